@@ -1,0 +1,76 @@
+use thiserror::Error;
+
+/// How fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) may search.
+///
+/// The values are checked by [`CriticalSearch::new`](crate::CriticalSearch::new).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SearchConfig {
+    /// The relative width ε of a certified bracket: 1 − lower/upper ≤ ε. In (0, 1).
+    pub tolerance: f64,
+    /// The most evaluations that one search may make. At least 2, the floor of a bracket.
+    pub max_evaluations: usize,
+    /// The smallest learning rate to evaluate. Positive and finite.
+    pub min_learning_rate: f64,
+    /// The largest learning rate to evaluate. Above the smallest, and finite.
+    pub max_learning_rate: f64,
+}
+
+impl Default for SearchConfig {
+    /// ε = 1/16 (the k = 4 of the paper), 40 evaluations, learning rates from 1e-12 to 1e6.
+    fn default() -> Self {
+        Self {
+            tolerance: 1.0 / 16.0,
+            max_evaluations: 40,
+            min_learning_rate: 1e-12,
+            max_learning_rate: 1e6,
+        }
+    }
+}
+
+impl SearchConfig {
+    /// Says which value makes no sense, if one does.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        // Negated comparisons, so that NaN is refused too.
+        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
+            return Err(ConfigError::Tolerance(self.tolerance));
+        }
+        if self.max_evaluations < 2 {
+            return Err(ConfigError::MaxEvaluations(self.max_evaluations));
+        }
+        let limits_are_ordered = self.min_learning_rate > 0.0
+            && self.min_learning_rate < self.max_learning_rate
+            && self.max_learning_rate.is_finite();
+        if !limits_are_ordered {
+            return Err(ConfigError::LearningRateLimits {
+                min: self.min_learning_rate,
+                max: self.max_learning_rate,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A [`SearchConfig`] that cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum ConfigError {
+    /// The tolerance is not a fraction.
+    #[error(
+        "the tolerance is {0}, but it is the relative width of a bracket: choose one above 0 and below 1, such as 0.0625"
+    )]
+    Tolerance(f64),
+    /// Too few evaluations for any bracket.
+    #[error(
+        "the evaluation budget is {0}, but a bracket needs both of its ends evaluated: allow at least 2"
+    )]
+    MaxEvaluations(usize),
+    /// The limits on the learning rate are not an interval of positive numbers.
+    #[error(
+        "the learning-rate limits are {min} to {max}, but the search needs 0 < smallest < largest, both finite"
+    )]
+    LearningRateLimits {
+        /// The smallest learning rate given.
+        min: f64,
+        /// The largest learning rate given.
+        max: f64,
+    },
+}

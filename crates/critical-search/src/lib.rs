@@ -1,0 +1,44 @@
+//! Finds the **critical learning rate** of a loss along an update direction.
+//!
+//! With parameters θ, loss L and an optimizer whose step is θ ← θ − ηΔθ, write
+//!
+//! ```text
+//! f(η) = L(θ − ηΔθ) − L(θ)          the rise of the loss
+//! η_c  = min { η > 0 : f(η) > 0 }   the critical learning rate
+//! λ_c  = 2 / η_c                    the critical sharpness
+//! ```
+//!
+//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training
+//! Dynamics of LLMs*, arXiv 2601.16979, 2026.) Each value of f costs one forward pass of a model, so
+//! the number of evaluations is what a search here is judged by.
+//!
+//! This crate knows numbers only: no tensors, no I/O. A [`CriticalSearch`] calls a closure that
+//! returns a loss, and every search ends in a named [`Outcome`]: a bracket that two evaluations
+//! certify, or the exact reason why there is none.
+//!
+//! ```
+//! use critical_search::{CriticalSearch, LossLine, Outcome, SearchConfig};
+//!
+//! // L(θ − ηΔθ) = 1 − 4η + 8η²: the loss falls at first (slope g·Δθ = 4) and is back at 1 at η = 1/2.
+//! let search = CriticalSearch::new(SearchConfig::default())?;
+//! let line = LossLine::new(1.0).with_slope(4.0);
+//! let result = search.run(&line, 0.1, |learning_rate: f64| {
+//!     1.0 - 4.0 * learning_rate + 8.0 * learning_rate.powi(2)
+//! });
+//!
+//! let Outcome::Bracketed(bracket) = result.outcome else { panic!("{:?}", result.outcome) };
+//! assert!(bracket.lower() <= 0.5 && 0.5 < bracket.upper());
+//! assert!(bracket.width() <= 1.0 / 16.0);
+//! # Ok::<(), critical_search::ConfigError>(())
+//! ```
+
+mod config;
+mod line;
+mod outcome;
+mod published;
+mod search;
+
+pub use config::{ConfigError, SearchConfig};
+pub use line::LossLine;
+pub use outcome::{Bracket, Evaluation, Outcome, SearchResult};
+pub use search::{CriticalSearch, Interrupted};

@@ -1,0 +1,115 @@
+/// The loss at one learning rate, relative to the loss at 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The learning rate η.
+    pub learning_rate: f64,
+    /// f(η) = L(θ − ηΔθ) − L(θ). A loss that is NaN or infinite counts as a rise, `f64::INFINITY`.
+    pub rise: f64,
+}
+
+impl Evaluation {
+    /// Whether the loss rose: f(η) > 0.
+    pub fn is_rise(&self) -> bool {
+        self.rise > 0.0
+    }
+}
+
+/// Two evaluated learning rates with f(lower) ≤ 0 < f(upper), so that η_c lies between them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bracket {
+    lower: f64,
+    upper: f64,
+}
+
+impl Bracket {
+    /// Only the search makes brackets, from evaluations that happened.
+    pub(crate) fn new(lower: f64, upper: f64) -> Self {
+        Self { lower, upper }
+    }
+
+    /// The largest evaluated learning rate below the bracket's upper end at which the loss does
+    /// not rise.
+    pub fn lower(&self) -> f64 {
+        self.lower
+    }
+
+    /// The smallest evaluated learning rate at which the loss rises.
+    pub fn upper(&self) -> f64 {
+        self.upper
+    }
+
+    /// The relative width 1 − lower/upper, in (0, 1).
+    pub fn width(&self) -> f64 {
+        1.0 - self.lower / self.upper
+    }
+
+    /// The critical learning rate η_c, as the middle of the bracket.
+    pub fn critical_lr(&self) -> f64 {
+        0.5 * (self.lower + self.upper)
+    }
+
+    /// The critical sharpness λ_c = 2 / η_c.
+    pub fn critical_sharpness(&self) -> f64 {
+        2.0 / self.critical_lr()
+    }
+}
+
+/// How a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// η_c is known to the tolerance.
+    Bracketed(Bracket),
+    /// The loss does not rise at any learning rate evaluated, up to the limit.
+    NoIncrease {
+        /// The largest learning rate evaluated.
+        limit: f64,
+    },
+    /// The loss does not fall along this direction: the slope g·Δθ is zero or negative, or the loss
+    /// rises at every learning rate evaluated, down to the limit.
+    NotDescent,
+    /// The loss changes too little along this direction for its rounding to show where it rises.
+    BelowResolution,
+    /// The loss L(θ) itself is NaN or infinite, so no loss can be compared with it.
+    NonFiniteBaseLoss,
+    /// The slope g·Δθ is NaN or infinite, and so is the direction.
+    NonFiniteSlope,
+    /// The budget of evaluations was spent before the bracket was narrow enough.
+    BudgetExhausted {
+        /// The largest evaluated learning rate below `upper` at which the loss does not rise.
+        lower: Option<f64>,
+        /// The smallest evaluated learning rate at which the loss rises.
+        upper: Option<f64>,
+    },
+}
+
+impl Outcome {
+    /// The certified bracket, if the search found one.
+    pub fn bracket(&self) -> Option<&Bracket> {
+        match self {
+            Self::Bracketed(bracket) => Some(bracket),
+            _ => None,
+        }
+    }
+
+    /// The name of the outcome in records: `bracketed`, `no_increase`, and so on.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bracketed(_) => "bracketed",
+            Self::NoIncrease { .. } => "no_increase",
+            Self::NotDescent => "not_descent",
+            Self::BelowResolution => "below_resolution",
+            Self::NonFiniteBaseLoss => "non_finite_base_loss",
+            Self::NonFiniteSlope => "non_finite_slope",
+            Self::BudgetExhausted { .. } => "budget_exhausted",
+        }
+    }
+}
+
+/// How a search ended, and every evaluation that it made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchResult {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The evaluations, in the order in which they were made.
+    pub trace: Vec<Evaluation>,
+}

@@ -1,0 +1,223 @@
+//! Each way in which a search can end, produced on purpose.
+
+use critical_search::{ConfigError, CriticalSearch, LossLine, Outcome, SearchConfig, SearchResult};
+
+fn search() -> CriticalSearch {
+    CriticalSearch::new(SearchConfig::default()).unwrap()
+}
+
+/// L(η) = L₀ − aη + (a/η_c)η², which rises past L₀ at η_c.
+fn parabola(base_loss: f64, slope: f64, critical_lr: f64) -> impl Fn(f64) -> f64 {
+    move |eta| base_loss - slope * eta * (1.0 - eta / critical_lr)
+}
+
+fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
+    let Outcome::Bracketed(bracket) = result.outcome else {
+        panic!("expected a bracket around {critical_lr}, got {result:?}");
+    };
+    assert!(
+        bracket.lower() <= critical_lr && critical_lr <= bracket.upper(),
+        "{critical_lr} is outside {bracket:?}"
+    );
+    assert!(bracket.width() <= search().config().tolerance);
+}
+
+#[test]
+fn a_bracket_is_found_from_any_guess() {
+    for critical_lr in [1e-6, 0.037, 1.0, 450.0] {
+        for guess in [1e-9, 1e-3, 0.5, 1e4] {
+            let line = LossLine::new(2.0).with_slope(1.0).with_resolution(0.0);
+            let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
+            assert_bracketed(&result, critical_lr);
+        }
+    }
+}
+
+#[test]
+fn the_published_estimator_takes_two_evaluations_to_enclose_and_four_to_narrow() {
+    let line = LossLine::new(2.0).with_slope(1.0);
+    let result = search().run(&line, 0.75, parabola(2.0, 1.0, 1.0));
+
+    assert_bracketed(&result, 1.0);
+    let rates: Vec<f64> = result.trace.iter().map(|e| e.learning_rate).collect();
+    assert_eq!(rates, [0.75, 1.5, 1.125, 0.9375, 1.03125, 0.984375]);
+}
+
+#[test]
+fn a_loss_that_only_falls_has_no_increase_up_to_the_limit() {
+    let result = search().run(&LossLine::new(1.0), 0.1, |eta| 1.0 - eta.min(0.9));
+    assert_eq!(result.outcome, Outcome::NoIncrease { limit: 1e6 });
+}
+
+#[test]
+fn a_slope_that_is_not_positive_is_not_a_descent_direction_and_costs_nothing() {
+    for slope in [0.0, -0.3] {
+        let line = LossLine::new(1.0).with_slope(slope);
+        let result = search().run(&line, 0.1, |_| panic!("nothing to evaluate"));
+        assert_eq!(result.outcome, Outcome::NotDescent);
+        assert!(result.trace.is_empty());
+    }
+}
+
+#[test]
+fn a_loss_that_rises_at_once_is_not_a_descent_direction() {
+    let config = SearchConfig {
+        max_evaluations: 60,
+        ..SearchConfig::default()
+    };
+    let search = CriticalSearch::new(config).unwrap();
+    let line = LossLine::new(1.0).with_resolution(0.0);
+    let result = search.run(&line, 0.1, |eta| 1.0 + eta);
+    assert_eq!(result.outcome, Outcome::NotDescent);
+}
+
+#[test]
+fn a_change_smaller_than_rounding_is_below_resolution() {
+    // The whole fall along the line is 1e-9, far below the rounding of a loss of 1 in 32 bits.
+    let flat = |eta: f64| f64::from((1.0 - 4e-9 * eta * (1.0 - eta)) as f32);
+    let line = LossLine::new(1.0).with_slope(4e-9);
+    let result = search().run(&line, 1.0, flat);
+    assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
+
+    let result = search().run(&LossLine::new(1.0), 1.0, |_| 1.0);
+    assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
+}
+
+#[test]
+fn a_sign_change_made_by_rounding_alone_is_below_resolution() {
+    let one_ulp = f64::from(f32::EPSILON);
+    let noise = |eta: f64| {
+        if eta > 0.3 {
+            1.0 + one_ulp
+        } else {
+            1.0 - one_ulp
+        }
+    };
+    let result = search().run(&LossLine::new(1.0), 0.25, noise);
+    assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
+}
+
+#[test]
+fn a_tiny_guess_starts_where_the_slope_predicts_a_resolvable_change() {
+    // At η = 1e-10 a fall of 1e-10 would drown in the rounding of the loss.
+    let rounded = |eta: f64| f64::from(parabola(5.0, 1.0, 0.2)(eta) as f32);
+    let line = LossLine::new(5.0).with_slope(1.0);
+    let result = search().run(&line, 1e-10, rounded);
+
+    assert_bracketed(&result, 0.2);
+    assert!(result.trace[0].learning_rate >= line.resolution() / line.slope().unwrap());
+}
+
+#[test]
+fn a_base_loss_or_slope_that_is_not_finite_is_named() {
+    let unused = |_: f64| -> f64 { panic!("nothing to compare with") };
+    for base_loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let result = search().run(&LossLine::new(base_loss), 0.1, unused);
+        assert_eq!(result.outcome, Outcome::NonFiniteBaseLoss);
+    }
+    for slope in [f64::NAN, f64::INFINITY] {
+        let result = search().run(&LossLine::new(1.0).with_slope(slope), 0.1, unused);
+        assert_eq!(result.outcome, Outcome::NonFiniteSlope);
+    }
+}
+
+#[test]
+fn an_exhausted_budget_is_reported_with_what_is_known() {
+    let config = SearchConfig {
+        max_evaluations: 3,
+        ..SearchConfig::default()
+    };
+    let search = CriticalSearch::new(config).unwrap();
+    let result = search.run(&LossLine::new(2.0), 0.75, parabola(2.0, 1.0, 1.0));
+    assert_eq!(
+        result.outcome,
+        Outcome::BudgetExhausted {
+            lower: Some(0.75),
+            upper: Some(1.125)
+        }
+    );
+    assert_eq!(result.outcome.bracket(), None);
+}
+
+#[test]
+fn a_loss_that_explodes_counts_as_a_rise_while_expanding() {
+    for explosion in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let line = LossLine::new(1.0).with_slope(0.1);
+        let result = search().run(&line, 0.01, |eta| {
+            if eta < 3.0 {
+                1.0 - 0.1 * eta
+            } else {
+                explosion
+            }
+        });
+        assert_bracketed(&result, 3.0);
+    }
+}
+
+#[test]
+fn of_two_crossings_seen_the_smaller_is_bracketed() {
+    // Rises on (1, 2), falls again on (2, 4): the search starts beyond both.
+    let loss = |eta: f64| 1.0 + 0.1 * (eta - 1.0) * (eta - 2.0) * (eta - 4.0) * eta;
+    let result = search().run(&LossLine::new(1.0), 6.0, loss);
+    let bracket = result.outcome.bracket().unwrap();
+    let below = |rate: f64| result.trace.iter().filter(move |e| e.learning_rate < rate);
+    assert!(below(bracket.upper()).all(|e| !e.is_rise()), "{result:?}");
+}
+
+#[test]
+fn the_first_failed_evaluation_ends_the_search_and_keeps_the_trace() {
+    let mut calls = 0;
+    let error = search()
+        .try_run(&LossLine::new(1.0), 0.5, |eta| {
+            calls += 1;
+            if calls == 3 {
+                Err("no memory")
+            } else {
+                Ok(1.0 - eta)
+            }
+        })
+        .unwrap_err();
+    assert_eq!(error.error, "no memory");
+    assert_eq!(error.trace.len(), 2);
+    assert_eq!(
+        error.to_string(),
+        "evaluation 3 of the loss failed: no memory"
+    );
+}
+
+#[test]
+fn nonsense_is_refused_with_the_value_and_the_remedy() {
+    let refused = |config: SearchConfig| CriticalSearch::new(config).unwrap_err();
+    let config = SearchConfig::default();
+    for tolerance in [0.0, 1.0, -0.1, f64::NAN] {
+        let error = refused(SearchConfig {
+            tolerance,
+            ..config
+        });
+        assert!(
+            error.to_string().contains(&tolerance.to_string()),
+            "{error}"
+        );
+    }
+    for max_evaluations in [0, 1] {
+        let error = refused(SearchConfig {
+            max_evaluations,
+            ..config
+        });
+        assert_eq!(error, ConfigError::MaxEvaluations(max_evaluations));
+    }
+    for (min, max) in [
+        (0.0, 1.0),
+        (1.0, 1.0),
+        (2.0, 1.0),
+        (1e-3, f64::INFINITY),
+        (f64::NAN, 1.0),
+    ] {
+        let error = refused(SearchConfig {
+            min_learning_rate: min,
+            max_learning_rate: max,
+            ..config
+        });
+        assert!(error.to_string().contains("limits"), "{error}");
+    }
+}

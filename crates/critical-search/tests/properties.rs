@@ -1,0 +1,179 @@
+//! The invariants of a search, on generated functions of every kind that a loss can be.
+
+use critical_search::{CriticalSearch, LossLine, Outcome, SearchConfig};
+use proptest::prelude::*;
+
+/// A loss along a line: smooth, flat, discontinuous, oscillating, or exploding.
+#[derive(Clone, Debug)]
+enum Loss {
+    Cubic {
+        slope: f64,
+        root: f64,
+        bend: f64,
+    },
+    Flat {
+        level: f64,
+    },
+    Step {
+        at: f64,
+        below: f64,
+        above: f64,
+    },
+    Wave {
+        amplitude: f64,
+        frequency: f64,
+        drift: f64,
+    },
+    Explodes {
+        at: f64,
+        value: f64,
+    },
+}
+
+impl Loss {
+    fn at(&self, eta: f64) -> f64 {
+        match *self {
+            Self::Cubic { slope, root, bend } => {
+                let u = eta / root;
+                1.0 - slope * eta * (1.0 - u) * (1.0 + bend * u)
+            }
+            Self::Flat { level } => level,
+            Self::Step { at, below, above } => {
+                if eta < at {
+                    below
+                } else {
+                    above
+                }
+            }
+            Self::Wave {
+                amplitude,
+                frequency,
+                drift,
+            } => 1.0 + amplitude * (frequency * eta).sin() - drift * eta,
+            Self::Explodes { at, value } => {
+                if eta < at {
+                    1.0 - 0.1 * eta
+                } else {
+                    value
+                }
+            }
+        }
+    }
+}
+
+fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
+    (low.ln()..high.ln()).prop_map(f64::exp)
+}
+
+fn losses() -> impl Strategy<Value = Loss> {
+    let not_finite = prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)];
+    prop_oneof![
+        (log_uniform(1e-6, 1e3), log_uniform(1e-7, 1e5), -1.5..4.0)
+            .prop_map(|(slope, root, bend)| Loss::Cubic { slope, root, bend }),
+        (0.5..1.5).prop_map(|level| Loss::Flat { level }),
+        (log_uniform(1e-6, 1e4), 0.5..1.5, 0.5..1.5).prop_map(|(at, below, above)| Loss::Step {
+            at,
+            below,
+            above
+        }),
+        (log_uniform(1e-6, 1.0), log_uniform(1e-2, 1e4), -0.1..0.1).prop_map(
+            |(amplitude, frequency, drift)| Loss::Wave {
+                amplitude,
+                frequency,
+                drift
+            }
+        ),
+        (log_uniform(1e-6, 1e4), not_finite).prop_map(|(at, value)| Loss::Explodes { at, value }),
+    ]
+}
+
+fn configs() -> impl Strategy<Value = SearchConfig> {
+    (log_uniform(1e-3, 0.9), 2..60_usize).prop_map(|(tolerance, max_evaluations)| SearchConfig {
+        tolerance,
+        max_evaluations,
+        ..SearchConfig::default()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_search_keeps_its_invariants(
+        loss in losses(),
+        config in configs(),
+        guess in log_uniform(1e-14, 1e8),
+        slope in prop_oneof![Just(None), (-1.0..10.0).prop_map(Some)],
+    ) {
+        let mut line = LossLine::new(1.0);
+        if let Some(slope) = slope {
+            line = line.with_slope(slope);
+        }
+        let search = CriticalSearch::new(config).unwrap();
+        let mut evaluated = Vec::new();
+        let result = search.run(&line, guess, |eta| {
+            evaluated.push(eta);
+            loss.at(eta)
+        });
+
+        // The trace is what happened, within the budget and the limits.
+        let traced: Vec<f64> = result.trace.iter().map(|e| e.learning_rate).collect();
+        prop_assert_eq!(&traced, &evaluated);
+        prop_assert!(traced.len() <= config.max_evaluations);
+        for &eta in &traced {
+            prop_assert!((config.min_learning_rate..=config.max_learning_rate).contains(&eta));
+        }
+
+        let rise_at = |eta: f64| {
+            let loss = loss.at(eta);
+            if loss.is_finite() { loss - 1.0 } else { f64::INFINITY }
+        };
+        match result.outcome {
+            Outcome::Bracketed(bracket) => {
+                prop_assert!(traced.contains(&bracket.lower()) && traced.contains(&bracket.upper()));
+                prop_assert!(rise_at(bracket.lower()) <= 0.0 && rise_at(bracket.upper()) > 0.0);
+                prop_assert!(bracket.lower() > 0.0 && bracket.width() <= config.tolerance);
+                for evaluation in &result.trace {
+                    prop_assert!(!evaluation.is_rise() || evaluation.learning_rate >= bracket.upper());
+                }
+                let middle = bracket.critical_lr();
+                prop_assert!(bracket.lower() < middle && middle < bracket.upper());
+            }
+            Outcome::NoIncrease { limit } => {
+                prop_assert!(result.trace.iter().all(|e| !e.is_rise()));
+                prop_assert!(traced.contains(&limit));
+            }
+            Outcome::BudgetExhausted { lower, upper } => {
+                prop_assert_eq!(traced.len(), config.max_evaluations);
+                prop_assert!(lower.is_none_or(|eta| rise_at(eta) <= 0.0));
+                prop_assert!(upper.is_none_or(|eta| rise_at(eta) > 0.0));
+            }
+            Outcome::NotDescent => {
+                let known = slope.is_some_and(|slope| slope <= 0.0);
+                prop_assert!(known || result.trace.iter().all(|e| e.is_rise()));
+            }
+            Outcome::BelowResolution => {}
+            Outcome::NonFiniteBaseLoss | Outcome::NonFiniteSlope => prop_assert!(false),
+        }
+        prop_assert_eq!(result.outcome.bracket().is_some(), result.outcome.name() == "bracketed");
+    }
+
+    #[test]
+    fn a_resolvable_crossing_is_always_bracketed(
+        root in log_uniform(1e-8, 1e5),
+        bend in -0.9..4.0,
+        guess in log_uniform(1e-9, 1e6),
+    ) {
+        let config = SearchConfig { max_evaluations: 80, ..SearchConfig::default() };
+        let loss = Loss::Cubic { slope: 1.0 / root, root, bend };
+        let line = LossLine::new(1.0).with_slope(1.0 / root);
+        let result = CriticalSearch::new(config).unwrap().run(&line, guess, |eta| loss.at(eta));
+
+        let bracket = result.outcome.bracket().copied();
+        let rounding = 1e-12 * root;
+        prop_assert!(
+            bracket.is_some_and(|b| b.lower() <= root + rounding && root - rounding <= b.upper()),
+            "{result:?}"
+        );
+    }
+}
