@@ -16,11 +16,12 @@ pub struct SearchConfig {
 }
 
 impl Default for SearchConfig {
-    /// ε = 1/16 (the k = 4 of the paper), 40 evaluations, learning rates from 1e-12 to 1e6.
+    /// ε = 1/16 (the k = 4 of the paper) and learning rates from 1e-12 to 1e6, which a search by
+    /// doubling can cross within the 64 evaluations that it is allowed.
     fn default() -> Self {
         Self {
             tolerance: 1.0 / 16.0,
-            max_evaluations: 40,
+            max_evaluations: 64,
             min_learning_rate: 1e-12,
             max_learning_rate: 1e6,
         }

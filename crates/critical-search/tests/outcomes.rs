@@ -61,13 +61,8 @@ fn a_slope_that_is_not_positive_is_not_a_descent_direction_and_costs_nothing() {
 
 #[test]
 fn a_loss_that_rises_at_once_is_not_a_descent_direction() {
-    let config = SearchConfig {
-        max_evaluations: 60,
-        ..SearchConfig::default()
-    };
-    let search = CriticalSearch::new(config).unwrap();
     let line = LossLine::new(1.0).with_resolution(0.0);
-    let result = search.run(&line, 0.1, |eta| 1.0 + eta);
+    let result = search().run(&line, 0.1, |eta| 1.0 + eta);
     assert_eq!(result.outcome, Outcome::NotDescent);
 }
 
