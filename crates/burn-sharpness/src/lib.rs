@@ -1,1 +1,84 @@
+//! **Critical sharpness** for training loops written with [burn](burn): how far a run is from the
+//! Edge of Stability, next to the loss and the learning rate, for the price of a few forward passes.
+//!
+//! With an optimizer's step written θ ← θ − ηΔθ,
+//!
+//! ```text
+//! η_c = min { η > 0 : L(θ − ηΔθ) > L(θ) }    critical learning rate
+//! λ_c = 2 / η_c                              critical sharpness
+//! ```
+//!
+//! λ_c is read against the edge threshold 2/η: where λ_c > 2/η, this very step, at this very
+//! learning rate, raises the loss (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for
+//! Analyzing the Training Dynamics of LLMs*, arXiv 2601.16979, 2026).
+//!
+//! # In burn's `Learner`
+//!
+//! ```no_run
+//! # use burn::data::dataloader::DataLoader;
+//! # use burn::lr_scheduler::constant::ConstantLr;
+//! # use burn::optim::ModuleOptimizer;
+//! # use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
+//! # use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
+//! # use std::sync::Arc;
+//! use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
+//!
+//! # fn run<M>(
+//! #     dir: &str,
+//! #     train: Arc<dyn DataLoader<<M as TrainStep>::Input>>,
+//! #     valid: Arc<dyn DataLoader<<M as InferenceStep>::Input>>,
+//! #     model: M,
+//! #     optim: ModuleOptimizer,
+//! #     scheduler: ConstantLr,
+//! # ) -> Result<(), burn_sharpness::ConfigError>
+//! # where
+//! #     M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
+//! #     <M as TrainStep>::Input: Clone,
+//! #     <M as TrainStep>::Output: Adaptor<LossInput>,
+//! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
+//! # {
+//! let config = SharpnessConfig::new().with_every(10).with_directory(dir);
+//! let probe = SharpnessProbe::new(config)?;                                   // 1
+//! let training = SupervisedTraining::new(dir, train, valid)
+//!     .metric_train_numeric(LossMetric::new())
+//!     .metric_train_numeric(LearningRateMetric::new())
+//!     .metrics_sharpness(&probe);                                             // 2
+//! training.launch(Learner::new(probe.attach(model), optim, scheduler));       // 3
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In a hand-written loop, see [`SharpnessProbe::measure`].
+//!
+//! # What it promises
+//!
+//! - **It never changes the run**: the trained weights are bit-identical to those without the probe,
+//!   and checkpoints load into the bare model. A failed measurement is recorded and training goes on.
+//! - **A number is a measurement or it is not shown.** Each search ends in a named
+//!   [outcome](MeasurementOutcome); only a certified bracket yields a λ_c.
+//! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer): parameter groups, gradient
+//!   clipping, weight decay, momentum, gradient accumulation.
+//!
+//! What is measured is the loss in validation mode on the batch that made the gradient: without
+//! dropout, and with batch norm's running statistics.
 
+mod config;
+mod direction;
+mod feed;
+mod learner;
+mod loss;
+mod measurement;
+mod metric;
+mod probe;
+mod record;
+mod summary;
+
+pub use config::{ConfigError, SharpnessConfig};
+pub use direction::{DirectionError, Linearity, UpdateDirection};
+pub use learner::{Probed, SharpnessMetrics};
+pub use loss::{IntoLoss, Loss};
+pub use measurement::{Measurement, MeasurementOutcome, RECORD_VERSION};
+pub use metric::{Quantity, SharpnessMetric};
+pub use probe::SharpnessProbe;
+pub use record::MEASUREMENTS_FILE;
+pub use summary::SharpnessSummary;

@@ -1,0 +1,106 @@
+use critical_search::{CriticalSearch, SearchConfig};
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// When a [`SharpnessProbe`](crate::SharpnessProbe) measures, how finely, and where it writes.
+///
+/// Checked by [`SharpnessProbe::new`](crate::SharpnessProbe::new).
+///
+/// ```
+/// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+///
+/// let config = SharpnessConfig::new().with_every(10).with_tolerance(1.0 / 32.0);
+/// let probe = SharpnessProbe::new(config)?;
+/// assert!(SharpnessProbe::new(SharpnessConfig::new().with_every(0)).is_err());
+/// # Ok::<(), burn_sharpness::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharpnessConfig {
+    pub(crate) every: u64,
+    pub(crate) search: SearchConfig,
+    pub(crate) directory: Option<PathBuf>,
+}
+
+impl Default for SharpnessConfig {
+    fn default() -> Self {
+        Self {
+            every: 10,
+            search: SearchConfig::default(),
+            directory: None,
+        }
+    }
+}
+
+impl SharpnessConfig {
+    /// Measures every 10 steps to a tolerance of 1/16, and keeps no file.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Measures at the run-wide steps 0, N, 2N, …, where a step is one update of the weights. At
+    /// least 1; the default is 10.
+    pub fn with_every(mut self, steps: u64) -> Self {
+        self.every = steps;
+        self
+    }
+
+    /// The relative width 1 − lower/upper of a certified bracket, in (0, 1); the default is 1/16.
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.search.tolerance = tolerance;
+        self
+    }
+
+    /// The most evaluations (forward passes) of one search. At least 2; the default is 64.
+    pub fn with_max_evaluations(mut self, evaluations: usize) -> Self {
+        self.search.max_evaluations = evaluations;
+        self
+    }
+
+    /// The smallest and the largest learning rate that a search may try, positive and finite; by
+    /// default 1e-12 and 1e6.
+    pub fn with_learning_rate_limits(mut self, min: f64, max: f64) -> Self {
+        self.search.min_learning_rate = min;
+        self.search.max_learning_rate = max;
+        self
+    }
+
+    /// The run's folder, usually the one given to `SupervisedTraining::new`. Every measurement is
+    /// appended to `measurements.jsonl` there, and a run resumed from a checkpoint finds the
+    /// run-wide step there.
+    ///
+    /// Without a folder, measurements reach the metrics and the log only.
+    pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = Some(directory.into());
+        self
+    }
+
+    /// The search that this configuration describes, if all of it makes sense.
+    pub(crate) fn validate(&self) -> Result<CriticalSearch, ConfigError> {
+        if self.every == 0 {
+            return Err(ConfigError::Every(self.every));
+        }
+        Ok(CriticalSearch::new(self.search)?)
+    }
+}
+
+/// A [`SharpnessConfig`] that cannot work.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The interval between measurements is not a number of steps.
+    #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
+    Every(u64),
+    /// A value that concerns the search.
+    #[error(transparent)]
+    Search(#[from] critical_search::ConfigError),
+    /// The run's folder cannot be made.
+    #[error(
+        "the folder {} for the measurements cannot be made ({source}): choose one that can be written",
+        directory.display()
+    )]
+    Directory {
+        /// The folder given.
+        directory: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

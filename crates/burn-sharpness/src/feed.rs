@@ -1,0 +1,60 @@
+use crate::Measurement;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Measurements kept for metrics that lag behind. Metrics run at most a few items late.
+const KEPT: usize = 1024;
+
+/// Carries measurements from the training thread to the metrics, which run on another one and see
+/// one training item after the other, a few items late.
+///
+/// Each measurement remembers the training item that it belongs to, so that a metric which counts
+/// its items meets each measurement once and at the right one.
+#[derive(Default)]
+pub(crate) struct Feed {
+    items: u64,
+    entries: VecDeque<Entry>,
+}
+
+/// A measurement and the training item during which it was made.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    /// The zero-based, run-wide index of the training item.
+    pub(crate) item: u64,
+    /// How many training items lie between one measurement and the next.
+    pub(crate) interval: u64,
+    pub(crate) measurement: Arc<Measurement>,
+}
+
+impl Feed {
+    /// Announces the next training item.
+    pub(crate) fn next_item(&mut self) {
+        self.items += 1;
+    }
+
+    /// The number of training items announced.
+    pub(crate) fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// Attaches a measurement to the training item announced last.
+    pub(crate) fn push(&mut self, measurement: Arc<Measurement>, interval: u64) {
+        if self.entries.len() == KEPT {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry {
+            item: self.items.saturating_sub(1),
+            interval,
+            measurement,
+        });
+    }
+
+    /// The measurement made during this training item.
+    pub(crate) fn at(&self, item: u64) -> Option<Entry> {
+        let entries = self.entries.iter().rev();
+        entries
+            .take_while(|entry| entry.item >= item)
+            .find(|entry| entry.item == item)
+            .cloned()
+    }
+}

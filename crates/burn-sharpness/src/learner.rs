@@ -1,0 +1,473 @@
+use crate::direction::sum_gradients;
+use crate::probe::Update;
+use crate::{IntoLoss, Loss, Quantity, SharpnessMetric, SharpnessProbe};
+use burn::data::dataloader::Progress;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::{Device, Tensor};
+use burn::train::metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric};
+use burn::train::{InferenceStep, LearnerModel, SupervisedTraining, TrainOutput, TrainStep};
+use std::fmt::{Debug, Display, Formatter};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// How many leading elements of each parameter go into a fingerprint: every update changes them.
+const FINGERPRINT_ELEMENTS: usize = 64;
+
+type Batch<M> = <M as TrainStep>::Input;
+type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, String> + Send + Sync>;
+
+/// A model with a [`SharpnessProbe`] attached, for burn's `Learner`.
+///
+/// It is the model in every respect: the same parameters under the same paths, the same display,
+/// checkpoints that load into the bare model and the other way round. The one thing that it adds is
+/// that [`TrainStep::optimize`] measures, when a measurement is due, before it hands over to the
+/// model's own.
+///
+/// Made by [`SharpnessProbe::attach`]; [`into_inner`](Self::into_inner) gives the model back.
+pub struct Probed<M: TrainStep> {
+    model: M,
+    hook: Arc<Hook<M>>,
+}
+
+/// What all clones and forks of a probed model share.
+struct Hook<M: TrainStep> {
+    probe: SharpnessProbe,
+    objective: Objective<M>,
+    progress: Mutex<HookProgress<Batch<M>>>,
+}
+
+/// Where a run stands. Workers of one process share it, so that what they do is told apart by
+/// device.
+struct HookProgress<B> {
+    /// The batches of the update that is being accumulated, kept only if it will be measured.
+    batches: Vec<(Device, B)>,
+    /// The training items of that update.
+    items: usize,
+    /// The run-wide step at which the run began or resumed.
+    first_step: Option<u64>,
+    /// The run-wide step of the next update of each device that has made one.
+    next_steps: Vec<(Device, u64)>,
+    /// The last step that a worker took on itself to measure.
+    claimed: Option<u64>,
+    /// The updates made since the epoch began; `None` before the first one.
+    epoch_updates: Option<u64>,
+    /// Whether a validation has begun since the last item: burn validates after each epoch.
+    validated: bool,
+}
+
+impl<B> HookProgress<B> {
+    fn new() -> Self {
+        Self {
+            batches: Vec::new(),
+            items: 0,
+            first_step: None,
+            next_steps: Vec::new(),
+            claimed: None,
+            epoch_updates: None,
+            validated: false,
+        }
+    }
+
+    fn next_step_on(&self, device: &Device) -> Option<u64> {
+        let mut steps = self.next_steps.iter();
+        steps.find(|(of, _)| of == device).map(|(_, step)| *step)
+    }
+
+    fn set_next_step_on(&mut self, device: &Device, next: u64) {
+        match self.next_steps.iter_mut().find(|(of, _)| of == device) {
+            Some((_, step)) => *step = next,
+            None => self.next_steps.push((device.clone(), next)),
+        }
+    }
+
+    /// Whether the next item is the first of an epoch.
+    fn is_epoch_start(&self) -> bool {
+        self.epoch_updates
+            .is_none_or(|updates| self.validated && updates > 0)
+    }
+}
+
+impl SharpnessProbe {
+    /// Attaches the probe to a model, to be given to burn's `Learner` in its place.
+    ///
+    /// The loss is the one that the model reports to burn's `LossMetric` when its inference step is
+    /// given the training batch. Where the model's inference takes another input or reports no loss,
+    /// use [`attach_with`](Self::attach_with).
+    pub fn attach<M>(&self, model: M) -> Probed<M>
+    where
+        M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
+        <M as TrainStep>::Input: Clone,
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
+    {
+        self.attach_with(model, |model: &M, batch| {
+            let output = InferenceStep::step(model, batch);
+            reported_loss(&output.adapt(), model)
+        })
+    }
+
+    /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
+    ///
+    /// The model that `loss` is given is in validation mode and free of autodiff.
+    pub fn attach_with<M, L>(
+        &self,
+        model: M,
+        loss: impl Fn(&M, <M as TrainStep>::Input) -> L + Send + Sync + 'static,
+    ) -> Probed<M>
+    where
+        M: LearnerModel,
+        <M as TrainStep>::Input: Clone,
+        L: IntoLoss,
+    {
+        Probed {
+            model,
+            hook: Arc::new(Hook {
+                probe: self.clone(),
+                objective: Arc::new(move |model, batch| loss(model, batch).into_loss()),
+                progress: Mutex::new(HookProgress::new()),
+            }),
+        }
+    }
+}
+
+/// The loss as burn's own metric reads it. It does not say in which type it was computed: that of
+/// the parameters.
+fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, String> {
+    let metadata = MetricMetadata {
+        progress: Progress::new(0, 0, None),
+        iteration: None,
+        lr: None,
+    };
+    let mut metric = LossMetric::new();
+    metric
+        .update(input, &metadata)
+        .map_err(|error| format!("the loss could not be read: {error}"))?;
+    let value = metric.value().ok_or("the model reported no loss")?;
+    Ok(Loss::new(value.current(), parameter_epsilon(model)))
+}
+
+/// The machine epsilon of the parameters' type; of the coarsest if there are several.
+fn parameter_epsilon<M: Module>(model: &M) -> f64 {
+    struct Coarsest(f64);
+
+    impl ModuleVisitor for Coarsest {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(precision) = param.base().dtype().finfo() {
+                self.0 = self.0.max(precision.epsilon);
+            }
+        }
+    }
+
+    // A loss is rarely computed in more than 32 bits, whatever the parameters are.
+    let mut coarsest = Coarsest(f64::from(f32::EPSILON));
+    model.visit(&mut coarsest);
+    coarsest.0
+}
+
+impl<M: TrainStep> Probed<M> {
+    /// The model.
+    pub fn into_inner(self) -> M {
+        self.model
+    }
+
+    /// The same probe on another state of the model.
+    fn with_model(&self, model: M) -> Self {
+        Self {
+            model,
+            hook: self.hook.clone(),
+        }
+    }
+}
+
+impl<M: TrainStep> Deref for Probed<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.model
+    }
+}
+
+impl<M: TrainStep + Clone> Clone for Probed<M> {
+    fn clone(&self) -> Self {
+        self.with_model(self.model.clone())
+    }
+}
+
+impl<M: TrainStep + Debug> Debug for Probed<M> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        Debug::fmt(&self.model, f)
+    }
+}
+
+impl<M: TrainStep + Display> Display for Probed<M> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        Display::fmt(&self.model, f)
+    }
+}
+
+impl<M: LearnerModel> Module for Probed<M> {
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.model.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self {
+            model: self.model.fork(device),
+            hook: self.hook,
+        }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self {
+            model: self.model.to_device(device),
+            hook: self.hook,
+        }
+    }
+
+    fn train(self) -> Self {
+        Self {
+            model: self.model.train(),
+            hook: self.hook,
+        }
+    }
+
+    fn valid(&self) -> Self {
+        self.hook.progress().validated = true;
+        self.with_model(self.model.valid())
+    }
+
+    fn materialize(self) -> Self {
+        Self {
+            model: self.model.materialize(),
+            hook: self.hook,
+        }
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.model.visit(visitor);
+    }
+
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        Self {
+            model: self.model.map(mapper),
+            hook: self.hook,
+        }
+    }
+
+    fn into_record(self) -> ModuleRecord {
+        self.hook.probe.note_checkpoint(fingerprint(&self.model));
+        self.model.into_record()
+    }
+
+    fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
+        let model = self.model.try_load_record(record)?;
+        *self.hook.progress() = HookProgress::new();
+        self.hook.probe.resume_from(fingerprint(&model));
+        Ok(Self {
+            model,
+            hook: self.hook,
+        })
+    }
+}
+
+impl<M: LearnerModel> InferenceStep for Probed<M> {
+    type Input = <M as InferenceStep>::Input;
+    type Output = <M as InferenceStep>::Output;
+
+    fn step(&self, item: Self::Input) -> Self::Output {
+        InferenceStep::step(&self.model, item)
+    }
+}
+
+impl<M> TrainStep for Probed<M>
+where
+    M: LearnerModel,
+    Batch<M>: Clone,
+{
+    type Input = Batch<M>;
+    type Output = <M as TrainStep>::Output;
+
+    fn step(&self, item: Self::Input) -> TrainOutput<Self::Output> {
+        self.hook.begin_item(self.device(), &item);
+        TrainStep::step(&self.model, item)
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        lr_module: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        if let Some(due) = self.hook.begin_update(&self.device()) {
+            let model = self.model.valid();
+            self.hook.measure(due, model, optim, &lr_module, &grads);
+        }
+        Self {
+            model: self.model.optimize(optim, lr_module, grads),
+            hook: self.hook,
+        }
+    }
+
+    fn optimize_multi(
+        self,
+        optim: &mut ModuleOptimizer,
+        lr_module: ModuleLearningRate,
+        grads: MultiGradientsParams,
+    ) -> Self {
+        if let Some(due) = self.hook.begin_update(&self.device())
+            && let Some((_, device)) = grads.grads.first()
+        {
+            // The parameters may be spread over the devices: measure on one.
+            let device = device.clone().inner();
+            let model = self.model.valid().to_device(&device);
+            let grads = sum_gradients(&model, &grads, &device);
+            self.hook.measure(due, model, optim, &lr_module, &grads);
+        }
+        Self {
+            model: self.model.optimize_multi(optim, lr_module, grads),
+            hook: self.hook,
+        }
+    }
+}
+
+impl<M: LearnerModel> Probed<M> {
+    fn device(&self) -> Device {
+        self.model.devices().into_iter().next().unwrap_or_default()
+    }
+}
+
+/// An update that is to be measured, with the batches that made its gradients.
+struct DueUpdate<B> {
+    step: u64,
+    items: usize,
+    batches: Vec<(Device, B)>,
+}
+
+impl<M: LearnerModel> Hook<M>
+where
+    Batch<M>: Clone,
+{
+    /// A batch is about to make gradients: keep it if its update will be measured.
+    fn begin_item(&self, device: Device, batch: &Batch<M>) {
+        self.probe.begin_item();
+        let mut progress = self.progress();
+        if progress.is_epoch_start() {
+            self.probe.begin_epoch();
+            progress.epoch_updates = Some(0);
+        }
+        progress.validated = false;
+        progress.items += 1;
+
+        let first_step = *progress.first_step.get_or_insert_with(|| self.probe.step());
+        // A device that makes gradients for another one's updates has none of its own.
+        let step = progress
+            .next_step_on(&device)
+            .or_else(|| progress.next_steps.iter().map(|(_, step)| *step).max())
+            .unwrap_or(first_step);
+        if self.probe.is_due_at(step) && !self.probe.is_stopped() {
+            progress.batches.push((device, batch.clone()));
+        }
+    }
+
+    /// An update is about to be made on this device. Says whether, and on which batches, it is to
+    /// be measured; where several workers make the same update, the first of them measures it.
+    fn begin_update(&self, device: &Device) -> Option<DueUpdate<Batch<M>>> {
+        let mut progress = self.progress();
+        let step = progress
+            .next_step_on(device)
+            .or(progress.first_step)
+            .unwrap_or_else(|| self.probe.step());
+        progress.set_next_step_on(device, step + 1);
+        if progress.claimed.is_some_and(|claimed| step <= claimed) {
+            return None;
+        }
+        progress.claimed = Some(step);
+        progress.epoch_updates = progress.epoch_updates.map(|updates| updates + 1);
+        self.probe.set_step(step + 1);
+        let items = std::mem::take(&mut progress.items);
+        let batches = std::mem::take(&mut progress.batches);
+        (!batches.is_empty()).then_some(DueUpdate {
+            step,
+            items,
+            batches,
+        })
+    }
+
+    fn measure(
+        &self,
+        due: DueUpdate<Batch<M>>,
+        model: M,
+        optim: &ModuleOptimizer,
+        learning_rate: &ModuleLearningRate,
+        grads: &GradientsParams,
+    ) {
+        let home = model.devices().into_iter().next().unwrap_or_default();
+        let loss_on = |model: &M, (device, batch): &(Device, Batch<M>)| {
+            let batch = batch.clone();
+            if *device == home {
+                (self.objective)(model, batch)
+            } else {
+                let device = device.clone().inner();
+                (self.objective)(&model.clone().to_device(&device), batch)
+            }
+        };
+        let update = Update {
+            step: due.step,
+            model,
+            optim,
+            learning_rate,
+            grads,
+            micro_batches: due.items,
+        };
+        self.probe.measure_update(update, |model| {
+            let losses = due.batches.iter().map(|batch| loss_on(model, batch));
+            let losses = losses.collect::<Result<Vec<_>, _>>()?;
+            Loss::mean(&losses).ok_or_else(|| "there is no batch to measure on".to_string())
+        });
+    }
+}
+
+impl<M: TrainStep> Hook<M> {
+    fn progress(&self) -> MutexGuard<'_, HookProgress<Batch<M>>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Identifies the weights of a model, in whichever process they are: a hash of the first elements
+/// of each parameter.
+fn fingerprint<M: Module>(model: &M) -> u64 {
+    struct Fingerprint(Xxh3Default);
+
+    impl ModuleVisitor for Fingerprint {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let values = param.base().inner().flatten::<1>(0, D - 1);
+            let kept = values.dims()[0].min(FINGERPRINT_ELEMENTS);
+            // Weights that cannot be read make a fingerprint that is found nowhere.
+            if let Ok(data) = values.slice([0..kept]).try_into_data() {
+                self.0.update(data.as_bytes());
+            }
+        }
+    }
+
+    let mut fingerprint = Fingerprint(Xxh3Default::new());
+    model.visit(&mut fingerprint);
+    fingerprint.0.digest()
+}
+
+/// Registers the metrics of a [`SharpnessProbe`] with burn's supervised training, in one call.
+pub trait SharpnessMetrics: Sized {
+    /// Shows critical sharpness, edge threshold, edge ratio, critical learning rate and the probe's
+    /// evaluations as training metrics. To show only some, register a [`SharpnessMetric`] for each.
+    fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
+}
+
+impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
+    fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self {
+        Quantity::ALL.into_iter().fold(self, |training, quantity| {
+            training.metric_train_numeric(SharpnessMetric::new(probe, quantity))
+        })
+    }
+}

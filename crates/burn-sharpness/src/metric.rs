@@ -1,0 +1,261 @@
+use crate::{Measurement, MeasurementOutcome, SharpnessProbe};
+use burn::tensor::TensorReadError;
+use burn::train::metric::{
+    Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
+    SerializedEntry, format_float,
+};
+use std::sync::Arc;
+
+/// What a [`SharpnessMetric`] shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quantity {
+    /// The critical sharpness λ_c = 2/η_c.
+    CriticalSharpness,
+    /// The edge threshold 2/η, to be compared with λ_c.
+    EdgeThreshold,
+    /// The edge ratio ηλ_c/2 = η/η_c, which crosses 1 at the Edge of Stability.
+    EdgeRatio,
+    /// The critical learning rate η_c.
+    CriticalLearningRate,
+    /// The evaluations of the loss that the measurement took.
+    ProbeEvaluations,
+}
+
+impl Quantity {
+    /// All quantities, in the order in which they are registered.
+    pub const ALL: [Self; 5] = [
+        Self::CriticalSharpness,
+        Self::EdgeThreshold,
+        Self::EdgeRatio,
+        Self::CriticalLearningRate,
+        Self::ProbeEvaluations,
+    ];
+
+    /// The metric's name, which burn makes a file name of.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CriticalSharpness => "Critical Sharpness",
+            Self::EdgeThreshold => "Edge Threshold",
+            Self::EdgeRatio => "Edge Ratio",
+            Self::CriticalLearningRate => "Critical Learning Rate",
+            Self::ProbeEvaluations => "Probe Evaluations",
+        }
+    }
+
+    /// The quantity's value in a measurement, if it was measured. Never NaN or infinite.
+    pub fn of(&self, measurement: &Measurement) -> Option<f64> {
+        let value = match self {
+            Self::CriticalSharpness => measurement.critical_sharpness,
+            Self::EdgeThreshold => measurement.edge_threshold(),
+            Self::EdgeRatio => measurement.edge_ratio(),
+            Self::CriticalLearningRate => measurement.critical_lr,
+            Self::ProbeEvaluations => Some(measurement.evaluations as f64),
+        };
+        value.filter(|value| value.is_finite())
+    }
+
+    fn description(&self) -> &'static str {
+        match self {
+            Self::CriticalSharpness => {
+                "2 / critical learning rate: the curvature along the optimizer's own update"
+            }
+            Self::EdgeThreshold => {
+                "2 / learning rate: a critical sharpness above it means that this step raises the loss"
+            }
+            Self::EdgeRatio => {
+                "learning rate / critical learning rate: above 1, this step raises the loss"
+            }
+            Self::CriticalLearningRate => {
+                "the smallest learning rate at which the loss along the optimizer's own update rises"
+            }
+            Self::ProbeEvaluations => "forward passes of the last measurement",
+        }
+    }
+}
+
+/// One quantity of a probe's measurements as a burn metric.
+///
+/// It fits every model, since it reads the probe and not the model's output. It shows a point at
+/// each measurement and ticks without a point in between; a measurement that gave no number shows
+/// none. Validation items are not counted.
+///
+/// The dashboard's plot of the full history drops the ticks that are not multiples of a growing
+/// power of two. With gradient accumulation a measurement can fall on such a tick for ever, so its
+/// point is drawn at the next tick that survives as long as any, less than one interval later.
+///
+/// At the end of an epoch it reports the mean of the epoch's points, or again the last point where
+/// the epoch has none. Burn asks for a number even if there never was one: then, and only then, it
+/// gets NaN, which no log or summary contains.
+#[derive(Clone)]
+pub struct SharpnessMetric {
+    quantity: Quantity,
+    name: MetricName,
+    probe: SharpnessProbe,
+    /// The index of the next training item.
+    item: u64,
+    /// The position of the next item on the dashboard's horizontal axis.
+    tick: u64,
+    /// A point and the tick at which to draw it.
+    waiting: Option<(u64, f64)>,
+    /// The point of the current tick.
+    point: Option<f64>,
+    /// The last point of all.
+    last: Option<f64>,
+    /// The points of the epoch.
+    sum: f64,
+    count: u32,
+    /// What the last measurement said, for the dashboard's text panel.
+    text: String,
+}
+
+impl SharpnessMetric {
+    /// A metric that shows this quantity of the probe's measurements, from the next training item
+    /// on.
+    pub fn new(probe: &SharpnessProbe, quantity: Quantity) -> Self {
+        Self {
+            quantity,
+            name: Arc::new(quantity.name().to_string()),
+            probe: probe.clone(),
+            item: probe.items(),
+            tick: 0,
+            waiting: None,
+            point: None,
+            last: None,
+            sum: 0.0,
+            count: 0,
+            text: "not measured yet".to_string(),
+        }
+    }
+
+    fn read_item(&mut self) {
+        if let Some(entry) = self.probe.entry_at(self.item) {
+            let value = self.quantity.of(&entry.measurement);
+            self.text = describe(value, &entry.measurement);
+            if let Some(value) = value {
+                let stride = largest_power_of_two_divisor(entry.interval);
+                self.waiting = Some((self.tick.next_multiple_of(stride), value));
+            }
+        }
+        self.item += 1;
+
+        self.point = match self.waiting {
+            Some((due, value)) if due <= self.tick => {
+                self.waiting = None;
+                Some(value)
+            }
+            _ => None,
+        };
+        self.tick += 1;
+        if let Some(point) = self.point {
+            self.last = Some(point);
+            self.sum += point;
+            self.count += 1;
+        }
+    }
+
+    fn epoch_mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+}
+
+fn largest_power_of_two_divisor(interval: u64) -> u64 {
+    1 << interval.max(1).trailing_zeros()
+}
+
+fn describe(value: Option<f64>, measurement: &Measurement) -> String {
+    let step = measurement.step;
+    match value {
+        Some(value) => format!("{} at step {step}", format_float(value, 3)),
+        None => {
+            let why = match measurement.outcome {
+                MeasurementOutcome::Bracketed => "no learning rate",
+                MeasurementOutcome::NoIncrease => "no increase of the loss",
+                MeasurementOutcome::NotDescent => "not a descent direction",
+                MeasurementOutcome::BelowResolution => "below the resolution of the loss",
+                MeasurementOutcome::NonFiniteBaseLoss => "the loss is not finite",
+                MeasurementOutcome::NonFiniteSlope => "the update is not finite",
+                MeasurementOutcome::BudgetExhausted => "evaluation budget exhausted",
+                MeasurementOutcome::Failed => "failed",
+            };
+            format!("none at step {step}: {why}")
+        }
+    }
+}
+
+impl Metric for SharpnessMetric {
+    type Input = ();
+
+    fn name(&self) -> MetricName {
+        self.name.clone()
+    }
+
+    fn description(&self) -> Option<String> {
+        Some(self.quantity.description().to_string())
+    }
+
+    fn attributes(&self) -> MetricAttributes {
+        NumericAttributes {
+            unit: None,
+            higher_is_better: false,
+        }
+        .into()
+    }
+
+    fn update(
+        &mut self,
+        _item: &(),
+        metadata: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        // Only training items come with a learning rate.
+        if metadata.lr.is_some() {
+            self.read_item();
+        } else {
+            self.point = None;
+        }
+        let serialized = self
+            .point
+            .map(|point| NumericEntry::Value(point).serialize());
+        Ok(entry(self.text.clone(), serialized))
+    }
+
+    fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
+        let mean = self.epoch_mean();
+        let text = match mean {
+            Some(mean) => format!("epoch mean {}; {}", format_float(mean, 3), self.text),
+            None => self.text.clone(),
+        };
+        Ok(entry(
+            text,
+            mean.map(|mean| NumericEntry::Final(mean).serialize()),
+        ))
+    }
+
+    fn clear(&mut self) {
+        if self.last.is_none() {
+            // The dashboard takes the value at the end of an epoch for a tick if it has no point.
+            self.tick += 1;
+        }
+        self.sum = 0.0;
+        self.count = 0;
+    }
+}
+
+/// Burn's logs skip an entry that is not available.
+fn entry(text: String, serialized: Option<String>) -> SerializedEntry {
+    let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
+    SerializedEntry::new(text, serialized)
+}
+
+impl Numeric for SharpnessMetric {
+    fn value(&self) -> Option<NumericEntry> {
+        self.point.map(NumericEntry::Value)
+    }
+
+    fn running_value(&self) -> Option<NumericEntry> {
+        self.epoch_mean().map(NumericEntry::Value)
+    }
+
+    fn final_value(&self) -> NumericEntry {
+        NumericEntry::Final(self.epoch_mean().or(self.last).unwrap_or(f64::NAN))
+    }
+}

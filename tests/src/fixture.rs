@@ -1,0 +1,152 @@
+use crate::{Batch, LossKind, Mlp, MlpConfig};
+use burn::module::Param;
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// A small network with its data, its optimizer, and the values at some steps of its training that
+/// an independent program computed in 64 bits.
+#[derive(Deserialize)]
+pub struct Fixture {
+    /// The widths of the layers, from the input to the output.
+    pub layers: Vec<usize>,
+    /// The activation between layers; `tanh`.
+    pub activation: String,
+    /// `xent` or `mse`, the latter over one-hot targets and the mean of all elements.
+    pub loss: LossKind,
+    /// How it is trained, on the full batch.
+    pub optimizer: OptimizerSpec,
+    /// Weights, row major as `[out, in]`, and biases, layer by layer.
+    init: Vec<Vec<f32>>,
+    x: Vec<Vec<f32>>,
+    y: Vec<i64>,
+    /// The oracle's values.
+    pub rows: Vec<Row>,
+}
+
+/// The optimizer of a fixture, with PyTorch's meaning of its values.
+#[derive(Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum OptimizerSpec {
+    /// Gradient descent, with heavy-ball momentum where it is not 0.
+    Sgd {
+        /// The learning rate.
+        lr: f64,
+        /// The momentum, without dampening.
+        momentum: f64,
+    },
+    /// AdamW.
+    Adamw {
+        /// The learning rate.
+        lr: f64,
+        /// β₁ and β₂.
+        betas: [f32; 2],
+        /// ε.
+        eps: f32,
+        /// The decoupled weight decay.
+        weight_decay: f32,
+    },
+}
+
+/// The oracle's values before the update of one step.
+#[derive(Debug, Deserialize)]
+pub struct Row {
+    /// The step, from 0.
+    pub step: u64,
+    /// L(θ).
+    pub loss: f64,
+    /// g·Δθ.
+    pub slope: f64,
+    /// η_c.
+    pub critical_lr: f64,
+}
+
+impl Fixture {
+    /// The fixtures of this repository, and those in the folder named by `SHARPNESS_FIXTURES`.
+    pub fn all() -> Vec<(PathBuf, Self)> {
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+        let more = std::env::var_os("SHARPNESS_FIXTURES").map(PathBuf::from);
+        let mut paths: Vec<PathBuf> = [own]
+            .into_iter()
+            .chain(more)
+            .flat_map(|folder| {
+                let entries = std::fs::read_dir(&folder)
+                    .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+                entries.map(|entry| entry.unwrap().path())
+            })
+            .filter(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.starts_with("mlp_") && name.ends_with(".json")
+            })
+            .collect();
+        paths.sort();
+        paths
+            .into_iter()
+            .map(|path| {
+                let content = std::fs::read_to_string(&path).unwrap();
+                let fixture = serde_json::from_str(&content)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                (path, fixture)
+            })
+            .collect()
+    }
+
+    /// The network at its first weights.
+    pub fn model(&self, device: &Device) -> Mlp {
+        assert_eq!(self.activation, "tanh");
+        let mut model = MlpConfig::new(self.layers.clone(), self.loss).init(device);
+        for (linear, parameters) in model.layers.iter_mut().zip(self.init.chunks_exact(2)) {
+            let [inputs, outputs] = linear.weight.dims();
+            // burn stores weights as [in, out].
+            let weight = TensorData::new(parameters[0].clone(), [outputs, inputs]);
+            let weight = Tensor::<2>::from_data(weight, device).transpose().detach();
+            let bias = TensorData::new(parameters[1].clone(), [outputs]);
+            let bias = Tensor::<1>::from_data(bias, device);
+            linear.weight = Param::initialized(linear.weight.id, weight.require_grad());
+            let id = linear.bias.as_ref().expect("a bias").id;
+            linear.bias = Some(Param::initialized(id, bias.require_grad()));
+        }
+        model
+    }
+
+    /// The full batch.
+    pub fn batch(&self, device: &Device) -> Batch {
+        let x = TensorData::new(self.x.concat(), [self.x.len(), self.layers[0]]);
+        let y = TensorData::new(self.y.clone(), [self.y.len()]);
+        Batch {
+            x: Tensor::from_data(x, device),
+            y: Tensor::from_data(y, device),
+        }
+    }
+
+    /// The optimizer and its learning rate.
+    pub fn optimizer(&self) -> (ModuleOptimizer, f64) {
+        match self.optimizer {
+            OptimizerSpec::Sgd { lr, momentum } => {
+                let mut config = SgdConfig::new();
+                if momentum > 0.0 {
+                    config = config.with_momentum(Some(
+                        MomentumConfig::new()
+                            .with_momentum(momentum)
+                            .with_dampening(0.0),
+                    ));
+                }
+                (config.init(), lr)
+            }
+            OptimizerSpec::Adamw {
+                lr,
+                betas,
+                eps,
+                weight_decay,
+            } => {
+                let config = AdamWConfig::new()
+                    .with_beta_1(betas[0])
+                    .with_beta_2(betas[1])
+                    .with_epsilon(eps)
+                    .with_weight_decay(weight_decay);
+                (config.init(), lr)
+            }
+        }
+    }
+}

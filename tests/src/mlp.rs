@@ -1,0 +1,143 @@
+use burn::module::Module;
+use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
+use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor};
+use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use serde::Deserialize;
+
+/// The loss of an [`Mlp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// Mean cross entropy.
+    Xent,
+    /// Mean squared distance to one-hot targets, over all elements.
+    Mse,
+}
+
+/// Inputs `[batch, features]` and classes `[batch]`.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The inputs.
+    pub x: Tensor<2>,
+    /// The classes.
+    pub y: Tensor<1, Int>,
+}
+
+/// How to make an [`Mlp`].
+#[derive(Clone, Debug)]
+pub struct MlpConfig {
+    layers: Vec<usize>,
+    loss: LossKind,
+    dropout: f64,
+    batch_norm: bool,
+}
+
+impl MlpConfig {
+    /// Layers of these widths, from the input to the output, and this loss.
+    pub fn new(layers: Vec<usize>, loss: LossKind) -> Self {
+        Self {
+            layers,
+            loss,
+            dropout: 0.0,
+            batch_norm: false,
+        }
+    }
+
+    /// Dropout after each hidden layer.
+    pub fn with_dropout(mut self, prob: f64) -> Self {
+        self.dropout = prob;
+        self
+    }
+
+    /// Batch norm after the first hidden layer.
+    pub fn with_batch_norm(mut self) -> Self {
+        self.batch_norm = true;
+        self
+    }
+
+    /// The network, with random weights.
+    pub fn init(&self, device: &Device) -> Mlp {
+        let layers = self.layers.windows(2);
+        Mlp {
+            layers: layers
+                .map(|w| LinearConfig::new(w[0], w[1]).init(device))
+                .collect(),
+            norm: self
+                .batch_norm
+                .then(|| BatchNormConfig::new(self.layers[1]).init(device)),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            loss: self.loss,
+        }
+    }
+}
+
+/// A fully connected network with tanh activations.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// The layers.
+    pub layers: Vec<Linear>,
+    norm: Option<BatchNorm>,
+    dropout: Dropout,
+    #[module(skip)]
+    loss: LossKind,
+}
+
+impl Mlp {
+    /// The outputs `[batch, classes]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let last = self.layers.len() - 1;
+        let mut x = x;
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x);
+            if index == 0
+                && let Some(norm) = &self.norm
+            {
+                x = norm.forward(x);
+            }
+            if index < last {
+                x = self.dropout.forward(x.tanh());
+            }
+        }
+        x
+    }
+
+    /// The mean loss of a batch.
+    pub fn loss(&self, batch: &Batch) -> Tensor<1> {
+        self.output(batch.clone()).loss
+    }
+
+    fn output(&self, batch: Batch) -> ClassificationOutput {
+        let output = self.forward(batch.x);
+        let loss = match self.loss {
+            LossKind::Xent => CrossEntropyLossConfig::new()
+                .init(&output.device())
+                .forward(output.clone(), batch.y.clone()),
+            LossKind::Mse => {
+                let [_, classes] = output.dims();
+                let targets = batch.y.clone().one_hot::<2>(classes).float();
+                MseLoss::new().forward(output.clone(), targets, Reduction::Mean)
+            }
+        };
+        ClassificationOutput::new(loss, output, batch.y)
+    }
+}
+
+impl TrainStep for Mlp {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
+        let output = self.output(batch);
+        TrainOutput::new(self, output.loss.backward(), output)
+    }
+}
+
+impl InferenceStep for Mlp {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> ClassificationOutput {
+        self.output(batch)
+    }
+}

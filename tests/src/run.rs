@@ -1,0 +1,151 @@
+use crate::Batch;
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::sync::Arc;
+
+/// A deterministic classification problem, served in batches in a fixed order.
+#[derive(Clone)]
+pub struct Data {
+    batches: usize,
+    batch_size: usize,
+    /// The batch whose inputs are NaN, if one is.
+    poisoned: Option<usize>,
+    device: Device,
+}
+
+impl Data {
+    /// The number of inputs of the problem.
+    pub const FEATURES: usize = 6;
+    /// The number of classes.
+    pub const CLASSES: usize = 3;
+
+    /// So many batches of so many examples.
+    pub fn new(batches: usize, batch_size: usize, device: &Device) -> Self {
+        Self {
+            batches,
+            batch_size,
+            poisoned: None,
+            device: device.clone(),
+        }
+    }
+
+    /// The same with NaN for the inputs of one batch.
+    pub fn with_poisoned(mut self, batch: usize) -> Self {
+        self.poisoned = Some(batch);
+        self
+    }
+
+    /// As a loader for burn's training.
+    pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(self)
+    }
+
+    /// One batch.
+    pub fn batch(&self, index: usize) -> Batch {
+        let examples = index * self.batch_size..(index + 1) * self.batch_size;
+        let mut x = Vec::new();
+        let mut y = Vec::new();
+        for example in examples {
+            let features = (0..Self::FEATURES).map(|feature| wave(example, feature));
+            let features: Vec<f32> = features.collect();
+            let class = (4.0 * (features[0] * features[1] + features[2]).abs()) as i64;
+            y.push(class % Self::CLASSES as i64);
+            x.extend(features);
+        }
+        if self.poisoned == Some(index) {
+            x.fill(f32::NAN);
+        }
+        let x = TensorData::new(x, [self.batch_size, Self::FEATURES]);
+        let y = TensorData::new(y, [self.batch_size]);
+        Batch {
+            x: Tensor::from_data(x, &self.device),
+            y: Tensor::<1, Int>::from_data(y, &self.device),
+        }
+    }
+}
+
+/// A number in [−1, 1] without a pattern that would matter here.
+fn wave(example: usize, feature: usize) -> f32 {
+    let phase = (example * 37 + feature * 101 + example * feature * 13) as f32;
+    (phase * 0.618).sin()
+}
+
+impl DataLoader<Batch> for Data {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
+        Box::new(DataIterator {
+            data: self,
+            next: 0,
+        })
+    }
+
+    fn num_items(&self) -> usize {
+        self.batches * self.batch_size
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
+        let mut data = self.clone();
+        data.device = device.clone();
+        Arc::new(data)
+    }
+
+    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch>> {
+        // Only strategies with several devices slice; here each of them may see all batches.
+        Arc::new(self.clone())
+    }
+}
+
+struct DataIterator<'a> {
+    data: &'a Data,
+    next: usize,
+}
+
+impl Iterator for DataIterator<'_> {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.next < self.data.batches).then(|| {
+            self.next += 1;
+            Ok(self.data.batch(self.next - 1))
+        })
+    }
+}
+
+impl DataLoaderIterator<Batch> for DataIterator<'_> {
+    fn progress(&self) -> Progress {
+        let size = self.data.batch_size;
+        Progress::new(self.next * size, self.data.batches * size, None)
+    }
+}
+
+/// The bits of every float tensor of a model, with its path.
+pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
+    struct Collector {
+        path: Vec<String>,
+        weights: Vec<(String, Vec<u32>)>,
+    }
+
+    impl ModuleVisitor for Collector {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_string());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let data = param.val().into_data();
+            let bits = data.iter::<f32>().map(f32::to_bits).collect();
+            self.weights.push((self.path.join("."), bits));
+        }
+    }
+
+    let mut collector = Collector {
+        path: Vec::new(),
+        weights: Vec::new(),
+    };
+    model.visit(&mut collector);
+    collector.weights
+}

@@ -1,0 +1,3 @@
+//! The test suite of burn-sharpness: see the modules.
+
+mod oracle;
