@@ -4,10 +4,14 @@
 // Test support fails by panicking, like the tests that it serves.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod data;
 mod fixture;
 mod mlp;
-mod run;
+mod recorder;
+mod training;
 
+pub use data::Data;
 pub use fixture::{Fixture, OptimizerSpec, Row};
 pub use mlp::{Batch, LossKind, Mlp, MlpConfig};
-pub use run::{Data, weights};
+pub use recorder::Recorder;
+pub use training::{Training, measurements, weights};

@@ -1,3 +1,8 @@
 //! The test suite of burn-sharpness: see the modules.
 
+mod checkpoint;
+mod identity;
+mod learner;
 mod oracle;
+mod robustness;
+mod update;

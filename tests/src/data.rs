@@ -1,7 +1,7 @@
 use crate::Batch;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
-use burn::module::{Module, ModuleVisitor, Param};
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::sync::Arc;
 
@@ -117,35 +117,4 @@ impl DataLoaderIterator<Batch> for DataIterator<'_> {
         let size = self.data.batch_size;
         Progress::new(self.next * size, self.data.batches * size, None)
     }
-}
-
-/// The bits of every float tensor of a model, with its path.
-pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
-    struct Collector {
-        path: Vec<String>,
-        weights: Vec<(String, Vec<u32>)>,
-    }
-
-    impl ModuleVisitor for Collector {
-        fn enter_module(&mut self, name: &str, _container_type: &str) {
-            self.path.push(name.to_string());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let data = param.val().into_data();
-            let bits = data.iter::<f32>().map(f32::to_bits).collect();
-            self.weights.push((self.path.join("."), bits));
-        }
-    }
-
-    let mut collector = Collector {
-        path: Vec::new(),
-        weights: Vec::new(),
-    };
-    model.visit(&mut collector);
-    collector.weights
 }

@@ -1,0 +1,91 @@
+//! Tests of what a process has only one of: burn's random state and the log. They take turns.
+
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::Device;
+use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Data, LossKind, MlpConfig, Training, weights};
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn config() -> MlpConfig {
+    MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
+}
+
+fn sgd() -> ModuleOptimizer {
+    SgdConfig::new().init()
+}
+
+#[test]
+fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex().autodiff();
+    let train = |probe: Option<&SharpnessProbe>| {
+        device.seed(7);
+        let model = config().with_dropout(0.5).init(&device);
+        let training = Training::new(folder.path());
+        match probe {
+            None => training.launch(model, sgd(), 0.1, None).0,
+            Some(probe) => {
+                let model = probe.attach(model);
+                training
+                    .launch(model, sgd(), 0.1, Some(probe))
+                    .0
+                    .into_inner()
+            }
+        }
+    };
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let bare = train(None);
+    let probed = train(Some(&probe));
+
+    let summary = probe.summary();
+    assert_eq!(summary.measurements, 14);
+    assert!(summary.bracketed >= 10, "{summary:?}");
+    // The same initial weights and the same dropout masks were drawn.
+    assert_eq!(weights(&probed), weights(&bare));
+}
+
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_measurement_is_logged_and_the_first_one_past_the_edge_warns() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
+        let model = probe.attach(config().init(&Device::flex().autodiff()));
+        // A learning rate far past the critical one.
+        Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
+    });
+
+    let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(count("measured critical sharpness"), 7, "{log}");
+    assert_eq!(count("WARN"), 1, "{log}");
+    assert_eq!(
+        count("past the critical one for the first time"),
+        1,
+        "{log}"
+    );
+    assert_eq!(count("step=0"), 2, "{log}");
+}

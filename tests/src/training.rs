@@ -1,0 +1,114 @@
+use crate::{Batch, Data, Recorder};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
+use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
+use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
+use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
+use std::path::{Path, PathBuf};
+
+/// A run of burn's supervised training on [`Data`], without output.
+pub struct Training {
+    /// The folder of the run.
+    pub directory: PathBuf,
+    /// The training batches.
+    pub data: Data,
+    /// The number of epochs.
+    pub epochs: usize,
+    /// Gradient accumulation.
+    pub accumulation: Option<usize>,
+    /// The epoch to resume from.
+    pub checkpoint: Option<usize>,
+}
+
+impl Training {
+    /// Two epochs of seven batches.
+    pub fn new(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_path_buf(),
+            data: Data::new(7, 16, &Device::flex().autodiff()),
+            epochs: 2,
+            accumulation: None,
+            checkpoint: None,
+        }
+    }
+
+    /// Trains a model, with the metrics of a probe if there is one; returns it with what the
+    /// renderer was told.
+    pub fn launch<M>(
+        self,
+        model: M,
+        optim: ModuleOptimizer,
+        scheduler: impl Into<ModuleLrScheduler>,
+        probe: Option<&SharpnessProbe>,
+    ) -> (M, Recorder)
+    where
+        M: LearnerModel + TrainStep<Input = Batch> + InferenceStep<Input = Batch>,
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
+    {
+        let recorder = Recorder::default();
+        let valid = Data::new(2, 16, &Device::flex());
+        let mut training =
+            SupervisedTraining::new(&self.directory, self.data.loader(), valid.loader())
+                .metrics((LossMetric::new(),))
+                .metric_train_numeric(LearningRateMetric::new())
+                .num_epochs(self.epochs)
+                .with_default_checkpointers()
+                .with_application_logger(None)
+                .renderer(Box::new(recorder.clone()));
+        if let Some(accumulation) = self.accumulation {
+            training = training.grads_accumulation(accumulation);
+        }
+        if let Some(checkpoint) = self.checkpoint {
+            training = training.checkpoint(checkpoint);
+        }
+        if let Some(probe) = probe {
+            training = training.metrics_sharpness(probe);
+        }
+        let result = training.launch(Learner::new(model, optim, scheduler));
+        assert!(result.error.is_none(), "{:?}", result.error);
+        (result.model, recorder)
+    }
+}
+
+/// The measurements in a run's folder.
+pub fn measurements(directory: &Path) -> Vec<Measurement> {
+    let content = std::fs::read_to_string(directory.join(MEASUREMENTS_FILE)).unwrap();
+    let lines = content.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The bits of every float tensor of a model, with its path.
+pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
+    struct Collector {
+        path: Vec<String>,
+        weights: Vec<(String, Vec<u32>)>,
+    }
+
+    impl ModuleVisitor for Collector {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_string());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let data = param.val().into_data();
+            let bits = data.iter::<f32>().map(f32::to_bits).collect();
+            self.weights.push((self.path.join("."), bits));
+        }
+    }
+
+    let mut collector = Collector {
+        path: Vec::new(),
+        weights: Vec::new(),
+    };
+    model.visit(&mut collector);
+    collector.weights
+}

@@ -1,0 +1,159 @@
+//! The hook in burn's `Learner`: what is measured when, and what the metrics, the record and the
+//! log say of it.
+
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::tensor::Device;
+use burn::train::metric::NumericEntry;
+use burn_sharpness::{MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Training, measurements};
+use std::path::Path;
+
+fn model() -> Mlp {
+    let config = MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent);
+    config.init(&Device::flex().autodiff())
+}
+
+fn sgd() -> ModuleOptimizer {
+    SgdConfig::new().init()
+}
+
+fn probe(every: u64, directory: &Path) -> SharpnessProbe {
+    let config = SharpnessConfig::new()
+        .with_every(every)
+        .with_directory(directory);
+    SharpnessProbe::new(config).unwrap()
+}
+
+#[test]
+fn measurements_are_made_at_run_wide_steps_over_epochs() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(3, folder.path());
+    Training::new(folder.path()).launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
+
+    let measured = measurements(folder.path());
+    let steps: Vec<_> = measured.iter().map(|m| (m.step, m.epoch)).collect();
+    // Seven updates an epoch.
+    let (one, two) = (Some(1), Some(2));
+    assert_eq!(steps, [(0, one), (3, one), (6, one), (9, two), (12, two)]);
+    for measurement in &measured {
+        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measurement.learning_rate, Some(0.1));
+        assert_eq!(measurement.task, "train");
+        assert!(measurement.evaluations >= 2 && measurement.seconds > 0.0);
+    }
+}
+
+#[test]
+fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(1, folder.path());
+    let model = model();
+    let training = Training {
+        accumulation: Some(3),
+        epochs: 1,
+        ..Training::new(folder.path())
+    };
+    let data = training.data.clone();
+    training.launch(probe.attach(model.clone()), sgd(), 0.1, Some(&probe));
+
+    let measured = measurements(folder.path());
+    // Seven batches: two full updates, and one of the batch that is left.
+    assert_eq!(measured.len(), 3);
+    let losses = (0..3).map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
+    let mean = losses.sum::<f64>() / 3.0;
+    let first = &measured[0];
+    assert!(
+        (first.base_loss.unwrap() - mean).abs() < 1e-6,
+        "{first:?} {mean}"
+    );
+    // The direction is the sum of three gradients, so the mean loss falls at a third of ‖Δθ‖².
+    let slope = first.update_norm.unwrap().powi(2) / 3.0;
+    assert!(
+        (first.slope.unwrap() / slope - 1.0).abs() < 1e-4,
+        "{first:?}"
+    );
+}
+
+#[test]
+fn metrics_tick_without_a_point_between_measurements() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(3, folder.path());
+    let training = Training::new(folder.path());
+    let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
+
+    let measured = measurements(folder.path());
+    for quantity in Quantity::ALL {
+        let ticks = recorder.ticks(quantity.name());
+        // Seven ticks an epoch, and its end.
+        assert_eq!(ticks.len(), 16, "{quantity:?}");
+        assert!(matches!(ticks[7], Some(NumericEntry::Final(_))));
+        let points = recorder.points(quantity.name());
+        let expected: Vec<_> = measured
+            .iter()
+            .map(|m| (m.step as usize, quantity.of(m).unwrap()))
+            .collect();
+        assert_eq!(points, expected, "{quantity:?}");
+    }
+    let epoch: Vec<_> = measured[..3]
+        .iter()
+        .map(|m| m.critical_sharpness.unwrap())
+        .collect();
+    let mean = epoch.iter().sum::<f64>() / 3.0;
+    let Some(NumericEntry::Final(value)) = recorder.ticks("Critical Sharpness")[7] else {
+        panic!("the epoch ends with its mean");
+    };
+    assert!((value - mean).abs() <= 1e-12 * mean);
+}
+
+#[test]
+fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(1, folder.path());
+    let training = Training {
+        data: Data::new(24, 4, &Device::flex().autodiff()),
+        accumulation: Some(4),
+        epochs: 1,
+        ..Training::new(folder.path())
+    };
+    let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
+    // Made at ticks 3, 7, 11 …, each is drawn at the next multiple of 4; the last has none left.
+    let points = recorder.points("Critical Sharpness");
+    let ticks: Vec<_> = points.iter().map(|(tick, _)| *tick).collect();
+    assert_eq!(ticks, [4, 8, 12, 16, 20]);
+    assert_eq!(measurements(folder.path()).len(), 6);
+}
+
+#[test]
+fn the_metric_files_of_burn_hold_the_measured_points_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(3, folder.path());
+    Training::new(folder.path()).launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
+    for quantity in Quantity::ALL {
+        let name = format!("{}.log", quantity.name().replace(' ', "_"));
+        let log = folder.path().join("train").join("epoch-1").join(name);
+        let log = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 4, "three points and the epoch's mean: {log}");
+        assert!(lines[3].ends_with(",final"), "{log}");
+    }
+}
+
+#[test]
+fn a_warmup_that_starts_at_zero_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(1, folder.path());
+    // burn's linear schedule cannot start at 0, but it can end there.
+    let scheduler = LinearLrSchedulerConfig::new(1e-3, 0.0, 1).init().unwrap();
+    let optim = AdamWConfig::new().init();
+    Training::new(folder.path()).launch(probe.attach(model()), optim, scheduler, Some(&probe));
+
+    let measured = measurements(folder.path());
+    let zero = measured
+        .iter()
+        .find(|m| m.learning_rate == Some(0.0))
+        .unwrap();
+    assert_eq!(zero.outcome, MeasurementOutcome::Bracketed, "{zero:?}");
+    assert_eq!(zero.edge_ratio(), Some(0.0));
+    assert_eq!(zero.edge_threshold(), None);
+}
