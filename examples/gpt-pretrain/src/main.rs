@@ -1,1 +1,147 @@
-fn main() {}
+//! Pre-trains a small GPT on real text, with critical sharpness next to the loss and the learning
+//! rate in burn's dashboard.
+//!
+//! ```sh
+//! cargo run -p gpt-pretrain
+//! ```
+
+mod run;
+mod settings;
+mod training;
+
+use anyhow::{Context, Result, ensure};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use gpt::tokenizer::Tokenizer;
+use gpt::tokens::Windows;
+use run::{RunConfig, RunFolder};
+use settings::{Settings, TokenKind};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Pre-train a small GPT on real text, and watch critical sharpness, the Edge-of-Stability
+/// threshold and the learning rate in burn's dashboard.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    #[command(flatten)]
+    settings: Settings,
+
+    /// Folder of the run: configuration, metrics, measurements, checkpoints [default: the first free
+    /// runs/gpt-pretrain-N]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+
+    /// Go on with the run in this folder, or in --out, from its newest checkpoint
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let matches = Flags::command().get_matches();
+    let flags = Flags::from_arg_matches(&matches)?;
+
+    let (folder, saved) = match &flags.resume {
+        None => (RunFolder::for_new_run(flags.out.as_deref())?, None),
+        Some(resume) => {
+            let folder = resume.as_ref().or(flags.out.as_ref());
+            let folder =
+                folder.context("--resume needs the folder of a run, as its value or in --out")?;
+            let folder = RunFolder::of_run(folder)?;
+            let saved = folder.load_config()?;
+            (folder, Some(saved))
+        }
+    };
+    let settings = match &saved {
+        None => flags.settings,
+        Some(saved) => flags.settings.resumed(&saved.settings, &matches)?,
+    };
+    settings.validate()?;
+    let device = gpt::device::open(&settings.device)?;
+    let checkpoint = match &saved {
+        None => None,
+        Some(_) => Some(folder.newest_checkpoint()?),
+    };
+    if let Some(checkpoint) = checkpoint {
+        ensure!(
+            checkpoint.step < settings.steps,
+            "the run in {} has made all its {} steps: give more --steps to go on",
+            folder.path().display(),
+            checkpoint.step
+        );
+    }
+
+    let text = settings.text()?;
+    let digest = text.digest();
+    println!(
+        "text    {}: {:.1} MB, digest {digest}",
+        text.source,
+        text.content.len() as f64 / 1e6
+    );
+    let tokenizer = match (settings.tokens, &saved) {
+        (TokenKind::Bytes, _) => Tokenizer::Bytes,
+        (TokenKind::Bpe, None) => Tokenizer::train(&text.content, settings.vocab)?,
+        (TokenKind::Bpe, Some(_)) => Tokenizer::load(&folder.tokenizer())?,
+    };
+    let config = RunConfig {
+        model: settings.model(tokenizer.vocab()),
+        settings,
+        text: text.source,
+        text_digest: digest,
+    };
+    if let Some(saved) = &saved {
+        ensure!(
+            saved.text_digest == config.text_digest,
+            "the text has changed since the run began (digest {}, then {}): resume with the same --data",
+            config.text_digest,
+            saved.text_digest
+        );
+        ensure!(
+            saved.model.vocab == config.model.vocab,
+            "the tokenizer {} has {} tokens, but the run's model {}: the vocabularies do not match",
+            folder.tokenizer().display(),
+            config.model.vocab,
+            saved.model.vocab
+        );
+    }
+    let mut train = tokenizer.encode(&text.content)?;
+    let valid = train.split_off(train.len() - train.len() / 20);
+    println!(
+        "tokens  {} to train on and {} to validate, of {} kinds",
+        train.len(),
+        valid.len(),
+        config.model.vocab
+    );
+    let windows = |tokens| Windows::new(tokens, config.model.context).map_err(anyhow::Error::msg);
+    let windows = [windows(train)?, windows(valid)?];
+
+    // Refuse what the probe refuses before the folder holds a run.
+    training::probe(&config.settings, &folder)?;
+    folder.save_config(&config)?;
+    tokenizer.save(&folder.tokenizer())?;
+    println!("run     {}", folder.path().display());
+    if let Some(checkpoint) = checkpoint {
+        println!("resume  at step {}", checkpoint.step);
+    }
+
+    let summary = training::train(
+        &config.settings,
+        &config.model,
+        windows,
+        &device,
+        &folder,
+        checkpoint,
+    )?;
+    println!("\n{summary}");
+    println!("run                 {}", folder.path().display());
+    Ok(())
+}

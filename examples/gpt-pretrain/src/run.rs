@@ -1,0 +1,154 @@
+use crate::settings::Settings;
+use anyhow::{Context, Result, bail, ensure};
+use burn::lr_scheduler::LrSchedulerRecord;
+use burn::optim::OptimizerRecord;
+use burn::store::ModuleRecord;
+use gpt::model::GptConfig;
+use gpt::schedule::Scheduler;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CONFIG_FILE: &str = "config.json";
+
+/// What `config.json` in a run's folder holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The flags of the run.
+    pub settings: Settings,
+    /// The shape of the model.
+    pub model: GptConfig,
+    /// Where the text comes from.
+    pub text: String,
+    /// The digest of the text.
+    pub text_digest: String,
+}
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder(PathBuf);
+
+/// A checkpoint that a run can resume from.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint {
+    /// Its number, the epoch at whose end it was taken.
+    pub epoch: usize,
+    /// The next update.
+    pub step: u64,
+}
+
+impl RunFolder {
+    /// The folder for a new run: the one given, or the first free `runs/gpt-pretrain-N`.
+    ///
+    /// # Errors
+    ///
+    /// If the folder given holds a run already.
+    pub fn for_new_run(out: Option<&Path>) -> Result<Self> {
+        match out {
+            Some(out) => {
+                let folder = Self(out.to_path_buf());
+                ensure!(
+                    !folder.holds_run(),
+                    "{} already holds a run: choose another --out, or give --resume to go on with it",
+                    out.display()
+                );
+                Ok(folder)
+            }
+            None => {
+                let mut free = (1..)
+                    .map(|number| Self(PathBuf::from(format!("runs/gpt-pretrain-{number}"))))
+                    .filter(|folder| !folder.holds_run());
+                free.next().context("no free folder below runs")
+            }
+        }
+    }
+
+    /// The folder of a run that is to resume.
+    ///
+    /// # Errors
+    ///
+    /// If there is no run in it.
+    pub fn of_run(path: &Path) -> Result<Self> {
+        let folder = Self(path.to_path_buf());
+        ensure!(
+            folder.holds_run(),
+            "there is no run to resume in {}: it has no {CONFIG_FILE}",
+            path.display()
+        );
+        Ok(folder)
+    }
+
+    fn holds_run(&self) -> bool {
+        self.0.join(CONFIG_FILE).exists()
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The file of the run's tokenizer.
+    pub fn tokenizer(&self) -> PathBuf {
+        self.0.join("tokenizer.json")
+    }
+
+    /// Writes the run's configuration.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be written.
+    pub fn save_config(&self, config: &RunConfig) -> Result<()> {
+        let unwritable = || format!("the run's folder {} cannot be written", self.0.display());
+        fs::create_dir_all(&self.0).with_context(unwritable)?;
+        let json = serde_json::to_string_pretty(config)?;
+        fs::write(self.0.join(CONFIG_FILE), json).with_context(unwritable)
+    }
+
+    /// Reads the run's configuration.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn load_config(&self) -> Result<RunConfig> {
+        let path = self.0.join(CONFIG_FILE);
+        let unreadable = || format!("the configuration {} cannot be read", path.display());
+        let json = fs::read_to_string(&path).with_context(unreadable)?;
+        serde_json::from_str(&json).with_context(unreadable)
+    }
+
+    /// The newest checkpoint of which every part can be read: a run that was killed may have left
+    /// one cut short.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
+        let folder = self.0.join("checkpoint");
+        let mut epochs: Vec<usize> = fs::read_dir(&folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.ok()?.file_name().into_string().ok()?;
+                let number = name.strip_prefix("scheduler-")?.strip_suffix(".bpk")?;
+                number.parse().ok()
+            })
+            .collect();
+        epochs.sort_unstable();
+        for epoch in epochs.into_iter().rev() {
+            let part = |name: &str| folder.join(format!("{name}-{epoch}.bpk"));
+            let readable = ModuleRecord::load(part("model")).is_ok()
+                && OptimizerRecord::load(part("optim")).is_ok();
+            let scheduler = LrSchedulerRecord::load(part("scheduler"));
+            if readable
+                && let Ok(scheduler) = scheduler
+                && let Some(step) = Scheduler::step_of(&scheduler)
+            {
+                return Ok(Checkpoint { epoch, step });
+            }
+        }
+        bail!(
+            "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
+            self.0.display()
+        )
+    }
+}

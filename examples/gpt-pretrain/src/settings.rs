@@ -1,0 +1,224 @@
+use anyhow::{Context, Result, bail, ensure};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+use gpt::model::GptConfig;
+use gpt::schedule::WarmupStableDecay;
+use gpt::text::{Domain, Text};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What describes a run: its flags, and what `config.json` in its folder holds.
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// Updates of the weights
+    #[arg(long, default_value_t = 800, help_heading = "Training")]
+    pub steps: u64,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 3e-3, help_heading = "Training")]
+    pub lr: f64,
+    /// Learning rate at the end of the decay
+    #[arg(long, default_value_t = 0.0, help_heading = "Training")]
+    pub final_lr: f64,
+    /// Steps of linear warmup from 0 [default: a tenth of --steps]
+    #[arg(long, help_heading = "Training")]
+    pub warmup: Option<u64>,
+    /// Steps of cosine decay, the last ones [default: a fifth of --steps]
+    #[arg(long, help_heading = "Training")]
+    pub decay: Option<u64>,
+    /// Windows of text in a batch
+    #[arg(long, default_value_t = 8, help_heading = "Training")]
+    pub batch: usize,
+    /// Batches whose gradients make one update
+    #[arg(long, default_value_t = 1, help_heading = "Training")]
+    pub accumulate: usize,
+    /// Decoupled weight decay of AdamW
+    #[arg(long, default_value_t = 0.0, help_heading = "Training")]
+    pub weight_decay: f32,
+    /// Updates between two validations and checkpoints [default: a quarter of --steps]
+    #[arg(long, help_heading = "Training")]
+    pub epoch_steps: Option<u64>,
+    /// Seed of the weights and of the order of the text
+    #[arg(long, default_value_t = 0, help_heading = "Training")]
+    pub seed: u64,
+    /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
+    #[arg(long, default_value = "flex", help_heading = "Training")]
+    pub device: String,
+
+    /// Steps from one measurement of critical sharpness to the next
+    #[arg(long, default_value_t = 10, help_heading = "Probe")]
+    pub every: u64,
+    /// Relative width of a certified bracket
+    #[arg(long, default_value_t = 0.0625, help_heading = "Probe")]
+    pub tolerance: f64,
+
+    /// Tokens that the model sees at once
+    #[arg(long, default_value_t = 128, help_heading = "Model")]
+    pub context: usize,
+    /// Transformer blocks
+    #[arg(long, default_value_t = 4, help_heading = "Model")]
+    pub layers: usize,
+    /// Attention heads of a block
+    #[arg(long, default_value_t = 4, help_heading = "Model")]
+    pub heads: usize,
+    /// Width of the residual stream
+    #[arg(long, default_value_t = 128, help_heading = "Model")]
+    pub width: usize,
+    /// Probability of dropout
+    #[arg(long, default_value_t = 0.0, help_heading = "Model")]
+    pub dropout: f64,
+    /// Give the output layer weights of its own
+    #[arg(long, help_heading = "Model")]
+    pub untied: bool,
+
+    /// A text file, or a folder of .txt, .md, .jsonl and .parquet files (the latter two with a field
+    /// `text`) [default: the sources of the packages in Cargo.lock]
+    #[arg(long, value_name = "PATH", help_heading = "Text")]
+    pub data: Option<PathBuf>,
+    /// Which part of the packages' sources, without --data
+    #[arg(long, value_enum, default_value_t = Part::Prose, help_heading = "Text")]
+    pub domain: Part,
+    /// The most text to read, in millions of bytes
+    #[arg(long, default_value_t = 8, help_heading = "Text")]
+    pub megabytes: usize,
+    /// How text becomes tokens
+    #[arg(long, value_enum, default_value_t = TokenKind::Bpe, help_heading = "Text")]
+    pub tokens: TokenKind,
+    /// Different tokens of the byte-pair encoding
+    #[arg(long, default_value_t = 1024, help_heading = "Text")]
+    pub vocab: usize,
+}
+
+/// How text becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// Byte pairs, learned from the text
+    Bpe,
+    /// Bytes
+    Bytes,
+}
+
+/// A part of the packages' sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Documentation comments
+    Prose,
+    /// All the rest
+    Code,
+}
+
+/// The flags that a resumed run may change; all others make the model, its data or their order.
+const CHANGEABLE: [&str; 9] = [
+    "steps",
+    "lr",
+    "final_lr",
+    "warmup",
+    "decay",
+    "weight_decay",
+    "every",
+    "tolerance",
+    "device",
+];
+
+impl Settings {
+    /// The settings of a run that goes on: as they were, but for the flags given now.
+    ///
+    /// # Errors
+    ///
+    /// A flag that cannot change names itself.
+    pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
+        let now = serde_json::to_value(self)?;
+        let mut merged = serde_json::to_value(saved)?;
+        let (Some(now), Some(fields)) = (now.as_object(), merged.as_object_mut()) else {
+            bail!("settings are a table of values");
+        };
+        for (name, value) in now {
+            let given = flags.value_source(name) == Some(ValueSource::CommandLine);
+            if !given || fields.get(name) == Some(value) {
+                continue;
+            }
+            ensure!(
+                CHANGEABLE.contains(&name.as_str()),
+                "the run was made with {} = {}, which cannot become {value} when it resumes",
+                name.replace('_', "-"),
+                fields.get(name).unwrap_or(&serde_json::Value::Null),
+            );
+            fields.insert(name.clone(), value.clone());
+        }
+        Ok(serde_json::from_value(merged)?)
+    }
+
+    /// Says what is impossible, if something is, before anything is read or trained.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the value and what to choose instead.
+    pub fn validate(&self) -> Result<()> {
+        let counts = [
+            ("--batch", self.batch as u64),
+            ("--accumulate", self.accumulate as u64),
+            ("--epoch-steps", self.epoch_steps()),
+            ("--megabytes", self.megabytes as u64),
+        ];
+        for (flag, count) in counts {
+            ensure!(count > 0, "{flag} is 0, but must be at least 1");
+        }
+        let schedule = self.schedule();
+        schedule.validate().map_err(anyhow::Error::msg)?;
+        let vocab = match self.tokens {
+            TokenKind::Bpe => self.vocab,
+            TokenKind::Bytes => 256,
+        };
+        let model = self.model(vocab);
+        model.validate().map_err(anyhow::Error::msg)?;
+        ensure!(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "the weight decay is {}, but must not be below 0",
+            self.weight_decay
+        );
+        Ok(())
+    }
+
+    /// The shape of the model for a vocabulary of this size.
+    pub fn model(&self, vocab: usize) -> GptConfig {
+        GptConfig::new(vocab, self.context, self.layers, self.heads, self.width)
+            .with_dropout(self.dropout)
+            .with_tied(!self.untied)
+    }
+
+    /// The learning rate over the run.
+    pub fn schedule(&self) -> WarmupStableDecay {
+        WarmupStableDecay {
+            peak: self.lr,
+            end: self.final_lr,
+            warmup: self.warmup.unwrap_or(self.steps / 10),
+            decay: self.decay.unwrap_or(self.steps / 5),
+            steps: self.steps,
+        }
+    }
+
+    /// The updates of an epoch.
+    pub fn epoch_steps(&self) -> u64 {
+        self.epoch_steps.unwrap_or(self.steps.div_ceil(4))
+    }
+
+    /// The text to train on.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it cannot be read.
+    pub fn text(&self) -> Result<Text> {
+        let limit = self.megabytes.saturating_mul(1_000_000);
+        match &self.data {
+            Some(path) => Text::of_path(path, limit),
+            None => {
+                let domain = match self.domain {
+                    Part::Prose => Domain::Prose,
+                    Part::Code => Domain::Code,
+                };
+                Text::of_packages(domain, limit).context("the default text is not available")
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+use crate::run::{Checkpoint, RunFolder};
+use crate::settings::Settings;
+use anyhow::{Result, anyhow};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::optim::AdamWConfig;
+use burn::tensor::Device;
+use burn::train::metric::{LearningRateMetric, LossMetric};
+use burn::train::{Learner, SupervisedTraining};
+use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe, SharpnessSummary};
+use gpt::model::GptConfig;
+use gpt::progress::PlainProgress;
+use gpt::tokens::{TrainLoader, ValidLoader, Windows};
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+/// The batches of a validation.
+const VALID_BATCHES: usize = 8;
+
+/// The probe of a run.
+///
+/// # Errors
+///
+/// A flag that makes no sense to it.
+pub fn probe(settings: &Settings, folder: &RunFolder) -> Result<SharpnessProbe> {
+    let config = SharpnessConfig::new()
+        .with_every(settings.every)
+        .with_tolerance(settings.tolerance)
+        .with_directory(folder.path());
+    Ok(SharpnessProbe::new(config)?)
+}
+
+/// Trains, from a checkpoint if there is one.
+///
+/// # Errors
+///
+/// What stopped the training.
+pub fn train(
+    settings: &Settings,
+    model: &GptConfig,
+    [train, valid]: [Windows; 2],
+    device: &Device,
+    folder: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+) -> Result<SharpnessSummary> {
+    let probe = probe(settings, folder)?;
+    let device = device.clone().autodiff();
+    device.seed(settings.seed);
+    let model = model.init(&device);
+    let optim = AdamWConfig::new()
+        .with_beta_1(0.9)
+        .with_beta_2(0.95)
+        .with_epsilon(1e-8)
+        .with_weight_decay(settings.weight_decay)
+        .init();
+    let scheduler = ModuleLrScheduler::new(settings.schedule().scheduler());
+
+    let first_step = checkpoint.map_or(0, |checkpoint| checkpoint.step);
+    let first_epoch = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
+    let epochs = (settings.steps - first_step).div_ceil(settings.epoch_steps());
+    let train = Arc::new(TrainLoader::new(
+        train,
+        settings.batch,
+        settings.accumulate,
+        settings.epoch_steps(),
+        settings.steps,
+        settings.seed,
+        first_step,
+    ));
+    let valid = Arc::new(ValidLoader::new(valid, settings.batch, VALID_BATCHES));
+
+    let mut training = SupervisedTraining::new(folder.path(), train, valid)
+        .metric_train_numeric(LossMetric::new())
+        .metric_valid_numeric(LossMetric::new())
+        .metric_train_numeric(LearningRateMetric::new())
+        .metrics_sharpness(&probe)
+        .with_default_checkpointers()
+        .grads_accumulation(settings.accumulate)
+        .num_epochs(first_epoch + epochs as usize);
+    if let Some(checkpoint) = checkpoint {
+        training = training.checkpoint(checkpoint.epoch);
+    }
+    if !std::io::stdout().is_terminal() {
+        training = training.renderer(Box::new(PlainProgress::default()));
+    }
+    let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
+    // The dashboard leaves the screen when it is dropped.
+    drop(result.renderer);
+    if let Some(error) = result.error {
+        return Err(anyhow!("the training stopped: {error}"));
+    }
+    Ok(probe.summary())
+}

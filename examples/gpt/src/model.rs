@@ -1,0 +1,303 @@
+//! A decoder-only transformer in the style of GPT-2: pre-norm, learned positions, GELU.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::{
+    Dropout, DropoutConfig, Embedding, EmbeddingConfig, Gelu, LayerNorm, LayerNormConfig, Linear,
+    LinearConfig,
+};
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Device, ExecutionError, Int, Tensor};
+use burn::train::metric::{Adaptor, ItemLazy, LossInput};
+use burn::train::{InferenceStep, TrainOutput, TrainStep};
+
+use crate::tokens::TokenBatch;
+
+/// The shape of a [`Gpt`].
+#[derive(Config, Debug, PartialEq)]
+pub struct GptConfig {
+    /// The number of different tokens.
+    pub vocab: usize,
+    /// The largest number of tokens that the model sees at once.
+    pub context: usize,
+    /// The number of blocks.
+    pub layers: usize,
+    /// The number of attention heads of a block.
+    pub heads: usize,
+    /// The width of the residual stream.
+    pub width: usize,
+    /// The probability of dropout.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Whether the output layer shares the token embedding's weights.
+    #[config(default = true)]
+    pub tied: bool,
+}
+
+impl GptConfig {
+    /// Says what is impossible about this shape, if something is.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the value and what to choose instead.
+    pub fn validate(&self) -> Result<(), String> {
+        let sizes = [
+            ("vocabulary", self.vocab),
+            ("context", self.context),
+            ("number of layers", self.layers),
+            ("number of heads", self.heads),
+            ("width", self.width),
+        ];
+        for (name, size) in sizes {
+            if size == 0 {
+                return Err(format!("the {name} is 0, but must be at least 1"));
+            }
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(format!(
+                "the width {} cannot be split into {} heads: choose a multiple of {}",
+                self.width, self.heads, self.heads
+            ));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(format!(
+                "the dropout is {}, but must be a probability from 0 up to, not including, 1",
+                self.dropout
+            ));
+        }
+        Ok(())
+    }
+
+    /// A model with GPT-2's random weights: N(0, 0.02²), and smaller where a block writes to the
+    /// residual stream.
+    pub fn init(&self, device: &Device) -> Gpt {
+        let embedding = |count: usize| {
+            EmbeddingConfig::new(count, self.width)
+                .with_initializer(normal(0.02))
+                .init(device)
+        };
+        Gpt {
+            tokens: embedding(self.vocab),
+            positions: embedding(self.context),
+            dropout: DropoutConfig::new(self.dropout).init(),
+            blocks: (0..self.layers).map(|_| Block::new(self, device)).collect(),
+            norm: LayerNormConfig::new(self.width).init(device),
+            head: (!self.tied).then(|| {
+                LinearConfig::new(self.width, self.vocab)
+                    .with_bias(false)
+                    .with_initializer(normal(0.02))
+                    .init(device)
+            }),
+        }
+    }
+}
+
+fn normal(std: f64) -> Initializer {
+    Initializer::Normal { mean: 0.0, std }
+}
+
+/// A linear layer whose bias starts at 0.
+fn linear(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
+    let layer = LinearConfig::new(inputs, outputs).with_initializer(normal(std));
+    let mut layer = layer.init(device);
+    layer.bias = Some(Param::from_tensor(Tensor::zeros([outputs], device)));
+    layer
+}
+
+/// The model.
+#[derive(Module, Debug)]
+pub struct Gpt {
+    tokens: Embedding,
+    positions: Embedding,
+    dropout: Dropout,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    /// Absent if the token embedding serves as the output layer.
+    head: Option<Linear>,
+}
+
+impl Gpt {
+    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let [_, time] = tokens.dims();
+        let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();
+        let x = self.tokens.forward(tokens) + self.positions.forward(positions);
+        let mut x = self.dropout.forward(x);
+        for block in &self.blocks {
+            x = block.forward(x);
+        }
+        let x = self.norm.forward(x);
+        match &self.head {
+            Some(head) => head.forward(x),
+            // Tied here and not by one shared parameter, which would get one gradient only.
+            None => x.matmul(self.tokens.weight.val().transpose().unsqueeze()),
+        }
+    }
+
+    /// The mean cross entropy of the next tokens, in nats.
+    pub fn loss(&self, batch: TokenBatch) -> Tensor<1> {
+        let logits = self.forward(batch.inputs).flatten::<2>(0, 1);
+        let targets = batch.targets.flatten::<1>(0, 1);
+        CrossEntropyLossConfig::new()
+            .init(&logits.device())
+            .forward(logits, targets)
+    }
+}
+
+/// Attention, then a two-layer network, each added to the residual stream.
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    query_key_value: Linear,
+    attention_out: Linear,
+    mlp_norm: LayerNorm,
+    mlp_in: Linear,
+    activation: Gelu,
+    mlp_out: Linear,
+    dropout: Dropout,
+    heads: usize,
+}
+
+impl Block {
+    fn new(config: &GptConfig, device: &Device) -> Self {
+        let width = config.width;
+        let residual_std = 0.02 / (2.0 * config.layers as f64).sqrt();
+        Self {
+            attention_norm: LayerNormConfig::new(width).init(device),
+            query_key_value: linear(width, 3 * width, 0.02, device),
+            attention_out: linear(width, width, residual_std, device),
+            mlp_norm: LayerNormConfig::new(width).init(device),
+            mlp_in: linear(width, 4 * width, 0.02, device),
+            activation: Gelu::new_approximate(),
+            mlp_out: linear(4 * width, width, residual_std, device),
+            dropout: DropoutConfig::new(config.dropout).init(),
+            heads: config.heads,
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let attended = self.attend(self.attention_norm.forward(x.clone()));
+        let x = x + self.dropout.forward(attended);
+        let hidden = self.mlp_in.forward(self.mlp_norm.forward(x.clone()));
+        let hidden = self.mlp_out.forward(self.activation.forward(hidden));
+        x + self.dropout.forward(hidden)
+    }
+
+    /// Causal multi-head attention.
+    fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, time, width] = x.dims();
+        let heads = |x: Tensor<3>| -> Tensor<4> {
+            x.reshape([batch, time, self.heads, width / self.heads])
+                .swap_dims(1, 2)
+        };
+        let mut parts = self
+            .query_key_value
+            .forward(x)
+            .chunk(3, 2)
+            .into_iter()
+            .map(heads);
+        let (Some(query), Some(key), Some(value)) = (parts.next(), parts.next(), parts.next())
+        else {
+            unreachable!("three chunks were made");
+        };
+        let options = AttentionModuleOptions {
+            is_causal: true,
+            ..Default::default()
+        };
+        let attended = attention(query, key, value, None, None, options);
+        let attended = attended.swap_dims(1, 2).reshape([batch, time, width]);
+        self.attention_out.forward(attended)
+    }
+}
+
+/// The loss of a step, and nothing else: logits are too large to keep for the metrics.
+pub struct LossOutput(Tensor<1>);
+
+impl ItemLazy for LossOutput {
+    fn sync(self) -> Result<Self, ExecutionError> {
+        self.0.device().flush()?;
+        Ok(Self(self.0.without_autodiff()))
+    }
+}
+
+impl Adaptor<LossInput> for LossOutput {
+    fn adapt(&self) -> LossInput {
+        LossInput::new(self.0.clone())
+    }
+}
+
+impl TrainStep for Gpt {
+    type Input = TokenBatch;
+    type Output = LossOutput;
+
+    fn step(&self, batch: TokenBatch) -> TrainOutput<LossOutput> {
+        let loss = self.loss(batch);
+        TrainOutput::new(self, loss.backward(), LossOutput(loss))
+    }
+}
+
+impl InferenceStep for Gpt {
+    type Input = TokenBatch;
+    type Output = LossOutput;
+
+    fn step(&self, batch: TokenBatch) -> LossOutput {
+        LossOutput(self.loss(batch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::TensorData;
+
+    fn config() -> GptConfig {
+        GptConfig::new(50, 8, 2, 2, 16)
+    }
+
+    fn tokens(values: [i64; 8]) -> Tensor<2, Int> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [1, 8]), &Device::flex())
+    }
+
+    #[test]
+    fn a_token_does_not_see_the_ones_after_it() {
+        let model = config().init(&Device::flex());
+        let a = model.forward(tokens([1, 2, 3, 4, 5, 6, 7, 8]));
+        let b = model.forward(tokens([1, 2, 3, 4, 9, 9, 9, 9]));
+        let seen = |logits: &Tensor<3>| logits.clone().slice([0..1, 0..4]).into_data();
+        let unseen = |logits: &Tensor<3>| logits.clone().slice([0..1, 4..8]).into_data();
+        assert_eq!(seen(&a), seen(&b));
+        assert_ne!(unseen(&a), unseen(&b));
+    }
+
+    #[test]
+    fn a_new_model_knows_nothing_and_tying_saves_the_output_layer() {
+        for tied in [true, false] {
+            let config = config().with_tied(tied);
+            let model = config.init(&Device::flex());
+            let batch = TokenBatch {
+                inputs: tokens([1, 2, 3, 4, 5, 6, 7, 8]),
+                targets: tokens([2, 3, 4, 5, 6, 7, 8, 9]),
+            };
+            let loss = model.loss(batch).into_scalar::<f32>();
+            assert!((loss - 50f32.ln()).abs() < 0.1, "{loss}");
+
+            let head = if tied { 0 } else { 50 * 16 };
+            let block = 4 * 16 + 12 * 16 * 16 + (3 + 1 + 4 + 1) * 16;
+            assert_eq!(
+                model.num_params(),
+                (50 + 8) * 16 + 2 * block + 2 * 16 + head
+            );
+        }
+    }
+
+    #[test]
+    fn impossible_shapes_are_named() {
+        let refused = |config: GptConfig| config.validate().unwrap_err();
+        assert!(refused(GptConfig::new(50, 8, 2, 3, 16)).contains("16 cannot be split into 3"));
+        assert!(refused(GptConfig::new(50, 0, 2, 2, 16)).contains("context is 0"));
+        assert!(refused(config().with_dropout(1.0)).contains("dropout is 1"));
+        assert!(config().validate().is_ok());
+    }
+}

@@ -1,0 +1,168 @@
+//! The warmup-stable-decay learning-rate schedule.
+
+use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
+use burn::optim::LearningRate;
+use serde::{Deserialize, Serialize};
+
+/// Rises linearly from 0 to the peak, stays there, and falls along a cosine to the final rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmupStableDecay {
+    /// The peak learning rate.
+    pub peak: f64,
+    /// The learning rate after the last step.
+    pub end: f64,
+    /// The steps of the warmup.
+    pub warmup: u64,
+    /// The steps of the decay, the last ones.
+    pub decay: u64,
+    /// All steps.
+    pub steps: u64,
+}
+
+impl WarmupStableDecay {
+    /// Says what is impossible about this schedule, if something is.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the value and what to choose instead.
+    pub fn validate(&self) -> Result<(), String> {
+        if !(self.peak > 0.0 && self.peak.is_finite()) {
+            return Err(format!(
+                "the learning rate is {}, but must be above 0",
+                self.peak
+            ));
+        }
+        if !(0.0..=self.peak).contains(&self.end) {
+            return Err(format!(
+                "the final learning rate is {}, but must lie between 0 and the peak {}",
+                self.end, self.peak
+            ));
+        }
+        if self.steps == 0 {
+            return Err("the number of steps is 0, but must be at least 1".to_string());
+        }
+        if self.warmup + self.decay > self.steps {
+            return Err(format!(
+                "{} warmup and {} decay steps do not fit into {} steps",
+                self.warmup, self.decay, self.steps
+            ));
+        }
+        Ok(())
+    }
+
+    /// The learning rate at a step, counted from 0.
+    pub fn at(&self, step: u64) -> f64 {
+        let decay_start = self.steps - self.decay;
+        if step < self.warmup {
+            self.peak * step as f64 / self.warmup as f64
+        } else if step < decay_start || self.decay == 0 {
+            self.peak
+        } else {
+            let progress = (step - decay_start) as f64 / self.decay as f64;
+            let cosine = (std::f64::consts::PI * progress.min(1.0)).cos();
+            self.end + 0.5 * (self.peak - self.end) * (1.0 + cosine)
+        }
+    }
+
+    /// As a scheduler for burn's training, which begins at step 0 unless a record says otherwise.
+    pub fn scheduler(self) -> Scheduler {
+        Scheduler {
+            schedule: self,
+            step: 0,
+        }
+    }
+}
+
+/// A [`WarmupStableDecay`] under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheduler {
+    schedule: WarmupStableDecay,
+    step: u64,
+}
+
+impl Scheduler {
+    /// The next step, as a record that burn wrote for a run's only scheduler says it.
+    pub fn step_of(record: &LrSchedulerRecord) -> Option<u64> {
+        record.record("0").scalar("step")
+    }
+}
+
+impl LrScheduler for Scheduler {
+    fn step(&mut self) -> LearningRate {
+        let learning_rate = self.schedule.at(self.step);
+        self.step += 1;
+        learning_rate
+    }
+
+    fn to_record(&self) -> LrSchedulerRecord {
+        LrSchedulerRecord::new().with_scalar("step", self.step)
+    }
+
+    fn load_record(&mut self, record: LrSchedulerRecord) {
+        if let Some(step) = record.scalar("step") {
+            self.step = step;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+
+    const SCHEDULE: WarmupStableDecay = WarmupStableDecay {
+        peak: 1.0,
+        end: 0.1,
+        warmup: 4,
+        decay: 4,
+        steps: 12,
+    };
+
+    #[test]
+    fn it_warms_up_stays_and_decays() {
+        let rates: Vec<f64> = (0..13).map(|step| SCHEDULE.at(step)).collect();
+        assert_eq!(rates[..9], [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        assert!(rates[8..].windows(2).all(|pair| pair[1] < pair[0]));
+        assert!((rates[10] - 0.55).abs() < 1e-12, "half way down");
+        assert!((rates[12] - 0.1).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_record_carries_the_step() {
+        let mut scheduler = ModuleLrScheduler::new(SCHEDULE.scheduler());
+        for _ in 0..3 {
+            scheduler.step();
+        }
+        let record = scheduler.to_record();
+        assert_eq!(Scheduler::step_of(&record), Some(3));
+        let mut resumed = ModuleLrScheduler::new(SCHEDULE.scheduler()).load_record(record);
+        assert_eq!(resumed.step().base(), SCHEDULE.at(3));
+    }
+
+    #[test]
+    fn impossible_schedules_are_named() {
+        let refused = |schedule: WarmupStableDecay| schedule.validate().unwrap_err();
+        assert!(
+            refused(WarmupStableDecay {
+                steps: 7,
+                ..SCHEDULE
+            })
+            .contains("do not fit into 7")
+        );
+        assert!(
+            refused(WarmupStableDecay {
+                peak: -1.0,
+                ..SCHEDULE
+            })
+            .contains("-1")
+        );
+        assert!(
+            refused(WarmupStableDecay {
+                end: 2.0,
+                ..SCHEDULE
+            })
+            .contains("2")
+        );
+        assert!(SCHEDULE.validate().is_ok());
+    }
+}

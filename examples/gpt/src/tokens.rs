@@ -1,0 +1,329 @@
+//! Batches of tokens for burn's training.
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Tokens `[batch, time]` and the ones that follow each of them.
+#[derive(Clone, Debug)]
+pub struct TokenBatch {
+    /// The tokens that the model sees.
+    pub inputs: Tensor<2, Int>,
+    /// The tokens that it is to predict.
+    pub targets: Tensor<2, Int>,
+}
+
+/// Windows of a sequence of tokens.
+#[derive(Clone)]
+pub struct Windows {
+    tokens: Arc<Vec<u32>>,
+    context: usize,
+}
+
+impl Windows {
+    /// Windows of `context` tokens and the one after them.
+    ///
+    /// # Errors
+    ///
+    /// If there are too few tokens for a single window.
+    pub fn new(tokens: Vec<u32>, context: usize) -> Result<Self, String> {
+        if tokens.len() <= context {
+            return Err(format!(
+                "the text has {} tokens, too few for a context of {context}: give more text or choose a smaller context",
+                tokens.len()
+            ));
+        }
+        Ok(Self {
+            tokens: Arc::new(tokens),
+            context,
+        })
+    }
+
+    /// The number of places at which a window can start.
+    fn starts(&self) -> usize {
+        self.tokens.len() - self.context
+    }
+
+    fn batch(&self, starts: &[usize], device: &Device) -> TokenBatch {
+        let shape = [starts.len(), self.context];
+        let tokens = |offset: usize| {
+            let windows = starts.iter().flat_map(|start| {
+                let first = start + offset;
+                &self.tokens[first..first + self.context]
+            });
+            let tokens: Vec<i64> = windows.map(|token| i64::from(*token)).collect();
+            Tensor::from_data(TensorData::new(tokens, shape), device)
+        };
+        TokenBatch {
+            inputs: tokens(0),
+            targets: tokens(1),
+        }
+    }
+}
+
+/// Serves training batches of random windows.
+///
+/// The windows of a step depend on the seed and the step alone, so that a run that resumes sees what
+/// it would have seen.
+#[derive(Clone)]
+pub struct TrainLoader {
+    /// Where the windows come from.
+    pub windows: Windows,
+    /// The number of windows of a batch.
+    pub batch: usize,
+    /// The number of batches whose gradients make one update.
+    pub accumulate: usize,
+    /// The number of updates of an epoch.
+    pub updates: u64,
+    /// The number of updates of the run.
+    pub steps: u64,
+    /// The seed of the windows.
+    pub seed: u64,
+    next_step: Arc<AtomicU64>,
+    device: Device,
+}
+
+impl TrainLoader {
+    /// A loader whose first epoch begins at `first_step`.
+    #[allow(clippy::too_many_arguments)] // the fields, once
+    pub fn new(
+        windows: Windows,
+        batch: usize,
+        accumulate: usize,
+        updates: u64,
+        steps: u64,
+        seed: u64,
+        first_step: u64,
+    ) -> Self {
+        Self {
+            windows,
+            batch,
+            accumulate,
+            updates,
+            steps,
+            seed,
+            next_step: Arc::new(AtomicU64::new(first_step)),
+            device: Device::default(),
+        }
+    }
+
+    fn batch_at(&self, step: u64, micro_batch: usize) -> TokenBatch {
+        let stream = step * self.accumulate as u64 + micro_batch as u64;
+        // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
+        let mut random =
+            StdRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream);
+        let starts = self.windows.starts();
+        let starts: Vec<usize> = (0..self.batch)
+            .map(|_| random.random_range(0..starts))
+            .collect();
+        self.windows.batch(&starts, &self.device)
+    }
+}
+
+impl DataLoader<TokenBatch> for TrainLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TokenBatch> + 'a> {
+        let first_step = self.next_step.load(Ordering::SeqCst);
+        let updates = self.updates.min(self.steps.saturating_sub(first_step));
+        Box::new(TrainIterator {
+            loader: self,
+            first_step,
+            batches: updates as usize * self.accumulate,
+            next: 0,
+        })
+    }
+
+    fn num_items(&self) -> usize {
+        self.updates as usize * self.accumulate * self.batch
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<TokenBatch>> {
+        Arc::new(Self {
+            device: device.clone(),
+            ..self.clone()
+        })
+    }
+
+    fn slice(&self, start: usize, _end: usize) -> Arc<dyn DataLoader<TokenBatch>> {
+        // Each device draws windows of its own.
+        Arc::new(Self {
+            seed: self.seed.wrapping_add(start as u64),
+            ..self.clone()
+        })
+    }
+}
+
+struct TrainIterator<'a> {
+    loader: &'a TrainLoader,
+    first_step: u64,
+    batches: usize,
+    next: usize,
+}
+
+impl Iterator for TrainIterator<'_> {
+    type Item = Result<TokenBatch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.batches {
+            return None;
+        }
+        let accumulate = self.loader.accumulate;
+        let step = self.first_step + (self.next / accumulate) as u64;
+        let batch = self.loader.batch_at(step, self.next % accumulate);
+        self.next += 1;
+        if self.next.is_multiple_of(accumulate) {
+            self.loader.next_step.store(step + 1, Ordering::SeqCst);
+        }
+        Some(Ok(batch))
+    }
+}
+
+impl DataLoaderIterator<TokenBatch> for TrainIterator<'_> {
+    fn progress(&self) -> Progress {
+        let size = self.loader.batch;
+        Progress::new(self.next * size, self.batches * size, None)
+    }
+}
+
+/// Serves the same few batches at each validation, spread evenly over the windows.
+#[derive(Clone)]
+pub struct ValidLoader {
+    windows: Windows,
+    batch: usize,
+    batches: usize,
+    device: Device,
+}
+
+impl ValidLoader {
+    /// So many batches of so many windows.
+    pub fn new(windows: Windows, batch: usize, batches: usize) -> Self {
+        Self {
+            windows,
+            batch,
+            batches,
+            device: Device::default(),
+        }
+    }
+}
+
+impl DataLoader<TokenBatch> for ValidLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TokenBatch> + 'a> {
+        Box::new(ValidIterator {
+            loader: self,
+            next: 0,
+        })
+    }
+
+    fn num_items(&self) -> usize {
+        self.batch * self.batches
+    }
+
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<TokenBatch>> {
+        Arc::new(Self {
+            device: device.clone(),
+            ..self.clone()
+        })
+    }
+
+    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<TokenBatch>> {
+        Arc::new(self.clone())
+    }
+}
+
+struct ValidIterator<'a> {
+    loader: &'a ValidLoader,
+    next: usize,
+}
+
+impl Iterator for ValidIterator<'_> {
+    type Item = Result<TokenBatch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let ValidLoader {
+            windows,
+            batch,
+            batches,
+            device,
+        } = self.loader;
+        if self.next == *batches {
+            return None;
+        }
+        let items = self.next * batch..(self.next + 1) * batch;
+        let starts: Vec<usize> = items
+            .map(|item| item * windows.starts() / (batch * batches))
+            .collect();
+        self.next += 1;
+        Some(Ok(windows.batch(&starts, device)))
+    }
+}
+
+impl DataLoaderIterator<TokenBatch> for ValidIterator<'_> {
+    fn progress(&self) -> Progress {
+        let size = self.loader.batch;
+        Progress::new(self.next * size, self.loader.batches * size, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows() -> Windows {
+        Windows::new((0..100).collect(), 4).unwrap()
+    }
+
+    fn loader(first_step: u64) -> TrainLoader {
+        TrainLoader::new(windows(), 3, 2, 4, 10, 7, first_step)
+    }
+
+    fn epoch(loader: &dyn DataLoader<TokenBatch>) -> Vec<Vec<i64>> {
+        let batches = loader.iter();
+        batches
+            .map(|batch| {
+                let batch = batch.unwrap();
+                assert_eq!(batch.inputs.dims(), [3, 4]);
+                let inputs: Vec<i64> = batch.inputs.into_data().iter().collect();
+                let targets: Vec<i64> = batch.targets.into_data().iter().collect();
+                // The tokens count up, so each target is its input plus one.
+                assert!(inputs.iter().zip(&targets).all(|(a, b)| a + 1 == *b));
+                inputs
+            })
+            .collect()
+    }
+
+    #[test]
+    fn epochs_divide_the_steps_and_differ() {
+        let loader = loader(0).to_device(&Device::flex());
+        let epochs: Vec<_> = (0..4).map(|_| epoch(loader.as_ref())).collect();
+        let updates: Vec<_> = epochs.iter().map(|epoch| epoch.len() / 2).collect();
+        assert_eq!(updates, [4, 4, 2, 0], "ten steps in all");
+        let mut batches: Vec<_> = epochs.concat();
+        batches.sort();
+        batches.dedup();
+        assert_eq!(batches.len(), 20, "no batch comes twice");
+    }
+
+    #[test]
+    fn a_run_that_resumes_sees_what_it_would_have_seen() {
+        let whole = loader(0).to_device(&Device::flex());
+        epoch(whole.as_ref());
+        let resumed = loader(4).to_device(&Device::flex());
+        assert_eq!(epoch(resumed.as_ref()), epoch(whole.as_ref()));
+    }
+
+    #[test]
+    fn validation_is_always_the_same() {
+        let loader = ValidLoader::new(windows(), 3, 2).to_device(&Device::flex());
+        assert_eq!(epoch(loader.as_ref()).len(), 2);
+        assert_eq!(epoch(loader.as_ref()), epoch(loader.as_ref()));
+    }
+
+    #[test]
+    fn too_few_tokens_are_named() {
+        let error = Windows::new(vec![1, 2, 3], 3).err().unwrap();
+        assert!(error.contains("3 tokens"), "{error}");
+    }
+}
