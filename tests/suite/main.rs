@@ -4,5 +4,6 @@ mod checkpoint;
 mod identity;
 mod learner;
 mod oracle;
+mod readme;
 mod robustness;
 mod update;

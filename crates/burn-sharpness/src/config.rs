@@ -94,7 +94,7 @@ pub enum ConfigError {
     Search(#[from] critical_search::ConfigError),
     /// The run's folder cannot be made.
     #[error(
-        "the folder {} for the measurements cannot be made ({source}): choose one that can be written",
+        "the folder {} for the measurements cannot be made: choose one that can be written",
         directory.display()
     )]
     Directory {

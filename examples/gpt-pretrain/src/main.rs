@@ -124,8 +124,6 @@ fn run() -> Result<()> {
     let windows = |tokens| Windows::new(tokens, config.model.context).map_err(anyhow::Error::msg);
     let windows = [windows(train)?, windows(valid)?];
 
-    // Refuse what the probe refuses before the folder holds a run.
-    training::probe(&config.settings, &folder)?;
     folder.save_config(&config)?;
     tokenizer.save(&folder.tokenizer())?;
     println!("run     {}", folder.path().display());

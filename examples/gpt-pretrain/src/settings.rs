@@ -1,4 +1,5 @@
 use anyhow::{Context, Result, bail, ensure};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use gpt::model::GptConfig;
@@ -14,10 +15,20 @@ pub struct Settings {
     #[arg(long, default_value_t = 800, help_heading = "Training")]
     pub steps: u64,
     /// Peak learning rate
-    #[arg(long, default_value_t = 3e-3, help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 3e-3,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub lr: f64,
     /// Learning rate at the end of the decay
-    #[arg(long, default_value_t = 0.0, help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub final_lr: f64,
     /// Steps of linear warmup from 0 [default: a tenth of --steps]
     #[arg(long, help_heading = "Training")]
@@ -32,7 +43,12 @@ pub struct Settings {
     #[arg(long, default_value_t = 1, help_heading = "Training")]
     pub accumulate: usize,
     /// Decoupled weight decay of AdamW
-    #[arg(long, default_value_t = 0.0, help_heading = "Training")]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
     pub weight_decay: f32,
     /// Updates between two validations and checkpoints [default: a quarter of --steps]
     #[arg(long, help_heading = "Training")]
@@ -48,7 +64,12 @@ pub struct Settings {
     #[arg(long, default_value_t = 10, help_heading = "Probe")]
     pub every: u64,
     /// Relative width of a certified bracket
-    #[arg(long, default_value_t = 0.0625, help_heading = "Probe")]
+    #[arg(
+        long,
+        default_value_t = 0.0625,
+        allow_negative_numbers = true,
+        help_heading = "Probe"
+    )]
     pub tolerance: f64,
 
     /// Tokens that the model sees at once
@@ -64,7 +85,12 @@ pub struct Settings {
     #[arg(long, default_value_t = 128, help_heading = "Model")]
     pub width: usize,
     /// Probability of dropout
-    #[arg(long, default_value_t = 0.0, help_heading = "Model")]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        help_heading = "Model"
+    )]
     pub dropout: f64,
     /// Give the output layer weights of its own
     #[arg(long, help_heading = "Model")]
@@ -155,6 +181,7 @@ impl Settings {
     ///
     /// One line that names the value and what to choose instead.
     pub fn validate(&self) -> Result<()> {
+        self.schedule().validate().map_err(anyhow::Error::msg)?;
         let counts = [
             ("--batch", self.batch as u64),
             ("--accumulate", self.accumulate as u64),
@@ -164,8 +191,6 @@ impl Settings {
         for (flag, count) in counts {
             ensure!(count > 0, "{flag} is 0, but must be at least 1");
         }
-        let schedule = self.schedule();
-        schedule.validate().map_err(anyhow::Error::msg)?;
         let vocab = match self.tokens {
             TokenKind::Bpe => self.vocab,
             TokenKind::Bytes => 256,
@@ -177,7 +202,15 @@ impl Settings {
             "the weight decay is {}, but must not be below 0",
             self.weight_decay
         );
+        SharpnessProbe::new(self.probe())?;
         Ok(())
+    }
+
+    /// What the probe measures.
+    pub fn probe(&self) -> SharpnessConfig {
+        SharpnessConfig::new()
+            .with_every(self.every)
+            .with_tolerance(self.tolerance)
     }
 
     /// The shape of the model for a vocabulary of this size.

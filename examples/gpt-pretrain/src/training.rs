@@ -6,7 +6,7 @@ use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
-use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe, SharpnessSummary};
+use burn_sharpness::{SharpnessMetrics, SharpnessProbe, SharpnessSummary};
 use gpt::model::GptConfig;
 use gpt::progress::PlainProgress;
 use gpt::tokens::{TrainLoader, ValidLoader, Windows};
@@ -15,19 +15,6 @@ use std::sync::Arc;
 
 /// The batches of a validation.
 const VALID_BATCHES: usize = 8;
-
-/// The probe of a run.
-///
-/// # Errors
-///
-/// A flag that makes no sense to it.
-pub fn probe(settings: &Settings, folder: &RunFolder) -> Result<SharpnessProbe> {
-    let config = SharpnessConfig::new()
-        .with_every(settings.every)
-        .with_tolerance(settings.tolerance)
-        .with_directory(folder.path());
-    Ok(SharpnessProbe::new(config)?)
-}
 
 /// Trains, from a checkpoint if there is one.
 ///
@@ -42,7 +29,7 @@ pub fn train(
     folder: &RunFolder,
     checkpoint: Option<Checkpoint>,
 ) -> Result<SharpnessSummary> {
-    let probe = probe(settings, folder)?;
+    let probe = SharpnessProbe::new(settings.probe().with_directory(folder.path()))?;
     let device = device.clone().autodiff();
     device.seed(settings.seed);
     let model = model.init(&device);
