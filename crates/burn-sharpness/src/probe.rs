@@ -1,13 +1,13 @@
 use crate::feed::{Entry, Feed};
 use crate::record::{Checkpoint, MeasurementWriter};
 use crate::{
-    ConfigError, IntoLoss, Linearity, Loss, Measurement, MeasurementOutcome, SharpnessConfig,
-    SharpnessSummary, UpdateDirection,
+    ConfigError, IntoLoss, Linearity, Loss, Measurement, SharpnessConfig, SharpnessSummary,
+    UpdateDirection,
 };
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use critical_search::{CriticalSearch, LossLine};
+use critical_search::{CriticalSearch, Guess, LossLine};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,8 +65,8 @@ struct State {
     /// The run-wide step of the next update.
     step: u64,
     epoch: Option<u64>,
-    /// Where the next search starts: the last critical learning rate.
-    guess: Option<f64>,
+    /// Where the next search starts: what the last ones have taught.
+    guess: Option<Guess>,
     /// Whether the optimizer's step is linear in the learning rate, once that is known.
     linear: Option<bool>,
     /// Whether two passes over the same weights were seen to give the same loss.
@@ -281,7 +281,7 @@ impl SharpnessProbe {
                 update.optim,
                 update.learning_rate,
                 update.grads,
-                2.0 * guess.unwrap_or(learning_rate),
+                2.0 * guess.map_or(learning_rate, |guess| guess.critical_lr()),
                 match linear {
                     None => Linearity::Check,
                     Some(true) => Linearity::Linear,
@@ -300,7 +300,7 @@ impl SharpnessProbe {
                 line = line.with_slope(slope);
             }
 
-            let guess = guess.unwrap_or(direction.learning_rate());
+            let guess = guess.unwrap_or_else(|| Guess::new(direction.learning_rate()));
             let result = self.search.try_run(&line, guess, |learning_rate| {
                 let moved = direction.apply(update.model.clone(), learning_rate);
                 loss(&moved).map(|loss| loss.value())
@@ -310,10 +310,13 @@ impl SharpnessProbe {
                 interrupted.to_string()
             })?;
             measurement.set_result(&result);
-            self.state().learn_from(measurement);
+            self.state().guess = Some(guess.learn(&line, &result));
         } else {
-            let nothing = |_: f64| -> f64 { f64::NAN };
-            measurement.set_result(&self.search.run(&line, learning_rate, nothing));
+            // The search says so without an evaluation.
+            let result = self
+                .search
+                .run(&line, Guess::new(learning_rate), |_| f64::NAN);
+            measurement.set_result(&result);
         }
         Ok(())
     }
@@ -376,17 +379,6 @@ impl SharpnessProbe {
 }
 
 impl State {
-    /// Takes from a measurement what makes the next one cheaper.
-    fn learn_from(&mut self, measurement: &Measurement) {
-        let guess = match measurement.outcome {
-            MeasurementOutcome::Bracketed => measurement.critical_lr,
-            MeasurementOutcome::NoIncrease => measurement.lower,
-            MeasurementOutcome::BudgetExhausted => measurement.upper.or(measurement.lower),
-            _ => None,
-        };
-        self.guess = guess.or(self.guess);
-    }
-
     fn report(&mut self, measurement: &Measurement) {
         let edge_ratio = measurement.edge_ratio();
         tracing::info!(

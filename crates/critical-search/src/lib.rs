@@ -17,12 +17,12 @@
 //! certify, or the exact reason why there is none.
 //!
 //! ```
-//! use critical_search::{CriticalSearch, LossLine, Outcome, SearchConfig};
+//! use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig};
 //!
 //! // L(θ − ηΔθ) = 1 − 4η + 8η²: the loss falls at first (slope g·Δθ = 4) and is back at 1 at η = 1/2.
 //! let search = CriticalSearch::new(SearchConfig::default())?;
 //! let line = LossLine::new(1.0).with_slope(4.0);
-//! let result = search.run(&line, 0.1, |learning_rate: f64| {
+//! let result = search.run(&line, Guess::new(0.1), |learning_rate: f64| {
 //!     1.0 - 4.0 * learning_rate + 8.0 * learning_rate.powi(2)
 //! });
 //!
@@ -33,6 +33,7 @@
 //! ```
 
 mod config;
+mod guided;
 mod line;
 mod outcome;
 mod published;
@@ -41,4 +42,4 @@ mod search;
 pub use config::{ConfigError, SearchConfig};
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, SearchResult};
-pub use search::{CriticalSearch, Interrupted};
+pub use search::{CriticalSearch, Guess, Interrupted, Method};

@@ -1,5 +1,6 @@
 use crate::{
-    Bracket, ConfigError, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, published,
+    Bracket, ConfigError, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, guided,
+    published,
 };
 use std::convert::Infallible;
 use thiserror::Error;
@@ -8,14 +9,27 @@ use thiserror::Error;
 /// guess so small that rounding decides the sign of its rise would send the search astray.
 const RESOLVED_GUESS: f64 = 64.0;
 
+/// Which learning rate a search evaluates next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Interpolates the rise per learning rate, and closes the bracket around the root found.
+    ///
+    /// It takes two to three evaluations once warm, at whatever tolerance, and at the worst six more
+    /// than [`Published`](Self::Published); the module's source says how.
+    #[default]
+    Guided,
+    /// The published estimator: from the guess, doubles or halves until the sign of the rise
+    /// changes, then bisects (arXiv 2601.16979). The baseline.
+    Published,
+}
+
 /// A search for the critical learning rate: the smallest at which the loss rises.
 ///
-/// The search picks learning rates, evaluates the loss there, and stops as soon as two of its
-/// evaluations certify a bracket of the wanted width, or as soon as it is clear that there is none.
-/// Which rate comes next is the published estimator's choice (arXiv 2601.16979): from the guess,
-/// double or halve until the sign of the rise changes, then bisect.
+/// The search picks learning rates by its [`Method`], evaluates the loss there, and stops as soon as
+/// two of its evaluations certify a bracket of the wanted width, or as soon as it is clear that there
+/// is none.
 ///
-/// Its invariants hold for every function, however wild:
+/// Its invariants hold for every method and every function, however wild:
 ///
 /// - a [`Bracketed`](Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
 ///   that are in the trace, no evaluation below `upper` rose, and 1 − lower/upper ≤ tolerance;
@@ -24,6 +38,54 @@ const RESOLVED_GUESS: f64 = 64.0;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CriticalSearch {
     config: SearchConfig,
+    method: Method,
+}
+
+/// Where a search starts: what the measurements before it have taught.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guess {
+    critical_lr: f64,
+    bend: Option<f64>,
+}
+
+impl Guess {
+    /// A guess of the critical learning rate, such as the learning rate in use.
+    pub fn new(critical_lr: f64) -> Self {
+        Self {
+            critical_lr,
+            bend: None,
+        }
+    }
+
+    /// The guessed critical learning rate.
+    pub fn critical_lr(&self) -> f64 {
+        self.critical_lr
+    }
+
+    /// The guess for the next line, from what a search has found on this one: its critical learning
+    /// rate, or the end of what it could see, and the shape of the line.
+    pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
+        let critical_lr = match result.outcome {
+            Outcome::Bracketed(bracket) => bracket.critical_lr(),
+            Outcome::NoIncrease { limit } => limit,
+            Outcome::BudgetExhausted { lower, upper } => {
+                upper.or(lower).unwrap_or(self.critical_lr)
+            }
+            _ => self.critical_lr,
+        };
+        let bend = match (result.outcome, line.slope) {
+            (Outcome::Bracketed(bracket), Some(slope)) => {
+                guided::learn_bend(&result.trace, slope, bracket.critical_lr())
+            }
+            _ => None,
+        };
+        // Lines differ a little from step to step: half of what is new is noise.
+        let bend = match (self.bend, bend) {
+            (Some(old), Some(new)) => Some(0.5 * (old + new)),
+            (old, new) => new.or(old),
+        };
+        Self { critical_lr, bend }
+    }
 }
 
 /// A search that ended early because an evaluation of the loss failed.
@@ -44,7 +106,16 @@ impl CriticalSearch {
     /// A value that makes no sense is named in the error, with what to choose instead.
     pub fn new(config: SearchConfig) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config })
+        Ok(Self {
+            config,
+            method: Method::default(),
+        })
+    }
+
+    /// The same search by another method.
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
     }
 
     /// The configuration.
@@ -52,15 +123,15 @@ impl CriticalSearch {
         &self.config
     }
 
-    /// Searches along `line`, where `loss(η)` is L(θ − ηΔθ), starting at the learning rate `guess`.
+    /// Searches along `line`, where `loss(η)` is L(θ − ηΔθ), starting at `guess`.
     ///
-    /// A good guess is the critical learning rate of the last measurement, or the learning rate in
-    /// use. It is moved into the limits of the configuration, and up to where the slope predicts
-    /// that the loss can resolve a change; a guess that is NaN starts at the smallest rate allowed.
+    /// A good guess is what the last search has [taught](Guess::learn), or the learning rate in use.
+    /// It is moved into the limits of the configuration, and up to where the slope predicts that the
+    /// loss can resolve a change; a guess that is NaN starts at the smallest rate allowed.
     pub fn run(
         &self,
         line: &LossLine,
-        guess: f64,
+        guess: Guess,
         mut loss: impl FnMut(f64) -> f64,
     ) -> SearchResult {
         let never_fails = |learning_rate| Ok::<f64, Infallible>(loss(learning_rate));
@@ -78,15 +149,19 @@ impl CriticalSearch {
     pub fn try_run<E>(
         &self,
         line: &LossLine,
-        guess: f64,
+        guess: Guess,
         mut loss: impl FnMut(f64) -> Result<f64, E>,
     ) -> Result<SearchResult, Interrupted<E>> {
+        let next = match self.method {
+            Method::Guided => guided::next,
+            Method::Published => published::next,
+        };
         let mut progress = Progress::new(self.config, *line, guess);
         let outcome = loop {
             if let Some(outcome) = progress.outcome() {
                 break outcome;
             }
-            let learning_rate = progress.within_limits(published::next(&progress));
+            let learning_rate = progress.within_limits(next(&progress));
             match loss(learning_rate) {
                 Ok(loss) => progress.push(learning_rate, loss),
                 Err(error) => {
@@ -109,23 +184,27 @@ impl CriticalSearch {
 pub(crate) struct Progress {
     config: SearchConfig,
     line: LossLine,
-    guess: f64,
+    guess: Guess,
     trace: Vec<Evaluation>,
 }
 
 impl Progress {
-    fn new(config: SearchConfig, line: LossLine, guess: f64) -> Self {
+    fn new(config: SearchConfig, line: LossLine, guess: Guess) -> Self {
         let resolved = match line.slope {
             Some(slope) if slope > 0.0 => RESOLVED_GUESS * line.resolution / slope,
             _ => 0.0,
         };
-        let guess = guess
+        let critical_lr = guess
+            .critical_lr
             .max(resolved)
             .clamp(config.min_learning_rate, config.max_learning_rate);
         Self {
             config,
             line,
-            guess,
+            guess: Guess {
+                critical_lr,
+                ..guess
+            },
             trace: Vec::with_capacity(config.max_evaluations.min(16)),
         }
     }
@@ -144,7 +223,32 @@ impl Progress {
 
     /// Where the search starts.
     pub(crate) fn guess(&self) -> f64 {
-        self.guess
+        self.guess.critical_lr
+    }
+
+    /// The bend of the lines before this one; 0, a parabola, if there was none.
+    pub(crate) fn bend(&self) -> f64 {
+        self.guess.bend.unwrap_or(0.0)
+    }
+
+    /// The relative width wanted of the bracket.
+    pub(crate) fn tolerance(&self) -> f64 {
+        self.config.tolerance
+    }
+
+    /// The slope g·Δθ, where it is known.
+    pub(crate) fn slope(&self) -> Option<f64> {
+        self.line.slope
+    }
+
+    /// The change of the loss below which a difference is taken for rounding.
+    pub(crate) fn resolution(&self) -> f64 {
+        self.line.resolution
+    }
+
+    /// The evaluations made so far.
+    pub(crate) fn trace(&self) -> &[Evaluation] {
+        &self.trace
     }
 
     /// The evaluation at the smallest learning rate at which the loss rises.

@@ -1,6 +1,8 @@
 //! Each way in which a search can end, produced on purpose.
 
-use critical_search::{ConfigError, CriticalSearch, LossLine, Outcome, SearchConfig, SearchResult};
+use critical_search::{
+    ConfigError, CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
+};
 
 fn search() -> CriticalSearch {
     CriticalSearch::new(SearchConfig::default()).unwrap()
@@ -24,10 +26,14 @@ fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
 
 #[test]
 fn a_bracket_is_found_from_any_guess() {
-    for critical_lr in [1e-6, 0.037, 1.0, 450.0] {
-        for guess in [1e-9, 1e-3, 0.5, 1e4] {
+    for method in [Method::Guided, Method::Published] {
+        for (critical_lr, guess) in [1e-6, 0.037, 1.0, 450.0]
+            .into_iter()
+            .flat_map(|critical_lr| [1e-9, 1e-3, 0.5, 1e4].map(|guess| (critical_lr, guess)))
+        {
             let line = LossLine::new(2.0).with_slope(1.0).with_resolution(0.0);
-            let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
+            let search = search().with_method(method);
+            let result = search.run(&line, Guess::new(guess), parabola(2.0, 1.0, critical_lr));
             assert_bracketed(&result, critical_lr);
         }
     }
@@ -36,7 +42,8 @@ fn a_bracket_is_found_from_any_guess() {
 #[test]
 fn the_published_estimator_takes_two_evaluations_to_enclose_and_four_to_narrow() {
     let line = LossLine::new(2.0).with_slope(1.0);
-    let result = search().run(&line, 0.75, parabola(2.0, 1.0, 1.0));
+    let search = search().with_method(Method::Published);
+    let result = search.run(&line, Guess::new(0.75), parabola(2.0, 1.0, 1.0));
 
     assert_bracketed(&result, 1.0);
     let rates: Vec<f64> = result.trace.iter().map(|e| e.learning_rate).collect();
@@ -44,8 +51,42 @@ fn the_published_estimator_takes_two_evaluations_to_enclose_and_four_to_narrow()
 }
 
 #[test]
+fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
+    // The slope and one evaluation determine a parabola: two more close the bracket.
+    let line = LossLine::new(2.0).with_slope(1.0).with_resolution(0.0);
+    let far = search().run(&line, Guess::new(0.1), parabola(2.0, 1.0, 1.0));
+    assert_bracketed(&far, 1.0);
+    assert_eq!(far.trace.len(), 3, "{far:?}");
+
+    let guess = Guess::new(0.1).learn(&line, &far);
+    let warm = search().run(&line, guess, parabola(2.0, 1.0, 1.01));
+    assert_bracketed(&warm, 1.01);
+    assert_eq!(warm.trace.len(), 2, "{warm:?}");
+}
+
+#[test]
+fn a_guess_learns_from_every_ending() {
+    let line = LossLine::new(1.0).with_slope(1.0);
+    let guess = Guess::new(0.25);
+    let learned = |outcome| {
+        let trace = Vec::new();
+        guess
+            .learn(&line, &SearchResult { outcome, trace })
+            .critical_lr()
+    };
+    assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), 8.0);
+    assert_eq!(learned(Outcome::NotDescent), 0.25);
+    let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });
+    assert_eq!(exhausted(Some(1.0), Some(2.0)), 2.0);
+    assert_eq!(exhausted(Some(1.0), None), 1.0);
+    assert_eq!(exhausted(None, None), 0.25);
+}
+
+#[test]
 fn a_loss_that_only_falls_has_no_increase_up_to_the_limit() {
-    let result = search().run(&LossLine::new(1.0), 0.1, |eta| 1.0 - eta.min(0.9));
+    let result = search().run(&LossLine::new(1.0), Guess::new(0.1), |eta| {
+        1.0 - eta.min(0.9)
+    });
     assert_eq!(result.outcome, Outcome::NoIncrease { limit: 1e6 });
 }
 
@@ -53,7 +94,7 @@ fn a_loss_that_only_falls_has_no_increase_up_to_the_limit() {
 fn a_slope_that_is_not_positive_is_not_a_descent_direction_and_costs_nothing() {
     for slope in [0.0, -0.3] {
         let line = LossLine::new(1.0).with_slope(slope);
-        let result = search().run(&line, 0.1, |_| panic!("nothing to evaluate"));
+        let result = search().run(&line, Guess::new(0.1), |_| panic!("nothing to evaluate"));
         assert_eq!(result.outcome, Outcome::NotDescent);
         assert!(result.trace.is_empty());
     }
@@ -62,7 +103,7 @@ fn a_slope_that_is_not_positive_is_not_a_descent_direction_and_costs_nothing() {
 #[test]
 fn a_loss_that_rises_at_once_is_not_a_descent_direction() {
     let line = LossLine::new(1.0).with_resolution(0.0);
-    let result = search().run(&line, 0.1, |eta| 1.0 + eta);
+    let result = search().run(&line, Guess::new(0.1), |eta| 1.0 + eta);
     assert_eq!(result.outcome, Outcome::NotDescent);
 }
 
@@ -71,10 +112,10 @@ fn a_change_smaller_than_rounding_is_below_resolution() {
     // The whole fall along the line is 1e-9, far below the rounding of a loss of 1 in 32 bits.
     let flat = |eta: f64| f64::from((1.0 - 4e-9 * eta * (1.0 - eta)) as f32);
     let line = LossLine::new(1.0).with_slope(4e-9);
-    let result = search().run(&line, 1.0, flat);
+    let result = search().run(&line, Guess::new(1.0), flat);
     assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
 
-    let result = search().run(&LossLine::new(1.0), 1.0, |_| 1.0);
+    let result = search().run(&LossLine::new(1.0), Guess::new(1.0), |_| 1.0);
     assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
 }
 
@@ -88,7 +129,7 @@ fn a_sign_change_made_by_rounding_alone_is_below_resolution() {
             1.0 - one_ulp
         }
     };
-    let result = search().run(&LossLine::new(1.0), 0.25, noise);
+    let result = search().run(&LossLine::new(1.0), Guess::new(0.25), noise);
     assert_eq!(result.outcome, Outcome::BelowResolution, "{result:?}");
 }
 
@@ -97,7 +138,7 @@ fn a_tiny_guess_starts_where_the_slope_predicts_a_resolvable_change() {
     // At η = 1e-10 a fall of 1e-10 would drown in the rounding of the loss.
     let rounded = |eta: f64| f64::from(parabola(5.0, 1.0, 0.2)(eta) as f32);
     let line = LossLine::new(5.0).with_slope(1.0);
-    let result = search().run(&line, 1e-10, rounded);
+    let result = search().run(&line, Guess::new(1e-10), rounded);
 
     assert_bracketed(&result, 0.2);
     assert!(result.trace[0].learning_rate >= line.resolution() / line.slope().unwrap());
@@ -107,11 +148,15 @@ fn a_tiny_guess_starts_where_the_slope_predicts_a_resolvable_change() {
 fn a_base_loss_or_slope_that_is_not_finite_is_named() {
     let unused = |_: f64| -> f64 { panic!("nothing to compare with") };
     for base_loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let result = search().run(&LossLine::new(base_loss), 0.1, unused);
+        let result = search().run(&LossLine::new(base_loss), Guess::new(0.1), unused);
         assert_eq!(result.outcome, Outcome::NonFiniteBaseLoss);
     }
     for slope in [f64::NAN, f64::INFINITY] {
-        let result = search().run(&LossLine::new(1.0).with_slope(slope), 0.1, unused);
+        let result = search().run(
+            &LossLine::new(1.0).with_slope(slope),
+            Guess::new(0.1),
+            unused,
+        );
         assert_eq!(result.outcome, Outcome::NonFiniteSlope);
     }
 }
@@ -122,8 +167,14 @@ fn an_exhausted_budget_is_reported_with_what_is_known() {
         max_evaluations: 3,
         ..SearchConfig::default()
     };
-    let search = CriticalSearch::new(config).unwrap();
-    let result = search.run(&LossLine::new(2.0), 0.75, parabola(2.0, 1.0, 1.0));
+    let search = CriticalSearch::new(config)
+        .unwrap()
+        .with_method(Method::Published);
+    let result = search.run(
+        &LossLine::new(2.0),
+        Guess::new(0.75),
+        parabola(2.0, 1.0, 1.0),
+    );
     assert_eq!(
         result.outcome,
         Outcome::BudgetExhausted {
@@ -138,7 +189,7 @@ fn an_exhausted_budget_is_reported_with_what_is_known() {
 fn a_loss_that_explodes_counts_as_a_rise_while_expanding() {
     for explosion in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let line = LossLine::new(1.0).with_slope(0.1);
-        let result = search().run(&line, 0.01, |eta| {
+        let result = search().run(&line, Guess::new(0.01), |eta| {
             if eta < 3.0 {
                 1.0 - 0.1 * eta
             } else {
@@ -153,7 +204,7 @@ fn a_loss_that_explodes_counts_as_a_rise_while_expanding() {
 fn of_two_crossings_seen_the_smaller_is_bracketed() {
     // Rises on (1, 2), falls again on (2, 4): the search starts beyond both.
     let loss = |eta: f64| 1.0 + 0.1 * (eta - 1.0) * (eta - 2.0) * (eta - 4.0) * eta;
-    let result = search().run(&LossLine::new(1.0), 6.0, loss);
+    let result = search().run(&LossLine::new(1.0), Guess::new(6.0), loss);
     let bracket = result.outcome.bracket().unwrap();
     let below = |rate: f64| result.trace.iter().filter(move |e| e.learning_rate < rate);
     assert!(below(bracket.upper()).all(|e| !e.is_rise()), "{result:?}");
@@ -163,7 +214,7 @@ fn of_two_crossings_seen_the_smaller_is_bracketed() {
 fn the_first_failed_evaluation_ends_the_search_and_keeps_the_trace() {
     let mut calls = 0;
     let error = search()
-        .try_run(&LossLine::new(1.0), 0.5, |eta| {
+        .try_run(&LossLine::new(1.0), Guess::new(0.5), |eta| {
             calls += 1;
             if calls == 3 {
                 Err("no memory")

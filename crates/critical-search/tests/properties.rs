@@ -1,6 +1,6 @@
 //! The invariants of a search, on generated functions of every kind that a loss can be.
 
-use critical_search::{CriticalSearch, LossLine, Outcome, SearchConfig};
+use critical_search::{CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig};
 use proptest::prelude::*;
 
 /// A loss along a line: smooth, flat, discontinuous, oscillating, or exploding.
@@ -95,6 +95,10 @@ fn configs() -> impl Strategy<Value = SearchConfig> {
     })
 }
 
+fn methods() -> impl Strategy<Value = Method> {
+    prop_oneof![Just(Method::Guided), Just(Method::Published)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -104,14 +108,15 @@ proptest! {
         config in configs(),
         guess in log_uniform(1e-14, 1e8),
         slope in prop_oneof![Just(None), (-1.0..10.0).prop_map(Some)],
+        method in methods(),
     ) {
         let mut line = LossLine::new(1.0);
         if let Some(slope) = slope {
             line = line.with_slope(slope);
         }
-        let search = CriticalSearch::new(config).unwrap();
+        let search = CriticalSearch::new(config).unwrap().with_method(method);
         let mut evaluated = Vec::new();
-        let result = search.run(&line, guess, |eta| {
+        let result = search.run(&line, Guess::new(guess), |eta| {
             evaluated.push(eta);
             loss.at(eta)
         });
@@ -163,11 +168,13 @@ proptest! {
         root in log_uniform(1e-8, 1e5),
         bend in 0.0..4.0, // below 0 the loss falls again further out, which doubling may jump over
         guess in log_uniform(1e-9, 1e6),
+        method in methods(),
     ) {
         let config = SearchConfig { max_evaluations: 80, ..SearchConfig::default() };
         let loss = Loss::Cubic { slope: 1.0 / root, root, bend };
         let line = LossLine::new(1.0).with_slope(1.0 / root);
-        let result = CriticalSearch::new(config).unwrap().run(&line, guess, |eta| loss.at(eta));
+        let search = CriticalSearch::new(config).unwrap().with_method(method);
+        let result = search.run(&line, Guess::new(guess), |eta| loss.at(eta));
 
         let bracket = result.outcome.bracket().copied();
         let rounding = 1e-12 * root;
@@ -175,5 +182,32 @@ proptest! {
             bracket.is_some_and(|b| b.lower() <= root + rounding && root - rounding <= b.upper()),
             "{result:?}"
         );
+    }
+
+    #[test]
+    fn guided_search_keeps_its_worst_case(
+        loss in losses(),
+        tolerance in log_uniform(1e-3, 0.5),
+        guess in log_uniform(1e-6, 1e4),
+        slope in prop_oneof![Just(None), log_uniform(1e-6, 1e3).prop_map(Some)],
+    ) {
+        let config = SearchConfig { tolerance, max_evaluations: 1000, ..SearchConfig::default() };
+        // No resolution: every sign counts, and the guess stays where it is.
+        let mut line = LossLine::new(1.0).with_resolution(0.0);
+        if let Some(slope) = slope {
+            line = line.with_slope(slope);
+        }
+        let search = CriticalSearch::new(config).unwrap();
+        let result = search.run(&line, Guess::new(guess), |eta| loss.at(eta));
+
+        let ends: Vec<f64> = match result.outcome {
+            Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
+            _ => result.trace.iter().map(|e| e.learning_rate).collect(),
+        };
+        let distance = ends.iter().map(|eta| (eta / guess).log2().abs()).fold(0.0, f64::max);
+        let wanted = -(1.0 - tolerance).ln();
+        let bisections = (16f64.ln() / wanted).log2().ceil();
+        let bound = 4.0 + distance.ceil() + bisections + 1.0;
+        prop_assert!(result.trace.len() as f64 <= bound, "more than {bound}: {result:?}");
     }
 }

@@ -1,0 +1,232 @@
+//! Guided search: interpolates the rise per learning rate, h(η) = f(η)/η.
+//!
+//! h(0) = −g·Δθ is known for free, h is close to linear near its root, and that root is η_c. Where
+//! h is seen from one evaluation only, the shape of the last line completes it: with u = η/η_c,
+//! h ≈ −(g·Δθ)(1 − u)(1 + cu), and the bend c changes slowly from one step of training to the next.
+//! From three points on, h is interpolated inversely by a quadratic, as in Brent's method (R. P.
+//! Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
+//! evaluations are placed on both sides of the root found, so close that the bracket is certified.
+//!
+//! ```text
+//! next(trace):
+//!     nothing evaluated      the guess, a little high
+//!     no rise yet            just above the estimate; at least 2 × lower if two steps behind
+//!     no fall yet            just below the estimate; at most upper / 2 if two steps behind
+//!     both                   the estimate moved so that it closes the bracket, projected to where
+//!                            bisection still ends in time
+//! ```
+//!
+//! **Worst case**, for any function whatever. Until a rise and a fall enclose a crossing, at most two
+//! evaluations advance by less than a factor 2, and none by more than 16. From then on, each is
+//! projected, as in the ITP method (I. F. D. Oliveira and R. H. C. Takahashi, *An Enhancement of the
+//! Bisection Method Average Performance Preserving Minmax Optimality*, ACM Trans. Math. Softw. 47,
+//! 2020), to where bisection of log η from there on ends in time: at most one evaluation later than
+//! if all had been bisection. From a guess g to a bracket that ends at η this makes at most
+//!
+//! ```text
+//! 4 + ⌈|log₂(η/g)|⌉ + ⌈log₂(ln 16 / −ln(1 − ε))⌉ + 1
+//! ```
+//!
+//! evaluations, where the published estimator makes 1 + ⌈|log₂(η/g)|⌉ + ⌈log₂(1/ε)⌉: six more at
+//! the worst.
+
+use crate::Evaluation;
+use crate::search::Progress;
+
+/// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
+const CLOSING: f64 = 0.98;
+/// How far beside the estimate an evaluation is placed, in tolerances, to land on a known side.
+const ASIDE: f64 = 0.45;
+/// How far above the guess the first evaluation is placed, in tolerances.
+const FIRST_ASIDE: f64 = 0.4;
+/// The factor by which an evaluation may advance at most.
+const LARGEST_ADVANCE: f64 = 16.0;
+/// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
+const SMALL_ADVANCES: f64 = 2.0;
+/// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
+const SLACK: i32 = 1;
+/// The bends that a learned shape may have: h must have no second root before η_c.
+const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
+
+/// The next learning rate to evaluate.
+pub(crate) fn next(progress: &Progress) -> f64 {
+    let tolerance = progress.tolerance();
+    let closing = 1.0 - CLOSING * tolerance;
+    let aside = ASIDE * tolerance;
+    let estimate = estimate(progress);
+    match (progress.lower(), progress.upper()) {
+        (None, None) => progress.guess() * (1.0 + FIRST_ASIDE * tolerance),
+        (Some(lower), None) => {
+            let target = estimate.map_or(2.0 * lower, |estimate| {
+                (estimate * (1.0 + aside)).max(lower / closing)
+            });
+            let least = if is_behind(progress, lower) {
+                2.0 * lower
+            } else {
+                lower / closing
+            };
+            target.clamp(least, LARGEST_ADVANCE * lower)
+        }
+        (None, Some(upper)) => {
+            let target = estimate.map_or(0.5 * upper, |estimate| {
+                if estimate >= upper * closing {
+                    upper * closing
+                } else {
+                    estimate * (1.0 - aside)
+                }
+            });
+            let most = if is_behind(progress, upper) {
+                0.5 * upper
+            } else {
+                upper * closing
+            };
+            target.clamp(upper / LARGEST_ADVANCE, most)
+        }
+        (Some(lower), Some(upper)) => {
+            let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
+            let target = if estimate >= upper * closing {
+                upper * closing
+            } else if estimate <= lower / closing {
+                lower / closing
+            } else if upper - estimate > estimate - lower {
+                // The nearer end is below: land above the root, so that it closes next.
+                estimate * (1.0 + aside)
+            } else {
+                estimate * (1.0 - aside)
+            };
+            project(progress, target, lower, upper)
+        }
+    }
+}
+
+/// Whether the evaluations made have advanced by too little for the worst case that is promised.
+fn is_behind(progress: &Progress, edge: f64) -> bool {
+    let Some(first) = progress.trace().first() else {
+        return false;
+    };
+    let advances = progress.trace().len() as f64 - 1.0;
+    advances - (edge / first.learning_rate).log2().abs() >= SMALL_ADVANCES
+}
+
+/// Moves a target to where bisection of log η still ends in time, whichever side is kept.
+fn project(progress: &Progress, target: f64, lower: f64, upper: f64) -> f64 {
+    let wanted = -(1.0 - progress.tolerance()).ln();
+    let Some((enclosed_at, width)) = enclosure(progress) else {
+        return target;
+    };
+    let bisections = (width / wanted).log2().ceil().max(0.0) as i32;
+    let last = enclosed_at as i32 + bisections + SLACK;
+    let remaining = last - (progress.trace().len() as i32 + 1);
+    let reach = wanted * f64::from(remaining.max(0)).exp2();
+    let (least, most) = (upper * (-reach).exp(), lower * reach.exp());
+    if least <= most {
+        target.clamp(least, most)
+    } else {
+        (lower * upper).sqrt()
+    }
+}
+
+/// After how many evaluations a crossing was first enclosed, and ln(upper/lower) then.
+fn enclosure(progress: &Progress) -> Option<(usize, f64)> {
+    let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
+    for (index, evaluation) in progress.trace().iter().enumerate() {
+        if evaluation.is_rise() {
+            upper = upper.min(evaluation.learning_rate);
+        } else {
+            lower = lower.max(evaluation.learning_rate);
+        }
+        if lower > 0.0 && upper < f64::INFINITY {
+            // A fall beyond a rise encloses nothing that is known here; the caller bisects.
+            return (lower < upper).then(|| (index + 1, (upper / lower).ln()));
+        }
+    }
+    None
+}
+
+/// A point of h.
+#[derive(Clone, Copy)]
+struct Point {
+    eta: f64,
+    h: f64,
+}
+
+/// The root of h, if the points of h give one between the ends that are known.
+fn estimate(progress: &Progress) -> Option<f64> {
+    let start = progress.slope().map(|slope| Point {
+        eta: 0.0,
+        h: -slope,
+    });
+    let mut points: Vec<Point> = progress
+        .trace()
+        .iter()
+        // A change that rounding has made says nothing of h, and an infinite loss has no h.
+        .filter(|evaluation| evaluation.rise.is_finite())
+        .filter(|evaluation| evaluation.rise.abs() > progress.resolution())
+        .map(|evaluation| Point {
+            eta: evaluation.learning_rate,
+            h: evaluation.rise / evaluation.learning_rate,
+        })
+        .chain(start)
+        .collect();
+    points.sort_by(|a, b| a.h.abs().total_cmp(&b.h.abs()));
+
+    let inside = |eta: &f64| {
+        eta.is_finite()
+            && *eta > progress.lower().unwrap_or(0.0)
+            && *eta < progress.upper().unwrap_or(f64::INFINITY)
+    };
+    let candidate = match (points.as_slice(), start) {
+        ([seen, _], Some(start)) => root_by_shape(*seen, start, progress.bend()),
+        ([a, b, c, ..], _) => inverse_quadratic(*a, *b, *c)
+            .filter(inside)
+            .or_else(|| secant(*a, *b)),
+        ([a, b], None) => secant(*a, *b),
+        _ => None,
+    };
+    candidate.filter(inside)
+}
+
+/// The root of h = h(0)(1 − u)(1 + cu), u = η/root, that passes through one point.
+fn root_by_shape(seen: Point, start: Point, bend: f64) -> Option<f64> {
+    // cu² + (1 − c)u − (1 + r) = 0 with r = h/|h(0)|.
+    let r = seen.h / -start.h;
+    let linear = 1.0 - bend;
+    let u = if bend.abs() < 1e-9 {
+        1.0 + r
+    } else {
+        let discriminant = linear * linear + 4.0 * bend * (1.0 + r);
+        (discriminant.sqrt() - linear) / (2.0 * bend)
+    };
+    (u > 0.0).then(|| seen.eta / u)
+}
+
+/// The root of the line through two points.
+fn secant(a: Point, b: Point) -> Option<f64> {
+    (a.h != b.h).then(|| b.eta - b.h * (b.eta - a.eta) / (b.h - a.h))
+}
+
+/// The value at h = 0 of the quadratic η(h) through three points.
+fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
+    let term = |p: Point, q: Point, r: Point| p.eta * q.h * r.h / ((p.h - q.h) * (p.h - r.h));
+    let root = term(a, b, c) + term(b, c, a) + term(c, a, b);
+    root.is_finite().then_some(root)
+}
+
+/// The bend c that fits the evaluations of a line best, given where its root turned out to be.
+pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, critical_lr: f64) -> Option<f64> {
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for evaluation in trace {
+        let u = evaluation.learning_rate / critical_lr;
+        let h = evaluation.rise / evaluation.learning_rate;
+        // Next to the root and next to 0, c has no influence on h.
+        let weight = (1.0 - u).abs();
+        if weight > 1e-3 && u > 1e-6 && h.is_finite() {
+            let bend = (-h / slope / (1.0 - u) - 1.0) / u;
+            sum += weight * bend;
+            weights += weight;
+        }
+    }
+    let bend = sum / weights;
+    bend.is_finite()
+        .then(|| bend.clamp(*BENDS.start(), *BENDS.end()))
+}
