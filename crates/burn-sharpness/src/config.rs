@@ -64,6 +64,13 @@ impl SharpnessConfig {
         self
     }
 
+    /// How many more evaluations each measurement spends on looking below its bracket for an earlier
+    /// rise of the loss; by default 0. The record says whether a bracket was verified.
+    pub fn with_verification(mut self, evaluations: usize) -> Self {
+        self.search.verification = evaluations;
+        self
+    }
+
     /// The run's folder, usually the one given to `SupervisedTraining::new`. Every measurement is
     /// appended to `measurements.jsonl` there, and a run resumed from a checkpoint finds the
     /// run-wide step there.

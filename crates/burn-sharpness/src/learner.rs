@@ -1,4 +1,5 @@
 use crate::direction::sum_gradients;
+use crate::loss::UpdateLoss;
 use crate::probe::Update;
 use crate::{IntoLoss, Loss, Quantity, SharpnessMetric, SharpnessProbe};
 use burn::data::dataloader::Progress;
@@ -19,6 +20,8 @@ const FINGERPRINT_ELEMENTS: usize = 64;
 
 type Batch<M> = <M as TrainStep>::Input;
 type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, String> + Send + Sync>;
+type TrainingLoss<M> =
+    Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, String> + Send + Sync>;
 
 /// A model with a [`SharpnessProbe`] attached, for burn's `Learner`.
 ///
@@ -37,14 +40,24 @@ pub struct Probed<M: TrainStep> {
 struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
     objective: Objective<M>,
+    /// Reads the loss of a training step from its output, where the model reports it.
+    training_loss: Option<TrainingLoss<M>>,
     progress: Mutex<HookProgress<Batch<M>>>,
+}
+
+/// A batch of an update that will be measured.
+struct KeptBatch<B> {
+    device: Device,
+    batch: B,
+    /// The loss that the training step has computed on it, once it has.
+    training_loss: Option<Loss>,
 }
 
 /// Where a run stands. Workers of one process share it, so that what they do is told apart by
 /// device.
 struct HookProgress<B> {
     /// The batches of the update that is being accumulated, kept only if it will be measured.
-    batches: Vec<(Device, B)>,
+    batches: Vec<KeptBatch<B>>,
     /// The training items of that update.
     items: usize,
     /// The run-wide step at which the run began or resumed.
@@ -95,23 +108,30 @@ impl SharpnessProbe {
     /// Attaches the probe to a model, to be given to burn's `Learner` in its place.
     ///
     /// The loss is the one that the model reports to burn's `LossMetric` when its inference step is
-    /// given the training batch. Where the model's inference takes another input or reports no loss,
-    /// use [`attach_with`](Self::attach_with).
+    /// given the training batch. Where the training step reports the same, to rounding, its own loss
+    /// serves as L(θ), which saves a forward pass. Where the model's inference takes another input
+    /// or reports no loss, use [`attach_with`](Self::attach_with).
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
         M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
         <M as TrainStep>::Input: Clone,
+        <M as TrainStep>::Output: Adaptor<LossInput>,
         <M as InferenceStep>::Output: Adaptor<LossInput>,
     {
-        self.attach_with(model, |model: &M, batch| {
+        let objective: Objective<M> = Arc::new(|model, batch| {
             let output = InferenceStep::step(model, batch);
             reported_loss(&output.adapt(), model)
-        })
+        });
+        let training_loss: TrainingLoss<M> =
+            Arc::new(|model, output| reported_loss(&output.adapt(), model));
+        self.hook(model, objective, Some(training_loss))
     }
 
     /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
     ///
-    /// The model that `loss` is given is in validation mode and free of autodiff.
+    /// The model that `loss` is given is in validation mode and free of autodiff. If `loss` returns
+    /// the losses of the examples, the record has an interval for η_c too; if it evaluates only a
+    /// part of the batch, to be cheaper, it says so with [`Loss::with_batch_fraction`].
     pub fn attach_with<M, L>(
         &self,
         model: M,
@@ -122,11 +142,22 @@ impl SharpnessProbe {
         <M as TrainStep>::Input: Clone,
         L: IntoLoss,
     {
+        let objective: Objective<M> = Arc::new(move |model, batch| loss(model, batch).into_loss());
+        self.hook(model, objective, None)
+    }
+
+    fn hook<M: TrainStep>(
+        &self,
+        model: M,
+        objective: Objective<M>,
+        training_loss: Option<TrainingLoss<M>>,
+    ) -> Probed<M> {
         Probed {
             model,
             hook: Arc::new(Hook {
                 probe: self.clone(),
-                objective: Arc::new(move |model, batch| loss(model, batch).into_loss()),
+                objective,
+                training_loss,
                 progress: Mutex::new(HookProgress::new()),
             }),
         }
@@ -291,8 +322,12 @@ where
     type Output = <M as TrainStep>::Output;
 
     fn step(&self, item: Self::Input) -> TrainOutput<Self::Output> {
-        self.hook.begin_item(self.device(), &item);
-        TrainStep::step(&self.model, item)
+        let kept = self.hook.begin_item(self.device(), &item);
+        let output = TrainStep::step(&self.model, item);
+        if let Some(index) = kept {
+            self.hook.note_loss(index, &self.model, &output.item);
+        }
+        output
     }
 
     fn optimize(
@@ -343,15 +378,15 @@ impl<M: LearnerModel> Probed<M> {
 struct DueUpdate<B> {
     step: u64,
     items: usize,
-    batches: Vec<(Device, B)>,
+    batches: Vec<KeptBatch<B>>,
 }
 
 impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// A batch is about to make gradients: keep it if its update will be measured.
-    fn begin_item(&self, device: Device, batch: &Batch<M>) {
+    /// A batch is about to make gradients: keep it if its update will be measured, and say where.
+    fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
         self.probe.begin_item();
         let mut progress = self.progress();
         if progress.is_epoch_start() {
@@ -367,8 +402,26 @@ where
             .next_step_on(&device)
             .or_else(|| progress.next_steps.iter().map(|(_, step)| *step).max())
             .unwrap_or(first_step);
-        if self.probe.is_due_at(step) && !self.probe.is_stopped() {
-            progress.batches.push((device, batch.clone()));
+        let is_kept = self.probe.is_due_at(step) && !self.probe.is_stopped();
+        is_kept.then(|| {
+            progress.batches.push(KeptBatch {
+                device,
+                batch: batch.clone(),
+                training_loss: None,
+            });
+            progress.batches.len() - 1
+        })
+    }
+
+    /// The training step has computed the loss of a batch that is kept.
+    fn note_loss(&self, index: usize, model: &M, output: &<M as TrainStep>::Output) {
+        let Some(training_loss) = &self.training_loss else {
+            return;
+        };
+        // One that cannot be read is evaluated instead.
+        let loss = training_loss(model, output).ok();
+        if let Some(kept) = self.progress().batches.get_mut(index) {
+            kept.training_loss = loss;
         }
     }
 
@@ -405,15 +458,18 @@ where
         grads: &GradientsParams,
     ) {
         let home = model.devices().into_iter().next().unwrap_or_default();
-        let loss_on = |model: &M, (device, batch): &(Device, Batch<M>)| {
-            let batch = batch.clone();
-            if *device == home {
+        let loss_on = |model: &M, kept: &KeptBatch<Batch<M>>| {
+            let batch = kept.batch.clone();
+            if kept.device == home {
                 (self.objective)(model, batch)
             } else {
-                let device = device.clone().inner();
+                let device = kept.device.clone().inner();
                 (self.objective)(&model.clone().to_device(&device), batch)
             }
         };
+        let batches = due.batches.iter();
+        let training_losses: Option<Vec<Loss>> =
+            batches.map(|kept| kept.training_loss.clone()).collect();
         let update = Update {
             step: due.step,
             model,
@@ -421,11 +477,12 @@ where
             learning_rate,
             grads,
             micro_batches: due.items,
+            training_loss: training_losses.and_then(UpdateLoss::new),
         };
         self.probe.measure_update(update, |model| {
-            let losses = due.batches.iter().map(|batch| loss_on(model, batch));
+            let losses = due.batches.iter().map(|kept| loss_on(model, kept));
             let losses = losses.collect::<Result<Vec<_>, _>>()?;
-            Loss::mean(&losses).ok_or_else(|| "there is no batch to measure on".to_string())
+            Ok(UpdateLoss::new(losses))
         });
     }
 }

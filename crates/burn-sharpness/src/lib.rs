@@ -77,7 +77,7 @@ pub use config::{ConfigError, SharpnessConfig};
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use learner::{Probed, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss};
-pub use measurement::{Measurement, MeasurementOutcome, RECORD_VERSION};
+pub use measurement::{BaseLossSource, Measurement, MeasurementOutcome, RECORD_VERSION};
 pub use metric::{Quantity, SharpnessMetric};
 pub use probe::SharpnessProbe;
 pub use record::MEASUREMENTS_FILE;

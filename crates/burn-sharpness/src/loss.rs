@@ -1,17 +1,48 @@
 use burn::tensor::Tensor;
+use critical_search::Rise;
 use std::fmt::Display;
 
-/// One value of a loss, with the precision of the type that it was computed in.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How many units in the last place the rounding of a loss may amount to: a loss is a long sum.
+const ROUNDING_UNITS: f64 = 4.0;
+
+/// One value of a loss, with the precision of the type that it was computed in, and the losses of
+/// the examples where they are known.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     value: f64,
     epsilon: f64,
+    examples: Vec<f64>,
+    batch_fraction: f64,
 }
 
 impl Loss {
     /// A loss computed in a floating-point type with this machine epsilon.
     pub fn new(value: f64, epsilon: f64) -> Self {
-        Self { value, epsilon }
+        Self {
+            value,
+            epsilon,
+            examples: Vec::new(),
+            batch_fraction: 1.0,
+        }
+    }
+
+    /// The mean of the losses of examples.
+    ///
+    /// The rise of such a loss is taken example by example before the mean, which loses far fewer
+    /// digits than the difference of two means, and comes with its standard error.
+    pub fn of_examples(examples: Vec<f64>, epsilon: f64) -> Self {
+        let value = examples.iter().sum::<f64>() / examples.len() as f64;
+        Self {
+            examples,
+            ..Self::new(value, epsilon)
+        }
+    }
+
+    /// States that the loss was computed on this fraction of the batch only, in (0, 1]. The record
+    /// says so.
+    pub fn with_batch_fraction(mut self, fraction: f64) -> Self {
+        self.batch_fraction = fraction;
+        self
     }
 
     /// The loss.
@@ -24,18 +55,96 @@ impl Loss {
         self.epsilon
     }
 
-    /// The mean over micro-batches; as precise as the least precise of them.
-    pub(crate) fn mean(losses: &[Loss]) -> Option<Self> {
-        let sum: f64 = losses.iter().map(|loss| loss.value).sum();
-        let epsilon = losses.iter().map(|loss| loss.epsilon).reduce(f64::max)?;
-        Some(Self::new(sum / losses.len() as f64, epsilon))
+    /// The losses of the examples; empty where only their mean is known.
+    pub fn examples(&self) -> &[f64] {
+        &self.examples
+    }
+
+    /// The fraction of the batch that the loss was computed on.
+    pub fn batch_fraction(&self) -> f64 {
+        self.batch_fraction
+    }
+
+    /// The change below which a difference is rounding.
+    fn resolution(&self) -> f64 {
+        let unit = ROUNDING_UNITS * self.epsilon;
+        if self.examples.is_empty() {
+            return unit * self.value.abs();
+        }
+        // The roundings of examples are independent, so that their mean has fewer.
+        let squares: f64 = self.examples.iter().map(|loss| loss * loss).sum();
+        unit * squares.sqrt() / self.examples.len() as f64
+    }
+
+    /// f = L − L₀ from the base loss L₀.
+    fn rise_from(&self, base: &Self) -> Rise {
+        let count = self.examples.len();
+        if count < 2 || count != base.examples.len() {
+            return Rise::from(self.value - base.value);
+        }
+        let pairs = self.examples.iter().zip(&base.examples);
+        let rises: Vec<f64> = pairs.map(|(loss, base)| loss - base).collect();
+        let mean = rises.iter().sum::<f64>() / count as f64;
+        let squares: f64 = rises.iter().map(|rise| (rise - mean).powi(2)).sum();
+        let variance = squares / (count - 1) as f64;
+        Rise {
+            value: mean,
+            standard_error: Some((variance / count as f64).sqrt()),
+        }
+    }
+}
+
+/// The losses of the batches whose gradients make one update; the loss of the update is their mean.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UpdateLoss(Vec<Loss>);
+
+impl UpdateLoss {
+    /// At least one batch makes an update.
+    pub(crate) fn new(batches: Vec<Loss>) -> Option<Self> {
+        (!batches.is_empty()).then_some(Self(batches))
+    }
+
+    fn mean(&self, of: impl Fn(&Loss) -> f64) -> f64 {
+        self.0.iter().map(of).sum::<f64>() / self.0.len() as f64
+    }
+
+    pub(crate) fn value(&self) -> f64 {
+        self.mean(Loss::value)
+    }
+
+    pub(crate) fn resolution(&self) -> f64 {
+        self.mean(Loss::resolution)
+    }
+
+    pub(crate) fn batch_fraction(&self) -> f64 {
+        self.mean(Loss::batch_fraction)
+    }
+
+    /// Whether only the means of the batches are known, so that any other value of the same loss can
+    /// stand for this one.
+    pub(crate) fn is_scalar(&self) -> bool {
+        self.0.iter().all(|loss| loss.examples.is_empty())
+    }
+
+    pub(crate) fn rise_from(&self, base: &Self) -> Rise {
+        let pairs = self.0.iter().zip(&base.0);
+        let rises: Vec<Rise> = pairs.map(|(loss, base)| loss.rise_from(base)).collect();
+        let count = rises.len() as f64;
+        let variances: Option<f64> = rises
+            .iter()
+            .map(|rise| rise.standard_error.map(|error| error * error))
+            .sum();
+        Rise {
+            value: rises.iter().map(|rise| rise.value).sum::<f64>() / count,
+            standard_error: variances.map(|sum| sum.sqrt() / count),
+        }
     }
 }
 
 /// What a closure that computes a loss may return.
 ///
-/// A tensor counts as its mean over all elements, so that a scalar loss and a vector of per-example
-/// losses both work. A number is taken to have been computed in 32-bit floats.
+/// A tensor of one element is a loss, one of several elements holds the losses of the examples. A
+/// number is taken to have been computed in 32-bit floats.
 pub trait IntoLoss {
     /// Reads the loss.
     ///
@@ -67,15 +176,62 @@ impl<const D: usize> IntoLoss for Tensor<D> {
     fn into_loss(self) -> Result<Loss, String> {
         let precision = self.dtype().finfo();
         let epsilon = precision.map_or(f64::from(f32::EPSILON), |info| info.epsilon);
-        let value = self.mean().try_into_scalar::<f64>();
-        value
-            .map(|value| Loss::new(value, epsilon))
-            .map_err(|error| format!("the loss could not be read: {error}"))
+        let data = self
+            .try_into_data()
+            .map_err(|error| format!("the loss could not be read: {error}"))?;
+        let values: Vec<f64> = data.iter().collect();
+        match values.as_slice() {
+            [] => Err("the loss is a tensor without elements".to_string()),
+            [value] => Ok(Loss::new(*value, epsilon)),
+            _ => Ok(Loss::of_examples(values, epsilon)),
+        }
     }
 }
 
 impl<T: IntoLoss, E: Display> IntoLoss for Result<T, E> {
     fn into_loss(self) -> Result<Loss, String> {
         self.map_err(|error| error.to_string())?.into_loss()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn examples(losses: &[f64]) -> Loss {
+        Loss::of_examples(losses.to_vec(), f64::from(f32::EPSILON))
+    }
+
+    #[test]
+    fn a_rise_is_taken_example_by_example() {
+        let base = examples(&[1.0, 2.0, 6.0]);
+        let rise = examples(&[1.5, 2.0, 5.5]).rise_from(&base);
+        assert_eq!(rise.value, 0.0);
+        // The rises 0.5, 0 and −0.5 have the standard deviation 0.5.
+        let error = rise.standard_error.unwrap();
+        assert!((error - 0.5 / 3f64.sqrt()).abs() < 1e-12);
+
+        let scalar = Loss::new(2.0, 1e-7);
+        assert_eq!(scalar.rise_from(&base), Rise::from(-1.0));
+    }
+
+    #[test]
+    fn micro_batches_add_up() {
+        let loss = |a: &[f64], b: &[f64]| UpdateLoss::new(vec![examples(a), examples(b)]).unwrap();
+        let base = loss(&[1.0, 1.0], &[3.0, 3.0]);
+        assert_eq!(base.value(), 2.0);
+        let rise = loss(&[1.0, 2.0], &[3.0, 4.0]).rise_from(&base);
+        assert_eq!(rise.value, 0.5);
+        // Each half has the standard error 0.5; that of their mean is 0.5/√2.
+        assert!((rise.standard_error.unwrap() - 0.5 / 2f64.sqrt()).abs() < 1e-12);
+        assert!(UpdateLoss::new(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn examples_resolve_more_than_their_mean_alone() {
+        let losses = vec![2.0; 100];
+        let scalar = Loss::new(2.0, 1e-7).resolution();
+        let resolved = Loss::of_examples(losses, 1e-7).resolution();
+        assert!((resolved - scalar / 10.0).abs() < 1e-12);
     }
 }

@@ -29,6 +29,16 @@ pub enum MeasurementOutcome {
     Failed,
 }
 
+/// Where the loss L(θ) of a measurement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseLossSource {
+    /// The training step computed it, by a path that was seen to agree with the probe's to rounding.
+    Training,
+    /// The probe evaluated it, by one more forward pass.
+    Evaluated,
+}
+
 /// One measurement of critical sharpness: the record that metrics, log, report and plots only read.
 ///
 /// A field that was not measured is `None` (`null` in JSON), never a number that stands for it.
@@ -46,6 +56,11 @@ pub struct Measurement {
     pub learning_rate: Option<f64>,
     /// The loss L(θ).
     pub base_loss: Option<f64>,
+    /// Where L(θ) comes from.
+    pub base_loss_source: Option<BaseLossSource>,
+    /// The fraction of the batch that the loss was evaluated on, where the objective states less
+    /// than 1.
+    pub batch_fraction: f64,
     /// The slope g·Δθ, at which the loss starts to fall along the update.
     pub slope: Option<f64>,
     /// The norm ‖Δθ‖ of the update direction.
@@ -62,6 +77,11 @@ pub struct Measurement {
     pub critical_lr: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
     pub critical_sharpness: Option<f64>,
+    /// The 95% interval for η_c that the spread of the loss over the examples allows, where the
+    /// objective gives the losses of examples: how much of η_c is batch noise.
+    pub critical_lr_interval: Option<(f64, f64)>,
+    /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
+    pub first_crossing_verified: Option<bool>,
     /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
     pub evaluations: usize,
     /// The wall-clock time of the whole measurement, in seconds.
@@ -78,6 +98,8 @@ impl Measurement {
             task: task.to_string(),
             learning_rate: None,
             base_loss: None,
+            base_loss_source: None,
+            batch_fraction: 1.0,
             slope: None,
             update_norm: None,
             outcome: MeasurementOutcome::Failed,
@@ -86,6 +108,8 @@ impl Measurement {
             upper: None,
             critical_lr: None,
             critical_sharpness: None,
+            critical_lr_interval: None,
+            first_crossing_verified: None,
             evaluations: 0,
             seconds: 0.0,
         }
@@ -100,6 +124,8 @@ impl Measurement {
                 self.upper = Some(bracket.upper());
                 self.critical_lr = Some(bracket.critical_lr());
                 self.critical_sharpness = Some(bracket.critical_sharpness());
+                self.critical_lr_interval = bracket.interval();
+                self.first_crossing_verified = Some(bracket.is_verified());
                 MeasurementOutcome::Bracketed
             }
             Outcome::NoIncrease { limit } => {

@@ -1,8 +1,9 @@
 use crate::feed::{Entry, Feed};
+use crate::loss::UpdateLoss;
 use crate::record::{Checkpoint, MeasurementWriter};
 use crate::{
-    ConfigError, IntoLoss, Linearity, Loss, Measurement, SharpnessConfig, SharpnessSummary,
-    UpdateDirection,
+    BaseLossSource, ConfigError, IntoLoss, Linearity, Measurement, SharpnessConfig,
+    SharpnessSummary, UpdateDirection,
 };
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
@@ -71,6 +72,8 @@ struct State {
     linear: Option<bool>,
     /// Whether two passes over the same weights were seen to give the same loss.
     repeatable: bool,
+    /// Whether the training loss agrees with the probe's to rounding, once that is known.
+    training_agrees: Option<bool>,
     /// Whether the run has been past the edge.
     past_edge: bool,
     /// Whether a panic has ended all measuring.
@@ -98,6 +101,8 @@ pub(crate) struct Update<'a, M> {
     pub(crate) grads: &'a GradientsParams,
     /// The number of batches whose gradients were added up; the loss is their mean.
     pub(crate) micro_batches: usize,
+    /// The loss that the training step has computed, if it is known.
+    pub(crate) training_loss: Option<UpdateLoss>,
 }
 
 impl SharpnessProbe {
@@ -127,7 +132,8 @@ impl SharpnessProbe {
     /// Call it once a step, between the backward pass and the optimizer's step, with what that step
     /// is about to use: the model, the optimizer before its step, the learning rate (a number, or
     /// one per group) and the gradients. `loss` is called with the model at other weights and must
-    /// compute the loss whose gradient `grads` is, on the batch that made it.
+    /// compute the loss whose gradient `grads` is, on the batch that made it. If it returns the
+    /// losses of the examples, the record has an interval for η_c too.
     ///
     /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
     /// sees is in validation mode, without autodiff, dropout or batch-norm updates. A loss that draws
@@ -140,6 +146,41 @@ impl SharpnessProbe {
         optim: &ModuleOptimizer,
         learning_rate: impl Into<ModuleLearningRate>,
         grads: &GradientsParams,
+        loss: impl FnMut(&M) -> L,
+    ) -> Option<Arc<Measurement>> {
+        self.measure_step(model, optim, learning_rate.into(), grads, None::<f64>, loss)
+    }
+
+    /// The same, where the training step has just computed the loss of the same batch: that saves
+    /// the forward pass for L(θ), once the two were seen to agree to rounding (they don't with
+    /// dropout, say).
+    pub fn measure_with_training_loss<M: Module, L: IntoLoss>(
+        &self,
+        model: &M,
+        optim: &ModuleOptimizer,
+        learning_rate: impl Into<ModuleLearningRate>,
+        grads: &GradientsParams,
+        training_loss: impl IntoLoss,
+        loss: impl FnMut(&M) -> L,
+    ) -> Option<Arc<Measurement>> {
+        let learning_rate = learning_rate.into();
+        self.measure_step(
+            model,
+            optim,
+            learning_rate,
+            grads,
+            Some(training_loss),
+            loss,
+        )
+    }
+
+    fn measure_step<M: Module, L: IntoLoss>(
+        &self,
+        model: &M,
+        optim: &ModuleOptimizer,
+        learning_rate: ModuleLearningRate,
+        grads: &GradientsParams,
+        training_loss: Option<impl IntoLoss>,
         mut loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
         let (step, due) = {
@@ -151,15 +192,20 @@ impl SharpnessProbe {
             (step, self.is_due_at(step) && !state.stopped)
         };
         due.then(|| {
+            let training_loss = training_loss.and_then(|loss| loss.into_loss().ok());
             let update = Update {
                 step,
                 model: model.valid(),
                 optim,
-                learning_rate: &learning_rate.into(),
+                learning_rate: &learning_rate,
                 grads,
                 micro_batches: 1,
+                training_loss: training_loss.and_then(|loss| UpdateLoss::new(vec![loss])),
             };
-            self.measure_update(update, |model| loss(model).into_loss())
+            self.measure_update(update, |model| {
+                let loss = loss(model).into_loss()?;
+                Ok(UpdateLoss::new(vec![loss]))
+            })
         })
     }
 
@@ -220,7 +266,7 @@ impl SharpnessProbe {
     pub(crate) fn measure_update<M: Module>(
         &self,
         update: Update<'_, M>,
-        loss: impl FnMut(&M) -> Result<Loss, String>,
+        loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
     ) -> Arc<Measurement> {
         let started = Instant::now();
         let interval = update.micro_batches as u64 * self.config.every;
@@ -258,82 +304,124 @@ impl SharpnessProbe {
     fn search_along<M: Module>(
         &self,
         update: Update<'_, M>,
-        mut loss: impl FnMut(&M) -> Result<Loss, String>,
+        mut loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
         measurement: &mut Measurement,
     ) -> Result<(), String> {
-        let (guess, linear, repeatable) = {
+        let mut loss =
+            |model: &M| loss(model)?.ok_or_else(|| "there is no batch to measure on".to_string());
+        let (guess, linear) = {
             let state = self.state();
-            (state.guess, state.linear, state.repeatable)
+            (state.guess, state.linear)
         };
         let learning_rate = update.learning_rate.base();
         measurement.learning_rate = Some(learning_rate).filter(|rate| rate.is_finite());
 
-        let base = loss(&update.model)?;
+        let (base, source) = self.base_loss(&update, &mut loss)?;
         measurement.base_loss = Some(base.value()).filter(|loss| loss.is_finite());
-        let mut line = LossLine::new(base.value()).with_loss_epsilon(base.epsilon());
-
-        if base.value().is_finite() {
-            if !repeatable {
-                self.check_repeatable(&line, loss(&update.model)?)?;
-            }
-            let direction = UpdateDirection::new(
-                &update.model,
-                update.optim,
-                update.learning_rate,
-                update.grads,
-                2.0 * guess.map_or(learning_rate, |guess| guess.critical_lr()),
-                match linear {
-                    None => Linearity::Check,
-                    Some(true) => Linearity::Linear,
-                    Some(false) => Linearity::Nonlinear,
-                },
-            )
-            .map_err(|error| error.to_string())?;
-            // Gradients of micro-batches add up, while their loss is a mean.
-            let slope = direction.slope() / update.micro_batches as f64;
-            measurement.learning_rate = Some(direction.learning_rate());
-            measurement.slope = Some(slope).filter(|slope| slope.is_finite());
-            measurement.update_norm = Some(direction.norm()).filter(|norm| norm.is_finite());
-            self.state().linear = Some(direction.is_linear());
-            // Of a path that is not a line, the slope at the start is only approximate.
-            if direction.is_linear() || !slope.is_finite() {
-                line = line.with_slope(slope);
-            }
-
-            let guess = guess.unwrap_or_else(|| Guess::new(direction.learning_rate()));
-            let result = self.search.try_run(&line, guess, |learning_rate| {
-                let moved = direction.apply(update.model.clone(), learning_rate);
-                loss(&moved).map(|loss| loss.value())
-            });
-            let result = result.map_err(|interrupted| {
-                measurement.evaluations = interrupted.trace.len();
-                interrupted.to_string()
-            })?;
-            measurement.set_result(&result);
-            self.state().guess = Some(guess.learn(&line, &result));
-        } else {
+        measurement.base_loss_source = Some(source);
+        measurement.batch_fraction = base.batch_fraction();
+        let mut line = LossLine::new(base.value()).with_resolution(base.resolution());
+        if !base.value().is_finite() {
             // The search says so without an evaluation.
             let result = self
                 .search
                 .run(&line, Guess::new(learning_rate), |_| f64::NAN);
             measurement.set_result(&result);
+            return Ok(());
         }
+
+        let direction = UpdateDirection::new(
+            &update.model,
+            update.optim,
+            update.learning_rate,
+            update.grads,
+            2.0 * guess.map_or(learning_rate, |guess| guess.critical_lr()),
+            match linear {
+                None => Linearity::Check,
+                Some(true) => Linearity::Linear,
+                Some(false) => Linearity::Nonlinear,
+            },
+        )
+        .map_err(|error| error.to_string())?;
+        // Gradients of micro-batches add up, while their loss is a mean.
+        let slope = direction.slope() / update.micro_batches as f64;
+        measurement.learning_rate = Some(direction.learning_rate());
+        measurement.slope = Some(slope).filter(|slope| slope.is_finite());
+        measurement.update_norm = Some(direction.norm()).filter(|norm| norm.is_finite());
+        self.state().linear = Some(direction.is_linear());
+        // Of a path that is not a line, the slope at the start is only approximate.
+        if direction.is_linear() || !slope.is_finite() {
+            line = line.with_slope(slope);
+        }
+
+        let guess = guess.unwrap_or_else(|| Guess::new(direction.learning_rate()));
+        let result = self.search.try_run(&line, guess, |learning_rate| {
+            let moved = direction.apply(update.model.clone(), learning_rate);
+            loss(&moved).map(|loss| loss.rise_from(&base))
+        });
+        let result = result.map_err(|interrupted| {
+            measurement.evaluations = interrupted.trace.len();
+            interrupted.to_string()
+        })?;
+        measurement.set_result(&result);
+        self.state().guess = Some(guess.learn(&line, &result));
         Ok(())
     }
 
+    /// L(θ): the training step's own, where it was seen to agree with the probe's to rounding, and
+    /// evaluated otherwise.
+    ///
     /// Two passes must agree before a difference of losses means anything: a loss that draws random
-    /// numbers (its own dropout, say) has no line to search along.
-    fn check_repeatable(&self, line: &LossLine, again: Loss) -> Result<(), String> {
-        let difference = (again.value() - line.base_loss()).abs();
-        if difference.is_nan() || difference > 4.0 * line.resolution() {
-            return Err(format!(
-                "the loss is not repeatable: two passes over the same weights and batch gave {} and {}; it must not draw random numbers in validation mode",
-                line.base_loss(),
-                again.value(),
-            ));
+    /// numbers (its own dropout, say) has no line to search along. The first measurement makes sure.
+    fn base_loss<M: Module>(
+        &self,
+        update: &Update<'_, M>,
+        loss: &mut impl FnMut(&M) -> Result<UpdateLoss, String>,
+    ) -> Result<(UpdateLoss, BaseLossSource), String> {
+        let (agrees, repeatable) = {
+            let state = self.state();
+            (state.training_agrees, state.repeatable)
+        };
+        if agrees == Some(true)
+            && let Some(training_loss) = &update.training_loss
+        {
+            return Ok((training_loss.clone(), BaseLossSource::Training));
         }
-        self.state().repeatable = true;
-        Ok(())
+        let base = loss(&update.model)?;
+        let evaluated = |base| Ok((base, BaseLossSource::Evaluated));
+        if !base.value().is_finite() {
+            return evaluated(base);
+        }
+        let differs = |other: &UpdateLoss| {
+            let difference = (other.value() - base.value()).abs();
+            // NaN differs.
+            !(difference <= base.resolution())
+        };
+        if agrees.is_none()
+            && let Some(training_loss) = &update.training_loss
+        {
+            let agrees =
+                base.is_scalar() && base.batch_fraction() == 1.0 && !differs(training_loss);
+            let mut state = self.state();
+            state.training_agrees = Some(agrees);
+            state.repeatable |= agrees;
+            if agrees {
+                drop(state);
+                return evaluated(base);
+            }
+        }
+        if !repeatable {
+            let again = loss(&update.model)?;
+            if differs(&again) {
+                return Err(format!(
+                    "the loss is not repeatable: two passes over the same weights and batch gave {} and {}; it must not draw random numbers in validation mode",
+                    base.value(),
+                    again.value(),
+                ));
+            }
+            self.state().repeatable = true;
+        }
+        evaluated(base)
     }
 
     /// Notes at which step weights with this fingerprint are saved.
@@ -388,6 +476,7 @@ impl State {
             outcome = ?measurement.outcome,
             learning_rate = measurement.learning_rate,
             base_loss = measurement.base_loss,
+            base_loss_source = ?measurement.base_loss_source,
             slope = measurement.slope,
             critical_lr = measurement.critical_lr,
             critical_sharpness = measurement.critical_sharpness,

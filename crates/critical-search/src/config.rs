@@ -13,6 +13,9 @@ pub struct SearchConfig {
     pub min_learning_rate: f64,
     /// The largest learning rate to evaluate. Above the smallest, and finite.
     pub max_learning_rate: f64,
+    /// How many more evaluations to spend on looking for an earlier crossing, spread evenly below
+    /// the bracket. With 0 the bracket is not verified: it holds the smallest crossing *seen*.
+    pub verification: usize,
 }
 
 impl Default for SearchConfig {
@@ -24,6 +27,7 @@ impl Default for SearchConfig {
             max_evaluations: 64,
             min_learning_rate: 1e-12,
             max_learning_rate: 1e6,
+            verification: 0,
         }
     }
 }

@@ -41,5 +41,5 @@ mod search;
 
 pub use config::{ConfigError, SearchConfig};
 pub use line::LossLine;
-pub use outcome::{Bracket, Evaluation, Outcome, SearchResult};
+pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
 pub use search::{CriticalSearch, Guess, Interrupted, Method};

@@ -1,10 +1,30 @@
-/// The loss at one learning rate, relative to the loss at 0.
+/// The rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), as an objective gives it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rise {
+    /// f(η). NaN or infinite where the loss is.
+    pub value: f64,
+    /// The standard error of f(η) as a mean over examples, where the objective knows it.
+    pub standard_error: Option<f64>,
+}
+
+impl From<f64> for Rise {
+    fn from(value: f64) -> Self {
+        Self {
+            value,
+            standard_error: None,
+        }
+    }
+}
+
+/// One evaluation of the loss along a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Evaluation {
     /// The learning rate η.
     pub learning_rate: f64,
     /// f(η) = L(θ − ηΔθ) − L(θ). A loss that is NaN or infinite counts as a rise, `f64::INFINITY`.
     pub rise: f64,
+    /// The standard error of the rise, where the objective knows it.
+    pub standard_error: Option<f64>,
 }
 
 impl Evaluation {
@@ -19,12 +39,27 @@ impl Evaluation {
 pub struct Bracket {
     lower: f64,
     upper: f64,
+    verified: bool,
+    interval: Option<(f64, f64)>,
 }
 
 impl Bracket {
     /// Only the search makes brackets, from evaluations that happened.
     pub(crate) fn new(lower: f64, upper: f64) -> Self {
-        Self { lower, upper }
+        Self {
+            lower,
+            upper,
+            verified: false,
+            interval: None,
+        }
+    }
+
+    pub(crate) fn with_verified(self, verified: bool) -> Self {
+        Self { verified, ..self }
+    }
+
+    pub(crate) fn with_interval(self, interval: Option<(f64, f64)>) -> Self {
+        Self { interval, ..self }
     }
 
     /// The largest evaluated learning rate below the bracket's upper end at which the loss does
@@ -41,6 +76,19 @@ impl Bracket {
     /// The relative width 1 − lower/upper, in (0, 1).
     pub fn width(&self) -> f64 {
         1.0 - self.lower / self.upper
+    }
+
+    /// Whether the search looked below the bracket for an earlier crossing, as
+    /// [`verification`](crate::SearchConfig::verification) asks, and saw none.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// The 95% interval for η_c that the spread over the examples of the batch allows, where the
+    /// objective knows the standard error of f: η_c ± 1.96 s/f′(η_c). It says how much of η_c is
+    /// batch noise; the bracket says how well this batch's η_c is known.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        self.interval
     }
 
     /// The critical learning rate η_c, as the middle of the bracket.
@@ -65,9 +113,10 @@ pub enum Outcome {
         limit: f64,
     },
     /// The loss does not fall along this direction: the slope g·Δθ is zero or negative, or the loss
-    /// rises at every learning rate evaluated, down to the limit.
+    /// rises at the smallest learning rate allowed and at the ones evaluated next to it.
     NotDescent,
-    /// The loss changes too little along this direction for its rounding to show where it rises.
+    /// The loss changes too little along this direction to show where it rises: no more than its
+    /// rounding, or so little against its spread over the examples that η_c might as well be 0.
     BelowResolution,
     /// The loss L(θ) itself is NaN or infinite, so no loss can be compared with it.
     NonFiniteBaseLoss,

@@ -1,7 +1,7 @@
 //! Each way in which a search can end, produced on purpose.
 
 use critical_search::{
-    ConfigError, CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
+    ConfigError, CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchResult,
 };
 
 fn search() -> CriticalSearch {
@@ -219,7 +219,7 @@ fn the_first_failed_evaluation_ends_the_search_and_keeps_the_trace() {
             if calls == 3 {
                 Err("no memory")
             } else {
-                Ok(1.0 - eta)
+                Ok(Rise::from(-eta))
             }
         })
         .unwrap_err();
@@ -266,4 +266,77 @@ fn nonsense_is_refused_with_the_value_and_the_remedy() {
         });
         assert!(error.to_string().contains("limits"), "{error}");
     }
+}
+
+#[test]
+fn a_crossing_below_the_bracket_is_found_by_verification_only() {
+    // Rises on (0.2, 0.3) by a narrow bump, and for good from 1 on.
+    let loss = |eta: f64| {
+        let bump = if (0.2..0.3).contains(&eta) { 1.0 } else { 0.0 };
+        parabola(2.0, 1.0, 1.0)(eta) + bump
+    };
+    let line = LossLine::new(2.0).with_slope(1.0);
+    let run = |verification| {
+        let config = SearchConfig {
+            verification,
+            ..SearchConfig::default()
+        };
+        let search = CriticalSearch::new(config).unwrap();
+        let result = search.run(&line, Guess::new(1.0), loss);
+        (*result.outcome.bracket().unwrap(), result.trace.len())
+    };
+    let (unverified, evaluations) = run(0);
+    assert!(unverified.lower() > 0.9 && !unverified.is_verified());
+    let (verified, _) = run(15);
+    assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
+    assert!(verified.is_verified());
+
+    // Where there is no earlier crossing, it costs what was asked, and no more than the budget.
+    let (_, more) = {
+        let config = SearchConfig {
+            verification: 4,
+            ..SearchConfig::default()
+        };
+        let search = CriticalSearch::new(config).unwrap();
+        let result = search.run(&line, Guess::new(1.0), parabola(2.0, 1.0, 1.0));
+        assert!(result.outcome.bracket().unwrap().is_verified());
+        (result.outcome, result.trace.len())
+    };
+    assert_eq!(more, evaluations + 4);
+    let config = SearchConfig {
+        verification: 4,
+        max_evaluations: evaluations + 2,
+        ..SearchConfig::default()
+    };
+    let search = CriticalSearch::new(config).unwrap();
+    let result = search.run(&line, Guess::new(1.0), parabola(2.0, 1.0, 1.0));
+    assert!(!result.outcome.bracket().unwrap().is_verified());
+    assert_eq!(result.trace.len(), evaluations + 2);
+}
+
+#[test]
+fn the_spread_over_examples_gives_an_interval_or_denies_the_number() {
+    let line = LossLine::new(2.0).with_slope(1.0);
+    let run = |standard_error: f64| {
+        let rise = |eta: f64| {
+            Ok::<_, ()>(Rise {
+                value: parabola(2.0, 1.0, 1.0)(eta) - 2.0,
+                standard_error: Some(standard_error),
+            })
+        };
+        search()
+            .try_run(&line, Guess::new(1.0), rise)
+            .unwrap()
+            .outcome
+    };
+    // f′(η_c) = 1 on this parabola.
+    let bracket = *run(0.1).bracket().unwrap();
+    let (low, high) = bracket.interval().unwrap();
+    let half_width = 0.5 * (high - low);
+    assert!((half_width - 0.196).abs() < 0.01, "{half_width}");
+    assert!((0.5 * (high + low) - bracket.critical_lr()).abs() < 1e-12);
+    assert_eq!(run(1.0), Outcome::BelowResolution);
+
+    let scalar = search().run(&line, Guess::new(1.0), parabola(2.0, 1.0, 1.0));
+    assert_eq!(scalar.outcome.bracket().unwrap().interval(), None);
 }

@@ -88,11 +88,14 @@ fn losses() -> impl Strategy<Value = Loss> {
 }
 
 fn configs() -> impl Strategy<Value = SearchConfig> {
-    (log_uniform(1e-3, 0.9), 2..60_usize).prop_map(|(tolerance, max_evaluations)| SearchConfig {
-        tolerance,
-        max_evaluations,
-        ..SearchConfig::default()
-    })
+    (log_uniform(1e-3, 0.9), 2..60_usize, 0..5_usize).prop_map(
+        |(tolerance, max_evaluations, verification)| SearchConfig {
+            tolerance,
+            max_evaluations,
+            verification,
+            ..SearchConfig::default()
+        },
+    )
 }
 
 fn methods() -> impl Strategy<Value = Method> {
@@ -141,6 +144,7 @@ proptest! {
                 for evaluation in &result.trace {
                     prop_assert!(!evaluation.is_rise() || evaluation.learning_rate >= bracket.upper());
                 }
+                prop_assert!(!bracket.is_verified() || config.verification > 0);
                 let middle = bracket.critical_lr();
                 prop_assert!(bracket.lower() < middle && middle < bracket.upper());
             }
@@ -155,7 +159,8 @@ proptest! {
             }
             Outcome::NotDescent => {
                 let known = slope.is_some_and(|slope| slope <= 0.0);
-                prop_assert!(known || result.trace.iter().all(|e| e.is_rise()));
+                let limit = config.min_learning_rate;
+                prop_assert!(known || traced.contains(&limit) && rise_at(limit) > 0.0);
             }
             Outcome::BelowResolution => {}
             Outcome::NonFiniteBaseLoss | Outcome::NonFiniteSlope => prop_assert!(false),
