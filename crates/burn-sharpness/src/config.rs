@@ -1,4 +1,4 @@
-use critical_search::{CriticalSearch, SearchConfig};
+use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -18,6 +18,7 @@ use thiserror::Error;
 pub struct SharpnessConfig {
     pub(crate) every: u64,
     pub(crate) search: SearchConfig,
+    pub(crate) method: Method,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -26,6 +27,7 @@ impl Default for SharpnessConfig {
         Self {
             every: 10,
             search: SearchConfig::default(),
+            method: Method::default(),
             directory: None,
         }
     }
@@ -64,6 +66,13 @@ impl SharpnessConfig {
         self
     }
 
+    /// How the search chooses its evaluations; by default guided. The published estimator serves as
+    /// a baseline.
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
     /// How many more evaluations each measurement spends on looking below its bracket for an earlier
     /// rise of the loss; by default 0. The record says whether a bracket was verified.
     pub fn with_verification(mut self, evaluations: usize) -> Self {
@@ -86,7 +95,7 @@ impl SharpnessConfig {
         if self.every == 0 {
             return Err(ConfigError::Every(self.every));
         }
-        Ok(CriticalSearch::new(self.search)?)
+        Ok(CriticalSearch::new(self.search)?.with_method(self.method))
     }
 }
 

@@ -74,6 +74,7 @@ mod record;
 mod summary;
 
 pub use config::{ConfigError, SharpnessConfig};
+pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use learner::{Probed, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss};

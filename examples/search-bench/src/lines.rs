@@ -1,0 +1,82 @@
+use crate::workload::{Step, Workload, train};
+use anyhow::Result;
+use burn::module::Module;
+use burn_sharpness::{Linearity, UpdateDirection};
+use serde::Serialize;
+
+/// The places of a recorded line, as multiples of its critical learning rate: half an octave apart,
+/// and closer around 1.
+const PLACES: [f64; 23] = [
+    0.03, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 1.0, 1.06, 1.12, 1.2, 1.35,
+    1.5, 1.75, 2.0, 3.0, 4.0, 8.0,
+];
+
+/// The rise of the loss along one real update.
+#[derive(Serialize)]
+pub struct Line {
+    workload: &'static str,
+    step: usize,
+    slope: f64,
+    base_loss: f64,
+    /// (η, f(η)), by rising η.
+    points: Vec<(f64, f64)>,
+}
+
+/// Records the lines of a workload around their critical learning rates.
+pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut critical_lr = None;
+    let mut step = 0;
+    train(workload, |at: Step<'_, W>| {
+        let model = at.model.valid();
+        let loss = |model: &W::Model| {
+            let loss = workload.loss(model, at.batch);
+            loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
+        };
+        let rate = at.learning_rate.into();
+        let direction =
+            UpdateDirection::new(&model, at.optim, &rate, at.grads, 1.0, Linearity::Linear);
+        let Ok(direction) = direction else { return };
+        let base_loss = loss(&model);
+        let rise = |eta: f64| loss(&direction.apply(model.clone(), eta)) - base_loss;
+        critical_lr = crossing(critical_lr.unwrap_or(1e-2), rise);
+        if let Some(critical_lr) = critical_lr {
+            let points = PLACES.map(|place| (place * critical_lr, rise(place * critical_lr)));
+            lines.push(Line {
+                workload: workload.name(),
+                step,
+                slope: direction.slope(),
+                base_loss,
+                points: points.to_vec(),
+            });
+        }
+        step += 1;
+    })?;
+    Ok(lines)
+}
+
+/// The first crossing that doubling and bisection see, to a part in a thousand.
+fn crossing(guess: f64, rise: impl Fn(f64) -> f64) -> Option<f64> {
+    let (mut lower, mut upper) = (guess, guess);
+    while rise(upper) <= 0.0 {
+        (lower, upper) = (upper, 2.0 * upper);
+        if upper > 1e6 {
+            return None;
+        }
+    }
+    while rise(lower) > 0.0 {
+        (lower, upper) = (0.5 * lower, lower);
+        if lower < 1e-9 {
+            return None;
+        }
+    }
+    while 1.0 - lower / upper > 1e-3 {
+        let middle = 0.5 * (lower + upper);
+        if rise(middle) > 0.0 {
+            upper = middle;
+        } else {
+            lower = middle;
+        }
+    }
+    Some(0.5 * (lower + upper))
+}
