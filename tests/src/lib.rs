@@ -1,9 +1,6 @@
 //! What the tests of burn-sharpness share: a small network that burn's `Learner` can train, and the
 //! float64 oracles that an independent program made.
 
-// Test support fails by panicking, like the tests that it serves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod data;
 mod fixture;
 mod mlp;

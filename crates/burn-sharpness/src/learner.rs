@@ -503,7 +503,7 @@ fn fingerprint<M: Module>(model: &M) -> u64 {
             let values = param.base().inner().flatten::<1>(0, D - 1);
             let kept = values.dims()[0].min(FINGERPRINT_ELEMENTS);
             // Weights that cannot be read make a fingerprint that is found nowhere.
-            if let Ok(data) = values.slice([0..kept]).try_into_data() {
+            if let Ok(data) = values.narrow(0, 0, kept).try_into_data() {
                 self.0.update(data.as_bytes());
             }
         }

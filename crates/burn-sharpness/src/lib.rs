@@ -1,4 +1,4 @@
-//! **Critical sharpness** for training loops written with [burn](burn): how far a run is from the
+//! **Critical sharpness** for training loops written with [burn]: how far a run is from the
 //! Edge of Stability, next to the loss and the learning rate, for the price of a few forward passes.
 //!
 //! With an optimizer's step written θ ← θ − ηΔθ,
@@ -61,6 +61,12 @@
 //!
 //! What is measured is the loss in validation mode on the batch that made the gradient: without
 //! dropout, and with batch norm's running statistics.
+
+// Nothing that a training run can reach may panic.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
 
 mod config;
 mod direction;

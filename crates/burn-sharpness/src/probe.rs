@@ -392,16 +392,14 @@ impl SharpnessProbe {
         if !base.value().is_finite() {
             return evaluated(base);
         }
-        let differs = |other: &UpdateLoss| {
-            let difference = (other.value() - base.value()).abs();
-            // NaN differs.
-            !(difference <= base.resolution())
-        };
+        // NaN does not agree with anything.
+        let agrees_with =
+            |other: &UpdateLoss| (other.value() - base.value()).abs() <= base.resolution();
         if agrees.is_none()
             && let Some(training_loss) = &update.training_loss
         {
             let agrees =
-                base.is_scalar() && base.batch_fraction() == 1.0 && !differs(training_loss);
+                base.is_scalar() && base.batch_fraction() == 1.0 && agrees_with(training_loss);
             let mut state = self.state();
             state.training_agrees = Some(agrees);
             state.repeatable |= agrees;
@@ -412,7 +410,7 @@ impl SharpnessProbe {
         }
         if !repeatable {
             let again = loss(&update.model)?;
-            if differs(&again) {
+            if !agrees_with(&again) {
                 return Err(format!(
                     "the loss is not repeatable: two passes over the same weights and batch gave {} and {}; it must not draw random numbers in validation mode",
                     base.value(),

@@ -32,6 +32,12 @@
 //! # Ok::<(), critical_search::ConfigError>(())
 //! ```
 
+// Nothing that a training run can reach may panic.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod config;
 mod guided;
 mod line;

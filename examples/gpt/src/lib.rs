@@ -1,6 +1,12 @@
 //! What the GPT examples share: the model, the text that it reads, its tokens, the learning-rate
 //! schedule, and progress for terminals and pipes.
 
+// Nothing that a training run can reach may panic.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod device;
 pub mod model;
 pub mod progress;

@@ -15,7 +15,7 @@ const PLACES: [f64; 23] = [
 #[derive(Serialize)]
 pub struct Line {
     workload: &'static str,
-    step: usize,
+    step: u64,
     slope: f64,
     base_loss: f64,
     /// (η, f(η)), by rising η.
@@ -26,8 +26,10 @@ pub struct Line {
 pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut critical_lr = None;
-    let mut step = 0;
     train(workload, |at: Step<'_, W>| {
+        if !at.index.is_multiple_of(workload.every()) {
+            return;
+        }
         let model = at.model.valid();
         let loss = |model: &W::Model| {
             let loss = workload.loss(model, at.batch);
@@ -44,13 +46,12 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
             let points = PLACES.map(|place| (place * critical_lr, rise(place * critical_lr)));
             lines.push(Line {
                 workload: workload.name(),
-                step,
+                step: at.index,
                 slope: direction.slope(),
                 base_loss,
                 points: points.to_vec(),
             });
         }
-        step += 1;
     })?;
     Ok(lines)
 }

@@ -28,10 +28,13 @@ const TOLERANCES: [f64; 2] = [1.0 / 16.0, 1.0 / 256.0];
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Steps of the GPT's training, each measured by every method
-    #[arg(long, default_value_t = 120)]
+    /// Steps of the GPT's training
+    #[arg(long, default_value_t = 400)]
     gpt_steps: usize,
-    /// Steps of the fully connected networks' trainings
+    /// Steps from one measurement of the GPT to the next, each made by every method
+    #[arg(long, default_value_t = 5)]
+    gpt_every: u64,
+    /// Steps of the fully connected networks' trainings, each measured by every method
     #[arg(long, default_value_t = 600)]
     steps: usize,
     /// Run only these workloads
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<()> {
     let gpt = GptPretraining {
         steps: flags.gpt_steps,
+        every: flags.gpt_every,
     };
     let fully_connected = |full_batch| FullyConnected {
         steps: flags.steps,
@@ -132,7 +136,7 @@ fn benchmark<W: Workload>(workload: &W, name: WorkloadName, flags: &Flags) -> Re
     for tolerance in TOLERANCES {
         for (label, method) in [("guided", Method::Guided), ("published", Method::Published)] {
             let config = SharpnessConfig::new()
-                .with_every(1)
+                .with_every(workload.every())
                 .with_tolerance(tolerance)
                 .with_method(method);
             contenders.push((tolerance, label, SharpnessProbe::new(config)?, Vec::new()));

@@ -24,6 +24,8 @@ pub trait Workload {
 
     /// The name in the table.
     fn name(&self) -> &'static str;
+    /// Every so many steps count.
+    fn every(&self) -> u64;
     /// The model at its first weights, and its optimizer.
     fn init(&self) -> (Self::Model, ModuleOptimizer);
     /// The batches of the run.
@@ -36,6 +38,8 @@ pub trait Workload {
 
 /// What a step knows before its update.
 pub struct Step<'a, W: Workload> {
+    /// The number of the step, from 0.
+    pub index: u64,
     /// The model at θ.
     pub model: &'a W::Model,
     /// The optimizer before its step.
@@ -65,6 +69,7 @@ pub fn train<W: Workload>(workload: &W, mut observe: impl FnMut(Step<'_, W>)) ->
         seconds += started.elapsed().as_secs_f64();
 
         observe(Step {
+            index: step as u64,
             model: &model,
             optim: &optim,
             learning_rate,
@@ -90,6 +95,8 @@ fn device() -> Device {
 pub struct GptPretraining {
     /// The number of steps.
     pub steps: usize,
+    /// The steps from one measurement to the next.
+    pub every: u64,
 }
 
 impl Workload for GptPretraining {
@@ -98,6 +105,10 @@ impl Workload for GptPretraining {
 
     fn name(&self) -> &'static str {
         "gpt, mini-batch AdamW"
+    }
+
+    fn every(&self) -> u64 {
+        self.every
     }
 
     fn init(&self) -> (Gpt, ModuleOptimizer) {
@@ -205,6 +216,10 @@ impl Workload for FullyConnected {
         }
     }
 
+    fn every(&self) -> u64 {
+        1
+    }
+
     fn init(&self) -> (Network, ModuleOptimizer) {
         let momentum = MomentumConfig::new().with_dampening(0.0);
         let optim = SgdConfig::new().with_momentum((!self.full_batch).then_some(momentum));
@@ -228,10 +243,9 @@ impl Workload for FullyConnected {
         let batches = Self::EXAMPLES / Self::BATCH;
         let batch = |index: usize| {
             let from = index % batches * Self::BATCH;
-            let range = from..from + Self::BATCH;
             Examples {
-                x: x.clone().slice([range.clone()]),
-                y: y.clone().slice([range]),
+                x: x.clone().narrow(0, from, Self::BATCH),
+                y: y.clone().narrow(0, from, Self::BATCH),
             }
         };
         Ok((0..self.steps).map(batch).collect())
