@@ -1,6 +1,7 @@
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
@@ -105,6 +106,13 @@ impl Mlp {
     /// The mean loss of a batch.
     pub fn loss(&self, batch: &Batch) -> Tensor<1> {
         self.output(batch.clone()).loss
+    }
+
+    /// The cross entropy of each example, `[batch]`.
+    pub fn losses(&self, batch: &Batch) -> Tensor<1> {
+        let scores = log_softmax(self.forward(batch.x.clone()), 1);
+        let classes = batch.y.clone().unsqueeze_dim::<2>(1);
+        -scores.gather(1, classes).flatten::<1>(0, 1)
     }
 
     fn output(&self, batch: Batch) -> ClassificationOutput {

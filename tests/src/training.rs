@@ -4,7 +4,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
-use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
+use burn::train::{
+    ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim, SupervisedTraining,
+    TrainStep,
+};
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +23,8 @@ pub struct Training {
     pub accumulation: Option<usize>,
     /// The epoch to resume from.
     pub checkpoint: Option<usize>,
+    /// Two workers, each with all batches, and where their gradients are applied.
+    pub workers: Option<MultiDeviceOptim>,
 }
 
 impl Training {
@@ -31,6 +36,7 @@ impl Training {
             epochs: 2,
             accumulation: None,
             checkpoint: None,
+            workers: None,
         }
     }
 
@@ -63,6 +69,11 @@ impl Training {
         }
         if let Some(checkpoint) = self.checkpoint {
             training = training.checkpoint(checkpoint);
+        }
+        if let Some(optim) = self.workers {
+            let devices = vec![Device::flex().autodiff(); 2];
+            let strategy = ExecutionStrategy::multi(devices, optim);
+            training = training.with_training_strategy(strategy.into());
         }
         if let Some(probe) = probe {
             training = training.metrics_sharpness(probe);

@@ -103,6 +103,6 @@ fn a_second_writer_is_refused_and_measures_all_the_same() {
     let second = probe(folder.path());
     let training = Training::new(folder.path());
     training.launch(second.attach(model()), adamw(), 0.01, Some(&second));
-    assert_eq!(second.summary().bracketed, 7);
+    assert_eq!(second.summary().measurements, 7);
     assert_eq!(measurements(folder.path()).len(), lines);
 }

@@ -4,9 +4,12 @@
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
+use burn::train::MultiDeviceOptim;
 use burn::train::metric::NumericEntry;
-use burn_sharpness::{MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Training, measurements};
+use burn_sharpness::{
+    BaseLossSource, MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe,
+};
+use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Training, measurements, weights};
 use std::path::Path;
 
 fn model() -> Mlp {
@@ -72,6 +75,95 @@ fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     assert!(
         (first.slope.unwrap() / slope - 1.0).abs() < 1e-4,
         "{first:?}"
+    );
+}
+
+#[test]
+fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
+    for workers in [
+        MultiDeviceOptim::OptimMainDevice,
+        MultiDeviceOptim::OptimSharded,
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model();
+        weights(&model); // clones share what is not initialized yet
+        let train = |probe: Option<&SharpnessProbe>| {
+            let training = Training {
+                workers: Some(workers),
+                ..Training::new(folder.path())
+            };
+            match probe {
+                None => training.launch(model.clone(), sgd(), 0.1, None),
+                Some(probe) => {
+                    let probed = probe.attach(model.clone());
+                    let (model, recorder) = training.launch(probed, sgd(), 0.1, Some(probe));
+                    (model.into_inner(), recorder)
+                }
+            }
+        };
+        let probe = probe(2, folder.path());
+        let (bare, _) = train(None);
+        let (probed, recorder) = train(Some(&probe));
+        assert_eq!(weights(&probed), weights(&bare), "{workers:?}");
+
+        let measured = measurements(folder.path());
+        let steps: Vec<_> = measured
+            .iter()
+            .map(|m| (m.step, m.epoch.unwrap()))
+            .collect();
+        assert_eq!(
+            steps,
+            [(0, 1), (2, 1), (4, 1), (6, 1), (8, 2), (10, 2), (12, 2)]
+        );
+        let batch = Data::new(7, 16, &Device::flex()).batch(0);
+        let loss = model.loss(&batch).into_scalar::<f64>();
+        assert!(
+            (measured[0].base_loss.unwrap() - loss).abs() < 1e-6,
+            "both had the same batch"
+        );
+        // The gradients of two equal batches add up: the mean loss falls at half of ‖Δθ‖².
+        let slope = measured[0].update_norm.unwrap().powi(2) / 2.0;
+        assert!((measured[0].slope.unwrap() / slope - 1.0).abs() < 1e-4);
+        // Each is drawn at the next tick that the dashboard keeps; the last has none left.
+        assert_eq!(
+            recorder.points("Critical Sharpness").len(),
+            6,
+            "{workers:?}"
+        );
+    }
+}
+
+#[test]
+fn the_training_loss_serves_as_base_loss_where_it_agrees() {
+    let train = |config: MlpConfig| {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = probe(3, folder.path());
+        let model = probe.attach(config.init(&Device::flex().autodiff()));
+        Training::new(folder.path()).launch(model, sgd(), 0.1, Some(&probe));
+        let measured = measurements(folder.path());
+        let sources = measured.iter().map(|m| m.base_loss_source.unwrap());
+        sources.collect::<Vec<_>>()
+    };
+    let config = MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent);
+    let [first, later @ ..] = &train(config.clone())[..] else {
+        panic!("measurements were made");
+    };
+    assert_eq!(
+        *first,
+        BaseLossSource::Evaluated,
+        "it is to be compared first"
+    );
+    assert!(
+        later
+            .iter()
+            .all(|source| *source == BaseLossSource::Training)
+    );
+    // With dropout the training step computes another loss.
+    let dropout = train(config.with_dropout(0.5));
+    assert!(
+        dropout
+            .iter()
+            .all(|source| *source == BaseLossSource::Evaluated)
     );
 }
 

@@ -5,7 +5,8 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn::train::metric::NumericEntry;
 use burn_sharpness::{
-    ConfigError, Measurement, MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe,
+    ConfigError, IntoLoss, Loss, Measurement, MeasurementOutcome, Quantity, SharpnessConfig,
+    SharpnessProbe,
 };
 use sharpness_tests::{Batch, Data, LossKind, Mlp, MlpConfig, Training, measurements, weights};
 use std::sync::Arc;
@@ -194,6 +195,52 @@ fn a_loss_that_draws_random_numbers_is_named() {
             .unwrap()
             .contains("not repeatable")
     );
+}
+
+#[test]
+fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
+    let model = config().init(&device());
+    let batch = Data::new(1, 1024, &device()).batch(0);
+    let grads = gradients(&model, &batch);
+    let measure = |loss: &dyn Fn(&Mlp) -> Loss| {
+        every_step()
+            .measure(&model, &sgd(), 0.1, &grads, |model| loss(model))
+            .unwrap()
+    };
+    let whole = measure(&|model: &Mlp| model.losses(&batch).into_loss().unwrap());
+    let (low, high) = whole
+        .critical_lr_interval
+        .unwrap_or_else(|| panic!("{whole:?}"));
+    let critical_lr = whole.critical_lr.unwrap();
+    assert!(low < critical_lr && critical_lr < high, "{whole:?}");
+    assert_eq!(whole.batch_fraction, 1.0);
+
+    // The same η_c as from the mean alone.
+    let scalar = measure(&|model: &Mlp| model.loss(&batch).into_loss().unwrap());
+    assert!((scalar.critical_lr.unwrap() / critical_lr - 1.0).abs() < 1.0 / 16.0);
+    assert_eq!(scalar.critical_lr_interval, None);
+
+    let half = measure(&|model: &Mlp| {
+        let losses = model.losses(&batch).narrow(0, 0, 512).into_loss().unwrap();
+        losses.with_batch_fraction(0.5)
+    });
+    assert_eq!(half.batch_fraction, 0.5);
+    assert_eq!(half.outcome, MeasurementOutcome::Bracketed);
+}
+
+#[test]
+fn a_verified_bracket_says_so() {
+    let model = config().init(&device());
+    let batch = batch();
+    let grads = gradients(&model, &batch);
+    for verification in [0, 3] {
+        let config = SharpnessConfig::new().with_verification(verification);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let measurement = probe
+            .measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch))
+            .unwrap();
+        assert_eq!(measurement.first_crossing_verified, Some(verification > 0));
+    }
 }
 
 #[test]
