@@ -1,8 +1,8 @@
-use burn::module::Module;
+use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
 
@@ -57,12 +57,13 @@ impl MlpConfig {
         self
     }
 
-    /// The network, with random weights.
+    /// The network, with weights that look random and are always the same: tests that run side by
+    /// side share burn's random state.
     pub fn init(&self, device: &Device) -> Mlp {
-        let layers = self.layers.windows(2);
+        let layers = self.layers.windows(2).enumerate();
         Mlp {
             layers: layers
-                .map(|w| LinearConfig::new(w[0], w[1]).init(device))
+                .map(|(index, widths)| linear(index, [widths[0], widths[1]], device))
                 .collect(),
             norm: self
                 .batch_norm
@@ -71,6 +72,22 @@ impl MlpConfig {
             loss: self.loss,
         }
     }
+}
+
+/// Weights spread evenly over ±1/√inputs, and biases of 0.
+fn linear(index: usize, [inputs, outputs]: [usize; 2], device: &Device) -> Linear {
+    let bound = 1.0 / (inputs as f32).sqrt();
+    let spread = |place: usize| {
+        // Multiples of an irrational number, modulo 1, fill the interval evenly.
+        let fraction = ((place + 1000 * index) as f64 * 0.754_877_666_246_692_7).fract();
+        bound * (2.0 * fraction as f32 - 1.0)
+    };
+    let weight: Vec<f32> = (0..inputs * outputs).map(spread).collect();
+    let weight = Tensor::<2>::from_data(TensorData::new(weight, [inputs, outputs]), device);
+    let config = LinearConfig::new(inputs, outputs).with_initializer(Initializer::Zeros);
+    let mut layer = config.init(device);
+    layer.weight = Param::from_tensor(weight);
+    layer
 }
 
 /// A fully connected network with tanh activations.

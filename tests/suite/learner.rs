@@ -86,7 +86,6 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let model = model();
-        weights(&model); // clones share what is not initialized yet
         let train = |probe: Option<&SharpnessProbe>| {
             let training = Training {
                 workers: Some(workers),
