@@ -1,15 +1,15 @@
 //! Guided search: interpolates the rise per learning rate, h(η) = f(η)/η.
 //!
 //! h(0) = −g·Δθ is known for free, h is close to linear near its root, and that root is η_c. Where
-//! h is seen from one evaluation only, the shape of the last line completes it: with u = η/η_c,
-//! h ≈ −(g·Δθ)(1 − u)(1 + cu), and the bend c changes slowly from one step of training to the next.
-//! From three points on, h is interpolated inversely by a quadratic, as in Brent's method (R. P.
-//! Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
+//! h is seen from one evaluation only, the shape of the last lines completes it:
+//! h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη), where the bend κ changes slowly from one step of training to the
+//! next. From three points on, h is interpolated inversely by a quadratic, as in Brent's method
+//! (R. P. Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
 //! evaluations are placed on both sides of the root found, so close that the bracket is certified.
 //!
 //! ```text
 //! next(trace):
-//!     nothing evaluated      the guess, a little high
+//!     nothing evaluated      the guess
 //!     no rise yet            just above the estimate; at least 2 × lower if two steps behind
 //!     no fall yet            just below the estimate; at most upper / 2 if two steps behind
 //!     both                   the estimate moved so that it closes the bracket, projected to where
@@ -35,27 +35,31 @@ use crate::search::Progress;
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
 const CLOSING: f64 = 0.98;
-/// How far beside the estimate an evaluation is placed, in tolerances, to land on a known side.
+/// How far beside an estimate an evaluation is placed, in tolerances, so that the bracket that it
+/// and the next one make has the root in its middle.
 const ASIDE: f64 = 0.45;
-/// How far above the guess the first evaluation is placed, in tolerances.
-const FIRST_ASIDE: f64 = 0.4;
 /// The factor by which an evaluation may advance at most.
 const LARGEST_ADVANCE: f64 = 16.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: f64 = 2.0;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
-/// The bends that a learned shape may have: h must have no second root before η_c.
+/// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 
 /// The next learning rate to evaluate.
 pub(crate) fn next(progress: &Progress) -> f64 {
     let tolerance = progress.tolerance();
     let closing = 1.0 - CLOSING * tolerance;
-    let aside = ASIDE * tolerance;
+    // From one evaluation the root is known to some per cent only, on either side alike.
+    let aside = if progress.trace().len() < 2 {
+        0.0
+    } else {
+        ASIDE * tolerance
+    };
     let estimate = estimate(progress);
     match (progress.lower(), progress.upper()) {
-        (None, None) => progress.guess() * (1.0 + FIRST_ASIDE * tolerance),
+        (None, None) => progress.guess(),
         (Some(lower), None) => {
             let target = estimate.map_or(2.0 * lower, |estimate| {
                 (estimate * (1.0 + aside)).max(lower / closing)
@@ -186,18 +190,11 @@ fn estimate(progress: &Progress) -> Option<f64> {
     candidate.filter(inside)
 }
 
-/// The root of h = h(0)(1 − u)(1 + cu), u = η/root, that passes through one point.
+/// The root of h = h(0)(1 − η/root)(1 + κη) that passes through one point.
 fn root_by_shape(seen: Point, start: Point, bend: f64) -> Option<f64> {
-    // cu² + (1 − c)u − (1 + r) = 0 with r = h/|h(0)|.
-    let r = seen.h / -start.h;
-    let linear = 1.0 - bend;
-    let u = if bend.abs() < 1e-9 {
-        1.0 + r
-    } else {
-        let discriminant = linear * linear + 4.0 * bend * (1.0 + r);
-        (discriminant.sqrt() - linear) / (2.0 * bend)
-    };
-    (u > 0.0).then(|| seen.eta / u)
+    let straightened = seen.h / (1.0 + bend * seen.eta).max(f64::MIN_POSITIVE);
+    let share_of_the_way = 1.0 - straightened / start.h;
+    (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
 }
 
 /// The root of the line through two points.
@@ -212,21 +209,20 @@ fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-/// The bend c that fits the evaluations of a line best, given where its root turned out to be.
+/// The bend κ that fits the evaluations of a line best, given where its root turned out to be.
 pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, critical_lr: f64) -> Option<f64> {
     let (mut sum, mut weights) = (0.0, 0.0);
     for evaluation in trace {
         let u = evaluation.learning_rate / critical_lr;
         let h = evaluation.rise / evaluation.learning_rate;
-        // Next to the root and next to 0, c has no influence on h.
+        // Next to the root and next to 0, the bend has no influence on h.
         let weight = (1.0 - u).abs();
         if weight > 1e-3 && u > 1e-6 && h.is_finite() {
-            let bend = (-h / slope / (1.0 - u) - 1.0) / u;
-            sum += weight * bend;
+            sum += weight * (-h / slope / (1.0 - u) - 1.0) / u;
             weights += weight;
         }
     }
     let bend = sum / weights;
     bend.is_finite()
-        .then(|| bend.clamp(*BENDS.start(), *BENDS.end()))
+        .then(|| bend.clamp(*BENDS.start(), *BENDS.end()) / critical_lr)
 }

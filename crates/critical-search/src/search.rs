@@ -44,17 +44,72 @@ pub struct CriticalSearch {
 }
 
 /// Where a search starts: what the measurements before it have taught.
+///
+/// With full batches η_c moves little by little, and the last one predicts the next best; with
+/// mini-batches each is noisy, and their mean does. The guess follows whichever has done better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guess {
     critical_lr: f64,
+    history: Option<History>,
     bend: Option<f64>,
 }
 
+/// Two predictions of η_c, and how well they did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct History {
+    last: f64,
+    /// The exponentially weighted geometric mean.
+    mean: f64,
+    /// The exponentially weighted squares of the logarithmic errors.
+    error_of_last: f64,
+    error_of_mean: f64,
+}
+
+impl History {
+    /// The weight of the newest critical learning rate in the mean.
+    const MEAN_WEIGHT: f64 = 0.4;
+    /// The weight of the newest error.
+    const ERROR_WEIGHT: f64 = 0.1;
+
+    fn first(critical_lr: f64) -> Self {
+        Self {
+            last: critical_lr,
+            mean: critical_lr,
+            error_of_last: 0.0,
+            error_of_mean: 0.0,
+        }
+    }
+
+    fn push(self, critical_lr: f64) -> Self {
+        let blend = |old: f64, new: f64, weight: f64| (1.0 - weight) * old + weight * new;
+        let error = |predicted: f64| (predicted / critical_lr).ln().powi(2);
+        let mean = blend(self.mean.ln(), critical_lr.ln(), Self::MEAN_WEIGHT);
+        Self {
+            last: critical_lr,
+            mean: mean.exp(),
+            error_of_last: blend(self.error_of_last, error(self.last), Self::ERROR_WEIGHT),
+            error_of_mean: blend(self.error_of_mean, error(self.mean), Self::ERROR_WEIGHT),
+        }
+    }
+
+    fn prediction(&self) -> f64 {
+        if self.error_of_mean < self.error_of_last {
+            self.mean
+        } else {
+            self.last
+        }
+    }
+}
+
 impl Guess {
+    /// The weight of the newest line's bend: lines differ from step to step, and most is noise.
+    const BEND_WEIGHT: f64 = 0.3;
+
     /// A guess of the critical learning rate, such as the learning rate in use.
     pub fn new(critical_lr: f64) -> Self {
         Self {
             critical_lr,
+            history: None,
             bend: None,
         }
     }
@@ -67,26 +122,35 @@ impl Guess {
     /// The guess for the next line, from what a search has found on this one: its critical learning
     /// rate, or the end of what it could see, and the shape of the line.
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
-        let critical_lr = match result.outcome {
-            Outcome::Bracketed(bracket) => bracket.critical_lr(),
-            Outcome::NoIncrease { limit } => limit,
-            Outcome::BudgetExhausted { lower, upper } => {
-                upper.or(lower).unwrap_or(self.critical_lr)
+        match result.outcome {
+            Outcome::Bracketed(bracket) => {
+                let found = bracket.critical_lr();
+                let history = self
+                    .history
+                    .map_or(History::first(found), |h| h.push(found));
+                let seen = line
+                    .slope
+                    .and_then(|slope| guided::learn_bend(&result.trace, slope, found));
+                let bend = match (self.bend, seen) {
+                    (Some(old), Some(new)) => Some(old + Self::BEND_WEIGHT * (new - old)),
+                    (old, new) => new.or(old),
+                };
+                Self {
+                    critical_lr: history.prediction(),
+                    history: Some(history),
+                    bend,
+                }
             }
-            _ => self.critical_lr,
-        };
-        let bend = match (result.outcome, line.slope) {
-            (Outcome::Bracketed(bracket), Some(slope)) => {
-                guided::learn_bend(&result.trace, slope, bracket.critical_lr())
-            }
-            _ => None,
-        };
-        // Lines differ a little from step to step: half of what is new is noise.
-        let bend = match (self.bend, bend) {
-            (Some(old), Some(new)) => Some(0.5 * (old + new)),
-            (old, new) => new.or(old),
-        };
-        Self { critical_lr, bend }
+            Outcome::NoIncrease { limit } => Self {
+                critical_lr: limit,
+                ..self
+            },
+            Outcome::BudgetExhausted { lower, upper } => Self {
+                critical_lr: upper.or(lower).unwrap_or(self.critical_lr),
+                ..self
+            },
+            _ => self,
+        }
     }
 }
 
@@ -234,7 +298,7 @@ impl Progress {
         self.guess.critical_lr
     }
 
-    /// The bend of the lines before this one; 0, a parabola, if there was none.
+    /// The bend κ of the lines before this one; 0, a parabola, if there was none.
     pub(crate) fn bend(&self) -> f64 {
         self.guess.bend.unwrap_or(0.0)
     }
@@ -360,13 +424,13 @@ impl Progress {
         let (fall, rise) = (self.last_fall()?, self.first_rise()?);
         let standard_error = fall.standard_error?.max(rise.standard_error?);
         let critical_lr = bracket.critical_lr();
-        // f′(η_c) = (g·Δθ)(1 + c) by the shape of the whole line; the two ends are too near.
+        // f′(η_c) = (g·Δθ)(1 + κη_c) by the shape of the whole line; the two ends are too near.
         let bend = self
             .line
             .slope
             .and_then(|slope| guided::learn_bend(&self.trace, slope, critical_lr));
         let steepness = match (self.line.slope, bend) {
-            (Some(slope), Some(bend)) => slope * (1.0 + bend),
+            (Some(slope), Some(bend)) => slope * (1.0 + bend * critical_lr),
             _ => (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate),
         };
         Some(INTERVAL * standard_error / steepness).filter(|width| width.is_finite())
