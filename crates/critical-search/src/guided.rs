@@ -30,8 +30,8 @@
 //! evaluations, where the published estimator makes 1 + ⌈|log₂(η/g)|⌉ + ⌈log₂(1/ε)⌉: six more at
 //! the worst.
 
-use crate::Evaluation;
 use crate::search::Progress;
+use crate::{Bracket, Evaluation};
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
 const CLOSING: f64 = 0.98;
@@ -209,11 +209,29 @@ fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
+/// The root of h between the ends of a bracket: nearer to η_c than its middle. The middle, if the
+/// trace does not have the ends or h is infinite at one.
+pub(crate) fn crossing(trace: &[Evaluation], bracket: &Bracket) -> f64 {
+    let point_at = |eta: f64| {
+        let seen = trace.iter().find(|seen| seen.learning_rate == eta);
+        seen.map(|seen| Point {
+            eta,
+            h: seen.rise / eta,
+        })
+    };
+    let root = match (point_at(bracket.lower()), point_at(bracket.upper())) {
+        (Some(lower), Some(upper)) => secant(lower, upper),
+        _ => None,
+    };
+    root.filter(|root| *root >= bracket.lower() && *root <= bracket.upper())
+        .unwrap_or(bracket.critical_lr())
+}
+
 /// The bend κ that fits the evaluations of a line best, given where its root turned out to be.
-pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, critical_lr: f64) -> Option<f64> {
+pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, root: f64) -> Option<f64> {
     let (mut sum, mut weights) = (0.0, 0.0);
     for evaluation in trace {
-        let u = evaluation.learning_rate / critical_lr;
+        let u = evaluation.learning_rate / root;
         let h = evaluation.rise / evaluation.learning_rate;
         // Next to the root and next to 0, the bend has no influence on h.
         let weight = (1.0 - u).abs();
@@ -224,5 +242,5 @@ pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, critical_lr: f64) -> 
     }
     let bend = sum / weights;
     bend.is_finite()
-        .then(|| bend.clamp(*BENDS.start(), *BENDS.end()) / critical_lr)
+        .then(|| bend.clamp(*BENDS.start(), *BENDS.end()) / root)
 }

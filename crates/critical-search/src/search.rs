@@ -103,7 +103,7 @@ impl History {
 
 impl Guess {
     /// The weight of the newest line's bend: lines differ from step to step, and most is noise.
-    const BEND_WEIGHT: f64 = 0.3;
+    const BEND_WEIGHT: f64 = 0.4;
 
     /// A guess of the critical learning rate, such as the learning rate in use.
     pub fn new(critical_lr: f64) -> Self {
@@ -124,7 +124,7 @@ impl Guess {
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
         match result.outcome {
             Outcome::Bracketed(bracket) => {
-                let found = bracket.critical_lr();
+                let found = guided::crossing(&result.trace, &bracket);
                 let history = self
                     .history
                     .map_or(History::first(found), |h| h.push(found));
@@ -424,11 +424,12 @@ impl Progress {
         let (fall, rise) = (self.last_fall()?, self.first_rise()?);
         let standard_error = fall.standard_error?.max(rise.standard_error?);
         let critical_lr = bracket.critical_lr();
-        // f′(η_c) = (g·Δθ)(1 + κη_c) by the shape of the whole line; the two ends are too near.
+        // f′(η_c) = (g·Δθ)(1 + κη_c) by the shape of the line, if it was seen further away.
+        let root = guided::crossing(&self.trace, bracket);
         let bend = self
             .line
             .slope
-            .and_then(|slope| guided::learn_bend(&self.trace, slope, critical_lr));
+            .and_then(|slope| guided::learn_bend(&self.trace, slope, root));
         let steepness = match (self.line.slope, bend) {
             (Some(slope), Some(bend)) => slope * (1.0 + bend * critical_lr),
             _ => (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate),
