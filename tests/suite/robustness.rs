@@ -35,6 +35,14 @@ fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
     GradientsParams::from_grads(model.loss(batch).backward(), model)
 }
 
+/// What a step knows before its update.
+fn step() -> (Mlp, Batch, GradientsParams) {
+    let model = config().init(&device());
+    let batch = batch();
+    let grads = gradients(&model, &batch);
+    (model, batch, grads)
+}
+
 fn measure(model: &Mlp, batch: &Batch) -> Arc<Measurement> {
     let grads = gradients(model, batch);
     every_step()
@@ -177,9 +185,7 @@ fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
 
 #[test]
 fn a_loss_that_draws_random_numbers_is_named() {
-    let model = config().init(&device());
-    let batch = batch();
-    let grads = gradients(&model, &batch);
+    let (model, batch, grads) = step();
     let measurement = every_step()
         .measure(&model, &sgd(), 0.1, &grads, |model| {
             let noise = Tensor::<1>::random([1], Distribution::Default, &Device::flex());
@@ -229,9 +235,7 @@ fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
 
 #[test]
 fn a_verified_bracket_says_so() {
-    let model = config().init(&device());
-    let batch = batch();
-    let grads = gradients(&model, &batch);
+    let (model, batch, grads) = step();
     for verification in [0, 3] {
         let config = SharpnessConfig::new().with_verification(verification);
         let probe = SharpnessProbe::new(config).unwrap();
@@ -331,17 +335,11 @@ fn a_folder_that_disappears_stops_the_file_and_nothing_else() {
     std::fs::remove_dir(&lost).unwrap();
     std::fs::write(&lost, "a file where the folder was").unwrap();
 
-    let model = config_model();
-    let batch = batch();
-    let grads = gradients(&model, &batch);
+    let (model, batch, grads) = step();
     for _ in 0..2 {
         let measurement = probe.measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch));
         assert_eq!(measurement.unwrap().outcome, MeasurementOutcome::Bracketed);
     }
-}
-
-fn config_model() -> Mlp {
-    config().init(&device())
 }
 
 #[test]
@@ -372,9 +370,7 @@ fn a_metric_registered_for_validation_too_counts_training_items_only() {
 
     let probe = every_step();
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
-    let model = config().init(&device());
-    let batch = batch();
-    let grads = gradients(&model, &batch);
+    let (model, batch, grads) = step();
     let measured = probe
         .measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch))
         .unwrap();

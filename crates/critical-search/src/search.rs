@@ -16,8 +16,9 @@ const INTERVAL: f64 = 1.96;
 pub enum Method {
     /// Interpolates the rise per learning rate, and closes the bracket around the root found.
     ///
-    /// It takes two to three evaluations once warm, at whatever tolerance, and at the worst six more
-    /// than [`Published`](Self::Published); the module's source says how.
+    /// Once warm it takes two evaluations where η_c moves slowly (full batches), about three where it
+    /// is noisy (mini-batches), and at the worst six more than [`Published`](Self::Published): see
+    /// the comment at the head of `guided.rs`.
     #[default]
     Guided,
     /// The published estimator: from the guess, doubles or halves until the sign of the rise

@@ -144,14 +144,7 @@ fn benchmark<W: Workload>(workload: &W, name: WorkloadName, flags: &Flags) -> Re
     }
     let step_seconds = train(workload, |step: Step<'_, W>| {
         for (_, _, probe, measurements) in &mut contenders {
-            measurements.extend(probe.measure_with_training_loss(
-                step.model,
-                step.optim,
-                step.learning_rate,
-                step.grads,
-                step.training_loss,
-                |model| workload.loss(model, step.batch),
-            ));
+            measurements.extend(measure(probe, workload, &step));
         }
     })?;
 
@@ -191,6 +184,22 @@ fn benchmark<W: Workload>(workload: &W, name: WorkloadName, flags: &Flags) -> Re
         .collect())
 }
 
+/// One measurement of a step, if it is due.
+fn measure<W: Workload>(
+    probe: &SharpnessProbe,
+    workload: &W,
+    step: &Step<'_, W>,
+) -> Option<Arc<Measurement>> {
+    probe.measure_with_training_loss(
+        step.model,
+        step.optim,
+        step.learning_rate,
+        step.grads,
+        step.training_loss,
+        |model| workload.loss(model, step.batch),
+    )
+}
+
 /// Whether two brackets share a learning rate, if both were found.
 fn overlap(a: &Measurement, b: &Measurement) -> Option<bool> {
     a.critical_lr.and(b.critical_lr)?;
@@ -205,14 +214,7 @@ fn peak_memory<W: Workload>(workload: &W, memory: Memory) -> Result<()> {
         .transpose()?;
     train(workload, |step: Step<'_, W>| {
         if let Some(probe) = &probe {
-            probe.measure_with_training_loss(
-                step.model,
-                step.optim,
-                step.learning_rate,
-                step.grads,
-                step.training_loss,
-                |model| workload.loss(model, step.batch),
-            );
+            measure(probe, workload, &step);
         }
     })?;
     let status = std::fs::read_to_string("/proc/self/status")?;
