@@ -7,7 +7,7 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
 use burn::store::{ModuleRecord, RecordError};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use burn::train::metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric};
 use burn::train::{InferenceStep, LearnerModel, SupervisedTraining, TrainOutput, TrainStep};
 use std::fmt::{Debug, Display, Formatter};
@@ -500,8 +500,13 @@ fn fingerprint<M: Module>(model: &M) -> u64 {
 
     impl ModuleVisitor for Fingerprint {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let values = param.base().inner().flatten::<1>(0, D - 1);
-            let kept = values.dims()[0].min(FINGERPRINT_ELEMENTS);
+            let values = param.base().inner();
+            let kept = values.shape().num_elements().min(FINGERPRINT_ELEMENTS);
+            // Packed weights are frozen, and an empty tensor says nothing.
+            if kept == 0 || matches!(values.dtype(), DType::QFloat(_)) {
+                return;
+            }
+            let values = values.flatten::<1>(0, D - 1);
             // Weights that cannot be read make a fingerprint that is found nowhere.
             if let Ok(data) = values.narrow(0, 0, kept).try_into_data() {
                 self.0.update(data.as_bytes());
