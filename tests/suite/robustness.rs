@@ -43,10 +43,9 @@ fn step() -> (Mlp, Batch, GradientsParams) {
     (model, batch, grads)
 }
 
-fn measure(model: &Mlp, batch: &Batch) -> Arc<Measurement> {
-    let grads = gradients(model, batch);
+fn measure(model: &Mlp, batch: &Batch, grads: &GradientsParams) -> Arc<Measurement> {
     every_step()
-        .measure(model, &sgd(), 0.1, &grads, |model| model.loss(batch))
+        .measure(model, &sgd(), 0.1, grads, |model| model.loss(batch))
         .unwrap()
 }
 
@@ -121,10 +120,7 @@ fn a_gradient_of_zero_is_not_a_descent_direction() {
     // The gradient of a loss that does not depend on the weights' values.
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
-    let probe = every_step();
-    let measurement = probe
-        .measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch))
-        .unwrap();
+    let measurement = measure(&model, &batch, &grads);
     assert_not_measured(&measurement, MeasurementOutcome::NotDescent);
     assert_eq!(measurement.slope, Some(0.0));
 }
@@ -135,9 +131,7 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
     // Its slope, taken with the gradients given, is positive: the search finds out by evaluating.
-    let measurement = every_step()
-        .measure(&model, &sgd(), 0.1, &uphill, |model| model.loss(&batch))
-        .unwrap();
+    let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
     assert_ne!(measurement.outcome, MeasurementOutcome::Failed);
 }
@@ -161,7 +155,7 @@ fn a_frozen_parameter_does_not_move() {
 
     assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
     assert!(seen.len() > 2 && seen.iter().all(|weights| *weights == before));
-    let free = measure(&free, &batch);
+    let free = measure(&free, &batch, &gradients(&free, &batch));
     assert!(
         measurement.update_norm < free.update_norm,
         "{measurement:?} {free:?}"
@@ -175,9 +169,7 @@ fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
     let grads = gradients(&model, &batch);
     let expected = model.valid().loss(&batch).into_scalar::<f64>();
     let before = weights(&model);
-    let measurement = every_step()
-        .measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch))
-        .unwrap();
+    let measurement = measure(&model, &batch, &grads);
     assert_eq!(measurement.base_loss, Some(expected));
     assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
     assert_eq!(weights(&model), before);
@@ -296,9 +288,7 @@ fn gradients_of_another_model_and_impossible_rates_are_named() {
     let model = config().init(&device());
     let batch = batch();
     let other = gradients(&config().init(&device()), &batch);
-    let measurement = every_step()
-        .measure(&model, &sgd(), 0.1, &other, |model| model.loss(&batch))
-        .unwrap();
+    let measurement = measure(&model, &batch, &other);
     assert_not_measured(&measurement, MeasurementOutcome::Failed);
     assert!(
         measurement

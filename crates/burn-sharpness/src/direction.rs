@@ -97,37 +97,39 @@ impl UpdateDirection {
             Delta::new(model, stepped, grads, learning_rate)
         };
 
-        let mut delta = virtual_step(virtual_rate)?;
         let linear = match linearity {
-            Linearity::Linear => true,
-            Linearity::Nonlinear => false,
+            Linearity::Linear => Some(virtual_step(virtual_rate)?),
+            Linearity::Nonlinear => None,
             Linearity::Check => {
+                let delta = virtual_step(virtual_rate)?;
                 let quarter = virtual_step(virtual_rate / 4.0)?;
-                delta.agrees_with(&quarter, model)?
+                delta.agrees_with(&quarter, model)?.then_some(delta)
             }
         };
         let learning_rate = ratios.reference;
-        let line = if linear {
-            Line::Linear(delta.tensors)
-        } else {
-            // Of a curved path only the start has a direction: take it at the rate in use.
-            let start = if learning_rate > 0.0 {
-                learning_rate
-            } else {
-                1e-3
-            };
-            delta = virtual_step(start)?;
-            Line::Stepped {
-                optim: Box::new(optim.clone()),
-                grads: copy_gradients(model, grads),
-                ratios,
+        let (line, slope, norm) = match linear {
+            Some(delta) => (Line::Linear(delta.tensors), delta.slope, delta.norm),
+            None => {
+                // Of a curved path only the start has a direction: take it at the rate in use.
+                let start = if learning_rate > 0.0 {
+                    learning_rate
+                } else {
+                    1e-3
+                };
+                let delta = virtual_step(start)?;
+                let line = Line::Stepped {
+                    optim: Box::new(optim.clone()),
+                    grads: copy_gradients(model, grads),
+                    ratios,
+                };
+                (line, delta.slope, delta.norm)
             }
         };
         Ok(Self {
             line,
             learning_rate,
-            slope: delta.slope,
-            norm: delta.norm,
+            slope,
+            norm,
         })
     }
 

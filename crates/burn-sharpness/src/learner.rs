@@ -58,8 +58,6 @@ struct KeptBatch<B> {
 struct HookProgress<B> {
     /// The batches of the update that is being accumulated, kept only if it will be measured.
     batches: Vec<KeptBatch<B>>,
-    /// The training items of that update.
-    items: usize,
     /// The run-wide step at which the run began or resumed.
     first_step: Option<u64>,
     /// The run-wide step of the next update of each device that has made one.
@@ -76,7 +74,6 @@ impl<B> HookProgress<B> {
     fn new() -> Self {
         Self {
             batches: Vec::new(),
-            items: 0,
             first_step: None,
             next_steps: Vec::new(),
             claimed: None,
@@ -211,6 +208,13 @@ impl<M: TrainStep> Probed<M> {
             hook: self.hook.clone(),
         }
     }
+
+    fn map_model(self, change: impl FnOnce(M) -> M) -> Self {
+        Self {
+            model: change(self.model),
+            hook: self.hook,
+        }
+    }
 }
 
 impl<M: TrainStep> Deref for Probed<M> {
@@ -245,24 +249,15 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn fork(self, device: &Device) -> Self {
-        Self {
-            model: self.model.fork(device),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.fork(device))
     }
 
     fn to_device(self, device: &Device) -> Self {
-        Self {
-            model: self.model.to_device(device),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.to_device(device))
     }
 
     fn train(self) -> Self {
-        Self {
-            model: self.model.train(),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.train())
     }
 
     fn valid(&self) -> Self {
@@ -271,10 +266,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn materialize(self) -> Self {
-        Self {
-            model: self.model.materialize(),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.materialize())
     }
 
     fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
@@ -282,10 +274,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
-        Self {
-            model: self.model.map(mapper),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.map(mapper))
     }
 
     fn into_record(self) -> ModuleRecord {
@@ -340,10 +329,7 @@ where
             let model = self.model.valid();
             self.hook.measure(due, model, optim, &lr_module, &grads);
         }
-        Self {
-            model: self.model.optimize(optim, lr_module, grads),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.optimize(optim, lr_module, grads))
     }
 
     fn optimize_multi(
@@ -361,10 +347,7 @@ where
             let grads = sum_gradients(&model, &grads, &device);
             self.hook.measure(due, model, optim, &lr_module, &grads);
         }
-        Self {
-            model: self.model.optimize_multi(optim, lr_module, grads),
-            hook: self.hook,
-        }
+        self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
     }
 }
 
@@ -377,7 +360,6 @@ impl<M: LearnerModel> Probed<M> {
 /// An update that is to be measured, with the batches that made its gradients.
 struct DueUpdate<B> {
     step: u64,
-    items: usize,
     batches: Vec<KeptBatch<B>>,
 }
 
@@ -394,7 +376,6 @@ where
             progress.epoch_updates = Some(0);
         }
         progress.validated = false;
-        progress.items += 1;
 
         let first_step = *progress.first_step.get_or_insert_with(|| self.probe.step());
         // A device that makes gradients for another one's updates has none of its own.
@@ -440,13 +421,8 @@ where
         progress.claimed = Some(step);
         progress.epoch_updates = progress.epoch_updates.map(|updates| updates + 1);
         self.probe.set_step(step + 1);
-        let items = std::mem::take(&mut progress.items);
         let batches = std::mem::take(&mut progress.batches);
-        (!batches.is_empty()).then_some(DueUpdate {
-            step,
-            items,
-            batches,
-        })
+        (!batches.is_empty()).then_some(DueUpdate { step, batches })
     }
 
     fn measure(
@@ -476,7 +452,7 @@ where
             optim,
             learning_rate,
             grads,
-            micro_batches: due.items,
+            micro_batches: due.batches.len(),
             training_loss: training_losses.and_then(UpdateLoss::new),
         };
         self.probe.measure_update(update, |model| {

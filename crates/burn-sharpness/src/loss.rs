@@ -1,9 +1,6 @@
 use burn::tensor::Tensor;
-use critical_search::Rise;
+use critical_search::{LossLine, Rise};
 use std::fmt::Display;
-
-/// How many units in the last place the rounding of a loss may amount to: a loss is a long sum.
-const ROUNDING_UNITS: f64 = 4.0;
 
 /// One value of a loss, with the precision of the type that it was computed in, and the losses of
 /// the examples where they are known.
@@ -67,7 +64,7 @@ impl Loss {
 
     /// The change below which a difference is rounding.
     fn resolution(&self) -> f64 {
-        let unit = ROUNDING_UNITS * self.epsilon;
+        let unit = LossLine::ROUNDING_UNITS * self.epsilon;
         if self.examples.is_empty() {
             return unit * self.value.abs();
         }

@@ -185,8 +185,7 @@ impl SharpnessProbe {
     ) -> Option<Arc<Measurement>> {
         let (step, due) = {
             let mut state = self.state();
-            state.summary.tick();
-            state.feed.next_item();
+            state.begin_item();
             let step = state.step;
             state.step += 1;
             (step, self.is_due_at(step) && !state.stopped)
@@ -241,9 +240,7 @@ impl SharpnessProbe {
 
     /// Announces a training item, before its step is made.
     pub(crate) fn begin_item(&self) {
-        let mut state = self.state();
-        state.summary.tick();
-        state.feed.next_item();
+        self.state().begin_item();
     }
 
     /// A new epoch has begun.
@@ -465,6 +462,11 @@ impl SharpnessProbe {
 }
 
 impl State {
+    fn begin_item(&mut self) {
+        self.summary.tick();
+        self.feed.next_item();
+    }
+
     fn report(&mut self, measurement: &Measurement) {
         let edge_ratio = measurement.edge_ratio();
         tracing::info!(

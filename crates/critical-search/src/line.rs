@@ -7,6 +7,10 @@ pub struct LossLine {
 }
 
 impl LossLine {
+    /// How many units in the last place the rounding of a loss may amount to: a loss is a long sum,
+    /// and both ends of a difference are rounded.
+    pub const ROUNDING_UNITS: f64 = 4.0;
+
     /// A line that starts at the loss L(θ).
     ///
     /// The resolution is that of a loss computed in 32-bit floats; see
@@ -29,10 +33,10 @@ impl LossLine {
     }
 
     /// The machine epsilon of the type that the loss is computed in, such as
-    /// [`f32::EPSILON`]. Differences of up to four units in the last place of the base loss are
-    /// taken for rounding: a loss is a long sum, and both ends of a difference are rounded.
+    /// [`f32::EPSILON`]. Differences of up to [`ROUNDING_UNITS`](Self::ROUNDING_UNITS) in the last
+    /// place of the base loss are taken for rounding.
     pub fn with_loss_epsilon(self, epsilon: f64) -> Self {
-        let resolution = 4.0 * epsilon * self.base_loss.abs();
+        let resolution = Self::ROUNDING_UNITS * epsilon * self.base_loss.abs();
         self.with_resolution(resolution)
     }
 
