@@ -3,15 +3,11 @@
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, LossKind, MlpConfig, Training, weights};
+use sharpness_tests::{MlpConfig, Training, weights};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 static TURN: Mutex<()> = Mutex::new(());
-
-fn config() -> MlpConfig {
-    MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
-}
 
 fn sgd() -> ModuleOptimizer {
     SgdConfig::new().init()
@@ -24,7 +20,7 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let device = Device::flex().autodiff();
     let train = |probe: Option<&SharpnessProbe>| {
         device.seed(7);
-        let model = config().with_dropout(0.5).init(&device);
+        let model = MlpConfig::for_data().with_dropout(0.5).init(&device);
         let training = Training::new(folder.path());
         match probe {
             None => training.launch(model, sgd(), 0.1, None).0,
@@ -73,7 +69,7 @@ fn each_measurement_is_logged_and_the_first_one_past_the_edge_warns() {
         .finish();
     tracing::subscriber::with_default(subscriber, || {
         let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
-        let model = probe.attach(config().init(&Device::flex().autodiff()));
+        let model = probe.attach(MlpConfig::for_data().init(&Device::flex().autodiff()));
         // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
     });

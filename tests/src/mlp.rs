@@ -1,3 +1,4 @@
+use crate::Data;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
@@ -43,6 +44,11 @@ impl MlpConfig {
             dropout: 0.0,
             batch_norm: false,
         }
+    }
+
+    /// One hidden layer, for the problem of [`Data`].
+    pub fn for_data() -> Self {
+        Self::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
     }
 
     /// Dropout after each hidden layer.

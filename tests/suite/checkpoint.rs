@@ -4,11 +4,11 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Mlp, MlpConfig, Training, measurements, weights};
 use std::path::Path;
 
 fn model() -> Mlp {
-    let config = MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent);
+    let config = MlpConfig::for_data();
     config.init(&Device::flex().autodiff())
 }
 

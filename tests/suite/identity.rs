@@ -4,11 +4,7 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
 use burn::tensor::Device;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, LossKind, MlpConfig, Training, weights};
-
-fn config() -> MlpConfig {
-    MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
-}
+use sharpness_tests::{MlpConfig, Training, weights};
 
 fn sgd() -> ModuleOptimizer {
     SgdConfig::new()
@@ -50,18 +46,18 @@ fn assert_identical(
 #[test]
 fn weights_trained_by_sgd_are_bit_identical() {
     for accumulation in [None, Some(3)] {
-        assert_identical(config(), &sgd, accumulation);
+        assert_identical(MlpConfig::for_data(), &sgd, accumulation);
     }
 }
 
 #[test]
 fn weights_trained_by_adamw_are_bit_identical() {
     for accumulation in [None, Some(3)] {
-        assert_identical(config(), &adamw, accumulation);
+        assert_identical(MlpConfig::for_data(), &adamw, accumulation);
     }
 }
 
 #[test]
 fn running_statistics_of_batch_norm_are_bit_identical() {
-    assert_identical(config().with_batch_norm(), &adamw, None);
+    assert_identical(MlpConfig::for_data().with_batch_norm(), &adamw, None);
 }

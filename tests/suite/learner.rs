@@ -9,11 +9,11 @@ use burn::train::metric::NumericEntry;
 use burn_sharpness::{
     BaseLossSource, MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe,
 };
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Data, Mlp, MlpConfig, Training, measurements, weights};
 use std::path::Path;
 
 fn model() -> Mlp {
-    let config = MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent);
+    let config = MlpConfig::for_data();
     config.init(&Device::flex().autodiff())
 }
 
@@ -143,7 +143,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
         let sources = measured.iter().map(|m| m.base_loss_source.unwrap());
         sources.collect::<Vec<_>>()
     };
-    let config = MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent);
+    let config = MlpConfig::for_data();
     let [first, later @ ..] = &train(config.clone())[..] else {
         panic!("measurements were made");
     };

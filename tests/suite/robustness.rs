@@ -8,12 +8,8 @@ use burn_sharpness::{
     ConfigError, IntoLoss, Loss, Measurement, MeasurementOutcome, Quantity, SharpnessConfig,
     SharpnessProbe,
 };
-use sharpness_tests::{Batch, Data, LossKind, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, measurements, weights};
 use std::sync::Arc;
-
-fn config() -> MlpConfig {
-    MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
-}
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -37,7 +33,7 @@ fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
 
 /// What a step knows before its update.
 fn step() -> (Mlp, Batch, GradientsParams) {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let batch = batch();
     let grads = gradients(&model, &batch);
     (model, batch, grads)
@@ -70,7 +66,7 @@ fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
         epochs: 1,
         ..Training::new(folder.path())
     };
-    let model = probe.attach(self::config().init(&device()));
+    let model = probe.attach(MlpConfig::for_data().init(&device()));
     let (_, recorder) = training.launch(model, sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
@@ -99,7 +95,7 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
         data: Data::new(3, 16, &device()).with_poisoned(0),
         ..Training::new(folder.path())
     };
-    let model = probe.attach(config().init(&device()));
+    let model = probe.attach(MlpConfig::for_data().init(&device()));
     let (_, recorder) = training.launch(model, sgd(), 0.1, Some(&probe));
 
     for name in ["Critical Sharpness", "Edge Ratio", "Critical Learning Rate"] {
@@ -115,7 +111,7 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 
 #[test]
 fn a_gradient_of_zero_is_not_a_descent_direction() {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let batch = batch();
     // The gradient of a loss that does not depend on the weights' values.
     let zero = (model.loss(&batch) * 0.0).backward();
@@ -127,7 +123,7 @@ fn a_gradient_of_zero_is_not_a_descent_direction() {
 
 #[test]
 fn an_update_uphill_is_not_a_descent_direction() {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
     // Its slope, taken with the gradients given, is positive: the search finds out by evaluating.
@@ -139,7 +135,7 @@ fn an_update_uphill_is_not_a_descent_direction() {
 #[test]
 fn a_frozen_parameter_does_not_move() {
     let batch = batch();
-    let free = config().init(&device());
+    let free = MlpConfig::for_data().init(&device());
     let mut frozen = free.clone();
     frozen.layers[0] = frozen.layers[0].clone().no_grad();
 
@@ -164,7 +160,7 @@ fn a_frozen_parameter_does_not_move() {
 
 #[test]
 fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
-    let model = config().with_batch_norm().init(&device());
+    let model = MlpConfig::for_data().with_batch_norm().init(&device());
     let batch = batch();
     let grads = gradients(&model, &batch);
     let expected = model.valid().loss(&batch).into_scalar::<f64>();
@@ -196,7 +192,7 @@ fn a_loss_that_draws_random_numbers_is_named() {
 
 #[test]
 fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let batch = Data::new(1, 1024, &device()).batch(0);
     let grads = gradients(&model, &batch);
     let measure = |loss: &dyn Fn(&Mlp) -> Loss| {
@@ -245,7 +241,7 @@ fn a_loss_that_panics_ends_the_probing_and_not_the_run() {
         .with_every(1)
         .with_directory(folder.path());
     let probe = SharpnessProbe::new(config).unwrap();
-    let model = self::config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let probed = probe.attach_with(model, |_: &Mlp, _: Batch| -> f64 { panic!("on purpose") });
     Training::new(folder.path()).launch(probed, sgd(), 0.1, Some(&probe));
 
@@ -257,7 +253,7 @@ fn a_loss_that_panics_ends_the_probing_and_not_the_run() {
 
 #[test]
 fn a_loss_that_cannot_be_evaluated_says_why() {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let grads = gradients(&model, &batch());
     let mut calls = 0;
     let measurement = every_step()
@@ -285,9 +281,9 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
 
 #[test]
 fn gradients_of_another_model_and_impossible_rates_are_named() {
-    let model = config().init(&device());
+    let model = MlpConfig::for_data().init(&device());
     let batch = batch();
-    let other = gradients(&config().init(&device()), &batch);
+    let other = gradients(&MlpConfig::for_data().init(&device()), &batch);
     let measurement = measure(&model, &batch, &other);
     assert_not_measured(&measurement, MeasurementOutcome::Failed);
     assert!(

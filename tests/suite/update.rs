@@ -11,14 +11,14 @@ use burn::tensor::Device;
 use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, LossKind, Mlp, MlpConfig, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, weights};
 
 fn device() -> Device {
     Device::flex().autodiff()
 }
 
 fn model() -> Mlp {
-    MlpConfig::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent).init(&device())
+    MlpConfig::for_data().init(&device())
 }
 
 fn batch() -> Batch {
