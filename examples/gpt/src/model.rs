@@ -170,7 +170,7 @@ impl Block {
             attention_out: linear(width, width, residual_std, device),
             mlp_norm: LayerNormConfig::new(width).init(device),
             mlp_in: linear(width, 4 * width, 0.02, device),
-            activation: Gelu::new_approximate(),
+            activation: Gelu::new(),
             mlp_out: linear(4 * width, width, residual_std, device),
             dropout: DropoutConfig::new(config.dropout).init(),
             heads: config.heads,

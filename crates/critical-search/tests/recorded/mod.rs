@@ -1,0 +1,59 @@
+//! Recorded lines: the rise of the loss along real updates, every fifth of a GPT's first 400, and
+//! 200 each of a fully connected network's (`cargo run -p search-bench -- --lines FILE` records such
+//! lines).
+
+use critical_search::{CriticalSearch, Guess, LossLine, SearchResult};
+use serde::Deserialize;
+
+/// The rise of the loss along one real update.
+#[derive(Deserialize)]
+pub struct Line {
+    /// The training that it is of.
+    pub workload: String,
+    slope: f64,
+    base_loss: f64,
+    /// (η, f(η)), by rising η.
+    points: Vec<(f64, f64)>,
+}
+
+/// The lines of a workload whose name contains this word, in the order of training.
+pub fn lines(workload: &str) -> Vec<Line> {
+    let lines: Vec<Line> = serde_json::from_str(include_str!("lines.json")).unwrap();
+    let lines = lines.into_iter();
+    lines
+        .filter(|line| line.workload.contains(workload))
+        .collect()
+}
+
+impl Line {
+    /// The critical learning rate, to a part in a thousand, where f crosses once only between the
+    /// recorded points.
+    pub fn only_crossing(&self) -> Option<f64> {
+        let signs: Vec<bool> = self.points.iter().map(|(_, rise)| *rise > 0.0).collect();
+        let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        (crossings == 1).then_some(self.points[12].0)
+    }
+
+    /// f(η), with f(η)/η interpolated between the points.
+    fn rise(&self, eta: f64) -> f64 {
+        let h = |(eta, rise): (f64, f64)| rise / eta;
+        let next = self.points.partition_point(|(at, _)| *at <= eta);
+        let (from, to) = match next {
+            0 => ((0.0, -self.slope), (self.points[0].0, h(self.points[0]))),
+            _ if next == self.points.len() => return eta * h(self.points[next - 1]),
+            _ => {
+                let [a, b] = [self.points[next - 1], self.points[next]];
+                ((a.0, h(a)), (b.0, h(b)))
+            }
+        };
+        eta * (from.1 + (to.1 - from.1) * (eta - from.0) / (to.0 - from.0))
+    }
+
+    /// What a search finds on this line, and its guess for the next one.
+    pub fn search(&self, search: &CriticalSearch, guess: Guess) -> (SearchResult, Guess) {
+        let line = LossLine::new(self.base_loss).with_slope(self.slope);
+        let result = search.run(&line, guess, |eta| self.base_loss + self.rise(eta));
+        let guess = guess.learn(&line, &result);
+        (result, guess)
+    }
+}
