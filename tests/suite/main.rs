@@ -6,4 +6,5 @@ mod learner;
 mod oracle;
 mod readme;
 mod robustness;
+mod tasks;
 mod update;

@@ -19,6 +19,7 @@ pub struct SharpnessConfig {
     pub(crate) every: u64,
     pub(crate) search: SearchConfig,
     pub(crate) method: Method,
+    pub(crate) task_batches: usize,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -28,6 +29,7 @@ impl Default for SharpnessConfig {
             every: 10,
             search: SearchConfig::default(),
             method: Method::default(),
+            task_batches: 1,
             directory: None,
         }
     }
@@ -80,6 +82,13 @@ impl SharpnessConfig {
         self
     }
 
+    /// How many batches of each [task](crate::SharpnessProbe::with_task) make one measurement; by
+    /// default 1. The loss of the task is their mean, and the record has the spread of η_c over them.
+    pub fn with_task_batches(mut self, batches: usize) -> Self {
+        self.task_batches = batches;
+        self
+    }
+
     /// The run's folder, usually the one given to `SupervisedTraining::new`. Every measurement is
     /// appended to `measurements.jsonl` there, and a run resumed from a checkpoint finds the
     /// run-wide step there.
@@ -95,6 +104,9 @@ impl SharpnessConfig {
         if self.every == 0 {
             return Err(ConfigError::Every(self.every));
         }
+        if self.task_batches == 0 {
+            return Err(ConfigError::TaskBatches(self.task_batches));
+        }
         Ok(CriticalSearch::new(self.search)?.with_method(self.method))
     }
 }
@@ -105,6 +117,17 @@ pub enum ConfigError {
     /// The interval between measurements is not a number of steps.
     #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
     Every(u64),
+    /// No batch to measure a task on.
+    #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
+    TaskBatches(usize),
+    /// The name of a task cannot be used.
+    #[error("a task cannot be named \"{name}\": {why}")]
+    TaskName {
+        /// The name given.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A value that concerns the search.
     #[error(transparent)]
     Search(#[from] critical_search::ConfigError),

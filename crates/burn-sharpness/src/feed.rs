@@ -16,14 +16,22 @@ pub(crate) struct Feed {
     entries: VecDeque<Entry>,
 }
 
-/// A measurement and the training item during which it was made.
+/// The measurements along one update and the training item during which they were made.
 #[derive(Clone)]
 pub(crate) struct Entry {
     /// The zero-based, run-wide index of the training item.
     pub(crate) item: u64,
     /// How many training items lie between one measurement and the next.
     pub(crate) interval: u64,
-    pub(crate) measurement: Arc<Measurement>,
+    pub(crate) measurements: Vec<Arc<Measurement>>,
+}
+
+impl Entry {
+    /// The measurement of a task.
+    pub(crate) fn of_task(&self, task: &str) -> Option<&Measurement> {
+        let mut measurements = self.measurements.iter().map(Arc::as_ref);
+        measurements.find(|measurement| measurement.task == task)
+    }
 }
 
 impl Feed {
@@ -37,19 +45,19 @@ impl Feed {
         self.items
     }
 
-    /// Attaches a measurement to the training item announced last.
-    pub(crate) fn push(&mut self, measurement: Arc<Measurement>, interval: u64) {
+    /// Attaches measurements to the training item announced last.
+    pub(crate) fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
         self.entries.push_back(Entry {
             item: self.items.saturating_sub(1),
             interval,
-            measurement,
+            measurements,
         });
     }
 
-    /// The measurement made during this training item.
+    /// The measurements made during this training item.
     pub(crate) fn at(&self, item: u64) -> Option<Entry> {
         let entries = self.entries.iter().rev();
         entries

@@ -1,6 +1,6 @@
 use crate::direction::sum_gradients;
 use crate::loss::UpdateLoss;
-use crate::probe::Update;
+use crate::measuring::Update;
 use crate::{IntoLoss, Loss, Quantity, SharpnessMetric, SharpnessProbe};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -498,14 +498,20 @@ fn fingerprint<M: Module>(model: &M) -> u64 {
 /// Registers the metrics of a [`SharpnessProbe`] with burn's supervised training, in one call.
 pub trait SharpnessMetrics: Sized {
     /// Shows critical sharpness, edge threshold, edge ratio, critical learning rate and the probe's
-    /// evaluations as training metrics. To show only some, register a [`SharpnessMetric`] for each.
+    /// evaluations as training metrics, and the relative critical sharpness of each task. To show only
+    /// some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 }
 
 impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self {
-        Quantity::ALL.into_iter().fold(self, |training, quantity| {
-            training.metric_train_numeric(SharpnessMetric::new(probe, quantity))
+        let of_training = Quantity::ALL.map(|quantity| SharpnessMetric::new(probe, quantity));
+        let tasks = probe.task_names().into_iter();
+        let of_tasks =
+            tasks.map(|task| SharpnessMetric::of_task(probe, Quantity::CriticalSharpness, &task));
+        let metrics = of_training.into_iter().chain(of_tasks);
+        metrics.fold(self, |training, metric| {
+            training.metric_train_numeric(metric)
         })
     }
 }

@@ -74,10 +74,12 @@ mod feed;
 mod learner;
 mod loss;
 mod measurement;
+mod measuring;
 mod metric;
 mod probe;
 mod record;
 mod summary;
+mod task;
 
 pub use config::{ConfigError, SharpnessConfig};
 pub use critical_search::Method;
@@ -89,3 +91,4 @@ pub use metric::{Quantity, SharpnessMetric};
 pub use probe::SharpnessProbe;
 pub use record::MEASUREMENTS_FILE;
 pub use summary::SharpnessSummary;
+pub use task::TaskBatches;

@@ -81,13 +81,19 @@ impl Loss {
         }
         let pairs = self.examples.iter().zip(&base.examples);
         let rises: Vec<f64> = pairs.map(|(loss, base)| loss - base).collect();
-        let mean = rises.iter().sum::<f64>() / count as f64;
-        let squares: f64 = rises.iter().map(|rise| (rise - mean).powi(2)).sum();
-        let variance = squares / (count - 1) as f64;
-        Rise {
-            value: mean,
-            standard_error: Some((variance / count as f64).sqrt()),
-        }
+        mean(&rises)
+    }
+}
+
+/// The mean of independent rises, with its standard error where there are several.
+fn mean(rises: &[f64]) -> Rise {
+    let count = rises.len() as f64;
+    let mean = rises.iter().sum::<f64>() / count;
+    let squares: f64 = rises.iter().map(|rise| (rise - mean).powi(2)).sum();
+    let standard_error = (squares / (count - 1.0) / count).sqrt();
+    Rise {
+        value: mean,
+        standard_error: Some(standard_error).filter(|error| error.is_finite()),
     }
 }
 
@@ -135,6 +141,29 @@ impl UpdateLoss {
             value: rises.iter().map(|rise| rise.value).sum::<f64>() / count,
             standard_error: variances.map(|sum| sum.sqrt() / count),
         }
+    }
+
+    /// The same with the standard error that the spread over the batches shows, where there are
+    /// several.
+    pub(crate) fn rise_over_batches(&self, base: &Self) -> Rise {
+        if self.batches() == 1 {
+            return self.rise_from(base);
+        }
+        let pairs = self.0.iter().zip(&base.0);
+        let rises: Vec<f64> = pairs
+            .map(|(loss, base)| loss.rise_from(base).value)
+            .collect();
+        mean(&rises)
+    }
+
+    /// Whether another value of this loss is the same to rounding. NaN agrees with nothing.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        (other.value() - self.value()).abs() <= self.resolution()
+    }
+
+    /// The number of batches.
+    pub(crate) fn batches(&self) -> usize {
+        self.0.len()
     }
 }
 

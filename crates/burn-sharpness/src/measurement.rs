@@ -1,3 +1,6 @@
+use crate::UpdateDirection;
+use crate::loss::UpdateLoss;
+use crate::task::TRAIN_TASK;
 use critical_search::{Outcome, SearchResult};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -52,6 +55,11 @@ pub struct Measurement {
     pub epoch: Option<u64>,
     /// The task whose loss was measured; `train` is the batch that made the update.
     pub task: String,
+    /// The task with the smallest critical learning rate along this update, `train` included; one that
+    /// the update hurts at once (`not_descent`) comes before all others. Absent if no task is limited,
+    /// or if there is no task but the training.
+    #[serde(default)]
+    pub limiting_task: Option<String>,
     /// The learning rate η in use at this step.
     pub learning_rate: Option<f64>,
     /// The loss L(θ).
@@ -80,6 +88,10 @@ pub struct Measurement {
     /// The 95% interval for η_c that the spread of the loss over the examples allows, where the
     /// objective gives the losses of examples: how much of η_c is batch noise.
     pub critical_lr_interval: Option<(f64, f64)>,
+    /// The standard deviation of η_c over the task's batches, to first order, where the loss of a task
+    /// is the mean over several.
+    #[serde(default)]
+    pub critical_lr_spread: Option<f64>,
     /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
     pub first_crossing_verified: Option<bool>,
     /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
@@ -96,6 +108,7 @@ impl Measurement {
             step,
             epoch,
             task: task.to_string(),
+            limiting_task: None,
             learning_rate: None,
             base_loss: None,
             base_loss_source: None,
@@ -109,10 +122,34 @@ impl Measurement {
             critical_lr: None,
             critical_sharpness: None,
             critical_lr_interval: None,
+            critical_lr_spread: None,
             first_crossing_verified: None,
             evaluations: 0,
             seconds: 0.0,
         }
+    }
+
+    /// The same measurement under the name of another task, at no cost.
+    pub(crate) fn of_other_task(&self, task: &str) -> Self {
+        Self {
+            task: task.to_string(),
+            evaluations: 0,
+            seconds: 0.0,
+            ..self.clone()
+        }
+    }
+
+    /// Records L(θ).
+    pub(crate) fn set_base_loss(&mut self, base: &UpdateLoss, source: BaseLossSource) {
+        self.base_loss = Some(base.value()).filter(|loss| loss.is_finite());
+        self.base_loss_source = Some(source);
+        self.batch_fraction = base.batch_fraction();
+    }
+
+    /// Records what the update is.
+    pub(crate) fn set_direction(&mut self, direction: &UpdateDirection) {
+        self.learning_rate = Some(direction.learning_rate());
+        self.update_norm = Some(direction.norm()).filter(|norm| norm.is_finite());
     }
 
     /// Records how the search ended.
@@ -152,6 +189,11 @@ impl Measurement {
 
     pub(crate) fn set_seconds(&mut self, elapsed: Duration) {
         self.seconds = elapsed.as_secs_f64();
+    }
+
+    /// Whether it is of the loss that made the update.
+    pub(crate) fn is_of_training(&self) -> bool {
+        self.task == TRAIN_TASK
     }
 
     /// The edge threshold 2/η: a critical sharpness above it means that this very step raises the

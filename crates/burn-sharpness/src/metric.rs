@@ -1,3 +1,4 @@
+use crate::task::TRAIN_TASK;
 use crate::{Measurement, MeasurementOutcome, SharpnessProbe};
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
@@ -89,6 +90,8 @@ impl Quantity {
 #[derive(Clone)]
 pub struct SharpnessMetric {
     quantity: Quantity,
+    /// The task whose measurements it shows.
+    task: Arc<str>,
     name: MetricName,
     probe: SharpnessProbe,
     /// The index of the next training item.
@@ -109,12 +112,29 @@ pub struct SharpnessMetric {
 }
 
 impl SharpnessMetric {
-    /// A metric that shows this quantity of the probe's measurements, from the next training item
-    /// on.
+    /// A metric that shows this quantity of the training's own measurements, from the next training
+    /// item on.
     pub fn new(probe: &SharpnessProbe, quantity: Quantity) -> Self {
+        let name = quantity.name().to_string();
+        Self::named(probe, quantity, TRAIN_TASK, name)
+    }
+
+    /// A metric that shows this quantity of a [task](SharpnessProbe::with_task)'s measurements. Its
+    /// name is the quantity's followed by the task's; that of the critical sharpness is
+    /// `Relative Sharpness` and the task's.
+    pub fn of_task(probe: &SharpnessProbe, quantity: Quantity, task: &str) -> Self {
+        let quantity_name = match quantity {
+            Quantity::CriticalSharpness => "Relative Sharpness",
+            other => other.name(),
+        };
+        Self::named(probe, quantity, task, format!("{quantity_name} {task}"))
+    }
+
+    fn named(probe: &SharpnessProbe, quantity: Quantity, task: &str, name: String) -> Self {
         Self {
             quantity,
-            name: Arc::new(quantity.name().to_string()),
+            task: task.into(),
+            name: Arc::new(name),
             probe: probe.clone(),
             item: probe.items(),
             tick: 0,
@@ -128,9 +148,11 @@ impl SharpnessMetric {
     }
 
     fn read_item(&mut self) {
-        if let Some(entry) = self.probe.entry_at(self.item) {
-            let value = self.quantity.of(&entry.measurement);
-            self.text = describe(value, &entry.measurement);
+        if let Some(entry) = self.probe.entry_at(self.item)
+            && let Some(measurement) = entry.of_task(&self.task)
+        {
+            let value = self.quantity.of(measurement);
+            self.text = describe(value, measurement);
             if let Some(value) = value {
                 let stride = largest_power_of_two_divisor(entry.interval);
                 self.waiting = Some((self.tick.next_multiple_of(stride), value));
@@ -190,7 +212,12 @@ impl Metric for SharpnessMetric {
     }
 
     fn description(&self) -> Option<String> {
-        Some(self.quantity.description().to_string())
+        let description = self.quantity.description();
+        Some(if *self.task == *TRAIN_TASK {
+            description.to_string()
+        } else {
+            format!("{description}, for the loss of task {}", self.task)
+        })
     }
 
     fn attributes(&self) -> MetricAttributes {

@@ -1,21 +1,15 @@
 use crate::feed::{Entry, Feed};
 use crate::loss::UpdateLoss;
+use crate::measuring::Update;
 use crate::record::{Checkpoint, MeasurementWriter};
-use crate::{
-    BaseLossSource, ConfigError, IntoLoss, Linearity, Measurement, SharpnessConfig,
-    SharpnessSummary, UpdateDirection,
-};
+use crate::task::{Task, validate_name};
+use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary, TaskBatches};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use critical_search::{CriticalSearch, Guess, LossLine};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use critical_search::{CriticalSearch, Guess};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-
-/// The name of the task whose loss made the update.
-pub(crate) const TRAIN_TASK: &str = "train";
 
 /// Measures critical sharpness along the updates of a training run.
 ///
@@ -55,29 +49,31 @@ pub(crate) const TRAIN_TASK: &str = "train";
 /// ```
 #[derive(Clone)]
 pub struct SharpnessProbe {
-    config: Arc<SharpnessConfig>,
-    search: CriticalSearch,
+    pub(crate) config: Arc<SharpnessConfig>,
+    pub(crate) search: CriticalSearch,
     state: Arc<Mutex<State>>,
+    /// Locked for the whole of a measurement, and never after the state.
+    tasks: Arc<Mutex<Vec<Task>>>,
 }
 
 /// What a probe remembers between steps.
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// The run-wide step of the next update.
-    step: u64,
-    epoch: Option<u64>,
+    pub(crate) step: u64,
+    pub(crate) epoch: Option<u64>,
     /// Where the next search starts: what the last ones have taught.
-    guess: Option<Guess>,
+    pub(crate) guess: Option<Guess>,
     /// Whether the optimizer's step is linear in the learning rate, once that is known.
-    linear: Option<bool>,
+    pub(crate) linear: Option<bool>,
     /// Whether two passes over the same weights were seen to give the same loss.
-    repeatable: bool,
+    pub(crate) repeatable: bool,
     /// Whether the training loss agrees with the probe's to rounding, once that is known.
-    training_agrees: Option<bool>,
+    pub(crate) training_agrees: Option<bool>,
     /// Whether the run has been past the edge.
     past_edge: bool,
     /// Whether a panic has ended all measuring.
-    stopped: bool,
+    pub(crate) stopped: bool,
     feed: Feed,
     summary: SharpnessSummary,
     writer: Writer,
@@ -89,20 +85,6 @@ enum Writer {
     NotOpened,
     Open(MeasurementWriter),
     Failed,
-}
-
-/// An update that is about to be made, and the loss that made it.
-pub(crate) struct Update<'a, M> {
-    pub(crate) step: u64,
-    /// The model, free of autodiff.
-    pub(crate) model: M,
-    pub(crate) optim: &'a ModuleOptimizer,
-    pub(crate) learning_rate: &'a ModuleLearningRate,
-    pub(crate) grads: &'a GradientsParams,
-    /// The number of batches whose gradients were added up; the loss is their mean.
-    pub(crate) micro_batches: usize,
-    /// The loss that the training step has computed, if it is known.
-    pub(crate) training_loss: Option<UpdateLoss>,
 }
 
 impl SharpnessProbe {
@@ -124,7 +106,94 @@ impl SharpnessProbe {
             config: Arc::new(config),
             search,
             state: Arc::default(),
+            tasks: Arc::default(),
         })
+    }
+
+    /// Measures another loss, too, along each update that is measured: the **relative critical
+    /// sharpness** λ_c^{1→2} = 2/η_c^{1→2} with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, where
+    /// Δθ₂ is the training's update and L₁ the loss of this task (arXiv 2601.16979). Along the update
+    /// of a fine-tuning, say, the loss on pre-training data.
+    ///
+    /// `batches` are the task's own (a `Vec`, or a data loader of burn's), and so is where its search
+    /// starts. `loss` computes the loss of one batch, with the model in validation mode. Its
+    /// measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
+    /// `name`" in burn's dashboard. A task along which the update helps without limit is
+    /// `no_increase`, one that it hurts at once is `not_descent`.
+    ///
+    /// Call it before [`attach`](Self::attach) and before the metrics are registered.
+    ///
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// // Moves the outputs for the input 1 towards a target.
+    /// fn loss(model: &Linear, target: f32) -> Tensor<1> {
+    ///     let x = Tensor::<2>::ones([1, 1], &model.weight.device());
+    ///     (model.forward(x) - target).square().mean()
+    /// }
+    ///
+    /// let model = LinearConfig::new(1, 1).init(&Device::flex().autodiff());
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?
+    ///     .with_task("nearer", vec![50.0], loss)?;
+    ///
+    /// // The update that training for 100 would make, and nothing is updated.
+    /// let optim: ModuleOptimizer = SgdConfig::new().init();
+    /// let grads = GradientsParams::from_grads(loss(&model, 100.0).backward(), &model);
+    /// let train = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 100.0)).unwrap();
+    /// let nearer = probe.latest("nearer").unwrap();
+    /// assert!(nearer.critical_lr < train.critical_lr);
+    /// assert_eq!(train.limiting_task.as_deref(), Some("nearer"));
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that cannot become part of a file name, or that is taken, is refused.
+    pub fn with_task<M, B, L>(
+        self,
+        name: &str,
+        batches: impl Into<TaskBatches<B>>,
+        loss: impl Fn(&M, B) -> L + Send + 'static,
+    ) -> Result<Self, ConfigError>
+    where
+        M: Module + 'static,
+        B: Clone + Send + 'static,
+        L: IntoLoss + 'static,
+    {
+        self.with(name, |name| Task::new(name, batches.into(), loss))
+    }
+
+    /// Lists the training loss itself as a task: it is measured anyway, so that this costs no
+    /// evaluation.
+    ///
+    /// # Errors
+    ///
+    /// A name that cannot become part of a file name, or that is taken, is refused.
+    pub fn with_training_task(self, name: &str) -> Result<Self, ConfigError> {
+        self.with(name, Task::of_training)
+    }
+
+    fn with(self, name: &str, task: impl FnOnce(&str) -> Task) -> Result<Self, ConfigError> {
+        let mut tasks = self.tasks();
+        validate_name(name, &tasks)?;
+        tasks.push(task(name));
+        drop(tasks);
+        Ok(self)
+    }
+
+    /// The names of the tasks, in the order in which they were added.
+    pub fn task_names(&self) -> Vec<Arc<str>> {
+        self.tasks().iter().map(|task| task.name.clone()).collect()
+    }
+
+    /// The last measurement of a task, if it was measured.
+    pub fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
+        let tasks = self.tasks();
+        let task = tasks.iter().find(|known| *known.name == *task)?;
+        task.latest.clone()
     }
 
     /// Measures, if a measurement is due at this step, and counts the step.
@@ -140,7 +209,7 @@ impl SharpnessProbe {
     /// random numbers all the same would move the run's random state.
     ///
     /// Returns the measurement, or `None` if none is due.
-    pub fn measure<M: Module, L: IntoLoss>(
+    pub fn measure<M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
         optim: &ModuleOptimizer,
@@ -154,7 +223,7 @@ impl SharpnessProbe {
     /// The same, where the training step has just computed the loss of the same batch: that saves
     /// the forward pass for L(θ), once the two were seen to agree to rounding (they don't with
     /// dropout, say).
-    pub fn measure_with_training_loss<M: Module, L: IntoLoss>(
+    pub fn measure_with_training_loss<M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
         optim: &ModuleOptimizer,
@@ -174,7 +243,7 @@ impl SharpnessProbe {
         )
     }
 
-    fn measure_step<M: Module, L: IntoLoss>(
+    fn measure_step<M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
         optim: &ModuleOptimizer,
@@ -249,7 +318,7 @@ impl SharpnessProbe {
         state.epoch = Some(state.epoch.unwrap_or(0) + 1);
     }
 
-    /// The measurement that belongs to a training item.
+    /// The measurements that belong to a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
         self.state().feed.at(item)
     }
@@ -257,166 +326,6 @@ impl SharpnessProbe {
     /// The number of training items announced so far.
     pub(crate) fn items(&self) -> u64 {
         self.state().feed.items()
-    }
-
-    /// Measures along an update, records the measurement, and reports it. Never panics.
-    pub(crate) fn measure_update<M: Module>(
-        &self,
-        update: Update<'_, M>,
-        loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
-    ) -> Arc<Measurement> {
-        let started = Instant::now();
-        let interval = update.micro_batches as u64 * self.config.every;
-        let epoch = self.state().epoch;
-        let mut measurement = Measurement::new(update.step, epoch, TRAIN_TASK);
-
-        let search = AssertUnwindSafe(|| self.search_along(update, loss, &mut measurement));
-        let panicked = match catch_unwind(search) {
-            Ok(Ok(())) => false,
-            Ok(Err(reason)) => {
-                measurement.set_failure(reason);
-                false
-            }
-            Err(_) => {
-                measurement.set_failure(
-                    "the loss panicked, so the probe measures no more in this run; see the panic's own message",
-                );
-                true
-            }
-        };
-        measurement.set_seconds(started.elapsed());
-
-        let measurement = Arc::new(measurement);
-        let mut state = self.state();
-        state.stopped |= panicked;
-        state.report(&measurement);
-        state.write(&measurement, self.config.directory.as_deref());
-        state.summary.push(&measurement);
-        state.summary.tick();
-        state.feed.push(measurement.clone(), interval);
-        measurement
-    }
-
-    /// Fills in the measurement. What is known before a failure stays in it.
-    fn search_along<M: Module>(
-        &self,
-        update: Update<'_, M>,
-        mut loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
-        measurement: &mut Measurement,
-    ) -> Result<(), String> {
-        let mut loss =
-            |model: &M| loss(model)?.ok_or_else(|| "there is no batch to measure on".to_string());
-        let (guess, linear) = {
-            let state = self.state();
-            (state.guess, state.linear)
-        };
-        let learning_rate = update.learning_rate.base();
-        measurement.learning_rate = Some(learning_rate).filter(|rate| rate.is_finite());
-
-        let (base, source) = self.base_loss(&update, &mut loss)?;
-        measurement.base_loss = Some(base.value()).filter(|loss| loss.is_finite());
-        measurement.base_loss_source = Some(source);
-        measurement.batch_fraction = base.batch_fraction();
-        let mut line = LossLine::new(base.value()).with_resolution(base.resolution());
-        if !base.value().is_finite() {
-            // The search says so without an evaluation.
-            let result = self
-                .search
-                .run(&line, Guess::new(learning_rate), |_| f64::NAN);
-            measurement.set_result(&result);
-            return Ok(());
-        }
-
-        let direction = UpdateDirection::new(
-            &update.model,
-            update.optim,
-            update.learning_rate,
-            update.grads,
-            2.0 * guess.map_or(learning_rate, |guess| guess.critical_lr()),
-            match linear {
-                None => Linearity::Check,
-                Some(true) => Linearity::Linear,
-                Some(false) => Linearity::Nonlinear,
-            },
-        )
-        .map_err(|error| error.to_string())?;
-        // Gradients of micro-batches add up, while their loss is a mean.
-        let slope = direction.slope() / update.micro_batches as f64;
-        measurement.learning_rate = Some(direction.learning_rate());
-        measurement.slope = Some(slope).filter(|slope| slope.is_finite());
-        measurement.update_norm = Some(direction.norm()).filter(|norm| norm.is_finite());
-        self.state().linear = Some(direction.is_linear());
-        // Of a path that is not a line, the slope at the start is only approximate.
-        if direction.is_linear() || !slope.is_finite() {
-            line = line.with_slope(slope);
-        }
-
-        let guess = guess.unwrap_or_else(|| Guess::new(direction.learning_rate()));
-        let result = self.search.try_run(&line, guess, |learning_rate| {
-            let moved = direction.apply(update.model.clone(), learning_rate);
-            loss(&moved).map(|loss| loss.rise_from(&base))
-        });
-        let result = result.map_err(|interrupted| {
-            measurement.evaluations = interrupted.trace.len();
-            interrupted.to_string()
-        })?;
-        measurement.set_result(&result);
-        self.state().guess = Some(guess.learn(&line, &result));
-        Ok(())
-    }
-
-    /// L(θ): the training step's own, where it was seen to agree with the probe's to rounding, and
-    /// evaluated otherwise.
-    ///
-    /// Two passes must agree before a difference of losses means anything: a loss that draws random
-    /// numbers (its own dropout, say) has no line to search along. The first measurement makes sure.
-    fn base_loss<M: Module>(
-        &self,
-        update: &Update<'_, M>,
-        loss: &mut impl FnMut(&M) -> Result<UpdateLoss, String>,
-    ) -> Result<(UpdateLoss, BaseLossSource), String> {
-        let (agrees, repeatable) = {
-            let state = self.state();
-            (state.training_agrees, state.repeatable)
-        };
-        if agrees == Some(true)
-            && let Some(training_loss) = &update.training_loss
-        {
-            return Ok((training_loss.clone(), BaseLossSource::Training));
-        }
-        let base = loss(&update.model)?;
-        let evaluated = |base| Ok((base, BaseLossSource::Evaluated));
-        if !base.value().is_finite() {
-            return evaluated(base);
-        }
-        // NaN does not agree with anything.
-        let agrees_with =
-            |other: &UpdateLoss| (other.value() - base.value()).abs() <= base.resolution();
-        if agrees.is_none()
-            && let Some(training_loss) = &update.training_loss
-        {
-            let agrees =
-                base.is_scalar() && base.batch_fraction() == 1.0 && agrees_with(training_loss);
-            let mut state = self.state();
-            state.training_agrees = Some(agrees);
-            state.repeatable |= agrees;
-            if agrees {
-                drop(state);
-                return evaluated(base);
-            }
-        }
-        if !repeatable {
-            let again = loss(&update.model)?;
-            if !agrees_with(&again) {
-                return Err(format!(
-                    "the loss is not repeatable: two passes over the same weights and batch gave {} and {}; it must not draw random numbers in validation mode",
-                    base.value(),
-                    again.value(),
-                ));
-            }
-            self.state().repeatable = true;
-        }
-        evaluated(base)
     }
 
     /// Notes at which step weights with this fingerprint are saved.
@@ -455,7 +364,11 @@ impl SharpnessProbe {
         );
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // The state is valid at every point where a panic could have left it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -465,6 +378,22 @@ impl State {
     fn begin_item(&mut self) {
         self.summary.tick();
         self.feed.next_item();
+    }
+
+    /// Everything that reads measurements gets those of one update: the training's, then the tasks'.
+    pub(crate) fn publish(
+        &mut self,
+        measurements: Vec<Arc<Measurement>>,
+        interval: u64,
+        directory: Option<&Path>,
+    ) {
+        for measurement in &measurements {
+            self.report(measurement);
+            self.write(measurement, directory);
+            self.summary.push(measurement);
+        }
+        self.summary.tick();
+        self.feed.push(measurements, interval);
     }
 
     fn report(&mut self, measurement: &Measurement) {
@@ -481,14 +410,23 @@ impl State {
             critical_lr = measurement.critical_lr,
             critical_sharpness = measurement.critical_sharpness,
             edge_ratio,
+            limiting_task = measurement.limiting_task,
             evaluations = measurement.evaluations,
             seconds = measurement.seconds,
             "measured critical sharpness"
         );
         if let Some(reason) = &measurement.reason {
-            tracing::warn!(step = measurement.step, reason, "a measurement failed");
+            tracing::warn!(
+                step = measurement.step,
+                task = measurement.task,
+                reason,
+                "a measurement failed"
+            );
         }
-        if !self.past_edge && edge_ratio.is_some_and(|ratio| ratio > 1.0) {
+        if !self.past_edge
+            && measurement.is_of_training()
+            && edge_ratio.is_some_and(|ratio| ratio > 1.0)
+        {
             self.past_edge = true;
             tracing::warn!(
                 step = measurement.step,

@@ -17,8 +17,13 @@ pub struct SharpnessSummary {
     pub highest: Option<(u64, f64)>,
     /// The measured steps at which the learning rate was past the critical one.
     pub past_edge: u64,
-    /// The evaluations of all measurements.
+    /// The evaluations of all measurements of the training loss.
     pub evaluations: u64,
+    /// The evaluations of all measurements of tasks.
+    pub task_evaluations: u64,
+    /// How often each task allowed the smallest learning rate only, most often first. Empty if there
+    /// is no task but the training.
+    pub limiting_tasks: Vec<(String, u64)>,
     /// The time spent measuring.
     pub probe_time: Duration,
     /// The time from the first step to the end of the last one.
@@ -34,9 +39,16 @@ impl SharpnessSummary {
     }
 
     pub(crate) fn push(&mut self, measurement: &Measurement) {
+        self.probe_time += Duration::from_secs_f64(measurement.seconds);
+        if !measurement.is_of_training() {
+            self.task_evaluations += measurement.evaluations as u64;
+            return;
+        }
         self.measurements += 1;
         self.evaluations += measurement.evaluations as u64;
-        self.probe_time += Duration::from_secs_f64(measurement.seconds);
+        if let Some(task) = &measurement.limiting_task {
+            self.count_limiting(task);
+        }
         let Some(sharpness) = measurement.critical_sharpness else {
             return;
         };
@@ -50,6 +62,20 @@ impl SharpnessSummary {
         if measurement.edge_ratio().is_some_and(|ratio| ratio > 1.0) {
             self.past_edge += 1;
         }
+    }
+
+    fn count_limiting(&mut self, task: &str) {
+        let tasks = &mut self.limiting_tasks;
+        match tasks.iter_mut().find(|(name, _)| name == task) {
+            Some((_, count)) => *count += 1,
+            None => tasks.push((task.to_string(), 1)),
+        }
+        tasks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    }
+
+    /// The task that allowed the smallest learning rate only most often, if there are tasks.
+    pub fn limiting_task(&self) -> Option<&str> {
+        self.limiting_tasks.first().map(|(name, _)| name.as_str())
     }
 
     /// The mean number of evaluations a measurement.
@@ -90,6 +116,12 @@ impl Display for SharpnessSummary {
         )?;
         if let Some(evaluations) = self.mean_evaluations() {
             write!(f, "; {evaluations:.2} evaluations each")?;
+        }
+        if !self.limiting_tasks.is_empty() {
+            let tasks = self.limiting_tasks.iter();
+            let tasks: Vec<String> = tasks.map(|(name, n)| format!("{name} at {n}")).collect();
+            write!(f, "\nlimiting task       {}", tasks.join(", "))?;
+            write!(f, " of {} measured steps", self.measurements)?;
         }
         if let Some(share) = self.probe_share() {
             write!(

@@ -11,7 +11,8 @@
 //! next(trace):
 //!     nothing evaluated      the guess
 //!     no rise yet            just above the estimate; at least 2 × lower if two steps behind
-//!     no fall yet            just below the estimate; at most upper / 2 if two steps behind
+//!     no fall yet            just below the estimate; at most upper / 2 if two steps behind;
+//!                            upper / 16 where no slope is known and h seems to have no root
 //!     both                   the estimate moved so that it closes the bracket, projected to where
 //!                            bisection still ends in time
 //! ```
@@ -72,7 +73,14 @@ pub(crate) fn next(progress: &Progress) -> f64 {
             target.clamp(least, LARGEST_ADVANCE * lower)
         }
         (None, Some(upper)) => {
-            let target = estimate.map_or(0.5 * upper, |estimate| {
+            // Without a slope, h may have no root at all: look for a fall far below at once.
+            let has_slope = progress.slope().is_some();
+            let retreat = if has_slope || progress.trace().len() < 2 {
+                0.5
+            } else {
+                1.0 / LARGEST_ADVANCE
+            };
+            let target = estimate.map_or(retreat * upper, |estimate| {
                 if estimate >= upper * closing {
                     upper * closing
                 } else {
@@ -195,6 +203,12 @@ fn root_by_shape(seen: Point, start: Point, bend: f64) -> Option<f64> {
     let straightened = seen.h / (1.0 + bend * seen.eta).max(f64::MIN_POSITIVE);
     let share_of_the_way = 1.0 - straightened / start.h;
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
+}
+
+/// h(0) on the line through h at two evaluations.
+pub(crate) fn start_of(a: &Evaluation, b: &Evaluation) -> f64 {
+    let h = |seen: &Evaluation| seen.rise / seen.learning_rate;
+    h(a) - a.learning_rate * (h(b) - h(a)) / (b.learning_rate - a.learning_rate)
 }
 
 /// The root of the line through two points.

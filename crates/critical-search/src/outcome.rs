@@ -1,3 +1,6 @@
+/// Half the width of a 95% interval, in standard errors.
+pub(crate) const INTERVAL: f64 = 1.96;
+
 /// The rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), as an objective gives it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rise {
@@ -40,7 +43,7 @@ pub struct Bracket {
     lower: f64,
     upper: f64,
     verified: bool,
-    interval: Option<(f64, f64)>,
+    standard_error: Option<f64>,
 }
 
 impl Bracket {
@@ -50,7 +53,7 @@ impl Bracket {
             lower,
             upper,
             verified: false,
-            interval: None,
+            standard_error: None,
         }
     }
 
@@ -58,8 +61,11 @@ impl Bracket {
         Self { verified, ..self }
     }
 
-    pub(crate) fn with_interval(self, interval: Option<(f64, f64)>) -> Self {
-        Self { interval, ..self }
+    pub(crate) fn with_standard_error(self, standard_error: Option<f64>) -> Self {
+        Self {
+            standard_error,
+            ..self
+        }
     }
 
     /// The largest evaluated learning rate below the bracket's upper end at which the loss does
@@ -88,7 +94,15 @@ impl Bracket {
     /// objective knows the standard error of f: η_c ± 1.96 s/f′(η_c). It says how much of η_c is
     /// batch noise; the bracket says how well this batch's η_c is known.
     pub fn interval(&self) -> Option<(f64, f64)> {
-        self.interval
+        let half_width = INTERVAL * self.standard_error?;
+        let middle = self.critical_lr();
+        Some((middle - half_width, middle + half_width))
+    }
+
+    /// The standard error of η_c by the spread over the examples: s/f′(η_c), as in
+    /// [`interval`](Self::interval).
+    pub fn standard_error(&self) -> Option<f64> {
+        self.standard_error
     }
 
     /// The critical learning rate η_c, as the middle of the bracket.
@@ -112,8 +126,9 @@ pub enum Outcome {
         /// The largest learning rate evaluated.
         limit: f64,
     },
-    /// The loss does not fall along this direction: the slope g·Δθ is zero or negative, or the loss
-    /// rises at the smallest learning rate allowed and at the ones evaluated next to it.
+    /// The loss does not fall along this direction: the slope g·Δθ is zero or negative; or, where it
+    /// is not known, the loss rises from where rounding lets it be seen, or at the smallest learning
+    /// rate allowed.
     NotDescent,
     /// The loss changes too little along this direction to show where it rises: no more than its
     /// rounding, or so little against its spread over the examples that η_c might as well be 0.

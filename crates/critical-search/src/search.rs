@@ -1,3 +1,4 @@
+use crate::outcome::INTERVAL;
 use crate::{
     Bracket, ConfigError, Evaluation, LossLine, Outcome, Rise, SearchConfig, SearchResult, guided,
     published,
@@ -8,8 +9,11 @@ use thiserror::Error;
 /// How many units of the loss's resolution the first evaluation should lie below the base loss: a
 /// guess so small that rounding decides the sign of its rise would send the search astray.
 const RESOLVED_GUESS: f64 = 64.0;
-/// Half the width of a 95% interval, in standard errors.
-const INTERVAL: f64 = 1.96;
+/// How many units of the loss's resolution a rise must have for its h to be extrapolated.
+const CLEAR_RISE: f64 = 4.0;
+/// The factor below the smallest visible rise within which rounding must hide the change, so that
+/// little room is left for a fall: one advance of a search.
+const HIDDEN_WITHIN: f64 = 16.0;
 
 /// Which learning rate a search evaluates next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -368,6 +372,9 @@ impl Progress {
         match (self.last_fall(), self.first_rise()) {
             (Some(fall), Some(rise)) => {
                 let bracket = Bracket::new(fall.learning_rate, rise.learning_rate);
+                if self.rises_at_once() {
+                    return Some(Outcome::NotDescent);
+                }
                 if bracket.width() <= self.config.tolerance {
                     return Some(if rise.rise - fall.rise < 2.0 * self.line.resolution {
                         Outcome::BelowResolution
@@ -381,6 +388,7 @@ impl Progress {
                     limit: fall.learning_rate,
                 }));
             }
+            (None, Some(_)) if self.rises_at_once() => return Some(Outcome::NotDescent),
             (None, Some(rise)) if rise.learning_rate <= self.config.min_learning_rate => {
                 return Some(self.unless_unresolved(Outcome::NotDescent));
             }
@@ -410,18 +418,16 @@ impl Progress {
     /// η_c might as well be 0.
     fn resolved(&self, bracket: Bracket) -> Outcome {
         let verified = self.config.verification > 0 && self.unchecked(&bracket).is_none();
-        let half_width = self.interval_half_width(&bracket);
-        let critical_lr = bracket.critical_lr();
-        if half_width.is_some_and(|half_width| half_width >= critical_lr) {
+        let error = self.standard_error(&bracket);
+        if error.is_some_and(|error| INTERVAL * error >= bracket.critical_lr()) {
             return Outcome::BelowResolution;
         }
-        let interval = half_width.map(|width| (critical_lr - width, critical_lr + width));
-        Outcome::Bracketed(bracket.with_verified(verified).with_interval(interval))
+        Outcome::Bracketed(bracket.with_verified(verified).with_standard_error(error))
     }
 
-    /// 1.96 standard errors of f at the crossing over the slope of f there, by the first-order
+    /// The standard error of f at the crossing over the slope of f there, by the first-order
     /// propagation of the error of f to its root.
-    fn interval_half_width(&self, bracket: &Bracket) -> Option<f64> {
+    fn standard_error(&self, bracket: &Bracket) -> Option<f64> {
         let (fall, rise) = (self.last_fall()?, self.first_rise()?);
         let standard_error = fall.standard_error?.max(rise.standard_error?);
         let critical_lr = bracket.critical_lr();
@@ -435,7 +441,37 @@ impl Progress {
             (Some(slope), Some(bend)) => slope * (1.0 + bend * critical_lr),
             _ => (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate),
         };
-        Some(INTERVAL * standard_error / steepness).filter(|width| width.is_finite())
+        Some(standard_error / steepness).filter(|error| error.is_finite())
+    }
+
+    /// Whether a loss whose slope is not known rises from η = 0 on: it was seen to rise down to where
+    /// rounding hides its change, and the smallest of those rises extrapolate to a positive h(0).
+    fn rises_at_once(&self) -> bool {
+        let resolution = self.line.resolution;
+        let falls = |seen: &Evaluation| seen.rise < -resolution;
+        if self.line.slope.is_some() || self.trace.iter().any(falls) {
+            return false;
+        }
+        let mut visible: Vec<&Evaluation> = self
+            .trace
+            .iter()
+            .filter(|seen| seen.rise > resolution && seen.rise.is_finite())
+            .collect();
+        visible.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
+        let Some(first) = visible.first().map(|seen| seen.learning_rate) else {
+            return false;
+        };
+        let hidden = first / HIDDEN_WITHIN..first;
+        let is_hidden = |seen: &Evaluation| {
+            seen.rise.abs() <= resolution && hidden.contains(&seen.learning_rate)
+        };
+        let mut clear = visible
+            .iter()
+            .filter(|seen| seen.rise > CLEAR_RISE * resolution);
+        match (clear.next(), clear.next()) {
+            (Some(a), Some(b)) => self.trace.iter().any(is_hidden) && guided::start_of(a, b) > 0.0,
+            _ => false,
+        }
     }
 
     /// `outcome`, unless no evaluation differs from the base loss by more than rounding.

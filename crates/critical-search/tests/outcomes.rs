@@ -108,6 +108,20 @@ fn a_loss_that_rises_at_once_is_not_a_descent_direction() {
 }
 
 #[test]
+fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
+    // 32-bit rounding hides changes of up to 1e-6.
+    let line = LossLine::new(2.0);
+    let loss = |eta: f64| f64::from((2.0 + 0.5 * eta + 3.0 * eta * eta) as f32);
+    let result = search().run(&line, Guess::new(0.1), loss);
+    assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
+    assert!(result.trace.len() <= 8, "{result:?}");
+
+    // A fall that is seen, however small, is not.
+    let result = search().run(&line, Guess::new(0.1), parabola(2.0, 1.0, 1e-3));
+    assert_bracketed(&result, 1e-3);
+}
+
+#[test]
 fn a_change_smaller_than_rounding_is_below_resolution() {
     // The whole fall along the line is 1e-9, far below the rounding of a loss of 1 in 32 bits.
     let flat = |eta: f64| f64::from((1.0 - 4e-9 * eta * (1.0 - eta)) as f32);

@@ -18,7 +18,7 @@ const SEED: u64 = 0;
 /// A training that the searches are compared on.
 pub trait Workload {
     /// What is trained.
-    type Model: Module;
+    type Model: Module + 'static;
     /// What one step trains on.
     type Batch: Clone;
 
