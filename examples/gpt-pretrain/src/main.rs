@@ -5,16 +5,15 @@
 //! cargo run -p gpt-pretrain
 //! ```
 
-mod run;
 mod settings;
 mod training;
 
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use gpt::run::RunFolder;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
-use run::{RunConfig, RunFolder};
-use settings::{Settings, TokenKind};
+use settings::{RunConfig, Settings, TokenKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,13 +50,16 @@ fn run() -> Result<()> {
     let flags = Flags::from_arg_matches(&matches)?;
 
     let (folder, saved) = match &flags.resume {
-        None => (RunFolder::for_new_run(flags.out.as_deref())?, None),
+        None => (
+            RunFolder::for_new_run(flags.out.as_deref(), "gpt-pretrain")?,
+            None,
+        ),
         Some(resume) => {
             let folder = resume.as_ref().or(flags.out.as_ref());
             let folder =
                 folder.context("--resume needs the folder of a run, as its value or in --out")?;
             let folder = RunFolder::of_run(folder)?;
-            let saved = folder.load_config()?;
+            let saved: RunConfig = folder.load_config()?;
             (folder, Some(saved))
         }
     };

@@ -114,6 +114,19 @@ pub struct Settings {
     pub vocab: usize,
 }
 
+/// What `config.json` in a run's folder holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The flags of the run.
+    pub settings: Settings,
+    /// The shape of the model.
+    pub model: GptConfig,
+    /// Where the text comes from.
+    pub text: String,
+    /// The digest of the text.
+    pub text_digest: String,
+}
+
 /// How text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,4 +1,3 @@
-use crate::run::{Checkpoint, RunFolder};
 use crate::settings::Settings;
 use anyhow::{Result, anyhow};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
@@ -9,6 +8,7 @@ use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{SharpnessMetrics, SharpnessProbe, SharpnessSummary};
 use gpt::model::GptConfig;
 use gpt::progress::PlainProgress;
+use gpt::run::{Checkpoint, RunFolder};
 use gpt::tokens::{TrainLoader, ValidLoader, Windows};
 use std::io::IsTerminal;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! What the GPT examples share: the model, the text that it reads, its tokens, the learning-rate
-//! schedule, and progress for terminals and pipes.
+//! schedule, the run's folder, and progress for terminals and pipes.
 
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
@@ -10,6 +10,7 @@
 pub mod device;
 pub mod model;
 pub mod progress;
+pub mod run;
 pub mod schedule;
 pub mod text;
 pub mod tokenizer;

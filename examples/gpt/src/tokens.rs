@@ -17,6 +17,20 @@ pub struct TokenBatch {
     pub targets: Tensor<2, Int>,
 }
 
+impl TokenBatch {
+    /// All windows of several batches.
+    pub fn cat(batches: Vec<Self>) -> Self {
+        let (inputs, targets) = batches
+            .into_iter()
+            .map(|batch| (batch.inputs, batch.targets))
+            .unzip();
+        Self {
+            inputs: Tensor::cat(inputs, 0),
+            targets: Tensor::cat(targets, 0),
+        }
+    }
+}
+
 /// Windows of a sequence of tokens.
 #[derive(Clone)]
 pub struct Windows {
@@ -46,6 +60,30 @@ impl Windows {
     /// The number of places at which a window can start.
     fn starts(&self) -> usize {
         self.tokens.len() - self.context
+    }
+
+    /// So many windows at random places.
+    pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
+        let starts = self.starts();
+        let starts: Vec<usize> = (0..windows)
+            .map(|_| random.random_range(0..starts))
+            .collect();
+        self.batch(&starts, device)
+    }
+
+    /// One of so many batches of so many windows, which lie evenly over the tokens.
+    pub fn even_batch(
+        &self,
+        index: usize,
+        batches: usize,
+        windows: usize,
+        device: &Device,
+    ) -> TokenBatch {
+        let items = index * windows..(index + 1) * windows;
+        let starts: Vec<usize> = items
+            .map(|item| item * self.starts() / (windows * batches))
+            .collect();
+        self.batch(&starts, device)
     }
 
     fn batch(&self, starts: &[usize], device: &Device) -> TokenBatch {
@@ -116,11 +154,8 @@ impl TrainLoader {
         // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
         let mut random =
             StdRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream);
-        let starts = self.windows.starts();
-        let starts: Vec<usize> = (0..self.batch)
-            .map(|_| random.random_range(0..starts))
-            .collect();
-        self.windows.batch(&starts, &self.device)
+        self.windows
+            .random_batch(self.batch, &mut random, &self.device)
     }
 }
 
@@ -251,12 +286,9 @@ impl Iterator for ValidIterator<'_> {
         if self.next == *batches {
             return None;
         }
-        let items = self.next * batch..(self.next + 1) * batch;
-        let starts: Vec<usize> = items
-            .map(|item| item * windows.starts() / (batch * batches))
-            .collect();
+        let batch = windows.even_batch(self.next, *batches, *batch, device);
         self.next += 1;
-        Some(Ok(windows.batch(&starts, device)))
+        Some(Ok(batch))
     }
 }
 

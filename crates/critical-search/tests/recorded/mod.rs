@@ -13,7 +13,7 @@ pub struct Line {
     slope: f64,
     base_loss: f64,
     /// (η, f(η)), by rising η.
-    points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
 }
 
 /// The lines of a workload whose name contains this word, in the order of training.
@@ -26,14 +26,6 @@ pub fn lines(workload: &str) -> Vec<Line> {
 }
 
 impl Line {
-    /// The critical learning rate, to a part in a thousand, where f crosses once only between the
-    /// recorded points.
-    pub fn only_crossing(&self) -> Option<f64> {
-        let signs: Vec<bool> = self.points.iter().map(|(_, rise)| *rise > 0.0).collect();
-        let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        (crossings == 1).then_some(self.points[12].0)
-    }
-
     /// f(η), with f(η)/η interpolated between the points.
     fn rise(&self, eta: f64) -> f64 {
         let h = |(eta, rise): (f64, f64)| rise / eta;

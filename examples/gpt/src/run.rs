@@ -1,28 +1,16 @@
-use crate::settings::Settings;
-use anyhow::{Context, Result, bail, ensure};
+//! The folder of a run: its configuration, tokenizer and checkpoints.
+
+use crate::schedule::Scheduler;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::lr_scheduler::LrSchedulerRecord;
 use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
-use gpt::model::GptConfig;
-use gpt::schedule::Scheduler;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const CONFIG_FILE: &str = "config.json";
-
-/// What `config.json` in a run's folder holds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RunConfig {
-    /// The flags of the run.
-    pub settings: Settings,
-    /// The shape of the model.
-    pub model: GptConfig,
-    /// Where the text comes from.
-    pub text: String,
-    /// The digest of the text.
-    pub text_digest: String,
-}
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -38,12 +26,12 @@ pub struct Checkpoint {
 }
 
 impl RunFolder {
-    /// The folder for a new run: the one given, or the first free `runs/gpt-pretrain-N`.
+    /// The folder for a new run: the one given, or the first free `runs/NAME-N`.
     ///
     /// # Errors
     ///
     /// If the folder given holds a run already.
-    pub fn for_new_run(out: Option<&Path>) -> Result<Self> {
+    pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
         match out {
             Some(out) => {
                 let folder = Self(out.to_path_buf());
@@ -56,7 +44,7 @@ impl RunFolder {
             }
             None => {
                 let mut free = (1..)
-                    .map(|number| Self(PathBuf::from(format!("runs/gpt-pretrain-{number}"))))
+                    .map(|number| Self(PathBuf::from(format!("runs/{name}-{number}"))))
                     .filter(|folder| !folder.holds_run());
                 free.next().context("no free folder below runs")
             }
@@ -97,7 +85,7 @@ impl RunFolder {
     /// # Errors
     ///
     /// If the folder cannot be written.
-    pub fn save_config(&self, config: &RunConfig) -> Result<()> {
+    pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
         let unwritable = || format!("the run's folder {} cannot be written", self.0.display());
         fs::create_dir_all(&self.0).with_context(unwritable)?;
         let json = serde_json::to_string_pretty(config)?;
@@ -109,11 +97,28 @@ impl RunFolder {
     /// # Errors
     ///
     /// If it cannot be read.
-    pub fn load_config(&self) -> Result<RunConfig> {
+    pub fn load_config<C: DeserializeOwned>(&self) -> Result<C> {
         let path = self.0.join(CONFIG_FILE);
         let unreadable = || format!("the configuration {} cannot be read", path.display());
         let json = fs::read_to_string(&path).with_context(unreadable)?;
         serde_json::from_str(&json).with_context(unreadable)
+    }
+
+    fn checkpoint_part(&self, name: &str, epoch: usize) -> PathBuf {
+        self.0
+            .join("checkpoint")
+            .join(format!("{name}-{epoch}.bpk"))
+    }
+
+    /// The weights of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    pub fn load_weights(&self, checkpoint: Checkpoint) -> Result<ModuleRecord> {
+        let path = self.checkpoint_part("model", checkpoint.epoch);
+        ModuleRecord::load(&path)
+            .map_err(|error| anyhow!("the weights {} cannot be read: {error}", path.display()))
     }
 
     /// The newest checkpoint of which every part can be read: a run that was killed may have left
@@ -135,7 +140,7 @@ impl RunFolder {
             .collect();
         epochs.sort_unstable();
         for epoch in epochs.into_iter().rev() {
-            let part = |name: &str| folder.join(format!("{name}-{epoch}.bpk"));
+            let part = |name: &str| self.checkpoint_part(name, epoch);
             let readable = ModuleRecord::load(part("model")).is_ok()
                 && OptimizerRecord::load(part("optim")).is_ok();
             let scheduler = LrSchedulerRecord::load(part("scheduler"));

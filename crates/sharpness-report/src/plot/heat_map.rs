@@ -1,0 +1,225 @@
+use super::axis::{Ticked, format_number};
+use super::{FONT, PALETTE, PlotError};
+use plotters::prelude::*;
+use std::fmt::Display;
+
+/// Values on a grid, as coloured cells with the values in them: it can be read without colours, too.
+///
+/// Cells are dark where the value is high. Curves may be laid over the grid, in the coordinates of the
+/// columns' and rows' numbers: a predicted boundary, say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeatMap {
+    /// The title.
+    pub title: String,
+    /// What the columns are, with the unit.
+    pub x_label: String,
+    /// What the rows are, with the unit.
+    pub y_label: String,
+    /// The values of the columns, rising.
+    pub columns: Vec<f64>,
+    /// The values of the rows, rising; all positive, since the rows of curves lie by their logarithm.
+    pub rows: Vec<f64>,
+    /// The value of the cell in each row and column; `None` is drawn as a dash.
+    pub cells: Vec<Vec<Option<f64>>>,
+    /// What the values are, with the unit.
+    pub value_label: String,
+    /// Curves (column value, row value) with their names.
+    pub curves: Vec<(String, Vec<(f64, f64)>)>,
+}
+
+const SIZE: (u32, u32) = (860, 560);
+const HEADER: u32 = 62;
+
+impl HeatMap {
+    /// The picture as an SVG document.
+    ///
+    /// # Errors
+    ///
+    /// If the grid is empty or has no value.
+    pub fn svg(&self) -> Result<String, PlotError> {
+        let mut svg = String::new();
+        {
+            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            self.draw(&area)
+                .map_err(|reason| PlotError::new(&self.title, reason))?;
+            area.present()
+                .map_err(|error| PlotError::new(&self.title, error))?;
+        }
+        Ok(svg)
+    }
+
+    fn draw(
+        &self,
+        area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    ) -> Result<(), String> {
+        let (columns, rows) = (self.columns.len(), self.rows.len());
+        let is_full = self.cells.len() == rows && self.cells.iter().all(|row| row.len() == columns);
+        if columns == 0 || rows == 0 || !is_full {
+            return Err("its grid is not full".to_string());
+        }
+        let values = || self.cells.iter().flatten().flatten().copied();
+        let low = values().fold(f64::INFINITY, f64::min);
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        if low > high {
+            return Err("it has no value".to_string());
+        }
+
+        area.fill(&WHITE).map_err(text)?;
+        let (header, body) = area.split_vertically(HEADER);
+        let title = Text::new(self.title.clone(), (86, 8), (FONT, 18));
+        header.draw(&title).map_err(text)?;
+        let mut x = 86;
+        let mut legend = |entry: &str, color: Option<RGBColor>| -> Result<(), String> {
+            if let Some(color) = color {
+                let line = vec![(x, 46), (x + 26, 46)];
+                let line = PathElement::new(line, color.stroke_width(4));
+                header.draw(&line).map_err(text)?;
+                x += 33;
+            }
+            let style = TextStyle::from((FONT, 14));
+            let (width, _) = header.estimate_text_size(entry, &style).map_err(text)?;
+            header
+                .draw(&Text::new(entry.to_string(), (x, 38), style))
+                .map_err(text)?;
+            x += width as i32 + 26;
+            Ok(())
+        };
+        legend(&self.value_label, None)?;
+        for (index, (name, _)) in self.curves.iter().enumerate() {
+            legend(name, Some(curve_color(index)))?;
+        }
+
+        let mut chart = ChartBuilder::on(&body)
+            .margin(14)
+            .margin_top(4)
+            .x_label_area_size(48)
+            .y_label_area_size(78)
+            .build_cartesian_2d(middles(columns), middles(rows))
+            .map_err(text)?;
+        let label = |values: &[f64], place: f64| {
+            let value = values.get(place as usize).copied();
+            value.map(format_number).unwrap_or_default()
+        };
+        chart
+            .configure_mesh()
+            .disable_mesh()
+            .x_desc(&self.x_label)
+            .y_desc(&self.y_label)
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .x_label_formatter(&|place| label(&self.columns, *place))
+            .y_label_formatter(&|place| label(&self.rows, *place))
+            .draw()
+            .map_err(text)?;
+
+        for (row, cells) in self.cells.iter().enumerate() {
+            for (column, value) in cells.iter().enumerate() {
+                let (x, y) = (column as f64, row as f64);
+                let share = value.map(|value| (value - low) / (high - low).max(f64::MIN_POSITIVE));
+                let fill = share.map_or(WHITE, shade);
+                let cell = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], fill.filled());
+                let frame = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], WHITE);
+                chart.draw_series([cell, frame]).map_err(text)?;
+                let ink = if share.is_some_and(|share| share > 0.55) {
+                    WHITE
+                } else {
+                    BLACK
+                };
+                let number = value.map_or("–".to_string(), |value| format!("{value:+.3}"));
+                let style = TextStyle::from((FONT, 14)).color(&ink);
+                let (width, height) = area.estimate_text_size(&number, &style).map_err(text)?;
+                let (x, y) = chart.backend_coord(&(x + 0.5, y + 0.5));
+                let at = (x - width as i32 / 2, y - height as i32 / 2);
+                area.draw(&Text::new(number, at, style)).map_err(text)?;
+            }
+        }
+        for (index, (_, curve)) in self.curves.iter().enumerate() {
+            let points = curve.iter().filter_map(|(x, y)| {
+                let x = place(&self.columns, *x, |value| value)?;
+                Some((x, place(&self.rows, *y, f64::ln)?.clamp(0.0, rows as f64)))
+            });
+            let points: Vec<(f64, f64)> = points.collect();
+            // A white rim sets it off from dark cells.
+            let rim = LineSeries::new(points.clone(), WHITE.stroke_width(6));
+            chart.draw_series(rim).map_err(text)?;
+            let line = LineSeries::new(points, curve_color(index).stroke_width(3));
+            chart.draw_series(line).map_err(text)?;
+        }
+        Ok(())
+    }
+}
+
+/// A coordinate in which each cell is one wide and ticked in its middle.
+fn middles(cells: usize) -> Ticked {
+    Ticked {
+        ends: (0.0, cells as f64),
+        ticks: (0..cells).map(|cell| cell as f64 + 0.5).collect(),
+    }
+}
+
+/// From nearly white to dark, through one hue, so that grey keeps the order.
+fn shade(share: f64) -> RGBColor {
+    let mix = |light: f64, dark: f64| (light + share * (dark - light)).round() as u8;
+    RGBColor(mix(240.0, 30.0), mix(246.0, 62.0), mix(252.0, 96.0))
+}
+
+fn curve_color(index: usize) -> RGBColor {
+    // Not the blue of the cells.
+    PALETTE[(index + 1) % PALETTE.len()]
+}
+
+/// Where a value lies among those of the columns or rows, whose cells are one wide.
+fn place(values: &[f64], value: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
+    let value = scale(value);
+    let scaled: Vec<f64> = values.iter().map(|value| scale(*value)).collect();
+    if !value.is_finite() || scaled.len() < 2 {
+        return None;
+    }
+    let after = scaled.partition_point(|other| *other < value);
+    let after = after.clamp(1, scaled.len() - 1);
+    let (from, to) = (scaled[after - 1], scaled[after]);
+    Some(after as f64 - 0.5 + (value - from) / (to - from))
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_show_their_values_and_gaps() {
+        let map = HeatMap {
+            title: "Change of the loss".to_string(),
+            x_label: "ratio".to_string(),
+            y_label: "η".to_string(),
+            columns: vec![0.0, 0.5, 1.0],
+            rows: vec![0.001, 0.01],
+            cells: vec![
+                vec![Some(0.25), Some(-0.5), None],
+                vec![Some(1.0), Some(0.0), Some(0.125)],
+            ],
+            value_label: "nats".to_string(),
+            curves: vec![("limit".to_string(), vec![(0.0, 0.001), (1.0, 0.01)])],
+        };
+        let svg = map.svg().unwrap();
+        for text in ["+0.250", "-0.500", "–", "0.01", "limit", "nats"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        let empty = HeatMap {
+            cells: vec![vec![None; 3]; 2],
+            ..map
+        };
+        assert!(empty.svg().unwrap_err().to_string().contains("no value"));
+    }
+
+    #[test]
+    fn a_value_lies_between_the_middles_of_its_neighbours() {
+        let ln = |value: f64| value.ln();
+        assert_eq!(place(&[0.0, 0.5, 1.0], 0.5, |value| value), Some(1.5));
+        assert!((place(&[0.001, 0.1], 0.01, ln).unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!(place(&[0.001, 0.1], 0.0, ln), None);
+    }
+}

@@ -1,0 +1,181 @@
+use crate::base::{Base, adamw};
+use crate::mix::Mix;
+use crate::sweep::Sweep;
+use crate::write;
+use anyhow::{Context, Result};
+use burn::optim::GradientsParams;
+use serde::Serialize;
+use sharpness_report::plot::HeatMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// What short trainings did to the held-out losses, mix by mix and rate by rate.
+pub struct Grid {
+    ratios: Vec<f64>,
+    rates: Vec<f64>,
+    cells: Vec<Cell>,
+    lost: f64,
+}
+
+/// A line of `grid.csv`: one short training.
+#[derive(Clone, Copy, Serialize)]
+struct Cell {
+    ratio: f64,
+    learning_rate: f64,
+    /// The change of the held-out losses, in nats; absent where the training diverged.
+    pretrain_change: Option<f64>,
+    target_change: Option<f64>,
+}
+
+impl Cell {
+    fn change(&self, task: usize) -> Option<f64> {
+        [self.pretrain_change, self.target_change][task]
+    }
+}
+
+/// Trains from the base, each time anew: so many updates at a constant rate, after a warmup of a
+/// fifth of them.
+///
+/// # Errors
+///
+/// If a loss cannot be read from the device.
+pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64) -> Result<Grid> {
+    let before = base.held_out_losses(&base.model)?;
+    let warmup = (steps / 5).max(1);
+    let mut cells = Vec::new();
+    for &ratio in ratios {
+        for &learning_rate in rates {
+            let mut model = base.model.clone();
+            let mut optim = adamw();
+            let mut mix = Mix::new(base, ratio);
+            for step in 0..steps {
+                let loss = model.loss(mix.next_batch());
+                let grads = GradientsParams::from_grads(loss.backward(), &model);
+                let warm = ((step + 1) as f64 / warmup as f64).min(1.0);
+                model = optim.step(learning_rate * warm, model, grads);
+            }
+            let after = base.held_out_losses(&model)?;
+            let change = |task: usize| {
+                let change = after[task] - before[task];
+                change.is_finite().then_some(change)
+            };
+            let cell = Cell {
+                ratio,
+                learning_rate,
+                pretrain_change: change(0),
+                target_change: change(1),
+            };
+            println!(
+                "trained at r = {ratio:.2}, η = {learning_rate:.0e}: pre-training loss {}, target loss {}",
+                show(cell.change(0)),
+                show(cell.change(1))
+            );
+            cells.push(cell);
+        }
+    }
+    Ok(Grid {
+        ratios: ratios.to_vec(),
+        rates: rates.to_vec(),
+        cells,
+        lost,
+    })
+}
+
+fn show(change: Option<f64>) -> String {
+    change.map_or("diverged".to_string(), |change| format!("{change:+.3}"))
+}
+
+const NAMES: [&str; 2] = ["pre-training", "target"];
+
+impl Grid {
+    /// Writes `grid.csv`, `grid.txt` and a heat map for each task.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn save(&self, folder: &Path, sweep: &Sweep) -> Result<()> {
+        let path = folder.join("grid.csv");
+        let unwritable = || format!("{} cannot be written", path.display());
+        let mut csv = csv::Writer::from_path(&path).with_context(unwritable)?;
+        for cell in &self.cells {
+            csv.serialize(cell).with_context(unwritable)?;
+        }
+        csv.flush().with_context(unwritable)?;
+        write(folder, "grid.txt", &self.table(sweep))?;
+        for (task, file) in ["grid-pretrain.svg", "grid-target.svg"].iter().enumerate() {
+            match self.heat_map(sweep, task).svg() {
+                Ok(svg) => write(folder, file, &svg)?,
+                Err(error) => eprintln!("warning: {error}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn heat_map(&self, sweep: &Sweep, task: usize) -> HeatMap {
+        let cell = |rate: f64, ratio: f64| {
+            let mut cells = self.cells.iter();
+            let cell = cells.find(|cell| cell.learning_rate == rate && cell.ratio == ratio);
+            cell.and_then(|cell| cell.change(task))
+        };
+        let rows = self.rates.iter();
+        let curve = sweep.points.iter();
+        let curve = curve.filter_map(|point| Some((point.ratio, point.largest_rate(task)?)));
+        HeatMap {
+            title: format!("Held-out {} loss after a short mid-training", NAMES[task]),
+            x_label: "fraction r of pre-training text in the mix".to_string(),
+            y_label: "learning rate η".to_string(),
+            columns: self.ratios.clone(),
+            rows: self.rates.clone(),
+            cells: rows
+                .map(|rate| {
+                    self.ratios
+                        .iter()
+                        .map(|ratio| cell(*rate, *ratio))
+                        .collect()
+                })
+                .collect(),
+            value_label: "change in nats, dark: worse".to_string(),
+            curves: vec![(
+                format!("critical learning rate of the {} loss, before", NAMES[task]),
+                curve.collect(),
+            )],
+        }
+    }
+
+    /// The changes of both losses, and how often the sweep's critical learning rate told where the
+    /// pre-trained skill is kept.
+    pub fn table(&self, sweep: &Sweep) -> String {
+        let mut text = String::new();
+        for (task, name) in NAMES.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "change of the {name} loss, in nats");
+            let _ = write!(text, "{:>9}", "η \\ r");
+            for ratio in &self.ratios {
+                let _ = write!(text, "{ratio:>10.2}");
+            }
+            for rate in self.rates.iter().rev() {
+                let _ = write!(text, "\n{rate:>9.0e}");
+                for cell in self.cells.iter().filter(|cell| cell.learning_rate == *rate) {
+                    let _ = write!(text, "{:>10}", show(cell.change(task)));
+                }
+            }
+            let _ = writeln!(text, "\n");
+        }
+        let mut counts = [[0; 2]; 2];
+        for cell in &self.cells {
+            let point = sweep.points.iter().find(|point| point.ratio == cell.ratio);
+            let Some(limit) = point.and_then(|point| point.largest_rate(0)) else {
+                continue;
+            };
+            let is_kept = cell.change(0).is_some_and(|change| change < self.lost);
+            let is_below = cell.learning_rate < limit;
+            counts[usize::from(!is_below)][usize::from(!is_kept)] += 1;
+        }
+        let _ = writeln!(
+            text,
+            "pre-training loss kept (rise below {} nats) | lost\n  below its critical learning rate: {} | {}\n  above it: {} | {}",
+            self.lost, counts[0][0], counts[0][1], counts[1][0], counts[1][1]
+        );
+        text
+    }
+}

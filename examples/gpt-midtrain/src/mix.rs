@@ -1,0 +1,48 @@
+use crate::base::Base;
+use gpt::tokens::TokenBatch;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+/// Training batches of which a fraction is pre-training text and the rest target text.
+pub struct Mix<'a> {
+    base: &'a Base,
+    ratio: f64,
+    /// The batches made so far.
+    made: usize,
+    random: StdRng,
+}
+
+impl<'a> Mix<'a> {
+    /// Batches with the fraction `ratio` of pre-training text; the same seed draws from the same
+    /// places of the texts, whatever the fraction is.
+    pub fn new(base: &'a Base, ratio: f64) -> Self {
+        Self {
+            base,
+            ratio,
+            made: 0,
+            random: StdRng::seed_from_u64(base.seed.wrapping_add(1)),
+        }
+    }
+
+    /// The next batch. A fraction that is no whole number of windows is met over several batches.
+    pub fn next_batch(&mut self) -> TokenBatch {
+        let Base {
+            batch,
+            pretrain,
+            target,
+            device,
+            ..
+        } = self.base;
+        let windows = |batches: usize| (self.ratio * (batches * batch) as f64).round() as usize;
+        let of_pretrain = windows(self.made + 1) - windows(self.made);
+        self.made += 1;
+        let mut part = |source: &crate::base::Source, windows: usize| {
+            (windows > 0).then(|| source.train.random_batch(windows, &mut self.random, device))
+        };
+        let parts = [
+            part(pretrain, of_pretrain),
+            part(target, batch - of_pretrain),
+        ];
+        TokenBatch::cat(parts.into_iter().flatten().collect())
+    }
+}
