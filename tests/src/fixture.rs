@@ -2,6 +2,7 @@ use crate::{Batch, LossKind, Mlp, MlpConfig};
 use burn::module::Param;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_sharpness::hessian::AdamPreconditioner;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,12 @@ pub struct Row {
     pub slope: f64,
     /// η_c.
     pub critical_lr: f64,
+    /// λ_dir.
+    pub directional_sharpness: f64,
+    /// λ_max.
+    pub hessian_sharpness: f64,
+    /// λ_max of the preconditioned Hessian, where the optimizer is AdamW.
+    pub preconditioned_sharpness: Option<f64>,
 }
 
 impl Fixture {
@@ -117,6 +124,18 @@ impl Fixture {
         Batch {
             x: Tensor::from_data(x, device),
             y: Tensor::from_data(y, device),
+        }
+    }
+
+    /// The preconditioner of the optimizer, where that is AdamW.
+    pub fn preconditioner(&self) -> Option<AdamPreconditioner> {
+        match self.optimizer {
+            OptimizerSpec::Sgd { .. } => None,
+            OptimizerSpec::Adamw { betas, eps, .. } => Some(AdamPreconditioner {
+                beta_1: betas[0].into(),
+                beta_2: betas[1].into(),
+                epsilon: eps.into(),
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The test suite of burn-sharpness: see the modules.
 
 mod checkpoint;
+mod curvature;
 mod identity;
 mod learner;
 mod oracle;

@@ -1,3 +1,4 @@
+use crate::hessian::CurvatureConfig;
 use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
 use thiserror::Error;
@@ -20,6 +21,7 @@ pub struct SharpnessConfig {
     pub(crate) search: SearchConfig,
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
+    pub(crate) curvature: Option<CurvatureConfig>,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -30,6 +32,7 @@ impl Default for SharpnessConfig {
             search: SearchConfig::default(),
             method: Method::default(),
             task_batches: 1,
+            curvature: None,
             directory: None,
         }
     }
@@ -89,6 +92,13 @@ impl SharpnessConfig {
         self
     }
 
+    /// Measures the [curvature](crate::hessian) that critical sharpness stands for, too, on a slower
+    /// schedule: it takes gradients, tens to hundreds of them.
+    pub fn with_curvature(mut self, curvature: CurvatureConfig) -> Self {
+        self.curvature = Some(curvature);
+        self
+    }
+
     /// The run's folder, usually the one given to `SupervisedTraining::new`. Every measurement is
     /// appended to `measurements.jsonl` there, and a run resumed from a checkpoint finds the
     /// run-wide step there.
@@ -104,6 +114,15 @@ impl SharpnessConfig {
         if self.every == 0 {
             return Err(ConfigError::Every(self.every));
         }
+        if let Some(curvature) = &self.curvature {
+            if curvature.every == 0 {
+                return Err(ConfigError::Every(0));
+            }
+            let spectrum = &curvature.spectrum;
+            if !(spectrum.tolerance > 0.0 && spectrum.tolerance < 1.0) {
+                return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
+            }
+        }
         if self.task_batches == 0 {
             return Err(ConfigError::TaskBatches(self.task_batches));
         }
@@ -117,6 +136,11 @@ pub enum ConfigError {
     /// The interval between measurements is not a number of steps.
     #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
     Every(u64),
+    /// The residual at which an eigenvalue counts as converged is not a fraction.
+    #[error(
+        "the tolerance of eigenvalues is {0}, but it is a relative residual: choose one above 0 and below 1, such as 0.01"
+    )]
+    EigenvalueTolerance(f64),
     /// No batch to measure a task on.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),

@@ -92,17 +92,17 @@ impl UpdateDirection {
     ) -> Result<Self, DirectionError> {
         let ratios = GroupRatios::new(model, learning_rate, grads)?;
         let virtual_rate = virtual_learning_rate(scale);
-        let virtual_step = |learning_rate: f64| {
+        let delta_at = |learning_rate: f64| {
             let stepped = step(model, optim, grads, &ratios, learning_rate);
             Delta::new(model, stepped, grads, learning_rate)
         };
 
         let linear = match linearity {
-            Linearity::Linear => Some(virtual_step(virtual_rate)?),
+            Linearity::Linear => Some(delta_at(virtual_rate)?),
             Linearity::Nonlinear => None,
             Linearity::Check => {
-                let delta = virtual_step(virtual_rate)?;
-                let quarter = virtual_step(virtual_rate / 4.0)?;
+                let delta = delta_at(virtual_rate)?;
+                let quarter = delta_at(virtual_rate / 4.0)?;
                 delta.agrees_with(&quarter, model)?.then_some(delta)
             }
         };
@@ -116,7 +116,7 @@ impl UpdateDirection {
                 } else {
                     1e-3
                 };
-                let delta = virtual_step(start)?;
+                let delta = delta_at(start)?;
                 let line = Line::Stepped {
                     optim: Box::new(optim.clone()),
                     grads: copy_gradients(model, grads),
@@ -146,6 +146,14 @@ impl UpdateDirection {
     /// The Euclidean norm ‖Δθ‖ over all parameters.
     pub fn norm(&self) -> f64 {
         self.norm
+    }
+
+    /// Δθ for each parameter that has a gradient, where the step is linear in η.
+    pub fn delta(&self) -> Option<&GradientsParams> {
+        match &self.line {
+            Line::Linear(delta) => Some(delta),
+            Line::Stepped { .. } => None,
+        }
     }
 
     /// Whether the optimizer's step is linear in η.
@@ -187,6 +195,17 @@ fn step<M: Module>(
     ratios: &GroupRatios,
     learning_rate: f64,
 ) -> M {
+    let (model, _) = virtual_step(model, optim, grads, ratios.at(learning_rate));
+    model
+}
+
+/// The model and the optimizer as they would be after a step.
+pub(crate) fn virtual_step<M: Module>(
+    model: &M,
+    optim: &ModuleOptimizer,
+    grads: &GradientsParams,
+    learning_rate: ModuleLearningRate,
+) -> (M, ModuleOptimizer) {
     /// burn's optimizers ask each parameter for its autodiff state, so it must have one; as a
     /// constant it takes part in no graph and in no collective operation.
     struct WithAutodiff;
@@ -199,7 +218,9 @@ fn step<M: Module>(
 
     let model = model.clone().map(&mut WithAutodiff);
     let grads = copy_gradients(&model, grads);
-    optim.clone().step(ratios.at(learning_rate), model, grads)
+    let mut optim = optim.clone();
+    let model = optim.step(learning_rate, model, grads);
+    (model, optim)
 }
 
 /// The learning rate of each parameter group over the reference rate.

@@ -5,7 +5,7 @@ use crate::{IntoLoss, Loss, Quantity, SharpnessMetric, SharpnessProbe};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer, MultiGradientsParams};
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{DType, Device, Tensor};
 use burn::train::metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric};
@@ -446,6 +446,17 @@ where
         let batches = due.batches.iter();
         let training_losses: Option<Vec<Loss>> =
             batches.map(|kept| kept.training_loss.clone()).collect();
+        let mut gradient = |model: &M| {
+            let mut sum = GradientsAccumulator::new();
+            for kept in &due.batches {
+                if kept.device != home {
+                    return Err("the batches of the update are on several devices".to_string());
+                }
+                let output = TrainStep::step(model, kept.batch.clone());
+                sum.accumulate(model, output.grads);
+            }
+            Ok(sum.grads())
+        };
         let update = Update {
             step: due.step,
             model,
@@ -454,6 +465,7 @@ where
             grads,
             micro_batches: due.batches.len(),
             training_loss: training_losses.and_then(UpdateLoss::new),
+            gradient: Some(&mut gradient),
         };
         self.probe.measure_update(update, |model| {
             let losses = due.batches.iter().map(|kept| loss_on(model, kept));
@@ -498,18 +510,27 @@ fn fingerprint<M: Module>(model: &M) -> u64 {
 /// Registers the metrics of a [`SharpnessProbe`] with burn's supervised training, in one call.
 pub trait SharpnessMetrics: Sized {
     /// Shows critical sharpness, edge threshold, edge ratio, critical learning rate and the probe's
-    /// evaluations as training metrics, and the relative critical sharpness of each task. To show only
-    /// some, register a [`SharpnessMetric`] for each.
+    /// evaluations as training metrics, the curvature if it is measured, and the relative critical
+    /// sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 }
 
 impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self {
         let of_training = Quantity::ALL.map(|quantity| SharpnessMetric::new(probe, quantity));
+        let curvature = probe.config.curvature.iter().flat_map(|config| {
+            let wanted = match config.preconditioner {
+                Some(_) => &Quantity::CURVATURE[..],
+                None => &Quantity::CURVATURE[..2],
+            };
+            wanted
+                .iter()
+                .map(|quantity| SharpnessMetric::new(probe, *quantity))
+        });
         let tasks = probe.task_names().into_iter();
         let of_tasks =
             tasks.map(|task| SharpnessMetric::of_task(probe, Quantity::CriticalSharpness, &task));
-        let metrics = of_training.into_iter().chain(of_tasks);
+        let metrics = of_training.into_iter().chain(curvature).chain(of_tasks);
         metrics.fold(self, |training, metric| {
             training.metric_train_numeric(metric)
         })

@@ -71,6 +71,7 @@
 mod config;
 mod direction;
 mod feed;
+pub mod hessian;
 mod learner;
 mod loss;
 mod measurement;

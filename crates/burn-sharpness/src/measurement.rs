@@ -1,4 +1,5 @@
 use crate::UpdateDirection;
+use crate::hessian::CurvatureMeasurement;
 use crate::loss::UpdateLoss;
 use crate::task::TRAIN_TASK;
 use critical_search::{Outcome, SearchResult};
@@ -94,6 +95,9 @@ pub struct Measurement {
     pub critical_lr_spread: Option<f64>,
     /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
     pub first_crossing_verified: Option<bool>,
+    /// The curvature that critical sharpness stands for, at the steps at which it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curvature: Option<CurvatureMeasurement>,
     /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
     pub evaluations: usize,
     /// The wall-clock time of the whole measurement, in seconds.
@@ -124,6 +128,7 @@ impl Measurement {
             critical_lr_interval: None,
             critical_lr_spread: None,
             first_crossing_verified: None,
+            curvature: None,
             evaluations: 0,
             seconds: 0.0,
         }
@@ -133,6 +138,7 @@ impl Measurement {
     pub(crate) fn of_other_task(&self, task: &str) -> Self {
         Self {
             task: task.to_string(),
+            curvature: None,
             evaluations: 0,
             seconds: 0.0,
             ..self.clone()

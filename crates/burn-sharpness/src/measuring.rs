@@ -1,5 +1,7 @@
 //! One measurement: the update direction, then a search along it for each loss.
 
+use crate::direction::virtual_step;
+use crate::hessian::{self, CurvatureMeasurement, Hessian};
 use crate::loss::UpdateLoss;
 use crate::task::{TRAIN_TASK, Task};
 use crate::{
@@ -25,7 +27,12 @@ pub(crate) struct Update<'a, M> {
     pub(crate) micro_batches: usize,
     /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<UpdateLoss>,
+    /// The gradient at other weights, summed over the batches, where the curvature may be measured.
+    pub(crate) gradient: Option<Gradient<'a, M>>,
 }
+
+/// Computes the gradient of the training loss.
+pub(crate) type Gradient<'a, M> = &'a mut dyn FnMut(&M) -> Result<GradientsParams, String>;
 
 /// What is known of an update once the training loss was measured along it.
 enum Along {
@@ -42,7 +49,7 @@ impl SharpnessProbe {
     /// training loss. Never panics.
     pub(crate) fn measure_update<M: Module + 'static>(
         &self,
-        update: Update<'_, M>,
+        mut update: Update<'_, M>,
         loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
     ) -> Arc<Measurement> {
         let epoch = self.state().epoch;
@@ -50,7 +57,13 @@ impl SharpnessProbe {
 
         let started = Instant::now();
         let mut training = Measurement::new(update.step, epoch, TRAIN_TASK);
-        let search = AssertUnwindSafe(|| self.search_training(&update, loss, &mut training));
+        let search = AssertUnwindSafe(|| {
+            let along = self.search_training(&update, loss, &mut training)?;
+            if let Along::Direction(direction) = &along {
+                training.curvature = self.measure_curvature(&mut update, direction)?;
+            }
+            Ok(along)
+        });
         let along = catch_unwind(search).unwrap_or_else(|_| {
             self.state().stopped = true;
             Err(PANICKED.to_string())
@@ -146,6 +159,41 @@ impl SharpnessProbe {
         })?;
         self.state().guess = Some(guess.learn(&line, &result));
         Ok(Along::Direction(direction))
+    }
+
+    /// The curvature, if it is due at this step and its gradient can be computed.
+    fn measure_curvature<M: Module>(
+        &self,
+        update: &mut Update<'_, M>,
+        direction: &UpdateDirection,
+    ) -> Result<Option<CurvatureMeasurement>, String> {
+        let Some(config) = &self.config.curvature else {
+            return Ok(None);
+        };
+        let Some(gradient) = update
+            .gradient
+            .take()
+            .filter(|_| update.step.is_multiple_of(config.every))
+        else {
+            return Ok(None);
+        };
+        let parts = update.micro_batches;
+        let hessian = Hessian::new(&update.model, update.grads, gradient);
+        let mut hessian = hessian
+            .map_err(|error| error.to_string())?
+            .with_parts(parts);
+        // The preconditioner of an update has seen its gradient.
+        let rate = update.learning_rate.clone();
+        let (_, optim) = virtual_step(&update.model, update.optim, update.grads, rate);
+        let along = hessian::Along {
+            delta: direction.delta(),
+            slope: direction.slope() / parts as f64,
+            optim: &optim,
+        };
+        let mut memory = std::mem::take(&mut self.state().curvature);
+        let measured = hessian::measure(&mut hessian, &along, config, &mut memory);
+        self.state().curvature = memory;
+        Ok(Some(measured))
     }
 
     /// Measures a task along the update. A task that fails for good is reported once and stopped.

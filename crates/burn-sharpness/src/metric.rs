@@ -1,3 +1,4 @@
+use crate::hessian::CurvatureValue;
 use crate::task::TRAIN_TASK;
 use crate::{Measurement, MeasurementOutcome, SharpnessProbe};
 use burn::tensor::TensorReadError;
@@ -20,16 +21,29 @@ pub enum Quantity {
     CriticalLearningRate,
     /// The evaluations of the loss that the measurement took.
     ProbeEvaluations,
+    /// The directional sharpness λ_dir, which λ_c equals where the loss is quadratic.
+    DirectionalSharpness,
+    /// The Hessian sharpness λ_max.
+    HessianSharpness,
+    /// The preconditioned sharpness of Adam and AdamW.
+    PreconditionedSharpness,
 }
 
 impl Quantity {
-    /// All quantities, in the order in which they are registered.
+    /// What is measured by evaluations of the loss, in the order in which it is registered.
     pub const ALL: [Self; 5] = [
         Self::CriticalSharpness,
         Self::EdgeThreshold,
         Self::EdgeRatio,
         Self::CriticalLearningRate,
         Self::ProbeEvaluations,
+    ];
+
+    /// What is measured by gradients, where the [curvature](crate::hessian) is.
+    pub const CURVATURE: [Self; 3] = [
+        Self::DirectionalSharpness,
+        Self::HessianSharpness,
+        Self::PreconditionedSharpness,
     ];
 
     /// The metric's name, which burn makes a file name of.
@@ -40,6 +54,9 @@ impl Quantity {
             Self::EdgeRatio => "Edge Ratio",
             Self::CriticalLearningRate => "Critical Learning Rate",
             Self::ProbeEvaluations => "Probe Evaluations",
+            Self::DirectionalSharpness => "Directional Sharpness",
+            Self::HessianSharpness => "Hessian Sharpness",
+            Self::PreconditionedSharpness => "Preconditioned Sharpness",
         }
     }
 
@@ -51,12 +68,33 @@ impl Quantity {
             Self::EdgeRatio => measurement.edge_ratio(),
             Self::CriticalLearningRate => measurement.critical_lr,
             Self::ProbeEvaluations => Some(measurement.evaluations as f64),
+            Self::DirectionalSharpness | Self::HessianSharpness | Self::PreconditionedSharpness => {
+                self.curvature(measurement)?.value
+            }
         };
         value.filter(|value| value.is_finite())
     }
 
+    /// The curvature that it is, if the measurement has any.
+    fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
+        let curvature = measurement.curvature.as_ref()?;
+        match self {
+            Self::DirectionalSharpness => Some(&curvature.directional_sharpness),
+            Self::HessianSharpness => Some(&curvature.hessian_sharpness),
+            Self::PreconditionedSharpness => curvature.preconditioned_sharpness.as_ref(),
+            _ => None,
+        }
+    }
+
     fn description(&self) -> &'static str {
         match self {
+            Self::DirectionalSharpness => {
+                "the curvature along the update over the slope along it: critical sharpness, were the loss quadratic"
+            }
+            Self::HessianSharpness => "the largest eigenvalue of the Hessian",
+            Self::PreconditionedSharpness => {
+                "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner"
+            }
             Self::CriticalSharpness => {
                 "2 / critical learning rate: the curvature along the optimizer's own update"
             }
@@ -152,7 +190,14 @@ impl SharpnessMetric {
             && let Some(measurement) = entry.of_task(&self.task)
         {
             let value = self.quantity.of(measurement);
-            self.text = describe(value, measurement);
+            self.text = match self.quantity.curvature(measurement) {
+                Some(curvature) if value.is_none() => {
+                    format!("none at step {}: {:?}", measurement.step, curvature.outcome)
+                }
+                // Curvature has a slower schedule.
+                None if Quantity::CURVATURE.contains(&self.quantity) => self.text.clone(),
+                _ => describe(value, measurement),
+            };
             if let Some(value) = value {
                 let stride = largest_power_of_two_divisor(entry.interval);
                 self.waiting = Some((self.tick.next_multiple_of(stride), value));

@@ -1,12 +1,14 @@
 use crate::feed::{Entry, Feed};
+use crate::hessian::{CurvatureMemory, gradient_of_losses};
 use crate::loss::UpdateLoss;
-use crate::measuring::Update;
+use crate::measuring::{Gradient, Update};
 use crate::record::{Checkpoint, MeasurementWriter};
 use crate::task::{Task, validate_name};
 use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary, TaskBatches};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
 use critical_search::{CriticalSearch, Guess};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +72,8 @@ pub(crate) struct State {
     pub(crate) repeatable: bool,
     /// Whether the training loss agrees with the probe's to rounding, once that is known.
     pub(crate) training_agrees: Option<bool>,
+    /// Where the next measurement of the curvature starts.
+    pub(crate) curvature: CurvatureMemory,
     /// Whether the run has been past the edge.
     past_edge: bool,
     /// Whether a panic has ended all measuring.
@@ -217,7 +221,30 @@ impl SharpnessProbe {
         grads: &GradientsParams,
         loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
-        self.measure_step(model, optim, learning_rate.into(), grads, None::<f64>, loss)
+        let learning_rate = learning_rate.into();
+        self.measure_step(model, optim, &learning_rate, grads, None::<f64>, loss, None)
+    }
+
+    /// The same, and the [curvature](crate::hessian) at the steps at which the configuration asks for
+    /// it. `loss` must return the mean loss, which is differentiated, too.
+    pub fn measure_with_curvature<M: Module + 'static>(
+        &self,
+        model: &M,
+        optim: &ModuleOptimizer,
+        learning_rate: impl Into<ModuleLearningRate>,
+        grads: &GradientsParams,
+        loss: impl Fn(&M) -> Tensor<1>,
+    ) -> Option<Arc<Measurement>> {
+        let mut gradient = gradient_of_losses(vec![()], |model: &M, ()| loss(model));
+        self.measure_step(
+            model,
+            optim,
+            &learning_rate.into(),
+            grads,
+            None::<f64>,
+            &loss,
+            Some(&mut gradient),
+        )
     }
 
     /// The same, where the training step has just computed the loss of the same batch: that saves
@@ -236,21 +263,24 @@ impl SharpnessProbe {
         self.measure_step(
             model,
             optim,
-            learning_rate,
+            &learning_rate,
             grads,
             Some(training_loss),
             loss,
+            None,
         )
     }
 
-    fn measure_step<M: Module + 'static, L: IntoLoss>(
+    #[allow(clippy::too_many_arguments)] // those of the public methods, together
+    fn measure_step<'a, M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
-        optim: &ModuleOptimizer,
-        learning_rate: ModuleLearningRate,
-        grads: &GradientsParams,
+        optim: &'a ModuleOptimizer,
+        learning_rate: &'a ModuleLearningRate,
+        grads: &'a GradientsParams,
         training_loss: Option<impl IntoLoss>,
         mut loss: impl FnMut(&M) -> L,
+        gradient: Option<Gradient<'a, M>>,
     ) -> Option<Arc<Measurement>> {
         let (step, due) = {
             let mut state = self.state();
@@ -265,10 +295,11 @@ impl SharpnessProbe {
                 step,
                 model: model.valid(),
                 optim,
-                learning_rate: &learning_rate,
+                learning_rate,
                 grads,
                 micro_batches: 1,
                 training_loss: training_loss.and_then(|loss| UpdateLoss::new(vec![loss])),
+                gradient,
             };
             self.measure_update(update, |model| {
                 let loss = loss(model).into_loss()?;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const HELD_OUT_BATCHES: usize = 8;
 /// The vocabulary and the peak learning rate of a model that is pre-trained here.
 const VOCAB: usize = 1024;
-const PEAK: f64 = 3e-3;
+const PEAK: f64 = 1e-3;
 
 /// Where the model and the texts come from.
 #[derive(Args, Clone, Debug)]

@@ -270,9 +270,9 @@ impl Sweep {
     fn chart(&self) -> Chart {
         let names = ["pre-training loss", "target loss"];
         let mut chart = Chart::new(
-            "Relative critical sharpness along the updates of a mix (median and middle half of the batches)",
+            "Relative critical sharpness along the updates of a mix",
             Axis::linear("fraction r of pre-training text in the mix").with_range(-0.02, 1.02),
-            Axis::log("λc of the task along the mix's update"),
+            Axis::log("critical sharpness λc (median, middle half)"),
         );
         let finite = |value: f64| value.is_finite() && value > 0.0;
         for (task, name) in names.into_iter().enumerate() {
@@ -284,7 +284,7 @@ impl Sweep {
                 let values = point.sharpness(task);
                 let at = |share| quantile(&values, share).unwrap_or(f64::NAN);
                 series.points.push((point.ratio, at(0.5)));
-                if finite(at(0.25)) && finite(at(0.75)) {
+                if finite(at(0.25)) {
                     series.band.push((point.ratio, at(0.25), at(0.75)));
                 }
             }
@@ -304,6 +304,7 @@ impl Sweep {
                     name: format!("{name} rises at once"),
                     points: hurt,
                     style: Style::Points,
+                    belongs_to: Some(task),
                     ..Series::default()
                 });
             }
@@ -311,7 +312,10 @@ impl Sweep {
         match self.sweet_spot() {
             Some(spot) => chart.with_mark(
                 spot.ratio,
-                &format!("r = {:.2}, η ≤ {:.1e}", spot.ratio, spot.learning_rate),
+                &format!(
+                    "sweet spot: r = {:.2}, η up to {:.1e}",
+                    spot.ratio, spot.learning_rate
+                ),
             ),
             None => chart,
         }

@@ -1,10 +1,6 @@
 use super::axis::Axis;
-use super::{FONT, PALETTE, PlotError};
-use plotters::coord::Shift;
+use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
-use std::fmt::Display;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +25,16 @@ pub struct Series {
     pub band: Vec<(f64, f64, f64)>,
     /// How it is drawn.
     pub style: Style,
+    /// The number of the curve, from 0, thresholds not counted, whose colour it has.
+    pub belongs_to: Option<usize>,
 }
 
-/// A place on the horizontal axis that a vertical line marks.
+/// A place on the horizontal axis that a dotted line marks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
     /// Its x.
     pub x: f64,
-    /// What it is.
+    /// What it is, for the legend.
     pub label: String,
 }
 
@@ -54,11 +52,11 @@ pub struct Chart {
     /// Vertical lines.
     pub marks: Vec<Mark>,
     /// Width and height, in pixels.
-    pub size: (u32, u32),
+    pub size: (i32, i32),
 }
 
 /// The height of title and legend.
-const HEADER: u32 = 62;
+const HEADER: i32 = 62;
 /// Lines with no more points than this have markers.
 const FEW_POINTS: usize = 40;
 
@@ -96,15 +94,7 @@ impl Chart {
     ///
     /// If there is nothing to draw.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, self.size).into_drawing_area();
-            self.draw(&area)
-                .map_err(|reason| PlotError::new(&self.title, reason))?;
-            area.present()
-                .map_err(|error| PlotError::new(&self.title, error))?;
-        }
-        Ok(svg)
+        svg(&self.title, self.size, |area| self.draw(area))
     }
 
     fn draw(&self, area: &Area<'_>) -> Result<(), String> {
@@ -118,24 +108,25 @@ impl Chart {
         let heights = heights.chain(bands().flat_map(|(_, low, high)| [*low, *high]));
         let (bottom, top) = self.y.ends(heights).ok_or("it has no point")?;
 
-        area.fill(&WHITE).map_err(text)?;
-        let (header, body) = area.split_vertically(HEADER);
+        let (header, body) = area.split_vertically(px(HEADER));
         self.draw_header(&header)?;
         let mut chart = ChartBuilder::on(&body)
-            .margin(14)
-            .margin_top(4)
-            .x_label_area_size(48)
-            .y_label_area_size(72)
+            .margin(px(14))
+            .margin_top(px(4))
+            .x_label_area_size(px(48))
+            .y_label_area_size(px(72))
             .build_cartesian_2d(self.x.ticked((left, right)), self.y.ticked((bottom, top)))
             .map_err(text)?;
         chart
             .configure_mesh()
             .x_desc(&self.x.label)
             .y_desc(&self.y.label)
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
+            .axis_desc_style(font(15))
+            .label_style(font(13))
             .light_line_style(TRANSPARENT)
-            .bold_line_style(BLACK.mix(0.08))
+            .bold_line_style(BLACK.mix(0.08).stroke_width(SCALE as u32))
+            .axis_style(BLACK.stroke_width(SCALE as u32))
+            .set_all_tick_mark_size(px(5))
             .x_label_formatter(&|place| self.x.tick_label(*place))
             .y_label_formatter(&|place| self.y.tick_label(*place))
             .draw()
@@ -145,15 +136,20 @@ impl Chart {
             let Some(x) = self.x.place(mark.x).filter(|x| (left..=right).contains(x)) else {
                 continue;
             };
-            let line = DashedLineSeries::new([(x, bottom), (x, top)], 2, 3, BLACK.mix(0.6).into());
+            let (on, off) = dash((2, 3));
+            let style = BLACK.mix(0.6).stroke_width(SCALE as u32);
+            let line = DashedLineSeries::new([(x, bottom), (x, top)], on, off, style);
             chart.draw_series(line).map_err(text)?;
-            let (x, y) = chart.backend_coord(&(x, bottom));
-            let label = Text::new(mark.label.clone(), (x + 5, y - 20), (FONT, 13));
-            area.draw(&label).map_err(text)?;
         }
         for (series, look) in self.series.iter().zip(self.looks()) {
             let band = series.band.iter().filter_map(|(x, low, high)| {
-                Some((self.x.place(*x)?, self.y.place(*low)?, self.y.place(*high)?))
+                // A band may be open: it ends at the edge.
+                let edge = |value: f64| if value > 0.0 { top } else { bottom };
+                let place = |value: f64| match self.y.place(value) {
+                    Some(place) => place.clamp(bottom, top),
+                    None => edge(value),
+                };
+                Some((self.x.place(*x)?, place(*low), place(*high)))
             });
             let band: Vec<(f64, f64, f64)> = band.collect();
             let lower = band.iter().map(|(x, low, _)| (*x, *low));
@@ -168,12 +164,14 @@ impl Chart {
             if series.style != Style::Points {
                 for line in placed.split(Option::is_none) {
                     let line: Vec<(f64, f64)> = line.iter().flatten().copied().collect();
-                    let style = look.color.stroke_width(2);
+                    let style = look.color.stroke_width(px(2) as u32);
                     match look.dash {
                         None => chart.draw_series(LineSeries::new(line, style)).map(drop),
-                        Some((on, off)) => chart
-                            .draw_series(DashedLineSeries::new(line, on, off, style))
-                            .map(drop),
+                        Some(lengths) => {
+                            let (on, off) = dash(lengths);
+                            let line = DashedLineSeries::new(line, on, off, style);
+                            chart.draw_series(line).map(drop)
+                        }
                     }
                     .map_err(text)?;
                 }
@@ -191,39 +189,54 @@ impl Chart {
         Ok(())
     }
 
-    /// The title, and a legend where there are several curves.
+    /// The title and the legend.
     fn draw_header(&self, header: &Area<'_>) -> Result<(), String> {
-        let title = Text::new(self.title.clone(), (86, 10), (FONT, 18));
+        let title = Text::new(self.title.clone(), (px(86), px(10)), font(18));
         header.draw(&title).map_err(text)?;
-        let mut x = 86;
+        let (mut x, y) = (px(86), px(44));
         for (series, look) in self.series.iter().zip(self.looks()) {
-            let y = 44;
             if series.style != Style::Points {
                 let (on, off) = look.dash.unwrap_or((28, 0));
                 for from in (0..28).step_by((on + off) as usize) {
-                    let to = (from + on as i32).min(28);
-                    let line = vec![(x + from, y), (x + to, y)];
-                    let line = PathElement::new(line, look.color.stroke_width(2));
+                    let to = (from + on).min(28);
+                    let line = vec![(x + px(from), y), (x + px(to), y)];
+                    let line = PathElement::new(line, look.color.stroke_width(px(2) as u32));
                     header.draw(&line).map_err(text)?;
                 }
             }
             if look.has_markers {
-                look.draw_marker(header, (x + 14, y))?;
+                look.draw_marker(header, (x + px(14), y))?;
             }
-            let style = TextStyle::from((FONT, 14));
+            let style = TextStyle::from(font(14));
             let (width, _) = header
                 .estimate_text_size(&series.name, &style)
                 .map_err(text)?;
-            let name = Text::new(series.name.clone(), (x + 35, y - 8), style);
+            let name = Text::new(series.name.clone(), (x + px(35), y - px(8)), style);
             header.draw(&name).map_err(text)?;
-            x += 35 + width as i32 + 30;
+            x += px(35) + width as i32 + px(22);
+        }
+        for mark in &self.marks {
+            for from in [-9, -4, 1, 6] {
+                let line = vec![(x + px(4), y + px(from)), (x + px(4), y + px(from + 2))];
+                let line = PathElement::new(line, BLACK.mix(0.6).stroke_width(SCALE as u32));
+                header.draw(&line).map_err(text)?;
+            }
+            let style = TextStyle::from(font(14));
+            let (width, _) = header
+                .estimate_text_size(&mark.label, &style)
+                .map_err(text)?;
+            let name = Text::new(mark.label.clone(), (x + px(12), y - px(8)), style);
+            header.draw(&name).map_err(text)?;
+            x += px(12) + width as i32 + px(22);
         }
         Ok(())
     }
 
-    /// How each curve looks: thresholds are black, all others differ in colour, dash and marker.
+    /// How each curve looks: thresholds are black, all others differ in colour, dash and marker, but
+    /// for the colour of one that belongs to another.
     fn looks(&self) -> Vec<Look> {
         let mut kinds = 0..;
+        let color_of = |kind: usize| PALETTE[kind % PALETTE.len()];
         let look = |series: &Series| match series.style {
             Style::Threshold => Look {
                 color: BLACK,
@@ -234,7 +247,7 @@ impl Chart {
             style => {
                 let kind = kinds.next().unwrap_or(0);
                 Look {
-                    color: PALETTE[kind % PALETTE.len()],
+                    color: color_of(series.belongs_to.unwrap_or(kind)),
                     dash: [None, Some((6, 3)), Some((2, 2)), Some((12, 4))][kind % 4],
                     has_markers: style == Style::Points || series.points.len() <= FEW_POINTS,
                     kind,
@@ -248,7 +261,7 @@ impl Chart {
 struct Look {
     color: RGBColor,
     /// Lengths of the line and of the gap, if it is dashed.
-    dash: Option<(u32, u32)>,
+    dash: Option<(i32, i32)>,
     has_markers: bool,
     kind: usize,
 }
@@ -256,20 +269,25 @@ struct Look {
 impl Look {
     fn draw_marker(&self, area: &Area<'_>, at: (i32, i32)) -> Result<(), String> {
         let filled = self.color.filled();
-        let outlined = self.color.stroke_width(2);
+        let outlined = self.color.stroke_width(px(2) as u32);
         let (x, y) = at;
+        let half = px(4);
         match self.kind % 4 {
-            0 => area.draw(&Circle::new(at, 4, filled)),
-            1 => area.draw(&Rectangle::new([(x - 4, y - 4), (x + 4, y + 4)], filled)),
-            2 => area.draw(&TriangleMarker::new(at, 6, filled)),
-            _ => area.draw(&Cross::new(at, 4, outlined)),
+            0 => area.draw(&Circle::new(at, half, filled)),
+            1 => area.draw(&Rectangle::new(
+                [(x - half, y - half), (x + half, y + half)],
+                filled,
+            )),
+            2 => area.draw(&TriangleMarker::new(at, px(6), filled)),
+            _ => area.draw(&Cross::new(at, half, outlined)),
         }
         .map_err(text)
     }
 }
 
-fn text(error: impl Display) -> String {
-    error.to_string()
+/// The lengths of a dash and of the gap after it.
+fn dash((on, off): (i32, i32)) -> (u32, u32) {
+    (px(on) as u32, px(off) as u32)
 }
 
 #[cfg(test)]
@@ -289,6 +307,7 @@ mod tests {
             ],
             band: vec![(3.0, 90.0, 110.0), (4.0, 40.0, 60.0)],
             style,
+            belongs_to: None,
         };
         let chart = Chart::new("Sharpness", Axis::linear("step"), Axis::log("λ"))
             .with_series(series("measured", Style::Line))

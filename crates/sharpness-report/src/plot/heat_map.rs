@@ -1,7 +1,6 @@
 use super::axis::{Ticked, format_number};
-use super::{FONT, PALETTE, PlotError};
+use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
-use std::fmt::Display;
 
 /// Values on a grid, as coloured cells with the values in them: it can be read without colours, too.
 ///
@@ -27,8 +26,8 @@ pub struct HeatMap {
     pub curves: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-const SIZE: (u32, u32) = (860, 560);
-const HEADER: u32 = 62;
+const SIZE: (i32, i32) = (860, 560);
+const HEADER: i32 = 62;
 
 impl HeatMap {
     /// The picture as an SVG document.
@@ -37,21 +36,10 @@ impl HeatMap {
     ///
     /// If the grid is empty or has no value.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let mut svg = String::new();
-        {
-            let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-            self.draw(&area)
-                .map_err(|reason| PlotError::new(&self.title, reason))?;
-            area.present()
-                .map_err(|error| PlotError::new(&self.title, error))?;
-        }
-        Ok(svg)
+        svg(&self.title, SIZE, |area| self.draw(area))
     }
 
-    fn draw(
-        &self,
-        area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    ) -> Result<(), String> {
+    fn draw(&self, area: &Area<'_>) -> Result<(), String> {
         let (columns, rows) = (self.columns.len(), self.rows.len());
         let is_full = self.cells.len() == rows && self.cells.iter().all(|row| row.len() == columns);
         if columns == 0 || rows == 0 || !is_full {
@@ -64,24 +52,23 @@ impl HeatMap {
             return Err("it has no value".to_string());
         }
 
-        area.fill(&WHITE).map_err(text)?;
-        let (header, body) = area.split_vertically(HEADER);
-        let title = Text::new(self.title.clone(), (86, 8), (FONT, 18));
+        let (header, body) = area.split_vertically(px(HEADER));
+        let title = Text::new(self.title.clone(), (px(86), px(8)), font(18));
         header.draw(&title).map_err(text)?;
-        let mut x = 86;
+        let mut x = px(86);
         let mut legend = |entry: &str, color: Option<RGBColor>| -> Result<(), String> {
             if let Some(color) = color {
-                let line = vec![(x, 46), (x + 26, 46)];
-                let line = PathElement::new(line, color.stroke_width(4));
+                let line = vec![(x, px(46)), (x + px(26), px(46))];
+                let line = PathElement::new(line, color.stroke_width(px(4) as u32));
                 header.draw(&line).map_err(text)?;
-                x += 33;
+                x += px(33);
             }
-            let style = TextStyle::from((FONT, 14));
+            let style = TextStyle::from(font(14));
             let (width, _) = header.estimate_text_size(entry, &style).map_err(text)?;
             header
-                .draw(&Text::new(entry.to_string(), (x, 38), style))
+                .draw(&Text::new(entry.to_string(), (x, px(38)), style))
                 .map_err(text)?;
-            x += width as i32 + 26;
+            x += width as i32 + px(26);
             Ok(())
         };
         legend(&self.value_label, None)?;
@@ -90,10 +77,10 @@ impl HeatMap {
         }
 
         let mut chart = ChartBuilder::on(&body)
-            .margin(14)
-            .margin_top(4)
-            .x_label_area_size(48)
-            .y_label_area_size(78)
+            .margin(px(14))
+            .margin_top(px(4))
+            .x_label_area_size(px(48))
+            .y_label_area_size(px(78))
             .build_cartesian_2d(middles(columns), middles(rows))
             .map_err(text)?;
         let label = |values: &[f64], place: f64| {
@@ -105,8 +92,10 @@ impl HeatMap {
             .disable_mesh()
             .x_desc(&self.x_label)
             .y_desc(&self.y_label)
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
+            .axis_desc_style(font(15))
+            .label_style(font(13))
+            .axis_style(BLACK.stroke_width(SCALE as u32))
+            .set_all_tick_mark_size(px(5))
             .x_label_formatter(&|place| label(&self.columns, *place))
             .y_label_formatter(&|place| label(&self.rows, *place))
             .draw()
@@ -126,7 +115,7 @@ impl HeatMap {
                     BLACK
                 };
                 let number = value.map_or("–".to_string(), |value| format!("{value:+.3}"));
-                let style = TextStyle::from((FONT, 14)).color(&ink);
+                let style = TextStyle::from(font(14)).color(&ink);
                 let (width, height) = area.estimate_text_size(&number, &style).map_err(text)?;
                 let (x, y) = chart.backend_coord(&(x + 0.5, y + 0.5));
                 let at = (x - width as i32 / 2, y - height as i32 / 2);
@@ -140,9 +129,9 @@ impl HeatMap {
             });
             let points: Vec<(f64, f64)> = points.collect();
             // A white rim sets it off from dark cells.
-            let rim = LineSeries::new(points.clone(), WHITE.stroke_width(6));
+            let rim = LineSeries::new(points.clone(), WHITE.stroke_width(px(6) as u32));
             chart.draw_series(rim).map_err(text)?;
-            let line = LineSeries::new(points, curve_color(index).stroke_width(3));
+            let line = LineSeries::new(points, curve_color(index).stroke_width(px(3) as u32));
             chart.draw_series(line).map_err(text)?;
         }
         Ok(())
@@ -179,10 +168,6 @@ fn place(values: &[f64], value: f64, scale: impl Fn(f64) -> f64) -> Option<f64> 
     let after = after.clamp(1, scaled.len() - 1);
     let (from, to) = (scaled[after - 1], scaled[after]);
     Some(after as f64 - 0.5 + (value - from) / (to - from))
-}
-
-fn text(error: impl Display) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

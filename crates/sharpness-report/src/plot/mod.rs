@@ -9,7 +9,9 @@ pub use axis::{Axis, Scale};
 pub use chart::{Chart, Mark, Series, Style};
 pub use heat_map::HeatMap;
 
-use plotters::style::RGBColor;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use std::fmt::Display;
 use thiserror::Error;
 
 /// The colours of Okabe and Ito that are dark enough for lines on white.
@@ -22,6 +24,48 @@ const PALETTE: [RGBColor; 6] = [
     RGBColor(120, 94, 0),
 ];
 const FONT: &str = "sans-serif";
+/// Plotters places everything on whole pixels: a picture is drawn so many times larger and scaled
+/// down, so that lines are smooth.
+const SCALE: i32 = 8;
+
+/// So many pixels of the picture.
+const fn px(pixels: i32) -> i32 {
+    pixels * SCALE
+}
+
+/// The font at this size.
+fn font(size: i32) -> (&'static str, i32) {
+    (FONT, px(size))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A picture of this size as an SVG document.
+fn svg(
+    title: &str,
+    (width, height): (i32, i32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), String>,
+) -> Result<String, PlotError> {
+    let fail = |reason: String| PlotError {
+        title: title.to_string(),
+        reason,
+    };
+    let mut svg = String::new();
+    {
+        let size = (px(width) as u32, px(height) as u32);
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE).map_err(text).map_err(fail)?;
+        draw(&area).map_err(fail)?;
+        area.present().map_err(text).map_err(fail)?;
+    }
+    let drawn = format!("width=\"{}\" height=\"{}\"", px(width), px(height));
+    let shown = format!("width=\"{width}\" height=\"{height}\"");
+    Ok(svg.replacen(&drawn, &shown, 1))
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
 
 /// A picture that could not be drawn.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -31,13 +75,4 @@ pub struct PlotError {
     pub title: String,
     /// What is wrong.
     pub reason: String,
-}
-
-impl PlotError {
-    fn new(title: &str, reason: impl ToString) -> Self {
-        Self {
-            title: title.to_string(),
-            reason: reason.to_string(),
-        }
-    }
 }

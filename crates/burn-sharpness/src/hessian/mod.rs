@@ -1,0 +1,31 @@
+//! The curvature that critical sharpness stands for: Hessian-vector products, the ends of the
+//! Hessian's spectrum, directional and preconditioned sharpness, and the thresholds of the Edge of
+//! Stability.
+//!
+//! ```text
+//! λ_max = max eigenvalue of H = ∇²L(θ)                Hessian sharpness
+//! λ_dir = ΔθᵀHΔθ / (Δθᵀg)                             directional sharpness
+//! λ_pre = max eigenvalue of P^(−1/2) H P^(−1/2)       preconditioned sharpness
+//! ```
+//!
+//! Where the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al.,
+//! arXiv 2601.16979, section 2). These cost gradients, not forward passes: tens to hundreds a value.
+//!
+//! All of it is of the loss in validation mode, as critical sharpness is, and over the parameters that
+//! have a gradient.
+
+mod lanczos;
+mod layout;
+mod preconditioner;
+mod product;
+mod sharpness;
+mod threshold;
+
+pub(crate) use product::gradient_of_losses;
+pub(crate) use sharpness::{Along, CurvatureMemory, measure};
+
+pub use lanczos::{Eigenvalue, Spectrum, SpectrumConfig};
+pub use preconditioner::AdamPreconditioner;
+pub use product::{Hessian, HessianError, Product};
+pub use sharpness::{CurvatureConfig, CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
+pub use threshold::{adam_threshold, gradient_descent_threshold, heavy_ball_threshold};

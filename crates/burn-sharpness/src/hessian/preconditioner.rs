@@ -1,0 +1,85 @@
+use super::product::{Hessian, HessianError};
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Bytes, Tensor};
+use burn_pack::Reader;
+
+/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and
+/// the step count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv
+/// 2207.14484).
+///
+/// The optimizer's record does not have β₁, β₂ and ε: state those that it was made with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamPreconditioner {
+    /// β₁, in [0, 1).
+    pub beta_1: f64,
+    /// β₂, in [0, 1).
+    pub beta_2: f64,
+    /// ε, above 0.
+    pub epsilon: f64,
+}
+
+impl AdamPreconditioner {
+    /// P^(−1/2) for each element of the Hessian's vectors, from an optimizer after the step whose
+    /// update P belongs to.
+    ///
+    /// # Errors
+    ///
+    /// If the optimizer has made no step yet, or is neither Adam nor AdamW.
+    pub fn inverse_root<M, G>(
+        &self,
+        hessian: &Hessian<M, G>,
+        optim: &ModuleOptimizer,
+        like: &Tensor<1>,
+    ) -> Result<Tensor<1>, HessianError>
+    where
+        M: Module,
+        G: FnMut(&M) -> Result<GradientsParams, String>,
+    {
+        let fail = |reason: String| HessianError::Preconditioner(reason);
+        let bytes = optim
+            .to_record()
+            .into_bytes()
+            .map_err(|error| fail(error.to_string()))?;
+        let bytes: Bytes = bytes;
+        let reader = Reader::from_bytes(bytes).map_err(|error| fail(error.to_string()))?;
+        let scalars = reader.scalars().clone();
+        let tensors = reader
+            .into_tensors()
+            .map_err(|error| fail(error.to_string()))?;
+
+        let mut inverse_root = vec![f32::NAN; hessian.layout().elements()];
+        for tensor in tensors
+            .into_iter()
+            .filter(|t| t.name.ends_with(".moment_2"))
+        {
+            let Some((first, elements)) = tensor
+                .param_id
+                .and_then(|id| hessian.layout().span(id.into()))
+            else {
+                continue;
+            };
+            let prefix = tensor.name.trim_end_matches("moment_2").to_string();
+            let time = scalars
+                .get(&format!("{prefix}time"))
+                .and_then(|time| f64::try_from(*time).ok())
+                .ok_or_else(|| fail(format!("{prefix}time is not in the optimizer's record")))?;
+            let (_, dtype, shape, _, bytes) = tensor
+                .into_parts()
+                .map_err(|error| fail(error.to_string()))?;
+            let moments = burn::tensor::TensorData::from_bytes(bytes, shape, dtype);
+            let places = inverse_root[first..first + elements].iter_mut();
+            for (place, moment) in places.zip(moments.iter::<f64>()) {
+                let corrected = moment / (1.0 - self.beta_2.powf(time));
+                let p = (1.0 - self.beta_1.powf(time)) * (corrected.sqrt() + self.epsilon);
+                *place = (1.0 / p.sqrt()) as f32;
+            }
+        }
+        if inverse_root.iter().any(|value| value.is_nan()) {
+            return Err(fail(
+                "the optimizer has no second moment for each parameter: it must be Adam or AdamW, after its first step".to_string(),
+            ));
+        }
+        Ok(Tensor::from_floats(inverse_root.as_slice(), &like.device()))
+    }
+}

@@ -1,0 +1,72 @@
+//! What the largest eigenvalue is compared with.
+
+/// The Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ.
+///
+/// For γ = 0 it is the classical 2/η (Cohen et al., *Gradient Descent on Neural Networks Typically
+/// Occurs at the Edge of Stability*, ICLR 2021, arXiv 2103.00065); a decay θ ← (1 − ηγ)θ − ηg adds γ to
+/// each eigenvalue (arXiv 2601.16979). `learning_rate` must be positive.
+pub fn gradient_descent_threshold(learning_rate: f64, weight_decay: f64) -> f64 {
+    2.0 / learning_rate - weight_decay
+}
+
+/// The Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 + 2β)/η − γ
+/// (Cohen et al., arXiv 2103.00065, equation 2, for γ = 0).
+///
+/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ is taken to go through
+/// the momentum, as a term γθ of the gradient does; 0 for none.
+pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64) -> f64 {
+    (2.0 + 2.0 * momentum) / learning_rate - weight_decay
+}
+
+/// The Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
+/// [`AdamPreconditioner`](super::AdamPreconditioner): (2 + 2β₁)/((1 − β₁)η) − γ (Cohen et al.,
+/// *Adaptive Gradient Methods at the Edge of Stability*, arXiv 2207.14484, for γ = 0; the decay as in
+/// arXiv 2601.16979).
+///
+/// `learning_rate` must be positive and `beta_1` in [0, 1).
+pub fn adam_threshold(learning_rate: f64, beta_1: f64, weight_decay: f64) -> f64 {
+    (2.0 + 2.0 * beta_1) / ((1.0 - beta_1) * learning_rate) - weight_decay
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a recursion on a quadratic with this curvature stays bounded.
+    fn is_stable(steps: impl Iterator<Item = f64>) -> bool {
+        steps.take(20_000).all(|theta| theta.abs() < 1e6)
+    }
+
+    #[test]
+    fn a_quadratic_is_stable_just_below_each_threshold_and_not_above() {
+        let (eta, beta, decay) = (0.1, 0.8, 0.5);
+        for (factor, stable) in [(0.999, true), (1.001, false)] {
+            let curvature = factor * gradient_descent_threshold(eta, decay);
+            let mut theta = 1.0;
+            let descent = std::iter::from_fn(|| {
+                theta = (1.0 - eta * decay) * theta - eta * curvature * theta;
+                Some(theta)
+            });
+            assert_eq!(is_stable(descent), stable);
+
+            let curvature = factor * heavy_ball_threshold(eta, beta, decay);
+            let (mut theta, mut velocity) = (1.0, 0.0);
+            let heavy_ball = std::iter::from_fn(|| {
+                velocity = beta * velocity + (curvature + decay) * theta;
+                theta -= eta * velocity;
+                Some(theta)
+            });
+            assert_eq!(is_stable(heavy_ball), stable);
+
+            // A frozen preconditioner of 1 − β₁, which Adam's bias correction tends to 1 of.
+            let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
+            let (mut theta, mut moment) = (1.0, 0.0);
+            let adam = std::iter::from_fn(|| {
+                moment = beta * moment + (1.0 - beta) * curvature / (1.0 - beta) * theta;
+                theta -= eta * moment;
+                Some(theta)
+            });
+            assert_eq!(is_stable(adam), stable);
+        }
+    }
+}
