@@ -55,6 +55,11 @@ pub enum DirectionError {
         /// Its learning rate.
         learning_rate: f64,
     },
+    /// The optimizer's step is not linear in the learning rate.
+    #[error(
+        "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
+    )]
+    NotLinear,
     /// The slope could not be read from the device.
     #[error("the update direction could not be read from the device: {0}")]
     Read(String),
@@ -159,6 +164,73 @@ impl UpdateDirection {
     /// Whether the optimizer's step is linear in η.
     pub fn is_linear(&self) -> bool {
         matches!(self.line, Line::Linear(_))
+    }
+
+    /// The direction that moves the parameters of a group only, and holds all others.
+    ///
+    /// # Errors
+    ///
+    /// If the group has no parameter with a gradient, or the step is not linear in η.
+    pub fn restricted_to<M: Module>(
+        &self,
+        group: &ParamGroup,
+        model: &M,
+        grads: &GradientsParams,
+    ) -> Result<Self, DirectionError> {
+        struct Restriction<'a> {
+            group: &'a ParamGroup,
+            delta: &'a GradientsParams,
+            grads: &'a GradientsParams,
+            path: Vec<String>,
+            kept: GradientsParams,
+            products: Vec<[Tensor<1>; 2]>,
+        }
+
+        impl ModuleVisitor for Restriction<'_> {
+            fn enter_module(&mut self, name: &str, _container_type: &str) {
+                self.path.push(name.to_string());
+            }
+
+            fn exit_module(&mut self, _name: &str, _container_type: &str) {
+                self.path.pop();
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let id = param.id;
+                let (Some(delta), Some(grad)) = (self.delta.get::<D>(id), self.grads.get::<D>(id))
+                else {
+                    return;
+                };
+                if self.group.matches(&id, Some(&self.path.join("."))) {
+                    self.products.push([
+                        sum_of_products(grad.inner(), delta.clone()),
+                        sum_of_products(delta.clone(), delta.clone()),
+                    ]);
+                    self.kept.register(id, delta);
+                }
+            }
+        }
+
+        let delta = self.delta().ok_or(DirectionError::NotLinear)?;
+        let mut restriction = Restriction {
+            group,
+            delta,
+            grads,
+            path: Vec::new(),
+            kept: GradientsParams::new(),
+            products: Vec::new(),
+        };
+        model.visit(&mut restriction);
+        if restriction.products.is_empty() {
+            return Err(DirectionError::NoGradient);
+        }
+        let [slope, squared_norm] = read_sums(restriction.products)?;
+        Ok(Self {
+            line: Line::Linear(restriction.kept),
+            learning_rate: self.learning_rate,
+            slope,
+            norm: squared_norm.sqrt(),
+        })
     }
 
     /// The model at θ − ηΔθ, from the model at θ that the direction was made of.

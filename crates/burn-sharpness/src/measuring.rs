@@ -8,7 +8,7 @@ use crate::{
     BaseLossSource, Linearity, Measurement, MeasurementOutcome, SharpnessProbe, UpdateDirection,
 };
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Rise, SearchResult};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,8 +36,8 @@ pub(crate) type Gradient<'a, M> = &'a mut dyn FnMut(&M) -> Result<GradientsParam
 
 /// What is known of an update once the training loss was measured along it.
 enum Along {
-    /// Its direction.
-    Direction(UpdateDirection),
+    /// Its direction, and the training loss L(θ).
+    Direction(UpdateDirection, UpdateLoss, BaseLossSource),
     /// The gradients come from a loss that is not finite, and so would the direction.
     NonFinite,
     /// There is none, for this reason.
@@ -50,16 +50,18 @@ impl SharpnessProbe {
     pub(crate) fn measure_update<M: Module + 'static>(
         &self,
         mut update: Update<'_, M>,
-        loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
+        mut loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
     ) -> Arc<Measurement> {
+        let mut loss =
+            |model: &M| loss(model)?.ok_or_else(|| "there is no batch to measure on".to_string());
         let epoch = self.state().epoch;
         let mut tasks = self.tasks();
 
         let started = Instant::now();
         let mut training = Measurement::new(update.step, epoch, TRAIN_TASK);
         let search = AssertUnwindSafe(|| {
-            let along = self.search_training(&update, loss, &mut training)?;
-            if let Along::Direction(direction) = &along {
+            let along = self.search_training(&update, &mut loss, &mut training)?;
+            if let Along::Direction(direction, ..) = &along {
                 training.curvature = self.measure_curvature(&mut update, direction)?;
             }
             Ok(along)
@@ -79,12 +81,17 @@ impl SharpnessProbe {
             let measurement = if task.is_training() {
                 measurements[0].of_other_task(&task.name)
             } else {
-                self.measure_task(&update, &along, task, epoch)
+                self.measure_task(&update, &along, task, &mut loss, epoch)
             };
             measurements.push(measurement);
         }
-        if measurements.len() > 1 {
-            let limiting = limiting_task(&measurements).map(str::to_string);
+        let of_groups = tasks.iter().filter(|task| task.group().is_some());
+        let of_groups: Vec<&str> = of_groups.map(|task| &*task.name).collect();
+        let of_losses = measurements.iter();
+        let of_losses = of_losses.filter(|m| !of_groups.contains(&m.task.as_str()));
+        let of_losses: Vec<&Measurement> = of_losses.collect();
+        if of_losses.len() > 1 {
+            let limiting = limiting_task(&of_losses).map(str::to_string);
             for measurement in &mut measurements {
                 measurement.limiting_task = limiting.clone();
             }
@@ -107,11 +114,9 @@ impl SharpnessProbe {
     fn search_training<M: Module>(
         &self,
         update: &Update<'_, M>,
-        mut loss: impl FnMut(&M) -> Result<Option<UpdateLoss>, String>,
+        loss: &mut impl FnMut(&M) -> Result<UpdateLoss, String>,
         measurement: &mut Measurement,
     ) -> Result<Along, String> {
-        let mut loss =
-            |model: &M| loss(model)?.ok_or_else(|| "there is no batch to measure on".to_string());
         let (guess, linear) = {
             let state = self.state();
             (state.guess, state.linear)
@@ -119,7 +124,7 @@ impl SharpnessProbe {
         let learning_rate = update.learning_rate.base();
         measurement.learning_rate = Some(learning_rate).filter(|rate| rate.is_finite());
 
-        let (base, source) = self.base_loss(update, &mut loss)?;
+        let (base, source) = self.base_loss(update, loss)?;
         measurement.set_base_loss(&base, source);
         if !base.value().is_finite() {
             measurement.outcome = MeasurementOutcome::NonFiniteBaseLoss;
@@ -158,7 +163,7 @@ impl SharpnessProbe {
             loss(&moved).map(|loss| loss.rise_from(&base))
         })?;
         self.state().guess = Some(guess.learn(&line, &result));
-        Ok(Along::Direction(direction))
+        Ok(Along::Direction(direction, base, source))
     }
 
     /// The curvature, if it is due at this step and its gradient can be computed.
@@ -202,15 +207,21 @@ impl SharpnessProbe {
         update: &Update<'_, M>,
         along: &Along,
         task: &mut Task,
+        training_loss: &mut impl FnMut(&M) -> Result<UpdateLoss, String>,
         epoch: Option<u64>,
     ) -> Measurement {
         let started = Instant::now();
         let mut measurement = Measurement::new(update.step, epoch, &task.name);
-        let search = AssertUnwindSafe(|| self.search_task(update, along, task, &mut measurement));
+        let search = AssertUnwindSafe(|| match task.group().cloned() {
+            Some(group) => {
+                self.search_group(update, along, &group, task, training_loss, &mut measurement)
+            }
+            None => self.search_task(update, along, task, &mut measurement),
+        });
         let searched = catch_unwind(search).unwrap_or_else(|_| Err(PANICKED.to_string()));
         if let Err(reason) = searched {
             // What is wrong with its loss or its batches will not mend itself.
-            task.stopped = matches!(along, Along::Direction(_));
+            task.stopped = matches!(along, Along::Direction(..));
             measurement.set_failure(reason);
         }
         measurement.set_seconds(started.elapsed());
@@ -234,7 +245,7 @@ impl SharpnessProbe {
         measurement: &mut Measurement,
     ) -> Result<(), String> {
         let direction = match along {
-            Along::Direction(direction) => direction,
+            Along::Direction(direction, ..) => direction,
             Along::NonFinite => {
                 measurement.outcome = MeasurementOutcome::NonFiniteSlope;
                 return Ok(());
@@ -280,6 +291,46 @@ impl SharpnessProbe {
             let error = result.outcome.bracket().and_then(Bracket::standard_error);
             measurement.critical_lr_spread = error.map(|e| e * (base.batches() as f64).sqrt());
         }
+        Ok(())
+    }
+
+    /// Searches for the training loss along the update of a group of parameters.
+    fn search_group<M: Module>(
+        &self,
+        update: &Update<'_, M>,
+        along: &Along,
+        group: &ParamGroup,
+        task: &mut Task,
+        loss: &mut impl FnMut(&M) -> Result<UpdateLoss, String>,
+        measurement: &mut Measurement,
+    ) -> Result<(), String> {
+        let (direction, base, source) = match along {
+            Along::Direction(direction, base, source) => (direction, base, source),
+            Along::NonFinite => {
+                measurement.outcome = MeasurementOutcome::NonFiniteSlope;
+                return Ok(());
+            }
+            Along::Nothing(reason) => return Err(reason.clone()),
+        };
+        measurement.set_base_loss(base, *source);
+        let direction = direction
+            .restricted_to(group, &update.model, update.grads)
+            .map_err(|error| error.to_string())?;
+        measurement.set_direction(&direction);
+        let slope = direction.slope() / update.micro_batches as f64;
+        measurement.slope = Some(slope).filter(|slope| slope.is_finite());
+        let line = LossLine::new(base.value())
+            .with_resolution(base.resolution())
+            .with_slope(slope);
+        let guess = task
+            .guess
+            .or(self.state().guess)
+            .unwrap_or_else(|| Guess::new(direction.learning_rate()));
+        let result = search_line(&self.search, &line, guess, measurement, |learning_rate| {
+            let moved = direction.apply(update.model.clone(), learning_rate);
+            loss(&moved).map(|loss| loss.rise_from(base))
+        })?;
+        task.guess = Some(guess.learn(&line, &result));
         Ok(())
     }
 
@@ -360,13 +411,13 @@ fn check_repeatable(base: &UpdateLoss, again: &UpdateLoss) -> Result<(), String>
 }
 
 /// The task that allows the smallest learning rate only, if any is limited.
-fn limiting_task(measurements: &[Measurement]) -> Option<&str> {
+fn limiting_task<'a>(measurements: &[&'a Measurement]) -> Option<&'a str> {
     let limit = |measurement: &Measurement| match measurement.outcome {
         // Hurt at once: no learning rate is small enough.
         MeasurementOutcome::NotDescent => Some(0.0),
         _ => measurement.critical_lr,
     };
-    let limits = measurements.iter().filter_map(|m| Some((limit(m)?, m)));
+    let limits = measurements.iter().filter_map(|m| Some((limit(m)?, *m)));
     let limiting = limits.min_by(|(a, _), (b, _)| a.total_cmp(b));
     limiting.map(|(_, measurement)| measurement.task.as_str())
 }

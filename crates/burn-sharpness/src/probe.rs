@@ -6,7 +6,7 @@ use crate::record::{Checkpoint, MeasurementWriter};
 use crate::task::{Task, validate_name};
 use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary, TaskBatches};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use critical_search::{CriticalSearch, Guess};
@@ -178,6 +178,19 @@ impl SharpnessProbe {
     /// A name that cannot become part of a file name, or that is taken, is refused.
     pub fn with_training_task(self, name: &str) -> Result<Self, ConfigError> {
         self.with(name, Task::of_training)
+    }
+
+    /// Measures the training loss, too, along the update of a group of parameters while all others
+    /// stay: which layers are at the edge. It costs the evaluations of one more search.
+    ///
+    /// Its measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
+    /// `name`". It says nothing of another loss, so that it is never the limiting task.
+    ///
+    /// # Errors
+    ///
+    /// A name that cannot become part of a file name, or that is taken, is refused.
+    pub fn with_group(self, name: &str, group: ParamGroup) -> Result<Self, ConfigError> {
+        self.with(name, |name| Task::of_group(name, group))
     }
 
     fn with(self, name: &str, task: impl FnOnce(&str) -> Task) -> Result<Self, ConfigError> {

@@ -1,7 +1,7 @@
 use crate::loss::UpdateLoss;
 use crate::{ConfigError, IntoLoss, Measurement};
 use burn::data::dataloader::DataLoader;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use burn::tensor::Device;
 use critical_search::Guess;
 use std::any::Any;
@@ -197,11 +197,20 @@ where
     }
 }
 
-/// A loss that is measured along the training update.
+/// What a task measures.
+enum Kind {
+    /// A loss of its own along the training's update.
+    Loss(Box<dyn TaskObjective>),
+    /// The training loss itself, which is measured anyway.
+    Training,
+    /// The training loss along the update of these parameters, while the others stay.
+    Group(ParamGroup),
+}
+
+/// What is measured besides the training loss along the training's update.
 pub(crate) struct Task {
     pub(crate) name: Arc<str>,
-    /// `None` if it is the training loss itself.
-    objective: Option<Box<dyn TaskObjective>>,
+    kind: Kind,
     /// Where its next search starts.
     pub(crate) guess: Option<Guess>,
     /// Whether two passes over the same weights were seen to give the same loss.
@@ -221,26 +230,29 @@ impl Task {
         F: Fn(&M, B) -> L + Send + 'static,
         L: IntoLoss + 'static,
     {
-        Self::with_objective(
-            name,
-            Some(Box::new(Objective {
-                batches,
-                selected: Vec::new(),
-                loss,
-                model: PhantomData,
-            })),
-        )
+        let objective = Objective {
+            batches,
+            selected: Vec::new(),
+            loss,
+            model: PhantomData,
+        };
+        Self::of_kind(name, Kind::Loss(Box::new(objective)))
     }
 
     /// The training loss under another name.
     pub(crate) fn of_training(name: &str) -> Self {
-        Self::with_objective(name, None)
+        Self::of_kind(name, Kind::Training)
     }
 
-    fn with_objective(name: &str, objective: Option<Box<dyn TaskObjective>>) -> Self {
+    /// The training loss along the update of a group of parameters.
+    pub(crate) fn of_group(name: &str, group: ParamGroup) -> Self {
+        Self::of_kind(name, Kind::Group(group))
+    }
+
+    fn of_kind(name: &str, kind: Kind) -> Self {
         Self {
             name: name.into(),
-            objective,
+            kind,
             guess: None,
             repeatable: false,
             warned: false,
@@ -250,7 +262,15 @@ impl Task {
     }
 
     pub(crate) fn is_training(&self) -> bool {
-        self.objective.is_none()
+        matches!(self.kind, Kind::Training)
+    }
+
+    /// The parameters that it moves, if not all.
+    pub(crate) fn group(&self) -> Option<&ParamGroup> {
+        match &self.kind {
+            Kind::Group(group) => Some(group),
+            _ => None,
+        }
     }
 
     /// Takes the batches of the measurement with this index.
@@ -260,18 +280,19 @@ impl Task {
         count: usize,
         device: &Device,
     ) -> Result<(), String> {
-        match &mut self.objective {
-            Some(objective) => objective.select(index, count, device),
-            None => Ok(()),
+        match &mut self.kind {
+            Kind::Loss(objective) => objective.select(index, count, device),
+            _ => Ok(()),
         }
     }
 
     /// The loss of a model on the batches taken.
     pub(crate) fn loss(&self, model: &dyn Any) -> Result<UpdateLoss, String> {
-        let objective = self.objective.as_ref().ok_or("it has no loss of its own")?;
-        objective
-            .loss(model)?
-            .ok_or_else(|| "it has no batch".to_string())
+        let loss = match &self.kind {
+            Kind::Loss(objective) => objective.loss(model)?,
+            _ => None,
+        };
+        loss.ok_or_else(|| "it has no batch".to_string())
     }
 }
 
