@@ -2,6 +2,7 @@
 
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
+use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{MlpConfig, Training, weights};
 use std::io::Write;
@@ -33,7 +34,10 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
             }
         }
     };
-    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(3));
+    let probe = SharpnessProbe::new(config).unwrap();
     let bare = train(None);
     let probed = train(Some(&probe));
 

@@ -30,7 +30,6 @@ impl AdamPreconditioner {
         &self,
         hessian: &Hessian<M, G>,
         optim: &ModuleOptimizer,
-        like: &Tensor<1>,
     ) -> Result<Tensor<1>, HessianError>
     where
         M: Module,
@@ -80,6 +79,7 @@ impl AdamPreconditioner {
                 "the optimizer has no second moment for each parameter: it must be Adam or AdamW, after its first step".to_string(),
             ));
         }
-        Ok(Tensor::from_floats(inverse_root.as_slice(), &like.device()))
+        let device = hessian.weights().device();
+        Ok(Tensor::from_floats(inverse_root.as_slice(), &device))
     }
 }

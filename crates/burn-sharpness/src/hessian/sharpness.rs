@@ -72,6 +72,10 @@ pub struct CurvatureValue {
     pub residual: Option<f64>,
     /// Why it failed, where it did.
     pub reason: Option<String>,
+    /// The gradients that it took, each about three forward passes.
+    pub gradients: usize,
+    /// The wall-clock time, in seconds.
+    pub seconds: f64,
 }
 
 impl CurvatureValue {
@@ -82,6 +86,8 @@ impl CurvatureValue {
             relative_error: None,
             residual: None,
             reason: None,
+            gradients: 0,
+            seconds: 0.0,
         }
     }
 
@@ -126,10 +132,6 @@ pub struct CurvatureMeasurement {
     pub hessian_sharpness: CurvatureValue,
     /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), where it is asked for.
     pub preconditioned_sharpness: Option<CurvatureValue>,
-    /// The gradients that it took, each about three forward passes.
-    pub gradients: usize,
-    /// The wall-clock time, in seconds.
-    pub seconds: f64,
 }
 
 /// What is remembered from one measurement to the next.
@@ -160,27 +162,43 @@ where
     M: Module,
     G: FnMut(&M) -> Result<GradientsParams, String>,
 {
-    let started = Instant::now();
-    let directional_sharpness = directional(hessian, along).unwrap_or_else(CurvatureValue::failed);
-    let hessian_sharpness = largest(hessian, None, config.spectrum, &mut memory.top);
+    let directional_sharpness = timed(hessian, |hessian| {
+        directional(hessian, along).unwrap_or_else(CurvatureValue::failed)
+    });
+    let hessian_sharpness = timed(hessian, |hessian| {
+        largest(hessian, None, config.spectrum, &mut memory.top)
+    });
     let preconditioned_sharpness = config.preconditioner.map(|preconditioner| {
-        let like = hessian.weights();
-        match preconditioner.inverse_root(hessian, along.optim, &like) {
-            Ok(root) => largest(
-                hessian,
-                Some(&root),
-                config.spectrum,
-                &mut memory.preconditioned_top,
-            ),
-            Err(error) => CurvatureValue::failed(error),
-        }
+        timed(hessian, |hessian| {
+            let top = &mut memory.preconditioned_top;
+            match preconditioner.inverse_root(hessian, along.optim) {
+                Ok(root) => largest(hessian, Some(&root), config.spectrum, top),
+                Err(error) => CurvatureValue::failed(error),
+            }
+        })
     });
     CurvatureMeasurement {
         directional_sharpness,
         hessian_sharpness,
         preconditioned_sharpness,
-        gradients: hessian.gradients(),
+    }
+}
+
+/// The value with what it cost.
+fn timed<M, G>(
+    hessian: &mut Hessian<M, G>,
+    measure: impl FnOnce(&mut Hessian<M, G>) -> CurvatureValue,
+) -> CurvatureValue
+where
+    M: Module,
+    G: FnMut(&M) -> Result<GradientsParams, String>,
+{
+    let (started, before) = (Instant::now(), hessian.gradients());
+    let value = measure(hessian);
+    CurvatureValue {
+        gradients: hessian.gradients() - before,
         seconds: started.elapsed().as_secs_f64(),
+        ..value
     }
 }
 
