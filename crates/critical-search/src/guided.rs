@@ -1,35 +1,4 @@
-//! Guided search: interpolates the rise per learning rate, h(η) = f(η)/η.
-//!
-//! h(0) = −g·Δθ is known for free, h is close to linear near its root, and that root is η_c. Where
-//! h is seen from one evaluation only, the shape of the last lines completes it:
-//! h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη), where the bend κ changes slowly from one step of training to the
-//! next. From three points on, h is interpolated inversely by a quadratic, as in Brent's method
-//! (R. P. Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
-//! evaluations are placed on both sides of the root found, so close that the bracket is certified.
-//!
-//! ```text
-//! next(trace):
-//!     nothing evaluated      the guess
-//!     no rise yet            just above the estimate; at least 2 × lower if two steps behind
-//!     no fall yet            just below the estimate; at most upper / 2 if two steps behind;
-//!                            upper / 16 where no slope is known and h seems to have no root
-//!     both                   the estimate moved so that it closes the bracket, projected to where
-//!                            bisection still ends in time
-//! ```
-//!
-//! **Worst case**, for any function whatever. Until a rise and a fall enclose a crossing, at most two
-//! evaluations advance by less than a factor 2, and none by more than 16. From then on, each is
-//! projected, as in the ITP method (I. F. D. Oliveira and R. H. C. Takahashi, *An Enhancement of the
-//! Bisection Method Average Performance Preserving Minmax Optimality*, ACM Trans. Math. Softw. 47,
-//! 2020), to where bisection of log η from there on ends in time: at most one evaluation later than
-//! if all had been bisection. From a guess g to a bracket that ends at η this makes at most
-//!
-//! ```text
-//! 4 + ⌈|log₂(η/g)|⌉ + ⌈log₂(ln 16 / −ln(1 − ε))⌉ + 1
-//! ```
-//!
-//! evaluations, where the published estimator makes 1 + ⌈|log₂(η/g)|⌉ + ⌈log₂(1/ε)⌉: six more at
-//! the worst.
+//! The guided search: which learning rate it evaluates next. [`crate::algorithm`] tells how and why.
 
 use crate::search::Progress;
 use crate::{Bracket, Evaluation};

@@ -14,7 +14,7 @@
 //!
 //! This crate knows numbers only: no tensors, no I/O. A [`CriticalSearch`] calls a closure that
 //! returns a loss, and every search ends in a named [`Outcome`]: a bracket that two evaluations
-//! certify, or the exact reason why there is none.
+//! certify, or the exact reason why there is none. [`algorithm`] tells how the search works.
 //!
 //! ```
 //! use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig};
@@ -38,6 +38,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod algorithm;
 mod config;
 mod guided;
 mod line;

@@ -22,7 +22,7 @@ pub enum Method {
     ///
     /// Once warm it takes two evaluations where η_c moves slowly (full batches), about three where it
     /// is noisy (mini-batches), and at the worst six more than [`Published`](Self::Published): see
-    /// the comment at the head of `guided.rs`.
+    /// [`algorithm`](crate::algorithm).
     #[default]
     Guided,
     /// The published estimator: from the guess, doubles or halves until the sign of the rise

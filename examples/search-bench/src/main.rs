@@ -6,6 +6,7 @@
 //! ```
 
 mod lines;
+mod picture;
 mod table;
 mod workload;
 
@@ -46,6 +47,9 @@ struct Flags {
     /// Record the lines f(η) of each workload's steps to this file instead
     #[arg(long, value_name = "FILE")]
     lines: Option<PathBuf>,
+    /// Draw one search on one line of the GPT's training, as SVG, to this file instead
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// Train in this process, with or without a probe, and print its peak memory (used internally)
     #[arg(long, value_enum, hide = true)]
     memory: Option<Memory>,
@@ -99,6 +103,11 @@ fn run(flags: &Flags) -> Result<()> {
         }
         let json = serde_json::to_string(&recorded)?;
         return std::fs::write(path, json)
+            .with_context(|| format!("{} cannot be written", path.display()));
+    }
+
+    if let Some(path) = &flags.picture {
+        return std::fs::write(path, picture::draw(&gpt)?)
             .with_context(|| format!("{} cannot be written", path.display()));
     }
 

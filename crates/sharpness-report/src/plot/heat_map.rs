@@ -101,25 +101,15 @@ impl HeatMap {
             .draw()
             .map_err(text)?;
 
+        let span = (high - low).max(f64::MIN_POSITIVE);
+        let share = |value: Option<f64>| value.map(|value| (value - low) / span);
         for (row, cells) in self.cells.iter().enumerate() {
             for (column, value) in cells.iter().enumerate() {
                 let (x, y) = (column as f64, row as f64);
-                let share = value.map(|value| (value - low) / (high - low).max(f64::MIN_POSITIVE));
-                let fill = share.map_or(WHITE, shade);
+                let fill = share(*value).map_or(WHITE, shade);
                 let cell = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], fill.filled());
                 let frame = Rectangle::new([(x, y), (x + 1.0, y + 1.0)], WHITE);
                 chart.draw_series([cell, frame]).map_err(text)?;
-                let ink = if share.is_some_and(|share| share > 0.55) {
-                    WHITE
-                } else {
-                    BLACK
-                };
-                let number = value.map_or("–".to_string(), |value| format!("{value:+.3}"));
-                let style = TextStyle::from(font(14)).color(&ink);
-                let (width, height) = area.estimate_text_size(&number, &style).map_err(text)?;
-                let (x, y) = chart.backend_coord(&(x + 0.5, y + 0.5));
-                let at = (x - width as i32 / 2, y - height as i32 / 2);
-                area.draw(&Text::new(number, at, style)).map_err(text)?;
             }
         }
         for (index, (_, curve)) in self.curves.iter().enumerate() {
@@ -133,6 +123,23 @@ impl HeatMap {
             chart.draw_series(rim).map_err(text)?;
             let line = LineSeries::new(points, curve_color(index).stroke_width(px(3) as u32));
             chart.draw_series(line).map_err(text)?;
+        }
+        // Numbers last, so that no curve hides one.
+        for (row, cells) in self.cells.iter().enumerate() {
+            for (column, value) in cells.iter().enumerate() {
+                let share = share(*value);
+                let ink = if share.is_some_and(|share| share > 0.55) {
+                    WHITE
+                } else {
+                    BLACK
+                };
+                let number = value.map_or("–".to_string(), |value| format!("{value:+.3}"));
+                let style = TextStyle::from(font(14)).color(&ink);
+                let (width, height) = area.estimate_text_size(&number, &style).map_err(text)?;
+                let (x, y) = chart.backend_coord(&(column as f64 + 0.5, row as f64 + 0.5));
+                let at = (x - width as i32 / 2, y - height as i32 / 2);
+                area.draw(&Text::new(number, at, style)).map_err(text)?;
+            }
         }
         Ok(())
     }
