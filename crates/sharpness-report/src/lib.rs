@@ -1,4 +1,13 @@
-//! Draws what [burn-sharpness] measures.
+//! Reads the records that [burn-sharpness] writes, and makes reports, plots and tables of them. The
+//! command line is `sharpness`.
+//!
+//! ```no_run
+//! use sharpness_report::{Run, report};
+//!
+//! let run = Run::open("runs/gpt-pretrain-1".as_ref())?;
+//! std::fs::write("report.html", report::html(&[run]))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! [burn-sharpness]: https://docs.rs/burn-sharpness
 
@@ -8,3 +17,10 @@
 )]
 
 pub mod plot;
+mod record;
+pub mod report;
+mod run;
+pub mod table;
+
+pub use record::{MEASUREMENTS_FILE, Measurement, RECORD_VERSION, ReadError, Reading, read};
+pub use run::Run;

@@ -14,6 +14,7 @@ use gpt::run::RunFolder;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
 use settings::{RunConfig, Settings, TokenKind};
+use sharpness_report::{Run, report};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -142,6 +143,15 @@ fn run() -> Result<()> {
         checkpoint,
     )?;
     println!("\n{summary}");
+    match Run::open(folder.path()) {
+        Ok(run) => {
+            let report = folder.path().join("report.html");
+            std::fs::write(&report, report::html(&[run]))
+                .with_context(|| format!("{} cannot be written", report.display()))?;
+            println!("report              {}", report.display());
+        }
+        Err(error) => eprintln!("note: there is no report: {error}"),
+    }
     println!("run                 {}", folder.path().display());
     Ok(())
 }

@@ -1,0 +1,145 @@
+"use strict";
+(() => {
+  const runs = JSON.parse(document.getElementById("data").textContent);
+  const charts = document.getElementById("charts");
+  const details = document.getElementById("details");
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // The colours of Okabe and Ito, and lighter ones of the same hues on dark paper.
+  const isDark = matchMedia("(prefers-color-scheme: dark)");
+  const palettes = {
+    light: ["#0072b2", "#d55e00", "#009e73", "#b0508a", "#5a8f00", "#785e00", "#5b5bd6"],
+    dark: ["#56b4e9", "#ff8c42", "#3fd6a4", "#e29ac6", "#a6d34f", "#e0c04f", "#a5a5ff"],
+  };
+  const dashes = [[], [7, 3], [2, 3], [10, 3, 2, 3]];
+  const plots = [];
+
+  // One curve: the values of a task of a run.
+  const curve = (label, task, column, style = {}) => ({ label, x: task.step, y: task[column], style });
+  const withName = (label, run) => (runs.length > 1 ? `${run.name}: ${label}` : label);
+  const each = (curves) => runs.flatMap((run) => run.tasks.flatMap((task) => curves(run, task)));
+  const isTrain = (task) => task.name === "train";
+
+  function show(title, curves, { log = false } = {}) {
+    curves = curves.filter((c) => c.y.some((value) => value !== null));
+    if (curves.length === 0) return;
+    const heading = document.createElement("h2");
+    heading.textContent = title;
+    const place = document.createElement("div");
+    charts.append(heading, place);
+    const palette = isDark.matches ? palettes.dark : palettes.light;
+    const positive = (value) => (log && !(value > 0) ? null : value);
+    const data = uPlot.join(curves.map((c) => [c.x, c.y.map(positive)]));
+    let shade = 0;
+    const series = curves.map((c) => {
+      const index = c.style.ink ? 0 : shade++;
+      const stroke = c.style.ink ? css("--ink") : palette[index % palette.length];
+      return {
+        label: c.label,
+        stroke,
+        width: 1.5,
+        dash: c.style.ink ? [6, 4] : dashes[Math.floor(index / palette.length) % dashes.length],
+        spanGaps: true,
+        points: c.style.points ? { show: true, size: 7, fill: stroke } : undefined,
+        paths: c.style.points ? () => null : undefined,
+        value: c.style.value ?? ((_, value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(5)))),
+      };
+    });
+    const axis = { stroke: css("--dim"), grid: { stroke: css("--grid"), width: 1 }, ticks: { stroke: css("--grid"), width: 1 } };
+    const numbers = (_, splits) => splits.map((v) => (v === null ? "" : Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(0) : String(Number(v.toPrecision(6)))));
+    const options = {
+      title,
+      width: place.clientWidth,
+      height: curves[0].style.rows ? 40 + 34 * curves[0].style.rows.length + 40 : 300,
+      cursor: { sync: { key: "step" }, focus: { prox: 24 } },
+      scales: {
+        x: { time: false },
+        y: curves[0].style.rows ? { range: [-0.5, curves[0].style.rows.length - 0.5] } : { distr: log ? 3 : 1 },
+      },
+      axes: [
+        { ...axis, label: "step", labelSize: 22 },
+        curves[0].style.rows
+          ? { ...axis, size: 170, splits: () => curves[0].style.rows.map((_, row) => row), values: (_, splits) => splits.map((row) => curves[0].style.rows[row] ?? "") }
+          : { ...axis, size: 70, values: numbers },
+      ],
+      series: [{ label: "step" }, ...series],
+    };
+    const plot = new uPlot(options, data, place);
+    plots.push({ plot, place });
+  }
+
+  function draw() {
+    for (const { plot } of plots.splice(0)) plot.destroy();
+    charts.replaceChildren();
+    const measured = runs.some((run) => run.tasks.some((task) => task.step.length > 0));
+    if (!measured) {
+      const empty = document.createElement("p");
+      empty.className = "empty";
+      empty.textContent = "Nothing was measured in these runs.";
+      charts.append(empty);
+      return;
+    }
+    show("Critical sharpness λc, and the edge 2/η", each((run, task) => [
+      curve(withName(isTrain(task) ? "λc" : `λc of ${task.name}`, run), task, "sharpness"),
+      curve(withName("2/η", run), task, "threshold", { ink: true }),
+      curve(withName("λ_dir", run), task, "directional"),
+      curve(withName("λ_max", run), task, "hessian"),
+      curve(withName("λ_pre", run), task, "preconditioned"),
+    ]), { log: true });
+    const one = runs[0].tasks[0];
+    show("Edge ratio η/η_c: above 1, the step raises the loss", [
+      ...each((run, task) => [curve(withName(isTrain(task) ? "η/η_c" : `η/η_c of ${task.name}`, run), task, "ratio")]),
+      ...(one.step.length ? [{ label: "edge", x: one.step, y: one.step.map(() => 1), style: { ink: true } }] : []),
+    ].filter((c, index, all) => c.label !== "edge" || all.some((other) => other !== c && other.y.some((v) => v !== null))), { log: true });
+    show("Loss", each((run, task) => [curve(withName(isTrain(task) ? "loss" : `loss of ${task.name}`, run), task, "loss")]));
+    show("Learning rate η, and the critical one η_c", each((run, task) => [
+      curve(withName(isTrain(task) ? "η_c" : `η_c of ${task.name}`, run), task, "critical_rate"),
+      curve(withName("η", run), task, "rate", { ink: true }),
+    ]), { log: true });
+
+    const names = new Set();
+    for (const run of runs) for (const task of run.tasks) for (const [, outcome] of task.outcomes) names.add(outcome);
+    const rows = [...names].sort();
+    show("Measurements without a number", each((run, task) => {
+      if (task.outcomes.length === 0) return [];
+      const label = withName(task.name, run);
+      const reasons = new Map(task.outcomes.map(([index, outcome, reason]) => [task.step[index], reason ? `${outcome}: ${reason}` : outcome]));
+      return [{
+        label,
+        x: task.outcomes.map(([index]) => task.step[index]),
+        y: task.outcomes.map(([, outcome]) => rows.indexOf(outcome)),
+        style: {
+          points: true,
+          rows,
+          value: (plot, value, _, index) => (value === null || value === undefined ? "–" : reasons.get(plot.data[0][index]) ?? rows[value]),
+        },
+      }];
+    }));
+  }
+
+  for (const run of runs) {
+    for (const note of run.notes) {
+      const line = document.createElement("p");
+      line.className = "hint";
+      line.textContent = `${run.name}: ${note}`;
+      details.append(line);
+    }
+    if (run.config) {
+      const box = document.createElement("details");
+      const head = document.createElement("summary");
+      head.textContent = `Configuration of ${run.name}`;
+      const text = document.createElement("pre");
+      text.textContent = run.config;
+      box.append(head, text);
+      details.append(box);
+    }
+  }
+  draw();
+  isDark.addEventListener("change", draw);
+  let waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      for (const { plot, place } of plots) plot.setSize({ width: place.clientWidth, height: plot.height });
+    }, 100);
+  });
+})();

@@ -1,0 +1,269 @@
+//! The command line `sharpness`: see `sharpness --help`.
+
+use anstream::{eprintln, print, println};
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use sharpness_report::plot::{self, Axis, Chart, Series};
+use sharpness_report::{Measurement, Run, report, table};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Read the curves of critical sharpness that burn-sharpness has recorded.
+///
+/// A RUN is the folder of a training run, or its measurements.jsonl.
+#[derive(Parser)]
+#[command(
+    name = "sharpness",
+    version,
+    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness tail runs/a                             watch a run that is under way"
+)]
+struct Flags {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write one self-contained HTML page: curves to zoom and hover, outcomes, cost, configuration
+    Report {
+        /// Runs to lay over each other
+        #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        runs: Vec<PathBuf>,
+        /// The file to write
+        #[arg(short, long, default_value = "report.html")]
+        output: PathBuf,
+    },
+    /// Draw λc and 2/η over the steps as SVG or PNG
+    Plot {
+        /// Runs to lay over each other
+        #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        runs: Vec<PathBuf>,
+        /// The file to write; its ending, .svg or .png, says what
+        #[arg(short, long, default_value = "sharpness.svg")]
+        output: PathBuf,
+    },
+    /// Print a row a run: λc first, last and highest, steps past the edge, cost
+    Table {
+        /// Runs
+        #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        runs: Vec<PathBuf>,
+    },
+    /// Print all measurements as CSV, for pandas, Weights & Biases and spreadsheets
+    Csv {
+        /// Runs
+        #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        runs: Vec<PathBuf>,
+    },
+    /// Print measurements as they are made, until interrupted
+    Tail {
+        /// A run
+        #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        run: PathBuf,
+        /// Print what is there and stop
+        #[arg(long)]
+        no_follow: bool,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let style = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
+            eprintln!("{style}error:{style:#} {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever read our output has seen enough: no reason to complain.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn run(flags: Flags) -> Result<()> {
+    match flags.command {
+        Command::Report { runs, output } => {
+            let runs = open(&runs)?;
+            write(&output, report::html(&runs).as_bytes())
+        }
+        Command::Plot { runs, output } => {
+            let kind = output.extension().unwrap_or_default().to_string_lossy();
+            ensure!(
+                kind == "svg" || kind == "png",
+                "{} ends in neither .svg nor .png",
+                output.display()
+            );
+            let svg = chart(&open(&runs)?).svg()?;
+            if kind == "svg" {
+                write(&output, svg.as_bytes())
+            } else {
+                write(&output, &plot::png(&svg, 2.0)?)
+            }
+        }
+        Command::Table { runs } => {
+            let table = table::summary(&open(&runs)?);
+            let (header, rows) = table.split_once('\n').unwrap_or((&table, ""));
+            let bold = Style::new().bold();
+            print!("{bold}{header}{bold:#}\n{rows}");
+            Ok(())
+        }
+        Command::Csv { runs } => Ok(table::csv(&open(&runs)?, std::io::stdout().lock())?),
+        Command::Tail { run, no_follow } => tail(&run, !no_follow),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Flags::command(),
+                "sharpness",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}
+
+fn open(paths: &[PathBuf]) -> Result<Vec<Run>> {
+    let mut runs: Vec<Run> = Vec::new();
+    for path in paths {
+        let mut run = Run::open(path)?;
+        for note in &run.notes {
+            eprintln!("note: {}: {note}", path.display());
+        }
+        // Runs of one name must be told apart in a legend.
+        if runs.iter().any(|other| other.name == run.name) {
+            run.name = path.display().to_string();
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    std::fs::write(path, content)
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn chart(runs: &[Run]) -> Chart {
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    let mut chart = Chart::new(
+        &format!("Critical sharpness: {}", names.join(", ")),
+        Axis::linear("step"),
+        Axis::log("critical sharpness λc"),
+    );
+    let label = |run: &Run, name: &str| match runs {
+        [_] => name.to_string(),
+        _ => format!("{}: {name}", run.name),
+    };
+    for run in runs {
+        let points = run.points(Measurement::edge_threshold);
+        chart = chart.with_series(Series {
+            name: label(run, "2/η"),
+            points,
+            style: plot::Style::Threshold,
+            ..Series::default()
+        });
+        chart = chart.with_series(Series {
+            name: label(run, "λc"),
+            points: run.points(|m| m.critical_sharpness),
+            ..Series::default()
+        });
+        for task in run.tasks() {
+            let own = run.measurements.iter().filter(|m| m.task == task);
+            let points = own.filter_map(|m| Some((m.step as f64, m.critical_sharpness?)));
+            chart = chart.with_series(Series {
+                name: label(run, &format!("λc of {task}")),
+                points: points.collect(),
+                ..Series::default()
+            });
+        }
+    }
+    chart
+}
+
+/// How often a run under way is looked at.
+const PAUSE: Duration = Duration::from_millis(500);
+
+fn tail(path: &Path, follow: bool) -> Result<()> {
+    // What is there already, and whether it is a record at all.
+    let run = Run::open(path)?;
+    let file = if path.is_dir() {
+        path.join(sharpness_report::MEASUREMENTS_FILE)
+    } else {
+        path.to_path_buf()
+    };
+    for measurement in &run.measurements {
+        print_line(measurement);
+    }
+    if !follow {
+        return Ok(());
+    }
+    let unreadable = || format!("{} cannot be read", file.display());
+    let opened = std::fs::File::open(&file).with_context(unreadable)?;
+    let mut reader = BufReader::new(opened);
+    let mut at = reader.seek(SeekFrom::End(0)).with_context(unreadable)?;
+    let mut line = Vec::new();
+    loop {
+        let length = std::fs::metadata(&file).with_context(unreadable)?.len();
+        if length < at {
+            bail!("{} was cut short: the run was started anew", file.display());
+        }
+        let read = reader
+            .read_until(b'\n', &mut line)
+            .with_context(unreadable)?;
+        at += read as u64;
+        if line.ends_with(b"\n") {
+            if let Ok(measurement) = serde_json::from_slice(&line) {
+                print_line(&measurement);
+            }
+            line.clear();
+        } else {
+            std::io::stdout().flush()?;
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+fn print_line(measurement: &Measurement) {
+    let number =
+        |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.4}"));
+    let ratio = measurement.edge_ratio();
+    let style = match ratio {
+        Some(ratio) if ratio > 1.0 => Style::new().fg_color(Some(AnsiColor::Red.into())),
+        None => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        _ => Style::new(),
+    };
+    let result = match measurement.critical_sharpness {
+        Some(sharpness) => format!(
+            "λc {sharpness:<11.4} 2/η {:<11} η/η_c {}",
+            number(measurement.edge_threshold()),
+            number(ratio)
+        ),
+        None => format!(
+            "{} {}",
+            measurement.outcome,
+            measurement.reason.as_deref().unwrap_or_default()
+        ),
+    };
+    println!(
+        "step {:>7}  {:<10} loss {:<9} {style}{result}{style:#}",
+        measurement.step,
+        measurement.task,
+        number(measurement.base_loss)
+    );
+}

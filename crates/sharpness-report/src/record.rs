@@ -1,0 +1,338 @@
+use serde::Deserialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The file of measurements in a run's folder.
+pub const MEASUREMENTS_FILE: &str = "measurements.jsonl";
+/// The newest version of the record that this crate knows.
+pub const RECORD_VERSION: u32 = 1;
+
+/// A line of a record: what is read of a measurement. Fields that are not known are passed over, and
+/// a field that was not measured is `None`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Measurement {
+    /// The version of the record.
+    pub version: u32,
+    /// The run-wide step.
+    pub step: u64,
+    /// The epoch.
+    #[serde(default)]
+    pub epoch: Option<u64>,
+    /// The task whose loss was measured; `train` is the batch that made the update.
+    #[serde(default = "train")]
+    pub task: String,
+    /// The task that allowed the smallest learning rate only.
+    #[serde(default)]
+    pub limiting_task: Option<String>,
+    /// The learning rate η in use.
+    #[serde(default)]
+    pub learning_rate: Option<f64>,
+    /// The loss L(θ).
+    #[serde(default)]
+    pub base_loss: Option<f64>,
+    /// The slope g·Δθ.
+    #[serde(default)]
+    pub slope: Option<f64>,
+    /// The norm ‖Δθ‖.
+    #[serde(default)]
+    pub update_norm: Option<f64>,
+    /// How the measurement ended, such as `bracketed`.
+    pub outcome: String,
+    /// Why it failed, where it did.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The lower end of the bracket.
+    #[serde(default)]
+    pub lower: Option<f64>,
+    /// The upper end of the bracket.
+    #[serde(default)]
+    pub upper: Option<f64>,
+    /// The critical learning rate η_c.
+    #[serde(default)]
+    pub critical_lr: Option<f64>,
+    /// The critical sharpness λ_c.
+    #[serde(default)]
+    pub critical_sharpness: Option<f64>,
+    /// The evaluations of the loss.
+    #[serde(default)]
+    pub evaluations: u64,
+    /// The seconds that it took.
+    #[serde(default)]
+    pub seconds: f64,
+    /// The curvature that critical sharpness stands for.
+    #[serde(default)]
+    pub curvature: Option<Curvature>,
+}
+
+/// The curvatures of a measurement.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Curvature {
+    /// λ_dir.
+    pub directional_sharpness: Option<Value>,
+    /// λ_max.
+    pub hessian_sharpness: Option<Value>,
+    /// λ_max of the preconditioned Hessian.
+    pub preconditioned_sharpness: Option<Value>,
+}
+
+/// A value that may be absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Value {
+    /// The value.
+    pub value: Option<f64>,
+}
+
+fn train() -> String {
+    "train".to_string()
+}
+
+impl Measurement {
+    /// 2/η.
+    pub fn edge_threshold(&self) -> Option<f64> {
+        let rate = self.learning_rate.filter(|rate| *rate > 0.0)?;
+        Some(2.0 / rate)
+    }
+
+    /// η/η_c.
+    pub fn edge_ratio(&self) -> Option<f64> {
+        Some(self.learning_rate? / self.critical_lr?)
+    }
+
+    /// Whether it is of the loss that made the update.
+    pub fn is_of_training(&self) -> bool {
+        self.task == "train"
+    }
+}
+
+/// The measurements of a file, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// The measurements, in the order of the file.
+    pub measurements: Vec<Measurement>,
+    /// What to tell the user: lines that were left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// There is no such file or folder.
+    #[error("there is no {}: give the folder of a run, or its {MEASUREMENTS_FILE}", path.display())]
+    Missing {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The folder holds no record.
+    #[error("{} has no {MEASUREMENTS_FILE}: was the run made with a probe that has a directory?", path.display())]
+    NoRecord {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system does not let the file be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is empty.
+    #[error("{} is empty: nothing was measured yet", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No line of the file is a measurement.
+    #[error("{} is not a record of measurements: {reason}", path.display())]
+    NotARecord {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its first line.
+        reason: String,
+    },
+    /// All lines were written by a newer version.
+    #[error(
+        "{} has version {version} of the record, this program knows {RECORD_VERSION} at most: install a newer one",
+        path.display()
+    )]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// Reads a record, given as a run's folder or as the file itself.
+///
+/// A last line that was cut short is left out with a note, and so is any line that is no measurement
+/// or of a newer version, as long as another one is one.
+///
+/// # Errors
+///
+/// If there is no measurement to read at all, the error says why.
+pub fn read(path: &Path) -> Result<Reading, ReadError> {
+    let file = file_of(path)?;
+    let bytes = std::fs::read(&file).map_err(|source| unreadable(&file, source))?;
+    parse(&file, &bytes)
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ReadError {
+    let path = path.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing { path },
+        _ => ReadError::Unreadable { path, source },
+    }
+}
+
+/// The file of measurements at a path.
+pub(crate) fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
+    let metadata = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
+    if !metadata.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let file = path.join(MEASUREMENTS_FILE);
+    match std::fs::metadata(&file) {
+        Ok(_) => Ok(file),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(ReadError::NoRecord {
+            path: path.to_path_buf(),
+        }),
+        Err(source) => Err(unreadable(&file, source)),
+    }
+}
+
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
+    let path = path.to_path_buf();
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ReadError::Empty { path });
+    }
+    let mut reading = Reading::default();
+    let (mut newer, mut broken) = (Vec::new(), Vec::new());
+    let is_complete = bytes.ends_with(b"\n");
+    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    for (index, line) in lines.iter().enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let number = index + 1;
+        match parse_line(line) {
+            Ok(measurement) => reading.measurements.push(measurement),
+            Err(Unread::Newer(version)) => newer.push((number, version)),
+            Err(Unread::Broken(_)) if number == lines.len() && !is_complete => reading
+                .notes
+                .push(format!("line {number} was cut short and is left out")),
+            Err(Unread::Broken(reason)) => broken.push((number, reason)),
+        }
+    }
+    if reading.measurements.is_empty() {
+        return Err(match (newer.first(), broken.first()) {
+            (Some((_, version)), _) => ReadError::NewerVersion {
+                path,
+                version: *version,
+            },
+            (_, Some((number, reason))) => ReadError::NotARecord {
+                path,
+                reason: format!("line {number}: {reason}"),
+            },
+            _ => ReadError::NotARecord {
+                path,
+                reason: "its only line was cut short".to_string(),
+            },
+        });
+    }
+    if let Some((number, version)) = newer.first() {
+        reading.notes.push(format!(
+            "{} lines are left out, from line {number} on: version {version} of the record is newer than {RECORD_VERSION}",
+            newer.len()
+        ));
+    }
+    if let Some((number, reason)) = broken.first() {
+        reading.notes.push(format!(
+            "{} lines are no measurements and left out, the first one line {number}: {reason}",
+            broken.len()
+        ));
+    }
+    Ok(reading)
+}
+
+enum Unread {
+    Newer(u32),
+    Broken(String),
+}
+
+fn parse_line(line: &[u8]) -> Result<Measurement, Unread> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let broken = |error: serde_json::Error| Unread::Broken(error.to_string());
+    let Version { version } = serde_json::from_slice(line).map_err(broken)?;
+    if version > RECORD_VERSION {
+        return Err(Unread::Newer(version));
+    }
+    serde_json::from_slice(line).map_err(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LINE: &str = r#"{"version":1,"step":3,"task":"train","outcome":"bracketed","critical_lr":0.5,"critical_sharpness":4.0,"later":[1]}"#;
+
+    fn parsed(text: &str) -> Result<Reading, ReadError> {
+        parse(Path::new("file"), text.as_bytes())
+    }
+
+    #[test]
+    fn what_can_be_read_is_read_and_the_rest_is_noted() {
+        let newer = LINE.replace("\"version\":1", "\"version\":2");
+        let text = format!("{LINE}\nnonsense\n{newer}\n{LINE}\n{}", &LINE[..40]);
+        let reading = parsed(&text).unwrap();
+        assert_eq!(reading.measurements.len(), 2);
+        assert_eq!(reading.measurements[0].critical_sharpness, Some(4.0));
+        assert_eq!(reading.measurements[0].base_loss, None);
+        let notes = reading.notes.join("; ");
+        assert!(notes.contains("line 5 was cut short"), "{notes}");
+        assert!(notes.contains("line 2:"), "{notes}");
+        assert!(notes.contains("version 2"), "{notes}");
+        // A line without its end may be whole all the same.
+        assert_eq!(parsed(LINE).unwrap().measurements.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused_with_the_reason() {
+        let refused = |text: &str| parsed(text).unwrap_err().to_string();
+        assert!(refused("").contains("empty"));
+        assert!(refused("\u{0}\u{1}PNG\n").contains("line 1"));
+        assert!(refused("{}\n").contains("version"));
+        assert!(refused(&LINE.replace(":1,", ":7,")).contains("version 7"));
+        let missing = read(Path::new("/nowhere/at/all")).unwrap_err();
+        assert!(missing.to_string().contains("/nowhere/at/all"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(Path::new("file"), &bytes);
+        }
+
+        #[test]
+        fn no_damage_to_a_record_makes_it_panic_or_lose_other_lines(
+            at in 0..LINE.len(),
+            byte in any::<u8>().prop_filter("a line", |byte| *byte != b'\n'),
+        ) {
+            let mut bytes = LINE.as_bytes().to_vec();
+            bytes[at] = byte;
+            bytes.push(b'\n');
+            bytes.extend(LINE.as_bytes());
+            let reading = parse(Path::new("file"), &bytes).unwrap();
+            prop_assert!(!reading.measurements.is_empty());
+        }
+    }
+}

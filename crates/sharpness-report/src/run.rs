@@ -1,0 +1,77 @@
+use crate::record::{Measurement, ReadError, file_of, read};
+use std::path::Path;
+
+/// A run: its measurements and its configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Run {
+    /// The name of its folder.
+    pub name: String,
+    /// The measurements, by rising step; of a step that occurs twice for a task, the last one.
+    pub measurements: Vec<Measurement>,
+    /// What was left out of its record.
+    pub notes: Vec<String>,
+    /// The text of `config.json` in its folder, if there is one.
+    pub config: Option<String>,
+}
+
+impl Run {
+    /// Reads a run, given as its folder or as its file of measurements.
+    ///
+    /// # Errors
+    ///
+    /// If there is no measurement to read.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let reading = read(path)?;
+        let file = file_of(path)?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+        let name = folder.file_name().unwrap_or(file.as_os_str());
+        let config = std::fs::read_to_string(folder.join("config.json")).ok();
+        let mut measurements = reading.measurements;
+        // A stable order keeps the later of two lines last.
+        measurements.sort_by(|a, b| a.step.cmp(&b.step));
+        let mut kept: Vec<Measurement> = Vec::with_capacity(measurements.len());
+        for measurement in measurements {
+            let same = kept
+                .iter_mut()
+                .rev()
+                .take_while(|other| other.step == measurement.step)
+                .find(|other| other.task == measurement.task);
+            match same {
+                Some(same) => *same = measurement,
+                None => kept.push(measurement),
+            }
+        }
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            measurements: kept,
+            notes: reading.notes,
+            config,
+        })
+    }
+
+    /// The measurements of the training loss.
+    pub fn training(&self) -> impl Iterator<Item = &Measurement> {
+        let all = self.measurements.iter();
+        all.filter(|measurement| measurement.is_of_training())
+    }
+
+    /// The names of the other tasks, in the order in which they occur.
+    pub fn tasks(&self) -> Vec<&str> {
+        let mut tasks: Vec<&str> = Vec::new();
+        for measurement in &self.measurements {
+            if !measurement.is_of_training() && !tasks.contains(&measurement.task.as_str()) {
+                tasks.push(&measurement.task);
+            }
+        }
+        tasks
+    }
+
+    /// (step, value) of a quantity of the training's measurements, where it is known.
+    pub fn points(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
+        let known = self.training();
+        known
+            .filter_map(|m| Some((m.step as f64, of(m).filter(|value| value.is_finite())?)))
+            .collect()
+    }
+}
