@@ -62,17 +62,26 @@ impl Write for Buffer {
 }
 
 #[test]
-fn each_measurement_is_logged_and_the_first_one_past_the_edge_warns() {
+fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let buffer = Buffer::default();
     let writer = buffer.clone();
+    let calls = Arc::new(Mutex::new(Vec::new()));
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
-        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
+        let config = SharpnessConfig::new().with_every(2).with_warning_after(2);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let probe = probe.on_edge({
+            let calls = calls.clone();
+            move |measurement| {
+                calls.lock().unwrap().push(measurement.step);
+                panic!("on purpose")
+            }
+        });
         let model = probe.attach(MlpConfig::for_data().init(&Device::flex().autodiff()));
         // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
@@ -81,11 +90,9 @@ fn each_measurement_is_logged_and_the_first_one_past_the_edge_warns() {
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("measured critical sharpness"), 7, "{log}");
-    assert_eq!(count("WARN"), 1, "{log}");
-    assert_eq!(
-        count("past the critical one for the first time"),
-        1,
-        "{log}"
-    );
-    assert_eq!(count("step=0"), 2, "{log}");
+    // At the second measurement in a row; later ones stand alone.
+    assert_eq!(count("past the critical one"), 1, "{log}");
+    assert_eq!(count("function to call at the edge panicked"), 1, "{log}");
+    assert_eq!(*calls.lock().unwrap(), [2]);
+    assert_eq!(count("step=2 "), 2, "{log}");
 }

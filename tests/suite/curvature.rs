@@ -181,3 +181,25 @@ fn in_the_learner_it_leaves_the_run_bit_identical_and_has_a_schedule_of_its_own(
         assert!(preconditioned.count() >= 1);
     }
 }
+
+#[test]
+fn a_gradient_that_panics_leaves_critical_sharpness_as_it_was_measured() {
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(1));
+    let probe = SharpnessProbe::new(config).unwrap();
+    let point = point();
+    let grads = GradientsParams::from_grads(quadratic(&point).backward(), &point);
+    let optim: ModuleOptimizer = SgdConfig::new().init();
+    for _ in 0..2 {
+        let loss = |point: &Point| {
+            assert!(!point.x.val().is_require_grad(), "on purpose");
+            quadratic(point)
+        };
+        let measured = probe.measure_with_curvature(&point, &optim, 0.1, &grads, loss);
+        let measured = measured.unwrap();
+        assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
+        assert!(measured.critical_sharpness.is_some());
+        assert_eq!(measured.curvature, None);
+    }
+}

@@ -22,6 +22,7 @@ pub struct SharpnessConfig {
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
     pub(crate) curvature: Option<CurvatureConfig>,
+    pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -33,6 +34,7 @@ impl Default for SharpnessConfig {
             method: Method::default(),
             task_batches: 1,
             curvature: None,
+            warn_after: 3,
             directory: None,
         }
     }
@@ -92,6 +94,16 @@ impl SharpnessConfig {
         self
     }
 
+    /// How many measurements in a row must find the learning rate past the critical one, η/η_c > 1, for
+    /// a warning: a `tracing` event, and a call of [`SharpnessProbe::on_edge`]'s function. At least 1; the
+    /// default is 3, since a single mini-batch may say anything. Once back below, it may warn again.
+    ///
+    /// [`SharpnessProbe::on_edge`]: crate::SharpnessProbe::on_edge
+    pub fn with_warning_after(mut self, measurements: u64) -> Self {
+        self.warn_after = measurements;
+        self
+    }
+
     /// Measures the [curvature](crate::hessian) that critical sharpness stands for, too, on a slower
     /// schedule: it takes gradients, tens to hundreds of them.
     pub fn with_curvature(mut self, curvature: CurvatureConfig) -> Self {
@@ -123,6 +135,9 @@ impl SharpnessConfig {
                 return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
             }
         }
+        if self.warn_after == 0 {
+            return Err(ConfigError::WarningAfter(self.warn_after));
+        }
         if self.task_batches == 0 {
             return Err(ConfigError::TaskBatches(self.task_batches));
         }
@@ -141,6 +156,9 @@ pub enum ConfigError {
         "the tolerance of eigenvalues is {0}, but it is a relative residual: choose one above 0 and below 1, such as 0.01"
     )]
     EigenvalueTolerance(f64),
+    /// A warning after no measurement.
+    #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
+    WarningAfter(u64),
     /// No batch to measure a task on.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),

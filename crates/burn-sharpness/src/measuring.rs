@@ -59,13 +59,7 @@ impl SharpnessProbe {
 
         let started = Instant::now();
         let mut training = Measurement::new(update.step, epoch, TRAIN_TASK);
-        let search = AssertUnwindSafe(|| {
-            let along = self.search_training(&update, &mut loss, &mut training)?;
-            if let Along::Direction(direction, ..) = &along {
-                training.curvature = self.measure_curvature(&mut update, direction)?;
-            }
-            Ok(along)
-        });
+        let search = AssertUnwindSafe(|| self.search_training(&update, &mut loss, &mut training));
         let along = catch_unwind(search).unwrap_or_else(|_| {
             self.state().stopped = true;
             Err(PANICKED.to_string())
@@ -74,6 +68,22 @@ impl SharpnessProbe {
             training.set_failure(&reason);
             Along::Nothing(format!("the training's own measurement failed: {reason}"))
         });
+        if let Along::Direction(direction, ..) = &along {
+            // Whatever goes wrong here leaves the critical sharpness as it was measured.
+            let measure = AssertUnwindSafe(|| self.measure_curvature(&mut update, direction));
+            let measured = catch_unwind(measure).unwrap_or_else(|_| Err(PANICKED.to_string()));
+            match measured {
+                Ok(curvature) => training.curvature = curvature,
+                Err(reason) => {
+                    self.state().curvature_stopped = true;
+                    tracing::warn!(
+                        step = update.step,
+                        reason,
+                        "the curvature is measured no more"
+                    );
+                }
+            }
+        }
         training.set_seconds(started.elapsed());
 
         let mut measurements = vec![training];
@@ -105,8 +115,13 @@ impl SharpnessProbe {
         drop(tasks);
         let training = measurements[0].clone();
         let interval = update.micro_batches as u64 * self.config.every;
-        let directory = self.config.directory.as_deref();
-        self.state().publish(measurements, interval, directory);
+        let on_edge = self.state().publish(measurements, interval, &self.config);
+        if let Some(on_edge) = on_edge {
+            let call = AssertUnwindSafe(|| on_edge(&training));
+            if catch_unwind(call).is_err() {
+                tracing::warn!("the function to call at the edge panicked; the training goes on");
+            }
+        }
         training
     }
 
@@ -175,11 +190,8 @@ impl SharpnessProbe {
         let Some(config) = &self.config.curvature else {
             return Ok(None);
         };
-        let Some(gradient) = update
-            .gradient
-            .take()
-            .filter(|_| update.step.is_multiple_of(config.every))
-        else {
+        let is_due = update.step.is_multiple_of(config.every) && !self.state().curvature_stopped;
+        let Some(gradient) = update.gradient.take().filter(|_| is_due) else {
             return Ok(None);
         };
         let parts = update.micro_batches;

@@ -58,6 +58,9 @@ pub struct SharpnessProbe {
     tasks: Arc<Mutex<Vec<Task>>>,
 }
 
+/// What is called with the measurement that found a run past the edge.
+pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
+
 /// What a probe remembers between steps.
 #[derive(Default)]
 pub(crate) struct State {
@@ -74,8 +77,12 @@ pub(crate) struct State {
     pub(crate) training_agrees: Option<bool>,
     /// Where the next measurement of the curvature starts.
     pub(crate) curvature: CurvatureMemory,
-    /// Whether the run has been past the edge.
-    past_edge: bool,
+    /// Whether something has ended the measuring of the curvature.
+    pub(crate) curvature_stopped: bool,
+    /// The measurements in a row that found the run past the edge.
+    past_edge: u64,
+    /// What to call when that has lasted.
+    on_edge: Option<OnEdge>,
     /// Whether a panic has ended all measuring.
     pub(crate) stopped: bool,
     feed: Feed,
@@ -199,6 +206,27 @@ impl SharpnessProbe {
         tasks.push(task(name));
         drop(tasks);
         Ok(self)
+    }
+
+    /// Calls a function when as many measurements in a row as
+    /// [`with_warning_after`](SharpnessConfig::with_warning_after) says found the learning rate past the
+    /// critical one, with the last of them: to send a message, or to stop the training by burn's
+    /// `Interrupter`. A panic in it is caught.
+    ///
+    /// ```
+    /// use burn::train::Interrupter;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// let interrupter = Interrupter::new();
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new().with_warning_after(5))?.on_edge({
+    ///     let interrupter = interrupter.clone();
+    ///     move |measurement| interrupter.stop(Some(&format!("past the edge at {}", measurement.step)))
+    /// });
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn on_edge(self, call: impl Fn(&Measurement) + Send + Sync + 'static) -> Self {
+        self.state().on_edge = Some(Arc::new(call));
+        self
     }
 
     /// The names of the tasks, in the order in which they were added.
@@ -425,19 +453,25 @@ impl State {
     }
 
     /// Everything that reads measurements gets those of one update: the training's, then the tasks'.
+    /// Returns what is to be called, once the state is free, if the run is past the edge.
     pub(crate) fn publish(
         &mut self,
         measurements: Vec<Arc<Measurement>>,
         interval: u64,
-        directory: Option<&Path>,
-    ) {
+        config: &SharpnessConfig,
+    ) -> Option<OnEdge> {
+        let mut on_edge = None;
         for measurement in &measurements {
             self.report(measurement);
-            self.write(measurement, directory);
+            if measurement.is_of_training() {
+                on_edge = self.watch_edge(measurement, config.warn_after);
+            }
+            self.write(measurement, config.directory.as_deref());
             self.summary.push(measurement);
         }
         self.summary.tick();
         self.feed.push(measurements, interval);
+        on_edge
     }
 
     fn report(&mut self, measurement: &Measurement) {
@@ -467,19 +501,32 @@ impl State {
                 "a measurement failed"
             );
         }
-        if !self.past_edge
-            && measurement.is_of_training()
-            && edge_ratio.is_some_and(|ratio| ratio > 1.0)
-        {
-            self.past_edge = true;
-            tracing::warn!(
-                step = measurement.step,
-                learning_rate = measurement.learning_rate,
-                critical_lr = measurement.critical_lr,
-                edge_ratio,
-                "the learning rate is past the critical one for the first time: this step raises the loss"
-            );
+    }
+
+    /// Counts the measurements in a row past the edge, and warns when they are as many as were asked
+    /// for. Returns what is to be called then.
+    fn watch_edge(&mut self, training: &Measurement, warn_after: u64) -> Option<OnEdge> {
+        // Without a number it is neither past the edge nor back.
+        let edge_ratio = training.edge_ratio()?;
+        if edge_ratio <= 1.0 {
+            self.past_edge = 0;
+            return None;
         }
+        self.past_edge += 1;
+        if self.past_edge != warn_after {
+            return None;
+        }
+        tracing::warn!(
+            step = training.step,
+            learning_rate = training.learning_rate,
+            critical_lr = training.critical_lr,
+            edge_ratio,
+            update_norm = training.update_norm,
+            slope = training.slope,
+            measurements_in_a_row = self.past_edge,
+            "the learning rate is past the critical one: this step raises the loss"
+        );
+        self.on_edge.clone()
     }
 
     /// Appends to the run's file. A file that cannot be written is reported once.
