@@ -290,10 +290,7 @@ impl SharpnessProbe {
 
         // The gradient of this loss is not known, and with it the slope.
         let line = LossLine::new(base.value()).with_resolution(base.resolution());
-        let guess = task
-            .guess
-            .or(self.state().guess)
-            .unwrap_or_else(|| Guess::new(direction.learning_rate()));
+        let guess = self.guess_of(task, direction.learning_rate());
         let result = search_line(&self.search, &line, guess, measurement, |learning_rate| {
             let moved = direction.apply(update.model.clone(), learning_rate);
             task.loss(&moved).map(|loss| loss.rise_over_batches(&base))
@@ -304,6 +301,12 @@ impl SharpnessProbe {
             measurement.critical_lr_spread = error.map(|e| e * (base.batches() as f64).sqrt());
         }
         Ok(())
+    }
+
+    /// Where the search of a task starts: where its last one led, or that of the training.
+    fn guess_of(&self, task: &Task, learning_rate: f64) -> Guess {
+        let guess = task.guess.or(self.state().guess);
+        guess.unwrap_or_else(|| Guess::new(learning_rate))
     }
 
     /// Searches for the training loss along the update of a group of parameters.
@@ -334,10 +337,7 @@ impl SharpnessProbe {
         let line = LossLine::new(base.value())
             .with_resolution(base.resolution())
             .with_slope(slope);
-        let guess = task
-            .guess
-            .or(self.state().guess)
-            .unwrap_or_else(|| Guess::new(direction.learning_rate()));
+        let guess = self.guess_of(task, direction.learning_rate());
         let result = search_line(&self.search, &line, guess, measurement, |learning_rate| {
             let moved = direction.apply(update.model.clone(), learning_rate);
             loss(&moved).map(|loss| loss.rise_from(base))

@@ -29,7 +29,7 @@ impl Run {
         let config = std::fs::read_to_string(folder.join("config.json")).ok();
         let mut measurements = reading.measurements;
         // A stable order keeps the later of two lines last.
-        measurements.sort_by(|a, b| a.step.cmp(&b.step));
+        measurements.sort_by_key(|measurement| measurement.step);
         let mut kept: Vec<Measurement> = Vec::with_capacity(measurements.len());
         for measurement in measurements {
             let same = kept

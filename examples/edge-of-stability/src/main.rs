@@ -12,8 +12,9 @@ mod network;
 mod pretraining;
 mod record;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
+use gpt::run::results_folder;
 use network::{Activation, LossKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -132,22 +133,12 @@ impl Flags {
     }
 
     fn folder(&self) -> Result<PathBuf> {
-        let folder = match &self.out {
-            Some(out) => out.clone(),
-            None => {
-                let mut folders =
-                    (1..).map(|number| PathBuf::from(format!("runs/edge-of-stability-{number}")));
-                let free = folders.find(|folder| !folder.exists());
-                free.context("no free folder below runs")?
-            }
-        };
+        let folder = results_folder(self.out.as_deref(), "edge-of-stability")?;
         ensure!(
             !folder.join(record::SUMMARY_FILE).exists(),
             "{} already holds a run: choose another --out",
             folder.display()
         );
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
         Ok(folder)
     }
 }

@@ -1,11 +1,11 @@
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use burn::lr_scheduler::LrScheduler;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use clap::Args;
 use gpt::model::{Gpt, GptConfig};
-use gpt::run::RunFolder;
+use gpt::run::{RunFolder, results_folder};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -98,18 +98,7 @@ impl BaseFlags {
     ///
     /// If it cannot be made.
     pub fn folder(&self) -> Result<PathBuf> {
-        let folder = match &self.out {
-            Some(out) => out.clone(),
-            None => {
-                let mut folders =
-                    (1..).map(|number| PathBuf::from(format!("runs/gpt-midtrain-{number}")));
-                let free = folders.find(|folder| !folder.exists());
-                free.context("no free folder below runs")?
-            }
-        };
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-        Ok(folder)
+        results_folder(self.out.as_deref(), "gpt-midtrain")
     }
 
     fn text(&self, data: Option<&Path>, domain: Domain) -> Result<Text> {

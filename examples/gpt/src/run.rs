@@ -25,6 +25,25 @@ pub struct Checkpoint {
     pub step: u64,
 }
 
+/// The folder for results, made if it is not there: the one given, or the first free `runs/NAME-N`.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub fn results_folder(out: Option<&Path>, name: &str) -> Result<PathBuf> {
+    let folder = match out {
+        Some(out) => out.to_path_buf(),
+        None => {
+            let mut folders = (1..).map(|number| PathBuf::from(format!("runs/{name}-{number}")));
+            let free = folders.find(|folder| !folder.exists());
+            free.context("no free folder below runs")?
+        }
+    };
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    Ok(folder)
+}
+
 impl RunFolder {
     /// The folder for a new run: the one given, or the first free `runs/NAME-N`.
     ///

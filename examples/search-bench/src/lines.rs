@@ -1,7 +1,5 @@
 use crate::workload::{Step, Workload, train};
 use anyhow::Result;
-use burn::module::Module;
-use burn_sharpness::{Linearity, UpdateDirection};
 use serde::Serialize;
 
 /// The places of a recorded line, as multiples of its critical learning rate: half an octave apart,
@@ -30,25 +28,18 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
         if !at.index.is_multiple_of(workload.every()) {
             return;
         }
-        let model = at.model.valid();
-        let loss = |model: &W::Model| {
-            let loss = workload.loss(model, at.batch);
-            loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
+        let Some(line) = at.line(workload) else {
+            return;
         };
-        let rate = at.learning_rate.into();
-        let direction =
-            UpdateDirection::new(&model, at.optim, &rate, at.grads, 1.0, Linearity::Linear);
-        let Ok(direction) = direction else { return };
-        let base_loss = loss(&model);
-        let rise = |eta: f64| loss(&direction.apply(model.clone(), eta)) - base_loss;
+        let rise = |eta: f64| line.rise(eta);
         critical_lr = crossing(critical_lr.unwrap_or(1e-2), rise);
         if let Some(critical_lr) = critical_lr {
             let points = PLACES.map(|place| (place * critical_lr, rise(place * critical_lr)));
             lines.push(Line {
                 workload: workload.name(),
                 step: at.index,
-                slope: direction.slope(),
-                base_loss,
+                slope: line.slope,
+                base_loss: line.base_loss,
                 points: points.to_vec(),
             });
         }

@@ -1,7 +1,5 @@
 use crate::workload::{Step, Workload, train};
 use anyhow::{Context, Result};
-use burn::module::Module;
-use burn_sharpness::{Linearity, UpdateDirection};
 use critical_search::{CriticalSearch, Guess, LossLine, SearchConfig, SearchResult};
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 
@@ -14,31 +12,23 @@ const FARTHEST: f64 = 1.6;
 pub fn draw<W: Workload>(workload: &W) -> Result<String> {
     let search = CriticalSearch::new(SearchConfig::default())?;
     let mut guess = Guess::new(0.01);
-    let mut drawn: Option<(u64, Vec<(f64, f64)>, SearchResult)> = None;
+    let mut drawn = None;
     train(workload, |at: Step<'_, W>| {
         if !at.index.is_multiple_of(workload.every()) {
             return;
         }
-        let model = at.model.valid();
-        let loss = |model: &W::Model| {
-            let loss = workload.loss(model, at.batch);
-            loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
+        let Some(real) = at.line(workload) else {
+            return;
         };
-        let rate = at.learning_rate.into();
-        let direction =
-            UpdateDirection::new(&model, at.optim, &rate, at.grads, 1.0, Linearity::Linear);
-        let Ok(direction) = direction else { return };
-        let base_loss = loss(&model);
-        let loss_at = |eta: f64| loss(&direction.apply(model.clone(), eta));
-        let line = LossLine::new(base_loss).with_slope(direction.slope());
-        let result = search.run(&line, guess, loss_at);
+        let line = LossLine::new(real.base_loss).with_slope(real.slope);
+        let result = search.run(&line, guess, |eta| real.loss(eta));
         guess = guess.learn(&line, &result);
         if let (Some(bracket), 3) = (result.outcome.bracket(), result.trace.len()) {
             let place = |index: usize| {
                 FARTHEST * bracket.critical_lr() * index as f64 / (PLACES - 1) as f64
             };
             let points = (0..PLACES).map(place);
-            let points = points.map(|eta| (eta, loss_at(eta) - base_loss)).collect();
+            let points = points.map(|eta| (eta, real.rise(eta))).collect();
             drawn = Some((at.index, points, result));
         }
     })?;

@@ -6,6 +6,7 @@ use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn_sharpness::{Linearity, UpdateDirection};
 use gpt::model::{Gpt, GptConfig};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
@@ -52,6 +53,56 @@ pub struct Step<'a, W: Workload> {
     pub training_loss: f64,
     /// What it was computed on.
     pub batch: &'a W::Batch,
+}
+
+/// The loss along a step's update.
+pub struct RealLine<'a, W: Workload> {
+    workload: &'a W,
+    batch: &'a W::Batch,
+    model: W::Model,
+    direction: UpdateDirection,
+    /// L(θ).
+    pub base_loss: f64,
+    /// g·Δθ.
+    pub slope: f64,
+}
+
+impl<'a, W: Workload> Step<'a, W> {
+    /// The line of this step, if its update has a direction.
+    pub fn line(&self, workload: &'a W) -> Option<RealLine<'a, W>> {
+        let model = self.model.valid();
+        let rate = self.learning_rate.into();
+        let check = Linearity::Linear;
+        let direction = UpdateDirection::new(&model, self.optim, &rate, self.grads, 1.0, check);
+        let direction = direction.ok()?;
+        let mut line = RealLine {
+            workload,
+            batch: self.batch,
+            model,
+            slope: direction.slope(),
+            direction,
+            base_loss: f64::NAN,
+        };
+        line.base_loss = line.loss_of(&line.model);
+        Some(line)
+    }
+}
+
+impl<W: Workload> RealLine<'_, W> {
+    fn loss_of(&self, model: &W::Model) -> f64 {
+        let loss = self.workload.loss(model, self.batch);
+        loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
+    }
+
+    /// L(θ − ηΔθ).
+    pub fn loss(&self, eta: f64) -> f64 {
+        self.loss_of(&self.direction.apply(self.model.clone(), eta))
+    }
+
+    /// L(θ − ηΔθ) − L(θ).
+    pub fn rise(&self, eta: f64) -> f64 {
+        self.loss(eta) - self.base_loss
+    }
 }
 
 /// Trains, and shows each step before its update to an observer. Returns the mean seconds of a

@@ -305,6 +305,7 @@ impl<M: Module> Hessian<M, ()> {
     /// # Errors
     ///
     /// Without a gradient, or without a part, there is no curvature.
+    #[allow(clippy::type_complexity)] // a closure has no name
     pub fn of_losses<B: Clone>(
         model: &M,
         grads: &GradientsParams,
