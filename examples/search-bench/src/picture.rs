@@ -1,6 +1,6 @@
 use crate::workload::{Step, Workload, train};
 use anyhow::{Context, Result};
-use critical_search::{CriticalSearch, Guess, LossLine, SearchConfig, SearchResult};
+use critical_search::{CriticalSearch, Guess, LossLine, SearchConfig};
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 
 /// The places at which the line itself is drawn, over its critical learning rate.
@@ -28,7 +28,7 @@ pub fn draw<W: Workload>(workload: &W) -> Result<String> {
                 FARTHEST * bracket.critical_lr() * index as f64 / (PLACES - 1) as f64
             };
             let points = (0..PLACES).map(place);
-            let points = points.map(|eta| (eta, real.rise(eta))).collect();
+            let points: Vec<(f64, f64)> = points.map(|eta| (eta, real.rise(eta))).collect();
             drawn = Some((at.index, points, result));
         }
     })?;
