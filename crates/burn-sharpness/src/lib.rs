@@ -50,6 +50,13 @@
 //!
 //! In a hand-written loop, see [`SharpnessProbe::measure`].
 //!
+//! # More than one number
+//!
+//! - Other losses along the same update (relative critical sharpness): [`SharpnessProbe::with_task`].
+//! - One parameter group at a time: [`SharpnessProbe::with_group`].
+//! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
+//! - A warning, or a function to call, when the run is past the edge: [`SharpnessProbe::on_edge`].
+//!
 //! # What it promises
 //!
 //! - **It never changes the run**: the trained weights are bit-identical to those without the probe,

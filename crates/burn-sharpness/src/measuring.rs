@@ -108,10 +108,6 @@ impl SharpnessProbe {
         }
 
         let measurements: Vec<_> = measurements.into_iter().map(Arc::new).collect();
-        for task in tasks.iter_mut() {
-            let mut own = measurements.iter().filter(|own| *own.task == *task.name);
-            task.latest = own.next().cloned().or(task.latest.take());
-        }
         drop(tasks);
         let training = measurements[0].clone();
         let interval = update.micro_batches as u64 * self.config.every;

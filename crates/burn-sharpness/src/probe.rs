@@ -10,6 +10,7 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use critical_search::{CriticalSearch, Guess};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -85,6 +86,8 @@ pub(crate) struct State {
     on_edge: Option<OnEdge>,
     /// Whether a panic has ended all measuring.
     pub(crate) stopped: bool,
+    /// The last measurement of each task.
+    latest: BTreeMap<String, Arc<Measurement>>,
     feed: Feed,
     summary: SharpnessSummary,
     writer: Writer,
@@ -234,11 +237,9 @@ impl SharpnessProbe {
         self.tasks().iter().map(|task| task.name.clone()).collect()
     }
 
-    /// The last measurement of a task, if it was measured.
+    /// The last measurement of a task, or of `train`, if it was measured.
     pub fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
-        let tasks = self.tasks();
-        let task = tasks.iter().find(|known| *known.name == *task)?;
-        task.latest.clone()
+        self.state().latest.get(task).cloned()
     }
 
     /// Measures, if a measurement is due at this step, and counts the step.
@@ -468,6 +469,8 @@ impl State {
             }
             self.write(measurement, config.directory.as_deref());
             self.summary.push(measurement);
+            let task = measurement.task.clone();
+            self.latest.insert(task, measurement.clone());
         }
         self.summary.tick();
         self.feed.push(measurements, interval);

@@ -1,5 +1,5 @@
 use crate::loss::UpdateLoss;
-use crate::{ConfigError, IntoLoss, Measurement};
+use crate::{ConfigError, IntoLoss};
 use burn::data::dataloader::DataLoader;
 use burn::module::{Module, ParamGroup};
 use burn::tensor::Device;
@@ -219,7 +219,6 @@ pub(crate) struct Task {
     pub(crate) warned: bool,
     /// Whether it is measured no more.
     pub(crate) stopped: bool,
-    pub(crate) latest: Option<Arc<Measurement>>,
 }
 
 impl Task {
@@ -257,7 +256,6 @@ impl Task {
             repeatable: false,
             warned: false,
             stopped: false,
-            latest: None,
         }
     }
 
