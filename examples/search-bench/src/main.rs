@@ -35,6 +35,9 @@ struct Flags {
     /// Steps from one measurement of the GPT to the next, each made by every method
     #[arg(long, default_value_t = 5)]
     gpt_every: u64,
+    /// Windows of text in a batch of the GPT: the larger, the calmer are its critical learning rates
+    #[arg(long, default_value_t = 8)]
+    gpt_batch: usize,
     /// Steps of the fully connected networks' trainings, each measured by every method
     #[arg(long, default_value_t = 600)]
     steps: usize,
@@ -82,6 +85,7 @@ fn run(flags: &Flags) -> Result<()> {
     let gpt = GptPretraining {
         steps: flags.gpt_steps,
         every: flags.gpt_every,
+        batch: flags.gpt_batch,
     };
     let fully_connected = |full_batch| FullyConnected {
         steps: flags.steps,
@@ -243,6 +247,7 @@ fn memory_of(name: WorkloadName, flags: &Flags, memory: &str) -> Option<u64> {
     let output = Command::new(std::env::current_exe().ok()?)
         .args(["--memory", memory, "--only", name.get_name()])
         .args(["--gpt-steps", &flags.gpt_steps.min(30).to_string()])
+        .args(["--gpt-batch", &flags.gpt_batch.to_string()])
         .args(["--steps", &flags.steps.min(100).to_string()])
         .output()
         .ok()?;

@@ -148,6 +148,8 @@ pub struct GptPretraining {
     pub steps: usize,
     /// The steps from one measurement to the next.
     pub every: u64,
+    /// The windows of text in a batch.
+    pub batch: usize,
 }
 
 impl Workload for GptPretraining {
@@ -179,7 +181,8 @@ impl Workload for GptPretraining {
         let tokens = Tokenizer::train(&text.content, 1024)?.encode(&text.content)?;
         let windows = Windows::new(tokens, 128).map_err(Error::msg)?;
         let steps = self.steps as u64;
-        let loader = TrainLoader::new(windows, 8, 1, steps, steps, SEED, 0).to_device(&device());
+        let loader =
+            TrainLoader::new(windows, self.batch, 1, steps, steps, SEED, 0).to_device(&device());
         let batches = loader.iter().collect::<Result<Vec<_>, _>>();
         batches.map_err(|error| Error::msg(error.to_string()))
     }
