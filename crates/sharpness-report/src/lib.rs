@@ -22,5 +22,7 @@ pub mod report;
 mod run;
 pub mod table;
 
-pub use record::{MEASUREMENTS_FILE, Measurement, RECORD_VERSION, ReadError, Reading, read};
+pub use record::{
+    MEASUREMENTS_FILE, Measurement, RECORD_VERSION, ReadError, Reading, TRAIN_TASK, file_of, read,
+};
 pub use run::Run;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use sharpness_report::plot::{self, Axis, Chart, Series};
-use sharpness_report::{Measurement, Run, report, table};
+use sharpness_report::{Measurement, Run, TRAIN_TASK, file_of, report, table};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -171,24 +171,21 @@ fn chart(runs: &[Run]) -> Chart {
         _ => format!("{}: {name}", run.name),
     };
     for run in runs {
-        let points = run.points(Measurement::edge_threshold);
         chart = chart.with_series(Series {
             name: label(run, "2/η"),
-            points,
+            points: run.points(TRAIN_TASK, Measurement::edge_threshold),
             style: plot::Style::Threshold,
             ..Series::default()
         });
         chart = chart.with_series(Series {
             name: label(run, "λc"),
-            points: run.points(|m| m.critical_sharpness),
+            points: run.points(TRAIN_TASK, |m| m.critical_sharpness),
             ..Series::default()
         });
         for task in run.tasks() {
-            let own = run.measurements.iter().filter(|m| m.task == task);
-            let points = own.filter_map(|m| Some((m.step as f64, m.critical_sharpness?)));
             chart = chart.with_series(Series {
                 name: label(run, &format!("λc of {task}")),
-                points: points.collect(),
+                points: run.points(task, |m| m.critical_sharpness),
                 ..Series::default()
             });
         }
@@ -202,11 +199,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 fn tail(path: &Path, follow: bool) -> Result<()> {
     // What is there already, and whether it is a record at all.
     let run = Run::open(path)?;
-    let file = if path.is_dir() {
-        path.join(sharpness_report::MEASUREMENTS_FILE)
-    } else {
-        path.to_path_buf()
-    };
+    let file = file_of(path)?;
     for measurement in &run.measurements {
         print_line(measurement);
     }

@@ -8,6 +8,9 @@ pub const MEASUREMENTS_FILE: &str = "measurements.jsonl";
 /// The newest version of the record that this crate knows.
 pub const RECORD_VERSION: u32 = 1;
 
+/// The task whose loss made the update.
+pub const TRAIN_TASK: &str = "train";
+
 /// A line of a record: what is read of a measurement. Fields that are not known are passed over, and
 /// a field that was not measured is `None`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -86,7 +89,7 @@ pub struct Value {
 }
 
 fn train() -> String {
-    "train".to_string()
+    TRAIN_TASK.to_string()
 }
 
 impl Measurement {
@@ -103,7 +106,7 @@ impl Measurement {
 
     /// Whether it is of the loss that made the update.
     pub fn is_of_training(&self) -> bool {
-        self.task == "train"
+        self.task == TRAIN_TASK
     }
 }
 
@@ -188,8 +191,12 @@ fn unreadable(path: &Path, source: io::Error) -> ReadError {
     }
 }
 
-/// The file of measurements at a path.
-pub(crate) fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
+/// The file of measurements at a path: that of a run's folder, or the path itself.
+///
+/// # Errors
+///
+/// If there is none.
+pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
     if !metadata.is_dir() {
         return Ok(path.to_path_buf());

@@ -1,7 +1,7 @@
 //! One HTML file with everything: curves to zoom and hover, outcomes, cost, configuration. It needs
 //! no network and no other file.
 
-use crate::{Measurement, Run, table};
+use crate::{Measurement, Run, TRAIN_TASK, table};
 use serde::Serialize;
 
 const PAGE: &str = include_str!("../assets/report.html");
@@ -73,9 +73,8 @@ fn column<'a>(
 
 impl<'a> Task<'a> {
     fn new(run: &'a Run, name: &'a str) -> Self {
-        let all = run.measurements.iter();
-        let own: Vec<&Measurement> = all.filter(|m| m.task == name).collect();
-        let is_training = name == "train";
+        let own: Vec<&Measurement> = run.of_task(name).collect();
+        let is_training = name == TRAIN_TASK;
         let of_training = |of: fn(&Measurement) -> Option<f64>| {
             if is_training {
                 column(&own, of)
@@ -114,7 +113,7 @@ pub fn html(runs: &[Run]) -> String {
             name: &run.name,
             config: run.config.as_deref(),
             notes: &run.notes,
-            tasks: std::iter::once("train")
+            tasks: std::iter::once(TRAIN_TASK)
                 .chain(run.tasks())
                 .map(|task| Task::new(run, task))
                 .collect(),

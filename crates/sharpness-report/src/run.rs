@@ -1,4 +1,4 @@
-use crate::record::{Measurement, ReadError, file_of, read};
+use crate::record::{Measurement, ReadError, TRAIN_TASK, file_of, read};
 use std::path::Path;
 
 /// A run: its measurements and its configuration.
@@ -50,10 +50,15 @@ impl Run {
         })
     }
 
+    /// The measurements of a task.
+    pub fn of_task<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a Measurement> {
+        let all = self.measurements.iter();
+        all.filter(move |measurement| measurement.task == task)
+    }
+
     /// The measurements of the training loss.
     pub fn training(&self) -> impl Iterator<Item = &Measurement> {
-        let all = self.measurements.iter();
-        all.filter(|measurement| measurement.is_of_training())
+        self.of_task(TRAIN_TASK)
     }
 
     /// The names of the other tasks, in the order in which they occur.
@@ -67,10 +72,10 @@ impl Run {
         tasks
     }
 
-    /// (step, value) of a quantity of the training's measurements, where it is known.
-    pub fn points(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
-        let known = self.training();
-        known
+    /// (step, value) of a quantity of a task's measurements, where it is known.
+    pub fn points(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
+        let measured = self.of_task(task);
+        measured
             .filter_map(|m| Some((m.step as f64, of(m).filter(|value| value.is_finite())?)))
             .collect()
     }

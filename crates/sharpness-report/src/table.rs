@@ -1,6 +1,6 @@
 //! Tables for the terminal, and CSV for everything else.
 
-use crate::{Measurement, Run};
+use crate::{Measurement, Run, TRAIN_TASK};
 use std::io::{self, Write};
 
 /// One row a run: how it went.
@@ -43,7 +43,7 @@ pub fn summary(runs: &[Run]) -> String {
 fn row(run: &Run) -> [String; 10] {
     let number =
         |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.4}"));
-    let sharpness = run.points(|m| m.critical_sharpness);
+    let sharpness = run.points(TRAIN_TASK, |m| m.critical_sharpness);
     let highest = sharpness.iter().map(|point| point.1).reduce(f64::max);
     let measured = run.training().count();
     let past = run

@@ -3,12 +3,13 @@
 use crate::Flags;
 use crate::data::Data;
 use crate::network::Network;
-use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series, write};
+use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
 use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
+use gpt::run::write_result;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -173,7 +174,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         summary.directional_above_hessian, summary.compared
     );
     println!("\n{}", cost_table(&summary.costs));
-    write(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
+    write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
 
     let ends = [(0.0, threshold), (steps as f64, threshold)];
     let title = format!(
@@ -192,7 +193,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         .with_series(series("λc", critical))
         .with_series(series("λ_dir", directional))
         .with_series(series("loss", losses));
-    write(out, "edge.svg", &chart.svg()?)?;
+    write_result(out, "edge.svg", &chart.svg()?)?;
     println!("written to {}", out.display());
     Ok(())
 }

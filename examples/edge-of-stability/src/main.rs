@@ -14,7 +14,7 @@ mod record;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use gpt::run::results_folder;
+use gpt::run::{exit_code, results_folder};
 use network::{Activation, LossKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,13 +85,7 @@ enum Preset {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Flags::parse()))
 }
 
 fn run(flags: &Flags) -> Result<()> {

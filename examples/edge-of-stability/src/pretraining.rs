@@ -1,13 +1,14 @@
 //! The small GPT under AdamW with warmup-stable-decay, at several peak learning rates.
 
 use crate::Flags;
-use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series, write};
+use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
 use anyhow::{Error, Result};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, adam_threshold};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use gpt::model::GptConfig;
+use gpt::run::write_result;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -131,7 +132,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         let forward_seconds = mean(forward.into_iter()).unwrap_or(f64::NAN);
         let costs = record.costs(forward_seconds);
         println!("\n{}", cost_table(&costs));
-        write(&folder, "edge.svg", &chart(&record, peak).svg()?)?;
+        write_result(&folder, "edge.svg", &chart(&record, peak).svg()?)?;
         runs.push((schedule, record, costs));
     }
 
@@ -151,7 +152,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             .with_mark((steps / 5) as f64, "end of warmup")
             .with_mark((steps - steps / 5) as f64, "start of decay")
     };
-    write(out, "critical-sharpness.svg", &ends(critical).svg()?)?;
+    write_result(out, "critical-sharpness.svg", &ends(critical).svg()?)?;
     let preconditioned = runs.iter().fold(
         Chart::new(
             "Preconditioned sharpness over its Edge-of-Stability threshold",
@@ -164,7 +165,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         },
     );
     match ends(preconditioned).svg() {
-        Ok(svg) => write(out, "preconditioned-sharpness.svg", &svg)?,
+        Ok(svg) => write_result(out, "preconditioned-sharpness.svg", &svg)?,
         Err(error) => eprintln!("warning: {error}"),
     }
 
@@ -185,7 +186,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     };
     let json = serde_json::to_string_pretty(&summary)?;
     println!("{json}");
-    write(out, SUMMARY_FILE, &json)?;
+    write_result(out, SUMMARY_FILE, &json)?;
     println!("written to {}", out.display());
     Ok(())
 }

@@ -1,9 +1,7 @@
-use anyhow::{Context, Result};
 use burn_sharpness::Measurement;
 use burn_sharpness::hessian::{CurvatureMeasurement, CurvatureValue};
 use serde::Serialize;
 use sharpness_report::plot::Series;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The file of what a run comes to.
@@ -105,14 +103,4 @@ pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// Writes a file of the results.
-///
-/// # Errors
-///
-/// If it cannot be written.
-pub fn write(folder: &Path, name: &str, content: &str) -> Result<()> {
-    let path = folder.join(name);
-    std::fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))
 }

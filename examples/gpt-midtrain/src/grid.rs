@@ -1,9 +1,9 @@
 use crate::base::{Base, adamw};
 use crate::mix::Mix;
 use crate::sweep::Sweep;
-use crate::write;
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
+use gpt::run::write_result;
 use serde::Serialize;
 use sharpness_report::plot::HeatMap;
 use std::fmt::Write;
@@ -101,10 +101,10 @@ impl Grid {
             csv.serialize(cell).with_context(unwritable)?;
         }
         csv.flush().with_context(unwritable)?;
-        write(folder, "grid.txt", &self.table(sweep))?;
+        write_result(folder, "grid.txt", &self.table(sweep))?;
         for (task, file) in ["grid-pretrain.svg", "grid-target.svg"].iter().enumerate() {
             match self.heat_map(sweep, task).svg() {
-                Ok(svg) => write(folder, file, &svg)?,
+                Ok(svg) => write_result(folder, file, &svg)?,
                 Err(error) => eprintln!("warning: {error}"),
             }
         }

@@ -11,10 +11,10 @@ mod grid;
 mod mix;
 mod sweep;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use base::{Base, BaseFlags};
 use clap::{Args, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use gpt::run::exit_code;
 use std::process::ExitCode;
 
 /// Choose a data mix and a learning rate for mid-training by relative critical sharpness: how large
@@ -83,13 +83,7 @@ pub struct ProbeFlags {
 }
 
 fn main() -> ExitCode {
-    match run(Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(Flags::parse()))
 }
 
 fn run(flags: Flags) -> Result<()> {
@@ -156,10 +150,4 @@ impl TrainFlags {
         );
         Ok(())
     }
-}
-
-/// Writes a file of the results.
-fn write(folder: &Path, name: &str, content: &str) -> Result<()> {
-    let path: PathBuf = folder.join(name);
-    std::fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -1,10 +1,11 @@
+use crate::ProbeFlags;
 use crate::base::{Base, adamw};
 use crate::mix::Mix;
-use crate::{ProbeFlags, write};
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use gpt::model::Gpt;
+use gpt::run::write_result;
 use gpt::tokens::TokenBatch;
 use serde::Serialize;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
@@ -256,9 +257,9 @@ impl Sweep {
             }
         }
         csv.flush().with_context(unwritable)?;
-        write(folder, "sweep.txt", &self.to_string())?;
+        write_result(folder, "sweep.txt", &self.to_string())?;
         match self.chart().svg() {
-            Ok(svg) => write(folder, "sweep.svg", &svg),
+            Ok(svg) => write_result(folder, "sweep.svg", &svg),
             Err(error) => {
                 // No number anywhere is a result too: the table and the CSV say which outcomes.
                 eprintln!("warning: {error}");

@@ -10,7 +10,7 @@ mod training;
 
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, FromArgMatches, Parser};
-use gpt::run::RunFolder;
+use gpt::run::{RunFolder, exit_code};
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
 use settings::{RunConfig, Settings, TokenKind};
@@ -37,13 +37,7 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run())
 }
 
 fn run() -> Result<()> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 const CONFIG_FILE: &str = "config.json";
 
@@ -42,6 +43,27 @@ pub fn results_folder(out: Option<&Path>, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(&folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     Ok(folder)
+}
+
+/// Writes a file of the results.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write_result(folder: &Path, name: &str, content: &str) -> Result<()> {
+    let path = folder.join(name);
+    fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// What `main` returns: an error is one line, and the exit code 1.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl RunFolder {

@@ -13,6 +13,7 @@ mod workload;
 use anyhow::{Context, Result};
 use burn_sharpness::{Measurement, Method, SharpnessConfig, SharpnessProbe};
 use clap::{Parser, ValueEnum};
+use gpt::run::exit_code;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -72,13 +73,7 @@ enum Memory {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Flags::parse()))
 }
 
 fn run(flags: &Flags) -> Result<()> {

@@ -79,7 +79,9 @@ impl AdamPreconditioner {
                 "the optimizer has no second moment for each parameter: it must be Adam or AdamW, after its first step".to_string(),
             ));
         }
-        let device = hessian.weights().device();
-        Ok(Tensor::from_floats(inverse_root.as_slice(), &device))
+        Ok(Tensor::from_floats(
+            inverse_root.as_slice(),
+            &hessian.device(),
+        ))
     }
 }

@@ -1,7 +1,7 @@
 use super::layout::Layout;
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use thiserror::Error;
 
 /// The steps tried, over the norm of the weights, from the largest.
@@ -107,9 +107,9 @@ where
         self.step = None;
     }
 
-    /// The weights as one vector.
-    pub(super) fn weights(&self) -> Tensor<1> {
-        self.layout.weights(&self.model)
+    /// Where its vectors are.
+    pub(super) fn device(&self) -> Device {
+        self.model.devices().into_iter().next().unwrap_or_default()
     }
 
     /// A vector to begin an iteration with: the gradient, and a little of everything.
@@ -148,7 +148,7 @@ where
     ///
     /// If it cannot be computed.
     pub fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
-        let nowhere = self.layout.weights(&self.model).zeros_like();
+        let nowhere = Tensor::zeros([self.layout.elements()], &self.device());
         self.gradient_at(&nowhere)
     }
 

@@ -1,5 +1,5 @@
 use super::axis::Axis;
-use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
+use super::{Area, PALETTE, PlotError, SCALE, font, legend_entry, px, svg, text};
 use plotters::prelude::*;
 
 /// How a series is drawn.
@@ -207,13 +207,8 @@ impl Chart {
             if look.has_markers {
                 look.draw_marker(header, (x + px(14), y))?;
             }
-            let style = TextStyle::from(font(14));
-            let (width, _) = header
-                .estimate_text_size(&series.name, &style)
-                .map_err(text)?;
-            let name = Text::new(series.name.clone(), (x + px(35), y - px(8)), style);
-            header.draw(&name).map_err(text)?;
-            x += px(35) + width as i32 + px(22);
+            let width = legend_entry(header, &series.name, (x + px(35), y - px(8)))?;
+            x += px(35) + width + px(22);
         }
         for mark in &self.marks {
             for from in [-9, -4, 1, 6] {
@@ -221,13 +216,8 @@ impl Chart {
                 let line = PathElement::new(line, BLACK.mix(0.6).stroke_width(SCALE as u32));
                 header.draw(&line).map_err(text)?;
             }
-            let style = TextStyle::from(font(14));
-            let (width, _) = header
-                .estimate_text_size(&mark.label, &style)
-                .map_err(text)?;
-            let name = Text::new(mark.label.clone(), (x + px(12), y - px(8)), style);
-            header.draw(&name).map_err(text)?;
-            x += px(12) + width as i32 + px(22);
+            let width = legend_entry(header, &mark.label, (x + px(12), y - px(8)))?;
+            x += px(12) + width + px(22);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 use super::axis::{Ticked, format_number};
-use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
+use super::{Area, PALETTE, PlotError, SCALE, font, legend_entry, px, svg, text};
 use plotters::prelude::*;
 
 /// Values on a grid, as coloured cells with the values in them: it can be read without colours, too.
@@ -63,12 +63,7 @@ impl HeatMap {
                 header.draw(&line).map_err(text)?;
                 x += px(33);
             }
-            let style = TextStyle::from(font(14));
-            let (width, _) = header.estimate_text_size(entry, &style).map_err(text)?;
-            header
-                .draw(&Text::new(entry.to_string(), (x, px(38)), style))
-                .map_err(text)?;
-            x += width as i32 + px(26);
+            x += legend_entry(&header, entry, (x, px(38)))? + px(26);
             Ok(())
         };
         legend(&self.value_label, None)?;
