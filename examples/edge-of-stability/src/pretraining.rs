@@ -4,10 +4,11 @@ use crate::Flags;
 use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
 use anyhow::{Error, Result};
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::optim::GradientsParams;
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, adam_threshold};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use gpt::model::GptConfig;
+use gpt::optimizer::{BETA_1, BETA_2, EPSILON, adamw};
 use gpt::run::write_result;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
@@ -23,9 +24,9 @@ use std::time::Instant;
 const VOCAB: usize = 1024;
 const BATCH: usize = 8;
 const ADAM: AdamPreconditioner = AdamPreconditioner {
-    beta_1: 0.9,
-    beta_2: 0.95,
-    epsilon: 1e-8,
+    beta_1: BETA_1 as f64,
+    beta_2: BETA_2 as f64,
+    epsilon: EPSILON as f64,
 };
 
 /// What the runs come to: `summary.json`.
@@ -91,12 +92,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             .with_directory(&folder);
         let probe = SharpnessProbe::new(probe)?;
         let mut model = config.init(&device);
-        let mut optim = AdamWConfig::new()
-            .with_beta_1(ADAM.beta_1 as f32)
-            .with_beta_2(ADAM.beta_2 as f32)
-            .with_epsilon(ADAM.epsilon as f32)
-            .with_weight_decay(0.0)
-            .init();
+        let mut optim = adamw(0.0);
         let mut random = StdRng::seed_from_u64(flags.seed);
         let mut record = Record::default();
         let mut forward = Vec::new();

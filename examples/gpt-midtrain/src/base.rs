@@ -1,10 +1,11 @@
 use anyhow::{Error, Result, bail, ensure};
 use burn::lr_scheduler::LrScheduler;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use clap::Args;
 use gpt::model::{Gpt, GptConfig};
+use gpt::optimizer::adamw;
 use gpt::run::{RunFolder, results_folder};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
@@ -242,16 +243,6 @@ impl Source {
     }
 }
 
-/// The optimizer of all trainings here.
-pub fn adamw() -> ModuleOptimizer {
-    AdamWConfig::new()
-        .with_beta_1(0.9)
-        .with_beta_2(0.95)
-        .with_epsilon(1e-8)
-        .with_weight_decay(0.0)
-        .init()
-}
-
 fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) -> Result<Gpt> {
     let steps = flags.pretrain_steps;
     let schedule = WarmupStableDecay {
@@ -263,7 +254,7 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
     };
     schedule.validate().map_err(Error::msg)?;
     let mut scheduler = schedule.scheduler();
-    let mut optim = adamw();
+    let mut optim = adamw(0.0);
     let mut random = StdRng::seed_from_u64(flags.seed);
     for step in 0..steps {
         let batch = text.train.random_batch(8, &mut random, device);

@@ -1,8 +1,9 @@
-use crate::base::{Base, adamw};
+use crate::base::Base;
 use crate::mix::Mix;
 use crate::sweep::Sweep;
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
+use gpt::optimizer::adamw;
 use gpt::run::write_result;
 use serde::Serialize;
 use sharpness_report::plot::HeatMap;
@@ -46,7 +47,7 @@ pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64
     for &ratio in ratios {
         for &learning_rate in rates {
             let mut model = base.model.clone();
-            let mut optim = adamw();
+            let mut optim = adamw(0.0);
             let mut mix = Mix::new(base, ratio);
             for step in 0..steps {
                 let loss = model.loss(mix.next_batch());

@@ -1,10 +1,11 @@
 use crate::ProbeFlags;
-use crate::base::{Base, adamw};
+use crate::base::Base;
 use crate::mix::Mix;
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use gpt::model::Gpt;
+use gpt::optimizer::adamw;
 use gpt::run::write_result;
 use gpt::tokens::TokenBatch;
 use serde::Serialize;
@@ -79,7 +80,7 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
     let mut points = Vec::new();
     for &ratio in ratios {
         let mut mix = Mix::new(base, ratio);
-        let mut optim = adamw();
+        let mut optim = adamw(0.0);
         let gradients = |batch: &TokenBatch| {
             GradientsParams::from_grads(base.model.loss(batch.clone()).backward(), &base.model)
         };

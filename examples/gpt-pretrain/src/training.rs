@@ -1,12 +1,12 @@
 use crate::settings::Settings;
 use anyhow::{Result, anyhow};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{SharpnessMetrics, SharpnessProbe, SharpnessSummary};
 use gpt::model::GptConfig;
+use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
 use gpt::tokens::{TrainLoader, ValidLoader, Windows};
@@ -33,12 +33,7 @@ pub fn train(
     let device = device.clone().autodiff();
     device.seed(settings.seed);
     let model = model.init(&device);
-    let optim = AdamWConfig::new()
-        .with_beta_1(0.9)
-        .with_beta_2(0.95)
-        .with_epsilon(1e-8)
-        .with_weight_decay(settings.weight_decay)
-        .init();
+    let optim = adamw(settings.weight_decay);
     let scheduler = ModuleLrScheduler::new(settings.schedule().scheduler());
 
     let first_step = checkpoint.map_or(0, |checkpoint| checkpoint.step);

@@ -1,4 +1,4 @@
-//! What the GPT examples share: the model, the text that it reads, its tokens, the learning-rate
+//! What the GPT examples share: the model, its optimizer, the text that it reads, its tokens, the learning-rate
 //! schedule, the run's folder, and progress for terminals and pipes.
 
 // Nothing that a training run can reach may panic.
@@ -9,6 +9,7 @@
 
 pub mod device;
 pub mod model;
+pub mod optimizer;
 pub mod progress;
 pub mod run;
 pub mod schedule;

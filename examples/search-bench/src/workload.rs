@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn_sharpness::{Linearity, UpdateDirection};
 use gpt::model::{Gpt, GptConfig};
+use gpt::optimizer::adamw;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -165,14 +166,9 @@ impl Workload for GptPretraining {
     }
 
     fn init(&self) -> (Gpt, ModuleOptimizer) {
-        let optim = AdamWConfig::new()
-            .with_beta_1(0.9)
-            .with_beta_2(0.95)
-            .with_epsilon(1e-8)
-            .with_weight_decay(0.0);
         (
             GptConfig::new(1024, 128, 4, 4, 128).init(&device()),
-            optim.init(),
+            adamw(0.0),
         )
     }
 

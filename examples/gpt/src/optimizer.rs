@@ -1,0 +1,20 @@
+//! The optimizer of the GPT examples.
+
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+
+/// β₁.
+pub const BETA_1: f32 = 0.9;
+/// β₂.
+pub const BETA_2: f32 = 0.95;
+/// ε.
+pub const EPSILON: f32 = 1e-8;
+
+/// AdamW with this decoupled weight decay.
+pub fn adamw(weight_decay: f32) -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_beta_1(BETA_1)
+        .with_beta_2(BETA_2)
+        .with_epsilon(EPSILON)
+        .with_weight_decay(weight_decay)
+        .init()
+}
