@@ -1,13 +1,15 @@
 //! The command line `sharpness`: see `sharpness --help`.
 
+mod watch;
+
 use anstream::{eprintln, print, println};
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use sharpness_report::plot::{self, Axis, Chart, Series};
-use sharpness_report::{Measurement, Run, TRAIN_TASK, file_of, report, table};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use sharpness_report::{Follower, Measurement, Run, TRAIN_TASK, report, table};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use std::time::Duration;
 #[command(
     name = "sharpness",
     version,
-    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness tail runs/a                             watch a run that is under way"
+    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines"
 )]
 struct Flags {
     #[command(subcommand)]
@@ -66,6 +68,15 @@ enum Command {
         /// Print what is there and stop
         #[arg(long)]
         no_follow: bool,
+    },
+    /// Draw a run that is under way: λc and 2/η in one chart, beside burn's dashboard
+    ///
+    /// The vertical axis is logarithmic; λc is red where it is above 2/η. Made for a second pane of the
+    /// terminal that the training runs in.
+    Watch {
+        /// A run
+        #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        run: PathBuf,
     },
     /// Print completions for a shell
     Completions {
@@ -124,6 +135,7 @@ fn run(flags: Flags) -> Result<()> {
         }
         Command::Csv { runs } => Ok(table::csv(&open(&runs)?, std::io::stdout().lock())?),
         Command::Tail { run, no_follow } => tail(&run, !no_follow),
+        Command::Watch { run } => watch::watch(&run),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,
@@ -197,38 +209,18 @@ fn chart(runs: &[Run]) -> Chart {
 const PAUSE: Duration = Duration::from_millis(500);
 
 fn tail(path: &Path, follow: bool) -> Result<()> {
-    // What is there already, and whether it is a record at all.
-    let run = Run::open(path)?;
-    let file = file_of(path)?;
-    for measurement in &run.measurements {
-        print_line(measurement);
-    }
-    if !follow {
-        return Ok(());
-    }
-    let unreadable = || format!("{} cannot be read", file.display());
-    let opened = std::fs::File::open(&file).with_context(unreadable)?;
-    let mut reader = BufReader::new(opened);
-    let mut at = reader.seek(SeekFrom::End(0)).with_context(unreadable)?;
-    let mut line = Vec::new();
+    // Says what is wrong where it is no record.
+    Run::open(path)?;
+    let mut follower = Follower::open(path)?;
     loop {
-        let length = std::fs::metadata(&file).with_context(unreadable)?.len();
-        if length < at {
-            bail!("{} was cut short: the run was started anew", file.display());
+        while let Some(measurement) = follower.next_measurement()? {
+            print_line(&measurement);
         }
-        let read = reader
-            .read_until(b'\n', &mut line)
-            .with_context(unreadable)?;
-        at += read as u64;
-        if line.ends_with(b"\n") {
-            if let Ok(measurement) = serde_json::from_slice(&line) {
-                print_line(&measurement);
-            }
-            line.clear();
-        } else {
-            std::io::stdout().flush()?;
-            std::thread::sleep(PAUSE);
+        if !follow {
+            return Ok(());
         }
+        std::io::stdout().flush()?;
+        std::thread::sleep(PAUSE);
     }
 }
 

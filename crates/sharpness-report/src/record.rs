@@ -156,6 +156,12 @@ pub enum ReadError {
         /// What is wrong with its first line.
         reason: String,
     },
+    /// The file became shorter while it was read.
+    #[error("{} was cut short while it was read: the run was started anew", path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+    },
     /// All lines were written by a newer version.
     #[error(
         "{} has version {version} of the record, this program knows {RECORD_VERSION} at most: install a newer one",
@@ -183,7 +189,7 @@ pub fn read(path: &Path) -> Result<Reading, ReadError> {
     parse(&file, &bytes)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> ReadError {
+pub(crate) fn unreadable(path: &Path, source: io::Error) -> ReadError {
     let path = path.to_path_buf();
     match source.kind() {
         io::ErrorKind::NotFound => ReadError::Missing { path },
@@ -265,12 +271,12 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
     Ok(reading)
 }
 
-enum Unread {
+pub(crate) enum Unread {
     Newer(u32),
     Broken(String),
 }
 
-fn parse_line(line: &[u8]) -> Result<Measurement, Unread> {
+pub(crate) fn parse_line(line: &[u8]) -> Result<Measurement, Unread> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,

@@ -27,27 +27,28 @@ impl Run {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
         let name = folder.file_name().unwrap_or(file.as_os_str());
         let config = std::fs::read_to_string(folder.join("config.json")).ok();
-        let mut measurements = reading.measurements;
-        // A stable order keeps the later of two lines last.
-        measurements.sort_by_key(|measurement| measurement.step);
-        let mut kept: Vec<Measurement> = Vec::with_capacity(measurements.len());
-        for measurement in measurements {
-            let same = kept
-                .iter_mut()
-                .rev()
-                .take_while(|other| other.step == measurement.step)
-                .find(|other| other.task == measurement.task);
-            match same {
-                Some(same) => *same = measurement,
-                None => kept.push(measurement),
-            }
-        }
-        Ok(Self {
+        let mut run = Self {
             name: name.to_string_lossy().into_owned(),
-            measurements: kept,
             notes: reading.notes,
             config,
-        })
+            ..Self::default()
+        };
+        for measurement in reading.measurements {
+            run.push(measurement);
+        }
+        Ok(run)
+    }
+
+    /// Adds a measurement at its step, in place of an earlier one of the same step and task.
+    pub fn push(&mut self, measurement: Measurement) {
+        let (step, all) = (measurement.step, &mut self.measurements);
+        let end = all.partition_point(|other| other.step <= step);
+        let start = all[..end].partition_point(|other| other.step < step);
+        let mut same_step = all[start..end].iter_mut();
+        match same_step.find(|other| other.task == measurement.task) {
+            Some(same) => *same = measurement,
+            None => all.insert(end, measurement),
+        }
     }
 
     /// The measurements of a task.

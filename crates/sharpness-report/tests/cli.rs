@@ -65,7 +65,7 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
         ),
         (file("newer.jsonl", newer.as_bytes()), "version 9"),
     ] {
-        for command in ["report", "plot", "table", "csv", "tail"] {
+        for command in ["report", "plot", "table", "csv", "tail", "watch"] {
             let output = sharpness(&[command, &path]);
             let error = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{command} {path}");
@@ -76,6 +76,19 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
         }
     }
     assert_eq!(sharpness(&["plot"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_chart_is_not_drawn_to_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 3);
+    let output = sharpness(&["watch", &folder.path().to_string_lossy()]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("terminal") && error.lines().count() == 1,
+        "{error}"
+    );
 }
 
 #[test]

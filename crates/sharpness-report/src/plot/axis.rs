@@ -47,7 +47,7 @@ impl Axis {
     }
 
     /// Where a value lies, in the coordinate that is drawn in proportion.
-    pub(super) fn place(&self, value: f64) -> Option<f64> {
+    pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.scale {
             Scale::Linear => value,
             Scale::Log => value.log10(),
@@ -56,7 +56,7 @@ impl Axis {
     }
 
     /// The ends in that coordinate, with a margin if they come from the data.
-    pub(super) fn ends(&self, values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    pub(crate) fn ends(&self, values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         if let Some((from, to)) = self.range {
             return Some((self.place(from)?, self.place(to)?));
         }
@@ -76,7 +76,7 @@ impl Axis {
     }
 
     /// The coordinate between two ends.
-    pub(super) fn ticked(&self, ends: (f64, f64)) -> Ticked {
+    pub(crate) fn ticked(&self, ends: (f64, f64)) -> Ticked {
         let (low, high) = ends;
         let ticks = match self.scale {
             Scale::Linear => linear_ticks(low, high),
@@ -86,7 +86,7 @@ impl Axis {
     }
 
     /// The label of a tick.
-    pub(super) fn tick_label(&self, place: f64) -> String {
+    pub(crate) fn tick_label(&self, place: f64) -> String {
         match self.scale {
             Scale::Linear => format_number(if place.abs() < 1e-12 { 0.0 } else { place }),
             Scale::Log => format_number(10f64.powf(place)),
@@ -96,9 +96,9 @@ impl Axis {
 
 /// A coordinate with ticks where they were chosen.
 #[derive(Clone)]
-pub(super) struct Ticked {
-    pub(super) ends: (f64, f64),
-    pub(super) ticks: Vec<f64>,
+pub(crate) struct Ticked {
+    pub(crate) ends: (f64, f64),
+    pub(crate) ticks: Vec<f64>,
 }
 
 impl Ranged for Ticked {
@@ -151,7 +151,7 @@ fn log_ticks(low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A number in few characters: `0.0125`, `1500`, `2e-5`.
-pub(super) fn format_number(value: f64) -> String {
+pub(crate) fn format_number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 {
         "0".to_string()

@@ -5,6 +5,7 @@ mod axis;
 mod chart;
 mod heat_map;
 
+pub(crate) use axis::format_number;
 pub use axis::{Axis, Scale};
 pub use chart::{Chart, Mark, Series, Style};
 pub use heat_map::HeatMap;

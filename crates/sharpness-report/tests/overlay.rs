@@ -1,0 +1,108 @@
+//! The overlay, as it is drawn on screens of several sizes.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+use sharpness_report::overlay::{Overlay, Window};
+use sharpness_report::{Measurement, Run};
+
+fn measurement(step: u64, task: &str, rate: f64, sharpness: Option<f64>) -> Measurement {
+    let record = serde_json::json!({
+        "version": 1,
+        "step": step,
+        "task": task,
+        "learning_rate": rate,
+        "outcome": if sharpness.is_some() { "bracketed" } else { "no_increase" },
+        "critical_lr": sharpness.map(|sharpness| 2.0 / sharpness),
+        "critical_sharpness": sharpness,
+    });
+    serde_json::from_value(record).unwrap()
+}
+
+/// Warmup to 0.01, λ_c rising until it passes 2/η, some steps without a number; a task.
+fn run(steps: u64) -> Run {
+    let mut run = Run::default();
+    for step in (0..=steps).step_by(10) {
+        let rate = 0.01 * ((step + 10) as f64 / 200.0).min(1.0);
+        let sharpness = 20.0 * (step.min(500) as f64 / 150.0).exp();
+        let is_known = !(300..360).contains(&step);
+        run.push(measurement(
+            step,
+            "train",
+            rate,
+            is_known.then_some(sharpness),
+        ));
+        run.push(measurement(step, "pretrain", rate, Some(8.0 * sharpness)));
+    }
+    run
+}
+
+fn screen(run: &Run, window: Window, (width, height): (u16, u16)) -> TestBackend {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal
+        .draw(|frame| frame.render_widget(Overlay::new(run, window), frame.area()))
+        .unwrap();
+    terminal.backend().clone()
+}
+
+fn drawn(run: &Run, window: Window, size: (u16, u16)) -> String {
+    screen(run, window, size).to_string()
+}
+
+/// The columns below the first line that have anything in this colour.
+fn columns_in(color: Color, run: &Run) -> Vec<u16> {
+    let screen = screen(run, Window::Full, (80, 24));
+    let colored = |column: &u16| (1..24).any(|row| screen.buffer()[(*column, row)].fg == color);
+    (0..80).filter(colored).collect()
+}
+
+#[test]
+fn a_crossing_is_seen_on_screens_of_any_size() {
+    let run = run(500);
+    insta::assert_snapshot!("80x24", drawn(&run, Window::Full, (80, 24)));
+    insta::assert_snapshot!("140x40", drawn(&run, Window::Full, (140, 40)));
+    insta::assert_snapshot!("40x10", drawn(&run, Window::Full, (40, 10)));
+    insta::assert_snapshot!("30x4", drawn(&run, Window::Full, (30, 4)));
+}
+
+#[test]
+fn before_the_crossing_and_near_it_the_first_line_says_so() {
+    insta::assert_snapshot!("before", drawn(&run(200), Window::Full, (80, 24)));
+    let near = drawn(&run(290), Window::Full, (80, 24));
+    assert!(near.contains("near the edge"), "{near}");
+    let unknown = drawn(&run(330), Window::Full, (80, 24));
+    assert!(unknown.contains("no number: no increase"), "{unknown}");
+}
+
+#[test]
+fn critical_sharpness_is_red_past_the_edge_alone() {
+    assert!(columns_in(Color::LightRed, &run(290)).is_empty());
+    // λc passes 2/η at step 346, and is measured again from 360 on, of 500.
+    let past = columns_in(Color::LightRed, &run(500));
+    assert!(*past.first().unwrap() > 50, "{past:?}");
+}
+
+#[test]
+fn the_recent_window_starts_later() {
+    let run = run(2000);
+    let full = drawn(&run, Window::Full, (80, 24));
+    let recent = drawn(&run, Window::Recent, (80, 24));
+    assert!(full.contains(" 500 "), "{full}");
+    assert!(!recent.contains(" 500 "), "{recent}");
+    assert!(recent.contains("1200"), "{recent}");
+}
+
+#[test]
+fn no_run_and_no_size_makes_it_panic() {
+    let never = Run::default();
+    let mut once = Run::default();
+    once.push(measurement(7, "train", 0.1, Some(5.0)));
+    let mut unmeasured = Run::default();
+    unmeasured.push(measurement(7, "train", 0.0, None));
+    for run in [never, once, unmeasured, run(500)] {
+        for size in (1..60).flat_map(|width| (1..20).map(move |height| (width, height))) {
+            drawn(&run, Window::Full, size);
+            drawn(&run, Window::Recent, size);
+        }
+    }
+}
