@@ -7,5 +7,6 @@ mod learner;
 mod oracle;
 mod readme;
 mod robustness;
+mod schedule;
 mod tasks;
 mod update;

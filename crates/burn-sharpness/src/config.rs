@@ -18,6 +18,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharpnessConfig {
     pub(crate) every: u64,
+    pub(crate) dense_every: Option<u64>,
+    pub(crate) max_time_share: f64,
     pub(crate) search: SearchConfig,
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
@@ -30,6 +32,8 @@ impl Default for SharpnessConfig {
     fn default() -> Self {
         Self {
             every: 10,
+            dense_every: None,
+            max_time_share: 1.0,
             search: SearchConfig::default(),
             method: Method::default(),
             task_batches: 1,
@@ -50,6 +54,25 @@ impl SharpnessConfig {
     /// least 1; the default is 10.
     pub fn with_every(mut self, steps: u64) -> Self {
         self.every = steps;
+        self
+    }
+
+    /// Measures every so many steps, instead of every N, where there is more to see: in the warmup,
+    /// which is while the learning rate rises from one update to the next, and near the edge, which is
+    /// while the last measurement found η/η_c above 1/2. It must divide N; by default the interval is
+    /// the same everywhere.
+    pub fn with_dense_every(mut self, steps: u64) -> Self {
+        self.dense_every = Some(steps);
+        self
+    }
+
+    /// The largest share of the run's time that measuring may take, in (0, 1]; by default 1, no ceiling.
+    ///
+    /// A measurement that is due is left out where it would, at the price of the last one, lift the
+    /// share of all time so far above the ceiling; the first one is always made. Which steps are
+    /// measured then depends on the clock; the [summary](crate::SharpnessSummary) counts those left out.
+    pub fn with_max_time_share(mut self, share: f64) -> Self {
+        self.max_time_share = share;
         self
     }
 
@@ -121,10 +144,24 @@ impl SharpnessConfig {
         self
     }
 
+    /// Each measured step is a multiple of it.
+    pub(crate) fn interval(&self) -> u64 {
+        self.dense_every.unwrap_or(self.every)
+    }
+
     /// The search that this configuration describes, if all of it makes sense.
     pub(crate) fn validate(&self) -> Result<CriticalSearch, ConfigError> {
         if self.every == 0 {
             return Err(ConfigError::Every(self.every));
+        }
+        if let Some(dense) = self.dense_every
+            && (dense == 0 || !self.every.is_multiple_of(dense))
+        {
+            let every = self.every;
+            return Err(ConfigError::DenseEvery { dense, every });
+        }
+        if !(self.max_time_share > 0.0 && self.max_time_share <= 1.0) {
+            return Err(ConfigError::MaxTimeShare(self.max_time_share));
         }
         if let Some(curvature) = &self.curvature {
             if curvature.every == 0 {
@@ -151,6 +188,21 @@ pub enum ConfigError {
     /// The interval between measurements is not a number of steps.
     #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
     Every(u64),
+    /// The dense interval does not divide the interval.
+    #[error(
+        "measuring every {dense} steps near the edge does not fit into every {every} steps: choose a number that divides {every}"
+    )]
+    DenseEvery {
+        /// The dense interval.
+        dense: u64,
+        /// The interval.
+        every: u64,
+    },
+    /// The ceiling on the share of time is not a share.
+    #[error(
+        "measuring may take a share of {0} of the time, but a share is above 0 and at most 1: choose one such as 0.1"
+    )]
+    MaxTimeShare(f64),
     /// The residual at which an eigenvalue counts as converged is not a fraction.
     #[error(
         "the tolerance of eigenvalues is {0}, but it is a relative residual: choose one above 0 and below 1, such as 0.01"

@@ -325,7 +325,7 @@ where
         lr_module: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        if let Some(due) = self.hook.begin_update(&self.device()) {
+        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module) {
             let model = self.model.valid();
             self.hook.measure(due, model, optim, &lr_module, &grads);
         }
@@ -338,7 +338,7 @@ where
         lr_module: ModuleLearningRate,
         grads: MultiGradientsParams,
     ) -> Self {
-        if let Some(due) = self.hook.begin_update(&self.device())
+        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module)
             && let Some((_, device)) = grads.grads.first()
         {
             // The parameters may be spread over the devices: measure on one.
@@ -383,7 +383,7 @@ where
             .next_step_on(&device)
             .or_else(|| progress.next_steps.iter().map(|(_, step)| *step).max())
             .unwrap_or(first_step);
-        let is_kept = self.probe.is_due_at(step) && !self.probe.is_stopped();
+        let is_kept = self.probe.is_due_at(step);
         is_kept.then(|| {
             progress.batches.push(KeptBatch {
                 device,
@@ -408,7 +408,11 @@ where
 
     /// An update is about to be made on this device. Says whether, and on which batches, it is to
     /// be measured; where several workers make the same update, the first of them measures it.
-    fn begin_update(&self, device: &Device) -> Option<DueUpdate<Batch<M>>> {
+    fn begin_update(
+        &self,
+        device: &Device,
+        learning_rate: &ModuleLearningRate,
+    ) -> Option<DueUpdate<Batch<M>>> {
         let mut progress = self.progress();
         let step = progress
             .next_step_on(device)
@@ -421,6 +425,7 @@ where
         progress.claimed = Some(step);
         progress.epoch_updates = progress.epoch_updates.map(|updates| updates + 1);
         self.probe.set_step(step + 1);
+        self.probe.note_learning_rate(learning_rate.base());
         let batches = std::mem::take(&mut progress.batches);
         (!batches.is_empty()).then_some(DueUpdate { step, batches })
     }

@@ -86,6 +86,7 @@ mod measuring;
 mod metric;
 mod probe;
 mod record;
+mod schedule;
 mod summary;
 mod task;
 

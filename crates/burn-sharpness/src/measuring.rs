@@ -110,7 +110,7 @@ impl SharpnessProbe {
         let measurements: Vec<_> = measurements.into_iter().map(Arc::new).collect();
         drop(tasks);
         let training = measurements[0].clone();
-        let interval = update.micro_batches as u64 * self.config.every;
+        let interval = update.micro_batches as u64 * self.config.interval();
         let on_edge = self.state().publish(measurements, interval, &self.config);
         if let Some(on_edge) = on_edge {
             let call = AssertUnwindSafe(|| on_edge(&training));
@@ -269,7 +269,7 @@ impl SharpnessProbe {
         let device = update.model.devices().into_iter().next();
         let device = device.unwrap_or_default().inner();
         // The same batches at the same step, whether the run was resumed or not.
-        let index = update.step / self.config.every;
+        let index = update.step / self.config.interval();
         task.select(index, self.config.task_batches, &device)?;
 
         let base = task.loss(&update.model)?;

@@ -3,6 +3,7 @@ use crate::hessian::{CurvatureMemory, gradient_of_losses};
 use crate::loss::UpdateLoss;
 use crate::measuring::{Gradient, Update};
 use crate::record::{Checkpoint, MeasurementWriter};
+use crate::schedule::Schedule;
 use crate::task::{Task, validate_name};
 use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary, TaskBatches};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -68,6 +69,7 @@ pub(crate) struct State {
     /// The run-wide step of the next update.
     pub(crate) step: u64,
     pub(crate) epoch: Option<u64>,
+    schedule: Schedule,
     /// Where the next search starts: what the last ones have taught.
     pub(crate) guess: Option<Guess>,
     /// Whether the optimizer's step is linear in the learning rate, once that is known.
@@ -324,13 +326,14 @@ impl SharpnessProbe {
         mut loss: impl FnMut(&M) -> L,
         gradient: Option<Gradient<'a, M>>,
     ) -> Option<Arc<Measurement>> {
-        let (step, due) = {
+        self.begin_item();
+        let step = self.step();
+        let due = self.is_due_at(step);
+        {
             let mut state = self.state();
-            state.begin_item();
-            let step = state.step;
-            state.step += 1;
-            (step, self.is_due_at(step) && !state.stopped)
-        };
+            state.step = step + 1;
+            state.schedule.note_learning_rate(learning_rate.base());
+        }
         due.then(|| {
             let training_loss = training_loss.and_then(|loss| loss.into_loss().ok());
             let update = Update {
@@ -358,7 +361,11 @@ impl SharpnessProbe {
     /// Continues a run at this run-wide step, for a hand-written loop that resumes. With burn's
     /// `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint does it.
     pub fn set_step(&self, step: u64) {
-        self.state().step = step;
+        let mut state = self.state();
+        if step < state.step {
+            state.schedule.forget_decisions();
+        }
+        state.step = step;
     }
 
     /// The run-wide step of the next update.
@@ -371,13 +378,16 @@ impl SharpnessProbe {
         self.state().summary.clone()
     }
 
-    /// Whether a measurement belongs to this step.
+    /// Whether a measurement is to be made at this step.
     pub(crate) fn is_due_at(&self, step: u64) -> bool {
-        step.is_multiple_of(self.config.every)
+        let state = &mut *self.state();
+        let schedule = &mut state.schedule;
+        !state.stopped && schedule.is_due(step, &self.config, &mut state.summary)
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.state().stopped
+    /// An update is about to be made at this learning rate.
+    pub(crate) fn note_learning_rate(&self, learning_rate: f64) {
+        self.state().schedule.note_learning_rate(learning_rate);
     }
 
     /// Announces a training item, before its step is made.
@@ -430,6 +440,7 @@ impl SharpnessProbe {
         };
         let mut state = self.state();
         state.step = checkpoint.step;
+        state.schedule.forget_decisions();
         state.epoch = checkpoint.epoch;
         tracing::info!(
             step = checkpoint.step,
@@ -473,6 +484,8 @@ impl State {
             self.latest.insert(task, measurement.clone());
         }
         self.summary.tick();
+        let all = measurements.iter().map(Arc::as_ref);
+        self.schedule.note_measurements(all);
         self.feed.push(measurements, interval);
         on_edge
     }

@@ -17,6 +17,9 @@ pub struct SharpnessSummary {
     pub highest: Option<(u64, f64)>,
     /// The measured steps at which the learning rate was past the critical one.
     pub past_edge: u64,
+    /// The measurements that were due and were left out to keep the
+    /// [share of time](crate::SharpnessConfig::with_max_time_share).
+    pub left_out: u64,
     /// The evaluations of all measurements of the training loss.
     pub evaluations: u64,
     /// The evaluations of all measurements of tasks.
@@ -130,6 +133,9 @@ impl Display for SharpnessSummary {
                 self.probe_time.as_secs_f64(),
                 100.0 * share,
             )?;
+        }
+        if self.left_out > 0 {
+            write!(f, "; {} measurements left out to keep it", self.left_out)?;
         }
         Ok(())
     }

@@ -63,6 +63,12 @@ pub struct Settings {
     /// Steps from one measurement of critical sharpness to the next
     #[arg(long, default_value_t = 10, help_heading = "Probe")]
     pub every: u64,
+    /// The same in the warmup and near the edge; it divides --every [default: --every]
+    #[arg(long, help_heading = "Probe")]
+    pub dense_every: Option<u64>,
+    /// The largest share of the run's time that measuring may take [default: no ceiling]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Probe")]
+    pub max_time_share: Option<f64>,
     /// Relative width of a certified bracket
     #[arg(
         long,
@@ -148,7 +154,7 @@ pub enum Part {
 }
 
 /// The flags that a resumed run may change; all others make the model, its data or their order.
-const CHANGEABLE: [&str; 9] = [
+const CHANGEABLE: [&str; 11] = [
     "steps",
     "lr",
     "final_lr",
@@ -156,6 +162,8 @@ const CHANGEABLE: [&str; 9] = [
     "decay",
     "weight_decay",
     "every",
+    "dense_every",
+    "max_time_share",
     "tolerance",
     "device",
 ];
@@ -221,9 +229,16 @@ impl Settings {
 
     /// What the probe measures.
     pub fn probe(&self) -> SharpnessConfig {
-        SharpnessConfig::new()
+        let mut config = SharpnessConfig::new()
             .with_every(self.every)
-            .with_tolerance(self.tolerance)
+            .with_tolerance(self.tolerance);
+        if let Some(steps) = self.dense_every {
+            config = config.with_dense_every(steps);
+        }
+        if let Some(share) = self.max_time_share {
+            config = config.with_max_time_share(share);
+        }
+        config
     }
 
     /// The shape of the model for a vocabulary of this size.

@@ -1,0 +1,113 @@
+//! When measurements are made.
+
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{MlpConfig, Training, measurements, weights};
+
+/// The steps that are measured of a run along a parabola, whose critical learning rate is 2.
+fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
+    fn loss(model: &Linear) -> Tensor<1> {
+        model.weight.val().square().sum() / 2.0
+    }
+    let device = Device::flex().autodiff();
+    let model = LinearConfig::new(1, 1).with_bias(false).init(&device);
+    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
+    let probe = SharpnessProbe::new(config).unwrap();
+    let steps = learning_rates.iter().filter_map(|learning_rate| {
+        let measured = probe.measure(&model, &optim, *learning_rate, &grads, loss)?;
+        Some(measured.step)
+    });
+    (steps.collect(), probe)
+}
+
+#[test]
+fn in_the_warmup_and_near_the_edge_it_measures_more_often() {
+    let warmup = (1..=20).map(|step| 0.01 * f64::from(step));
+    let stable = [0.2; 60];
+    let near = [1.6; 20];
+    let back = [0.2; 20];
+    let rates: Vec<f64> = warmup.chain(stable).chain(near).chain(back).collect();
+
+    let config = SharpnessConfig::new().with_every(16).with_dense_every(4);
+    let (steps, _) = measured_steps(config, &rates);
+    let expected = [
+        0, 4, 8, 12, 16, 20, // the learning rate rises up to step 19
+        32, 48, 64, 80, // stable
+        84, 88, 92, 96, 100, // from step 80 on the edge is near; at 100 it no longer is
+        112,
+    ];
+    assert_eq!(steps, expected);
+
+    let (steps, _) = measured_steps(SharpnessConfig::new().with_every(16), &rates);
+    assert_eq!(steps, [0, 16, 32, 48, 64, 80, 96, 112]);
+}
+
+#[test]
+fn a_ceiling_on_the_share_of_time_leaves_measurements_out_and_counts_them() {
+    let every_step = SharpnessConfig::new().with_every(1);
+    let (steps, probe) = measured_steps(every_step.clone().with_max_time_share(1e-9), &[0.1; 10]);
+    assert_eq!(steps, [0]);
+    assert_eq!(probe.summary().left_out, 9);
+    assert!(
+        probe
+            .summary()
+            .to_string()
+            .contains("9 measurements left out")
+    );
+
+    let (steps, probe) = measured_steps(every_step, &[0.1; 10]);
+    assert_eq!(steps.len(), 10);
+    assert_eq!(probe.summary().left_out, 0);
+}
+
+#[test]
+fn what_makes_no_schedule_is_refused() {
+    let refused = |config| SharpnessProbe::new(config).map(|_| ()).unwrap_err();
+    let every = SharpnessConfig::new().with_every(10);
+    for dense in [0, 3, 20] {
+        let error = refused(every.clone().with_dense_every(dense));
+        assert!(matches!(error, ConfigError::DenseEvery { .. }), "{error}");
+    }
+    for share in [0.0, -1.0, 1.5, f64::NAN] {
+        let error = refused(every.clone().with_max_time_share(share));
+        assert!(matches!(error, ConfigError::MaxTimeShare(_)), "{error}");
+    }
+}
+
+#[test]
+fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex().autodiff();
+    let model = MlpConfig::for_data().init(&device);
+    let optim = || -> ModuleOptimizer { SgdConfig::new().init() };
+    let warmup = || {
+        LinearLrSchedulerConfig::new(0.001, 0.004, 3)
+            .init()
+            .unwrap()
+    };
+    let training = || Training {
+        accumulation: Some(2),
+        ..Training::new(folder.path())
+    };
+    let (bare, _) = training().launch(model.clone(), optim(), warmup(), None);
+
+    let config = SharpnessConfig::new()
+        .with_every(6)
+        .with_dense_every(2)
+        .with_directory(folder.path());
+    let probe = SharpnessProbe::new(config).unwrap();
+    let probed = probe.attach(model);
+    let (probed, recorder) = training().launch(probed, optim(), warmup(), Some(&probe));
+    assert_eq!(weights(&probed.into_inner()), weights(&bare));
+
+    // Eight updates, the first four at a rising learning rate.
+    let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
+    assert_eq!(steps, [0, 2, 4, 6]);
+    // With accumulation a point waits for a tick that the dashboard keeps: the run ends before the last.
+    let points = recorder.points(Quantity::CriticalSharpness.name());
+    assert_eq!(points.len(), 3, "{points:?}");
+}
