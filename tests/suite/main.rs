@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod curvature;
+mod finder;
 mod identity;
 mod learner;
 mod oracle;

@@ -55,6 +55,7 @@
 //! - Other losses along the same update (relative critical sharpness): [`SharpnessProbe::with_task`].
 //! - One parameter group at a time: [`SharpnessProbe::with_group`].
 //! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
+//! - Before training, how large a learning rate can become: [`LearningRateFinder`].
 //! - A warning, or a function to call, when the run is past the edge: [`SharpnessProbe::on_edge`].
 //!
 //! # What it promises
@@ -78,6 +79,7 @@
 mod config;
 mod direction;
 mod feed;
+mod finder;
 pub mod hessian;
 mod learner;
 mod loss;
@@ -93,6 +95,7 @@ mod task;
 pub use config::{ConfigError, SharpnessConfig};
 pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
+pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 pub use learner::{Probed, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss};
 pub use measurement::{BaseLossSource, Measurement, MeasurementOutcome, RECORD_VERSION};

@@ -10,7 +10,9 @@ mod training;
 
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, FromArgMatches, Parser};
+use gpt::model::GptConfig;
 use gpt::run::{RunFolder, exit_code};
+use gpt::text::Text;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
 use settings::{RunConfig, Settings, TokenKind};
@@ -34,6 +36,11 @@ struct Flags {
     /// Go on with the run in this folder, or in --out, from its newest checkpoint
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
+
+    /// Train nothing: measure how large a learning rate this model can begin with, and how large it can
+    /// become
+    #[arg(long, conflicts_with_all = ["resume", "out"])]
+    find_lr: bool,
 }
 
 fn main() -> ExitCode {
@@ -43,6 +50,9 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let matches = Flags::command().get_matches();
     let flags = Flags::from_arg_matches(&matches)?;
+    if flags.find_lr {
+        return find_learning_rate(&flags.settings);
+    }
 
     let (folder, saved) = match &flags.resume {
         None => (
@@ -77,23 +87,16 @@ fn run() -> Result<()> {
         );
     }
 
-    let text = settings.text()?;
-    let digest = text.digest();
-    println!(
-        "text    {}: {:.1} MB, digest {digest}",
-        text.source,
-        text.content.len() as f64 / 1e6
-    );
+    let text = read_text(&settings)?;
     let tokenizer = match (settings.tokens, &saved) {
-        (TokenKind::Bytes, _) => Tokenizer::Bytes,
-        (TokenKind::Bpe, None) => Tokenizer::train(&text.content, settings.vocab)?,
         (TokenKind::Bpe, Some(_)) => Tokenizer::load(&folder.tokenizer())?,
+        _ => new_tokenizer(&settings, &text)?,
     };
     let config = RunConfig {
         model: settings.model(tokenizer.vocab()),
         settings,
-        text: text.source,
-        text_digest: digest,
+        text: text.source.clone(),
+        text_digest: text.digest(),
     };
     if let Some(saved) = &saved {
         ensure!(
@@ -110,16 +113,7 @@ fn run() -> Result<()> {
             saved.model.vocab
         );
     }
-    let mut train = tokenizer.encode(&text.content)?;
-    let valid = train.split_off(train.len() - train.len() / 20);
-    println!(
-        "tokens  {} to train on and {} to validate, of {} kinds",
-        train.len(),
-        valid.len(),
-        config.model.vocab
-    );
-    let windows = |tokens| Windows::new(tokens, config.model.context).map_err(anyhow::Error::msg);
-    let windows = [windows(train)?, windows(valid)?];
+    let windows = windows(&text, &tokenizer, &config.model)?;
 
     folder.save_config(&config)?;
     tokenizer.save(&folder.tokenizer())?;
@@ -147,5 +141,49 @@ fn run() -> Result<()> {
         Err(error) => eprintln!("note: there is no report: {error}"),
     }
     println!("run                 {}", folder.path().display());
+    Ok(())
+}
+
+fn read_text(settings: &Settings) -> Result<Text> {
+    let text = settings.text()?;
+    println!(
+        "text    {}: {:.1} MB, digest {}",
+        text.source,
+        text.content.len() as f64 / 1e6,
+        text.digest()
+    );
+    Ok(text)
+}
+
+fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
+    match settings.tokens {
+        TokenKind::Bytes => Ok(Tokenizer::Bytes),
+        TokenKind::Bpe => Tokenizer::train(&text.content, settings.vocab),
+    }
+}
+
+/// What to train on and what to validate on.
+fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
+    let mut train = tokenizer.encode(&text.content)?;
+    let valid = train.split_off(train.len() - train.len() / 20);
+    println!(
+        "tokens  {} to train on and {} to validate, of {} kinds",
+        train.len(),
+        valid.len(),
+        model.vocab
+    );
+    let windows = |tokens| Windows::new(tokens, model.context).map_err(anyhow::Error::msg);
+    Ok([windows(train)?, windows(valid)?])
+}
+
+fn find_learning_rate(settings: &Settings) -> Result<()> {
+    settings.validate()?;
+    let device = gpt::device::open(&settings.device)?;
+    let text = read_text(settings)?;
+    let tokenizer = new_tokenizer(settings, &text)?;
+    let model = settings.model(tokenizer.vocab());
+    let [train, _] = windows(&text, &tokenizer, &model)?;
+    let range = training::find_learning_rate(settings, &model, train, &device)?;
+    println!("\n{range}");
     Ok(())
 }

@@ -1,20 +1,59 @@
 use crate::settings::Settings;
 use anyhow::{Result, anyhow};
+use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::tensor::Device;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
-use burn_sharpness::{SharpnessMetrics, SharpnessProbe, SharpnessSummary};
+use burn_sharpness::{
+    LearningRateFinder, LearningRateRange, SharpnessMetrics, SharpnessProbe, SharpnessSummary,
+};
 use gpt::model::GptConfig;
 use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
-use gpt::tokens::{TrainLoader, ValidLoader, Windows};
+use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// The batches of a validation.
 const VALID_BATCHES: usize = 8;
+
+/// The batches that the finder of the learning rate is given, one for each step of its trial.
+const FINDER_BATCHES: u64 = 108;
+
+/// Measures how large a learning rate the model can begin with, and how large it can become.
+///
+/// # Errors
+///
+/// If there is no text to measure on.
+pub fn find_learning_rate(
+    settings: &Settings,
+    model: &GptConfig,
+    train: Windows,
+    device: &Device,
+) -> Result<LearningRateRange> {
+    let device = device.clone().autodiff();
+    device.seed(settings.seed);
+    let loader = TrainLoader::new(
+        train,
+        settings.batch,
+        1,
+        FINDER_BATCHES,
+        FINDER_BATCHES,
+        settings.seed,
+        0,
+    );
+    let loader = loader.to_device(&device);
+    let batches = loader.iter().collect::<Result<Vec<TokenBatch>, _>>();
+    let batches = batches.map_err(|error| anyhow!("{error}"))?;
+    let finder = LearningRateFinder::new().with_search(settings.probe());
+    let optim = adamw(settings.weight_decay);
+    let range = finder.find(&model.init(&device), &optim, &batches, |model, batch| {
+        model.loss(batch.clone())
+    });
+    Ok(range?)
+}
 
 /// Trains, from a checkpoint if there is one.
 ///

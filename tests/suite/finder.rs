@@ -1,0 +1,107 @@
+//! The finder of the learning rate, on parabolas: along a gradient step on a/2·w², η_c is 2/a.
+
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::{
+    FinderError, LearningRateFinder, LearningRateRange, MeasurementOutcome, SharpnessConfig,
+};
+use sharpness_tests::weights;
+
+/// Half the relative width of a bracket.
+const TOLERANCE: f64 = 0.04;
+
+fn model(device: &Device) -> Linear {
+    LinearConfig::new(1, 1).with_bias(false).init(device)
+}
+
+fn sgd() -> ModuleOptimizer {
+    SgdConfig::new().init()
+}
+
+/// The loss of the batch `a`.
+fn loss(model: &Linear, a: &f64) -> Tensor<1> {
+    model.weight.val().square().sum() * (a / 2.0)
+}
+
+fn find(finder: LearningRateFinder, batches: &[f64]) -> LearningRateRange {
+    let model = model(&Device::flex().autodiff());
+    let before = weights(&model);
+    let range = finder.find(&model, &sgd(), batches, loss).unwrap();
+    assert_eq!(weights(&model), before);
+    range
+}
+
+fn assert_near(value: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (value / expected - 1.0).abs() < tolerance,
+        "{value} is not {expected}"
+    );
+}
+
+#[test]
+fn the_first_critical_learning_rates_are_those_of_the_batches() {
+    let finder = LearningRateFinder::new()
+        .with_batches(3)
+        .with_trial_steps(0);
+    let range = find(finder, &[1.0, 4.0, 2.0]);
+    let spread = range.initial().unwrap();
+    assert_near(spread.min, 0.5, TOLERANCE);
+    assert_near(spread.median, 1.0, TOLERANCE);
+    assert_near(spread.max, 2.0, TOLERANCE);
+    assert_eq!(range.edge_of_trial(), None);
+    assert_near(range.peak_ceiling().unwrap(), 0.5, TOLERANCE);
+    assert_near(range.warmup_start().unwrap(), 0.25, TOLERANCE);
+}
+
+#[test]
+fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
+    // The batches of the trial are a hundred times steeper.
+    let batches: Vec<f64> = [vec![1.0; 8], vec![100.0; 100]].concat();
+    let range = find(LearningRateFinder::new(), &batches);
+    assert_near(range.initial().unwrap().median, 2.0, TOLERANCE);
+    // From one step to the next the learning rate rises by 7%.
+    let edge = range.edge_of_trial().unwrap();
+    assert!(
+        edge > 0.02 * (1.0 - TOLERANCE) && edge < 0.02 * (1.08 + TOLERANCE),
+        "{edge}"
+    );
+    assert_eq!(range.peak_ceiling(), Some(edge));
+    assert_eq!(range.warmup_start(), Some(edge));
+    assert!(range.trial.len() < 50, "{}", range.trial.len());
+    assert!(range.to_string().contains("needs no warmup"), "{range}");
+}
+
+#[test]
+fn without_a_critical_learning_rate_nothing_is_suggested() {
+    // A loss that falls for ever.
+    let model = model(&Device::flex().autodiff());
+    let finder = LearningRateFinder::new()
+        .with_search(SharpnessConfig::new().with_learning_rate_limits(1e-6, 1e3));
+    let endless = |model: &Linear, _: &()| model.weight.val().sum();
+    let range = finder.find(&model, &sgd(), &[()], endless).unwrap();
+    assert_eq!(range.initial.len(), 8);
+    assert_eq!(range.initial[0].outcome, MeasurementOutcome::NoIncrease);
+    assert!(range.trial.is_empty());
+    assert_eq!(
+        (range.initial(), range.peak_ceiling(), range.warmup_start()),
+        (None, None, None)
+    );
+    assert!(
+        range.to_string().contains("no critical learning rate"),
+        "{range}"
+    );
+}
+
+#[test]
+fn what_cannot_be_measured_on_is_refused() {
+    let tracked = model(&Device::flex().autodiff());
+    let no_batch = LearningRateFinder::new().find(&tracked, &sgd(), &[], loss);
+    assert!(matches!(no_batch, Err(FinderError::NoBatch)));
+    let asked_for_none = LearningRateFinder::new().with_batches(0);
+    let no_batch = asked_for_none.find(&tracked, &sgd(), &[1.0], loss);
+    assert!(matches!(no_batch, Err(FinderError::NoBatch)));
+    let untracked = model(&Device::flex());
+    let no_autodiff = LearningRateFinder::new().find(&untracked, &sgd(), &[1.0], loss);
+    assert!(matches!(no_autodiff, Err(FinderError::NoAutodiff)));
+}
