@@ -1,5 +1,7 @@
 //! Tests of what a process has only one of: burn's random state and the log. They take turns.
 
+mod killed;
+
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
 use burn_sharpness::hessian::CurvatureConfig;

@@ -1,0 +1,98 @@
+//! Runs that are killed at a random moment, and resumed.
+
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::Device;
+use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Data, MlpConfig, measurements};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Says to a process of this test where to run, from which step, and how far.
+const RUN: &str = "SHARPNESS_TESTS_RUN";
+const KILLED_RUNS: u64 = 50;
+/// More steps than are ever waited for.
+const ENDLESS: u64 = 1_000_000;
+
+/// Not a test: the run that is killed. It prints each step once its measurement is made.
+#[test]
+fn run_in_a_process_of_its_own() {
+    let Ok(run) = std::env::var(RUN) else {
+        return;
+    };
+    let mut words = run.splitn(3, ' ');
+    let mut number = || words.next().unwrap().parse::<u64>().unwrap();
+    let (first_step, steps) = (number(), number());
+    let folder = words.next().unwrap();
+
+    let device = Device::flex().autodiff();
+    let batch = Data::new(1, 8, &device).batch(0);
+    let model = MlpConfig::for_data().init(&device);
+    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let config = SharpnessConfig::new().with_every(1).with_directory(folder);
+    let probe = SharpnessProbe::new(config).unwrap();
+    probe.set_step(first_step);
+    for _ in first_step..steps {
+        let measured = probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
+        println!("\nmeasured {}", measured.unwrap().step);
+    }
+}
+
+fn run(folder: &Path, first_step: u64, steps: u64) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([
+            "killed::run_in_a_process_of_its_own",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(RUN, format!("{first_step} {steps} {}", folder.display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Kills an endless run once it has said that it measured this step.
+fn kill_after(folder: &Path, step: u64) {
+    let mut run = run(folder, 0, ENDLESS);
+    let mut child = run.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let said = format!("measured {step}");
+    assert!(lines.any(|line| line.unwrap() == said), "no step {step}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
+    for seed in 0..KILLED_RUNS {
+        let folder = tempfile::tempdir().unwrap();
+        // The step is chosen, the moment within the steps that follow is chance.
+        let said = seed * 7919 % 41;
+        kill_after(folder.path(), said);
+
+        let path = folder.path().join(MEASUREMENTS_FILE);
+        let content = std::fs::read_to_string(&path).unwrap();
+        let complete = content
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let steps: Vec<u64> = complete
+            .map(|line| serde_json::from_str::<Measurement>(line).unwrap().step)
+            .collect();
+        let count = steps.len() as u64;
+        assert!(
+            count > said,
+            "step {said} was measured, but {count} lines are there"
+        );
+        assert_eq!(steps, (0..count).collect::<Vec<_>>());
+
+        // It goes on from a step before its end, as from a checkpoint.
+        let checkpoint = said / 10 * 10;
+        let end = count + 5;
+        let resumed = run(folder.path(), checkpoint, end).status().unwrap();
+        assert!(resumed.success());
+        let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
+        assert_eq!(steps, (0..end).collect::<Vec<_>>());
+    }
+}
