@@ -1,4 +1,4 @@
-//! Runs that are killed at a random moment, and resumed.
+//! Runs that are killed at a random moment, or run out of disk, and are resumed.
 
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
@@ -95,4 +95,34 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
         let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
         assert_eq!(steps, (0..end).collect::<Vec<_>>());
     }
+}
+
+/// A limit on the size of files stands for a disk that is full: the last line is cut short.
+#[cfg(unix)]
+#[test]
+fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let unlimited = run(folder.path(), 0, 40);
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+        .arg(unlimited.get_program())
+        .args(unlimited.get_args())
+        .env(RUN, format!("0 40 {}", folder.path().display()));
+    let output = limited.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // The training goes on to its end.
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("measured 39"), "{said}");
+
+    let path = folder.path().join(MEASUREMENTS_FILE);
+    let content = std::fs::read_to_string(&path).unwrap();
+    assert!(!content.ends_with('\n'), "the limit was not reached");
+    let complete = content.matches('\n').count() as u64;
+    assert!((4..40).contains(&complete), "{complete} lines");
+
+    // With room again, the run that goes on from step 4 has each step once.
+    assert!(run(folder.path(), 4, 12).status().unwrap().success());
+    let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
+    assert_eq!(steps, (0..12).collect::<Vec<_>>());
 }
