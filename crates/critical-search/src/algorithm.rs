@@ -6,7 +6,10 @@
 //! h(0) = −g·Δθ is known for free, h is close to linear near its root, and that root is η_c. Where
 //! h is seen from one evaluation only, the shape of the last lines completes it:
 //! h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη), where the bend κ changes slowly from one step of training to the
-//! next. From three points on, h is interpolated inversely by a quadratic, as in Brent's method
+//! next. From three points on, h is interpolated by the quadratic through the three nearest to the
+//! root, as in Muller's method (D. E. Muller, *A Method for Solving Algebraic Equations Using an
+//! Automatic Computer*, Math. Tables Aids Comput. 10, 1956), since h may fall before it rises and then
+//! has no inverse; where that quadratic has no root in the bracket, inversely, as in Brent's method
 //! (R. P. Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
 //! evaluations are placed on both sides of the root found, so close that the bracket is certified.
 //!
@@ -31,9 +34,9 @@
 //! ```
 //!
 //! The estimate is the root of h on the shape of the last lines while there is one evaluation, and by
-//! inverse interpolation from two on (with h(0)); without a slope, by the secant. A first guess is what
-//! [`Guess::learn`](crate::Guess::learn) has kept: the last η_c, or the mean of the last ones, whichever
-//! predicted better.
+//! a quadratic from two on (with h(0)); without a slope, by the secant. A first guess is what
+//! [`Guess::learn`](crate::Guess::learn) has kept: the mean of the last η_c, or the last one where that
+//! has predicted clearly better.
 //!
 //! # Worst case
 //!

@@ -149,17 +149,23 @@ fn estimate(progress: &Progress) -> Option<f64> {
         })
         .chain(start)
         .collect();
-    points.sort_by(|a, b| a.h.abs().total_cmp(&b.h.abs()));
-
-    let inside = |eta: &f64| {
-        eta.is_finite()
-            && *eta > progress.lower().unwrap_or(0.0)
-            && *eta < progress.upper().unwrap_or(f64::INFINITY)
+    // The nearest to where the root is sought first, h(0) last.
+    let near = match (progress.lower(), progress.upper()) {
+        (Some(lower), Some(upper)) => (lower * upper).sqrt(),
+        (lower, upper) => lower.or(upper).unwrap_or(f64::NAN),
+    };
+    let distance = |point: &Point| (point.eta / near).ln().abs();
+    points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let inside = |root: &f64| {
+        root.is_finite()
+            && *root > progress.lower().unwrap_or(0.0)
+            && *root < progress.upper().unwrap_or(f64::INFINITY)
     };
     let candidate = match (points.as_slice(), start) {
         ([seen, _], Some(start)) => root_by_shape(*seen, start, progress.bend()),
-        ([a, b, c, ..], _) => inverse_quadratic(*a, *b, *c)
+        ([a, b, c, ..], _) => quadratic(*a, *b, *c)
             .filter(inside)
+            .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
         ([a, b], None) => secant(*a, *b),
         _ => None,
@@ -183,6 +189,25 @@ pub(crate) fn start_of(a: &Evaluation, b: &Evaluation) -> f64 {
 /// The root of the line through two points.
 fn secant(a: Point, b: Point) -> Option<f64> {
     (a.h != b.h).then(|| b.eta - b.h * (b.eta - a.eta) / (b.h - a.h))
+}
+
+/// The root at which the quadratic h(η) through three points rises.
+fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
+    let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);
+    let bend = (slope_of(b, c) - slope_of(a, b)) / (c.eta - a.eta);
+    // h = bend η² + slope η + start
+    let slope = slope_of(a, b) - bend * (a.eta + b.eta);
+    let start = a.h - slope * a.eta - bend * a.eta * a.eta;
+    let discriminant = slope * slope - 4.0 * bend * start;
+    // Where it rises, 2 bend η + slope is the positive root of the discriminant.
+    let steepness = discriminant.sqrt();
+    let root = if slope > 0.0 {
+        // The other form would subtract nearly equal numbers.
+        -2.0 * start / (slope + steepness)
+    } else {
+        (steepness - slope) / (2.0 * bend)
+    };
+    root.is_finite().then_some(root)
 }
 
 /// The value at h = 0 of the quadratic η(h) through three points.

@@ -51,7 +51,8 @@ pub struct CriticalSearch {
 /// Where a search starts: what the measurements before it have taught.
 ///
 /// With full batches η_c moves little by little, and the last one predicts the next best; with
-/// mini-batches each is noisy, and their mean does. The guess follows whichever has done better.
+/// mini-batches each is noisy, and their mean does. The guess is the mean, unless the last one has
+/// done clearly better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guess {
     critical_lr: f64,
@@ -75,6 +76,8 @@ impl History {
     const MEAN_WEIGHT: f64 = 0.4;
     /// The weight of the newest error.
     const ERROR_WEIGHT: f64 = 0.1;
+    /// The last one must have done better than the mean by this factor: it is the noisier of the two.
+    const CLEARLY: f64 = 0.4;
 
     fn first(critical_lr: f64) -> Self {
         Self {
@@ -98,10 +101,10 @@ impl History {
     }
 
     fn prediction(&self) -> f64 {
-        if self.error_of_mean < self.error_of_last {
-            self.mean
-        } else {
+        if self.error_of_last < Self::CLEARLY * self.error_of_mean {
             self.last
+        } else {
+            self.mean
         }
     }
 }
