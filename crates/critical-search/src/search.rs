@@ -111,7 +111,7 @@ impl History {
 
 impl Guess {
     /// The weight of the newest line's bend: lines differ from step to step, and most is noise.
-    const BEND_WEIGHT: f64 = 0.4;
+    const BEND_WEIGHT: f64 = 0.3;
 
     /// A guess of the critical learning rate, such as the learning rate in use.
     pub fn new(critical_lr: f64) -> Self {

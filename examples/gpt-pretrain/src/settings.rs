@@ -17,7 +17,7 @@ pub struct Settings {
     /// Peak learning rate
     #[arg(
         long,
-        default_value_t = 3e-3,
+        default_value_t = 1e-3,
         allow_negative_numbers = true,
         help_heading = "Training"
     )]

@@ -31,13 +31,13 @@ const TOLERANCES: [f64; 2] = [1.0 / 16.0, 1.0 / 256.0];
 #[command(version)]
 struct Flags {
     /// Steps of the GPT's training
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 800)]
     gpt_steps: usize,
     /// Steps from one measurement of the GPT to the next, each made by every method
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 20)]
     gpt_every: u64,
     /// Windows of text in a batch of the GPT: the larger, the calmer are its critical learning rates
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 32)]
     gpt_batch: usize,
     /// Steps of the fully connected networks' trainings, each measured by every method
     #[arg(long, default_value_t = 600)]

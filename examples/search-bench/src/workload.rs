@@ -189,7 +189,7 @@ impl Workload for GptPretraining {
     fn learning_rate(&self, step: usize) -> f64 {
         let steps = self.steps as u64;
         let schedule = WarmupStableDecay {
-            peak: 3e-3,
+            peak: 1e-3,
             end: 0.0,
             warmup: steps / 10,
             decay: steps / 5,
