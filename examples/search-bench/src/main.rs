@@ -34,10 +34,10 @@ struct Flags {
     #[arg(long, default_value_t = 800)]
     gpt_steps: usize,
     /// Steps from one measurement of the GPT to the next, each made by every method
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     gpt_every: u64,
-    /// Windows of text in a batch of the GPT: the larger, the calmer are its critical learning rates
-    #[arg(long, default_value_t = 32)]
+    /// Windows of text in a batch of the GPT
+    #[arg(long, default_value_t = 16)]
     gpt_batch: usize,
     /// Steps of the fully connected networks' trainings, each measured by every method
     #[arg(long, default_value_t = 600)]
