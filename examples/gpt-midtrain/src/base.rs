@@ -108,12 +108,7 @@ impl BaseFlags {
             Some(path) => Text::of_path(path, limit)?,
             None => Text::of_packages(domain, limit)?,
         };
-        println!(
-            "text    {}: {:.1} MB, digest {}",
-            text.source,
-            text.content.len() as f64 / 1e6,
-            text.digest()
-        );
+        println!("text    {text}");
         Ok(text)
     }
 }

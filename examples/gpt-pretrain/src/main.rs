@@ -146,12 +146,7 @@ fn run() -> Result<()> {
 
 fn read_text(settings: &Settings) -> Result<Text> {
     let text = settings.text()?;
-    println!(
-        "text    {}: {:.1} MB, digest {}",
-        text.source,
-        text.content.len() as f64 / 1e6,
-        text.digest()
-    );
+    println!("text    {text}");
     Ok(text)
 }
 

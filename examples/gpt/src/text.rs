@@ -5,6 +5,7 @@ use cargo_lock::Lockfile;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use sha2::{Digest, Sha256};
+use std::fmt::{Display, Formatter};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,14 @@ pub struct Text {
     pub content: String,
     /// A short name of the source, for people.
     pub source: String,
+}
+
+impl Display for Text {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let megabytes = self.content.len() as f64 / 1e6;
+        let digest = self.digest();
+        write!(f, "{}: {megabytes:.1} MB, digest {digest}", self.source)
+    }
 }
 
 impl Text {
