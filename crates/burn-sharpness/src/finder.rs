@@ -258,7 +258,7 @@ impl Display for LearningRateRange {
         }
         write!(f, "start the warmup at     {start:.1e} or less")?;
         if start >= ceiling {
-            write!(f, ": a peak below the ceiling needs no warmup")?;
+            write!(f, ": the first steps need no warmup")?;
         }
         write!(f, "\nkeep the peak below     {ceiling:.1e}")
     }
