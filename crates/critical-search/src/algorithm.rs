@@ -19,7 +19,7 @@
 //! earlier lines let expect the root, the other two on both sides of where this line has it.
 #![doc = include_str!("../docs/search.svg")]
 //!
-//! (`cargo run -p search-bench -- --gpt-steps 100 --picture search.svg`)
+//! (`cargo run -p search-bench -- --gpt-steps 200 --gpt-every 5 --picture search.svg`)
 //!
 //! # In pseudo-code
 //!
