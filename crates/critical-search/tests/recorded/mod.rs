@@ -1,6 +1,5 @@
-//! Recorded lines: the rise of the loss along real updates, every fifth of a GPT's first 400, and
-//! 200 each of a fully connected network's (`cargo run -p search-bench -- --lines FILE` records such
-//! lines).
+//! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, and 200 each
+//! of a fully connected network's (`cargo run -p search-bench -- --lines FILE` records such lines).
 
 use critical_search::{CriticalSearch, Guess, LossLine, SearchResult};
 use serde::Deserialize;
