@@ -108,7 +108,11 @@ fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
         .arg(unlimited.get_program())
         .args(unlimited.get_args())
-        .env(RUN, format!("0 40 {}", folder.path().display()));
+        .envs(
+            unlimited
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
     let output = limited.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     // The training goes on to its end.

@@ -76,7 +76,8 @@ impl History {
     const MEAN_WEIGHT: f64 = 0.4;
     /// The weight of the newest error.
     const ERROR_WEIGHT: f64 = 0.1;
-    /// The last one must have done better than the mean by this factor: it is the noisier of the two.
+    /// The part of the mean's squared error that the last one's must stay below to be preferred: it is
+    /// the noisier of the two.
     const CLEARLY: f64 = 0.4;
 
     fn first(critical_lr: f64) -> Self {

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use clap::Args;
 use gpt::model::{Gpt, GptConfig};
-use gpt::optimizer::adamw;
+use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::run::{RunFolder, results_folder};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
@@ -18,9 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// The batches that a held-out loss is the mean of.
 const HELD_OUT_BATCHES: usize = 8;
-/// The vocabulary and the peak learning rate of a model that is pre-trained here.
+/// The vocabulary of a model that is pre-trained here.
 const VOCAB: usize = 1024;
-const PEAK: f64 = 1e-3;
 
 /// Where the model and the texts come from.
 #[derive(Args, Clone, Debug)]
@@ -241,7 +240,7 @@ impl Source {
 fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) -> Result<Gpt> {
     let steps = flags.pretrain_steps;
     let schedule = WarmupStableDecay {
-        peak: PEAK,
+        peak: PEAK_LEARNING_RATE,
         end: 0.0,
         warmup: steps / 10,
         decay: steps / 5,

@@ -3,6 +3,7 @@ use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use gpt::model::GptConfig;
+use gpt::optimizer::PEAK_LEARNING_RATE;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub struct Settings {
     /// Peak learning rate
     #[arg(
         long,
-        default_value_t = 1e-3,
+        default_value_t = PEAK_LEARNING_RATE,
         allow_negative_numbers = true,
         help_heading = "Training"
     )]

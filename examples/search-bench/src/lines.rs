@@ -14,9 +14,7 @@ const PLACES: [f64; 23] = [
 pub struct Line {
     workload: &'static str,
     step: u64,
-    learning_rate: f64,
     slope: f64,
-    update_norm: f64,
     base_loss: f64,
     /// (η, f(η)), by rising η.
     points: Vec<(f64, f64)>,
@@ -40,9 +38,7 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
             lines.push(Line {
                 workload: workload.name(),
                 step: at.index,
-                learning_rate: at.learning_rate,
                 slope: line.slope,
-                update_norm: line.update_norm,
                 base_loss: line.base_loss,
                 points: points.to_vec(),
             });

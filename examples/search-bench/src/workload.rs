@@ -8,7 +8,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn_sharpness::{Linearity, UpdateDirection};
 use gpt::model::{Gpt, GptConfig};
-use gpt::optimizer::adamw;
+use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -66,8 +66,6 @@ pub struct RealLine<'a, W: Workload> {
     pub base_loss: f64,
     /// g·Δθ.
     pub slope: f64,
-    /// ‖Δθ‖.
-    pub update_norm: f64,
 }
 
 impl<'a, W: Workload> Step<'a, W> {
@@ -83,7 +81,6 @@ impl<'a, W: Workload> Step<'a, W> {
             batch: self.batch,
             model,
             slope: direction.slope(),
-            update_norm: direction.norm(),
             direction,
             base_loss: f64::NAN,
         };
@@ -189,7 +186,7 @@ impl Workload for GptPretraining {
     fn learning_rate(&self, step: usize) -> f64 {
         let steps = self.steps as u64;
         let schedule = WarmupStableDecay {
-            peak: 1e-3,
+            peak: PEAK_LEARNING_RATE,
             end: 0.0,
             warmup: steps / 10,
             decay: steps / 5,
