@@ -1,6 +1,6 @@
-use crate::direction::sum_gradients;
 use crate::loss::UpdateLoss;
 use crate::measuring::Update;
+use crate::params::sum_gradients;
 use crate::{IntoLoss, Loss, Quantity, SharpnessMetric, SharpnessProbe};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;

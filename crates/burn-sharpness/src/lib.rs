@@ -86,6 +86,7 @@ mod loss;
 mod measurement;
 mod measuring;
 mod metric;
+mod params;
 mod probe;
 mod record;
 mod schedule;

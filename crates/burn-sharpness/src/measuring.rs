@@ -1,6 +1,5 @@
 //! One measurement: the update direction, then a search along it for each loss.
 
-use crate::direction::virtual_step;
 use crate::hessian::{self, CurvatureMeasurement, Hessian};
 use crate::loss::UpdateLoss;
 use crate::task::{TRAIN_TASK, Task};
@@ -196,10 +195,10 @@ impl SharpnessProbe {
             .map_err(|error| error.to_string())?
             .with_parts(parts);
         // The preconditioner of an update has seen its gradient.
-        let rate = update.learning_rate.clone();
-        let (_, optim) = virtual_step(&update.model, update.optim, update.grads, rate);
+        let optim = direction.optimizer_after(&update.model);
+        let delta = direction.delta(&update.model);
         let along = hessian::Along {
-            delta: direction.delta(),
+            delta: delta.as_ref(),
             slope: direction.slope() / parts as f64,
             optim: &optim,
         };

@@ -1,4 +1,5 @@
 use super::layout::Layout;
+use crate::params::{self, ParamTensors, Sums, for_each};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
@@ -83,13 +84,17 @@ where
         if layout.elements() == 0 {
             return Err(HessianError::NoGradient);
         }
-        let weights = layout.weights(&model);
-        let norm_of_weights = dot(&weights, &weights)?.sqrt();
+        let mut squares = Sums::default();
+        for_each(&model, grads, |place| {
+            let weight = place.weight();
+            squares.push([(&weight, &weight)]);
+        });
+        let [squared_norm] = squares.read().map_err(HessianError::Read)?;
         Ok(Self {
             model,
             gradient,
             layout,
-            norm_of_weights,
+            norm_of_weights: squared_norm.sqrt(),
             step: None,
             scale: 1.0,
             gradients: 0,
@@ -154,7 +159,13 @@ where
 
     /// A set of tensors, such as gradients, as one vector.
     pub fn vector(&self, tensors: &GradientsParams) -> Tensor<1> {
-        self.layout.gradients(&self.model, tensors)
+        self.layout.gradients(&self.model, tensors, &self.device())
+    }
+
+    /// The same of tensors that are kept by parameter.
+    pub(super) fn vector_of(&self, tensors: &ParamTensors) -> Tensor<1> {
+        self.layout
+            .flatten(|id| tensors.get(id).cloned(), &self.device())
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -251,7 +262,7 @@ where
         self.gradients += 1;
         let moved = self.layout.moved(self.model.clone(), offset);
         let grads = (self.gradient)(&moved).map_err(HessianError::Gradient)?;
-        Ok(self.layout.gradients(&moved, &grads) * self.scale)
+        Ok(self.layout.gradients(&moved, &grads, &self.device()) * self.scale)
     }
 }
 
@@ -321,7 +332,5 @@ impl<M: Module> Hessian<M, ()> {
 
 /// The inner product of two vectors.
 pub(super) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, HessianError> {
-    let sum = (a.clone() * b.clone()).sum();
-    sum.try_into_scalar::<f64>()
-        .map_err(|error| HessianError::Read(error.to_string()))
+    params::dot(a, b).map_err(HessianError::Read)
 }

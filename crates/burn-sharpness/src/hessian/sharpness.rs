@@ -1,6 +1,7 @@
 use super::lanczos::{Spectrum, SpectrumConfig};
 use super::preconditioner::AdamPreconditioner;
 use super::product::{Hessian, HessianError, dot};
+use crate::params::ParamTensors;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
@@ -144,7 +145,7 @@ pub(crate) struct CurvatureMemory {
 /// The update that the curvature is measured along.
 pub(crate) struct Along<'a> {
     /// Δθ, where the step is linear in η.
-    pub(crate) delta: Option<&'a GradientsParams>,
+    pub(crate) delta: Option<&'a ParamTensors>,
     /// g·Δθ of the mean loss.
     pub(crate) slope: f64,
     /// The optimizer after the step, whose state is the preconditioner's.
@@ -221,7 +222,7 @@ where
     if along.slope <= 0.0 {
         return Ok(CurvatureValue::without(CurvatureOutcome::NotDescent));
     }
-    let delta = hessian.vector(delta);
+    let delta = hessian.vector_of(delta);
     let (bend, relative_error) = hessian.quadratic_form(&delta)?;
     Ok(CurvatureValue::measured(bend / along.slope, relative_error))
 }

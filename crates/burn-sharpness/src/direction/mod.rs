@@ -1,0 +1,375 @@
+//! The update direction Δθ of an optimizer's next step, and the weights along it.
+
+mod rates;
+mod step;
+
+use crate::params::{ParamTensors, Sums, for_each, replace_weights};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::{Module, ParamGroup, ParamId};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+use std::collections::HashSet;
+use step::VirtualStep;
+use thiserror::Error;
+
+/// The relative difference of two virtual steps, made at two learning rates, above which the
+/// optimizer's step is not linear in the learning rate. Rounding stays far below it.
+const LINEARITY_TOLERANCE: f64 = 1e-3;
+/// How much further along the line than the weights that are held the next weights may be: beyond it
+/// the rounding of the weights that are held would show.
+const LARGEST_REACH: f64 = 8.0;
+
+/// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
+///
+/// Δθ = (θ − θ′)/η, where θ′ are the weights after one virtual step of a clone of the optimizer. So it
+/// holds whatever the real step would: momentum, preconditioning, gradient clipping, decoupled weight
+/// decay, and the ratios between the learning rates of parameter groups. The optimizer and the model
+/// are left as they are.
+///
+/// The learning rate η is that of the default group (of the fastest one where the default is 0);
+/// other groups move in proportion. Where every rate is 0, as at the start of a warmup, all groups
+/// are taken to share one.
+///
+/// Only parameters with a gradient move. A direction holds one copy of them: the weights at one
+/// learning rate, of which those at all others follow.
+///
+/// ```
+/// use burn::module::{Module, Param};
+/// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use burn_sharpness::{Linearity, UpdateDirection};
+///
+/// #[derive(Module, Debug)]
+/// struct Point {
+///     theta: Param<Tensor<1>>,
+/// }
+///
+/// // L = 3θ² at θ = 2: for gradient descent Δθ = g = 12, so that the slope g·Δθ is 144.
+/// let device = Device::flex().autodiff();
+/// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+/// let loss = (point.theta.val().square() * 3.0).sum();
+/// let grads = GradientsParams::from_grads(loss.backward(), &point);
+/// let optim: ModuleOptimizer = SgdConfig::new().init();
+///
+/// let point = point.valid();
+/// let direction =
+///     UpdateDirection::new(&point, &optim, &0.1.into(), &grads, 1.0, Linearity::Check)?;
+/// assert_eq!(direction.slope(), 144.0);
+/// let moved = direction.apply(point, 0.25);
+/// assert_eq!(moved.theta.val().into_scalar::<f64>(), 2.0 - 0.25 * 12.0);
+/// # Ok::<(), burn_sharpness::DirectionError>(())
+/// ```
+pub struct UpdateDirection {
+    step: VirtualStep,
+    path: Path,
+    learning_rate: f64,
+    slope: f64,
+    norm: f64,
+}
+
+/// The weights along the direction.
+enum Path {
+    /// The step is linear in η: these are the weights at one rate, and on the line through them and θ
+    /// lie all others.
+    Line {
+        rate: f64,
+        weights: ParamTensors,
+        /// Whether only a part of the parameters moves, so that a new virtual step would move too many.
+        is_restricted: bool,
+    },
+    /// It is not: the optimizer makes its step afresh at each η.
+    Curve,
+}
+
+/// Why there is no update direction.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum DirectionError {
+    /// No parameter of the model has a gradient.
+    #[error(
+        "no parameter of the model has a gradient: pass the gradients of this very model, made by GradientsParams::from_grads"
+    )]
+    NoGradient,
+    /// No parameter of a group has a gradient.
+    #[error(
+        "no parameter of the group has a gradient: check its predicate against the paths of the model's parameters"
+    )]
+    NothingInGroup,
+    /// A learning rate is negative, NaN or infinite.
+    #[error(
+        "the learning rate of parameter {parameter} is {learning_rate}, not a number from 0 up"
+    )]
+    LearningRate {
+        /// The path of the parameter.
+        parameter: String,
+        /// Its learning rate.
+        learning_rate: f64,
+    },
+    /// The optimizer's step is not linear in the learning rate.
+    #[error(
+        "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
+    )]
+    NotLinear,
+    /// A number could not be read from the device.
+    #[error("the update direction could not be read from the device: {0}")]
+    Read(String),
+}
+
+/// Whether the optimizer's step is linear in the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linearity {
+    /// Compare two virtual steps, and find out. Costs a second virtual step.
+    Check,
+    /// It is: SGD, Adam, AdamW and most others.
+    Linear,
+    /// It is not, as with a proximal weight decay: step afresh at each learning rate.
+    Nonlinear,
+}
+
+impl UpdateDirection {
+    /// The direction of the step that `optim` would make from `model`, which must be free of
+    /// autodiff (see [`Module::valid`]).
+    ///
+    /// `scale` is the largest learning rate at which the line is likely to be evaluated: the virtual
+    /// step is taken there or at 1, whichever is larger, so that the subtraction of two weights
+    /// leaves Δθ its digits.
+    ///
+    /// # Errors
+    ///
+    /// Without a gradient, or with a learning rate that is no rate, there is no direction.
+    pub fn new<M: Module>(
+        model: &M,
+        optim: &ModuleOptimizer,
+        learning_rate: &ModuleLearningRate,
+        grads: &GradientsParams,
+        scale: f64,
+        linearity: Linearity,
+    ) -> Result<Self, DirectionError> {
+        let step = VirtualStep::new(model, optim, grads, learning_rate)?;
+        let rate = virtual_learning_rate(scale);
+        let line = match linearity {
+            Linearity::Linear => Some(step.weights(model, rate)),
+            Linearity::Check => line_if_linear(model, &step, rate)?,
+            Linearity::Nonlinear => None,
+        };
+        let learning_rate = step.learning_rate();
+        let (path, [slope, squared_norm]) = match line {
+            Some(weights) => {
+                let products = products(model, step.grads(), &weights, rate)?;
+                let path = Path::Line {
+                    rate,
+                    weights,
+                    is_restricted: false,
+                };
+                (path, products)
+            }
+            None => {
+                // Only the start of a curve has a direction: take it at the rate in use.
+                let start = if learning_rate > 0.0 {
+                    learning_rate
+                } else {
+                    1e-3
+                };
+                let weights = step.weights(model, start);
+                let products = products(model, step.grads(), &weights, start)?;
+                (Path::Curve, products)
+            }
+        };
+        Ok(Self {
+            step,
+            path,
+            learning_rate,
+            slope,
+            norm: squared_norm.sqrt(),
+        })
+    }
+
+    /// The learning rate η of the real step.
+    pub fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    /// The slope g·Δθ: the loss falls at this rate at η = 0.
+    pub fn slope(&self) -> f64 {
+        self.slope
+    }
+
+    /// The Euclidean norm ‖Δθ‖ over all parameters.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
+
+    /// Whether the optimizer's step is linear in η.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.path, Path::Line { .. })
+    }
+
+    /// Δθ of each parameter that moves, where the step is linear in η, from the model at θ that the
+    /// direction was made of.
+    pub(crate) fn delta<M: Module>(&self, model: &M) -> Option<ParamTensors> {
+        let Path::Line { rate, weights, .. } = &self.path else {
+            return None;
+        };
+        let mut delta = ParamTensors::default();
+        for_each(model, self.step.grads(), |place| {
+            if let Some(moved) = weights.get(place.id) {
+                delta.insert(place.id, (place.weight() - moved.clone()) / *rate);
+            }
+        });
+        Some(delta)
+    }
+
+    /// The optimizer as it would be after the step.
+    pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
+        self.step.optimizer_after(model)
+    }
+
+    /// The direction that moves the parameters of a group only, and holds all others.
+    ///
+    /// # Errors
+    ///
+    /// If the group has no parameter with a gradient, or the step is not linear in η.
+    pub fn restricted_to<M: Module>(
+        &self,
+        group: &ParamGroup,
+        model: &M,
+        grads: &GradientsParams,
+    ) -> Result<Self, DirectionError> {
+        let Path::Line { rate, weights, .. } = &self.path else {
+            return Err(DirectionError::NotLinear);
+        };
+        let mut members = HashSet::new();
+        for_each(model, grads, |place| {
+            if group.matches(&place.id, Some(place.path)) {
+                members.insert(place.id);
+            }
+        });
+        let weights = weights.restricted_to(|id| members.contains(&id));
+        let [slope, squared_norm] = match products(model, grads, &weights, *rate) {
+            Err(DirectionError::NoGradient) => Err(DirectionError::NothingInGroup),
+            products => products,
+        }?;
+        Ok(Self {
+            step: self.step.clone(),
+            path: Path::Line {
+                rate: *rate,
+                weights,
+                is_restricted: true,
+            },
+            learning_rate: self.learning_rate,
+            slope,
+            norm: squared_norm.sqrt(),
+        })
+    }
+
+    /// The model at θ − ηΔθ, from the model at θ that the direction was made of.
+    pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
+        match &self.path {
+            Path::Line { rate, weights, .. } => {
+                let share = learning_rate / rate;
+                replace_weights(model, |id, theta| {
+                    Some(on_line(theta(), weights.get(id)?.clone(), share))
+                })
+            }
+            Path::Curve => self.step.weights(&model, learning_rate).place_into(model),
+        }
+    }
+
+    /// The same, and from now on the direction shares its copy of the weights with that model, so
+    /// that both together hold one. The model that was moved before must be dropped by then.
+    pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
+        let Path::Line {
+            rate,
+            weights,
+            is_restricted,
+        } = &mut self.path
+        else {
+            return self.apply(model, learning_rate);
+        };
+        if learning_rate > LARGEST_REACH * *rate && !*is_restricted {
+            *weights = ParamTensors::default();
+            *rate = virtual_learning_rate(learning_rate);
+            *weights = self.step.weights(&model, *rate);
+        }
+        // Going on from weights very near θ would keep nothing but their rounding.
+        if learning_rate * LARGEST_REACH < *rate || *is_restricted {
+            return self.apply(model, learning_rate);
+        }
+        let share = learning_rate / *rate;
+        let model = replace_weights(model, |id: ParamId, theta| {
+            let moved = on_line(theta(), weights.remove(id)?, share);
+            weights.insert(id, moved.clone());
+            Some(moved)
+        });
+        *rate = learning_rate;
+        model
+    }
+}
+
+/// The weights at a share of the way from θ to the weights that are held.
+fn on_line(theta: Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
+    if share == 1.0 {
+        moved
+    } else {
+        theta.clone() - (theta - moved) * share
+    }
+}
+
+/// A power of two, so that the division by it is exact.
+fn virtual_learning_rate(scale: f64) -> f64 {
+    let scale = if scale.is_finite() {
+        scale.max(1.0)
+    } else {
+        1.0
+    };
+    scale.log2().ceil().exp2()
+}
+
+/// The weights after a virtual step at this rate, if a step at a quarter of it has the same
+/// direction.
+fn line_if_linear<M: Module>(
+    model: &M,
+    step: &VirtualStep,
+    rate: f64,
+) -> Result<Option<ParamTensors>, DirectionError> {
+    let mut weights = ParamTensors::default();
+    let mut sums = Sums::default();
+    for part in step.parts(model) {
+        let far = step.weights_of(model, rate, &part);
+        let near = step.weights_of(model, rate / 4.0, &part);
+        for_each(model, step.grads(), |place| {
+            if let (Some(far), Some(near)) = (far.get(place.id), near.get(place.id)) {
+                let theta = place.weight();
+                let delta = (theta.clone() - far.clone()) / rate;
+                let apart = delta.clone() - (theta - near.clone()) / (rate / 4.0);
+                sums.push([(&delta, &delta), (&apart, &apart)]);
+            }
+        });
+        weights.extend(far);
+    }
+    let [length, apart] = sums.read().map_err(DirectionError::Read)?;
+    // Directions that are NaN agree: the search names what is wrong with them.
+    let is_linear = apart.is_nan() || apart.sqrt() <= LINEARITY_TOLERANCE * length.sqrt();
+    Ok(is_linear.then_some(weights))
+}
+
+/// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.
+fn products<M: Module>(
+    model: &M,
+    grads: &GradientsParams,
+    weights: &ParamTensors,
+    rate: f64,
+) -> Result<[f64; 2], DirectionError> {
+    let mut sums = Sums::default();
+    // One parameter's Δθ at a time.
+    for_each(model, grads, |place| {
+        if let Some(moved) = weights.get(place.id) {
+            let delta = (place.weight() - moved.clone()) / rate;
+            sums.push([(&place.tensor(), &delta), (&delta, &delta)]);
+        }
+    });
+    if sums.is_empty() {
+        return Err(DirectionError::NoGradient);
+    }
+    sums.read().map_err(DirectionError::Read)
+}

@@ -1,0 +1,279 @@
+//! Tensors by parameter, and the few operations on them that the probe needs: read, copy, sum, dot,
+//! move and flatten.
+//!
+//! Every tensor is flattened, so that one type serves parameters of any rank.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{GradientsParams, MultiGradientsParams};
+use burn::tensor::{DType, Device, Tensor};
+use std::collections::{HashMap, HashSet};
+
+/// A tensor could not be read from its device.
+pub(crate) type ReadError = String;
+
+/// Flattened tensors by parameter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
+
+/// A parameter that has a tensor in a set, such as its gradient, on the way through a model.
+pub(crate) struct Place<'a> {
+    pub(crate) id: ParamId,
+    pub(crate) path: &'a str,
+    pub(crate) elements: usize,
+    weight: &'a dyn Fn() -> Tensor<1>,
+    tensor: &'a dyn Fn() -> Tensor<1>,
+}
+
+impl Place<'_> {
+    /// The parameter as it is stored, without autodiff.
+    pub(crate) fn weight(&self) -> Tensor<1> {
+        (self.weight)()
+    }
+
+    /// What the set has for it.
+    pub(crate) fn tensor(&self) -> Tensor<1> {
+        (self.tensor)()
+    }
+}
+
+/// Goes through the parameters that have a tensor in a set, such as the gradients, in the order of the
+/// model.
+///
+/// A parameter that the model holds twice is met once, where it occurs first: burn's optimizers
+/// hand its gradient to the first occurrence, and to no other.
+pub(crate) fn for_each<M: Module>(
+    model: &M,
+    tensors: &GradientsParams,
+    visit: impl FnMut(Place<'_>),
+) {
+    struct Walk<'a, F> {
+        tensors: &'a GradientsParams,
+        path: Vec<String>,
+        seen: HashSet<ParamId>,
+        visit: F,
+    }
+
+    impl<F: FnMut(Place<'_>)> ModuleVisitor for Walk<'_, F> {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_string());
+        }
+
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(tensor) = self.tensors.get::<D>(param.id)
+                && self.seen.insert(param.id)
+            {
+                (self.visit)(Place {
+                    id: param.id,
+                    path: &self.path.join("."),
+                    elements: tensor.shape().num_elements(),
+                    weight: &|| flatten(param.base().inner()),
+                    tensor: &|| flatten(tensor.clone().inner()),
+                });
+            }
+        }
+    }
+
+    model.visit(&mut Walk {
+        tensors,
+        path: Vec::new(),
+        seen: HashSet::new(),
+        visit,
+    });
+}
+
+fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let elements = tensor.shape().num_elements();
+    tensor.reshape([elements])
+}
+
+impl ParamTensors {
+    /// The weights of the parameters that have a gradient.
+    pub(crate) fn of_weights<M: Module>(model: &M, grads: &GradientsParams) -> Self {
+        let mut tensors = Self::default();
+        for_each(model, grads, |place| {
+            tensors.insert(place.id, place.weight())
+        });
+        tensors
+    }
+
+    pub(crate) fn insert(&mut self, id: ParamId, tensor: Tensor<1>) {
+        self.0.insert(id, tensor);
+    }
+
+    pub(crate) fn get(&self, id: ParamId) -> Option<&Tensor<1>> {
+        self.0.get(&id)
+    }
+
+    pub(crate) fn remove(&mut self, id: ParamId) -> Option<Tensor<1>> {
+        self.0.remove(&id)
+    }
+
+    /// Adds the tensors of other parameters.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Only the tensors of these parameters.
+    pub(crate) fn restricted_to(&self, keep: impl Fn(ParamId) -> bool) -> Self {
+        let kept = self.0.iter().filter(|(id, _)| keep(**id));
+        Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
+    }
+
+    /// The model with these tensors in place of its weights; the other parameters stay.
+    pub(crate) fn place_into<M: Module>(&self, model: M) -> M {
+        replace_weights(model, |id, _| self.get(id).cloned())
+    }
+}
+
+/// The model with other weights: those that `weight` makes of a parameter's id and flattened value,
+/// where it makes any. A parameter that the model holds twice is replaced where it occurs first.
+pub(crate) fn replace_weights<M: Module>(
+    model: M,
+    weight: impl FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
+) -> M {
+    struct Replace<F> {
+        seen: HashSet<ParamId>,
+        weight: F,
+    }
+
+    impl<F> ModuleMapper for Replace<F>
+    where
+        F: FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
+    {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.seen.contains(&param.id) {
+                return param;
+            }
+            let value = || flatten(param.base().inner());
+            let Some(weight) = (self.weight)(param.id, &value) else {
+                return param;
+            };
+            self.seen.insert(param.id);
+            let (id, old, mapper) = param.consume();
+            Param::from_mapped_value(id, weight.reshape(old.shape()), mapper)
+        }
+    }
+
+    model.map(&mut Replace {
+        seen: HashSet::new(),
+        weight,
+    })
+}
+
+/// Gradients are not `Clone`, but their tensors are reference-counted: a copy of those of the
+/// parameters that `keep` names.
+pub(crate) fn copy_gradients<M: Module>(
+    model: &M,
+    grads: &GradientsParams,
+    keep: impl Fn(ParamId) -> bool,
+) -> GradientsParams {
+    struct Copy<'a, F> {
+        grads: &'a GradientsParams,
+        keep: F,
+        copy: GradientsParams,
+    }
+
+    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Copy<'_, F> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if (self.keep)(param.id)
+                && let Some(grad) = self.grads.get::<D>(param.id)
+            {
+                self.copy.register(param.id, grad);
+            }
+        }
+    }
+
+    let mut copy = Copy {
+        grads,
+        keep,
+        copy: GradientsParams::new(),
+    };
+    model.visit(&mut copy);
+    copy.copy
+}
+
+/// The sum of the gradients that several devices made, on one of them.
+pub(crate) fn sum_gradients<M: Module>(
+    model: &M,
+    grads: &MultiGradientsParams,
+    device: &Device,
+) -> GradientsParams {
+    struct Sum<'a> {
+        grads: &'a MultiGradientsParams,
+        device: &'a Device,
+        sum: GradientsParams,
+    }
+
+    impl ModuleVisitor for Sum<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let each = self.grads.grads.iter();
+            let sum = each
+                .filter_map(|(grads, _)| grads.get::<D>(param.id))
+                .map(|grad| grad.to_device(self.device))
+                .reduce(|sum, grad| sum + grad);
+            if let Some(sum) = sum {
+                self.sum.register(param.id, sum);
+            }
+        }
+    }
+
+    let mut sum = Sum {
+        grads,
+        device,
+        sum: GradientsParams::new(),
+    };
+    model.visit(&mut sum);
+    sum.sum
+}
+
+/// Inner products that are being added up: each is a sum over parameters, read from the device at
+/// once and added in 64 bits.
+#[derive(Default)]
+pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
+
+impl<const N: usize> Sums<N> {
+    /// Adds the inner products of a parameter.
+    pub(crate) fn push(&mut self, products: [(&Tensor<1>, &Tensor<1>); N]) {
+        self.0.push(products.map(|(a, b)| {
+            // In half precision the sum would lose its digits or overflow.
+            match a.dtype() {
+                DType::F16 | DType::BF16 => {
+                    (a.clone().cast(DType::F32) * b.clone().cast(DType::F32)).sum()
+                }
+                _ => (a.clone() * b.clone()).sum(),
+            }
+        }));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The totals; 0 where nothing was added.
+    pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
+        let mut totals = [0.0; N];
+        let sums = self.0.into_iter().flatten();
+        let sums: Vec<Tensor<1>> = sums.map(|sum| sum.cast(DType::F32)).collect();
+        if sums.is_empty() {
+            return Ok(totals);
+        }
+        let values = Tensor::cat(sums, 0)
+            .try_into_data()
+            .map_err(|error| error.to_string())?;
+        for (index, value) in values.iter::<f64>().enumerate() {
+            totals[index % N] += value;
+        }
+        Ok(totals)
+    }
+}
+
+/// The inner product of two vectors.
+pub(crate) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, ReadError> {
+    let sum = (a.clone() * b.clone()).sum();
+    sum.try_into_scalar::<f64>()
+        .map_err(|error| error.to_string())
+}
