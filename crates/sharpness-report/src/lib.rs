@@ -16,16 +16,14 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-mod follow;
 pub mod overlay;
 pub mod plot;
-mod record;
 pub mod report;
 mod run;
 pub mod table;
 
-pub use follow::Follower;
-pub use record::{
-    MEASUREMENTS_FILE, Measurement, RECORD_VERSION, ReadError, Reading, TRAIN_TASK, file_of, read,
-};
 pub use run::Run;
+pub use sharpness_record::{
+    Follower, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION, ReadError,
+    Reading, TRAIN_TASK, file_of, read,
+};

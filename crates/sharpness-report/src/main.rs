@@ -241,7 +241,7 @@ fn print_line(measurement: &Measurement) {
         ),
         None => format!(
             "{} {}",
-            measurement.outcome,
+            measurement.outcome.name(),
             measurement.reason.as_deref().unwrap_or_default()
         ),
     };

@@ -21,6 +21,7 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{self, Canvas};
+use sharpness_record::Edge;
 
 const SHARPNESS_COLOR: Color = Color::Cyan;
 const PAST_EDGE_COLOR: Color = Color::LightRed;
@@ -35,8 +36,6 @@ const TASK_COLORS: [Color; 4] = [
 const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 
-/// The edge ratio from which the edge is called near.
-const NEAR: f64 = 0.5;
 /// The measurements of the training loss that [`Window::Recent`] shows.
 const RECENT: usize = 100;
 /// The columns for the labels of the vertical axis.
@@ -158,17 +157,15 @@ fn state_of(run: &Run) -> Line<'static> {
     number("2/η", last.edge_threshold(), THRESHOLD_COLOR);
     let (text, color) = match last.edge_ratio() {
         Some(ratio) => {
-            let (said, color) = match ratio {
-                ratio if ratio > 1.0 => ("past the edge", PAST_EDGE_COLOR),
-                ratio if ratio > NEAR => ("near the edge", Color::Yellow),
-                _ => ("below the edge", Color::Green),
+            let edge = Edge::of(ratio).unwrap_or(Edge::Below);
+            let color = match edge {
+                Edge::Past => PAST_EDGE_COLOR,
+                Edge::Near => Color::Yellow,
+                Edge::Below => Color::Green,
             };
-            (format!("  η/η_c {}: {said}", format_number(ratio)), color)
+            (format!("  η/η_c {}: {edge}", format_number(ratio)), color)
         }
-        None => {
-            let outcome = last.outcome.replace('_', " ");
-            (format!("  no number: {outcome}"), NO_NUMBER_COLOR)
-        }
+        None => (format!("  no number: {}", last.outcome), NO_NUMBER_COLOR),
     };
     spans.push(Span::styled(text, color));
     Line::from(spans)

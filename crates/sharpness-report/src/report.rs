@@ -93,13 +93,17 @@ impl<'a> Task<'a> {
             loss: column(&own, |m| m.base_loss),
             rate: of_training(|m| m.learning_rate),
             critical_rate: column(&own, |m| m.critical_lr),
-            directional: column(&own, |m| m.curvature.as_ref()?.directional_sharpness?.value),
-            hessian: column(&own, |m| m.curvature.as_ref()?.hessian_sharpness?.value),
+            directional: column(&own, |m| m.curvature.as_ref()?.directional_sharpness.value),
+            hessian: column(&own, |m| m.curvature.as_ref()?.hessian_sharpness.value),
             preconditioned: column(&own, |m| {
-                m.curvature.as_ref()?.preconditioned_sharpness?.value
+                m.curvature
+                    .as_ref()?
+                    .preconditioned_sharpness
+                    .as_ref()?
+                    .value
             }),
             outcomes: outcomes
-                .map(|(index, m)| (index, m.outcome.as_str(), m.reason.as_deref()))
+                .map(|(index, m)| (index, m.outcome.name(), m.reason.as_deref()))
                 .collect(),
         }
     }
@@ -117,7 +121,7 @@ pub fn html(runs: &[Run]) -> String {
                 .chain(run.tasks())
                 .map(|task| Task::new(run, task))
                 .collect(),
-            evaluations: run.measurements.iter().map(|m| m.evaluations).sum(),
+            evaluations: run.measurements.iter().map(|m| m.evaluations as u64).sum(),
             seconds: run.measurements.iter().map(|m| m.seconds).sum(),
         })
         .collect();

@@ -1,4 +1,4 @@
-use crate::record::{Measurement, ReadError, TRAIN_TASK, file_of, read};
+use sharpness_record::{Measurement, ReadError, TRAIN_TASK, file_of, read};
 use std::path::Path;
 
 /// A run: its measurements and its configuration.

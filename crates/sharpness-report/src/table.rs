@@ -49,7 +49,7 @@ fn row(run: &Run) -> [String; 10] {
     let past = run
         .training()
         .filter(|m| m.edge_ratio().is_some_and(|ratio| ratio > 1.0));
-    let evaluations: u64 = run.training().map(|m| m.evaluations).sum();
+    let evaluations: u64 = run.training().map(|m| m.evaluations as u64).sum();
     let seconds: f64 = run.measurements.iter().map(|m| m.seconds).sum();
     let last_step = run.measurements.last().map(|m| m.step.to_string());
     [
@@ -120,14 +120,13 @@ pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
 
 fn csv_row(run: &Run, m: &Measurement) -> [String; 21] {
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let curvature = m.curvature.clone().unwrap_or_default();
-    let value = |value: Option<crate::record::Value>| number(value.and_then(|value| value.value));
+    let curvature = m.curvature.as_ref();
     [
         run.name.clone(),
         m.step.to_string(),
         m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
         m.task.clone(),
-        m.outcome.clone(),
+        m.outcome.name().to_string(),
         number(m.learning_rate),
         number(m.base_loss),
         number(m.slope),
@@ -138,9 +137,9 @@ fn csv_row(run: &Run, m: &Measurement) -> [String; 21] {
         number(m.critical_sharpness),
         number(m.edge_threshold()),
         number(m.edge_ratio()),
-        value(curvature.directional_sharpness),
-        value(curvature.hessian_sharpness),
-        value(curvature.preconditioned_sharpness),
+        number(curvature.and_then(|c| c.directional_sharpness.value)),
+        number(curvature.and_then(|c| c.hessian_sharpness.value)),
+        number(curvature.and_then(|c| c.preconditioned_sharpness.as_ref()?.value)),
         m.limiting_task.clone().unwrap_or_default(),
         m.evaluations.to_string(),
         m.seconds.to_string(),

@@ -1,4 +1,5 @@
-use crate::record::{Measurement, ReadError, file_of, parse_line, unreadable};
+use crate::read::{file_of, parse_line, unreadable};
+use crate::{Measurement, ReadError};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

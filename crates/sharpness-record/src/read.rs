@@ -1,114 +1,9 @@
+use crate::files::MEASUREMENTS_FILE;
+use crate::{Measurement, RECORD_VERSION};
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-
-/// The file of measurements in a run's folder.
-pub const MEASUREMENTS_FILE: &str = "measurements.jsonl";
-/// The newest version of the record that this crate knows.
-pub const RECORD_VERSION: u32 = 1;
-
-/// The task whose loss made the update.
-pub const TRAIN_TASK: &str = "train";
-
-/// A line of a record: what is read of a measurement. Fields that are not known are passed over, and
-/// a field that was not measured is `None`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Measurement {
-    /// The version of the record.
-    pub version: u32,
-    /// The run-wide step.
-    pub step: u64,
-    /// The epoch.
-    #[serde(default)]
-    pub epoch: Option<u64>,
-    /// The task whose loss was measured; `train` is the batch that made the update.
-    #[serde(default = "train")]
-    pub task: String,
-    /// The task that allowed the smallest learning rate only.
-    #[serde(default)]
-    pub limiting_task: Option<String>,
-    /// The learning rate η in use.
-    #[serde(default)]
-    pub learning_rate: Option<f64>,
-    /// The loss L(θ).
-    #[serde(default)]
-    pub base_loss: Option<f64>,
-    /// The slope g·Δθ.
-    #[serde(default)]
-    pub slope: Option<f64>,
-    /// The norm ‖Δθ‖.
-    #[serde(default)]
-    pub update_norm: Option<f64>,
-    /// How the measurement ended, such as `bracketed`.
-    pub outcome: String,
-    /// Why it failed, where it did.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// The lower end of the bracket.
-    #[serde(default)]
-    pub lower: Option<f64>,
-    /// The upper end of the bracket.
-    #[serde(default)]
-    pub upper: Option<f64>,
-    /// The critical learning rate η_c.
-    #[serde(default)]
-    pub critical_lr: Option<f64>,
-    /// The critical sharpness λ_c.
-    #[serde(default)]
-    pub critical_sharpness: Option<f64>,
-    /// The evaluations of the loss.
-    #[serde(default)]
-    pub evaluations: u64,
-    /// The seconds that it took.
-    #[serde(default)]
-    pub seconds: f64,
-    /// The curvature that critical sharpness stands for.
-    #[serde(default)]
-    pub curvature: Option<Curvature>,
-}
-
-/// The curvatures of a measurement.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Curvature {
-    /// λ_dir.
-    pub directional_sharpness: Option<Value>,
-    /// λ_max.
-    pub hessian_sharpness: Option<Value>,
-    /// λ_max of the preconditioned Hessian.
-    pub preconditioned_sharpness: Option<Value>,
-}
-
-/// A value that may be absent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Value {
-    /// The value.
-    pub value: Option<f64>,
-}
-
-fn train() -> String {
-    TRAIN_TASK.to_string()
-}
-
-impl Measurement {
-    /// 2/η.
-    pub fn edge_threshold(&self) -> Option<f64> {
-        let rate = self.learning_rate.filter(|rate| *rate > 0.0)?;
-        Some(2.0 / rate)
-    }
-
-    /// η/η_c.
-    pub fn edge_ratio(&self) -> Option<f64> {
-        Some(self.learning_rate? / self.critical_lr?)
-    }
-
-    /// Whether it is of the loss that made the update.
-    pub fn is_of_training(&self) -> bool {
-        self.task == TRAIN_TASK
-    }
-}
 
 /// The measurements of a file, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -121,6 +16,7 @@ pub struct Reading {
 
 /// Why a record cannot be read.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// There is no such file or folder.
     #[error("there is no {}: give the folder of a run, or its {MEASUREMENTS_FILE}", path.display())]
@@ -217,7 +113,12 @@ pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
     }
 }
 
-pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
+/// Reads the bytes of a record, as [`read`] does; the path is for the messages.
+///
+/// # Errors
+///
+/// If there is no measurement to read at all, the error says why.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
     let path = path.to_path_buf();
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ReadError::Empty { path });

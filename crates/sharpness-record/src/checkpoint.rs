@@ -1,0 +1,92 @@
+use crate::files::CHECKPOINTS_FILE;
+use crate::write::{WriteError, append_lines};
+use crate::{ReadError, read::unreadable};
+use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// A note in a run's folder: the run-wide step and epoch at which weights with this fingerprint were
+/// saved, so that a run that resumes from them knows its step.
+///
+/// ```
+/// use sharpness_record::CheckpointNote;
+///
+/// let folder = std::env::temp_dir().join("sharpness-record-checkpoint-example");
+/// let note = CheckpointNote { step: 200, epoch: Some(1), fingerprint: 0xfeed };
+/// note.save(&folder)?;
+/// assert_eq!(CheckpointNote::find(&folder, 0xfeed)?, Some(note));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointNote {
+    /// The updates of the weights that were made before the checkpoint.
+    pub step: u64,
+    /// The epoch, from 1, where it is known.
+    #[serde(default)]
+    pub epoch: Option<u64>,
+    /// What identifies the weights.
+    pub fingerprint: u64,
+}
+
+impl CheckpointNote {
+    /// Notes the checkpoint in the run's folder, which is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// If the note cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<(), WriteError> {
+        let path = directory.join(CHECKPOINTS_FILE);
+        let failed = |source| WriteError::at(&path, source);
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let line = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
+        append_lines(&path, &line).map_err(failed)
+    }
+
+    /// The newest checkpoint of the run whose weights have this fingerprint. Damaged notes are passed
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// If there are notes that cannot be read.
+    pub fn find(directory: &Path, fingerprint: u64) -> Result<Option<Self>, ReadError> {
+        let path = directory.join(CHECKPOINTS_FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(&path, error)),
+        };
+        let lines = bytes.rsplit(|byte| *byte == b'\n');
+        let mut notes = lines.filter_map(|line| serde_json::from_slice::<Self>(line).ok());
+        Ok(notes.find(|note| note.fingerprint == fingerprint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_note_of_a_fingerprint_is_found_among_damaged_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(CheckpointNote::find(folder.path(), 7).unwrap(), None);
+        let note = |step, fingerprint| CheckpointNote {
+            step,
+            epoch: Some(1),
+            fingerprint,
+        };
+        note(100, 7).save(folder.path()).unwrap();
+        note(200, 8).save(folder.path()).unwrap();
+        // A note that is not UTF-8, and one whose end was never written.
+        let path = folder.path().join(CHECKPOINTS_FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend(b"\xff\xfe\n{\"step\":250,\"ep");
+        std::fs::write(&path, bytes).unwrap();
+        note(300, 7).save(folder.path()).unwrap();
+
+        let find = |fingerprint| CheckpointNote::find(folder.path(), fingerprint).unwrap();
+        assert_eq!(find(7), Some(note(300, 7)));
+        assert_eq!(find(8), Some(note(200, 8)));
+        assert_eq!(find(9), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The record of a training run's critical sharpness: what a measurement is, how a run's measurements
+//! are written to a file, and how the file is read, all at once or while it grows.
+//!
+//! [burn-sharpness] writes the record, and [sharpness-report] reads it. This crate knows neither of
+//! them, nor any machine learning: it is plain data and files.
+//!
+//! ```
+//! use sharpness_record::{Measurement, MeasurementOutcome, MeasurementWriter, TRAIN_TASK, read};
+//!
+//! let folder = std::env::temp_dir().join("sharpness-record-example");
+//! let mut measurement = Measurement::new(0, Some(1), TRAIN_TASK, MeasurementOutcome::Bracketed);
+//! measurement.learning_rate = Some(0.001);
+//! measurement.critical_lr = Some(0.008);
+//! measurement.critical_sharpness = Some(250.0);
+//!
+//! let mut writer = MeasurementWriter::open(&folder, 0)?;
+//! writer.append(&measurement)?;
+//! assert_eq!(read(&folder)?.measurements, [measurement]);
+//! # drop(writer);
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The file
+//!
+//! A run's folder holds [`MEASUREMENTS_FILE`], in JSON Lines: one [`Measurement`] a line. A line is never
+//! changed once it is written. When a run goes back to an earlier checkpoint, the lines of the steps that
+//! it makes anew move to [`SUPERSEDED_FILE`].
+//!
+//! Every line says its [version](RECORD_VERSION). A version stays the same as long as older readers
+//! understand what newer writers write: fields may be added to a version, and readers pass over fields
+//! that they do not know.
+//!
+//! [burn-sharpness]: https://docs.rs/burn-sharpness
+//! [sharpness-report]: https://docs.rs/sharpness-report
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod checkpoint;
+mod curvature;
+mod edge;
+mod files;
+mod follow;
+mod measurement;
+mod outcome;
+mod read;
+mod summary;
+mod write;
+
+pub use checkpoint::CheckpointNote;
+pub use curvature::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
+pub use edge::{Edge, NEAR_EDGE, edge_ratio, edge_threshold};
+pub use files::{CHECKPOINTS_FILE, LOCK_FILE, MEASUREMENTS_FILE, SUPERSEDED_FILE};
+pub use follow::Follower;
+pub use measurement::{BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, TRAIN_TASK};
+pub use outcome::MeasurementOutcome;
+pub use read::{ReadError, Reading, file_of, parse, read};
+pub use summary::{NoNumber, SharpnessSummary};
+pub use write::{MeasurementWriter, WriteError, supersede_from};

@@ -1,0 +1,297 @@
+use crate::{CurvatureMeasurement, Edge, MeasurementOutcome, edge_ratio, edge_threshold};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The version of the record that this crate writes, and the newest one that it reads.
+pub const RECORD_VERSION: u32 = 1;
+
+/// The task whose loss made the update.
+pub const TRAIN_TASK: &str = "train";
+
+/// Where the loss L(θ) of a measurement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BaseLossSource {
+    /// The training step computed it, by a path that was seen to agree with the probe's to rounding.
+    Training,
+    /// The probe evaluated it, by one more forward pass.
+    Evaluated,
+    /// A source that a later version of the record has added.
+    #[serde(other)]
+    Other,
+}
+
+/// Where the slope of a measurement comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SlopeSource {
+    /// The loss that was measured is the one that was differentiated: the slope is its slope.
+    Known,
+    /// It is the slope of the loss in training mode, such as with dropout. It says where to look first
+    /// and proves nothing about the loss that was measured.
+    Hint,
+    /// A source that a later version of the record has added.
+    #[serde(other)]
+    Other,
+}
+
+/// One measurement of critical sharpness: what metrics, logs, reports and plots read, and never change.
+///
+/// A field that was not measured is `None` (`null` in JSON), never a number that stands for it. When a
+/// line is read, fields that it lacks are not measured, and fields that are not known are passed over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Measurement {
+    /// The version of this record, [`RECORD_VERSION`].
+    pub version: u32,
+    /// The run-wide step, counted in updates of the weights from 0, over all epochs.
+    pub step: u64,
+    /// The epoch, from 1, where it is known.
+    #[serde(default)]
+    pub epoch: Option<u64>,
+    /// The task whose loss was measured; `train` is the batch that made the update.
+    #[serde(default = "train_task")]
+    pub task: String,
+    /// The task with the smallest critical learning rate along this update, `train` included; one that
+    /// the update hurts at once (`not_descent`) comes before all others. Absent if no task is limited,
+    /// or if there is no task but the training.
+    #[serde(default)]
+    pub limiting_task: Option<String>,
+    /// The learning rate η in use at this step.
+    #[serde(default)]
+    pub learning_rate: Option<f64>,
+    /// The loss L(θ).
+    #[serde(default)]
+    pub base_loss: Option<f64>,
+    /// Where L(θ) comes from.
+    #[serde(default)]
+    pub base_loss_source: Option<BaseLossSource>,
+    /// The fraction of the batch that the loss was evaluated on, in (0, 1]: 1 unless the loss that was
+    /// measured states less.
+    #[serde(default = "whole_batch")]
+    pub batch_fraction: f64,
+    /// The slope g·Δθ, at which the loss starts to fall along the update.
+    #[serde(default)]
+    pub slope: Option<f64>,
+    /// Where the slope comes from. Absent if there is no slope, and in records of before this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slope_source: Option<SlopeSource>,
+    /// The norm ‖Δθ‖ of the update direction.
+    #[serde(default)]
+    pub update_norm: Option<f64>,
+    /// How the measurement ended.
+    pub outcome: MeasurementOutcome,
+    /// Why it failed, where it did.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The largest learning rate, below `upper`, at which the loss was seen not to rise.
+    #[serde(default)]
+    pub lower: Option<f64>,
+    /// The smallest learning rate at which the loss was seen to rise.
+    #[serde(default)]
+    pub upper: Option<f64>,
+    /// The critical learning rate η_c, inside a certified bracket.
+    #[serde(default)]
+    pub critical_lr: Option<f64>,
+    /// The largest relative error that η_c can have, where the measurement states one: the true value lies
+    /// within η_c·(1 ± this).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical_lr_error: Option<f64>,
+    /// The critical sharpness λ_c = 2/η_c.
+    #[serde(default)]
+    pub critical_sharpness: Option<f64>,
+    /// The 95% interval for η_c that the spread of the loss over the examples allows, where the
+    /// losses of examples are known: how much of η_c is batch noise.
+    #[serde(default, deserialize_with = "closed_interval")]
+    pub critical_lr_interval: Option<(f64, f64)>,
+    /// The standard deviation of η_c over the task's batches, to first order, where the loss of a task
+    /// is the mean over several.
+    #[serde(default)]
+    pub critical_lr_spread: Option<f64>,
+    /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
+    #[serde(default)]
+    pub first_crossing_verified: Option<bool>,
+    /// The curvature that critical sharpness stands for, at the steps at which it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curvature: Option<CurvatureMeasurement>,
+    /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
+    #[serde(default)]
+    pub evaluations: usize,
+    /// The wall-clock time of the whole measurement, in seconds.
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+fn train_task() -> String {
+    TRAIN_TASK.to_string()
+}
+
+fn whole_batch() -> f64 {
+    1.0
+}
+
+/// An end that is infinite is `null` in JSON: such an interval says nothing.
+fn closed_interval<'de, D: Deserializer<'de>>(data: D) -> Result<Option<(f64, f64)>, D::Error> {
+    let ends: Option<(Option<f64>, Option<f64>)> = Deserialize::deserialize(data)?;
+    Ok(ends.and_then(|(low, high)| Some((low?, high?))))
+}
+
+impl Measurement {
+    /// A measurement that ended this way, of which nothing else is known: whoever measured sets the
+    /// fields that are.
+    #[must_use]
+    pub fn new(step: u64, epoch: Option<u64>, task: &str, outcome: MeasurementOutcome) -> Self {
+        Self {
+            version: RECORD_VERSION,
+            step,
+            epoch,
+            task: task.to_string(),
+            limiting_task: None,
+            learning_rate: None,
+            base_loss: None,
+            base_loss_source: None,
+            batch_fraction: whole_batch(),
+            slope: None,
+            slope_source: None,
+            update_norm: None,
+            outcome,
+            reason: None,
+            lower: None,
+            upper: None,
+            critical_lr: None,
+            critical_lr_error: None,
+            critical_sharpness: None,
+            critical_lr_interval: None,
+            critical_lr_spread: None,
+            first_crossing_verified: None,
+            curvature: None,
+            evaluations: 0,
+            seconds: 0.0,
+        }
+    }
+
+    /// The same measurement under the name of another task whose loss is the same, at no cost.
+    #[must_use]
+    pub fn of_other_task(&self, task: &str) -> Self {
+        Self {
+            task: task.to_string(),
+            curvature: None,
+            evaluations: 0,
+            seconds: 0.0,
+            ..self.clone()
+        }
+    }
+
+    /// Whether it is of the loss that made the update.
+    pub fn is_of_training(&self) -> bool {
+        self.task == TRAIN_TASK
+    }
+
+    /// The [edge threshold](edge_threshold) 2/η: a critical sharpness above it means that this very step
+    /// raises the loss. `None` where the learning rate is 0 or unknown.
+    pub fn edge_threshold(&self) -> Option<f64> {
+        edge_threshold(self.learning_rate?)
+    }
+
+    /// The [edge ratio](edge_ratio) ηλ_c/2 = η/η_c, which crosses 1 at the Edge of Stability. `None`
+    /// where η or η_c is unknown.
+    pub fn edge_ratio(&self) -> Option<f64> {
+        edge_ratio(self.learning_rate?, self.critical_lr?)
+    }
+
+    /// Where this step lies relative to the Edge of Stability. `None` where η or η_c is unknown.
+    pub fn edge(&self) -> Option<Edge> {
+        Edge::of(self.edge_ratio()?)
+    }
+
+    /// Whether this step is known to be past the Edge of Stability: η is above η_c.
+    pub fn is_past_edge(&self) -> bool {
+        self.edge() == Some(Edge::Past)
+    }
+
+    /// Why it gave no number, for a reader: the `reason` that it states, or else what its outcome means.
+    /// `None` where it gave a critical sharpness.
+    pub fn no_number(&self) -> Option<String> {
+        if self.critical_sharpness.is_some() {
+            return None;
+        }
+        let outcome = self.outcome.reason();
+        Some(match &self.reason {
+            Some(reason) => format!("{outcome}: {reason}"),
+            None => outcome.into_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bracketed(learning_rate: f64, critical_lr: f64) -> Measurement {
+        Measurement {
+            learning_rate: Some(learning_rate),
+            critical_lr: Some(critical_lr),
+            critical_sharpness: Some(2.0 / critical_lr),
+            ..Measurement::new(3, None, TRAIN_TASK, MeasurementOutcome::Bracketed)
+        }
+    }
+
+    #[test]
+    fn the_edge_is_that_of_its_learning_rates() {
+        let near = bracketed(0.3, 0.5);
+        assert_eq!(near.edge_threshold(), Some(2.0 / 0.3));
+        assert_eq!(near.edge_ratio(), Some(0.6));
+        assert_eq!(near.edge(), Some(Edge::Near));
+        assert!(bracketed(0.6, 0.5).is_past_edge());
+        let unknown = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::NoIncrease);
+        assert_eq!((unknown.edge_ratio(), unknown.edge()), (None, None));
+        assert!(!unknown.is_past_edge());
+    }
+
+    #[test]
+    fn another_task_of_the_same_loss_costs_nothing() {
+        let mut measured = bracketed(0.3, 0.5);
+        measured.evaluations = 7;
+        measured.seconds = 1.5;
+        let other = measured.of_other_task("code");
+        assert!(!other.is_of_training());
+        assert_eq!((other.evaluations, other.seconds), (0, 0.0));
+        assert_eq!(other.critical_sharpness, measured.critical_sharpness);
+    }
+
+    #[test]
+    fn a_line_may_lack_all_but_version_step_and_outcome() {
+        let line = r#"{"version":1,"step":3,"outcome":"failed","later":{"x":[1]}}"#;
+        let read: Measurement = serde_json::from_str(line).unwrap();
+        let expected = Measurement::new(3, None, TRAIN_TASK, MeasurementOutcome::Failed);
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn names_of_a_later_writer_do_not_lose_the_line() {
+        let line = r#"{"version":1,"step":3,"outcome":"tired","base_loss_source":"dream","slope_source":"oracle","critical_lr_interval":[0.1,null]}"#;
+        let read: Measurement = serde_json::from_str(line).unwrap();
+        assert_eq!(read.outcome.name(), "tired");
+        assert_eq!(read.base_loss_source, Some(BaseLossSource::Other));
+        assert_eq!(read.slope_source, Some(SlopeSource::Other));
+        assert_eq!(read.critical_lr_interval, None);
+        assert_eq!(read.no_number(), Some("tired".to_string()));
+    }
+
+    #[test]
+    fn new_fields_are_written_only_where_they_are_known() {
+        let mut measurement = bracketed(0.3, 0.5);
+        let text = serde_json::to_string(&measurement).unwrap();
+        assert!(!text.contains("slope_source") && !text.contains("critical_lr_error"));
+        assert!(text.contains("\"slope\":null") && text.contains("\"reason\":null"));
+        measurement.slope_source = Some(SlopeSource::Hint);
+        measurement.critical_lr_error = Some(0.01);
+        let text = serde_json::to_string(&measurement).unwrap();
+        assert!(text.contains("\"slope_source\":\"hint\""), "{text}");
+        assert_eq!(
+            serde_json::from_str::<Measurement>(&text).unwrap(),
+            measurement
+        );
+    }
+}

@@ -1,0 +1,288 @@
+use crate::{Measurement, MeasurementOutcome};
+use std::fmt::{Display, Formatter};
+use std::time::{Duration, Instant};
+
+/// How often the measurements of the training loss ended in an outcome that gives no critical
+/// sharpness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NoNumber {
+    /// The outcome.
+    pub outcome: MeasurementOutcome,
+    /// How many measurements ended so.
+    pub count: u64,
+    /// The step of the first of them.
+    pub first_step: u64,
+    /// The step of the last of them.
+    pub last_step: u64,
+}
+
+/// A run's measurements in a few numbers.
+///
+/// All but `task_evaluations` and `probe_time` is about the measurements of the training loss.
+///
+/// ```
+/// use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary, TRAIN_TASK};
+///
+/// let mut summary = SharpnessSummary::default();
+/// let outcome = MeasurementOutcome::NonFiniteBaseLoss;
+/// summary.push(&Measurement::new(5, None, TRAIN_TASK, outcome.clone()));
+/// assert_eq!(summary.no_number_since, Some((5, outcome)));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SharpnessSummary {
+    /// The measurements made.
+    pub measurements: u64,
+    /// Those that ended in a certified bracket.
+    pub bracketed: u64,
+    /// The first critical sharpness, with its step.
+    pub first: Option<(u64, f64)>,
+    /// The last critical sharpness, with its step. If [`no_number_since`](Self::no_number_since) is set,
+    /// it is no longer that of the run.
+    pub last: Option<(u64, f64)>,
+    /// The highest critical sharpness, with its step.
+    pub highest: Option<(u64, f64)>,
+    /// The measured steps at which the learning rate was past the critical one.
+    pub past_edge: u64,
+    /// The outcomes that gave no number, in the order in which they first occurred.
+    pub no_number: Vec<NoNumber>,
+    /// The step from which on no measurement gave a number, up to the last one, and the outcome of the
+    /// last one. `None` if the last one gave a number.
+    pub no_number_since: Option<(u64, MeasurementOutcome)>,
+    /// The measurements that were due and were left out to keep the share of time that measuring may
+    /// take. Whoever leaves one out counts it here.
+    pub left_out: u64,
+    /// The evaluations of all measurements of the training loss.
+    pub evaluations: u64,
+    /// The evaluations of all measurements of tasks.
+    pub task_evaluations: u64,
+    /// How often each task had the smallest critical learning rate, most often first. Empty if there
+    /// is no task but the training.
+    pub limiting_tasks: Vec<(String, u64)>,
+    /// The time spent measuring.
+    pub probe_time: Duration,
+    /// The time from the first step to the end of the last one.
+    pub run_time: Duration,
+    started: Option<Instant>,
+}
+
+impl SharpnessSummary {
+    /// Says that the run is under way at this moment: the first call starts the clock of
+    /// [`run_time`](Self::run_time), each later one extends it.
+    pub fn tick(&mut self, now: Instant) {
+        let started = *self.started.get_or_insert(now);
+        self.run_time = now.saturating_duration_since(started);
+    }
+
+    /// Adds a measurement. They come in the order of their steps.
+    pub fn push(&mut self, measurement: &Measurement) {
+        self.probe_time += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
+        if !measurement.is_of_training() {
+            self.task_evaluations += measurement.evaluations as u64;
+            return;
+        }
+        self.measurements += 1;
+        self.evaluations += measurement.evaluations as u64;
+        if let Some(task) = &measurement.limiting_task {
+            self.count_limiting(task);
+        }
+        match measurement.critical_sharpness {
+            Some(sharpness) => self.push_number(measurement, sharpness),
+            None => self.push_no_number(measurement),
+        }
+    }
+
+    fn push_number(&mut self, measurement: &Measurement, sharpness: f64) {
+        let point = (measurement.step, sharpness);
+        self.bracketed += 1;
+        self.no_number_since = None;
+        self.first.get_or_insert(point);
+        self.last = Some(point);
+        if self.highest.is_none_or(|(_, highest)| sharpness > highest) {
+            self.highest = Some(point);
+        }
+        self.past_edge += u64::from(measurement.is_past_edge());
+    }
+
+    fn push_no_number(&mut self, measurement: &Measurement) {
+        let (step, outcome) = (measurement.step, &measurement.outcome);
+        let since = self.no_number_since.take().map_or(step, |(since, _)| since);
+        self.no_number_since = Some((since, outcome.clone()));
+        let mut known = self.no_number.iter_mut();
+        match known.find(|known| known.outcome == *outcome) {
+            Some(known) => {
+                known.count += 1;
+                known.last_step = step;
+            }
+            None => self.no_number.push(NoNumber {
+                outcome: outcome.clone(),
+                count: 1,
+                first_step: step,
+                last_step: step,
+            }),
+        }
+    }
+
+    fn count_limiting(&mut self, task: &str) {
+        let tasks = &mut self.limiting_tasks;
+        match tasks.iter_mut().find(|(name, _)| name == task) {
+            Some((_, count)) => *count += 1,
+            None => tasks.push((task.to_string(), 1)),
+        }
+        tasks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    }
+
+    /// The task that had the smallest critical learning rate most often, if there are tasks.
+    pub fn limiting_task(&self) -> Option<&str> {
+        self.limiting_tasks.first().map(|(name, _)| name.as_str())
+    }
+
+    /// The mean number of evaluations a measurement.
+    pub fn mean_evaluations(&self) -> Option<f64> {
+        (self.measurements > 0).then(|| self.evaluations as f64 / self.measurements as f64)
+    }
+
+    /// The share of the run's time that was spent measuring, in [0, 1].
+    pub fn probe_share(&self) -> Option<f64> {
+        (!self.run_time.is_zero())
+            .then(|| self.probe_time.as_secs_f64() / self.run_time.as_secs_f64())
+    }
+}
+
+impl Display for SharpnessSummary {
+    /// A few lines for the end of a run.
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let point = |point: Option<(u64, f64)>| match point {
+            Some((step, sharpness)) => format!("{sharpness:.4} (step {step})"),
+            None => "not measured".to_string(),
+        };
+        let last = match &self.no_number_since {
+            // The last number is no longer true.
+            Some((step, outcome)) => format!("none since step {step} ({outcome})"),
+            None => point(self.last),
+        };
+        writeln!(
+            f,
+            "critical sharpness  first {}, last {last}, highest {}",
+            point(self.first),
+            point(self.highest),
+        )?;
+        writeln!(
+            f,
+            "edge of stability   past it at {} of {} measured steps",
+            self.past_edge, self.bracketed,
+        )?;
+        write!(
+            f,
+            "measurements        {}, of which {} with a certified bracket",
+            self.measurements, self.bracketed,
+        )?;
+        if let Some(evaluations) = self.mean_evaluations() {
+            write!(f, "; {evaluations:.2} evaluations each")?;
+        }
+        for (index, none) in self.no_number.iter().enumerate() {
+            let head = ["no number", ""][usize::from(index > 0)];
+            let NoNumber { outcome, count, .. } = none;
+            write!(f, "\n{head:<20}{count} of {}: {outcome}", self.measurements)?;
+            match none.count {
+                1 => write!(f, " (step {})", none.first_step)?,
+                _ => write!(f, " (steps {} to {})", none.first_step, none.last_step)?,
+            }
+        }
+        if !self.limiting_tasks.is_empty() {
+            let tasks = self.limiting_tasks.iter();
+            let tasks: Vec<String> = tasks.map(|(name, n)| format!("{name} at {n}")).collect();
+            write!(f, "\nlimiting task       {}", tasks.join(", "))?;
+            write!(f, " of {} measured steps", self.measurements)?;
+        }
+        if let Some(share) = self.probe_share() {
+            write!(
+                f,
+                "\nprobing             {:.1} s, {:.1}% of the run",
+                self.probe_time.as_secs_f64(),
+                100.0 * share,
+            )?;
+        }
+        if self.left_out > 0 {
+            write!(f, "; {} measurements left out to keep it", self.left_out)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TRAIN_TASK;
+
+    fn bracketed(step: u64, sharpness: f64) -> Measurement {
+        let mut measurement =
+            Measurement::new(step, Some(1), TRAIN_TASK, MeasurementOutcome::Bracketed);
+        measurement.learning_rate = Some(0.1);
+        measurement.critical_lr = Some(2.0 / sharpness);
+        measurement.critical_sharpness = Some(sharpness);
+        measurement.evaluations = 3;
+        measurement.seconds = 0.5;
+        measurement
+    }
+
+    fn without(step: u64, outcome: MeasurementOutcome) -> Measurement {
+        Measurement::new(step, Some(1), TRAIN_TASK, outcome)
+    }
+
+    #[test]
+    fn a_run_in_a_few_numbers() {
+        let mut summary = SharpnessSummary::default();
+        let start = Instant::now();
+        summary.tick(start);
+        for (step, sharpness) in [(0, 10.0), (5, 40.0), (10, 30.0)] {
+            let mut measurement = bracketed(step, sharpness);
+            measurement.limiting_task = Some(if step == 0 { "train" } else { "code" }.to_string());
+            summary.push(&measurement);
+            summary.push(&measurement.of_other_task("code"));
+        }
+        summary.tick(start + Duration::from_secs(15));
+        assert_eq!(summary.past_edge, 2);
+        assert_eq!(summary.limiting_task(), Some("code"));
+        assert_eq!(
+            summary.to_string(),
+            "critical sharpness  first 10.0000 (step 0), last 30.0000 (step 10), highest 40.0000 (step 5)\n\
+             edge of stability   past it at 2 of 3 measured steps\n\
+             measurements        3, of which 3 with a certified bracket; 3.00 evaluations each\n\
+             limiting task       code at 2, train at 1 of 3 measured steps\n\
+             probing             1.5 s, 10.0% of the run"
+        );
+    }
+
+    #[test]
+    fn a_run_that_diverges_says_since_when_and_not_its_last_number() {
+        let mut summary = SharpnessSummary::default();
+        summary.push(&bracketed(0, 8.25));
+        summary.push(&without(5, MeasurementOutcome::NoIncrease));
+        for step in [10, 15, 20] {
+            summary.push(&without(step, MeasurementOutcome::NonFiniteBaseLoss));
+        }
+        let text = summary.to_string();
+        let last = "last none since step 5 (the loss is not finite)";
+        assert!(text.contains(last), "{text}");
+        let counted = "no number           1 of 5: no increase of the loss (step 5)\n                    3 of 5: the loss is not finite (steps 10 to 20)";
+        assert!(text.contains(counted), "{text}");
+
+        summary.push(&bracketed(25, 9.0));
+        assert_eq!(summary.no_number_since, None);
+        assert!(summary.to_string().contains("last 9.0000 (step 25)"));
+    }
+
+    #[test]
+    fn nothing_measured_and_a_damaged_duration_are_no_reason_to_panic() {
+        let mut summary = SharpnessSummary::default();
+        assert!(summary.to_string().contains("first not measured"));
+        let mut measurement = bracketed(0, 1.0);
+        for seconds in [-1.0, f64::NAN, f64::INFINITY, 1e300] {
+            measurement.seconds = seconds;
+            summary.push(&measurement);
+        }
+        assert_eq!(summary.probe_time, Duration::ZERO);
+    }
+}
