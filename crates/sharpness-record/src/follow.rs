@@ -1,96 +1,300 @@
-use crate::read::{file_of, parse_line, unreadable};
-use crate::{Measurement, ReadError};
+use crate::files::MEASUREMENTS_FILE;
+use crate::read::{Unread, parse_line, unreadable};
+use crate::{Measurement, RECORD_VERSION, ReadError};
+use same_file::Handle;
+use std::fmt::{Display, Formatter};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+/// What happened to a record that is followed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Followed {
+    /// A line is complete.
+    Measurement(Box<Measurement>),
+    /// The record is another one from some line on. Of the measurements that were followed so far, the
+    /// first `kept` stand, and the `dropped` ones after them are no longer part of the record.
+    WentBack {
+        /// How many measurements stand.
+        kept: usize,
+        /// How many do not.
+        dropped: usize,
+        /// How it came to it.
+        cause: WentBack,
+    },
+    /// A line is no measurement and is left out: the text says which, and why.
+    Note(String),
+}
+
+/// Why measurements are no longer part of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WentBack {
+    /// The file was replaced, which is what a run does that resumes or starts anew.
+    Replaced,
+    /// The file became shorter, or other lines were written over those that were read.
+    Rewritten,
+    /// The file was removed.
+    Removed,
+}
+
+impl Display for WentBack {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Replaced => "the run was resumed or started anew",
+            Self::Rewritten => "the record was cut short or written over",
+            Self::Removed => "the record was removed",
+        })
+    }
+}
+
 /// Reads a record from its beginning and then as it grows, each complete line once.
+///
+/// The record need not exist yet, and may be removed, cut short and replaced while it is followed.
+///
+/// ```
+/// use sharpness_record::{Followed, Follower, Measurement, MeasurementOutcome, MeasurementWriter};
+///
+/// let folder = std::env::temp_dir().join("sharpness-record-follow-example");
+/// let mut follower = Follower::new(&folder);
+/// assert_eq!(follower.next_event()?, None);
+///
+/// let measurement = Measurement::new(0, None, "train", MeasurementOutcome::NoIncrease);
+/// MeasurementWriter::open(&folder, 0)?.append(&measurement)?;
+/// let event = Followed::Measurement(Box::new(measurement));
+/// assert_eq!(follower.next_event()?, Some(event));
+/// assert_eq!(follower.next_event()?, None);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Follower {
-    file: PathBuf,
+    path: PathBuf,
+    open: Option<OpenRecord>,
+    /// A hash of each line that was followed as a measurement, to tell after a replacement which of them
+    /// stand.
+    followed: Vec<u64>,
+    /// After a replacement: how many of the lines that were followed were found again so far.
+    again: Option<(usize, WentBack)>,
+    /// The measurement that ended the search for lines that stand.
+    waiting: Option<Measurement>,
+    has_noted_newer: bool,
+}
+
+impl Follower {
+    /// Begins at the first line of a record, given as a run's folder or as the file itself. Neither need
+    /// exist: a path that does not is taken for a folder unless it ends in `.jsonl`.
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            open: None,
+            followed: Vec::new(),
+            again: None,
+            waiting: None,
+            has_noted_newer: false,
+        }
+    }
+
+    /// The file that is followed.
+    pub fn file(&self) -> PathBuf {
+        let is_file =
+            self.path.is_file() || self.path.extension().is_some_and(|end| end == "jsonl");
+        match is_file && !self.path.is_dir() {
+            true => self.path.clone(),
+            false => self.path.join(MEASUREMENTS_FILE),
+        }
+    }
+
+    /// What is not there yet, for a user who waits, such as `runs/a is not there yet`. `None` once a
+    /// measurement was followed.
+    pub fn missing(&self) -> Option<String> {
+        if !self.followed.is_empty() {
+            return None;
+        }
+        let file = self.file();
+        let missing = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => folder,
+            _ => &file,
+        };
+        Some(match missing.exists() {
+            true => format!("{} has no complete line yet", missing.display()),
+            false => format!("{} is not there yet", missing.display()),
+        })
+    }
+
+    /// What happened next, or `None` if nothing did since the last call.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let the file be read. The next call tries again.
+    pub fn next_event(&mut self) -> Result<Option<Followed>, ReadError> {
+        if let Some(measurement) = self.waiting.take() {
+            return Ok(Some(Followed::Measurement(Box::new(measurement))));
+        }
+        let file = self.file();
+        loop {
+            let Some(open) = &mut self.open else {
+                match OpenRecord::open(&file) {
+                    Ok(open) => self.open = Some(open),
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(unreadable(&file, error)),
+                }
+                continue;
+            };
+            let state = open.next_line(&file);
+            match state.map_err(|source| unreadable(&file, source))? {
+                State::Line(line) => {
+                    if let Some(event) = self.take_line(&line) {
+                        return Ok(Some(event));
+                    }
+                }
+                State::End => return Ok(self.settle()),
+                State::Changed(cause) => {
+                    self.open = None;
+                    if cause == WentBack::Removed {
+                        self.again = Some((0, cause));
+                        return Ok(self.settle());
+                    }
+                    self.again = Some((0, cause));
+                }
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: &Line) -> Option<Followed> {
+        let measurement = match parse_line(&line.bytes) {
+            _ if line.bytes.iter().all(u8::is_ascii_whitespace) => return None,
+            Ok(measurement) => measurement,
+            Err(_) if self.again.is_some() => return None,
+            Err(Unread::Newer(version)) => {
+                let is_first = !std::mem::replace(&mut self.has_noted_newer, true);
+                return is_first.then(|| Followed::Note(format!(
+                    "lines are left out, from line {} on: version {version} of the record is newer than {RECORD_VERSION}",
+                    line.number
+                )));
+            }
+            Err(Unread::Broken(reason)) => {
+                let text = format!(
+                    "line {} is no measurement and is left out: {reason}",
+                    line.number
+                );
+                return Some(Followed::Note(text));
+            }
+        };
+        let mut hasher = DefaultHasher::new();
+        line.bytes.hash(&mut hasher);
+        let hash = hasher.finish();
+        if let Some((found, _)) = &mut self.again
+            && self.followed.get(*found) == Some(&hash)
+        {
+            *found += 1;
+            return None;
+        }
+        let back = self.settle();
+        self.followed.push(hash);
+        match back {
+            Some(back) => {
+                self.waiting = Some(measurement);
+                Some(back)
+            }
+            None => Some(Followed::Measurement(Box::new(measurement))),
+        }
+    }
+
+    /// Ends the search for lines that stand.
+    fn settle(&mut self) -> Option<Followed> {
+        let (kept, cause) = self.again.take()?;
+        let dropped = self.followed.len() - kept;
+        self.followed.truncate(kept);
+        // A file that was replaced by the same lines has changed nothing, such as one that lost damaged
+        // lines only.
+        (dropped > 0).then_some(Followed::WentBack {
+            kept,
+            dropped,
+            cause,
+        })
+    }
+}
+
+struct Line {
+    /// Counted from 1.
+    number: usize,
+    bytes: Vec<u8>,
+}
+
+enum State {
+    Line(Line),
+    End,
+    Changed(WentBack),
+}
+
+/// A record that is open, read up to some place.
+#[derive(Debug)]
+struct OpenRecord {
+    handle: Handle,
     reader: BufReader<File>,
     /// The bytes read so far.
     position: u64,
+    /// The complete lines read so far.
+    lines: usize,
+    /// The last complete line, to see whether it is still what the file holds there.
+    last: Vec<u8>,
     /// The beginning of a line whose end is not written yet.
     line: Vec<u8>,
 }
 
-impl Follower {
-    /// Begins at the first line of a record, given as a run's folder or as the file itself.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be opened.
-    pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = file_of(path)?;
-        let opened = File::open(&file).map_err(|source| unreadable(&file, source))?;
+impl OpenRecord {
+    fn open(file: &Path) -> io::Result<Self> {
+        let opened = File::open(file)?;
         Ok(Self {
-            file,
+            handle: Handle::from_file(opened.try_clone()?)?,
             reader: BufReader::new(opened),
             position: 0,
+            lines: 0,
+            last: Vec::new(),
             line: Vec::new(),
         })
     }
 
-    /// The next measurement, or `None` if its line is not complete yet. Lines that are no measurements
-    /// are passed over.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read any more, or has become shorter.
-    pub fn next_measurement(&mut self) -> Result<Option<Measurement>, ReadError> {
-        loop {
-            let read = self.reader.read_until(b'\n', &mut self.line);
-            let read = read.map_err(|source| unreadable(&self.file, source))?;
-            self.position += read as u64;
-            if !self.line.ends_with(b"\n") {
-                return self.check_length().map(|()| None);
-            }
-            let parsed = parse_line(&self.line);
-            self.line.clear();
-            if let Ok(measurement) = parsed {
-                return Ok(Some(measurement));
-            }
+    fn next_line(&mut self, file: &Path) -> io::Result<State> {
+        if self.reader.buffer().is_empty()
+            && let Some(cause) = self.change(file)?
+        {
+            return Ok(State::Changed(cause));
         }
+        self.position += self.reader.read_until(b'\n', &mut self.line)? as u64;
+        if !self.line.ends_with(b"\n") {
+            return Ok(State::End);
+        }
+        let bytes = std::mem::take(&mut self.line);
+        self.last.clone_from(&bytes);
+        self.lines += 1;
+        let number = self.lines;
+        Ok(State::Line(Line { number, bytes }))
     }
 
-    /// At the end of the file: whether it is the end of what was read.
-    fn check_length(&self) -> Result<(), ReadError> {
-        let metadata = std::fs::metadata(&self.file);
-        let length = metadata.map_err(|source| unreadable(&self.file, source))?;
-        if length.len() < self.position {
-            let path = self.file.clone();
-            return Err(ReadError::CutShort { path });
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn each_complete_line_is_read_once_however_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("measurements.jsonl");
-        let mut file = File::create(&path).unwrap();
-        let line =
-            |step: u64| format!("{{\"version\":1,\"step\":{step},\"outcome\":\"failed\"}}\n");
-        let text: String = ["no measurement\n".to_string(), line(0), line(1), line(2)].concat();
-        let mut follower = Follower::open(folder.path()).unwrap();
-        let mut steps = Vec::new();
-        for byte in text.as_bytes() {
-            file.write_all(&[*byte]).unwrap();
-            while let Some(measurement) = follower.next_measurement().unwrap() {
-                steps.push(measurement.step);
+    /// Whether the file is another one than that which was read so far.
+    fn change(&mut self, file: &Path) -> io::Result<Option<WentBack>> {
+        match Handle::from_path(file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Some(WentBack::Removed));
             }
+            Err(error) => return Err(error),
+            Ok(handle) if handle != self.handle => return Ok(Some(WentBack::Replaced)),
+            Ok(_) => {}
         }
-        assert_eq!(steps, [0, 1, 2]);
-
-        file.set_len(10).unwrap();
-        let error = follower.next_measurement().unwrap_err();
-        assert!(matches!(error, ReadError::CutShort { .. }), "{error}");
+        let read_again = (self.last.len() + self.line.len()) as u64;
+        let mut bytes = Vec::new();
+        self.reader
+            .seek(SeekFrom::Start(self.position - read_again))?;
+        self.reader
+            .by_ref()
+            .take(read_again)
+            .read_to_end(&mut bytes)?;
+        let is_same = bytes.starts_with(&self.last) && bytes.ends_with(&self.line);
+        let is_same = is_same && bytes.len() as u64 == read_again;
+        Ok((!is_same).then_some(WentBack::Rewritten))
     }
 }

@@ -54,7 +54,7 @@ pub use checkpoint::CheckpointNote;
 pub use curvature::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 pub use edge::{Edge, NEAR_EDGE, edge_ratio, edge_threshold};
 pub use files::{CHECKPOINTS_FILE, LOCK_FILE, MEASUREMENTS_FILE, SUPERSEDED_FILE};
-pub use follow::Follower;
+pub use follow::{Followed, Follower, WentBack};
 pub use measurement::{BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, TRAIN_TASK};
 pub use outcome::MeasurementOutcome;
 pub use read::{ReadError, Reading, file_of, parse, read};

@@ -44,6 +44,12 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
+    /// The end of the only line of the file is not written.
+    #[error("{} has one line, which is not complete: nothing was measured yet", path.display())]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+    },
     /// No line of the file is a measurement.
     #[error("{} is not a record of measurements: {reason}", path.display())]
     NotARecord {
@@ -51,12 +57,6 @@ pub enum ReadError {
         path: PathBuf,
         /// What is wrong with its first line.
         reason: String,
-    },
-    /// The file became shorter while it was read.
-    #[error("{} was cut short while it was read: the run was started anew", path.display())]
-    CutShort {
-        /// The file.
-        path: PathBuf,
     },
     /// All lines were written by a newer version.
     #[error(
@@ -69,6 +69,20 @@ pub enum ReadError {
         /// Its version.
         version: u32,
     },
+}
+
+impl ReadError {
+    /// Whether there is nothing wrong but that nothing was measured yet: a run that begins will write
+    /// the record.
+    pub fn is_not_yet(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. }
+                | Self::NoRecord { .. }
+                | Self::Empty { .. }
+                | Self::Incomplete { .. }
+        )
+    }
 }
 
 /// Reads a record, given as a run's folder or as the file itself.
@@ -151,10 +165,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
                 path,
                 reason: format!("line {number}: {reason}"),
             },
-            _ => ReadError::NotARecord {
-                path,
-                reason: "its only line was cut short".to_string(),
-            },
+            _ => ReadError::Incomplete { path },
         });
     }
     if let Some((number, version)) = newer.first() {
@@ -221,6 +232,7 @@ mod tests {
     fn what_is_no_record_is_refused_with_the_reason() {
         let refused = |text: &str| parsed(text).unwrap_err().to_string();
         assert!(refused("").contains("empty"));
+        assert!(parsed(&LINE[..40]).unwrap_err().is_not_yet());
         assert!(refused("\u{0}\u{1}PNG\n").contains("line 1"));
         assert!(refused("{}\n").contains("version"));
         assert!(refused(&LINE.replace(":1,", ":7,")).contains("version 7"));
