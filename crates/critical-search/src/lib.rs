@@ -40,13 +40,17 @@
 
 pub mod algorithm;
 mod config;
+mod guess;
 mod guided;
 mod line;
 mod outcome;
 mod published;
 mod search;
+mod shape;
+mod trace;
 
 pub use config::{ConfigError, SearchConfig};
+pub use guess::Guess;
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
-pub use search::{CriticalSearch, Guess, Interrupted, Method};
+pub use search::{CriticalSearch, Interrupted, Method};
