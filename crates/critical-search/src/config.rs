@@ -4,9 +4,16 @@ use thiserror::Error;
 ///
 /// The values are checked by [`CriticalSearch::new`](crate::CriticalSearch::new).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SearchConfig {
     /// The relative width ε of a certified bracket: 1 − lower/upper ≤ ε. In (0, 1).
     pub tolerance: f64,
+    /// The relative error of η_c within that bracket, as far as more evaluations can lessen it. In
+    /// (0, 1). Rounding may forbid it: the bracket then states its larger
+    /// [`relative_error`](crate::Bracket::relative_error).
+    ///
+    /// The [published](crate::Method::Published) estimator does not ask for it.
+    pub accuracy: f64,
     /// The most evaluations that one search may make. At least 2, the floor of a bracket.
     pub max_evaluations: usize,
     /// The smallest learning rate to evaluate. Positive and finite.
@@ -19,11 +26,13 @@ pub struct SearchConfig {
 }
 
 impl Default for SearchConfig {
-    /// ε = 1/16 (the k = 4 of the paper) and learning rates from 1e-12 to 1e6, which a search by
-    /// doubling can cross within the 64 evaluations that it is allowed.
+    /// A bracket of 1/4, η_c to 2%, and learning rates from 1e-12 to 1e6, which a search by doubling
+    /// can cross within the 64 evaluations that it is allowed. (The paper's estimator has a bracket of
+    /// 1/16.)
     fn default() -> Self {
         Self {
-            tolerance: 1.0 / 16.0,
+            tolerance: 0.25,
+            accuracy: 0.02,
             max_evaluations: 64,
             min_learning_rate: 1e-12,
             max_learning_rate: 1e6,
@@ -33,11 +42,50 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
+    /// The same with another relative width of the bracket, in (0, 1).
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// The same with another relative error of η_c, in (0, 1).
+    #[must_use]
+    pub fn with_accuracy(mut self, accuracy: f64) -> Self {
+        self.accuracy = accuracy;
+        self
+    }
+
+    /// The same with another budget of evaluations, at least 2.
+    #[must_use]
+    pub fn with_max_evaluations(mut self, evaluations: usize) -> Self {
+        self.max_evaluations = evaluations;
+        self
+    }
+
+    /// The same with other limits of the learning rate: 0 < `min` < `max`, both finite.
+    #[must_use]
+    pub fn with_learning_rate_limits(mut self, min: f64, max: f64) -> Self {
+        self.min_learning_rate = min;
+        self.max_learning_rate = max;
+        self
+    }
+
+    /// The same with this many evaluations to look for an earlier crossing.
+    #[must_use]
+    pub fn with_verification(mut self, evaluations: usize) -> Self {
+        self.verification = evaluations;
+        self
+    }
+
     /// Says which value makes no sense, if one does.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         // Negated comparisons, so that NaN is refused too.
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
             return Err(ConfigError::Tolerance(self.tolerance));
+        }
+        if !(self.accuracy > 0.0 && self.accuracy < 1.0) {
+            return Err(ConfigError::Accuracy(self.accuracy));
         }
         if self.max_evaluations < 2 {
             return Err(ConfigError::MaxEvaluations(self.max_evaluations));
@@ -57,12 +105,18 @@ impl SearchConfig {
 
 /// A [`SearchConfig`] that cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The tolerance is not a fraction.
     #[error(
-        "the tolerance is {0}, but it is the relative width of a bracket: choose one above 0 and below 1, such as 0.0625"
+        "the tolerance is {0}, but it is the relative width of a bracket: choose one above 0 and below 1, such as 0.25"
     )]
     Tolerance(f64),
+    /// The accuracy is not a fraction.
+    #[error(
+        "the accuracy is {0}, but it is the relative error of the critical learning rate: choose one above 0 and below 1, such as 0.02"
+    )]
+    Accuracy(f64),
     /// Too few evaluations for any bracket.
     #[error(
         "the evaluation budget is {0}, but a bracket needs both of its ends evaluated: allow at least 2"

@@ -1,24 +1,33 @@
-use crate::{LossLine, Outcome, SearchConfig, SearchResult, shape};
+use crate::{Bracket, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
 /// How many units of the loss's resolution the first evaluation should lie below the base loss: a
 /// guess so small that rounding decides the sign of its rise would send the search astray.
 const RESOLVED_GUESS: f64 = 64.0;
+/// The predicted fall, as a share of the loss, from which a first measurement starts: large enough to
+/// see, and small against the loss.
+const FIRST_FALL: f64 = 0.1;
+/// The predicted fall, as a share of the loss, beyond which a first guess is not believed.
+const LARGEST_FIRST_FALL: f64 = 16.0;
 
 /// Where a search starts: what the measurements before it have taught.
 ///
 /// With full batches η_c moves little by little, and the last one predicts the next best; with
 /// mini-batches each is noisy, and their mean does. The guess is the mean, unless the last one has
 /// done clearly better.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guess {
-    critical_lr: f64,
-    history: Option<History>,
+    critical_lr: Option<f64>,
+    history: Option<Forecast>,
+    /// The slope of a straight h with the root and the steepness of the line's.
+    slope: Option<Forecast>,
+    /// The same slope over that of the loss that the hint is of.
+    slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
 }
 
-/// Two predictions of η_c, and how well they did.
+/// Two predictions of a positive quantity that changes from line to line, and how well they did.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct History {
+struct Forecast {
     last: f64,
     /// The exponentially weighted geometric mean.
     mean: f64,
@@ -27,8 +36,8 @@ struct History {
     error_of_mean: f64,
 }
 
-impl History {
-    /// The weight of the newest critical learning rate in the mean.
+impl Forecast {
+    /// The weight of the newest value in the mean.
     const MEAN_WEIGHT: f64 = 0.4;
     /// The weight of the newest error.
     const ERROR_WEIGHT: f64 = 0.1;
@@ -36,24 +45,33 @@ impl History {
     /// the noisier of the two.
     const CLEARLY: f64 = 0.4;
 
-    fn first(critical_lr: f64) -> Self {
+    fn first(value: f64) -> Self {
         Self {
-            last: critical_lr,
-            mean: critical_lr,
+            last: value,
+            mean: value,
             error_of_last: 0.0,
             error_of_mean: 0.0,
         }
     }
 
-    fn push(self, critical_lr: f64) -> Self {
+    fn push(self, value: f64) -> Self {
         let blend = |old: f64, new: f64, weight: f64| (1.0 - weight) * old + weight * new;
-        let error = |predicted: f64| (predicted / critical_lr).ln().powi(2);
-        let mean = blend(self.mean.ln(), critical_lr.ln(), Self::MEAN_WEIGHT);
+        let error = |predicted: f64| (predicted / value).ln().powi(2);
+        let mean = blend(self.mean.ln(), value.ln(), Self::MEAN_WEIGHT);
         Self {
-            last: critical_lr,
+            last: value,
             mean: mean.exp(),
             error_of_last: blend(self.error_of_last, error(self.last), Self::ERROR_WEIGHT),
             error_of_mean: blend(self.error_of_mean, error(self.mean), Self::ERROR_WEIGHT),
+        }
+    }
+
+    /// The forecast after one more value; the same where the value is none.
+    fn learn(forecast: Option<Self>, value: Option<f64>) -> Option<Self> {
+        match (forecast, value.filter(|v| *v > 0.0 && v.is_finite())) {
+            (Some(forecast), Some(value)) => Some(forecast.push(value)),
+            (None, Some(value)) => Some(Self::first(value)),
+            (forecast, None) => forecast,
         }
     }
 
@@ -64,6 +82,15 @@ impl History {
             self.mean
         }
     }
+
+    /// The square of the logarithmic error of the prediction, of late.
+    fn error(&self) -> f64 {
+        if self.error_of_last < Self::CLEARLY * self.error_of_mean {
+            self.error_of_last
+        } else {
+            self.error_of_mean
+        }
+    }
 }
 
 impl Guess {
@@ -71,72 +98,108 @@ impl Guess {
     const BEND_WEIGHT: f64 = 0.3;
 
     /// A guess of the critical learning rate, such as the learning rate in use.
+    ///
+    /// One that is 0, negative, NaN or infinite is none: see [`unknown`](Self::unknown).
     pub fn new(critical_lr: f64) -> Self {
         Self {
-            critical_lr,
-            history: None,
-            bend: None,
+            critical_lr: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
+            ..Self::default()
         }
     }
 
-    /// The guessed critical learning rate.
-    pub fn critical_lr(&self) -> f64 {
+    /// No idea of the critical learning rate. The search starts where the slope, or the hint of one,
+    /// predicts a fall of a tenth of the loss; without either, in the middle of the limits.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// The guessed critical learning rate, if there is a guess.
+    pub fn critical_lr(&self) -> Option<f64> {
         self.critical_lr
     }
 
     /// The guess for the next line, from what a search has found on this one: its critical learning
     /// rate, or the end of what it could see, and the shape of the line.
+    #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
         match result.outcome {
-            Outcome::Bracketed(bracket) => {
-                let found = shape::crossing(&result.trace, &bracket);
-                let history = self
-                    .history
-                    .map_or(History::first(found), |h| h.push(found));
-                let seen = line
-                    .slope
-                    .and_then(|slope| shape::learn_bend(&result.trace, slope, found));
-                let bend = match (self.bend, seen) {
-                    (Some(old), Some(new)) => Some(old + Self::BEND_WEIGHT * (new - old)),
-                    (old, new) => new.or(old),
-                };
-                Self {
-                    critical_lr: history.prediction(),
-                    history: Some(history),
-                    bend,
-                }
-            }
+            Outcome::Bracketed(bracket) => self.learn_bracket(line, result, &bracket),
             Outcome::NoIncrease { limit } => Self {
-                critical_lr: limit,
+                critical_lr: Some(limit),
                 ..self
             },
             Outcome::BudgetExhausted { lower, upper } => Self {
-                critical_lr: upper.or(lower).unwrap_or(self.critical_lr),
+                critical_lr: upper.or(lower).or(self.critical_lr),
                 ..self
             },
             _ => self,
         }
     }
 
-    /// The bend κ of the lines before this one; 0, a parabola, if there was none.
-    pub(crate) fn bend(&self) -> f64 {
-        self.bend.unwrap_or(0.0)
+    fn learn_bracket(self, line: &LossLine, result: &SearchResult, bracket: &Bracket) -> Self {
+        let root = bracket.critical_lr();
+        let steepness = bracket.steepness();
+        let history = Forecast::learn(self.history, Some(root));
+        let over_hint = line
+            .slope_hint()
+            .and_then(|hint| steepness.map(|steepness| steepness / hint));
+        let seen = line
+            .slope()
+            .and_then(|slope| shape::learn_bend(&result.trace, slope, root));
+        let bend = match (self.bend, seen) {
+            (Some(old), Some(new)) => Some(old + Self::BEND_WEIGHT * (new - old)),
+            (old, new) => new.or(old),
+        };
+        Self {
+            critical_lr: history.map(|history| history.prediction()),
+            history,
+            slope: Forecast::learn(self.slope, steepness),
+            slope_over_hint: Forecast::learn(self.slope_over_hint, over_hint),
+            bend,
+        }
     }
 
-    /// The same guess, moved into the limits and up to where the slope predicts a change that the
-    /// loss can resolve.
-    pub(crate) fn within(self, config: &SearchConfig, line: &LossLine) -> Self {
-        let resolved = match line.slope {
-            Some(slope) if slope > 0.0 => RESOLVED_GUESS * line.resolution / slope,
-            _ => 0.0,
+    /// The bend κ of the lines before this one; 0, a parabola, if there was none or if their slopes
+    /// were not known.
+    pub(crate) fn bend(&self, line: &LossLine) -> f64 {
+        line.slope().and(self.bend).unwrap_or(0.0)
+    }
+
+    /// The slope that the line is expected to have, for prediction only: the known one; or what the
+    /// lines before this one and the hint make likely.
+    pub(crate) fn slope(&self, line: &LossLine) -> Option<f64> {
+        let by_hint = line
+            .slope_hint()
+            .and_then(|hint| Some((hint, self.slope_over_hint?)))
+            .map(|(hint, ratio)| (hint * ratio.prediction(), ratio.error()));
+        let by_history = self.slope.map(|slope| (slope.prediction(), slope.error()));
+        let learned = match (by_hint, by_history) {
+            (Some(a), Some(b)) => Some(if a.1 <= b.1 { a } else { b }),
+            (a, b) => a.or(b),
         };
-        let critical_lr = self
-            .critical_lr
-            .max(resolved)
-            .clamp(config.min_learning_rate, config.max_learning_rate);
-        Self {
-            critical_lr,
-            ..self
-        }
+        line.slope()
+            .or(learned.map(|(slope, _)| slope))
+            .or(line.slope_hint())
+    }
+
+    /// The first learning rate to evaluate, within the limits.
+    ///
+    /// It is the guess, moved up to where a change can be seen. Before anything was measured, the
+    /// learning rate in use may say nothing (that of a warmup's first step): then the slope decides.
+    pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
+        let (min, max) = (config.min_learning_rate, config.max_learning_rate);
+        let slope = self.slope(line).filter(|slope| *slope > 0.0);
+        let falls_by = |fall: f64| slope.map(|slope| fall / slope);
+        let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
+        let start = match (self.critical_lr, whole) {
+            (Some(rate), Some(whole)) if self.history.is_none() => {
+                rate.clamp(FIRST_FALL * whole, LARGEST_FIRST_FALL * whole)
+            }
+            (None, Some(whole)) => FIRST_FALL * whole,
+            (Some(rate), _) => rate,
+            (None, None) => (min * max).sqrt(),
+        };
+        let resolved = falls_by(RESOLVED_GUESS * line.resolution).unwrap_or(0.0);
+        start.max(resolved).clamp(min, max)
     }
 }

@@ -15,67 +15,98 @@ const LARGEST_ADVANCE: f64 = 16.0;
 const SMALL_ADVANCES: f64 = 2.0;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
-/// The next learning rate to evaluate.
+
+/// The next learning rate to evaluate, after the first.
 pub(crate) fn next(trace: &Trace, guess: &Guess) -> f64 {
-    let tolerance = trace.tolerance();
-    let closing = 1.0 - CLOSING * tolerance;
-    // From one evaluation the root is known to some per cent only, on either side alike.
-    let aside = if trace.evaluations().len() < 2 {
-        0.0
-    } else {
-        ASIDE * tolerance
-    };
     let estimate = estimate(trace, guess);
     match (trace.lower(), trace.upper()) {
-        (None, None) => guess.critical_lr(),
-        (Some(lower), None) => {
-            let target = estimate.map_or(2.0 * lower, |estimate| {
-                (estimate * (1.0 + aside)).max(lower / closing)
-            });
-            let least = if is_behind(trace, lower) {
-                2.0 * lower
-            } else {
-                lower / closing
-            };
-            target.clamp(least, LARGEST_ADVANCE * lower)
-        }
-        (None, Some(upper)) => {
-            // Without a slope, h may have no root at all: look for a fall far below at once.
-            let has_slope = trace.slope().is_some();
-            let retreat = if has_slope || trace.evaluations().len() < 2 {
-                0.5
-            } else {
-                1.0 / LARGEST_ADVANCE
-            };
-            let target = estimate.map_or(retreat * upper, |estimate| {
-                if estimate >= upper * closing {
-                    upper * closing
-                } else {
-                    estimate * (1.0 - aside)
-                }
-            });
-            let most = if is_behind(trace, upper) {
-                0.5 * upper
-            } else {
-                upper * closing
-            };
-            target.clamp(upper / LARGEST_ADVANCE, most)
-        }
-        (Some(lower), Some(upper)) => {
-            let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
-            let target = if estimate >= upper * closing {
-                upper * closing
-            } else if estimate <= lower / closing {
-                lower / closing
-            } else if upper - estimate > estimate - lower {
-                // The nearer end is below: land above the root, so that it closes next.
-                estimate * (1.0 + aside)
-            } else {
-                estimate * (1.0 - aside)
-            };
-            project(trace, target, lower, upper)
-        }
+        (Some(lower), None) => above(trace, lower, estimate),
+        (lower, Some(upper)) => match lower {
+            None => below(trace, upper, estimate),
+            Some(lower) => between(trace, lower, upper, estimate),
+        },
+        (None, None) => f64::NAN,
     }
+}
+
+/// How far, in ln η, an end of a bracket may be from the other one.
+fn reach(trace: &Trace) -> f64 {
+    -(1.0 - CLOSING * trace.tolerance()).ln()
+}
+
+/// How far beside an estimate to evaluate, in ln η, where the last evaluation was this far from it:
+/// the estimate is the better, the nearer it was.
+fn margin(trace: &Trace, distance: f64) -> f64 {
+    let reach = reach(trace);
+    let wanted: f64 = env("M_A", 0.35) * distance + env("M_B", 0.05) * reach;
+    let room = reach - distance;
+    if room >= env("M_R", 0.3) * wanted {
+        wanted.min(room)
+    } else {
+        // No bracket yet: the next evaluation closes it.
+        wanted.min(ASIDE * reach)
+    }
+}
+
+fn env(n: &str, d: f64) -> f64 {
+    std::env::var(n)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(d)
+}
+
+/// No rise was seen yet: just above the root.
+fn above(trace: &Trace, lower: f64, estimate: Option<f64>) -> f64 {
+    let target = estimate.map_or(2.0 * lower, |root| {
+        root * margin(trace, (root / lower).ln()).exp()
+    });
+    let least = if is_behind(trace, lower) {
+        2.0
+    } else {
+        1.0 + 0.1 * trace.tolerance()
+    };
+    target.clamp(least * lower, LARGEST_ADVANCE * lower)
+}
+
+/// No fall was seen yet: just below the root.
+fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
+    // Without a slope, h may have no root at all: look for a fall far below at once.
+    let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
+        0.5
+    } else {
+        1.0 / LARGEST_ADVANCE
+    };
+    let target = estimate.map_or(retreat * upper, |root| {
+        root / margin(trace, (upper / root).ln()).exp()
+    });
+    let most = if is_behind(trace, upper) {
+        0.5
+    } else {
+        1.0 - 0.1 * trace.tolerance()
+    };
+    target.clamp(upper / LARGEST_ADVANCE, most * upper)
+}
+
+/// A crossing is enclosed: where the bracket closes; at the root if it has closed.
+fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 {
+    let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
+    let closing = 1.0 - CLOSING * trace.tolerance();
+    let aside = ASIDE * trace.tolerance();
+    let target = if 1.0 - lower / upper <= trace.tolerance() {
+        estimate
+    } else if estimate >= upper * closing {
+        let m = margin(trace, (upper / estimate).ln()).exp();
+        (estimate / m).max(upper * closing)
+    } else if estimate <= lower / closing {
+        let m = margin(trace, (estimate / lower).ln()).exp();
+        (estimate * m).min(lower / closing)
+    } else if upper - estimate > estimate - lower {
+        // The nearer end is below: land above the root, so that it closes next.
+        estimate * (1.0 + aside)
+    } else {
+        estimate * (1.0 - aside)
+    };
+    project(trace, target, lower, upper)
 }
 
 /// Whether the evaluations made have advanced by too little for the worst case that is promised.
@@ -89,7 +120,7 @@ fn is_behind(trace: &Trace, edge: f64) -> bool {
 
 /// Moves a target to where bisection of log η still ends in time, whichever side is kept.
 fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
-    let wanted = -(1.0 - trace.tolerance()).ln();
+    let wanted = -(1.0 - trace.sure_width()).ln();
     let Some((enclosed_at, width)) = enclosure(trace) else {
         return target;
     };
@@ -124,22 +155,11 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
 
 /// The root of h, if the points of h give one between the ends that are known.
 fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
-    let start = trace.slope().map(|slope| Point {
+    let start = trace.line().slope().map(|slope| Point {
         eta: 0.0,
         h: -slope,
     });
-    let mut points: Vec<Point> = trace
-        .evaluations()
-        .iter()
-        // A change that rounding has made says nothing of h, and an infinite loss has no h.
-        .filter(|evaluation| evaluation.rise.is_finite())
-        .filter(|evaluation| evaluation.rise.abs() > trace.resolution())
-        .map(|evaluation| Point {
-            eta: evaluation.learning_rate,
-            h: evaluation.rise / evaluation.learning_rate,
-        })
-        .chain(start)
-        .collect();
+    let mut points: Vec<Point> = trace.points().chain(start).collect();
     // The nearest to where the root is sought first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
@@ -152,14 +172,17 @@ fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             && *root > trace.lower().unwrap_or(0.0)
             && *root < trace.upper().unwrap_or(f64::INFINITY)
     };
-    let candidate = match (points.as_slice(), start) {
-        ([seen, _], Some(start)) => root_by_shape(*seen, start, guess.bend()),
-        ([a, b, c, ..], _) => quadratic(*a, *b, *c)
+    let candidate = match points.as_slice() {
+        [a, b, c, ..] => quadratic(*a, *b, *c)
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
-        ([a, b], None) => secant(*a, *b),
-        _ => None,
+        // One evaluation, with or without h(0): the shape of the lines before completes it.
+        [seen, Point { eta: 0.0, .. }] | [seen] => guess
+            .slope(trace.line())
+            .and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line()))),
+        [a, b] => secant(*a, *b),
+        [] => None,
     };
     candidate.filter(inside)
 }

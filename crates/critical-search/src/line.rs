@@ -2,8 +2,19 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossLine {
     pub(crate) base_loss: f64,
-    pub(crate) slope: Option<f64>,
+    pub(crate) slope: Slope,
     pub(crate) resolution: f64,
+}
+
+/// What is known of the slope g·Δθ at which the loss falls at η = 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Slope {
+    /// It is the slope of the very loss that is evaluated.
+    Known(f64),
+    /// It is the slope of a loss that resembles it.
+    Hint(f64),
+    /// Nothing.
+    Unknown,
 }
 
 impl LossLine {
@@ -11,14 +22,14 @@ impl LossLine {
     /// and both ends of a difference are rounded.
     pub const ROUNDING_UNITS: f64 = 4.0;
 
-    /// A line that starts at the loss L(θ).
+    /// A line that starts at the loss L(θ), with an unknown slope.
     ///
     /// The resolution is that of a loss computed in 32-bit floats; see
     /// [`with_loss_epsilon`](Self::with_loss_epsilon).
     pub fn new(base_loss: f64) -> Self {
         Self {
             base_loss,
-            slope: None,
+            slope: Slope::Unknown,
             resolution: 0.0,
         }
         .with_loss_epsilon(f64::from(f32::EPSILON))
@@ -26,15 +37,29 @@ impl LossLine {
 
     /// The slope g·Δθ, the rate at which the loss falls at η = 0: f(η) ≈ −(g·Δθ) η.
     ///
-    /// It is known for free wherever the gradient and the update are.
+    /// It is known for free where g is the gradient of the very loss that is evaluated. Then a slope
+    /// of 0 or less proves that the loss does not fall, and h(0) is a point of the line.
+    #[must_use]
     pub fn with_slope(mut self, slope: f64) -> Self {
-        self.slope = Some(slope);
+        self.slope = Slope::Known(slope);
+        self
+    }
+
+    /// The slope g·Δθ of a loss that resembles the one evaluated: the training loss with dropout or
+    /// with the batch's own statistics, where the loss evaluated is without.
+    ///
+    /// It says where to look and proves nothing, neither that the loss falls nor that it rises. One
+    /// that is NaN, infinite, 0 or negative says nothing at all.
+    #[must_use]
+    pub fn with_slope_hint(mut self, slope: f64) -> Self {
+        self.slope = Slope::Hint(slope);
         self
     }
 
     /// The machine epsilon of the type that the loss is computed in, such as
     /// [`f32::EPSILON`]. Differences of up to [`ROUNDING_UNITS`](Self::ROUNDING_UNITS) in the last
     /// place of the base loss are taken for rounding.
+    #[must_use]
     pub fn with_loss_epsilon(self, epsilon: f64) -> Self {
         let resolution = Self::ROUNDING_UNITS * epsilon * self.base_loss.abs();
         self.with_resolution(resolution)
@@ -43,6 +68,7 @@ impl LossLine {
     /// The absolute change of the loss below which a difference is taken for rounding.
     ///
     /// A negative or NaN resolution counts as 0.
+    #[must_use]
     pub fn with_resolution(mut self, resolution: f64) -> Self {
         self.resolution = resolution.max(0.0);
         self
@@ -53,9 +79,21 @@ impl LossLine {
         self.base_loss
     }
 
-    /// The slope g·Δθ at which it starts to fall, where it is known.
+    /// The slope g·Δθ at which the loss starts to fall, where it is known.
     pub fn slope(&self) -> Option<f64> {
-        self.slope
+        match self.slope {
+            Slope::Known(slope) => Some(slope),
+            Slope::Hint(_) | Slope::Unknown => None,
+        }
+    }
+
+    /// The slope of a loss that resembles this one, where there is one that says something: positive
+    /// and finite.
+    pub fn slope_hint(&self) -> Option<f64> {
+        match self.slope {
+            Slope::Hint(slope) if slope > 0.0 && slope.is_finite() => Some(slope),
+            _ => None,
+        }
     }
 
     /// The change of the loss below which a difference is taken for rounding.

@@ -1,7 +1,6 @@
-use crate::trace::Trace;
+use crate::trace::{Report, Trace, Verdict};
 use crate::{
-    ConfigError, Evaluation, Guess, LossLine, Outcome, Rise, SearchConfig, SearchResult, guided,
-    published,
+    ConfigError, Evaluation, Guess, LossLine, Rise, SearchConfig, SearchResult, guided, published,
 };
 use std::convert::Infallible;
 use thiserror::Error;
@@ -30,7 +29,9 @@ pub enum Method {
 /// Its invariants hold for every method and every function, however wild:
 ///
 /// - a [`Bracketed`](Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
-///   that are in the trace, no evaluation below `upper` rose, and 1 − lower/upper ≤ tolerance;
+///   that are in the trace, no evaluation below `upper` rose by more than rounding can do, one fell by
+///   more than that, and 1 − lower/upper ≤ tolerance;
+/// - its η_c lies in the bracket;
 /// - the number of evaluations never passes the budget;
 /// - a loss that is NaN or infinite counts as a rise.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +65,7 @@ impl CriticalSearch {
     }
 
     /// The same search by another method.
+    #[must_use]
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -76,9 +78,8 @@ impl CriticalSearch {
 
     /// Searches along `line`, where `loss(η)` is L(θ − ηΔθ), starting at `guess`.
     ///
-    /// A good guess is what the last search has [taught](Guess::learn), or the learning rate in use.
-    /// It is moved into the limits of the configuration, and up to where the slope predicts that the
-    /// loss can resolve a change; a guess that is NaN starts at the smallest rate allowed.
+    /// A good guess is what the last search has [taught](Guess::learn). Before there is one, the
+    /// learning rate in use will do, or [none](Guess::unknown): the slope says better where to start.
     pub fn run(
         &self,
         line: &LossLine,
@@ -108,20 +109,18 @@ impl CriticalSearch {
         guess: Guess,
         mut rise: impl FnMut(f64) -> Result<Rise, E>,
     ) -> Result<SearchResult, Interrupted<E>> {
-        let next = match self.method {
-            Method::Guided => guided::next,
-            Method::Published => published::next,
+        let (next, report): (fn(&Trace, &Guess) -> f64, _) = match self.method {
+            Method::Guided => (guided::next, Report::Root),
+            Method::Published => (published::next, Report::Middle),
         };
-        let guess = guess.within(&self.config, line);
-        let mut trace = Trace::new(self.config, *line);
+        let start = guess.start(line, &self.config);
+        let mut trace = Trace::new(self.config, *line, report);
         let outcome = loop {
-            let learning_rate = match trace.outcome() {
-                None => trace.within_limits(next(&trace, &guess)),
-                Some(Outcome::Bracketed(bracket)) => match trace.next_check(&bracket) {
-                    Some(learning_rate) => learning_rate,
-                    None => break trace.resolved(bracket),
-                },
-                Some(outcome) => break outcome,
+            let learning_rate = match trace.verdict() {
+                Verdict::Open if trace.evaluations().is_empty() => start,
+                Verdict::Open => trace.within_limits(next(&trace, &guess)),
+                Verdict::Needs(learning_rate) => learning_rate,
+                Verdict::Ended(outcome) => break outcome,
             };
             match rise(learning_rate) {
                 Ok(rise) => trace.push(learning_rate, rise),

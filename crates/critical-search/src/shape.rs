@@ -1,28 +1,145 @@
-//! The shape of a line: h(η) = f(η)/η, its interpolation, its roots and its bend.
+//! The shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
-use crate::{Bracket, Evaluation};
+use crate::Evaluation;
 
 /// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
+/// The part of the disagreement between two interpolations that is taken for the error of the better
+/// one. On recorded lines and on generated ones it is smaller; `tests/accuracy.rs` counts.
+const DISAGREEMENT: f64 = 0.5;
 
 /// A point of h.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) eta: f64,
     pub(crate) h: f64,
 }
 
+impl From<&Evaluation> for Point {
+    fn from(seen: &Evaluation) -> Self {
+        Self {
+            eta: seen.learning_rate,
+            h: seen.rise / seen.learning_rate,
+        }
+    }
+}
+
+/// Where h crosses zero between the two ends of a bracket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crossing {
+    pub(crate) root: f64,
+    /// The relative error of the root that more evaluations would lessen.
+    pub(crate) interpolation_error: f64,
+    /// The relative error of the root that the rounding of the loss makes.
+    pub(crate) rounding_error: f64,
+    /// f′ at the root; unknown where the loss explodes.
+    pub(crate) steepness: Option<f64>,
+}
+
+impl Crossing {
+    /// The middle of a bracket, known to half its width.
+    pub(crate) fn middle(lower: f64, upper: f64) -> Self {
+        let root = lower + 0.5 * (upper - lower);
+        Self {
+            root,
+            interpolation_error: 0.5 * (upper - lower) / root,
+            rounding_error: 0.0,
+            steepness: None,
+        }
+    }
+
+    /// The root of the quadratic h through both ends and the nearest of the other points; of the
+    /// straight h where there is none. `resolution` is the error of f by rounding, and `chord` the slope
+    /// of h between points that are larger.
+    pub(crate) fn between(
+        lower: Point,
+        upper: Point,
+        others: &[Point],
+        chord: f64,
+        resolution: f64,
+    ) -> Self {
+        let middle = Self::middle(lower.eta, upper.eta);
+        let Some(straight) = secant(lower, upper).filter(|_| upper.h.is_finite()) else {
+            return middle;
+        };
+        let inside = |root: &f64| (lower.eta..=upper.eta).contains(root);
+        let mut curved = others.iter().filter_map(|third| {
+            let root = quadratic(lower, upper, *third).filter(inside)?;
+            Some((root, *third))
+        });
+        let best = curved.next();
+        let root = best.map_or(straight, |(root, _)| root);
+        let farthest = (root - lower.eta).max(upper.eta - root) / root;
+        let disagreement = match (best, curved.next()) {
+            (Some(_), Some((second, _))) => {
+                // The straight one errs by more than both, unless it agrees by chance.
+                let curved = (root / second).ln().abs();
+                curved.max(DISAGREEMENT * DISAGREEMENT * (root / straight).ln().abs())
+            }
+            (Some(_), None) => DISAGREEMENT * (root / straight).ln().abs(),
+            (None, _) => farthest,
+        };
+        let third = best.map(|(_, third)| third);
+        let is_clear = |end: Point| (end.h * end.eta).abs() > 2.0 * resolution;
+        let slope = third
+            .filter(|_| is_clear(lower) && is_clear(upper))
+            .map_or(chord, |third| {
+                let straight = (upper.h - lower.h) / (upper.eta - lower.eta);
+                straight
+                    + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
+            });
+        let slope = if slope > 0.0 { slope } else { chord };
+        let nodes = [Some(lower), Some(upper), third];
+        let rounding: f64 = nodes
+            .iter()
+            .flatten()
+            // h(0) is a slope and not a difference of losses.
+            .filter(|node| node.eta > 0.0)
+            .map(|node| resolution / node.eta * weight(*node, &nodes, root).abs())
+            .sum();
+        Self {
+            root,
+            interpolation_error: (disagreement
+                + std::env::var("FL").map_or(0.1, |v| v.parse::<f64>().unwrap())
+                    * (root - lower.eta)
+                    * (upper.eta - root)
+                    / (root * root))
+                .min(farthest),
+            rounding_error: rounding / (slope * root),
+            steepness: Some(slope * root),
+        }
+    }
+
+    /// The relative error of the root.
+    pub(crate) fn error(&self) -> f64 {
+        self.interpolation_error + self.rounding_error
+    }
+}
+
+/// The weight of h at a node in the polynomial through the nodes, at η (Lagrange).
+fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
+    let others = nodes.iter().flatten().filter(|other| other.eta != node.eta);
+    others
+        .map(|other| (eta - other.eta) / (node.eta - other.eta))
+        .product()
+}
+
+/// The second divided difference of h: half its second derivative.
+fn second_difference(a: Point, b: Point, c: Point) -> f64 {
+    let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);
+    (slope_of(b, c) - slope_of(a, b)) / (c.eta - a.eta)
+}
+
 /// The root of h = h(0)(1 − η/root)(1 + κη) that passes through one point.
-pub(crate) fn root_by_shape(seen: Point, start: Point, bend: f64) -> Option<f64> {
+pub(crate) fn root_by_shape(seen: Point, start: f64, bend: f64) -> Option<f64> {
     let straightened = seen.h / (1.0 + bend * seen.eta).max(f64::MIN_POSITIVE);
-    let share_of_the_way = 1.0 - straightened / start.h;
+    let share_of_the_way = 1.0 - straightened / start;
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
 }
 
-/// h(0) on the line through h at two evaluations.
-pub(crate) fn start_of(a: &Evaluation, b: &Evaluation) -> f64 {
-    let h = |seen: &Evaluation| seen.rise / seen.learning_rate;
-    h(a) - a.learning_rate * (h(b) - h(a)) / (b.learning_rate - a.learning_rate)
+/// h(0) on the line through two points.
+pub(crate) fn start_of(a: Point, b: Point) -> f64 {
+    a.h - a.eta * (b.h - a.h) / (b.eta - a.eta)
 }
 
 /// The root of the line through two points.
@@ -32,10 +149,9 @@ pub(crate) fn secant(a: Point, b: Point) -> Option<f64> {
 
 /// The root at which the quadratic h(η) through three points rises.
 pub(crate) fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
-    let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);
-    let bend = (slope_of(b, c) - slope_of(a, b)) / (c.eta - a.eta);
+    let bend = second_difference(a, b, c);
     // h = bend η² + slope η + start
-    let slope = slope_of(a, b) - bend * (a.eta + b.eta);
+    let slope = (b.h - a.h) / (b.eta - a.eta) - bend * (a.eta + b.eta);
     let start = a.h - slope * a.eta - bend * a.eta * a.eta;
     let discriminant = slope * slope - 4.0 * bend * start;
     // Where it rises, 2 bend η + slope is the positive root of the discriminant.
@@ -56,30 +172,11 @@ pub(crate) fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-/// The root of h between the ends of a bracket: nearer to η_c than its middle. The middle, if the
-/// trace does not have the ends or h is infinite at one.
-pub(crate) fn crossing(trace: &[Evaluation], bracket: &Bracket) -> f64 {
-    let point_at = |eta: f64| {
-        let seen = trace.iter().find(|seen| seen.learning_rate == eta);
-        seen.map(|seen| Point {
-            eta,
-            h: seen.rise / eta,
-        })
-    };
-    let root = match (point_at(bracket.lower()), point_at(bracket.upper())) {
-        (Some(lower), Some(upper)) => secant(lower, upper),
-        _ => None,
-    };
-    root.filter(|root| *root >= bracket.lower() && *root <= bracket.upper())
-        .unwrap_or(bracket.critical_lr())
-}
-
-/// The bend κ that fits the evaluations of a line best, given where its root turned out to be.
+/// The bend κ that fits the evaluations of a line best, given h(0) = −slope and the root.
 pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, root: f64) -> Option<f64> {
     let (mut sum, mut weights) = (0.0, 0.0);
-    for evaluation in trace {
-        let u = evaluation.learning_rate / root;
-        let h = evaluation.rise / evaluation.learning_rate;
+    for Point { eta, h } in trace.iter().map(Point::from) {
+        let u = eta / root;
         // Next to the root and next to 0, the bend has no influence on h.
         let weight = (1.0 - u).abs();
         if weight > 1e-3 && u > 1e-6 && h.is_finite() {

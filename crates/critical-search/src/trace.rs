@@ -1,25 +1,54 @@
+use crate::line::Slope;
 use crate::outcome::INTERVAL;
-use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig, shape};
+use crate::shape::{Crossing, Point, start_of};
+use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig};
 
-/// How many units of the loss's resolution a rise must have for its h to be extrapolated.
-const CLEAR_RISE: f64 = 4.0;
-/// The factor below the smallest visible rise within which rounding must hide the change, so that
-/// little room is left for a fall: one advance of a search.
-const HIDDEN_WITHIN: f64 = 16.0;
+/// How many units of the loss's resolution a change must have to be no rounding.
+const CLEAR: f64 = 2.0;
+/// The same for two rises from which h(0) is extrapolated.
+const CLEAR_SLOPE: f64 = 4.0;
+/// How far above a change hidden by rounding the next clear rise may be, as a factor, so that no fall
+/// worth the name lies between them.
+const HIDDEN_WITHIN: f64 = 4.0;
+/// The relative error by rounding from which on there is no number.
+const UNRESOLVED: f64 = 0.5;
+/// The factor by which the judge goes on where rounding hides all.
+const ADVANCE: f64 = 16.0;
+
+/// What a search reports of its bracket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Its middle, as soon as it is narrow enough.
+    Middle,
+    /// The root interpolated, as soon as it is accurate enough, too.
+    Root,
+}
+
+/// What the evaluations made so far prove.
+pub(crate) enum Verdict {
+    /// Nothing yet: a method may choose the next learning rate.
+    Open,
+    /// Nothing before this learning rate is evaluated.
+    Needs(f64),
+    /// How the search ends.
+    Ended(Outcome),
+}
 
 /// The evaluations made so far and what they prove. The only judge of how a search ends: whatever
 /// chooses the next learning rate cannot claim more than the trace shows.
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
+    report: Report,
     evaluations: Vec<Evaluation>,
 }
 
 impl Trace {
-    pub(crate) fn new(config: SearchConfig, line: LossLine) -> Self {
+    pub(crate) fn new(config: SearchConfig, line: LossLine, report: Report) -> Self {
         Self {
             config,
             line,
+            report,
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
         }
     }
@@ -33,19 +62,20 @@ impl Trace {
         });
     }
 
+    /// The line that is searched.
+    pub(crate) fn line(&self) -> &LossLine {
+        &self.line
+    }
+
     /// The relative width wanted of the bracket.
     pub(crate) fn tolerance(&self) -> f64 {
         self.config.tolerance
     }
 
-    /// The slope g·Δθ, where it is known.
-    pub(crate) fn slope(&self) -> Option<f64> {
-        self.line.slope
-    }
-
-    /// The change of the loss below which a difference is taken for rounding.
-    pub(crate) fn resolution(&self) -> f64 {
-        self.line.resolution
+    /// The relative width at which every bracket is narrow and accurate enough.
+    pub(crate) fn sure_width(&self) -> f64 {
+        let accuracy = self.config.accuracy;
+        self.config.tolerance.min(accuracy / (1.0 + accuracy))
     }
 
     /// The evaluations, in the order in which they were made.
@@ -58,15 +88,46 @@ impl Trace {
         &self.evaluations
     }
 
-    /// The evaluation at the smallest learning rate at which the loss rises.
-    fn first_rise(&self) -> Option<&Evaluation> {
-        self.evaluations
-            .iter()
-            .filter(|evaluation| evaluation.is_rise())
-            .min_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate))
+    /// The points of h that more than rounding has made.
+    pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
+        let clear = CLEAR * self.line.resolution;
+        let seen = self.evaluations.iter();
+        seen.filter(move |seen| seen.rise.is_finite() && seen.rise.abs() > clear)
+            .map(Point::from)
     }
 
-    /// The evaluation at the largest learning rate below it; all of those fell or stayed equal.
+    fn rises_clearly(&self, seen: &Evaluation) -> bool {
+        seen.rise > CLEAR * self.line.resolution
+    }
+
+    fn falls_clearly(&self, seen: &Evaluation) -> bool {
+        seen.rise < -CLEAR * self.line.resolution
+    }
+
+    /// The evaluation at the smallest learning rate at which the loss rises. A rise within rounding
+    /// is none if the loss clearly falls further out.
+    fn first_rise(&self) -> Option<&Evaluation> {
+        let last_fall = self
+            .evaluations
+            .iter()
+            .filter(|seen| self.falls_clearly(seen));
+        let clear = self
+            .evaluations
+            .iter()
+            .filter(|seen| self.rises_clearly(seen));
+        let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
+        let first_clear = clear.min_by(least).map(|seen| seen.learning_rate);
+        let fallen = last_fall
+            .map(|seen| seen.learning_rate)
+            .filter(|fall| first_clear.is_none_or(|rise| *fall < rise))
+            .fold(0.0, f64::max);
+        self.evaluations
+            .iter()
+            .filter(|seen| seen.is_rise() && seen.learning_rate > fallen)
+            .min_by(least)
+    }
+
+    /// The evaluation at the largest learning rate below it; none up to it has clearly risen.
     fn last_fall(&self) -> Option<&Evaluation> {
         let bound = self.upper().unwrap_or(f64::INFINITY);
         self.evaluations
@@ -89,53 +150,133 @@ impl Trace {
         learning_rate.clamp(self.config.min_learning_rate, self.config.max_learning_rate)
     }
 
-    /// How the search ends, if the evaluations decide it.
-    pub(crate) fn outcome(&self) -> Option<Outcome> {
+    /// What the evaluations prove.
+    pub(crate) fn verdict(&self) -> Verdict {
+        if let Some(outcome) = self.before_any() {
+            return Verdict::Ended(outcome);
+        }
+        let verdict = self
+            .verdict_of_rounding()
+            .unwrap_or_else(|| self.verdict_of_signs());
+        match verdict {
+            Verdict::Open | Verdict::Needs(_)
+                if self.evaluations.len() >= self.config.max_evaluations =>
+            {
+                Verdict::Ended(self.at_the_end_of_the_budget())
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// How the search ends before anything is evaluated, if it does.
+    fn before_any(&self) -> Option<Outcome> {
         if !self.line.base_loss.is_finite() {
             return Some(Outcome::NonFiniteBaseLoss);
         }
         match self.line.slope {
-            Some(slope) if !slope.is_finite() => return Some(Outcome::NonFiniteSlope),
-            Some(slope) if slope <= 0.0 => return Some(Outcome::NotDescent),
-            _ => {}
+            Slope::Known(slope) if !slope.is_finite() => Some(Outcome::NonFiniteSlope),
+            Slope::Known(slope) if slope <= 0.0 => Some(Outcome::NotDescent),
+            _ => None,
         }
+    }
+
+    /// What follows from how little was seen: as long as no fall is larger than rounding, there is no
+    /// bracket. `None` if rounding hides nothing that matters.
+    fn verdict_of_rounding(&self) -> Option<Verdict> {
+        let seen = &self.evaluations;
+        if seen.is_empty() || seen.iter().any(|seen| self.falls_clearly(seen)) {
+            return None;
+        }
+        let rates = |clear: bool| {
+            let rises = seen
+                .iter()
+                .filter(move |seen| self.rises_clearly(seen) == clear);
+            rises.map(|seen| seen.learning_rate)
+        };
+        let Some(rise) = rates(true).min_by(f64::total_cmp) else {
+            // All is hidden: look further out.
+            let last = rates(false).fold(0.0, f64::max);
+            return Some(if last >= self.config.max_learning_rate {
+                Verdict::Ended(Outcome::BelowResolution)
+            } else {
+                Verdict::Needs(self.within_limits(ADVANCE * last))
+            });
+        };
+        let hidden = rates(false).filter(|rate| *rate < rise);
+        let Some(hidden) = hidden.max_by(f64::total_cmp) else {
+            let at_limit = rise <= self.config.min_learning_rate;
+            return at_limit.then_some(Verdict::Ended(Outcome::NotDescent));
+        };
+        if rise > HIDDEN_WITHIN * hidden {
+            return Some(Verdict::Needs((rise * hidden).sqrt()));
+        }
+        // The hidden change may be at the very root: then the fall is below it.
+        let below = 0.25 * hidden..0.75 * hidden;
+        let is_searched = rates(false).any(|rate| below.contains(&rate));
+        if !is_searched && 0.5 * hidden >= self.config.min_learning_rate {
+            return Some(Verdict::Needs(0.5 * hidden));
+        }
+        Some(Verdict::Ended(if self.rises_at_once() {
+            Outcome::NotDescent
+        } else {
+            Outcome::BelowResolution
+        }))
+    }
+
+    /// Whether a loss whose slope is not known rises from η = 0 on, by the h(0) that its two smallest
+    /// clear rises extrapolate to.
+    fn rises_at_once(&self) -> bool {
+        let clear = CLEAR_SLOPE * self.line.resolution;
+        let mut rises: Vec<Point> = self
+            .evaluations
+            .iter()
+            .filter(|seen| seen.rise > clear && seen.rise.is_finite())
+            .map(Point::from)
+            .collect();
+        rises.sort_by(|a, b| a.eta.total_cmp(&b.eta));
+        match (self.line.slope(), rises.as_slice()) {
+            (None, [a, b, ..]) => start_of(*a, *b) > 0.0,
+            _ => false,
+        }
+    }
+
+    /// What follows from the signs of the rises, once a fall was seen or everything rises.
+    fn verdict_of_signs(&self) -> Verdict {
         match (self.last_fall(), self.first_rise()) {
-            (Some(fall), Some(rise)) => {
-                let bracket = Bracket::new(fall.learning_rate, rise.learning_rate);
-                if self.rises_at_once() {
-                    return Some(Outcome::NotDescent);
-                }
-                if bracket.width() <= self.config.tolerance {
-                    return Some(if rise.rise - fall.rise < 2.0 * self.line.resolution {
-                        Outcome::BelowResolution
-                    } else {
-                        Outcome::Bracketed(bracket)
-                    });
-                }
-            }
+            (Some(fall), Some(rise)) => self.verdict_of_bracket(fall, rise),
             (Some(fall), None) if fall.learning_rate >= self.config.max_learning_rate => {
-                return Some(self.unless_unresolved(Outcome::NoIncrease {
+                Verdict::Ended(Outcome::NoIncrease {
                     limit: fall.learning_rate,
-                }));
+                })
             }
-            (None, Some(_)) if self.rises_at_once() => return Some(Outcome::NotDescent),
-            (None, Some(rise)) if rise.learning_rate <= self.config.min_learning_rate => {
-                return Some(self.unless_unresolved(Outcome::NotDescent));
-            }
-            _ => {}
+            _ => Verdict::Open,
         }
-        (self.evaluations.len() >= self.config.max_evaluations).then(|| Outcome::BudgetExhausted {
-            lower: self.lower(),
-            upper: self.upper(),
-        })
     }
 
-    /// The next place to look for a crossing below the bracket, if one is left and the budget allows.
-    pub(crate) fn next_check(&self, bracket: &Bracket) -> Option<f64> {
-        let is_left = self.evaluations.len() < self.config.max_evaluations;
-        is_left.then(|| self.unchecked(bracket)).flatten()
+    fn verdict_of_bracket(&self, fall: &Evaluation, rise: &Evaluation) -> Verdict {
+        let crossing = self.crossing(fall, rise);
+        let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing);
+        // What rounding does, no evaluation can undo.
+        let wanted = self.config.accuracy.max(crossing.rounding_error);
+        let is_accurate = self.report == Report::Middle || crossing.interpolation_error <= wanted;
+        if bracket.width() > self.config.tolerance || !is_accurate {
+            return Verdict::Open;
+        }
+        if crossing.rounding_error >= UNRESOLVED {
+            return Verdict::Ended(Outcome::BelowResolution);
+        }
+        match self.unchecked(&bracket) {
+            Some(check) if self.evaluations.len() < self.config.max_evaluations => {
+                Verdict::Needs(check)
+            }
+            unchecked => {
+                let verified = self.config.verification > 0 && unchecked.is_none();
+                Verdict::Ended(self.resolved(bracket.with_verified(verified), fall, rise))
+            }
+        }
     }
 
+    /// The next place to look for a crossing below the bracket, if one is left.
     fn unchecked(&self, bracket: &Bracket) -> Option<f64> {
         let parts = self.config.verification + 1;
         let mut checks = (1..parts)
@@ -150,77 +291,69 @@ impl Trace {
     }
 
     /// The bracket with all that is known of it, unless the spread over the examples is so wide that
-    /// η_c might as well be 0.
-    pub(crate) fn resolved(&self, bracket: Bracket) -> Outcome {
-        let verified = self.config.verification > 0 && self.unchecked(&bracket).is_none();
-        let error = self.standard_error(&bracket);
+    /// η_c might as well be 0. The error of f at the crossing moves its root by that over f′.
+    fn resolved(&self, bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
+        let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
+        let steepness = bracket.steepness().unwrap_or(chord);
+        let error = match (fall.standard_error, rise.standard_error) {
+            (Some(a), Some(b)) => Some(a.max(b) / steepness).filter(|error| error.is_finite()),
+            _ => None,
+        };
         if error.is_some_and(|error| INTERVAL * error >= bracket.critical_lr()) {
             return Outcome::BelowResolution;
         }
-        Outcome::Bracketed(bracket.with_verified(verified).with_standard_error(error))
+        Outcome::Bracketed(bracket.with_standard_error(error))
     }
 
-    /// The standard error of f at the crossing over the slope of f there, by the first-order
-    /// propagation of the error of f to its root.
-    fn standard_error(&self, bracket: &Bracket) -> Option<f64> {
-        let (fall, rise) = (self.last_fall()?, self.first_rise()?);
-        let standard_error = fall.standard_error?.max(rise.standard_error?);
-        let critical_lr = bracket.critical_lr();
-        // f′(η_c) = (g·Δθ)(1 + κη_c) by the shape of the line, if it was seen further away.
-        let root = shape::crossing(&self.evaluations, bracket);
-        let bend = self
-            .line
-            .slope
-            .and_then(|slope| shape::learn_bend(&self.evaluations, slope, root));
-        let steepness = match (self.line.slope, bend) {
-            (Some(slope), Some(bend)) => slope * (1.0 + bend * critical_lr),
-            _ => (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate),
-        };
-        Some(standard_error / steepness).filter(|error| error.is_finite())
-    }
-
-    /// Whether a loss whose slope is not known rises from η = 0 on: it was seen to rise down to where
-    /// rounding hides its change, and the smallest of those rises extrapolate to a positive h(0).
-    fn rises_at_once(&self) -> bool {
-        let resolution = self.line.resolution;
-        let falls = |seen: &Evaluation| seen.rise < -resolution;
-        if self.line.slope.is_some() || self.evaluations.iter().any(falls) {
-            return false;
+    /// Where the loss crosses its start, between a fall and a rise.
+    fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
+        let (lower, upper) = (Point::from(fall), Point::from(rise));
+        if self.report == Report::Middle {
+            return Crossing {
+                steepness: None,
+                ..Crossing::middle(lower.eta, upper.eta)
+            };
         }
-        let mut visible: Vec<&Evaluation> = self
-            .evaluations
-            .iter()
-            .filter(|seen| seen.rise > resolution && seen.rise.is_finite())
+        let near = (lower.eta * upper.eta).sqrt();
+        let distance = |point: &Point| (point.eta / near).ln().abs();
+        let start = self.line.slope().map(|slope| Point {
+            eta: 0.0,
+            h: -slope,
+        });
+        let mut others: Vec<Point> = self
+            .points()
+            .filter(|point| point.eta != lower.eta && point.eta != upper.eta)
+            .chain(start)
             .collect();
-        visible.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
-        let Some(first) = visible.first().map(|seen| seen.learning_rate) else {
-            return false;
-        };
-        let hidden = first / HIDDEN_WITHIN..first;
-        let is_hidden = |seen: &Evaluation| {
-            seen.rise.abs() <= resolution && hidden.contains(&seen.learning_rate)
-        };
-        let mut clear = visible
-            .iter()
-            .filter(|seen| seen.rise > CLEAR_RISE * resolution);
-        match (clear.next(), clear.next()) {
-            (Some(a), Some(b)) => {
-                self.evaluations.iter().any(is_hidden) && shape::start_of(a, b) > 0.0
-            }
-            _ => false,
-        }
+        others.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        Crossing::between(
+            lower,
+            upper,
+            &others,
+            self.chord(fall, rise),
+            self.line.resolution,
+        )
     }
 
-    /// `outcome`, unless no evaluation differs from the base loss by more than rounding.
-    fn unless_unresolved(&self, outcome: Outcome) -> Outcome {
-        let resolved = self
-            .evaluations
-            .iter()
-            .any(|evaluation| evaluation.rise.abs() > self.line.resolution);
-        if resolved {
-            outcome
-        } else {
-            Outcome::BelowResolution
+    /// The slope of h between the nearest ends that more than rounding has made.
+    fn chord(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let nearer = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
+        let seen = self.evaluations.iter();
+        let falls = seen.clone().filter(|seen| self.falls_clearly(seen));
+        let rises = seen.filter(|seen| self.rises_clearly(seen));
+        let below = falls.filter(|seen| seen.learning_rate <= fall.learning_rate);
+        let above = rises.filter(|seen| seen.learning_rate >= rise.learning_rate);
+        let lower = Point::from(below.max_by(nearer).unwrap_or(fall));
+        let upper = Point::from(above.min_by(nearer).unwrap_or(rise));
+        (upper.h - lower.h) / (upper.eta - lower.eta)
+    }
+
+    fn at_the_end_of_the_budget(&self) -> Outcome {
+        let (lower, upper) = (self.lower(), self.upper());
+        let hidden = |seen: &Evaluation| !self.rises_clearly(seen) && !self.falls_clearly(seen);
+        if self.evaluations.iter().all(hidden) {
+            return Outcome::BelowResolution;
         }
+        Outcome::BudgetExhausted { lower, upper }
     }
 }

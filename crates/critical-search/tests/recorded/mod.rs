@@ -40,11 +40,35 @@ impl Line {
         eta * (from.1 + (to.1 - from.1) * (eta - from.0) / (to.0 - from.0))
     }
 
-    /// What a search finds on this line, and its guess for the next one.
-    pub fn search(&self, search: &CriticalSearch, guess: Guess) -> (SearchResult, Guess) {
-        let line = LossLine::new(self.base_loss).with_slope(self.slope);
-        let result = search.run(&line, guess, |eta| self.base_loss + self.rise(eta));
-        let guess = guess.learn(&line, &result);
+    /// The slope at η = 0.
+    pub fn slope(&self) -> f64 {
+        self.slope
+    }
+
+    /// The line as a search is told of it, with its slope known.
+    pub fn known(&self) -> LossLine {
+        self.unknown().with_slope(self.slope)
+    }
+
+    /// The line without its slope.
+    pub fn unknown(&self) -> LossLine {
+        LossLine::new(self.base_loss)
+    }
+
+    /// What a search finds on this line, told of in this way, and its guess for the next one.
+    pub fn search_as(
+        &self,
+        line: &LossLine,
+        search: &CriticalSearch,
+        guess: Guess,
+    ) -> (SearchResult, Guess) {
+        let result = search.run(line, guess, |eta| self.base_loss + self.rise(eta));
+        let guess = guess.learn(line, &result);
         (result, guess)
+    }
+
+    /// The same with the slope known.
+    pub fn search(&self, search: &CriticalSearch, guess: Guess) -> (SearchResult, Guess) {
+        self.search_as(&self.known(), search, guess)
     }
 }
