@@ -19,10 +19,7 @@ const METHODS: [(&str, Method); 2] = [("guided", Method::Guided), ("published", 
 const WARM_UP: usize = 5;
 
 fn search(method: Method, tolerance: f64) -> CriticalSearch {
-    let config = SearchConfig {
-        tolerance,
-        ..SearchConfig::default()
-    };
+    let config = SearchConfig::default().with_tolerance(tolerance);
     CriticalSearch::new(config)
         .expect("the tolerance is a fraction")
         .with_method(method)

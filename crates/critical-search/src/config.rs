@@ -26,12 +26,12 @@ pub struct SearchConfig {
 }
 
 impl Default for SearchConfig {
-    /// A bracket of 1/4, η_c to 2%, and learning rates from 1e-12 to 1e6, which a search by doubling
+    /// A bracket of 1/3, η_c to 2%, and learning rates from 1e-12 to 1e6, which a search by doubling
     /// can cross within the 64 evaluations that it is allowed. (The paper's estimator has a bracket of
     /// 1/16.)
     fn default() -> Self {
         Self {
-            tolerance: 0.25,
+            tolerance: 1.0 / 3.0,
             accuracy: 0.02,
             max_evaluations: 64,
             min_learning_rate: 1e-12,

@@ -203,3 +203,26 @@ impl Guess {
         start.max(resolved).clamp(min, max)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_learns_from_every_ending() {
+        let line = LossLine::new(1.0).with_slope(1.0);
+        let guess = Guess::new(0.25);
+        let learned = |outcome| {
+            let trace = Vec::new();
+            guess
+                .learn(&line, &SearchResult { outcome, trace })
+                .critical_lr()
+        };
+        assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(8.0));
+        assert_eq!(learned(Outcome::NotDescent), Some(0.25));
+        let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });
+        assert_eq!(exhausted(Some(1.0), Some(2.0)), Some(2.0));
+        assert_eq!(exhausted(Some(1.0), None), Some(1.0));
+        assert_eq!(exhausted(None, None), Some(0.25));
+    }
+}

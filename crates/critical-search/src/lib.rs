@@ -28,7 +28,7 @@
 //!
 //! let Outcome::Bracketed(bracket) = result.outcome else { panic!("{:?}", result.outcome) };
 //! assert!(bracket.lower() <= 0.5 && 0.5 < bracket.upper());
-//! assert!(bracket.width() <= 1.0 / 16.0);
+//! assert!((bracket.critical_lr() - 0.5).abs() <= 3.0 * bracket.relative_error() * 0.5 + 1e-9);
 //! # Ok::<(), critical_search::ConfigError>(())
 //! ```
 

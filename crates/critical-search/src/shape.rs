@@ -7,6 +7,9 @@ const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 /// The part of the disagreement between two interpolations that is taken for the error of the better
 /// one. On recorded lines and on generated ones it is smaller; `tests/accuracy.rs` counts.
 const DISAGREEMENT: f64 = 0.5;
+/// What an interpolation may err by, as h bends in ways that its points do not show, in products of the
+/// relative distances to both ends.
+const CURVATURE: f64 = 0.1;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +103,7 @@ impl Crossing {
         Self {
             root,
             interpolation_error: (disagreement
-                + std::env::var("FL").map_or(0.1, |v| v.parse::<f64>().unwrap())
-                    * (root - lower.eta)
-                    * (upper.eta - root)
-                    / (root * root))
+                + CURVATURE * (root - lower.eta) * (upper.eta - root) / (root * root))
                 .min(farthest),
             rounding_error: rounding / (slope * root),
             steepness: Some(slope * root),

@@ -15,10 +15,7 @@ fn only_crossing(line: &Line) -> Option<f64> {
 
 /// The mean evaluations of a search that goes from line to line, but for the first five.
 fn mean_evaluations(lines: &[Line], tolerance: f64, method: Method) -> f64 {
-    let config = SearchConfig {
-        tolerance,
-        ..SearchConfig::default()
-    };
+    let config = SearchConfig::default().with_tolerance(tolerance);
     let search = CriticalSearch::new(config).unwrap().with_method(method);
     let mut guess = Guess::new(0.01);
     let mut evaluations = Vec::new();

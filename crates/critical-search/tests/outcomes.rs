@@ -17,8 +17,10 @@ fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
     let Outcome::Bracketed(bracket) = result.outcome else {
         panic!("expected a bracket around {critical_lr}, got {result:?}");
     };
+    // An interpolating search may land on the root itself, where 64-bit rounding decides the sign.
+    let rounding = 1e-9 * critical_lr;
     assert!(
-        bracket.lower() <= critical_lr && critical_lr <= bracket.upper(),
+        bracket.lower() <= critical_lr + rounding && critical_lr - rounding <= bracket.upper(),
         "{critical_lr} is outside {bracket:?}"
     );
     assert!(bracket.width() <= search().config().tolerance);
@@ -42,7 +44,9 @@ fn a_bracket_is_found_from_any_guess() {
 #[test]
 fn the_published_estimator_takes_two_evaluations_to_enclose_and_four_to_narrow() {
     let line = LossLine::new(2.0).with_slope(1.0);
-    let search = search().with_method(Method::Published);
+    let search = CriticalSearch::new(SearchConfig::default().with_tolerance(1.0 / 16.0))
+        .unwrap()
+        .with_method(Method::Published);
     let result = search.run(&line, Guess::new(0.75), parabola(2.0, 1.0, 1.0));
 
     assert_bracketed(&result, 1.0);
@@ -62,24 +66,6 @@ fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
     let warm = search().run(&line, guess, parabola(2.0, 1.0, 1.01));
     assert_bracketed(&warm, 1.01);
     assert_eq!(warm.trace.len(), 2, "{warm:?}");
-}
-
-#[test]
-fn a_guess_learns_from_every_ending() {
-    let line = LossLine::new(1.0).with_slope(1.0);
-    let guess = Guess::new(0.25);
-    let learned = |outcome| {
-        let trace = Vec::new();
-        guess
-            .learn(&line, &SearchResult { outcome, trace })
-            .critical_lr()
-    };
-    assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), 8.0);
-    assert_eq!(learned(Outcome::NotDescent), 0.25);
-    let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });
-    assert_eq!(exhausted(Some(1.0), Some(2.0)), 2.0);
-    assert_eq!(exhausted(Some(1.0), None), 1.0);
-    assert_eq!(exhausted(None, None), 0.25);
 }
 
 #[test]
@@ -177,10 +163,7 @@ fn a_base_loss_or_slope_that_is_not_finite_is_named() {
 
 #[test]
 fn an_exhausted_budget_is_reported_with_what_is_known() {
-    let config = SearchConfig {
-        max_evaluations: 3,
-        ..SearchConfig::default()
-    };
+    let config = SearchConfig::default().with_max_evaluations(3);
     let search = CriticalSearch::new(config)
         .unwrap()
         .with_method(Method::Published);
@@ -248,22 +231,21 @@ fn the_first_failed_evaluation_ends_the_search_and_keeps_the_trace() {
 #[test]
 fn nonsense_is_refused_with_the_value_and_the_remedy() {
     let refused = |config: SearchConfig| CriticalSearch::new(config).unwrap_err();
-    let config = SearchConfig::default();
-    for tolerance in [0.0, 1.0, -0.1, f64::NAN] {
-        let error = refused(SearchConfig {
-            tolerance,
-            ..config
-        });
-        assert!(
-            error.to_string().contains(&tolerance.to_string()),
-            "{error}"
-        );
+    for fraction in [0.0, 1.0, -0.1, f64::NAN] {
+        let config = SearchConfig::default();
+        for (name, config) in [
+            ("tolerance", config.with_tolerance(fraction)),
+            ("accuracy", config.with_accuracy(fraction)),
+        ] {
+            let error = refused(config).to_string();
+            assert!(
+                error.contains(name) && error.contains(&fraction.to_string()),
+                "{error}"
+            );
+        }
     }
     for max_evaluations in [0, 1] {
-        let error = refused(SearchConfig {
-            max_evaluations,
-            ..config
-        });
+        let error = refused(SearchConfig::default().with_max_evaluations(max_evaluations));
         assert_eq!(error, ConfigError::MaxEvaluations(max_evaluations));
     }
     for (min, max) in [
@@ -273,11 +255,7 @@ fn nonsense_is_refused_with_the_value_and_the_remedy() {
         (1e-3, f64::INFINITY),
         (f64::NAN, 1.0),
     ] {
-        let error = refused(SearchConfig {
-            min_learning_rate: min,
-            max_learning_rate: max,
-            ..config
-        });
+        let error = refused(SearchConfig::default().with_learning_rate_limits(min, max));
         assert!(error.to_string().contains("limits"), "{error}");
     }
 }
@@ -291,10 +269,7 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     };
     let line = LossLine::new(2.0).with_slope(1.0);
     let run = |verification| {
-        let config = SearchConfig {
-            verification,
-            ..SearchConfig::default()
-        };
+        let config = SearchConfig::default().with_verification(verification);
         let search = CriticalSearch::new(config).unwrap();
         let result = search.run(&line, Guess::new(1.0), loss);
         (*result.outcome.bracket().unwrap(), result.trace.len())
@@ -307,21 +282,16 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
 
     // Where there is no earlier crossing, it costs what was asked, and no more than the budget.
     let (_, more) = {
-        let config = SearchConfig {
-            verification: 4,
-            ..SearchConfig::default()
-        };
+        let config = SearchConfig::default().with_verification(4);
         let search = CriticalSearch::new(config).unwrap();
         let result = search.run(&line, Guess::new(1.0), parabola(2.0, 1.0, 1.0));
         assert!(result.outcome.bracket().unwrap().is_verified());
         (result.outcome, result.trace.len())
     };
     assert_eq!(more, evaluations + 4);
-    let config = SearchConfig {
-        verification: 4,
-        max_evaluations: evaluations + 2,
-        ..SearchConfig::default()
-    };
+    let config = SearchConfig::default()
+        .with_verification(4)
+        .with_max_evaluations(evaluations + 2);
     let search = CriticalSearch::new(config).unwrap();
     let result = search.run(&line, Guess::new(1.0), parabola(2.0, 1.0, 1.0));
     assert!(!result.outcome.bracket().unwrap().is_verified());

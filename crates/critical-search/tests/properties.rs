@@ -1,6 +1,6 @@
 //! The invariants of a search, on generated functions of every kind that a loss can be.
 
-use critical_search::{CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig};
+use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outcome, SearchConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -89,14 +89,19 @@ fn losses() -> impl Strategy<Value = Loss> {
 }
 
 fn configs() -> impl Strategy<Value = SearchConfig> {
-    (log_uniform(1e-3, 0.9), 2..60_usize, 0..5_usize).prop_map(
-        |(tolerance, max_evaluations, verification)| SearchConfig {
-            tolerance,
-            max_evaluations,
-            verification,
-            ..SearchConfig::default()
-        },
+    (
+        log_uniform(1e-3, 0.9),
+        log_uniform(1e-4, 0.9),
+        2..60_usize,
+        0..5_usize,
     )
+        .prop_map(|(tolerance, accuracy, max_evaluations, verification)| {
+            SearchConfig::default()
+                .with_tolerance(tolerance)
+                .with_accuracy(accuracy)
+                .with_max_evaluations(max_evaluations)
+                .with_verification(verification)
+        })
 }
 
 fn methods() -> impl Strategy<Value = Method> {
@@ -111,13 +116,18 @@ proptest! {
         loss in losses(),
         config in configs(),
         guess in log_uniform(1e-14, 1e8),
-        slope in prop_oneof![Just(None), (-1.0..10.0).prop_map(Some)],
+        slope in prop_oneof![
+            Just(None),
+            (-1.0..10.0).prop_map(|slope| Some((slope, false))),
+            prop_oneof![-1.0..10.0, Just(f64::NAN), Just(f64::INFINITY)].prop_map(|slope| Some((slope, true))),
+        ],
         method in methods(),
     ) {
-        let mut line = LossLine::new(1.0);
-        if let Some(slope) = slope {
-            line = line.with_slope(slope);
-        }
+        let line = match slope {
+            None => LossLine::new(1.0),
+            Some((slope, false)) => LossLine::new(1.0).with_slope(slope),
+            Some((slope, true)) => LossLine::new(1.0).with_slope_hint(slope),
+        };
         let search = CriticalSearch::new(config).unwrap().with_method(method);
         let mut evaluated = Vec::new();
         let result = search.run(&line, Guess::new(guess), |eta| {
@@ -142,30 +152,35 @@ proptest! {
                 prop_assert!(traced.contains(&bracket.lower()) && traced.contains(&bracket.upper()));
                 prop_assert!(rise_at(bracket.lower()) <= 0.0 && rise_at(bracket.upper()) > 0.0);
                 prop_assert!(bracket.lower() > 0.0 && bracket.width() <= config.tolerance);
+                let clear = 2.0 * line.resolution();
                 for evaluation in &result.trace {
-                    prop_assert!(!evaluation.is_rise() || evaluation.learning_rate >= bracket.upper());
+                    prop_assert!(evaluation.rise <= clear || evaluation.learning_rate >= bracket.upper());
                 }
+                let falls = |e: &Evaluation| e.learning_rate <= bracket.lower() && e.rise < -clear;
+                prop_assert!(result.trace.iter().any(falls), "no fall was seen: {:?}", result);
                 prop_assert!(!bracket.is_verified() || config.verification > 0);
-                let middle = bracket.critical_lr();
-                prop_assert!(bracket.lower() < middle && middle < bracket.upper());
+                let critical_lr = bracket.critical_lr();
+                prop_assert!(bracket.lower() <= critical_lr && critical_lr <= bracket.upper());
+                prop_assert!((0.0..0.9).contains(&bracket.relative_error()));
+
             }
             Outcome::NoIncrease { limit } => {
-                prop_assert!(result.trace.iter().all(|e| !e.is_rise()));
+                prop_assert!(result.trace.iter().all(|e| e.rise <= 2.0 * line.resolution()));
                 prop_assert!(traced.contains(&limit));
             }
             Outcome::BudgetExhausted { lower, upper } => {
                 prop_assert_eq!(traced.len(), config.max_evaluations);
-                prop_assert!(lower.is_none_or(|eta| rise_at(eta) <= 0.0));
+                prop_assert!(lower.is_none_or(|eta| rise_at(eta) <= 2.0 * line.resolution()));
                 prop_assert!(upper.is_none_or(|eta| rise_at(eta) > 0.0));
             }
             Outcome::NotDescent => {
-                let known = slope.is_some_and(|slope| slope <= 0.0);
+                let known = slope.is_some_and(|(slope, is_hint)| slope <= 0.0 && !is_hint);
                 let limit = config.min_learning_rate;
-                let rises_at_the_limit = traced.contains(&limit) && rise_at(limit) > 0.0;
-                let resolution = line.resolution();
-                let hidden = result.trace.iter().any(|e| e.rise.abs() <= resolution);
-                let falls = result.trace.iter().any(|e| e.rise < -resolution);
-                let rises_where_seen = slope.is_none() && hidden && !falls;
+                let clear = 2.0 * line.resolution();
+                let rises_at_the_limit = traced.contains(&limit) && rise_at(limit) > clear;
+                let hidden = result.trace.iter().any(|e| e.rise.abs() <= clear);
+                let falls = result.trace.iter().any(|e| e.rise < -clear);
+                let rises_where_seen = line.slope().is_none() && hidden && !falls;
                 prop_assert!(known || rises_at_the_limit || rises_where_seen);
             }
             Outcome::BelowResolution => {}
@@ -181,7 +196,7 @@ proptest! {
         guess in log_uniform(1e-9, 1e6),
         method in methods(),
     ) {
-        let config = SearchConfig { max_evaluations: 80, ..SearchConfig::default() };
+        let config = SearchConfig::default().with_max_evaluations(80);
         let loss = Loss::Cubic { slope: 1.0 / root, root, bend };
         let line = LossLine::new(1.0).with_slope(1.0 / root);
         let search = CriticalSearch::new(config).unwrap().with_method(method);
@@ -199,10 +214,11 @@ proptest! {
     fn guided_search_keeps_its_worst_case(
         loss in losses(),
         tolerance in log_uniform(1e-3, 0.5),
+        accuracy in log_uniform(1e-3, 0.5),
         guess in log_uniform(1e-6, 1e4),
         slope in prop_oneof![Just(None), log_uniform(1e-6, 1e3).prop_map(Some)],
     ) {
-        let config = SearchConfig { tolerance, max_evaluations: 1000, ..SearchConfig::default() };
+        let config = SearchConfig::default().with_tolerance(tolerance).with_max_evaluations(1000);
         // No resolution: every sign counts, and the guess stays where it is.
         let mut line = LossLine::new(1.0).with_resolution(0.0);
         if let Some(slope) = slope {
@@ -215,8 +231,10 @@ proptest! {
             Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
             _ => result.trace.iter().map(|e| e.learning_rate).collect(),
         };
-        let distance = ends.iter().map(|eta| (eta / guess).log2().abs()).fold(0.0, f64::max);
-        let wanted = -(1.0 - tolerance).ln();
+        // The slope may have moved a guess that nothing was learned from.
+        let first = result.trace.first().map_or(guess, |e| e.learning_rate);
+        let distance = ends.iter().map(|eta| (eta / first).log2().abs()).fold(0.0, f64::max);
+        let wanted = -(1.0 - tolerance.min(accuracy / (1.0 + accuracy))).ln();
         let bisections = (16f64.ln() / wanted).log2().ceil();
         let bound = 4.0 + distance.ceil() + bisections + 1.0;
         prop_assert!(result.trace.len() as f64 <= bound, "more than {bound}: {result:?}");

@@ -1,6 +1,8 @@
 //! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, and 200 each
 //! of a fully connected network's (`cargo run -p search-bench -- --lines FILE` records such lines).
 
+#![allow(dead_code, reason = "each test and the benchmark use a part")]
+
 use critical_search::{CriticalSearch, Guess, LossLine, SearchResult};
 use serde::Deserialize;
 
@@ -25,19 +27,31 @@ pub fn lines(workload: &str) -> Vec<Line> {
 }
 
 impl Line {
-    /// f(η), with f(η)/η interpolated between the points.
+    /// f(η), with h = f(η)/η interpolated between the points by a cubic whose slope at each point is
+    /// that of the quadratic through it and its neighbours: straight pieces would have kinks.
     fn rise(&self, eta: f64) -> f64 {
-        let h = |(eta, rise): (f64, f64)| rise / eta;
-        let next = self.points.partition_point(|(at, _)| *at <= eta);
-        let (from, to) = match next {
-            0 => ((0.0, -self.slope), (self.points[0].0, h(self.points[0]))),
-            _ if next == self.points.len() => return eta * h(self.points[next - 1]),
+        let start = std::iter::once((0.0, -self.slope));
+        let of_points = self.points.iter().map(|(eta, rise)| (*eta, rise / eta));
+        let h: Vec<(f64, f64)> = start.chain(of_points).collect();
+        let chord = |i: usize| (h[i + 1].1 - h[i].1) / (h[i + 1].0 - h[i].0);
+        let slope = |i: usize| match i {
+            0 => chord(0),
+            _ if i + 1 == h.len() => chord(i - 1),
             _ => {
-                let [a, b] = [self.points[next - 1], self.points[next]];
-                ((a.0, h(a)), (b.0, h(b)))
+                let (before, after) = (h[i].0 - h[i - 1].0, h[i + 1].0 - h[i].0);
+                (chord(i - 1) * after + chord(i) * before) / (before + after)
             }
         };
-        eta * (from.1 + (to.1 - from.1) * (eta - from.0) / (to.0 - from.0))
+        let next = h.partition_point(|(at, _)| *at <= eta);
+        let Some(&(to, h_to)) = h.get(next) else {
+            return eta * h[next - 1].1;
+        };
+        let (from, h_from) = h[next - 1];
+        let (width, t) = (to - from, (eta - from) / (to - from));
+        let s = 1.0 - t;
+        let bent =
+            t * s * (s * (slope(next - 1) - chord(next - 1)) - t * (slope(next) - chord(next - 1)));
+        eta * (s * h_from + t * h_to + width * bent)
     }
 
     /// The slope at η = 0.

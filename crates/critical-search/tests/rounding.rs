@@ -1,0 +1,142 @@
+//! No number is made by rounding: lines that rise from η = 0 on, lines whose fall rounding hides, and
+//! hints that lie.
+
+use critical_search::{
+    CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+const BASE: f64 = 2.3;
+
+/// A number in −1..1 that depends on η in no way that a search could use.
+fn noise(eta: f64, seed: u64) -> f64 {
+    let mut bits = eta.to_bits() ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..3 {
+        bits ^= bits >> 32;
+        bits = bits.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    }
+    bits as f64 / u64::MAX as f64 * 2.0 - 1.0
+}
+
+/// The loss BASE + f(η), computed in 32-bit floats with the rounding of a long sum.
+fn rounded(f: impl Fn(f64) -> f64, seed: u64) -> impl Fn(f64) -> f64 {
+    move |eta| {
+        let loss = BASE + f(eta);
+        let rounding = 3.0 * f64::from(f32::EPSILON) * loss * noise(eta, seed);
+        f64::from((loss + rounding) as f32)
+    }
+}
+
+fn run(line: &LossLine, guess: Guess, method: Method, loss: impl Fn(f64) -> f64) -> SearchResult {
+    let search = CriticalSearch::new(SearchConfig::default()).unwrap();
+    search.with_method(method).run(line, guess, loss)
+}
+
+fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
+    (low.ln()..high.ln()).prop_map(f64::exp)
+}
+
+fn hints() -> impl Strategy<Value = Option<f64>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(f64::NAN)),
+        Just(Some(f64::INFINITY)),
+        Just(Some(0.0)),
+        Just(Some(-1.0)),
+        log_uniform(1e-4, 1e3).prop_map(Some),
+    ]
+}
+
+fn told(hint: Option<f64>) -> LossLine {
+    let line = LossLine::new(BASE);
+    hint.map_or(line, |hint| line.with_slope_hint(hint))
+}
+
+fn guesses() -> impl Strategy<Value = Guess> {
+    prop_oneof![
+        Just(Guess::unknown()),
+        log_uniform(1e-10, 1e3).prop_map(Guess::new),
+    ]
+}
+
+fn methods() -> impl Strategy<Value = Method> {
+    prop_oneof![Just(Method::Guided), Just(Method::Published)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_loss_that_rises_from_the_start_has_no_number(
+        slope in log_uniform(1e-3, 1e2),
+        curvature in log_uniform(1e-3, 1e3),
+        hint in hints(),
+        guess in guesses(),
+        method in methods(),
+        seed in any::<u64>(),
+    ) {
+        let loss = rounded(|eta| slope * eta + curvature * eta * eta, seed);
+        let result = run(&told(hint), guess, method, loss);
+        prop_assert!(
+            matches!(result.outcome, Outcome::NotDescent | Outcome::BelowResolution),
+            "{result:?}"
+        );
+    }
+
+    #[test]
+    fn a_loss_that_falls_is_measured_whatever_the_hint_says(
+        root in log_uniform(1e-4, 1e2),
+        fall in log_uniform(1e-3, 1.0),
+        hint in hints(),
+        guess in guesses(),
+        seed in any::<u64>(),
+    ) {
+        // f falls by `fall` at root/2.
+        let loss = rounded(|eta| 4.0 * fall * (eta / root) * (eta / root - 1.0), seed);
+        let result = run(&told(hint), guess, Method::Guided, loss);
+        let bracket = result.outcome.bracket().copied();
+        prop_assert!(bracket.is_some(), "{result:?}");
+        let bracket = bracket.unwrap();
+        let error = (bracket.critical_lr() / root - 1.0).abs();
+        prop_assert!(error <= 3.0 * bracket.relative_error(), "{error}: {result:?}");
+    }
+
+    #[test]
+    fn a_fall_that_rounding_hides_has_no_number_and_one_at_its_edge_a_wide_error(
+        root in log_uniform(1e-4, 1e2),
+        fall in log_uniform(1e-9, 1e-4),
+        is_known in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let slope = 4.0 * fall / root;
+        let loss = rounded(|eta| slope * eta * (eta / root - 1.0), seed);
+        let line = LossLine::new(BASE);
+        let line = if is_known { line.with_slope(slope) } else { line };
+        let result = run(&line, Guess::new(root), Method::Guided, loss);
+        if let Some(bracket) = result.outcome.bracket() {
+            prop_assert!(fall >= line.resolution(), "{result:?}");
+            let error = (bracket.critical_lr() / root - 1.0).abs();
+            prop_assert!(error <= 3.0 * bracket.relative_error(), "{error}: {result:?}");
+        } else {
+            prop_assert!(fall <= 64.0 * line.resolution(), "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hint_of_a_rise_is_no_proof() {
+    for hint in [0.0, -3.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let line = LossLine::new(1.0).with_slope_hint(hint);
+        let result = run(&line, Guess::new(0.1), Method::Guided, |eta| {
+            1.0 - eta * (1.0 - eta / 0.3)
+        });
+        let bracket = result.outcome.bracket().unwrap();
+        assert!(
+            (bracket.critical_lr() / 0.3 - 1.0).abs() < 1e-3,
+            "{hint}: {result:?}"
+        );
+        assert_eq!(line.slope(), None);
+        assert_eq!(line.slope_hint(), None);
+    }
+}
