@@ -6,9 +6,6 @@ const RESOLVED_GUESS: f64 = 64.0;
 /// The predicted fall, as a share of the loss, from which a first measurement starts: large enough to
 /// see, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
-/// The predicted fall, as a share of the loss, beyond which a first guess is not believed.
-const LARGEST_FIRST_FALL: f64 = 16.0;
-
 /// Where a search starts: what the measurements before it have taught.
 ///
 /// With full batches η_c moves little by little, and the last one predicts the next best; with
@@ -192,9 +189,11 @@ impl Guess {
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
         let start = match (self.critical_lr, whole) {
-            (Some(rate), Some(whole)) if self.history.is_none() => {
-                rate.clamp(FIRST_FALL * whole, LARGEST_FIRST_FALL * whole)
+            // A loss cannot be expected to fall by more than the whole of it.
+            (Some(rate), Some(whole)) if self.history.is_none() && rate > whole => {
+                FIRST_FALL * whole
             }
+            (Some(rate), Some(whole)) if self.history.is_none() => rate.max(FIRST_FALL * whole),
             (None, Some(whole)) => FIRST_FALL * whole,
             (Some(rate), _) => rate,
             (None, None) => (min * max).sqrt(),

@@ -17,7 +17,9 @@ const PER_REACH: f64 = 0.15;
 /// The factor by which an evaluation may advance at most.
 const LARGEST_ADVANCE: f64 = 16.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
-const SMALL_ADVANCES: f64 = 2.0;
+const SMALL_ADVANCES: usize = 2;
+/// The least that these advance by, in tolerances.
+const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
 
@@ -53,31 +55,32 @@ fn above(trace: &Trace, lower: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(2.0 * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
     });
-    let least = if is_behind(trace, lower) {
-        2.0
-    } else {
-        1.0 + 0.1 * trace.tolerance()
-    };
-    target.clamp(least * lower, LARGEST_ADVANCE * lower)
+    target.clamp(least_advance(trace) * lower, LARGEST_ADVANCE * lower)
 }
 
 /// No fall was seen yet: just below the root.
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     // Without a slope, h may have no root at all: look for a fall far below at once.
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
-        0.5
+        2.0
     } else {
-        1.0 / LARGEST_ADVANCE
+        LARGEST_ADVANCE
     };
-    let target = estimate.map_or(retreat * upper, |root| {
+    let target = estimate.map_or(upper / retreat, |root| {
         root / margin(trace, (upper / root).ln()).exp()
     });
-    let most = if is_behind(trace, upper) {
-        0.5
-    } else {
-        1.0 - 0.1 * trace.tolerance()
-    };
-    target.clamp(upper / LARGEST_ADVANCE, most * upper)
+    target.clamp(upper / LARGEST_ADVANCE, upper / least_advance(trace))
+}
+
+/// The factor by which to advance at least: the more estimates were missed, the less the next one is
+/// believed.
+fn least_advance(trace: &Trace) -> f64 {
+    match trace.evaluations().len() {
+        0..=SMALL_ADVANCES => 1.0 + LEAST_ADVANCE * trace.tolerance(),
+        evaluations => 2f64
+            .powi((evaluations - SMALL_ADVANCES) as i32)
+            .min(LARGEST_ADVANCE),
+    }
 }
 
 /// A crossing is enclosed: where the bracket closes; at the root if it has closed.
@@ -100,15 +103,6 @@ fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 
         estimate * (1.0 - aside)
     };
     project(trace, target, lower, upper)
-}
-
-/// Whether the evaluations made have advanced by too little for the worst case that is promised.
-fn is_behind(trace: &Trace, edge: f64) -> bool {
-    let Some(first) = trace.evaluations().first() else {
-        return false;
-    };
-    let advances = trace.evaluations().len() as f64 - 1.0;
-    advances - (edge / first.learning_rate).log2().abs() >= SMALL_ADVANCES
 }
 
 /// Moves a target to where bisection of log η still ends in time, whichever side is kept.
