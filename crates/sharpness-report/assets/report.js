@@ -15,6 +15,7 @@
 
   // One curve: the values of a task of a run.
   const curve = (label, task, column, style = {}) => ({ label, x: task.step, y: task[column], style });
+  const curvature = (label, task, column) => ({ label, x: task.curvature_step, y: task[column], style: {} });
   const withName = (label, run) => (runs.length > 1 ? `${run.name}: ${label}` : label);
   const each = (curves) => runs.flatMap((run) => run.tasks.flatMap((task) => curves(run, task)));
   const isTrain = (task) => task.name === "train";
@@ -38,7 +39,8 @@
         stroke,
         width: 1.5,
         dash: c.style.ink ? [6, 4] : dashes[Math.floor(index / palette.length) % dashes.length],
-        spanGaps: true,
+        // A null is a gap; a step that only other curves have is none.
+        spanGaps: false,
         points: c.style.points ? { show: true, size: 7, fill: stroke } : undefined,
         paths: c.style.points ? () => null : undefined,
         value: c.style.value ?? ((_, value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(5)))),
@@ -81,9 +83,9 @@
     show("Critical sharpness λc, and the edge 2/η", each((run, task) => [
       curve(withName(isTrain(task) ? "λc" : `λc of ${task.name}`, run), task, "sharpness"),
       curve(withName("2/η", run), task, "threshold", { ink: true }),
-      curve(withName("λ_dir", run), task, "directional"),
-      curve(withName("λ_max", run), task, "hessian"),
-      curve(withName("λ_pre", run), task, "preconditioned"),
+      curvature(withName("λ_dir", run), task, "directional"),
+      curvature(withName("λ_max", run), task, "hessian"),
+      curvature(withName("λ_pre", run), task, "preconditioned"),
     ]), { log: true });
     const one = runs[0].tasks[0];
     show("Edge ratio η/η_c: above 1, the step raises the loss", [
@@ -116,7 +118,14 @@
     }));
   }
 
+  const standing = document.getElementById("standing");
   for (const run of runs) {
+    if (run.no_number) {
+      const line = document.createElement("p");
+      line.className = "warning";
+      line.textContent = runs.length > 1 ? `${run.name}: ${run.no_number}` : run.no_number;
+      standing.append(line);
+    }
     for (const note of run.notes) {
       const line = document.createElement("p");
       line.className = "hint";

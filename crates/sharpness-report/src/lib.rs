@@ -16,14 +16,20 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod collect;
+mod curve;
+pub mod diff;
+pub mod export;
+pub mod figure;
 pub mod overlay;
 pub mod plot;
 pub mod report;
 mod run;
 pub mod table;
 
-pub use run::Run;
+pub use collect::{Collected, collect, runs_within};
+pub use run::{Run, told};
 pub use sharpness_record::{
-    Follower, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION, ReadError,
-    Reading, TRAIN_TASK, file_of, read,
+    MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION, ReadError, Reading,
+    TRAIN_TASK, file_of, read,
 };

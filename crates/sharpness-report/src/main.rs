@@ -1,14 +1,16 @@
 //! The command line `sharpness`: see `sharpness --help`.
 
+mod tail;
 mod watch;
 
 use anstream::{eprintln, print, println};
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result, ensure};
-use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use sharpness_report::plot::{self, Axis, Chart, Series};
-use sharpness_report::{Follower, Measurement, Run, TRAIN_TASK, report, table};
+use sharpness_report::{
+    ReadError, Run, collect, diff, export, figure, plot, read, report, runs_within, table,
+};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,12 +18,13 @@ use std::time::Duration;
 
 /// Read the curves of critical sharpness that burn-sharpness has recorded.
 ///
-/// A RUN is the folder of a training run, or its measurements.jsonl.
+/// A RUN is the folder of a training run, or its measurements.jsonl. Where several are taken, it may also
+/// be a folder of runs, or a pattern such as 'runs/*'. A run that cannot be read is left out with a note.
 #[derive(Parser)]
 #[command(
     name = "sharpness",
     version,
-    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines"
+    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines\n  sharpness diff runs/a runs/b                      where two runs part\n\nExit code: 0; 1 if a run was left out that is not there or cannot be read, or if diff finds a difference; 2 if nothing\ncould be done."
 )]
 struct Flags {
     #[command(subcommand)]
@@ -48,19 +51,41 @@ enum Command {
         #[arg(short, long, default_value = "sharpness.svg")]
         output: PathBuf,
     },
-    /// Print a row a run: λc first, last and highest, steps past the edge, cost
+    /// Print a row a run: λc first, last and highest, steps past the edge, cost, what gave no number
     Table {
         /// Runs
         #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
         runs: Vec<PathBuf>,
+        /// For people, or for programs
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
-    /// Print all measurements as CSV, for pandas, Weights & Biases and spreadsheets
+    /// Print every field of all measurements, as CSV or JSON, for pandas, Weights & Biases and spreadsheets
+    ///
+    /// A cell that is empty was not measured. pandas takes names such as NA for missing values, too, unless it
+    /// is told otherwise: pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str,
+    /// "task": str}).
+    #[command(visible_alias = "export")]
     Csv {
         /// Runs
         #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
         runs: Vec<PathBuf>,
+        /// A table, or an array of objects
+        #[arg(long, value_enum, default_value_t = Export::Csv)]
+        format: Export,
     },
-    /// Print measurements as they are made, until interrupted
+    /// Say where two runs part: the first step at which λc, loss or η differ by more than their errors
+    ///
+    /// A line each. The exit code is 0 if they nowhere differ, and 1 if they do.
+    Diff {
+        /// A run
+        #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        a: PathBuf,
+        /// Another run
+        #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        b: PathBuf,
+    },
+    /// Print measurements as they are made, until interrupted; the run need not have begun
     Tail {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
@@ -68,10 +93,13 @@ enum Command {
         /// Print what is there and stop
         #[arg(long)]
         no_follow: bool,
+        /// For people, or for programs: a line of the record each
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Draw a run that is under way: λc and 2/η in one chart, beside burn's dashboard
     ///
-    /// The vertical axis is logarithmic; λc is red where it is above 2/η. Made for a second pane of the
+    /// It may be started before the run, and goes on when the run is resumed or started anew. The vertical axis is logarithmic; λc is red where it is above 2/η. Made for a second pane of the
     /// terminal that the training runs in.
     Watch {
         /// A run
@@ -85,14 +113,33 @@ enum Command {
     },
 }
 
+/// How a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// How all fields are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Export {
+    Csv,
+    Json,
+}
+
+/// The exit code where some of what was asked for could not be done, or two runs differ.
+const PARTLY: u8 = 1;
+/// The exit code where nothing could be done.
+const FAILED: u8 = 2;
+
 fn main() -> ExitCode {
     match run(Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let style = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
             eprintln!("{style}error:{style:#} {error:#}");
-            ExitCode::from(2)
+            ExitCode::from(FAILED)
         }
     }
 }
@@ -106,11 +153,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-fn run(flags: Flags) -> Result<()> {
+fn run(flags: Flags) -> Result<ExitCode> {
+    let done = ExitCode::SUCCESS;
     match flags.command {
         Command::Report { runs, output } => {
-            let runs = open(&runs)?;
-            write(&output, report::html(&runs).as_bytes())
+            let (runs, code) = open(&runs)?;
+            write(&output, report::html(&runs).as_bytes())?;
+            Ok(code)
         }
         Command::Plot { runs, output } => {
             let kind = output.extension().unwrap_or_default().to_string_lossy();
@@ -119,49 +168,90 @@ fn run(flags: Flags) -> Result<()> {
                 "{} ends in neither .svg nor .png",
                 output.display()
             );
-            let svg = chart(&open(&runs)?).svg()?;
-            if kind == "svg" {
-                write(&output, svg.as_bytes())
-            } else {
-                write(&output, &plot::png(&svg, 2.0)?)
+            let (runs, code) = open(&runs)?;
+            let svg = figure::chart(&runs).svg()?;
+            match kind == "svg" {
+                true => write(&output, svg.as_bytes())?,
+                false => write(&output, &plot::png(&svg, 2.0)?)?,
+            }
+            Ok(code)
+        }
+        Command::Table { runs, format } => {
+            let (runs, code) = open(&runs)?;
+            print_table(&runs, format)?;
+            Ok(code)
+        }
+        Command::Csv { runs, format } => {
+            let (runs, code) = open(&runs)?;
+            let output = std::io::stdout().lock();
+            match format {
+                Export::Csv => export::csv(&runs, output)?,
+                Export::Json => export::json(&runs, std::io::BufWriter::new(output))?,
+            }
+            Ok(code)
+        }
+        Command::Diff { a, b } => {
+            let comparisons = diff::diff(&Run::open(&a)?, &Run::open(&b)?);
+            for comparison in &comparisons {
+                println!("{comparison}");
+            }
+            let is_same = |one: &diff::Comparison| one.parts.is_none() && one.common > 0;
+            match comparisons.iter().all(is_same) {
+                true => Ok(done),
+                false => Ok(ExitCode::from(PARTLY)),
             }
         }
-        Command::Table { runs } => {
-            let table = table::summary(&open(&runs)?);
-            let (header, rows) = table.split_once('\n').unwrap_or((&table, ""));
-            let bold = Style::new().bold();
-            print!("{bold}{header}{bold:#}\n{rows}");
-            Ok(())
-        }
-        Command::Csv { runs } => Ok(table::csv(&open(&runs)?, std::io::stdout().lock())?),
-        Command::Tail { run, no_follow } => tail(&run, !no_follow),
-        Command::Watch { run } => watch::watch(&run),
+        Command::Tail {
+            run,
+            no_follow,
+            format,
+        } => tail::tail(&run, !no_follow, format).map(|()| done),
+        Command::Watch { run } => watch::watch(&run).map(|()| done),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Flags::command(),
-                "sharpness",
-                &mut std::io::stdout(),
-            );
-            Ok(())
+            let output = &mut std::io::stdout();
+            clap_complete::generate(shell, &mut Flags::command(), "sharpness", output);
+            Ok(done)
         }
     }
 }
 
-fn open(paths: &[PathBuf]) -> Result<Vec<Run>> {
-    let mut runs: Vec<Run> = Vec::new();
-    for path in paths {
-        let mut run = Run::open(path)?;
-        for note in &run.notes {
-            eprintln!("note: {}: {note}", path.display());
-        }
-        // Runs of one name must be told apart in a legend.
-        if runs.iter().any(|other| other.name == run.name) {
-            run.name = path.display().to_string();
-        }
-        runs.push(run);
+/// The runs at these paths, and the exit code: what cannot be read is noted and left out.
+fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
+    let collected = collect(paths);
+    let code = match collected.has_failures() {
+        true => ExitCode::from(PARTLY),
+        false => ExitCode::SUCCESS,
+    };
+    if let ([], [_]) = (collected.runs.as_slice(), collected.left_out.as_slice()) {
+        collected.left_out.into_iter().try_for_each(Err)?;
+        return Ok((Vec::new(), code));
     }
-    Ok(runs)
+    for error in &collected.left_out {
+        eprintln!("note: left out: {error}");
+    }
+    for run in &collected.runs {
+        for note in &run.notes {
+            eprintln!("note: {}: {note}", run.name);
+        }
+    }
+    ensure!(
+        !collected.runs.is_empty(),
+        "none of {} runs can be read",
+        collected.left_out.len()
+    );
+    Ok((collected.runs, code))
+}
+
+/// Whether a run can be followed: it may have to begin yet, unless its measurements are wanted now.
+fn check_followed(path: &Path, may_begin: bool) -> Result<()> {
+    if let Some(run) = runs_within(path).first() {
+        let (folder, run) = (path.display(), run.display());
+        bail!("{folder} is a folder of runs: name one of them, such as {run}");
+    }
+    match read(path) {
+        Err(error) if !(may_begin && error.is_not_yet()) => Err(ReadError::into(error)),
+        _ => Ok(()),
+    }
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
@@ -171,84 +261,18 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn chart(runs: &[Run]) -> Chart {
-    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let mut chart = Chart::new(
-        &format!("Critical sharpness: {}", names.join(", ")),
-        Axis::linear("step"),
-        Axis::log("critical sharpness λc"),
-    );
-    let label = |run: &Run, name: &str| match runs {
-        [_] => name.to_string(),
-        _ => format!("{}: {name}", run.name),
-    };
-    for run in runs {
-        chart = chart.with_series(Series {
-            name: label(run, "2/η"),
-            points: run.points(TRAIN_TASK, Measurement::edge_threshold),
-            style: plot::Style::Threshold,
-            ..Series::default()
-        });
-        chart = chart.with_series(Series {
-            name: label(run, "λc"),
-            points: run.points(TRAIN_TASK, |m| m.critical_sharpness),
-            ..Series::default()
-        });
-        for task in run.tasks() {
-            chart = chart.with_series(Series {
-                name: label(run, &format!("λc of {task}")),
-                points: run.points(task, |m| m.critical_sharpness),
-                ..Series::default()
-            });
-        }
+fn print_table(runs: &[Run], format: Format) -> Result<()> {
+    if format == Format::Json {
+        let rows: Vec<table::Row> = runs.iter().map(table::Row::new).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
     }
-    chart
+    let table = table::summary(runs);
+    let (header, rows) = table.split_once('\n').unwrap_or((&table, ""));
+    let bold = Style::new().bold();
+    print!("{bold}{header}{bold:#}\n{rows}");
+    Ok(std::io::stdout().flush()?)
 }
 
 /// How often a run under way is looked at.
 const PAUSE: Duration = Duration::from_millis(500);
-
-fn tail(path: &Path, follow: bool) -> Result<()> {
-    // Says what is wrong where it is no record.
-    Run::open(path)?;
-    let mut follower = Follower::open(path)?;
-    loop {
-        while let Some(measurement) = follower.next_measurement()? {
-            print_line(&measurement);
-        }
-        if !follow {
-            return Ok(());
-        }
-        std::io::stdout().flush()?;
-        std::thread::sleep(PAUSE);
-    }
-}
-
-fn print_line(measurement: &Measurement) {
-    let number =
-        |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.4}"));
-    let ratio = measurement.edge_ratio();
-    let style = match ratio {
-        Some(ratio) if ratio > 1.0 => Style::new().fg_color(Some(AnsiColor::Red.into())),
-        None => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-        _ => Style::new(),
-    };
-    let result = match measurement.critical_sharpness {
-        Some(sharpness) => format!(
-            "λc {sharpness:<11.4} 2/η {:<11} η/η_c {}",
-            number(measurement.edge_threshold()),
-            number(ratio)
-        ),
-        None => format!(
-            "{} {}",
-            measurement.outcome.name(),
-            measurement.reason.as_deref().unwrap_or_default()
-        ),
-    };
-    println!(
-        "step {:>7}  {:<10} loss {:<9} {style}{result}{style:#}",
-        measurement.step,
-        measurement.task,
-        number(measurement.base_loss)
-    );
-}

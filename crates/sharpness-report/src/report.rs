@@ -1,6 +1,7 @@
 //! One HTML file with everything: curves to zoom and hover, outcomes, cost, configuration. It needs
 //! no network and no other file.
 
+use crate::curve::{Place, places};
 use crate::{Measurement, Run, TRAIN_TASK, table};
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ struct Columns<'a> {
     name: &'a str,
     config: Option<&'a str>,
     notes: &'a [String],
+    /// That it gives no number any more, and since when.
+    no_number: Option<String>,
     tasks: Vec<Task<'a>>,
     evaluations: u64,
     seconds: f64,
@@ -32,6 +35,8 @@ struct Task<'a> {
     loss: Vec<Option<Short>>,
     rate: Vec<Option<Short>>,
     critical_rate: Vec<Option<Short>>,
+    /// The steps of the curvatures, which are measured at some of the steps only.
+    curvature_step: Vec<u64>,
     directional: Vec<Option<Short>>,
     hessian: Vec<Option<Short>>,
     preconditioned: Vec<Option<Short>>,
@@ -55,11 +60,12 @@ impl Serialize for Short {
     }
 }
 
+/// A quantity at each place; `null` is a gap.
 fn column<'a>(
-    measurements: &[&'a Measurement],
+    places: &[Place<'a>],
     of: impl Fn(&'a Measurement) -> Option<f64>,
 ) -> Vec<Option<Short>> {
-    let values = measurements.iter().map(|measurement| of(measurement));
+    let values = places.iter().map(|(_, measurement)| of((*measurement)?));
     let column: Vec<Option<Short>> = values
         .map(|value| value.filter(|value| value.is_finite()).map(Short))
         .collect();
@@ -73,7 +79,9 @@ fn column<'a>(
 
 impl<'a> Task<'a> {
     fn new(run: &'a Run, name: &'a str) -> Self {
-        let own: Vec<&Measurement> = run.of_task(name).collect();
+        let own = places(run.of_task(name));
+        let curved = places(run.of_task(name).filter(|m| m.curvature.is_some()));
+        let steps = |places: &[Place<'_>]| places.iter().map(|(step, _)| *step).collect();
         let is_training = name == TRAIN_TASK;
         let of_training = |of: fn(&Measurement) -> Option<f64>| {
             if is_training {
@@ -82,29 +90,29 @@ impl<'a> Task<'a> {
                 Vec::new()
             }
         };
-        let outcomes = own.iter().enumerate();
-        let outcomes = outcomes.filter(|(_, m)| m.critical_sharpness.is_none());
+        let outcomes = own.iter().enumerate().filter_map(|(index, (_, m))| {
+            let m = m.filter(|m| m.critical_sharpness.is_none())?;
+            Some((index, m.outcome.name(), m.reason.as_deref()))
+        });
         Self {
             name,
-            step: own.iter().map(|m| m.step).collect(),
+            outcomes: outcomes.collect(),
+            step: steps(&own),
             sharpness: column(&own, |m| m.critical_sharpness),
             threshold: of_training(Measurement::edge_threshold),
             ratio: column(&own, Measurement::edge_ratio),
             loss: column(&own, |m| m.base_loss),
             rate: of_training(|m| m.learning_rate),
             critical_rate: column(&own, |m| m.critical_lr),
-            directional: column(&own, |m| m.curvature.as_ref()?.directional_sharpness.value),
-            hessian: column(&own, |m| m.curvature.as_ref()?.hessian_sharpness.value),
-            preconditioned: column(&own, |m| {
-                m.curvature
-                    .as_ref()?
-                    .preconditioned_sharpness
-                    .as_ref()?
-                    .value
+            curvature_step: steps(&curved),
+            directional: column(&curved, |m| {
+                m.curvature.as_ref()?.directional_sharpness.value
             }),
-            outcomes: outcomes
-                .map(|(index, m)| (index, m.outcome.name(), m.reason.as_deref()))
-                .collect(),
+            hessian: column(&curved, |m| m.curvature.as_ref()?.hessian_sharpness.value),
+            preconditioned: column(&curved, |m| {
+                let curvature = m.curvature.as_ref()?;
+                curvature.preconditioned_sharpness.as_ref()?.value
+            }),
         }
     }
 }
@@ -117,6 +125,7 @@ pub fn html(runs: &[Run]) -> String {
             name: &run.name,
             config: run.config.as_deref(),
             notes: &run.notes,
+            no_number: run.no_number(),
             tasks: std::iter::once(TRAIN_TASK)
                 .chain(run.tasks())
                 .map(|task| Task::new(run, task))

@@ -1,4 +1,6 @@
-use sharpness_record::{Measurement, ReadError, TRAIN_TASK, file_of, read};
+use sharpness_record::{
+    Measurement, ReadError, SharpnessSummary, TRAIN_TASK, WentBack, file_of, read,
+};
 use std::path::Path;
 
 /// A run: its measurements and its configuration.
@@ -23,20 +25,28 @@ impl Run {
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let reading = read(path)?;
         let file = file_of(path)?;
-        let folder = file.parent().unwrap_or(Path::new("."));
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-        let name = folder.file_name().unwrap_or(file.as_os_str());
-        let config = std::fs::read_to_string(folder.join("config.json")).ok();
+        let config = file.parent().map(|folder| folder.join("config.json"));
         let mut run = Self {
-            name: name.to_string_lossy().into_owned(),
             notes: reading.notes,
-            config,
-            ..Self::default()
+            config: config.and_then(|config| std::fs::read_to_string(config).ok()),
+            ..Self::of_file(&file)
         };
         for measurement in reading.measurements {
             run.push(measurement);
         }
         Ok(run)
+    }
+
+    /// A run without measurements, by the name of the folder of its file of measurements, which need not
+    /// exist yet.
+    pub fn of_file(file: &Path) -> Self {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
+        let name = folder.file_name().unwrap_or(file.as_os_str());
+        Self {
+            name: name.to_string_lossy().into_owned(),
+            ..Self::default()
+        }
     }
 
     /// Adds a measurement at its step, in place of an earlier one of the same step and task.
@@ -73,11 +83,39 @@ impl Run {
         tasks
     }
 
-    /// (step, value) of a quantity of a task's measurements, where it is known.
-    pub fn points(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
-        let measured = self.of_task(task);
-        measured
-            .filter_map(|m| Some((m.step as f64, of(m).filter(|value| value.is_finite())?)))
-            .collect()
+    /// Its measurements in a few numbers.
+    pub fn summary(&self) -> SharpnessSummary {
+        let mut summary = SharpnessSummary::default();
+        for measurement in &self.measurements {
+            summary.push(measurement);
+        }
+        summary
+    }
+
+    /// That the run gives no number any more, since when and why; `None` if its last measurement of the
+    /// training loss gave one.
+    ///
+    /// The text is such as `no number since step 5: the loss is not finite`.
+    pub fn no_number(&self) -> Option<String> {
+        let (step, outcome) = self.summary().no_number_since?;
+        Some(format!("no number since step {step}: {outcome}"))
+    }
+}
+
+/// What a follower's user says of a run that went back: how it came to it, and from where on it goes
+/// again. The measurements are those that were followed so far.
+pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
+    let dropped = followed.len().saturating_sub(kept);
+    let lines = if dropped == 1 {
+        "measurement is"
+    } else {
+        "measurements are"
+    };
+    match kept.checked_sub(1).and_then(|last| followed.get(last)) {
+        Some(last) => format!(
+            "{cause}: it goes on after step {}, {dropped} later {lines} no longer part of it",
+            last.step
+        ),
+        None => format!("{cause}: all {dropped} {lines} no longer part of it"),
     }
 }

@@ -1,7 +1,114 @@
-//! Tables for the terminal, and CSV for everything else.
+//! A row a run, for the terminal and as JSON.
 
-use crate::{Measurement, Run, TRAIN_TASK};
-use std::io::{self, Write};
+use crate::Run;
+use serde::Serialize;
+use sharpness_record::SharpnessSummary;
+
+/// How a run went, in numbers. What was not measured is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// The run.
+    pub run: String,
+    /// The last step that was measured.
+    pub last_step: Option<u64>,
+    /// The measurements of the training loss.
+    pub measurements: u64,
+    /// Those with a critical sharpness.
+    pub bracketed: u64,
+    /// The first λ_c.
+    pub first: Option<f64>,
+    /// The last λ_c. `None` if the last measurement gave no number.
+    pub last: Option<f64>,
+    /// The highest λ_c.
+    pub highest: Option<f64>,
+    /// The measured steps with η above η_c.
+    pub past_edge: u64,
+    /// The task that had the smallest critical learning rate most often.
+    pub limiting_task: Option<String>,
+    /// The mean evaluations of a measurement of the training loss.
+    pub evaluations: Option<f64>,
+    /// The seconds spent measuring.
+    pub seconds: f64,
+    /// The outcomes that gave no number.
+    pub no_number: Vec<NoNumberRow>,
+    /// The step from which on no measurement gave a number.
+    pub no_number_since: Option<u64>,
+}
+
+/// How often a run's measurements of the training loss ended in an outcome that gives no number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NoNumberRow {
+    /// The outcome, by its name in the record.
+    pub outcome: String,
+    /// How many measurements ended so.
+    pub count: u64,
+    /// The steps of the first and of the last of them.
+    pub steps: (u64, u64),
+}
+
+impl Row {
+    /// The row of a run.
+    pub fn new(run: &Run) -> Self {
+        let summary: SharpnessSummary = run.summary();
+        let value = |point: Option<(u64, f64)>| point.map(|(_, value)| value);
+        let since = summary.no_number_since.as_ref().map(|(step, _)| *step);
+        let no_number = summary.no_number.iter().map(|none| NoNumberRow {
+            outcome: none.outcome.name().to_string(),
+            count: none.count,
+            steps: (none.first_step, none.last_step),
+        });
+        Self {
+            run: run.name.clone(),
+            last_step: run.measurements.last().map(|m| m.step),
+            measurements: summary.measurements,
+            bracketed: summary.bracketed,
+            first: value(summary.first),
+            last: value(summary.last.filter(|_| since.is_none())),
+            highest: value(summary.highest),
+            past_edge: summary.past_edge,
+            limiting_task: summary.limiting_task().map(str::to_string),
+            evaluations: summary.mean_evaluations(),
+            seconds: run.measurements.iter().map(|m| m.seconds).sum(),
+            no_number: no_number.collect(),
+            no_number_since: since,
+        }
+    }
+
+    fn cells(&self) -> [String; 11] {
+        let none = || "–".to_string();
+        let number = |value: Option<f64>| value.map_or_else(none, |value| format!("{value:.4}"));
+        let no_number = self.no_number.iter().map(|none| {
+            let (first, last) = none.steps;
+            let steps = match first == last {
+                true => format!("step {first}"),
+                false => format!("steps {first} to {last}"),
+            };
+            format!("{} {} ({steps})", none.count, none.outcome)
+        });
+        let no_number: Vec<String> = no_number.collect();
+        [
+            self.run.clone(),
+            self.last_step.map_or_else(none, |step| step.to_string()),
+            format!("{} of {}", self.bracketed, self.measurements),
+            number(self.first),
+            match self.no_number_since {
+                Some(step) => format!("none since {step}"),
+                None => number(self.last),
+            },
+            number(self.highest),
+            self.past_edge.to_string(),
+            self.limiting_task.clone().unwrap_or_else(none),
+            number(self.evaluations),
+            format!("{:.1}", self.seconds),
+            match no_number.is_empty() {
+                true => none(),
+                false => no_number.join(", "),
+            },
+        ]
+    }
+}
 
 /// One row a run: how it went.
 pub fn summary(runs: &[Run]) -> String {
@@ -16,132 +123,28 @@ pub fn summary(runs: &[Run]) -> String {
         "limiting",
         "evaluations",
         "seconds",
+        "no number",
     ];
     let mut rows = vec![header.map(str::to_string)];
-    rows.extend(runs.iter().map(row));
+    rows.extend(runs.iter().map(|run| Row::new(run).cells()));
     let widths: Vec<usize> = (0..header.len())
         .map(|column| {
             let cells = rows.iter().map(|row| row[column].chars().count());
             cells.max().unwrap_or(0)
         })
         .collect();
+    let last = header.len() - 1;
     let mut table = String::new();
     for row in rows {
         for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let padding = " ".repeat(width - cell.chars().count());
-            if index == 0 {
-                table += &format!("{cell}{padding}");
-            } else {
-                table += &format!("  {padding}{cell}");
-            }
+            table += &match index {
+                0 => format!("{cell}{padding}"),
+                index if index == last => format!("  {cell}"),
+                _ => format!("  {padding}{cell}"),
+            };
         }
         table.push('\n');
     }
     table
-}
-
-fn row(run: &Run) -> [String; 10] {
-    let number =
-        |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.4}"));
-    let sharpness = run.points(TRAIN_TASK, |m| m.critical_sharpness);
-    let highest = sharpness.iter().map(|point| point.1).reduce(f64::max);
-    let measured = run.training().count();
-    let past = run
-        .training()
-        .filter(|m| m.edge_ratio().is_some_and(|ratio| ratio > 1.0));
-    let evaluations: u64 = run.training().map(|m| m.evaluations as u64).sum();
-    let seconds: f64 = run.measurements.iter().map(|m| m.seconds).sum();
-    let last_step = run.measurements.last().map(|m| m.step.to_string());
-    [
-        run.name.clone(),
-        last_step.unwrap_or_else(|| "–".to_string()),
-        format!("{} of {measured}", sharpness.len()),
-        number(sharpness.first().map(|point| point.1)),
-        number(sharpness.last().map(|point| point.1)),
-        number(highest),
-        past.count().to_string(),
-        limiting(run).unwrap_or_else(|| "–".to_string()),
-        number((measured > 0).then(|| evaluations as f64 / measured as f64)),
-        format!("{seconds:.1}"),
-    ]
-}
-
-/// The task that limited most of the steps.
-fn limiting(run: &Run) -> Option<String> {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for task in run.training().filter_map(|m| m.limiting_task.as_deref()) {
-        match counts.iter_mut().find(|(name, _)| *name == task) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((task, 1)),
-        }
-    }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count)?;
-    Some(most.0.to_string())
-}
-
-/// The measurements of runs as CSV with a header, one line each; what was not measured is empty. It
-/// loads as it is into pandas (`pandas.read_csv`) and into Weights & Biases (as a table).
-///
-/// # Errors
-///
-/// If the output cannot be written.
-pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
-    let mut csv = csv::Writer::from_writer(output);
-    csv.write_record([
-        "run",
-        "step",
-        "epoch",
-        "task",
-        "outcome",
-        "learning_rate",
-        "base_loss",
-        "slope",
-        "update_norm",
-        "lower",
-        "upper",
-        "critical_lr",
-        "critical_sharpness",
-        "edge_threshold",
-        "edge_ratio",
-        "directional_sharpness",
-        "hessian_sharpness",
-        "preconditioned_sharpness",
-        "limiting_task",
-        "evaluations",
-        "seconds",
-    ])?;
-    for run in runs {
-        for measurement in &run.measurements {
-            csv.write_record(csv_row(run, measurement))?;
-        }
-    }
-    csv.flush()
-}
-
-fn csv_row(run: &Run, m: &Measurement) -> [String; 21] {
-    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-    let curvature = m.curvature.as_ref();
-    [
-        run.name.clone(),
-        m.step.to_string(),
-        m.epoch.map(|epoch| epoch.to_string()).unwrap_or_default(),
-        m.task.clone(),
-        m.outcome.name().to_string(),
-        number(m.learning_rate),
-        number(m.base_loss),
-        number(m.slope),
-        number(m.update_norm),
-        number(m.lower),
-        number(m.upper),
-        number(m.critical_lr),
-        number(m.critical_sharpness),
-        number(m.edge_threshold()),
-        number(m.edge_ratio()),
-        number(curvature.and_then(|c| c.directional_sharpness.value)),
-        number(curvature.and_then(|c| c.hessian_sharpness.value)),
-        number(curvature.and_then(|c| c.preconditioned_sharpness.as_ref()?.value)),
-        m.limiting_task.clone().unwrap_or_default(),
-        m.evaluations.to_string(),
-        m.seconds.to_string(),
-    ]
 }

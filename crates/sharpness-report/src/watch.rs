@@ -6,42 +6,95 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::Stylize;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders};
+use sharpness_record::{Followed, Follower, Measurement};
 use sharpness_report::overlay::{Overlay, Window};
-use sharpness_report::{Follower, Run};
+use sharpness_report::{Run, told};
 use std::io::IsTerminal;
 use std::path::Path;
 
-/// Shows a run and what is added to it, until a key ends it.
+/// Shows a run and what is added to it, until a key ends it. The run need not have begun.
 pub fn watch(path: &Path) -> Result<()> {
-    let run = Run::open(path)?;
-    let follower = Follower::open(path)?;
+    crate::check_followed(path, true)?;
     ensure!(
         std::io::stdout().is_terminal(),
         "a chart needs a terminal: `sharpness tail` prints to a pipe, `sharpness plot` draws a file"
     );
     let mut terminal = ratatui::try_init().context("the terminal cannot be drawn on")?;
-    let result = show(&mut terminal, run, follower);
+    let result = show(&mut terminal, Watched::new(path));
     ratatui::try_restore().context("the terminal cannot be given back")?;
     result
 }
 
-fn show(terminal: &mut DefaultTerminal, mut run: Run, mut follower: Follower) -> Result<()> {
+/// A run, as far as it was followed.
+struct Watched {
+    follower: Follower,
+    run: Run,
+    /// The measurements in the order of the record.
+    followed: Vec<Measurement>,
+    /// What happened last that the chart does not show.
+    message: Option<String>,
+}
+
+impl Watched {
+    fn new(path: &Path) -> Self {
+        let follower = Follower::new(path);
+        Self {
+            run: Run::of_file(&follower.file()),
+            follower,
+            followed: Vec::new(),
+            message: None,
+        }
+    }
+
+    /// Takes in all that happened.
+    fn update(&mut self) {
+        loop {
+            match self.follower.next_event() {
+                Ok(Some(Followed::Measurement(measurement))) => {
+                    self.followed.push(*measurement.clone());
+                    self.run.push(*measurement);
+                }
+                Ok(Some(Followed::WentBack { kept, cause, .. })) => {
+                    self.message = Some(told(cause, &self.followed, kept));
+                    self.followed.truncate(kept);
+                    self.run.measurements.clear();
+                    for measurement in &self.followed {
+                        self.run.push(measurement.clone());
+                    }
+                }
+                Ok(Some(Followed::Note(text))) => self.message = Some(text),
+                Ok(_) => return,
+                // It may come back, such as a folder on a network.
+                Err(error) => {
+                    self.message = Some(error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn message(&self) -> Option<String> {
+        let missing = self.follower.missing();
+        let waiting = missing.map(|missing| format!("waiting: {missing}"));
+        waiting.or_else(|| self.message.clone())
+    }
+}
+
+fn show(terminal: &mut DefaultTerminal, mut watched: Watched) -> Result<()> {
     let mut window = Window::default();
     loop {
-        while let Some(measurement) = follower.next_measurement()? {
-            run.push(measurement);
-        }
+        watched.update();
         terminal.draw(|frame| {
             let [chart, keys] =
                 Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
             let block = Block::new()
                 .borders(Borders::TOP)
-                .title(format!(" {} ", run.name).bold());
-            frame.render_widget(Overlay::new(&run, window), block.inner(chart));
+                .title(format!(" {} ", watched.run.name).bold());
+            frame.render_widget(Overlay::new(&watched.run, window), block.inner(chart));
             frame.render_widget(block, chart);
-            frame.render_widget(keys_of(window), keys);
+            frame.render_widget(foot(window, watched.message()), keys);
         })?;
         if !event::poll(PAUSE)? {
             continue;
@@ -65,11 +118,15 @@ fn is_quit(key: KeyEvent) -> bool {
     is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-/// The keys of burn's dashboard, as far as they apply.
-fn keys_of(window: Window) -> Line<'static> {
+/// What happened, and the keys of burn's dashboard, as far as they apply.
+fn foot(window: Window, message: Option<String>) -> Line<'static> {
     let other = match window {
         Window::Full => "recent history",
         Window::Recent => "full history",
     };
-    Line::from(format!(" ↑ ↓ {other}   q quit")).dim()
+    let mut spans = vec![Span::from(format!(" ↑ ↓ {other}   q quit")).dim()];
+    if let Some(message) = message {
+        spans.push(Span::from(format!("   {message}")).yellow());
+    }
+    Line::from(spans)
 }

@@ -65,7 +65,10 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
         ),
         (file("newer.jsonl", newer.as_bytes()), "version 9"),
     ] {
-        for command in ["report", "plot", "table", "csv", "tail", "watch"] {
+        // A run that has not begun can be followed.
+        let is_begun = said == "is not a record" || said == "version 9";
+        let commands = ["report", "plot", "table", "csv", "tail", "watch"];
+        for command in &commands[..if is_begun { 6 } else { 4 }] {
             let output = sharpness(&[command, &path]);
             let error = text(&output.stderr);
             assert_eq!(output.status.code(), Some(2), "{command} {path}");
@@ -75,7 +78,175 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
             assert!(!error.contains('\u{1b}'), "{error:?}");
         }
     }
-    assert_eq!(sharpness(&["plot"]).status.code(), Some(2));
+    for arguments in [&["plot"][..], &["tail", "--no-follow", "/nowhere"]] {
+        assert_eq!(sharpness(arguments).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_bad_run_of_many_is_left_out_with_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    run(&runs.join("a"), 5);
+    run(&runs.join("b"), 5);
+    std::fs::create_dir_all(runs.join("just-started")).unwrap();
+    let path = |name: &str| runs.join(name).to_string_lossy().into_owned();
+    let (all, report) = (path("*"), path("report.html"));
+    let commands: [&[&str]; 5] = [
+        &["table"],
+        &["csv"],
+        &["csv", "--format", "json"],
+        &["plot", "-o", &path("p.svg")],
+        &["report", "-o", &report],
+    ];
+    let expand = |names: &[&str]| names.iter().map(|name| path(name)).collect::<Vec<String>>();
+    for (runs, code, left_out) in [
+        (
+            vec![all.clone()],
+            0,
+            Some("just-started has no measurements"),
+        ),
+        (
+            expand(&["a", "just-started", "b"]),
+            0,
+            Some("just-started has no"),
+        ),
+        (expand(&["a", "b", "typo"]), 1, Some("typo")),
+        // A folder of runs is its runs.
+        (
+            vec![folder.path().join("runs").to_string_lossy().into_owned()],
+            0,
+            None,
+        ),
+    ] {
+        for command in commands {
+            let runs = runs.iter().map(String::as_str);
+            let arguments: Vec<&str> = command.iter().copied().chain(runs).collect();
+            let output = sharpness(&arguments);
+            let error = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+            match left_out {
+                Some(said) => assert!(error.contains(said), "{error}"),
+                None => assert!(error.is_empty(), "{error}"),
+            }
+            std::fs::remove_file(&report).ok();
+            std::fs::remove_file(path("p.svg")).ok();
+        }
+    }
+    let table = text(&sharpness(&["table", &all]).stdout);
+    assert!(table.contains("\na ") && table.contains("\nb "), "{table}");
+    let output = sharpness(&["table", &path("typo"), &path("just-started")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("none of 2 runs"));
+}
+
+/// Follows a run until it has printed so many lines, and returns what it printed and what it noted.
+struct Tail {
+    child: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Tail {
+    fn new(run: &Path) -> Self {
+        use std::io::{BufRead, BufReader};
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sharpness"))
+            .args(["tail", &run.to_string_lossy()])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let streams: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
+        for stream in streams {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Self { child, lines }
+    }
+
+    fn says(&self, expected: &str) {
+        let line = self.lines.recv_timeout(std::time::Duration::from_secs(20));
+        let line = line.unwrap_or_else(|_| panic!("it says nothing, not {expected}"));
+        assert!(line.contains(expected), "{line}, not {expected}");
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_run_is_followed_from_before_its_beginning_through_a_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let tail = Tail::new(&run);
+    tail.says("run is not there yet");
+    std::fs::create_dir(&run).unwrap();
+    tail.says("measurements.jsonl is not there yet");
+    let record = run.join("measurements.jsonl");
+    let lines = |steps: std::ops::Range<u64>| -> String {
+        steps.map(|step| line(step, "train", Some(4.0))).collect()
+    };
+    std::fs::write(&record, lines(0..3)).unwrap();
+    (0..3).for_each(|step| tail.says(&format!("step       {step} ")));
+    // A resume replaces the file.
+    let replaced = run.join("replaced");
+    std::fs::write(&replaced, lines(0..1)).unwrap();
+    std::fs::rename(&replaced, &record).unwrap();
+    tail.says("resumed or started anew: it goes on after step 0, 2 later measurements");
+    std::fs::write(&record, lines(0..1) + &lines(8..9)).unwrap();
+    tail.says("step       8 ");
+}
+
+#[test]
+fn where_two_runs_part_is_a_line_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let record = |name: &str, last: f64| {
+        let record = line(0, "train", Some(4.0)) + &line(10, "train", Some(last));
+        std::fs::write(folder.path().join(name), record).unwrap();
+        path(name)
+    };
+    let (a, b) = (record("a.jsonl", 5.0), record("b.jsonl", 6.0));
+    let parted = sharpness(&["diff", &a, &b]);
+    assert_eq!(parted.status.code(), Some(1));
+    let said = text(&parted.stdout);
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.contains("λc: parts at step 10"), "{said}");
+    assert_eq!(sharpness(&["diff", &a, &a]).status.code(), Some(0));
+    assert_eq!(sharpness(&["diff", &a, "/nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_that_diverged_says_since_when() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("measurements.jsonl");
+    let nan = |step| line(step, "train", None).replace("no_increase", "non_finite_base_loss");
+    let record = line(0, "train", Some(4.0)) + &nan(5) + &nan(10);
+    std::fs::write(&path, record).unwrap();
+    let run = path.to_string_lossy();
+    let table = text(&sharpness(&["table", &run]).stdout);
+    assert!(table.contains("none since 5"), "{table}");
+    assert!(
+        table.contains("2 non_finite_base_loss (steps 5 to 10)"),
+        "{table}"
+    );
+    let since = "no number since step 5: the loss is not finite";
+    for (command, file) in [("plot", "p.svg"), ("report", "r.html")] {
+        let file = folder.path().join(file).to_string_lossy().into_owned();
+        assert!(sharpness(&[command, &run, "-o", &file]).status.success());
+        assert!(std::fs::read_to_string(&file).unwrap().contains(since));
+    }
 }
 
 #[test]

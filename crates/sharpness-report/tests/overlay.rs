@@ -71,7 +71,10 @@ fn before_the_crossing_and_near_it_the_first_line_says_so() {
     let near = drawn(&run(290), Window::Full, (80, 24));
     assert!(near.contains("near the edge"), "{near}");
     let unknown = drawn(&run(330), Window::Full, (80, 24));
-    assert!(unknown.contains("no number: no increase"), "{unknown}");
+    assert!(
+        unknown.contains("no number since step 300: no increase"),
+        "{unknown}"
+    );
 }
 
 #[test]

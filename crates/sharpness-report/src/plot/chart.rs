@@ -1,5 +1,6 @@
 use super::axis::Axis;
-use super::{Area, PALETTE, PlotError, SCALE, font, legend_entry, px, svg, text};
+use super::legend::{Entry, Legend, legend};
+use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
 /// How a series is drawn.
@@ -8,7 +9,7 @@ pub enum Style {
     /// A line, with a marker at each point where they are few.
     #[default]
     Line,
-    /// A dashed line without markers, in black: a threshold.
+    /// A dashed line without markers: a threshold. It is black unless it belongs to a curve.
     Threshold,
     /// Markers only.
     Points,
@@ -17,7 +18,7 @@ pub enum Style {
 /// A curve of a chart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// Its name in the legend.
+    /// Its name in the legend, which passes over a curve without a name.
     pub name: String,
     /// (x, y); a point that is not finite, or cannot be on a logarithmic axis, interrupts the line.
     pub points: Vec<(f64, f64)>,
@@ -51,12 +52,13 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Vertical lines.
     pub marks: Vec<Mark>,
-    /// Width and height, in pixels.
+    /// Width and height, in pixels. A legend of more than one row adds to the height.
     pub size: (i32, i32),
 }
 
-/// The height of title and legend.
-const HEADER: i32 = 62;
+/// The width of a curve's sample in the legend, and of a mark's.
+const SAMPLE: i32 = 35;
+const MARK_SAMPLE: i32 = 12;
 /// Lines with no more points than this have markers.
 const FEW_POINTS: usize = 40;
 
@@ -94,10 +96,32 @@ impl Chart {
     ///
     /// If there is nothing to draw.
     pub fn svg(&self) -> Result<String, PlotError> {
-        svg(&self.title, self.size, |area| self.draw(area))
+        let (width, height) = self.size;
+        let legend = legend(&self.title, self.entries(), width)?;
+        let size = (width, height + legend.more_height());
+        svg(&self.title, size, |area| self.draw(area, &legend))
     }
 
-    fn draw(&self, area: &Area<'_>) -> Result<(), String> {
+    /// The curves in the legend, by their numbers.
+    fn named(&self) -> impl Iterator<Item = usize> {
+        let all = self.series.iter().enumerate();
+        all.filter(|(_, series)| !series.name.is_empty())
+            .map(|(index, _)| index)
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let curves = self.named().map(|index| Entry {
+            sample: SAMPLE,
+            name: self.series[index].name.clone(),
+        });
+        let marks = self.marks.iter().map(|mark| Entry {
+            sample: MARK_SAMPLE,
+            name: mark.label.clone(),
+        });
+        curves.chain(marks).collect()
+    }
+
+    fn draw(&self, area: &Area<'_>, legend: &Legend) -> Result<(), String> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let bands = || self.series.iter().flat_map(|series| &series.band);
         let (left, right) = self
@@ -108,8 +132,8 @@ impl Chart {
         let heights = heights.chain(bands().flat_map(|(_, low, high)| [*low, *high]));
         let (bottom, top) = self.y.ends(heights).ok_or("it has no point")?;
 
-        let (header, body) = area.split_vertically(px(HEADER));
-        self.draw_header(&header)?;
+        let (header, body) = area.split_vertically(px(legend.height()));
+        self.draw_header(&header, legend)?;
         let mut chart = ChartBuilder::on(&body)
             .margin(px(14))
             .margin_top(px(4))
@@ -164,7 +188,7 @@ impl Chart {
             if series.style != Style::Points {
                 for line in placed.split(Option::is_none) {
                     let line: Vec<(f64, f64)> = line.iter().flatten().copied().collect();
-                    let style = look.color.stroke_width(px(2) as u32);
+                    let style = look.color.stroke_width(px(look.width) as u32);
                     match look.dash {
                         None => chart.draw_series(LineSeries::new(line, style)).map(drop),
                         Some(lengths) => {
@@ -176,61 +200,44 @@ impl Chart {
                     .map_err(text)?;
                 }
             }
-            if look.has_markers {
-                for at in placed.iter().flatten() {
-                    let is_inside =
-                        (left..=right).contains(&at.0) && (bottom..=top).contains(&at.1);
-                    if is_inside {
-                        look.draw_marker(area, chart.backend_coord(at))?;
-                    }
+            for (index, at) in placed.iter().enumerate() {
+                let Some(at) = at else { continue };
+                let is_inside = (left..=right).contains(&at.0) && (bottom..=top).contains(&at.1);
+                if is_inside && (look.has_markers || is_alone(&placed, index)) {
+                    look.draw_marker(area, chart.backend_coord(at))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The title and the legend.
-    fn draw_header(&self, header: &Area<'_>) -> Result<(), String> {
-        let title = Text::new(self.title.clone(), (px(86), px(10)), font(18));
-        header.draw(&title).map_err(text)?;
-        let (mut x, y) = (px(86), px(44));
-        for (series, look) in self.series.iter().zip(self.looks()) {
-            if series.style != Style::Points {
-                let (on, off) = look.dash.unwrap_or((28, 0));
-                for from in (0..28).step_by((on + off) as usize) {
-                    let to = (from + on).min(28);
-                    let line = vec![(x + px(from), y), (x + px(to), y)];
-                    let line = PathElement::new(line, look.color.stroke_width(px(2) as u32));
+    fn draw_header(&self, header: &Area<'_>, legend: &Legend) -> Result<(), String> {
+        let looks = self.looks();
+        let curves: Vec<(&Series, &Look)> =
+            self.named().map(|i| (&self.series[i], &looks[i])).collect();
+        legend.draw(header, |index, (x, y)| match curves.get(index) {
+            Some((series, look)) => look.draw_sample(header, series.style, (x, y)),
+            None => {
+                for from in [-9, -4, 1, 6] {
+                    let line = vec![(x + px(4), y + px(from)), (x + px(4), y + px(from + 2))];
+                    let line = PathElement::new(line, BLACK.mix(0.6).stroke_width(SCALE as u32));
                     header.draw(&line).map_err(text)?;
                 }
+                Ok(())
             }
-            if look.has_markers {
-                look.draw_marker(header, (x + px(14), y))?;
-            }
-            let width = legend_entry(header, &series.name, (x + px(35), y - px(8)))?;
-            x += px(35) + width + px(22);
-        }
-        for mark in &self.marks {
-            for from in [-9, -4, 1, 6] {
-                let line = vec![(x + px(4), y + px(from)), (x + px(4), y + px(from + 2))];
-                let line = PathElement::new(line, BLACK.mix(0.6).stroke_width(SCALE as u32));
-                header.draw(&line).map_err(text)?;
-            }
-            let width = legend_entry(header, &mark.label, (x + px(12), y - px(8)))?;
-            x += px(12) + width + px(22);
-        }
-        Ok(())
+        })
     }
 
-    /// How each curve looks: thresholds are black, all others differ in colour, dash and marker, but
-    /// for the colour of one that belongs to another.
+    /// How each curve looks: thresholds are dashed and thin, all others differ in colour, dash and marker,
+    /// but for the colour of one that belongs to another.
     fn looks(&self) -> Vec<Look> {
         let mut kinds = 0..;
         let color_of = |kind: usize| PALETTE[kind % PALETTE.len()];
         let look = |series: &Series| match series.style {
             Style::Threshold => Look {
-                color: BLACK,
+                color: series.belongs_to.map_or(BLACK, color_of),
                 dash: Some((9, 4)),
+                width: if series.belongs_to.is_some() { 1 } else { 2 },
                 has_markers: false,
                 kind: 0,
             },
@@ -239,6 +246,7 @@ impl Chart {
                 Look {
                     color: color_of(series.belongs_to.unwrap_or(kind)),
                     dash: [None, Some((6, 3)), Some((2, 2)), Some((12, 4))][kind % 4],
+                    width: 2,
                     has_markers: style == Style::Points || series.points.len() <= FEW_POINTS,
                     kind,
                 }
@@ -248,15 +256,41 @@ impl Chart {
     }
 }
 
+/// Whether a point has a gap on either side, so that no line shows it.
+fn is_alone<T>(points: &[Option<T>], index: usize) -> bool {
+    let is_gap = |index: Option<usize>| {
+        let neighbour = index.and_then(|index| points.get(index));
+        neighbour.is_none_or(Option::is_none)
+    };
+    is_gap(index.checked_sub(1)) && is_gap(Some(index + 1))
+}
+
 struct Look {
     color: RGBColor,
     /// Lengths of the line and of the gap, if it is dashed.
     dash: Option<(i32, i32)>,
+    width: i32,
     has_markers: bool,
     kind: usize,
 }
 
 impl Look {
+    fn draw_sample(&self, area: &Area<'_>, style: Style, (x, y): (i32, i32)) -> Result<(), String> {
+        if style != Style::Points {
+            let (on, off) = self.dash.unwrap_or((28, 0));
+            for from in (0..28).step_by((on + off) as usize) {
+                let to = (from + on).min(28);
+                let line = vec![(x + px(from), y), (x + px(to), y)];
+                let stroke = self.color.stroke_width(px(self.width) as u32);
+                area.draw(&PathElement::new(line, stroke)).map_err(text)?;
+            }
+        }
+        if self.has_markers {
+            self.draw_marker(area, (x + px(14), y))?;
+        }
+        Ok(())
+    }
+
     fn draw_marker(&self, area: &Area<'_>, at: (i32, i32)) -> Result<(), String> {
         let filled = self.color.filled();
         let outlined = self.color.stroke_width(px(2) as u32);
@@ -308,8 +342,9 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
-        // Three points have a place on the axis, and the legend has a sample.
-        assert_eq!(svg.matches("<circle").count(), 4);
+        // Three points of the curve have a place on the axis, the legend has a sample, and the first point
+        // of the threshold has gaps on both sides, so that no line shows it.
+        assert_eq!(svg.matches("<circle").count(), 5);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::axis::{Ticked, format_number};
-use super::{Area, PALETTE, PlotError, SCALE, font, legend_entry, px, svg, text};
+use super::legend::{Entry, Legend, legend};
+use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
 /// Values on a grid, as coloured cells with the values in them: it can be read without colours, too.
@@ -27,7 +28,8 @@ pub struct HeatMap {
 }
 
 const SIZE: (i32, i32) = (860, 560);
-const HEADER: i32 = 62;
+/// The width of a curve's sample in the legend.
+const SAMPLE: i32 = 33;
 
 impl HeatMap {
     /// The picture as an SVG document.
@@ -36,10 +38,21 @@ impl HeatMap {
     ///
     /// If the grid is empty or has no value.
     pub fn svg(&self) -> Result<String, PlotError> {
-        svg(&self.title, SIZE, |area| self.draw(area))
+        let values = Entry {
+            sample: 0,
+            name: self.value_label.clone(),
+        };
+        let curves = self.curves.iter().map(|(name, _)| Entry {
+            sample: SAMPLE,
+            name: name.clone(),
+        });
+        let entries = std::iter::once(values).chain(curves).collect();
+        let legend = legend(&self.title, entries, SIZE.0)?;
+        let size = (SIZE.0, SIZE.1 + legend.more_height());
+        svg(&self.title, size, |area| self.draw(area, &legend))
     }
 
-    fn draw(&self, area: &Area<'_>) -> Result<(), String> {
+    fn draw(&self, area: &Area<'_>, legend: &Legend) -> Result<(), String> {
         let (columns, rows) = (self.columns.len(), self.rows.len());
         let is_full = self.cells.len() == rows && self.cells.iter().all(|row| row.len() == columns);
         if columns == 0 || rows == 0 || !is_full {
@@ -52,24 +65,15 @@ impl HeatMap {
             return Err("it has no value".to_string());
         }
 
-        let (header, body) = area.split_vertically(px(HEADER));
-        let title = Text::new(self.title.clone(), (px(86), px(8)), font(18));
-        header.draw(&title).map_err(text)?;
-        let mut x = px(86);
-        let mut legend = |entry: &str, color: Option<RGBColor>| -> Result<(), String> {
-            if let Some(color) = color {
-                let line = vec![(x, px(46)), (x + px(26), px(46))];
-                let line = PathElement::new(line, color.stroke_width(px(4) as u32));
-                header.draw(&line).map_err(text)?;
-                x += px(33);
-            }
-            x += legend_entry(&header, entry, (x, px(38)))? + px(26);
-            Ok(())
-        };
-        legend(&self.value_label, None)?;
-        for (index, (name, _)) in self.curves.iter().enumerate() {
-            legend(name, Some(curve_color(index)))?;
-        }
+        let (header, body) = area.split_vertically(px(legend.height()));
+        legend.draw(&header, |index, (x, y)| {
+            let Some(curve) = index.checked_sub(1) else {
+                return Ok(());
+            };
+            let line = vec![(x, y), (x + px(26), y)];
+            let line = PathElement::new(line, curve_color(curve).stroke_width(px(4) as u32));
+            header.draw(&line).map_err(text)
+        })?;
 
         let mut chart = ChartBuilder::on(&body)
             .margin(px(14))

@@ -4,6 +4,7 @@
 mod axis;
 mod chart;
 mod heat_map;
+mod legend;
 
 pub(crate) use axis::format_number;
 pub use axis::{Axis, Scale};
@@ -41,15 +42,6 @@ fn font(size: i32) -> (&'static str, i32) {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// Writes an entry of a legend at this place, and returns its width.
-fn legend_entry(area: &Area<'_>, entry: &str, at: (i32, i32)) -> Result<i32, String> {
-    let style = TextStyle::from(font(14));
-    let (width, _) = area.estimate_text_size(entry, &style).map_err(text)?;
-    let entry = Text::new(entry.to_string(), at, style);
-    area.draw(&entry).map_err(text)?;
-    Ok(width as i32)
-}
 
 /// A picture of this size as an SVG document.
 fn svg(

@@ -1,0 +1,86 @@
+//! Curves of a run's measurements, with a gap wherever there is no number.
+
+use crate::Run;
+use sharpness_record::Measurement;
+
+/// So many times as far from each other as usual, neighbouring measurements have a gap between them.
+const GAP: u64 = 3;
+
+/// A place of a curve: a measurement, or a step in the middle of a gap.
+pub(crate) type Place<'a> = (u64, Option<&'a Measurement>);
+
+/// Measurements by rising step, with a place without one between those that are much further from each
+/// other than usual: there the run was not measured, and a line would claim that it was.
+///
+/// A schedule may change within a run. So the usual distance is the median, or the one before or the one
+/// after if that is larger: at a change to a coarser schedule, the distances after it are as large.
+pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) -> Vec<Place<'a>> {
+    let all: Vec<&Measurement> = measurements.collect();
+    let distances: Vec<u64> = all
+        .windows(2)
+        .map(|pair| pair[1].step.saturating_sub(pair[0].step))
+        .collect();
+    let mut sorted = distances.clone();
+    sorted.sort_unstable();
+    let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    let at = |index: Option<usize>| index.and_then(|index| distances.get(index)).copied();
+
+    let mut places = Vec::with_capacity(all.len());
+    for (index, measurement) in all.iter().enumerate() {
+        places.push((measurement.step, Some(*measurement)));
+        let neighbours = at(index.checked_sub(1)).max(at(Some(index + 1)));
+        let usual = median.max(neighbours.unwrap_or(0)).saturating_mul(GAP);
+        if let Some(distance) = distances.get(index).filter(|distance| **distance > usual) {
+            places.push((measurement.step + distance / 2, None));
+        }
+    }
+    places
+}
+
+impl Run {
+    /// (step, value) of a quantity of a task's measurements; NaN is a gap: a measurement that gave no
+    /// number, or a stretch that was not measured.
+    pub fn curve(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
+        let places = places(self.of_task(task)).into_iter();
+        places
+            .map(|(step, measurement)| {
+                let value = measurement.and_then(&of);
+                (step as f64, value.unwrap_or(f64::NAN))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharpness_record::MeasurementOutcome;
+
+    /// The steps of the gaps between measurements at these steps.
+    fn gaps(steps: &[u64]) -> Vec<u64> {
+        let measurements: Vec<Measurement> = steps
+            .iter()
+            .map(|step| Measurement::new(*step, None, "train", MeasurementOutcome::NoIncrease))
+            .collect();
+        let places = places(measurements.iter()).into_iter();
+        places
+            .filter(|(_, measurement)| measurement.is_none())
+            .map(|(step, _)| step)
+            .collect()
+    }
+
+    #[test]
+    fn a_stretch_that_was_not_measured_is_a_gap() {
+        assert_eq!(gaps(&[0, 10, 20, 30, 400, 410, 420]), [215]);
+        assert!(gaps(&[0, 10, 20, 30, 40]).is_empty());
+        assert!(gaps(&[]).is_empty());
+        assert!(gaps(&[7]).is_empty());
+        assert!(gaps(&[7, 7000]).is_empty());
+    }
+
+    #[test]
+    fn a_change_of_the_schedule_is_none() {
+        assert!(gaps(&[0, 10, 20, 30, 40, 50, 100, 200, 300, 400]).is_empty());
+        assert!(gaps(&[0, 100, 200, 300, 310, 320, 330, 340, 350, 400, 500]).is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+//! Where two runs part.
+
+use crate::{Measurement, Run, TRAIN_TASK};
+use std::collections::BTreeMap;
+use std::fmt::{Display, Formatter};
+
+/// The relative difference that rounding alone can make in a loss: losses are sums in single precision.
+const LOSS_ERROR: f64 = 1e-5;
+/// The same for a learning rate, which is computed in double precision.
+const RATE_ERROR: f64 = 1e-9;
+
+/// A value with its relative error, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// The value is known to lie in value·(1 ± error).
+    Known {
+        /// The value.
+        value: f64,
+        /// Its relative error.
+        error: f64,
+    },
+    /// There is no value, for this reason.
+    None(String),
+}
+
+impl Reading {
+    fn exact_to(error: f64, value: Option<f64>) -> Self {
+        match value {
+            Some(value) => Self::Known { value, error },
+            None => Self::None("none".to_string()),
+        }
+    }
+
+    /// λ_c, with the error that the measurement states, or else half the width of its bracket.
+    fn of_sharpness(measurement: &Measurement) -> Self {
+        let Some(value) = measurement.critical_sharpness else {
+            let reason = measurement.no_number().unwrap_or_default();
+            return Self::None(format!("none ({reason})"));
+        };
+        let bracket = || {
+            let width = measurement.upper? - measurement.lower?;
+            Some(0.5 * width / measurement.critical_lr?)
+        };
+        let error = measurement
+            .critical_lr_error
+            .or_else(bracket)
+            .unwrap_or(0.0);
+        Self::Known { value, error }
+    }
+
+    /// Whether both may be readings of the same value.
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Known { value: a, error: e }, Self::Known { value: b, error: f }) => {
+                (a - b).abs() <= a.abs() * e + b.abs() * f
+            }
+            // Neither has a number: there is nothing that differs.
+            (Self::None(_), Self::None(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Display for Reading {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Known { value, error } if *error > 1e-4 => {
+                write!(f, "{value:.6} (±{:.1}%)", 100.0 * error)
+            }
+            Self::Known { value, .. } if *value != 0.0 && value.abs() < 1e-3 => {
+                write!(f, "{value:.6e}")
+            }
+            Self::Known { value, .. } => write!(f, "{value:.6}"),
+            Self::None(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Whether a quantity is the same in two runs, at the steps that both measured.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The quantity, such as `λc` or `λc of code`.
+    pub quantity: String,
+    /// How many steps both runs measured.
+    pub common: usize,
+    /// The first step at which they differ by more than their errors, with both readings.
+    pub parts: Option<(u64, Reading, Reading)>,
+}
+
+impl Display for Comparison {
+    /// One line.
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let (quantity, common) = (&self.quantity, self.common);
+        match &self.parts {
+            Some((step, a, b)) => write!(f, "{quantity}: parts at step {step}: {a} and {b}"),
+            None if common == 0 => write!(f, "{quantity}: no step was measured in both"),
+            None => write!(f, "{quantity}: the same at all {common} common steps"),
+        }
+    }
+}
+
+/// A quantity of a measurement.
+type Quantity = fn(&Measurement) -> Reading;
+
+/// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order.
+/// Two values are the same if their errors allow it: the bracket of λ_c, or the error that its
+/// measurement states, and rounding for the loss (10⁻⁵) and for η (10⁻⁹).
+pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
+    let training: [(&str, Quantity); 3] = [
+        ("λc", Reading::of_sharpness),
+        ("loss", |m| Reading::exact_to(LOSS_ERROR, m.base_loss)),
+        ("η", |m| Reading::exact_to(RATE_ERROR, m.learning_rate)),
+    ];
+    let training = training.map(|(name, of)| compare((a, b), TRAIN_TASK, name, of));
+    let others = b.tasks();
+    let tasks = a.tasks().into_iter().filter(|task| others.contains(task));
+    let tasks = tasks.map(|task| {
+        let name = format!("λc of {task}");
+        compare((a, b), task, &name, Reading::of_sharpness)
+    });
+    training.into_iter().chain(tasks).collect()
+}
+
+fn compare((a, b): (&Run, &Run), task: &str, quantity: &str, of: Quantity) -> Comparison {
+    let in_b: BTreeMap<u64, &Measurement> = b.of_task(task).map(|m| (m.step, m)).collect();
+    let both = a
+        .of_task(task)
+        .filter_map(|m| Some((m.step, of(m), of(in_b.get(&m.step)?))));
+    let both: Vec<(u64, Reading, Reading)> = both.collect();
+    Comparison {
+        quantity: quantity.to_string(),
+        common: both.len(),
+        parts: both.into_iter().find(|(_, a, b)| !a.agrees(b)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharpness_record::MeasurementOutcome;
+
+    fn run(sharpness: impl Fn(u64) -> Option<f64>) -> Run {
+        let mut run = Run::default();
+        for step in [0, 10, 20, 30] {
+            let mut measurement = Measurement::new(
+                step,
+                None,
+                TRAIN_TASK,
+                MeasurementOutcome::NonFiniteBaseLoss,
+            );
+            measurement.learning_rate = Some(0.1 + 1e-12 * step as f64);
+            measurement.base_loss = Some(3.0);
+            if let Some(sharpness) = sharpness(step) {
+                let critical = 2.0 / sharpness;
+                measurement.outcome = MeasurementOutcome::Bracketed;
+                measurement.critical_sharpness = Some(sharpness);
+                measurement.critical_lr = Some(critical);
+                measurement.lower = Some(0.98 * critical);
+                measurement.upper = Some(1.02 * critical);
+            }
+            run.push(measurement);
+        }
+        run
+    }
+
+    fn lines(a: &Run, b: &Run) -> Vec<String> {
+        diff(a, b).iter().map(Comparison::to_string).collect()
+    }
+
+    #[test]
+    fn runs_part_where_their_brackets_do() {
+        let a = run(|_| Some(100.0));
+        let b = run(|step| Some(100.0 + 0.3 * step as f64));
+        assert_eq!(
+            lines(&a, &b),
+            [
+                "λc: parts at step 20: 100.000000 (±2.0%) and 106.000000 (±2.0%)",
+                "loss: the same at all 4 common steps",
+                "η: the same at all 4 common steps",
+            ]
+        );
+        assert!(lines(&a, &a).iter().all(|line| line.contains("the same")));
+        let mut exact = b.clone();
+        for measurement in &mut exact.measurements {
+            measurement.critical_lr_error = Some(0.001);
+        }
+        let mut a = a;
+        for measurement in &mut a.measurements {
+            measurement.critical_lr_error = Some(0.001);
+        }
+        assert!(lines(&a, &exact)[0].contains("parts at step 10"));
+    }
+
+    #[test]
+    fn a_number_and_none_differ_and_two_nones_do_not() {
+        let a = run(|_| Some(100.0));
+        let b = run(|step| (step < 20).then_some(100.0));
+        let part = &lines(&a, &b)[0];
+        assert_eq!(
+            part,
+            "λc: parts at step 20: 100.000000 (±2.0%) and none (the loss is not finite)"
+        );
+        assert!(lines(&b, &b)[0].contains("the same"));
+        assert!(lines(&a, &Run::default())[0].contains("no step was measured in both"));
+    }
+}

@@ -1,0 +1,270 @@
+//! All fields of all measurements, as CSV and as JSON, for other tools.
+
+use crate::{Measurement, Run};
+use serde::Serialize;
+use sharpness_record::CurvatureValue;
+use std::io::{self, Write};
+
+/// A column of the CSV: its name, and what it says of a measurement.
+struct Column {
+    name: String,
+    of: Box<dyn Fn(&Measurement) -> String>,
+}
+
+fn column(name: impl Into<String>, of: impl Fn(&Measurement) -> String + 'static) -> Column {
+    let (name, of) = (name.into(), Box::new(of));
+    Column { name, of }
+}
+
+/// A number so that it is read as the same one again, or nothing.
+fn number(value: Option<f64>) -> String {
+    match value {
+        Some(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => format!("{value:e}"),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    }
+}
+
+fn numeric(name: &str, of: fn(&Measurement) -> Option<f64>) -> Column {
+    column(name, move |m| number(of(m)))
+}
+
+fn said<T: ToString>(value: Option<T>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// The name that a value has in the record, such as `training`.
+fn name_of(value: Option<impl Serialize>) -> String {
+    match value.map(|value| serde_json::to_value(value)) {
+        Some(Ok(serde_json::Value::String(name))) => name,
+        _ => String::new(),
+    }
+}
+
+/// The columns of a curvature: its value by its own name, the rest by that name and the field's.
+fn curvature_columns(
+    name: &'static str,
+    of: fn(&Measurement) -> Option<&CurvatureValue>,
+) -> Vec<Column> {
+    let named = |field: &str| format!("{name}_{field}");
+    vec![
+        column(name, move |m| number(of(m).and_then(|value| value.value))),
+        column(named("outcome"), move |m| {
+            name_of(of(m).map(|value| &value.outcome))
+        }),
+        column(named("relative_error"), move |m| {
+            number(of(m).and_then(|value| value.relative_error))
+        }),
+        column(named("residual"), move |m| {
+            number(of(m).and_then(|value| value.residual))
+        }),
+        column(named("reason"), move |m| {
+            of(m)
+                .and_then(|value| value.reason.clone())
+                .unwrap_or_default()
+        }),
+        column(named("gradients"), move |m| {
+            said(of(m).map(|value| value.gradients))
+        }),
+        column(named("seconds"), move |m| {
+            number(of(m).map(|value| value.seconds))
+        }),
+    ]
+}
+
+fn columns() -> Vec<Column> {
+    let mut columns = vec![
+        column("step", |m| m.step.to_string()),
+        column("epoch", |m| said(m.epoch)),
+        column("task", |m| m.task.clone()),
+        column("outcome", |m| m.outcome.name().to_string()),
+        column("reason", |m| m.reason.clone().unwrap_or_default()),
+        numeric("learning_rate", |m| m.learning_rate),
+        numeric("base_loss", |m| m.base_loss),
+        column("base_loss_source", |m| name_of(m.base_loss_source)),
+        numeric("batch_fraction", |m| Some(m.batch_fraction)),
+        numeric("slope", |m| m.slope),
+        column("slope_source", |m| name_of(m.slope_source)),
+        numeric("update_norm", |m| m.update_norm),
+        numeric("lower", |m| m.lower),
+        numeric("upper", |m| m.upper),
+        numeric("critical_lr", |m| m.critical_lr),
+        numeric("critical_lr_error", |m| m.critical_lr_error),
+        numeric("critical_lr_interval_low", |m| {
+            m.critical_lr_interval.map(|interval| interval.0)
+        }),
+        numeric("critical_lr_interval_high", |m| {
+            m.critical_lr_interval.map(|interval| interval.1)
+        }),
+        numeric("critical_lr_spread", |m| m.critical_lr_spread),
+        numeric("critical_sharpness", |m| m.critical_sharpness),
+        numeric("edge_threshold", Measurement::edge_threshold),
+        numeric("edge_ratio", Measurement::edge_ratio),
+        column("first_crossing_verified", |m| {
+            said(m.first_crossing_verified)
+        }),
+        column("limiting_task", |m| {
+            m.limiting_task.clone().unwrap_or_default()
+        }),
+        column("evaluations", |m| m.evaluations.to_string()),
+        numeric("seconds", |m| Some(m.seconds)),
+    ];
+    columns.extend(curvature_columns("directional_sharpness", |m| {
+        Some(&m.curvature.as_ref()?.directional_sharpness)
+    }));
+    columns.extend(curvature_columns("hessian_sharpness", |m| {
+        Some(&m.curvature.as_ref()?.hessian_sharpness)
+    }));
+    columns.extend(curvature_columns("preconditioned_sharpness", |m| {
+        m.curvature.as_ref()?.preconditioned_sharpness.as_ref()
+    }));
+    columns.push(column("version", |m| m.version.to_string()));
+    columns
+}
+
+/// The measurements of runs as CSV with a header, one line each, with every field of the record; what
+/// was not measured is empty.
+///
+/// Names are as they are in the record: a reader that takes some words for missing values, as pandas takes
+/// `NA`, must be told that only an empty cell is one
+/// (`pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str, "task": str})`).
+///
+/// # Errors
+///
+/// If the output cannot be written.
+pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
+    let columns = columns();
+    let mut csv = csv::Writer::from_writer(output);
+    let names = columns.iter().map(|column| column.name.as_str());
+    csv.write_record(std::iter::once("run").chain(names))?;
+    for run in runs {
+        for measurement in &run.measurements {
+            let cells = columns.iter().map(|column| (column.of)(measurement));
+            csv.write_record(std::iter::once(run.name.clone()).chain(cells))?;
+        }
+    }
+    csv.flush()
+}
+
+/// A measurement with the name of its run and what follows from its fields.
+#[derive(Serialize)]
+struct Exported<'a> {
+    run: &'a str,
+    #[serde(flatten)]
+    measurement: &'a Measurement,
+    edge_threshold: Option<f64>,
+    edge_ratio: Option<f64>,
+}
+
+/// The measurements of runs as a JSON array, one object and one line each: the fields of the record, with
+/// `run`, `edge_threshold` and `edge_ratio`. What was not measured is `null`.
+///
+/// # Errors
+///
+/// If the output cannot be written.
+pub fn json(runs: &[Run], mut output: impl Write) -> io::Result<()> {
+    let all = runs
+        .iter()
+        .flat_map(|run| run.measurements.iter().map(move |m| (run, m)));
+    let mut before = "[\n";
+    for (run, measurement) in all {
+        output.write_all(before.as_bytes())?;
+        before = ",\n";
+        let exported = Exported {
+            run: &run.name,
+            measurement,
+            edge_threshold: measurement.edge_threshold(),
+            edge_ratio: measurement.edge_ratio(),
+        };
+        serde_json::to_writer(&mut output, &exported)?;
+    }
+    let end: &[u8] = if before == "[\n" { b"[]\n" } else { b"\n]\n" };
+    output.write_all(end)?;
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// A line in which every field is known, each by another value.
+    fn full() -> Measurement {
+        let curvature = |first: u64| {
+            let value = first as f64;
+            json!({
+                "outcome": "measured", "value": value + 0.1, "relative_error": value + 0.2,
+                "residual": value + 0.3, "reason": format!("because {first}"),
+                "gradients": first, "seconds": value + 0.4,
+            })
+        };
+        let line = json!({
+            "version": 1, "step": 2, "epoch": 3, "task": "NA", "limiting_task": "a \"b\", c",
+            "learning_rate": 1e-20, "base_loss": 4.5, "base_loss_source": "training",
+            "batch_fraction": 0.5, "slope": 5.5, "slope_source": "known", "update_norm": 6.5,
+            "outcome": "bracketed", "reason": "two\nlines", "lower": 0.125, "upper": 0.25,
+            "critical_lr": 0.1875, "critical_lr_error": 0.0625, "critical_sharpness": 1e20,
+            "critical_lr_interval": [0.11, 0.22], "critical_lr_spread": 0.33,
+            "first_crossing_verified": true, "evaluations": 7, "seconds": 8.5,
+            "curvature": {
+                "directional_sharpness": curvature(1100), "hessian_sharpness": curvature(1200),
+                "preconditioned_sharpness": curvature(1300),
+            },
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    fn runs() -> [Run; 1] {
+        let mut run = Run {
+            name: "null".to_string(),
+            ..Run::default()
+        };
+        run.push(full());
+        [run]
+    }
+
+    /// The numbers and words of a value, however deep.
+    fn leaves(value: &Value, all: &mut Vec<Value>) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| leaves(value, all)),
+            Value::Object(fields) => fields.values().for_each(|value| leaves(value, all)),
+            leaf => all.push(leaf.clone()),
+        }
+    }
+
+    #[test]
+    fn csv_has_every_field_of_the_record() {
+        let mut output = Vec::new();
+        csv(&runs(), &mut output).unwrap();
+        let mut reader = csv::Reader::from_reader(output.as_slice());
+        let row = reader.records().next().unwrap().unwrap();
+        let mut expected = Vec::new();
+        leaves(&serde_json::to_value(full()).unwrap(), &mut expected);
+        assert!(expected.len() > 45 && !expected.contains(&Value::Null));
+        for leaf in expected {
+            let is_there = |cell: &str| match &leaf {
+                Value::String(text) => cell == text,
+                Value::Bool(value) => cell == value.to_string(),
+                leaf => cell.parse().ok() == leaf.as_f64(),
+            };
+            assert!(row.iter().any(is_there), "{leaf} is not in {row:?}");
+        }
+        // Each column has its own meaning: as many as there are fields, with two ends of the interval,
+        // the run, the threshold and the ratio.
+        assert_eq!(row.len(), reader.headers().unwrap().len());
+    }
+
+    #[test]
+    fn json_is_the_record_with_the_run() {
+        let mut output = Vec::new();
+        json(&runs(), &mut output).unwrap();
+        let read: Vec<Value> = serde_json::from_slice(&output).unwrap();
+        assert_eq!(read[0]["run"], "null");
+        assert_eq!(read[0]["task"], "NA");
+        let measurement: Measurement = serde_json::from_value(read[0].clone()).unwrap();
+        assert_eq!(measurement, full());
+        output.clear();
+        json(&[], &mut output).unwrap();
+        assert_eq!(output, b"[]\n");
+    }
+}

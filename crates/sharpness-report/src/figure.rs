@@ -1,0 +1,126 @@
+//! λ_c and 2/η of runs as one chart.
+
+use crate::plot::{Axis, Chart, Series, Style};
+use crate::{Run, TRAIN_TASK};
+use sharpness_record::Measurement;
+
+/// The chart of these runs, laid over each other: λ_c and 2/η over the steps, and the relative critical
+/// sharpness of each task. What was not measured is a gap, and a run that gives no number any more has a
+/// mark where that began.
+pub fn chart(runs: &[Run]) -> Chart {
+    let title = match runs {
+        [run] => format!("Critical sharpness: {}", run.name),
+        _ => format!("Critical sharpness of {} runs", runs.len()),
+    };
+    let mut chart = Chart::new(
+        &title,
+        Axis::linear("step"),
+        Axis::log("critical sharpness λc"),
+    );
+    let thresholds: Vec<Vec<(f64, f64)>> = runs
+        .iter()
+        .map(|run| run.curve(TRAIN_TASK, Measurement::edge_threshold))
+        .collect();
+    let is_common = thresholds
+        .windows(2)
+        .all(|pair| is_same(&pair[0], &pair[1]));
+    let mut curves = 0;
+    for (index, (run, threshold)) in runs.iter().zip(thresholds).enumerate() {
+        if index == 0 || !is_common {
+            let name = match (index, is_common) {
+                (0, true) => "2/η",
+                (0, false) => "2/η, dashed in the colour of its run",
+                _ => "",
+            };
+            chart = chart.with_series(Series {
+                name: name.to_string(),
+                points: threshold,
+                style: Style::Threshold,
+                belongs_to: (!is_common).then_some(curves),
+                ..Series::default()
+            });
+        }
+        for task in std::iter::once(TRAIN_TASK).chain(run.tasks()) {
+            let name = match (runs, task) {
+                ([_], TRAIN_TASK) => "λc".to_string(),
+                ([_], task) => format!("λc of {task}"),
+                (_, TRAIN_TASK) => run.name.clone(),
+                (_, task) => format!("{}: {task}", run.name),
+            };
+            chart = chart.with_series(Series {
+                name,
+                points: run.curve(task, |m| m.critical_sharpness),
+                ..Series::default()
+            });
+            curves += 1;
+        }
+        if let Some((step, outcome)) = run.summary().no_number_since {
+            let text = match runs {
+                [_] => format!("no number since step {step}: {outcome}"),
+                _ => format!("{}: no number since step {step}: {outcome}", run.name),
+            };
+            chart = chart.with_mark(step as f64, &text);
+        }
+    }
+    chart
+}
+
+/// Whether two curves are the same, gaps included.
+fn is_same(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
+    let bits = |(x, y): &(f64, f64)| (x.to_bits(), y.to_bits());
+    a.iter().map(bits).eq(b.iter().map(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharpness_record::MeasurementOutcome;
+
+    fn run(name: &str, rate: f64, last: MeasurementOutcome) -> Run {
+        let mut run = Run {
+            name: name.to_string(),
+            ..Run::default()
+        };
+        for step in [0, 10, 20, 30] {
+            let outcome = match step {
+                30 => last.clone(),
+                _ => MeasurementOutcome::Bracketed,
+            };
+            let mut measurement = Measurement::new(step, None, TRAIN_TASK, outcome);
+            measurement.learning_rate = Some(rate);
+            if measurement.outcome == MeasurementOutcome::Bracketed {
+                measurement.critical_sharpness = Some(7.0);
+                measurement.critical_lr = Some(2.0 / 7.0);
+            }
+            run.push(measurement);
+        }
+        run
+    }
+
+    #[test]
+    fn a_threshold_that_runs_share_is_drawn_once() {
+        let known = MeasurementOutcome::Bracketed;
+        let same = chart(&[run("a", 0.1, known.clone()), run("b", 0.1, known.clone())]);
+        let names = |chart: &Chart| -> Vec<String> {
+            chart
+                .series
+                .iter()
+                .map(|series| series.name.clone())
+                .collect()
+        };
+        assert_eq!(names(&same), ["2/η", "a", "b"]);
+        let other = chart(&[run("a", 0.1, known.clone()), run("b", 0.2, known)]);
+        assert_eq!(other.series.len(), 4);
+        assert_eq!(other.series[2].belongs_to, Some(1));
+    }
+
+    #[test]
+    fn the_end_of_numbers_is_marked() {
+        let chart = chart(&[run("a", 0.1, MeasurementOutcome::NonFiniteBaseLoss)]);
+        assert_eq!(chart.marks[0].x, 30.0);
+        let text = "no number since step 30: the loss is not finite";
+        assert_eq!(chart.marks[0].label, text);
+        let (step, value) = chart.series[1].points[3];
+        assert!(step == 30.0 && value.is_nan());
+    }
+}

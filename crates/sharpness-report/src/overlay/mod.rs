@@ -1,0 +1,223 @@
+//! Critical sharpness and 2/η in one chart of a terminal, on a logarithmic scale, so that the crossing
+//! is seen: a ratatui widget, and what `sharpness watch` shows.
+//!
+//! ```
+//! use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
+//! use sharpness_report::Run;
+//! use sharpness_report::overlay::{Overlay, Window};
+//!
+//! let area = Rect::new(0, 0, 80, 24);
+//! let mut screen = Buffer::empty(area);
+//! Overlay::new(&Run::default(), Window::Full).render(area, &mut screen);
+//! assert_eq!(screen[(0, 0)].symbol(), "n"); // nothing was measured yet
+//! ```
+
+mod frame;
+
+use crate::curve::places;
+use crate::plot::{Axis, format_number};
+use crate::{Measurement, Run, TRAIN_TASK};
+use frame::{Frame, X_LABEL, frame_area};
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+use sharpness_record::Edge;
+
+const SHARPNESS_COLOR: Color = Color::Cyan;
+const PAST_EDGE_COLOR: Color = Color::LightRed;
+const THRESHOLD_COLOR: Color = Color::Yellow;
+const NO_NUMBER_COLOR: Color = Color::Yellow;
+const TASK_COLORS: [Color; 8] = [
+    Color::Magenta,
+    Color::Green,
+    Color::Blue,
+    Color::LightMagenta,
+    Color::LightGreen,
+    Color::LightBlue,
+    Color::White,
+    Color::Gray,
+];
+/// The measurements of the training loss that [`Window::Recent`] shows.
+const RECENT: usize = 100;
+/// The smallest area that has room for a chart below its line of text.
+const SMALLEST: (u16, u16) = (34, 8);
+
+/// Which part of a run is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Window {
+    /// All of it.
+    #[default]
+    Full,
+    /// The last hundred measurements of the training loss.
+    Recent,
+}
+
+impl Window {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Full => Self::Recent,
+            Self::Recent => Self::Full,
+        }
+    }
+}
+
+/// λ_c, 2/η and the relative critical sharpness of each task over the steps of a run.
+///
+/// The first line says where the run stands; an area too small for a chart has nothing else. λ_c is
+/// red where it is above 2/η. A line is interrupted where a measurement gave no number, and a × on the
+/// horizontal axis marks the measurements of the training loss that gave none.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlay<'a> {
+    run: &'a Run,
+    window: Window,
+}
+
+/// What a curve is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// λ_c of the training.
+    Sharpness,
+    /// 2/η.
+    Threshold,
+    /// λ_c of a task, by its number.
+    Task(usize),
+}
+
+impl Role {
+    fn color(self) -> Color {
+        match self {
+            Self::Sharpness => SHARPNESS_COLOR,
+            Self::Threshold => THRESHOLD_COLOR,
+            Self::Task(index) => TASK_COLORS[index % TASK_COLORS.len()],
+        }
+    }
+}
+
+/// A curve; `None` interrupts its line. The places of all curves of the training are the same.
+struct Curve<'a> {
+    role: Role,
+    name: &'a str,
+    points: Vec<Option<(f64, f64)>>,
+}
+
+impl<'a> Overlay<'a> {
+    /// The chart of this part of a run.
+    pub fn new(run: &'a Run, window: Window) -> Self {
+        Self { run, window }
+    }
+
+    fn first_step(&self) -> u64 {
+        let recent = match self.window {
+            Window::Full => None,
+            Window::Recent => {
+                let training: Vec<u64> = self.run.training().map(|m| m.step).collect();
+                training.iter().rev().nth(RECENT - 1).copied()
+            }
+        };
+        recent.unwrap_or(0)
+    }
+
+    fn shown(&self, task: &'a str) -> impl Iterator<Item = &'a Measurement> {
+        let first = self.first_step();
+        self.run.of_task(task).filter(move |m| m.step >= first)
+    }
+
+    fn curve(
+        &self,
+        role: Role,
+        (name, task): (&'a str, &'a str),
+        of: impl Fn(&Measurement) -> Option<f64>,
+    ) -> Curve<'a> {
+        let point = |step: u64, m: &Measurement| Some((step as f64, Axis::log("").place(of(m)?)?));
+        let places = places(self.shown(task)).into_iter();
+        let points = places.map(|(step, m)| point(step, m?)).collect();
+        Curve { role, name, points }
+    }
+
+    /// What is drawn, the most important last: it is drawn over the rest.
+    fn curves(&self) -> Vec<Curve<'a>> {
+        let sharpness = |m: &Measurement| m.critical_sharpness;
+        let tasks = self.run.tasks().into_iter().enumerate();
+        let mut curves: Vec<Curve<'_>> = tasks
+            .map(|(index, task)| self.curve(Role::Task(index), (task, task), sharpness))
+            .collect();
+        let threshold = Measurement::edge_threshold;
+        curves.push(self.curve(Role::Threshold, ("2/η", TRAIN_TASK), threshold));
+        curves.push(self.curve(Role::Sharpness, ("λc", TRAIN_TASK), sharpness));
+        curves
+    }
+}
+
+/// Where a run stands, in a line.
+fn state_of(run: &Run) -> Line<'static> {
+    let Some(last) = run.training().last() else {
+        return Line::from("nothing was measured yet");
+    };
+    let mut spans = vec![Span::from(format!("step {}", last.step)).bold()];
+    let mut number = |name: &str, value: Option<f64>, color: Color| {
+        if let Some(value) = value {
+            let text = format!("  {name} {}", format_number(value));
+            spans.push(Span::styled(text, color));
+        }
+    };
+    number("λc", last.critical_sharpness, SHARPNESS_COLOR);
+    number("2/η", last.edge_threshold(), THRESHOLD_COLOR);
+    let (text, color) = match (last.edge_ratio(), run.no_number()) {
+        (_, Some(since)) => (format!("  {since}"), NO_NUMBER_COLOR),
+        (Some(ratio), None) => {
+            let edge = Edge::of(ratio).unwrap_or(Edge::Below);
+            let color = match edge {
+                Edge::Past => PAST_EDGE_COLOR,
+                Edge::Near => Color::Yellow,
+                Edge::Below => Color::Green,
+            };
+            (format!("  η/η_c {}: {edge}", format_number(ratio)), color)
+        }
+        (None, None) => return Line::from(spans),
+    };
+    spans.push(Span::styled(text, color));
+    Line::from(spans)
+}
+
+impl Widget for Overlay<'_> {
+    fn render(self, area: Rect, buffer: &mut Buffer) {
+        let area = area.intersection(buffer.area);
+        let [head, body] =
+            Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+        state_of(self.run).render(head, buffer);
+        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+            return;
+        }
+
+        let curves = self.curves();
+        let points = || {
+            curves
+                .iter()
+                .flat_map(|curve| curve.points.iter().flatten())
+        };
+        let (x, y) = (Axis::linear(X_LABEL), Axis::log("sharpness"));
+        let Some((bottom, top)) = y.ends(points().map(|point| 10f64.powf(point.1))) else {
+            return;
+        };
+        let steps = self.shown(TRAIN_TASK).map(|m| m.step as f64);
+        let (first, last) = steps.fold((f64::INFINITY, 0f64), |(first, last), step| {
+            (first.min(step), last.max(step))
+        });
+        let frame = Frame {
+            x: (first, last.max(first + 1.0)),
+            y: (bottom, top),
+            area: frame_area(body, &curves),
+        };
+
+        frame.draw_axes((&x, &y), buffer);
+        frame.draw_curves(&curves, buffer);
+        frame.draw_names(&curves, buffer);
+        let unmeasured = self
+            .shown(TRAIN_TASK)
+            .filter(|m| m.critical_sharpness.is_none());
+        frame.draw_unmeasured(unmeasured.map(|m| m.step as f64), buffer);
+    }
+}

@@ -1,0 +1,151 @@
+//! The title of a picture and its legend, in as many rows as they need.
+
+use super::{Area, PlotError, SCALE, font, px, text};
+use plotters::prelude::*;
+
+/// Where title and legend begin.
+const LEFT: i32 = 86;
+/// What stays free at the right.
+const RIGHT: i32 = 14;
+const TITLE_SIZE: i32 = 18;
+const ENTRY_SIZE: i32 = 14;
+/// The middle of the first row of the legend.
+const FIRST_ROW: i32 = 44;
+const ROW: i32 = 21;
+/// From the middle of the last row to the chart.
+const BELOW: i32 = 18;
+/// Between two entries.
+const SPACE: i32 = 22;
+
+/// An entry of a legend.
+pub(super) struct Entry {
+    /// The width of the sample at its left, in pixels.
+    pub(super) sample: i32,
+    pub(super) name: String,
+}
+
+/// Title and legend, with a place for each.
+pub(super) struct Legend {
+    title: String,
+    /// The entries, each with the left end of its sample and the middle of its row.
+    entries: Vec<(Entry, (i32, i32))>,
+    rows: i32,
+}
+
+impl Legend {
+    /// Lays them out in a picture of this width. What is wider than a row is shortened.
+    pub(super) fn new(title: &str, entries: Vec<Entry>, width: i32) -> Result<Self, String> {
+        let room = width - LEFT - RIGHT;
+        let mut placed = Vec::new();
+        let (mut x, mut row) = (0, 0);
+        for entry in entries {
+            let name = fit(&entry.name, ENTRY_SIZE, room - entry.sample)?;
+            let own = entry.sample + text_width(&name, ENTRY_SIZE)?;
+            if x > 0 && x + own > room {
+                (x, row) = (0, row + 1);
+            }
+            let at = (LEFT + x, FIRST_ROW + ROW * row);
+            placed.push((Entry { name, ..entry }, at));
+            x += own + SPACE;
+        }
+        Ok(Self {
+            title: fit(title, TITLE_SIZE, room)?,
+            entries: placed,
+            rows: row + 1,
+        })
+    }
+
+    /// The height of all, in pixels.
+    pub(super) fn height(&self) -> i32 {
+        FIRST_ROW + ROW * (self.rows - 1) + BELOW
+    }
+
+    /// How much higher a picture is than one whose legend has one row.
+    pub(super) fn more_height(&self) -> i32 {
+        ROW * (self.rows - 1)
+    }
+
+    /// Draws all, the sample of an entry by its number, at the left end and the middle of its place.
+    pub(super) fn draw(
+        &self,
+        area: &Area<'_>,
+        sample: impl Fn(usize, (i32, i32)) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let title = Text::new(self.title.clone(), (px(LEFT), px(10)), font(TITLE_SIZE));
+        area.draw(&title).map_err(text)?;
+        for (index, (entry, (x, y))) in self.entries.iter().enumerate() {
+            sample(index, (px(*x), px(*y)))?;
+            let at = (px(x + entry.sample), px(y - 8));
+            let name = Text::new(entry.name.clone(), at, font(ENTRY_SIZE));
+            area.draw(&name).map_err(text)?;
+        }
+        Ok(())
+    }
+}
+
+/// The legend as an error of the picture, where it cannot be laid out.
+pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Legend, PlotError> {
+    Legend::new(title, entries, width).map_err(|reason| PlotError {
+        title: title.to_string(),
+        reason,
+    })
+}
+
+/// The width of a text in pixels, whatever font shows it: about.
+fn text_width(entry: &str, size: i32) -> Result<i32, String> {
+    let (width, _) = font(size).into_font().box_size(entry).map_err(text)?;
+    Ok(width as i32 / SCALE)
+}
+
+/// A text that has room in so many pixels: shortened in its middle if it is wider, since names of runs
+/// differ at their ends.
+fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
+    let chars: Vec<char> = full.chars().collect();
+    let mut shortened = full.to_string();
+    let mut kept = chars.len();
+    while text_width(&shortened, size)? > room && kept > 0 {
+        kept -= 1;
+        let (head, tail) = (kept - kept / 2, kept / 2);
+        let head: String = chars[..head].iter().collect();
+        let tail: String = chars[chars.len() - tail..].iter().collect();
+        shortened = format!("{head}…{tail}");
+    }
+    Ok(shortened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> Entry {
+        Entry {
+            sample: 35,
+            name: name.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_entry_has_room_in_its_row() {
+        let long = "gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed0";
+        let names = [long, "λc", "2/η", long, &long.repeat(9), "code"];
+        let legend = Legend::new(long, names.map(entry).into(), 860).unwrap();
+        let mut ends: Vec<(i32, i32)> = Vec::new();
+        for (entry, (x, y)) in &legend.entries {
+            let end = x + entry.sample + text_width(&entry.name, ENTRY_SIZE).unwrap();
+            assert!(end <= 860 - RIGHT, "{} ends at {end}", entry.name);
+            let before = ends.iter().filter(|(row, _)| row == y);
+            assert!(before.map(|(_, end)| *end).max().unwrap_or(0) < *x);
+            ends.push((*y, end));
+        }
+        assert!(legend.rows > 2 && legend.height() > ROW * legend.rows);
+        let shortened = &legend.entries[4].0.name;
+        assert!(shortened.starts_with("gpt-pre") && shortened.ends_with("seed0"));
+    }
+
+    #[test]
+    fn what_fits_stays_as_it_is() {
+        assert_eq!(fit("λc of code", 14, 200).unwrap(), "λc of code");
+        assert_eq!(fit("", 14, 0).unwrap(), "");
+        assert_eq!(fit("name", 14, -5).unwrap(), "…");
+    }
+}
