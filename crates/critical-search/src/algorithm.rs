@@ -1,55 +1,97 @@
 //! How the guided search works (documentation only).
 //!
-//! It is the [default method](crate::Method::Guided) and interpolates the rise per learning rate,
-//! h(η) = f(η)/η.
+//! It is the [default method](crate::Method::Guided) and looks for the root of the rise per learning
+//! rate, h(η) = f(η)/η. That root is η_c, and h is close to linear near it.
 //!
-//! h(0) = −g·Δθ is known for free, h is close to linear near its root, and that root is η_c. Where
-//! h is seen from one evaluation only, the shape of the last lines completes it:
-//! h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη), where the bend κ changes slowly from one step of training to the
-//! next. From three points on, h is interpolated by the quadratic through the three nearest to the
-//! root, as in Muller's method (D. E. Muller, *A Method for Solving Algebraic Equations Using an
-//! Automatic Computer*, Math. Tables Aids Comput. 10, 1956), since h may fall before it rises and then
-//! has no inverse; where that quadratic has no root in the bracket, inversely, as in Brent's method
-//! (R. P. Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4). The last two
-//! evaluations are placed on both sides of the root found, so close that the bracket is certified.
+//! # The number and its certificate
+//!
+//! Two evaluations with f(lower) ≤ 0 < f(upper) certify that η_c lies between them. How well it is
+//! known there is another question: η_c is the root of the quadratic h through both ends and the
+//! nearest third point, as in Muller's method (D. E. Muller, *A Method for Solving Algebraic Equations
+//! Using an Automatic Computer*, Math. Tables Aids Comput. 10, 1956). The third point is another
+//! evaluation, or h(0) = −g·Δθ where the slope is that of the loss evaluated. Without a third point η_c
+//! is the root of the straight h.
+//!
+//! The [stated error](crate::Bracket::relative_error) is the sum of three:
+//!
+//! - half of what this root and that of the straight h disagree by; with four points, all of what two
+//!   quadratics disagree by;
+//! - a tenth of (η_c − lower)(upper − η_c)/η_c², for bends that no point shows;
+//! - what rounding can do: the resolution of the loss over f′(η_c), by the weights of the points.
+//!
+//! The first two are at most the distance to the farther end. The search ends when the bracket is as
+//! narrow as the [`tolerance`](crate::SearchConfig::tolerance) and the first two are within the
+//! [`accuracy`](crate::SearchConfig::accuracy), or within what rounding does: that, no evaluation undoes.
+//!
+//! On the recorded lines of this crate's tests, at the defaults and once warm:
+//!
+//! | training | evaluations | rms error | largest | published at 1/16 |
+//! |---|---|---|---|---|
+//! | GPT, AdamW | 2.24 | 0.22% | 1.1% | 6.04, 1.5% rms |
+//! | full-batch gradient descent | 2.03 | 0.04% | 0.2% | 5.67, 1.7% rms |
+//! | mini-batch momentum SGD | 2.18 | 0.32% | 1.3% | 5.96, 1.3% rms |
+//!
+//! No error is beyond three times the stated one. (`cargo test -p critical-search --test accuracy --
+//! --nocapture` prints these and other tolerances and accuracies.)
+//!
+//! # Where to look
+//!
+//! ```text
+//! next(trace):
+//!     nothing evaluated     what earlier searches predict; else where the slope predicts a fall of a
+//!                           tenth of the loss, if the guess is below that or beyond all of the loss
+//!     no rise yet           above the estimate, by a fifth of its distance and a bit of the tolerance
+//!     no fall yet           below it, likewise
+//!     both, too wide        the estimate moved so that it closes the bracket
+//!     both, too inaccurate  the estimate
+//! ```
+//!
+//! Two evaluations are the least that a bracket needs. The first is placed at the prediction: whichever
+//! side of η_c it turns out to be on, it is that end of the bracket unless the prediction was off by
+//! more than the tolerance. (On recorded lines, no shift to one side does better.) From it, the
+//! shape of the last lines gives an estimate, h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη), where the bend κ
+//! changes slowly from one step of training to the next; the second evaluation is placed beyond it.
+//! From three points on, the estimate is the root of the quadratic through the three nearest; where it
+//! has none in the bracket, of the inverse one, as in Brent's method (R. P. Brent, *Algorithms for
+//! Minimization without Derivatives*, 1973, chapter 4).
+//!
+//! # Without a known slope
+//!
+//! A [hint](crate::LossLine::with_slope_hint), or no slope at all, proves nothing. For the estimate
+//! from one evaluation, [`Guess::learn`](crate::Guess::learn) keeps f′(η_c) of the last lines, and its
+//! ratio to the hint, and uses whichever has predicted better. A warm search takes about three
+//! evaluations, since without h(0) a third point must be evaluated.
+//!
+//! # No number made by rounding
+//!
+//! A change within twice the [resolution](crate::LossLine::resolution) is hidden. As long as no fall
+//! is larger than that, there is no bracket, whatever the signs: the search goes further out
+//! where all is hidden; between a hidden change and a rise where they are more than a factor 4 apart;
+//! and then to half the hidden one, in case that is at the root. If no fall shows there, the line
+//! rises at once (its two smallest clear rises extrapolate to h(0) > 0, and no slope is known):
+//! [`NotDescent`](crate::Outcome::NotDescent); or it is
+//! [`BelowResolution`](crate::Outcome::BelowResolution).
 //!
 //! # On a real line
 //!
-//! The line of a step of a GPT's training, and the three evaluations of its search: the first where
-//! earlier lines let expect the root, the other two on both sides of where this line has it.
 #![doc = include_str!("../docs/search.svg")]
 //!
 //! (`cargo run -p search-bench -- --gpt-steps 200 --gpt-every 5 --picture search.svg`)
 //!
-//! # In pseudo-code
-//!
-//! ```text
-//! next(trace):
-//!     nothing evaluated      the guess
-//!     no rise yet            just above the estimate; at least 2 × lower if two steps behind
-//!     no fall yet            just below the estimate; at most upper / 2 if two steps behind;
-//!                            upper / 16 where no slope is known and h seems to have no root
-//!     both                   the estimate moved so that it closes the bracket, projected to where
-//!                            bisection still ends in time
-//! ```
-//!
-//! The estimate is the root of h on the shape of the last lines while there is one evaluation, and by
-//! a quadratic from two on (with h(0)); without a slope, by the secant. A first guess is what
-//! [`Guess::learn`](crate::Guess::learn) has kept: the mean of the last η_c, or the last one where that
-//! has predicted clearly better.
-//!
 //! # Worst case
 //!
-//! For any function whatever: until a rise and a fall enclose a crossing, at most two
-//! evaluations advance by less than a factor 2, and none by more than 16. From then on, each is
-//! projected, as in the ITP method (I. F. D. Oliveira and R. H. C. Takahashi, *An Enhancement of the
-//! Bisection Method Average Performance Preserving Minmax Optimality*, ACM Trans. Math. Softw. 47,
-//! 2020), to where bisection of log η from there on ends in time: at most one evaluation later than
-//! if all had been bisection. From a guess g to a bracket that ends at η this makes at most
+//! For any function whatever, where rounding hides nothing: until a rise and a fall enclose a
+//! crossing, at most two evaluations advance by less than a factor 2, and none by more than 16. From
+//! then on, each is projected, as in the ITP method (I. F. D. Oliveira and R. H. C. Takahashi, *An
+//! Enhancement of the Bisection Method Average Performance Preserving Minmax Optimality*, ACM Trans.
+//! Math. Softw. 47, 2020), to where bisection of log η from there on ends in time: at most one
+//! evaluation later than if all had been bisection. A bracket of width a/(1 + a) is sure to be accurate
+//! to a. So from a first evaluation at g to a bracket that ends at η, with a tolerance ε and an
+//! accuracy a, and w = min(ε, a/(1 + a)), this makes at most
 //!
 //! ```text
-//! 4 + ⌈|log₂(η/g)|⌉ + ⌈log₂(ln 16 / −ln(1 − ε))⌉ + 1
+//! 4 + ⌈|log₂(η/g)|⌉ + ⌈log₂(ln 16 / −ln(1 − w))⌉ + 1
 //! ```
 //!
-//! evaluations, where the published estimator makes 1 + ⌈|log₂(η/g)|⌉ + ⌈log₂(1/ε)⌉: six more at
-//! the worst.
+//! evaluations, where the published estimator makes 1 + ⌈|log₂(η/g)|⌉ + ⌈log₂(1/ε)⌉. At the
+//! defaults that is 13 at the worst beyond the doublings, against 5 for the published one at 1/16.

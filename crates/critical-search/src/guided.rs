@@ -45,9 +45,17 @@ fn reach(trace: &Trace) -> f64 {
 /// the estimate is the better, the nearer it was.
 fn margin(trace: &Trace, distance: f64) -> f64 {
     let reach = reach(trace);
-    let wanted = PER_DISTANCE * distance + PER_REACH * reach;
-    // Where the reach ends before the estimate, the next evaluation closes the bracket.
-    wanted.min(reach - distance).max(0.0)
+    let wanted = (PER_DISTANCE * distance + PER_REACH * reach).max(trace.accuracy());
+    if distance < reach {
+        return wanted.min(reach - distance);
+    }
+    // The next evaluation closes the bracket. From one evaluation the root is known to some per cent
+    // only, on either side alike.
+    if trace.evaluations().len() < 2 {
+        0.0
+    } else {
+        ASIDE * reach
+    }
 }
 
 /// No rise was seen yet: just above the root.

@@ -8,15 +8,18 @@ use thiserror::Error;
 /// Which learning rate a search evaluates next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Interpolates the rise per learning rate, and closes the bracket around the root found.
+    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it
+    /// certify it.
     ///
-    /// Once warm it takes two evaluations where η_c moves slowly (full batches), about three where it
-    /// is noisy (mini-batches), and at the worst six more than [`Published`](Self::Published): see
-    /// [`algorithm`](crate::algorithm).
+    /// Once warm it takes two evaluations, the least possible, where η_c moves slowly (full batches),
+    /// and about one more in every fourth or fifth search where it is noisy (mini-batches). For its
+    /// worst case see [`algorithm`](crate::algorithm).
     #[default]
     Guided,
-    /// The published estimator: from the guess, doubles or halves until the sign of the rise
-    /// changes, then bisects (arXiv 2601.16979). The baseline.
+    /// The published estimator, the baseline: from the guess, doubles or halves until the sign of the
+    /// rise changes, then bisects to the tolerance and reports the middle of the bracket
+    /// (arXiv 2601.16979, with a tolerance of 1/16). It does not ask for the
+    /// [`accuracy`](SearchConfig::accuracy).
     Published,
 }
 

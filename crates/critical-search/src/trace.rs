@@ -72,6 +72,11 @@ impl Trace {
         self.config.tolerance
     }
 
+    /// The relative error wanted of η_c.
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.config.accuracy
+    }
+
     /// The relative width at which every bracket is narrow and accurate enough.
     pub(crate) fn sure_width(&self) -> f64 {
         let accuracy = self.config.accuracy;
