@@ -41,7 +41,7 @@ fn print_table() {
     println!("|---|---|---|---|---|---|---|");
     for workload in WORKLOADS {
         let lines = recorded::lines(workload);
-        for tolerance in [1.0 / 16.0, 1.0 / 256.0] {
+        for tolerance in [1.0 / 3.0, 1.0 / 16.0, 1.0 / 256.0] {
             for (name, method) in METHODS {
                 let mut counts = evaluations(&lines, &search(method, tolerance)).split_off(WARM_UP);
                 counts.sort_unstable();

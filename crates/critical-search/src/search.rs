@@ -31,7 +31,7 @@ pub enum Method {
 ///
 /// Its invariants hold for every method and every function, however wild:
 ///
-/// - a [`Bracketed`](Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
+/// - a [`Bracketed`](crate::Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
 ///   that are in the trace, no evaluation below `upper` rose by more than rounding can do, one fell by
 ///   more than that, and 1 − lower/upper ≤ tolerance;
 /// - its η_c lies in the bracket;
