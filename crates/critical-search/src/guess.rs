@@ -1,4 +1,4 @@
-use crate::{Bracket, LossLine, Outcome, SearchConfig, SearchResult, shape};
+use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
 /// How many units of the loss's resolution the first evaluation should lie below the base loss: a
 /// guess so small that rounding decides the sign of its rise would send the search astray.
@@ -140,9 +140,9 @@ impl Guess {
         let over_hint = line
             .slope_hint()
             .and_then(|hint| steepness.map(|steepness| steepness / hint));
-        let seen = line
-            .slope()
-            .and_then(|slope| shape::learn_bend(&result.trace, slope, root));
+        let seen = line.slope().and_then(|slope| {
+            shape::learn_bend(result.trace.iter().map(Evaluation::point), slope, root)
+        });
         let bend = match (self.bend, seen) {
             (Some(old), Some(new)) => Some(old + Self::BEND_WEIGHT * (new - old)),
             (old, new) => new.or(old),

@@ -45,6 +45,7 @@ mod guided;
 mod line;
 mod outcome;
 mod published;
+mod rounding;
 mod search;
 mod shape;
 mod trace;

@@ -1,4 +1,4 @@
-use crate::shape::Crossing;
+use crate::shape::{Crossing, Point};
 
 /// Half the width of a 95% interval, in standard errors.
 pub(crate) const INTERVAL: f64 = 1.96;
@@ -37,6 +37,14 @@ impl Evaluation {
     /// Whether the loss rose: f(η) > 0.
     pub fn is_rise(&self) -> bool {
         self.rise > 0.0
+    }
+
+    /// The point of h(η) = f(η)/η.
+    pub(crate) fn point(&self) -> Point {
+        Point {
+            eta: self.learning_rate,
+            h: self.rise / self.learning_rate,
+        }
     }
 }
 
@@ -196,6 +204,16 @@ impl Outcome {
             Self::BudgetExhausted { .. } => "budget_exhausted",
         }
     }
+}
+
+/// What evaluations prove.
+pub(crate) enum Verdict {
+    /// Nothing yet: a method may choose the next learning rate.
+    Open,
+    /// Nothing before this learning rate is evaluated.
+    Needs(f64),
+    /// How the search ends.
+    Ended(Outcome),
 }
 
 /// How a search ended, and every evaluation that it made.

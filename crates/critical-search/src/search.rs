@@ -1,4 +1,5 @@
-use crate::trace::{Report, Trace, Verdict};
+use crate::outcome::Verdict;
+use crate::trace::{Report, Trace};
 use crate::{
     ConfigError, Evaluation, Guess, LossLine, Rise, SearchConfig, SearchResult, guided, published,
 };

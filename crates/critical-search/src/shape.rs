@@ -1,7 +1,5 @@
 //! The shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
-use crate::Evaluation;
-
 /// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 /// The part of the disagreement between two interpolations that is taken for the error of the better
@@ -16,15 +14,6 @@ const CURVATURE: f64 = 0.1;
 pub(crate) struct Point {
     pub(crate) eta: f64,
     pub(crate) h: f64,
-}
-
-impl From<&Evaluation> for Point {
-    fn from(seen: &Evaluation) -> Self {
-        Self {
-            eta: seen.learning_rate,
-            h: seen.rise / seen.learning_rate,
-        }
-    }
 }
 
 /// Where h crosses zero between the two ends of a bracket.
@@ -172,10 +161,14 @@ pub(crate) fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-/// The bend κ that fits the evaluations of a line best, given h(0) = −slope and the root.
-pub(crate) fn learn_bend(trace: &[Evaluation], slope: f64, root: f64) -> Option<f64> {
+/// The bend κ that fits the points of a line best, given h(0) = −slope and the root.
+pub(crate) fn learn_bend(
+    points: impl Iterator<Item = Point>,
+    slope: f64,
+    root: f64,
+) -> Option<f64> {
     let (mut sum, mut weights) = (0.0, 0.0);
-    for Point { eta, h } in trace.iter().map(Point::from) {
+    for Point { eta, h } in points {
         let u = eta / root;
         // Next to the root and next to 0, the bend has no influence on h.
         let weight = (1.0 - u).abs();

@@ -1,14 +1,11 @@
 //! The judge of a search: the evaluations made, and what they prove.
 
-mod rounding;
-
 use crate::line::Slope;
-use crate::outcome::INTERVAL;
+use crate::outcome::{INTERVAL, Verdict};
+use crate::rounding::Rounding;
 use crate::shape::{Crossing, Point};
 use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig};
 
-/// How many units of the loss's resolution a change must have to be no rounding.
-const CLEAR: f64 = 2.0;
 /// The relative error by rounding from which on there is no number.
 const UNRESOLVED: f64 = 0.5;
 /// What a search reports of its bracket.
@@ -20,22 +17,13 @@ pub(crate) enum Report {
     Root,
 }
 
-/// What the evaluations made so far prove.
-pub(crate) enum Verdict {
-    /// Nothing yet: a method may choose the next learning rate.
-    Open,
-    /// Nothing before this learning rate is evaluated.
-    Needs(f64),
-    /// How the search ends.
-    Ended(Outcome),
-}
-
 /// The evaluations made so far and what they prove. The only judge of how a search ends: whatever
 /// chooses the next learning rate cannot claim more than the trace shows.
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
     report: Report,
+    rounding: Rounding,
     evaluations: Vec<Evaluation>,
 }
 
@@ -45,6 +33,7 @@ impl Trace {
             config,
             line,
             report,
+            rounding: Rounding::of(&line),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
         }
     }
@@ -91,39 +80,25 @@ impl Trace {
 
     /// The points of h that more than rounding has made.
     pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
-        let clear = CLEAR * self.line.resolution;
         let seen = self.evaluations.iter();
-        seen.filter(move |seen| seen.rise.is_finite() && seen.rise.abs() > clear)
-            .map(Point::from)
-    }
-
-    fn rises_clearly(&self, seen: &Evaluation) -> bool {
-        seen.rise > CLEAR * self.line.resolution
-    }
-
-    fn falls_clearly(&self, seen: &Evaluation) -> bool {
-        seen.rise < -CLEAR * self.line.resolution
+        seen.filter(|seen| seen.rise.is_finite() && !self.rounding.hides(seen))
+            .map(Evaluation::point)
     }
 
     /// The evaluation at the smallest learning rate at which the loss rises. A rise within rounding
     /// is none if the loss clearly falls further out.
     fn first_rise(&self) -> Option<&Evaluation> {
-        let last_fall = self
-            .evaluations
-            .iter()
-            .filter(|seen| self.falls_clearly(seen));
-        let clear = self
-            .evaluations
-            .iter()
-            .filter(|seen| self.rises_clearly(seen));
         let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
-        let first_clear = clear.min_by(least).map(|seen| seen.learning_rate);
-        let fallen = last_fall
+        let seen = || self.evaluations.iter();
+        let first_clear = seen()
+            .filter(|seen| self.rounding.rises(seen))
+            .min_by(least);
+        let bound = first_clear.map_or(f64::INFINITY, |seen| seen.learning_rate);
+        let fallen = seen()
+            .filter(|seen| self.rounding.falls(seen) && seen.learning_rate < bound)
             .map(|seen| seen.learning_rate)
-            .filter(|fall| first_clear.is_none_or(|rise| *fall < rise))
             .fold(0.0, f64::max);
-        self.evaluations
-            .iter()
+        seen()
             .filter(|seen| seen.is_rise() && seen.learning_rate > fallen)
             .min_by(least)
     }
@@ -157,7 +132,8 @@ impl Trace {
             return Verdict::Ended(outcome);
         }
         let verdict = self
-            .verdict_of_rounding()
+            .rounding
+            .verdict(&self.evaluations, &self.config)
             .unwrap_or_else(|| self.verdict_of_signs());
         match verdict {
             Verdict::Open | Verdict::Needs(_)
@@ -248,7 +224,7 @@ impl Trace {
 
     /// Where the loss crosses its start, between a fall and a rise.
     fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
-        let (lower, upper) = (Point::from(fall), Point::from(rise));
+        let (lower, upper) = (fall.point(), rise.point());
         if self.report == Report::Middle {
             return Crossing {
                 steepness: None,
@@ -280,19 +256,22 @@ impl Trace {
     fn chord(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
         let nearer = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
         let seen = self.evaluations.iter();
-        let falls = seen.clone().filter(|seen| self.falls_clearly(seen));
-        let rises = seen.filter(|seen| self.rises_clearly(seen));
+        let falls = seen.clone().filter(|seen| self.rounding.falls(seen));
+        let rises = seen.filter(|seen| self.rounding.rises(seen));
         let below = falls.filter(|seen| seen.learning_rate <= fall.learning_rate);
         let above = rises.filter(|seen| seen.learning_rate >= rise.learning_rate);
-        let lower = Point::from(below.max_by(nearer).unwrap_or(fall));
-        let upper = Point::from(above.min_by(nearer).unwrap_or(rise));
+        let lower = below.max_by(nearer).unwrap_or(fall).point();
+        let upper = above.min_by(nearer).unwrap_or(rise).point();
         (upper.h - lower.h) / (upper.eta - lower.eta)
     }
 
     fn at_the_end_of_the_budget(&self) -> Outcome {
         let (lower, upper) = (self.lower(), self.upper());
-        let hidden = |seen: &Evaluation| !self.rises_clearly(seen) && !self.falls_clearly(seen);
-        if self.evaluations.iter().all(hidden) {
+        if self
+            .evaluations
+            .iter()
+            .all(|seen| self.rounding.hides(seen))
+        {
             return Outcome::BelowResolution;
         }
         Outcome::BudgetExhausted { lower, upper }

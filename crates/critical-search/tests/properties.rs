@@ -179,7 +179,11 @@ proptest! {
                 let clear = 2.0 * line.resolution();
                 let rises_at_the_limit = traced.contains(&limit) && rise_at(limit) > clear;
                 let hidden = result.trace.iter().any(|e| e.rise.abs() <= clear);
-                let falls = result.trace.iter().any(|e| e.rise < -clear);
+                let rises = result.trace.iter().filter(|e| e.rise > clear);
+                let first_rise = rises.map(|e| e.learning_rate).fold(f64::INFINITY, f64::min);
+                // A fall beyond a rise is no descent.
+                let before = result.trace.iter().filter(|e| e.learning_rate < first_rise);
+                let falls = before.clone().any(|e| e.rise < -clear);
                 let rises_where_seen = line.slope().is_none() && hidden && !falls;
                 prop_assert!(known || rises_at_the_limit || rises_where_seen);
             }
