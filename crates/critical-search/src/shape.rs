@@ -7,7 +7,7 @@ const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 const DISAGREEMENT: f64 = 0.5;
 /// What an interpolation may err by, as h bends in ways that its points do not show, in products of the
 /// relative distances to both ends.
-const CURVATURE: f64 = 0.1;
+const CURVATURE: f64 = 0.2;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
