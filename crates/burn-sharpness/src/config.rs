@@ -16,6 +16,7 @@ use thiserror::Error;
 /// # Ok::<(), burn_sharpness::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct SharpnessConfig {
     pub(crate) every: u64,
     pub(crate) dense_every: Option<u64>,
@@ -45,7 +46,7 @@ impl Default for SharpnessConfig {
 }
 
 impl SharpnessConfig {
-    /// Measures every 10 steps to a tolerance of 1/16, and keeps no file.
+    /// Measures every 10 steps and keeps no file.
     pub fn new() -> Self {
         Self::default()
     }
@@ -76,9 +77,17 @@ impl SharpnessConfig {
         self
     }
 
-    /// The relative width 1 − lower/upper of a certified bracket, in (0, 1); the default is 1/16.
+    /// The largest relative width 1 − lower/upper of a certified bracket, in (0, 1). The default is that
+    /// of [`SearchConfig`](critical_search::SearchConfig).
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.search.tolerance = tolerance;
+        self
+    }
+
+    /// The largest relative error, as the search estimates it, of the critical learning rate inside its
+    /// bracket, in (0, 1). The default is that of [`SearchConfig`](critical_search::SearchConfig).
+    pub fn with_accuracy(mut self, accuracy: f64) -> Self {
+        self.search.accuracy = accuracy;
         self
     }
 
@@ -110,7 +119,7 @@ impl SharpnessConfig {
         self
     }
 
-    /// How many batches of each [task](crate::SharpnessProbe::with_task) make one measurement; by
+    /// How many batches of each [task](crate::SharpnessProbeBuilder::with_task) make one measurement; by
     /// default 1. The loss of the task is their mean, and the record has the spread of η_c over them.
     pub fn with_task_batches(mut self, batches: usize) -> Self {
         self.task_batches = batches;
@@ -184,6 +193,7 @@ impl SharpnessConfig {
 
 /// A [`SharpnessConfig`] that cannot work.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The interval between measurements is not a number of steps.
     #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
@@ -225,6 +235,15 @@ pub enum ConfigError {
     /// A value that concerns the search.
     #[error(transparent)]
     Search(#[from] critical_search::ConfigError),
+    /// Another probe, of this program or of another one, writes to the run's folder.
+    #[error(
+        "the folder {} belongs to another run: give each probe a folder of its own, or end the other run and drop its probe",
+        directory.display()
+    )]
+    DirectoryInUse {
+        /// The folder given.
+        directory: PathBuf,
+    },
     /// The run's folder cannot be made.
     #[error(
         "the folder {} for the measurements cannot be made: choose one that can be written",

@@ -52,8 +52,8 @@
 //!
 //! # More than one number
 //!
-//! - Other losses along the same update (relative critical sharpness): [`SharpnessProbe::with_task`].
-//! - One parameter group at a time: [`SharpnessProbe::with_group`].
+//! - Other losses along the same update (relative critical sharpness): [`SharpnessProbeBuilder::with_task`].
+//! - One parameter group at a time: [`SharpnessProbeBuilder::with_group`].
 //! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
 //! - Before training, how large a learning rate can become: [`LearningRateFinder`].
 //! - A warning, or a function to call, when the run is past the edge: [`SharpnessProbe::on_edge`].
@@ -76,32 +76,34 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod batches;
+mod builder;
 mod config;
 mod direction;
-mod feed;
 mod finder;
 pub mod hessian;
+mod journal;
 mod learner;
 mod loss;
-mod measurement;
-mod measuring;
+mod measure;
 mod metric;
 mod params;
 mod probe;
-mod record;
 mod schedule;
-mod summary;
 mod task;
 
+pub use batches::TaskBatches;
+pub use builder::SharpnessProbeBuilder;
 pub use config::{ConfigError, SharpnessConfig};
 pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 pub use learner::{Probed, SharpnessMetrics};
-pub use loss::{IntoLoss, Loss};
-pub use measurement::{BaseLossSource, Measurement, MeasurementOutcome, RECORD_VERSION};
+pub use loss::{IntoLoss, Loss, LossError};
+pub use measure::Update;
 pub use metric::{Quantity, SharpnessMetric};
 pub use probe::SharpnessProbe;
-pub use record::MEASUREMENTS_FILE;
-pub use summary::SharpnessSummary;
-pub use task::TaskBatches;
+pub use sharpness_record::{
+    BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION,
+    SharpnessSummary, SlopeSource, TRAIN_TASK,
+};

@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 use critical_search::{LossLine, Rise};
 use std::fmt::Display;
+use thiserror::Error;
 
 /// One value of a loss, with the precision of the type that it was computed in, and the losses of
 /// the examples where they are known.
@@ -97,14 +98,18 @@ fn mean(rises: &[f64]) -> Rise {
     }
 }
 
-/// The losses of the batches whose gradients make one update; the loss of the update is their mean.
+/// The losses of the batches of one measurement, such as those whose gradients make one update. Their
+/// mean is what is measured.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct UpdateLoss(Vec<Loss>);
+pub(crate) struct BatchLosses(Vec<Loss>);
 
-impl UpdateLoss {
-    /// At least one batch makes an update.
-    pub(crate) fn new(batches: Vec<Loss>) -> Option<Self> {
-        (!batches.is_empty()).then_some(Self(batches))
+impl BatchLosses {
+    /// The losses of at least one batch.
+    pub(crate) fn new(batches: Vec<Loss>) -> Result<Self, LossError> {
+        if batches.is_empty() {
+            return Err(LossError::NoBatch);
+        }
+        Ok(Self(batches))
     }
 
     fn mean(&self, of: impl Fn(&Loss) -> f64) -> f64 {
@@ -171,43 +176,76 @@ impl UpdateLoss {
 ///
 /// A tensor of one element is a loss, one of several elements holds the losses of the examples. A
 /// number is taken to have been computed in 32-bit floats.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_sharpness::IntoLoss;
+///
+/// let losses = Tensor::<1>::from_floats([1.0, 3.0], &Device::flex());
+/// let loss = losses.into_loss()?;
+/// assert_eq!(loss.value(), 2.0);
+/// assert_eq!(loss.examples(), [1.0, 3.0]);
+/// assert_eq!(0.5_f64.into_loss()?.value(), 0.5);
+/// # Ok::<(), burn_sharpness::LossError>(())
+/// ```
 pub trait IntoLoss {
     /// Reads the loss.
     ///
     /// # Errors
     ///
-    /// Says why the loss could not be read from the device.
-    fn into_loss(self) -> Result<Loss, String>;
+    /// If the loss could not be computed, or could not be read from its device.
+    fn into_loss(self) -> Result<Loss, LossError>;
+}
+
+/// Why there is no loss.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum LossError {
+    /// The device did not give the loss out.
+    #[error("the loss could not be read: {0}")]
+    Read(String),
+    /// The tensor has no element.
+    #[error("the loss is a tensor without elements: return one element, or one for each example")]
+    Empty,
+    /// The closure that computes the loss returned an error, which this is.
+    #[error("{0}")]
+    Objective(String),
+    /// The model reports no loss to burn's `LossMetric`.
+    #[error("the model reported no loss: use `attach_with` and return the loss")]
+    NotReported,
+    /// There is no batch to compute a loss on.
+    #[error("there is no batch to measure on")]
+    NoBatch,
 }
 
 impl IntoLoss for Loss {
-    fn into_loss(self) -> Result<Loss, String> {
+    fn into_loss(self) -> Result<Loss, LossError> {
         Ok(self)
     }
 }
 
 impl IntoLoss for f64 {
-    fn into_loss(self) -> Result<Loss, String> {
+    fn into_loss(self) -> Result<Loss, LossError> {
         Ok(Loss::new(self, f64::from(f32::EPSILON)))
     }
 }
 
 impl IntoLoss for f32 {
-    fn into_loss(self) -> Result<Loss, String> {
+    fn into_loss(self) -> Result<Loss, LossError> {
         f64::from(self).into_loss()
     }
 }
 
 impl<const D: usize> IntoLoss for Tensor<D> {
-    fn into_loss(self) -> Result<Loss, String> {
+    fn into_loss(self) -> Result<Loss, LossError> {
         let precision = self.dtype().finfo();
         let epsilon = precision.map_or(f64::from(f32::EPSILON), |info| info.epsilon);
         let data = self
             .try_into_data()
-            .map_err(|error| format!("the loss could not be read: {error}"))?;
+            .map_err(|error| LossError::Read(error.to_string()))?;
         let values: Vec<f64> = data.iter().collect();
         match values.as_slice() {
-            [] => Err("the loss is a tensor without elements".to_string()),
+            [] => Err(LossError::Empty),
             [value] => Ok(Loss::new(*value, epsilon)),
             _ => Ok(Loss::of_examples(values, epsilon)),
         }
@@ -215,8 +253,9 @@ impl<const D: usize> IntoLoss for Tensor<D> {
 }
 
 impl<T: IntoLoss, E: Display> IntoLoss for Result<T, E> {
-    fn into_loss(self) -> Result<Loss, String> {
-        self.map_err(|error| error.to_string())?.into_loss()
+    fn into_loss(self) -> Result<Loss, LossError> {
+        self.map_err(|error| LossError::Objective(error.to_string()))?
+            .into_loss()
     }
 }
 
@@ -243,14 +282,14 @@ mod tests {
 
     #[test]
     fn micro_batches_add_up() {
-        let loss = |a: &[f64], b: &[f64]| UpdateLoss::new(vec![examples(a), examples(b)]).unwrap();
+        let loss = |a: &[f64], b: &[f64]| BatchLosses::new(vec![examples(a), examples(b)]).unwrap();
         let base = loss(&[1.0, 1.0], &[3.0, 3.0]);
         assert_eq!(base.value(), 2.0);
         let rise = loss(&[1.0, 2.0], &[3.0, 4.0]).rise_from(&base);
         assert_eq!(rise.value, 0.5);
         // Each half has the standard error 0.5; that of their mean is 0.5/√2.
         assert!((rise.standard_error.unwrap() - 0.5 / 2f64.sqrt()).abs() < 1e-12);
-        assert!(UpdateLoss::new(Vec::new()).is_none());
+        assert_eq!(BatchLosses::new(Vec::new()), Err(LossError::NoBatch));
     }
 
     #[test]

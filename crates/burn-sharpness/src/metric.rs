@@ -1,12 +1,14 @@
 use crate::hessian::CurvatureValue;
-use crate::task::TRAIN_TASK;
-use crate::{Measurement, MeasurementOutcome, SharpnessProbe};
+use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
     Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry, format_float,
 };
 use std::sync::Arc;
+
+/// The items after which a metric says that nothing comes: more than burn's metrics lag behind.
+const ITEMS_TO_WAIT: u64 = 8;
 
 /// What a [`SharpnessMetric`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,6 +140,8 @@ pub struct SharpnessMetric {
     tick: u64,
     /// A point and the tick at which to draw it.
     waiting: Option<(u64, f64)>,
+    /// Items that came without a learning rate.
+    items_without_rate: u64,
     /// The point of the current tick.
     point: Option<f64>,
     /// The last point of all.
@@ -157,7 +161,7 @@ impl SharpnessMetric {
         Self::named(probe, quantity, TRAIN_TASK, name)
     }
 
-    /// A metric that shows this quantity of a [task](SharpnessProbe::with_task)'s measurements. Its
+    /// A metric that shows this quantity of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its
     /// name is the quantity's followed by the task's; that of the critical sharpness is
     /// `Relative Sharpness` and the task's.
     pub fn of_task(probe: &SharpnessProbe, quantity: Quantity, task: &str) -> Self {
@@ -169,6 +173,7 @@ impl SharpnessMetric {
     }
 
     fn named(probe: &SharpnessProbe, quantity: Quantity, task: &str, name: String) -> Self {
+        probe.note_metric();
         Self {
             quantity,
             task: task.into(),
@@ -177,6 +182,7 @@ impl SharpnessMetric {
             item: probe.items(),
             tick: 0,
             waiting: None,
+            items_without_rate: 0,
             point: None,
             last: None,
             sum: 0.0,
@@ -220,6 +226,24 @@ impl SharpnessMetric {
         }
     }
 
+    /// Why this metric shows nothing, where that can be known.
+    fn why_nothing_comes(&self) -> Option<&'static str> {
+        if self.last.is_some() {
+            return None;
+        }
+        // Burn tells metrics of an item a little after its step was made.
+        let is_attached = self.probe.items() > 0;
+        if self.tick >= ITEMS_TO_WAIT && !is_attached {
+            return Some(
+                "no measurement: attach this probe to the model that is trained, `probe.attach(model)`",
+            );
+        }
+        let is_without_rate = self.tick == 0 && self.items_without_rate >= ITEMS_TO_WAIT;
+        (is_without_rate && is_attached && self.probe.items() >= ITEMS_TO_WAIT).then_some(
+            "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others",
+        )
+    }
+
     fn epoch_mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum / f64::from(self.count))
     }
@@ -234,15 +258,9 @@ fn describe(value: Option<f64>, measurement: &Measurement) -> String {
     match value {
         Some(value) => format!("{} at step {step}", format_float(value, 3)),
         None => {
-            let why = match measurement.outcome {
-                MeasurementOutcome::Bracketed => "no learning rate",
-                MeasurementOutcome::NoIncrease => "no increase of the loss",
-                MeasurementOutcome::NotDescent => "not a descent direction",
-                MeasurementOutcome::BelowResolution => "below the resolution of the loss",
-                MeasurementOutcome::NonFiniteBaseLoss => "the loss is not finite",
-                MeasurementOutcome::NonFiniteSlope => "the update is not finite",
-                MeasurementOutcome::BudgetExhausted => "evaluation budget exhausted",
-                MeasurementOutcome::Failed => "failed",
+            let why = match measurement.no_number() {
+                Some(why) => why,
+                None => "no learning rate".to_string(),
             };
             format!("none at step {step}: {why}")
         }
@@ -283,6 +301,10 @@ impl Metric for SharpnessMetric {
             self.read_item();
         } else {
             self.point = None;
+            self.items_without_rate += 1;
+        }
+        if let Some(hint) = self.why_nothing_comes() {
+            self.text = hint.to_string();
         }
         let serialized = self
             .point

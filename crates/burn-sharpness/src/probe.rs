@@ -1,18 +1,18 @@
-use crate::feed::{Entry, Feed};
-use crate::hessian::{CurvatureMemory, gradient_of_losses};
-use crate::loss::UpdateLoss;
-use crate::measuring::{Gradient, Update};
-use crate::record::{Checkpoint, MeasurementWriter};
-use crate::schedule::Schedule;
-use crate::task::{Task, validate_name};
-use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary, TaskBatches};
+use crate::builder::SharpnessProbeBuilder;
+use crate::journal::{Entry, Journal, RunFolder};
+use crate::loss::BatchLosses;
+use crate::measure::{
+    Gradient, MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
+};
+use crate::schedule::{Answer, Schedule, TimeSpent};
+use crate::task::Task;
+use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ParamGroup};
+use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
-use critical_search::{CriticalSearch, Guess};
-use std::collections::BTreeMap;
-use std::path::Path;
+use critical_search::CriticalSearch;
+use sharpness_record::CheckpointNote;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Measures critical sharpness along the updates of a training run.
@@ -53,164 +53,101 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// ```
 #[derive(Clone)]
 pub struct SharpnessProbe {
-    pub(crate) config: Arc<SharpnessConfig>,
-    pub(crate) search: CriticalSearch,
-    state: Arc<Mutex<State>>,
-    /// Locked for the whole of a measurement, and never after the state.
-    tasks: Arc<Mutex<Vec<Task>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: SharpnessConfig,
+    search: CriticalSearch,
+    task_names: Vec<Arc<str>>,
+    /// Locked for the whole of a measurement, and never after the run.
+    measuring: Mutex<Measuring>,
+    run: Mutex<Run>,
+}
+
+/// What measuring needs and learns.
+struct Measuring {
+    tasks: Vec<Task>,
+    memory: Memory,
 }
 
 /// What is called with the measurement that found a run past the edge.
-pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
+type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
-/// What a probe remembers between steps.
-#[derive(Default)]
-pub(crate) struct State {
+/// Where a run stands.
+struct Run {
     /// The run-wide step of the next update.
-    pub(crate) step: u64,
-    pub(crate) epoch: Option<u64>,
+    step: u64,
+    epoch: Option<u64>,
+    /// Whether nothing is measured any more.
+    is_stopped: bool,
     schedule: Schedule,
-    /// Where the next search starts: what the last ones have taught.
-    pub(crate) guess: Option<Guess>,
-    /// Whether the optimizer's step is linear in the learning rate, once that is known.
-    pub(crate) linear: Option<bool>,
-    /// Whether two passes over the same weights were seen to give the same loss.
-    pub(crate) repeatable: bool,
-    /// Whether the training loss agrees with the probe's to rounding, once that is known.
-    pub(crate) training_agrees: Option<bool>,
-    /// Where the next measurement of the curvature starts.
-    pub(crate) curvature: CurvatureMemory,
-    /// Whether something has ended the measuring of the curvature.
-    pub(crate) curvature_stopped: bool,
-    /// The measurements in a row that found the run past the edge.
-    past_edge: u64,
-    /// What to call when that has lasted.
+    journal: Journal,
     on_edge: Option<OnEdge>,
-    /// Whether a panic has ended all measuring.
-    pub(crate) stopped: bool,
-    /// The last measurement of each task.
-    latest: BTreeMap<String, Arc<Measurement>>,
-    feed: Feed,
-    summary: SharpnessSummary,
-    writer: Writer,
+    /// Whether a metric of this probe was made.
+    has_metric: bool,
 }
 
-#[derive(Default)]
-enum Writer {
-    #[default]
-    NotOpened,
-    Open(MeasurementWriter),
-    Failed,
+/// What the hook knows of an update, besides the batches in its loss.
+pub(crate) struct HookedUpdate<'a, M: Module> {
+    pub(crate) step: u64,
+    pub(crate) view: ValidationView<M>,
+    pub(crate) is_same_in_training: bool,
+    pub(crate) optim: &'a ModuleOptimizer,
+    pub(crate) learning_rate: &'a ModuleLearningRate,
+    pub(crate) grads: &'a GradientsParams,
+    pub(crate) micro_batches: usize,
+    pub(crate) training_loss: Option<BatchLosses>,
+    pub(crate) gradient: Option<Gradient<'a, M>>,
 }
 
 impl SharpnessProbe {
-    /// A probe with this configuration.
+    /// A probe with this configuration, which measures the training loss.
     ///
     /// # Errors
     ///
-    /// A value that makes no sense, or a folder that cannot be made, is named in the error, with
-    /// what to choose instead.
+    /// A value that makes no sense, a folder that cannot be written, or one that another probe writes
+    /// to, is named in the error, with what to choose instead.
     pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
-        let search = config.validate()?;
-        if let Some(directory) = &config.directory {
-            std::fs::create_dir_all(directory).map_err(|source| ConfigError::Directory {
-                directory: directory.clone(),
-                source,
-            })?;
+        Self::builder(config).build()
+    }
+
+    /// Begins a probe that measures other losses or single parameter groups, too.
+    pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
+        SharpnessProbeBuilder::new(config)
+    }
+
+    pub(crate) fn from_parts(
+        config: SharpnessConfig,
+        search: CriticalSearch,
+        tasks: Vec<Task>,
+        folder: Option<RunFolder>,
+    ) -> Self {
+        let run = Run {
+            step: 0,
+            epoch: None,
+            is_stopped: false,
+            schedule: Schedule::default(),
+            journal: Journal::new(folder),
+            on_edge: None,
+            has_metric: false,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                search,
+                task_names: tasks.iter().map(|task| task.name.clone()).collect(),
+                measuring: Mutex::new(Measuring {
+                    tasks,
+                    memory: Memory::default(),
+                }),
+                run: Mutex::new(run),
+            }),
         }
-        Ok(Self {
-            config: Arc::new(config),
-            search,
-            state: Arc::default(),
-            tasks: Arc::default(),
-        })
     }
 
-    /// Measures another loss, too, along each update that is measured: the **relative critical
-    /// sharpness** λ_c^{1→2} = 2/η_c^{1→2} with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, where
-    /// Δθ₂ is the training's update and L₁ the loss of this task (arXiv 2601.16979). Along the update
-    /// of a fine-tuning, say, the loss on pre-training data.
-    ///
-    /// `batches` are the task's own (a `Vec`, or a data loader of burn's), and so is where its search
-    /// starts. `loss` computes the loss of one batch, with the model in validation mode. Its
-    /// measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
-    /// `name`" in burn's dashboard. A task along which the update helps without limit is
-    /// `no_increase`, one that it hurts at once is `not_descent`.
-    ///
-    /// Call it before [`attach`](Self::attach) and before the metrics are registered.
-    ///
-    /// ```
-    /// use burn::nn::{Linear, LinearConfig};
-    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-    /// use burn::tensor::{Device, Tensor};
-    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-    ///
-    /// // Moves the outputs for the input 1 towards a target.
-    /// fn loss(model: &Linear, target: f32) -> Tensor<1> {
-    ///     let x = Tensor::<2>::ones([1, 1], &model.weight.device());
-    ///     (model.forward(x) - target).square().mean()
-    /// }
-    ///
-    /// let model = LinearConfig::new(1, 1).init(&Device::flex().autodiff());
-    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?
-    ///     .with_task("nearer", vec![50.0], loss)?;
-    ///
-    /// // The update that training for 100 would make, and nothing is updated.
-    /// let optim: ModuleOptimizer = SgdConfig::new().init();
-    /// let grads = GradientsParams::from_grads(loss(&model, 100.0).backward(), &model);
-    /// let train = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 100.0)).unwrap();
-    /// let nearer = probe.latest("nearer").unwrap();
-    /// assert!(nearer.critical_lr < train.critical_lr);
-    /// assert_eq!(train.limiting_task.as_deref(), Some("nearer"));
-    /// # Ok::<(), burn_sharpness::ConfigError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// A name that cannot become part of a file name, or that is taken, is refused.
-    pub fn with_task<M, B, L>(
-        self,
-        name: &str,
-        batches: impl Into<TaskBatches<B>>,
-        loss: impl Fn(&M, B) -> L + Send + 'static,
-    ) -> Result<Self, ConfigError>
-    where
-        M: Module + 'static,
-        B: Clone + Send + 'static,
-        L: IntoLoss + 'static,
-    {
-        self.with(name, |name| Task::new(name, batches.into(), loss))
-    }
-
-    /// Lists the training loss itself as a task: it is measured anyway, so that this costs no
-    /// evaluation.
-    ///
-    /// # Errors
-    ///
-    /// A name that cannot become part of a file name, or that is taken, is refused.
-    pub fn with_training_task(self, name: &str) -> Result<Self, ConfigError> {
-        self.with(name, Task::of_training)
-    }
-
-    /// Measures the training loss, too, along the update of a group of parameters while all others
-    /// stay: which layers are at the edge. It costs the evaluations of one more search.
-    ///
-    /// Its measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
-    /// `name`". It says nothing of another loss, so that it is never the limiting task.
-    ///
-    /// # Errors
-    ///
-    /// A name that cannot become part of a file name, or that is taken, is refused.
-    pub fn with_group(self, name: &str, group: ParamGroup) -> Result<Self, ConfigError> {
-        self.with(name, |name| Task::of_group(name, group))
-    }
-
-    fn with(self, name: &str, task: impl FnOnce(&str) -> Task) -> Result<Self, ConfigError> {
-        let mut tasks = self.tasks();
-        validate_name(name, &tasks)?;
-        tasks.push(task(name));
-        drop(tasks);
-        Ok(self)
+    pub(crate) fn config(&self) -> &SharpnessConfig {
+        &self.shared.config
     }
 
     /// Calls a function when as many measurements in a row as
@@ -230,18 +167,18 @@ impl SharpnessProbe {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     pub fn on_edge(self, call: impl Fn(&Measurement) + Send + Sync + 'static) -> Self {
-        self.state().on_edge = Some(Arc::new(call));
+        self.run().on_edge = Some(Arc::new(call));
         self
     }
 
     /// The names of the tasks, in the order in which they were added.
     pub fn task_names(&self) -> Vec<Arc<str>> {
-        self.tasks().iter().map(|task| task.name.clone()).collect()
+        self.shared.task_names.clone()
     }
 
     /// The last measurement of a task, or of `train`, if it was measured.
     pub fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
-        self.state().latest.get(task).cloned()
+        self.run().journal.latest(task)
     }
 
     /// Measures, if a measurement is due at this step, and counts the step.
@@ -250,11 +187,14 @@ impl SharpnessProbe {
     /// is about to use: the model, the optimizer before its step, the learning rate (a number, or
     /// one per group) and the gradients. `loss` is called with the model at other weights and must
     /// compute the loss whose gradient `grads` is, on the batch that made it. If it returns the
-    /// losses of the examples, the record has an interval for η_c too.
+    /// losses of the examples, the record has an interval for η_c too. Where more is known, such as the
+    /// loss that the training step has computed, see [`measure_update`](Self::measure_update).
     ///
     /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
-    /// sees is in validation mode, without autodiff, dropout or batch-norm updates. A loss that draws
-    /// random numbers all the same would move the run's random state.
+    /// sees is in validation mode, without autodiff, dropout or batch-norm updates. Running statistics
+    /// of batch norm are as a checkpoint would have them now; `loss` must not call `train` on the
+    /// model, which would flush them. A loss that draws random numbers all the same moves the run's
+    /// random state twice, and is then refused for good.
     ///
     /// Returns the measurement, or `None` if none is due.
     pub fn measure<M: Module + 'static, L: IntoLoss>(
@@ -265,308 +205,295 @@ impl SharpnessProbe {
         grads: &GradientsParams,
         loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
-        let learning_rate = learning_rate.into();
-        self.measure_step(model, optim, &learning_rate, grads, None::<f64>, loss, None)
+        self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// The same, and the [curvature](crate::hessian) at the steps at which the configuration asks for
-    /// it. `loss` must return the mean loss, which is differentiated, too.
-    pub fn measure_with_curvature<M: Module + 'static>(
+    /// The same, of an update of which more is known: the loss that the training step has computed, how
+    /// to differentiate the loss for the curvature, or both.
+    ///
+    /// ```
+    /// use burn::module::{Module, Param};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::hessian::CurvatureConfig;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Point {
+    ///     theta: Param<Tensor<1>>,
+    /// }
+    ///
+    /// // L = 3θ²: λ_c, λ_dir and λ_max are all the second derivative, 6.
+    /// let loss = |point: &Point| (point.theta.val().square() * 3.0).sum();
+    /// let device = Device::flex().autodiff();
+    /// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// let optim: ModuleOptimizer = SgdConfig::new().init();
+    ///
+    /// let config = SharpnessConfig::new().with_curvature(CurvatureConfig::new(10));
+    /// let probe = SharpnessProbe::new(config)?;
+    /// let at_this_step = loss(&point);
+    /// let grads = GradientsParams::from_grads(at_this_step.backward(), &point);
+    /// let update = Update::new(&point, &optim, 0.1, &grads)
+    ///     .with_training_loss(at_this_step)
+    ///     .with_curvature(loss);
+    /// let measured = probe.measure_update(update, loss).unwrap();
+    /// assert!((measured.critical_sharpness.unwrap() - 6.0).abs() < 0.1);
+    /// let curvature = measured.curvature.as_ref().unwrap();
+    /// assert!((curvature.hessian_sharpness.value.unwrap() - 6.0).abs() < 0.1);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn measure_update<M: Module + 'static, L: IntoLoss>(
         &self,
-        model: &M,
-        optim: &ModuleOptimizer,
-        learning_rate: impl Into<ModuleLearningRate>,
-        grads: &GradientsParams,
-        loss: impl Fn(&M) -> Tensor<1>,
-    ) -> Option<Arc<Measurement>> {
-        let mut gradient = gradient_of_losses(vec![()], |model: &M, ()| loss(model));
-        self.measure_step(
-            model,
-            optim,
-            &learning_rate.into(),
-            grads,
-            None::<f64>,
-            &loss,
-            Some(&mut gradient),
-        )
-    }
-
-    /// The same, where the training step has just computed the loss of the same batch: that saves
-    /// the forward pass for L(θ), once the two were seen to agree to rounding (they don't with
-    /// dropout, say).
-    pub fn measure_with_training_loss<M: Module + 'static, L: IntoLoss>(
-        &self,
-        model: &M,
-        optim: &ModuleOptimizer,
-        learning_rate: impl Into<ModuleLearningRate>,
-        grads: &GradientsParams,
-        training_loss: impl IntoLoss,
-        loss: impl FnMut(&M) -> L,
-    ) -> Option<Arc<Measurement>> {
-        let learning_rate = learning_rate.into();
-        self.measure_step(
-            model,
-            optim,
-            &learning_rate,
-            grads,
-            Some(training_loss),
-            loss,
-            None,
-        )
-    }
-
-    #[allow(clippy::too_many_arguments)] // those of the public methods, together
-    fn measure_step<'a, M: Module + 'static, L: IntoLoss>(
-        &self,
-        model: &M,
-        optim: &'a ModuleOptimizer,
-        learning_rate: &'a ModuleLearningRate,
-        grads: &'a GradientsParams,
-        training_loss: Option<impl IntoLoss>,
+        update: Update<'_, M>,
         mut loss: impl FnMut(&M) -> L,
-        gradient: Option<Gradient<'a, M>>,
     ) -> Option<Arc<Measurement>> {
         self.begin_item();
         let step = self.step();
-        let due = self.is_due_at(step);
+        let is_due = self.is_due_at(step);
         {
-            let mut state = self.state();
-            state.step = step + 1;
-            state.schedule.note_learning_rate(learning_rate.base());
+            let mut run = self.run();
+            run.step = step + 1;
+            run.schedule.note_learning_rate(update.learning_rate.base());
         }
-        due.then(|| {
-            let training_loss = training_loss.and_then(|loss| loss.into_loss().ok());
-            let update = Update {
+        is_due.then(|| {
+            let training_loss = update.training_loss.map(|loss| vec![loss]);
+            let hooked = HookedUpdate {
                 step,
-                model: model.valid(),
-                optim,
-                learning_rate,
-                grads,
+                is_same_in_training: is_same_in_training(update.model),
+                view: ValidationView::new(update.model),
+                optim: update.optim,
+                learning_rate: &update.learning_rate,
+                grads: update.grads,
                 micro_batches: 1,
-                training_loss: training_loss.and_then(|loss| UpdateLoss::new(vec![loss])),
-                gradient,
+                training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
+                gradient: update.gradient,
             };
-            self.measure_update(update, |model| {
-                let loss = loss(model).into_loss()?;
-                Ok(UpdateLoss::new(vec![loss]))
-            })
+            let (training, notices) = self.measure_hooked(hooked, |model| {
+                let loss = loss(model).into_loss();
+                let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
+                losses.map_err(|error| error.to_string())
+            });
+            for notice in notices {
+                // No dashboard says it in a loop of one's own.
+                eprintln!("burn-sharpness: {notice}");
+            }
+            training
         })
+    }
+
+    /// Measures along an update, and publishes the measurements. Returns that of the training loss, and
+    /// what the user is to be told. Never panics.
+    pub(crate) fn measure_hooked<M: Module + 'static>(
+        &self,
+        update: HookedUpdate<'_, M>,
+        mut loss: impl FnMut(&M) -> Result<BatchLosses, String>,
+    ) -> (Arc<Measurement>, Vec<String>) {
+        let epoch = self.run().epoch;
+        let mut measuring = lock(&self.shared.measuring);
+        let Measuring { tasks, memory } = &mut *measuring;
+        let config = &self.shared.config;
+        let measured = update.view.model().map(|model| {
+            let update = MeasuredUpdate {
+                step: update.step,
+                epoch,
+                model,
+                is_same_in_training: update.is_same_in_training,
+                optim: update.optim,
+                learning_rate: update.learning_rate,
+                grads: update.grads,
+                micro_batches: update.micro_batches,
+                training_loss: update.training_loss,
+                loss: &mut loss,
+                gradient: update.gradient,
+            };
+            measure(update, config, &self.shared.search, tasks, memory)
+        });
+        drop(update.view);
+        let measurements: Vec<Arc<Measurement>> =
+            measured.into_iter().flatten().map(Arc::new).collect();
+        let mut notices: Vec<String> = memory.notices.drain(..).collect();
+        let stopped = memory.stopped.clone();
+        drop(measuring);
+        let training = match measurements.first() {
+            Some(training) => training.clone(),
+            None => Arc::new(Measurement::new(
+                update.step,
+                epoch,
+                crate::TRAIN_TASK,
+                crate::MeasurementOutcome::Failed,
+            )),
+        };
+        notices.extend(stopped.clone());
+
+        let interval = update.micro_batches as u64 * config.interval();
+        let on_edge = {
+            let mut run = self.run();
+            run.is_stopped = stopped.is_some();
+            for notice in &notices {
+                run.journal.tell(notice.clone());
+            }
+            let all = measurements.iter().map(Arc::as_ref);
+            run.schedule.note_measurements(all);
+            let warns = run
+                .journal
+                .publish(measurements, interval, config.warn_after);
+            run.on_edge.clone().filter(|_| warns)
+        };
+        if let Some(on_edge) = on_edge {
+            let call = AssertUnwindSafe(|| on_edge(&training));
+            if catch_unwind(call).is_err() {
+                tracing::warn!("the function to call at the edge panicked; the training goes on");
+            }
+        }
+        (training, notices)
     }
 
     /// Says which epoch the next steps belong to, for the record of a hand-written loop.
     pub fn set_epoch(&self, epoch: u64) {
-        self.state().epoch = Some(epoch);
+        self.run().epoch = Some(epoch);
     }
 
-    /// Continues a run at this run-wide step, for a hand-written loop that resumes. With burn's
-    /// `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint does it.
+    /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
+    /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
+    /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it.
     pub fn set_step(&self, step: u64) {
-        let mut state = self.state();
-        if step < state.step {
-            state.schedule.forget_decisions();
+        self.continue_at(step);
+        self.run().journal.begin_record_at(step);
+    }
+
+    /// The next update is the one of this step.
+    pub(crate) fn continue_at(&self, step: u64) {
+        let mut run = self.run();
+        if step < run.step {
+            run.schedule.forget_decisions();
         }
-        state.step = step;
+        run.step = step;
     }
 
     /// The run-wide step of the next update.
     pub fn step(&self) -> u64 {
-        self.state().step
+        self.run().step
     }
 
-    /// What the measurements come to so far.
+    /// The run's measurements so far in a few numbers.
     pub fn summary(&self) -> SharpnessSummary {
-        self.state().summary.clone()
+        self.run().journal.summary().clone()
+    }
+
+    /// A model is attached: a probe that was used before begins a new run.
+    pub(crate) fn begin_run(&self) {
+        let mut run = self.run();
+        if run.step == 0 {
+            return;
+        }
+        run.step = 0;
+        run.epoch = None;
+        run.is_stopped = false;
+        run.schedule = Schedule::default();
+        run.journal.restart();
+        drop(run);
+        lock(&self.shared.measuring).memory = Memory::default();
     }
 
     /// Whether a measurement is to be made at this step.
     pub(crate) fn is_due_at(&self, step: u64) -> bool {
-        let state = &mut *self.state();
-        let schedule = &mut state.schedule;
-        !state.stopped && schedule.is_due(step, &self.config, &mut state.summary)
+        let mut run = self.run();
+        if run.is_stopped {
+            return false;
+        }
+        let summary = run.journal.summary();
+        let spent = TimeSpent {
+            probing: summary.probe_time,
+            running: summary.run_time,
+        };
+        let (answer, is_new) = run.schedule.ask(step, &self.shared.config, spent);
+        if answer == Answer::LeftOut && is_new {
+            run.journal.leave_out();
+        }
+        answer == Answer::Due
     }
 
     /// An update is about to be made at this learning rate.
     pub(crate) fn note_learning_rate(&self, learning_rate: f64) {
-        self.state().schedule.note_learning_rate(learning_rate);
+        self.run().schedule.note_learning_rate(learning_rate);
     }
 
     /// Announces a training item, before its step is made.
     pub(crate) fn begin_item(&self) {
-        self.state().begin_item();
+        let mut run = self.run();
+        let step = run.step;
+        run.journal.begin_item(step);
     }
 
     /// A new epoch has begun.
     pub(crate) fn begin_epoch(&self) {
-        let mut state = self.state();
-        state.epoch = Some(state.epoch.unwrap_or(0) + 1);
+        let mut run = self.run();
+        run.epoch = Some(run.epoch.unwrap_or(0) + 1);
+    }
+
+    /// A metric of this probe was made.
+    pub(crate) fn note_metric(&self) {
+        self.run().has_metric = true;
+    }
+
+    pub(crate) fn has_metric(&self) -> bool {
+        self.run().has_metric
+    }
+
+    /// Tells the user something, once.
+    pub(crate) fn tell(&self, notice: String) {
+        self.run().journal.tell(notice);
     }
 
     /// The measurements that belong to a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
-        self.state().feed.at(item)
+        self.run().journal.entry_at(item)
     }
 
     /// The number of training items announced so far.
     pub(crate) fn items(&self) -> u64 {
-        self.state().feed.items()
+        self.run().journal.items()
     }
 
     /// Notes at which step weights with this fingerprint are saved.
     pub(crate) fn note_checkpoint(&self, fingerprint: u64) {
-        let Some(directory) = &self.config.directory else {
-            return;
+        let mut run = self.run();
+        let note = CheckpointNote {
+            step: run.step,
+            epoch: run.epoch,
+            fingerprint,
         };
-        let checkpoint = {
-            let state = self.state();
-            Checkpoint {
-                step: state.step,
-                epoch: state.epoch,
-                fingerprint,
-            }
-        };
-        if let Err(error) = checkpoint.save(directory) {
-            tracing::warn!(
-                %error,
-                "the step of a checkpoint could not be noted: a run resumed from it counts its steps from 0"
-            );
-        }
+        run.journal.note_checkpoint(note);
     }
 
     /// Continues at the step at which weights with this fingerprint were saved, if they were.
     pub(crate) fn resume_from(&self, fingerprint: u64) {
-        let directory = self.config.directory.as_deref();
-        let Some(checkpoint) = directory.and_then(|dir| Checkpoint::find(dir, fingerprint)) else {
+        if self.shared.config.directory.is_none() {
+            return;
+        }
+        let mut run = self.run();
+        let Some(note) = run.journal.find_checkpoint(fingerprint) else {
+            run.journal.tell(
+                "weights were loaded that no probe has saved in this folder: steps are counted from 0; `set_step` continues a run".to_string(),
+            );
             return;
         };
-        let mut state = self.state();
-        state.step = checkpoint.step;
-        state.schedule.forget_decisions();
-        state.epoch = checkpoint.epoch;
+        run.step = note.step;
+        run.epoch = note.epoch;
+        run.schedule.forget_decisions();
+        run.journal.begin_record_at(note.step);
         tracing::info!(
-            step = checkpoint.step,
+            step = note.step,
             "the probe resumes at the checkpoint's step"
         );
     }
 
-    pub(crate) fn tasks(&self) -> MutexGuard<'_, Vec<Task>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // The state is valid at every point where a panic could have left it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn run(&self) -> MutexGuard<'_, Run> {
+        lock(&self.shared.run)
     }
 }
 
-impl State {
-    fn begin_item(&mut self) {
-        self.summary.tick();
-        self.feed.next_item();
-    }
-
-    /// Everything that reads measurements gets those of one update: the training's, then the tasks'.
-    /// Returns what is to be called, once the state is free, if the run is past the edge.
-    pub(crate) fn publish(
-        &mut self,
-        measurements: Vec<Arc<Measurement>>,
-        interval: u64,
-        config: &SharpnessConfig,
-    ) -> Option<OnEdge> {
-        let mut on_edge = None;
-        for measurement in &measurements {
-            self.report(measurement);
-            if measurement.is_of_training() {
-                on_edge = self.watch_edge(measurement, config.warn_after);
-            }
-            self.write(measurement, config.directory.as_deref());
-            self.summary.push(measurement);
-            let task = measurement.task.clone();
-            self.latest.insert(task, measurement.clone());
-        }
-        self.summary.tick();
-        let all = measurements.iter().map(Arc::as_ref);
-        self.schedule.note_measurements(all);
-        self.feed.push(measurements, interval);
-        on_edge
-    }
-
-    fn report(&mut self, measurement: &Measurement) {
-        let edge_ratio = measurement.edge_ratio();
-        tracing::info!(
-            step = measurement.step,
-            epoch = measurement.epoch,
-            task = measurement.task,
-            outcome = ?measurement.outcome,
-            learning_rate = measurement.learning_rate,
-            base_loss = measurement.base_loss,
-            base_loss_source = ?measurement.base_loss_source,
-            slope = measurement.slope,
-            critical_lr = measurement.critical_lr,
-            critical_sharpness = measurement.critical_sharpness,
-            edge_ratio,
-            limiting_task = measurement.limiting_task,
-            evaluations = measurement.evaluations,
-            seconds = measurement.seconds,
-            "measured critical sharpness"
-        );
-        if let Some(reason) = &measurement.reason {
-            tracing::warn!(
-                step = measurement.step,
-                task = measurement.task,
-                reason,
-                "a measurement failed"
-            );
-        }
-    }
-
-    /// Counts the measurements in a row past the edge, and warns when they are as many as were asked
-    /// for. Returns what is to be called then.
-    fn watch_edge(&mut self, training: &Measurement, warn_after: u64) -> Option<OnEdge> {
-        // Without a number it is neither past the edge nor back.
-        let edge_ratio = training.edge_ratio()?;
-        if edge_ratio <= 1.0 {
-            self.past_edge = 0;
-            return None;
-        }
-        self.past_edge += 1;
-        if self.past_edge != warn_after {
-            return None;
-        }
-        tracing::warn!(
-            step = training.step,
-            learning_rate = training.learning_rate,
-            critical_lr = training.critical_lr,
-            edge_ratio,
-            update_norm = training.update_norm,
-            slope = training.slope,
-            measurements_in_a_row = self.past_edge,
-            "the learning rate is past the critical one: this step raises the loss"
-        );
-        self.on_edge.clone()
-    }
-
-    /// Appends to the run's file. A file that cannot be written is reported once.
-    fn write(&mut self, measurement: &Measurement, directory: Option<&Path>) {
-        let Some(directory) = directory else {
-            return;
-        };
-        if let Writer::NotOpened = self.writer {
-            self.writer = match MeasurementWriter::open(directory, measurement.step) {
-                Ok(writer) => Writer::Open(writer),
-                Err(error) => Writer::failed(&error),
-            };
-        }
-        if let Writer::Open(writer) = &mut self.writer
-            && let Err(error) = writer.append(measurement)
-        {
-            self.writer = Writer::failed(&error);
-        }
-    }
-}
-
-impl Writer {
-    fn failed(error: &std::io::Error) -> Self {
-        tracing::warn!(%error, "measurements cannot be written to the run's folder; training goes on without the file");
-        Self::Failed
-    }
+/// The data is valid at every point where a panic could have left it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,9 +1,8 @@
-use crate::{Measurement, SharpnessConfig, SharpnessSummary};
+use crate::SharpnessConfig;
+use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The edge ratio η/η_c from which a run counts as near the edge.
-const NEAR_EDGE: f64 = 0.5;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
@@ -14,46 +13,66 @@ pub(crate) struct Schedule {
     learning_rate: Option<f64>,
     /// Whether the learning rate rose at the last update.
     is_warming_up: bool,
-    /// Whether the last measurement found the run near the edge.
+    /// Whether the last measurement found the run near the edge, or past it.
     is_near_edge: bool,
     /// What all measurements of one update took, the last time.
     last_cost: Duration,
     /// What was decided: all who ask about a step get the same answer, however the clock went on.
-    decided: BTreeMap<u64, bool>,
+    decided: BTreeMap<u64, Answer>,
+}
+
+/// Whether to measure at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A measurement belongs to this step.
+    Due,
+    /// None does.
+    NotDue,
+    /// One would, but the share of time that measuring may take is spent.
+    LeftOut,
+}
+
+/// The time of a run so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimeSpent {
+    pub(crate) probing: Duration,
+    pub(crate) running: Duration,
 }
 
 impl Schedule {
-    /// Whether a measurement belongs to this step.
-    pub(crate) fn is_due(
+    /// Whether to measure at this step, and whether the question is asked for the first time.
+    pub(crate) fn ask(
         &mut self,
         step: u64,
         config: &SharpnessConfig,
-        summary: &mut SharpnessSummary,
-    ) -> bool {
+        spent: TimeSpent,
+    ) -> (Answer, bool) {
         if let Some(decided) = self.decided.get(&step) {
-            return *decided;
+            return (*decided, false);
         }
         let is_dense = self.is_warming_up || self.is_near_edge;
         let interval = match config.dense_every {
             Some(dense) if is_dense => dense,
             _ => config.every,
         };
-        let mut is_due = step.is_multiple_of(interval);
-        if is_due && !self.is_affordable(config.max_time_share, summary) {
-            summary.left_out += 1;
-            is_due = false;
-        }
-        self.decided.insert(step, is_due);
+        let answer = if !step.is_multiple_of(interval) {
+            Answer::NotDue
+        } else if self.is_affordable(config.max_time_share, spent) {
+            Answer::Due
+        } else {
+            Answer::LeftOut
+        };
+        self.decided.insert(step, answer);
         if self.decided.len() > KEPT {
             self.decided.pop_first();
         }
-        is_due
+        (answer, true)
     }
 
     /// Whether a measurement that costs as much as the last one keeps the time share.
-    fn is_affordable(&self, max_share: f64, summary: &SharpnessSummary) -> bool {
-        let probing = summary.probe_time + self.last_cost;
-        let running = summary.run_time + self.last_cost;
+    fn is_affordable(&self, max_share: f64, spent: TimeSpent) -> bool {
+        let probing = spent.probing + self.last_cost;
+        let running = spent.running + self.last_cost;
         probing.as_secs_f64() <= max_share * running.as_secs_f64()
     }
 
@@ -67,12 +86,12 @@ impl Schedule {
     pub(crate) fn note_measurements<'a>(&mut self, all: impl Iterator<Item = &'a Measurement>) {
         self.last_cost = Duration::ZERO;
         for measurement in all {
-            self.last_cost += Duration::from_secs_f64(measurement.seconds);
+            self.last_cost += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
             // Without a number, it is as near as it was.
             if measurement.is_of_training()
-                && let Some(ratio) = measurement.edge_ratio()
+                && let Some(edge) = measurement.edge()
             {
-                self.is_near_edge = ratio > NEAR_EDGE;
+                self.is_near_edge = edge != Edge::Below;
             }
         }
     }
@@ -80,5 +99,66 @@ impl Schedule {
     /// The run goes back to an earlier step.
     pub(crate) fn forget_decisions(&mut self) {
         self.decided.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharpness_record::{MeasurementOutcome, TRAIN_TASK};
+
+    fn due(
+        schedule: &mut Schedule,
+        config: &SharpnessConfig,
+        steps: std::ops::Range<u64>,
+    ) -> Vec<u64> {
+        let asked = |step: &u64| schedule.ask(*step, config, TimeSpent::default()).0 == Answer::Due;
+        steps.filter(asked).collect()
+    }
+
+    fn at_ratio(ratio: f64) -> Measurement {
+        let mut measurement = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::Bracketed);
+        measurement.learning_rate = Some(ratio);
+        measurement.critical_lr = Some(1.0);
+        measurement
+    }
+
+    #[test]
+    fn it_is_dense_in_the_warmup_and_near_the_edge() {
+        let config = SharpnessConfig::new().with_every(10).with_dense_every(5);
+        let mut schedule = Schedule::default();
+        assert_eq!(due(&mut schedule, &config, 0..20), [0, 10]);
+        schedule.note_learning_rate(0.1);
+        schedule.note_learning_rate(0.2);
+        assert_eq!(due(&mut schedule, &config, 20..40), [20, 25, 30, 35]);
+        schedule.note_learning_rate(0.2);
+        assert_eq!(due(&mut schedule, &config, 40..60), [40, 50]);
+        schedule.note_measurements([at_ratio(0.6)].iter());
+        assert_eq!(due(&mut schedule, &config, 60..80), [60, 65, 70, 75]);
+        schedule.note_measurements([at_ratio(0.4)].iter());
+        assert_eq!(due(&mut schedule, &config, 80..100), [80, 90]);
+    }
+
+    #[test]
+    fn a_measurement_that_is_too_dear_is_left_out_and_the_answer_stands() {
+        let config = SharpnessConfig::new()
+            .with_every(1)
+            .with_max_time_share(0.5);
+        let mut schedule = Schedule::default();
+        let mut dear = at_ratio(0.1);
+        dear.seconds = 3.0;
+        schedule.note_measurements([dear].iter());
+        let second = Duration::from_secs(1);
+        let spent = TimeSpent {
+            probing: second,
+            running: second * 2,
+        };
+        assert_eq!(schedule.ask(1, &config, spent), (Answer::LeftOut, true));
+        let later = TimeSpent {
+            probing: second,
+            running: second * 20,
+        };
+        assert_eq!(schedule.ask(1, &config, later), (Answer::LeftOut, false));
+        assert_eq!(schedule.ask(2, &config, later), (Answer::Due, true));
     }
 }

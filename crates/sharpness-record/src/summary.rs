@@ -60,6 +60,8 @@ pub struct SharpnessSummary {
     /// How often each task had the smallest critical learning rate, most often first. Empty if there
     /// is no task but the training.
     pub limiting_tasks: Vec<(String, u64)>,
+    /// What the user is to be told of the run's measuring, each once, such as a loss that is refused.
+    pub notices: Vec<String>,
     /// The time spent measuring.
     pub probe_time: Duration,
     /// The time from the first step to the end of the last one.
@@ -206,6 +208,9 @@ impl Display for SharpnessSummary {
         }
         if self.left_out > 0 {
             write!(f, "; {} measurements left out to keep it", self.left_out)?;
+        }
+        for notice in &self.notices {
+            write!(f, "\nnote                {notice}")?;
         }
         Ok(())
     }

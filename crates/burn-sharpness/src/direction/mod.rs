@@ -15,8 +15,8 @@ use thiserror::Error;
 /// The relative difference of two virtual steps, made at two learning rates, above which the
 /// optimizer's step is not linear in the learning rate. Rounding stays far below it.
 const LINEARITY_TOLERANCE: f64 = 1e-3;
-/// How much further along the line than the weights that are held the next weights may be: beyond it
-/// the rounding of the weights that are held would show.
+/// How much further along the line than weights that were rounded once the next weights may be: beyond
+/// it that rounding would show.
 const LARGEST_REACH: f64 = 8.0;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
@@ -71,14 +71,60 @@ pub struct UpdateDirection {
 enum Path {
     /// The step is linear in η: these are the weights at one rate, and on the line through them and θ
     /// lie all others.
-    Line {
-        rate: f64,
-        weights: ParamTensors,
-        /// Whether only a part of the parameters moves, so that a new virtual step would move too many.
-        is_restricted: bool,
-    },
+    Line(Held),
     /// It is not: the optimizer makes its step afresh at each η.
     Curve,
+}
+
+/// The weights at one learning rate of a line.
+struct Held {
+    rate: f64,
+    weights: ParamTensors,
+    /// The smallest rate at which these weights were rounded on their way.
+    smallest_rate: f64,
+    /// The parameters that move, if not all that have a gradient.
+    members: Option<HashSet<ParamId>>,
+}
+
+impl Held {
+    fn new(rate: f64, weights: ParamTensors, members: Option<HashSet<ParamId>>) -> Self {
+        Self {
+            rate,
+            weights,
+            smallest_rate: rate,
+            members,
+        }
+    }
+
+    /// Takes the weights from a new virtual step, for rates up to `scale`.
+    fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
+        // The old copy goes before the new one is made.
+        self.weights = ParamTensors::default();
+        let rate = virtual_learning_rate(scale);
+        let weights = step.weights(model, rate);
+        let weights = match &self.members {
+            Some(members) => weights.restricted_to(|id| members.contains(&id)),
+            None => weights,
+        };
+        *self = Self::new(rate, weights, self.members.take());
+    }
+
+    /// The model at `learning_rate`, whose weights are the ones that are held from then on.
+    fn advance<M: Module>(&mut self, step: &VirtualStep, model: M, learning_rate: f64) -> M {
+        if learning_rate > LARGEST_REACH * self.smallest_rate {
+            self.renew(step, &model, learning_rate);
+        }
+        let share = learning_rate / self.rate;
+        let weights = &mut self.weights;
+        let model = replace_weights(model, |id, theta| {
+            let moved = on_line(theta, weights.remove(id)?, share);
+            weights.insert(id, moved.clone());
+            Some(moved)
+        });
+        self.rate = learning_rate;
+        self.smallest_rate = self.smallest_rate.min(learning_rate);
+        model
+    }
 }
 
 /// Why there is no update direction.
@@ -156,12 +202,7 @@ impl UpdateDirection {
         let (path, [slope, squared_norm]) = match line {
             Some(weights) => {
                 let products = products(model, step.grads(), &weights, rate)?;
-                let path = Path::Line {
-                    rate,
-                    weights,
-                    is_restricted: false,
-                };
-                (path, products)
+                (Path::Line(Held::new(rate, weights, None)), products)
             }
             None => {
                 // Only the start of a curve has a direction: take it at the rate in use.
@@ -201,22 +242,29 @@ impl UpdateDirection {
 
     /// Whether the optimizer's step is linear in η.
     pub fn is_linear(&self) -> bool {
-        matches!(self.path, Path::Line { .. })
+        matches!(self.path, Path::Line(_))
     }
 
     /// Δθ of each parameter that moves, where the step is linear in η, from the model at θ that the
     /// direction was made of.
     pub(crate) fn delta<M: Module>(&self, model: &M) -> Option<ParamTensors> {
-        let Path::Line { rate, weights, .. } = &self.path else {
+        let Path::Line(held) = &self.path else {
             return None;
         };
         let mut delta = ParamTensors::default();
         for_each(model, self.step.grads(), |place| {
-            if let Some(moved) = weights.get(place.id) {
-                delta.insert(place.id, (place.weight() - moved.clone()) / *rate);
+            if let Some(moved) = held.weights.get(place.id) {
+                delta.insert(place.id, (place.weight() - moved.clone()) / held.rate);
             }
         });
         Some(delta)
+    }
+
+    /// Gives Δθ all its digits back, after the direction has gone along with a search.
+    pub(crate) fn renew<M: Module>(&mut self, model: &M) {
+        if let Path::Line(held) = &mut self.path {
+            held.renew(&self.step, model, 1.0);
+        }
     }
 
     /// The optimizer as it would be after the step.
@@ -235,7 +283,7 @@ impl UpdateDirection {
         model: &M,
         grads: &GradientsParams,
     ) -> Result<Self, DirectionError> {
-        let Path::Line { rate, weights, .. } = &self.path else {
+        let Path::Line(held) = &self.path else {
             return Err(DirectionError::NotLinear);
         };
         let mut members = HashSet::new();
@@ -244,18 +292,14 @@ impl UpdateDirection {
                 members.insert(place.id);
             }
         });
-        let weights = weights.restricted_to(|id| members.contains(&id));
-        let [slope, squared_norm] = match products(model, grads, &weights, *rate) {
+        let weights = held.weights.restricted_to(|id| members.contains(&id));
+        let [slope, squared_norm] = match products(model, grads, &weights, held.rate) {
             Err(DirectionError::NoGradient) => Err(DirectionError::NothingInGroup),
             products => products,
         }?;
         Ok(Self {
             step: self.step.clone(),
-            path: Path::Line {
-                rate: *rate,
-                weights,
-                is_restricted: true,
-            },
+            path: Path::Line(Held::new(held.rate, weights, Some(members))),
             learning_rate: self.learning_rate,
             slope,
             norm: squared_norm.sqrt(),
@@ -265,10 +309,10 @@ impl UpdateDirection {
     /// The model at θ − ηΔθ, from the model at θ that the direction was made of.
     pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
         match &self.path {
-            Path::Line { rate, weights, .. } => {
-                let share = learning_rate / rate;
+            Path::Line(held) => {
+                let share = learning_rate / held.rate;
                 replace_weights(model, |id, theta| {
-                    Some(on_line(theta(), weights.get(id)?.clone(), share))
+                    Some(on_line(theta, held.weights.get(id)?.clone(), share))
                 })
             }
             Path::Curve => self.step.weights(&model, learning_rate).place_into(model),
@@ -278,41 +322,22 @@ impl UpdateDirection {
     /// The same, and from now on the direction shares its copy of the weights with that model, so
     /// that both together hold one. The model that was moved before must be dropped by then.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
-        let Path::Line {
-            rate,
-            weights,
-            is_restricted,
-        } = &mut self.path
-        else {
-            return self.apply(model, learning_rate);
-        };
-        if learning_rate > LARGEST_REACH * *rate && !*is_restricted {
-            *weights = ParamTensors::default();
-            *rate = virtual_learning_rate(learning_rate);
-            *weights = self.step.weights(&model, *rate);
+        match &mut self.path {
+            Path::Line(held) if learning_rate > 0.0 => {
+                held.advance(&self.step, model, learning_rate)
+            }
+            _ => self.apply(model, learning_rate),
         }
-        // Going on from weights very near θ would keep nothing but their rounding.
-        if learning_rate * LARGEST_REACH < *rate || *is_restricted {
-            return self.apply(model, learning_rate);
-        }
-        let share = learning_rate / *rate;
-        let model = replace_weights(model, |id: ParamId, theta| {
-            let moved = on_line(theta(), weights.remove(id)?, share);
-            weights.insert(id, moved.clone());
-            Some(moved)
-        });
-        *rate = learning_rate;
-        model
     }
 }
 
 /// The weights at a share of the way from θ to the weights that are held.
-fn on_line(theta: Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
+fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
     if share == 1.0 {
-        moved
-    } else {
-        theta.clone() - (theta - moved) * share
+        return moved;
     }
+    let theta = theta();
+    theta.clone() - (theta - moved) * share
 }
 
 /// A power of two, so that the division by it is exact.

@@ -22,10 +22,11 @@ mod sharpness;
 mod threshold;
 
 pub(crate) use product::gradient_of_losses;
-pub(crate) use sharpness::{Along, CurvatureMemory, measure};
+pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
 
 pub use lanczos::{Eigenvalue, Spectrum, SpectrumConfig};
 pub use preconditioner::AdamPreconditioner;
 pub use product::{Hessian, HessianError, Product};
-pub use sharpness::{CurvatureConfig, CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
+pub use sharpness::CurvatureConfig;
+pub use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 pub use threshold::{adam_threshold, gradient_descent_threshold, heavy_ball_threshold};

@@ -1,4 +1,4 @@
-use crate::Measurement;
+use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -64,5 +64,46 @@ impl Feed {
             .take_while(|entry| entry.item >= item)
             .find(|entry| entry.item == item)
             .cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharpness_record::{MeasurementOutcome, TRAIN_TASK};
+
+    fn measured(step: u64, task: &str) -> Arc<Measurement> {
+        Arc::new(Measurement::new(
+            step,
+            None,
+            task,
+            MeasurementOutcome::Failed,
+        ))
+    }
+
+    #[test]
+    fn a_metric_meets_each_measurement_at_the_item_that_it_belongs_to() {
+        let mut feed = Feed::default();
+        for item in 0..4 {
+            feed.next_item();
+            if item % 2 == 1 {
+                feed.push(vec![measured(item, TRAIN_TASK), measured(item, "other")], 2);
+            }
+        }
+        assert_eq!(feed.items(), 4);
+        assert!(feed.at(0).is_none() && feed.at(2).is_none());
+        let entry = feed.at(3).unwrap();
+        assert_eq!(entry.of_task("other").unwrap().step, 3);
+        assert!(entry.of_task("none").is_none());
+    }
+
+    #[test]
+    fn the_oldest_measurements_go_first() {
+        let mut feed = Feed::default();
+        for item in 0..KEPT as u64 + 1 {
+            feed.next_item();
+            feed.push(vec![measured(item, TRAIN_TASK)], 1);
+        }
+        assert!(feed.at(0).is_none() && feed.at(1).is_some());
     }
 }

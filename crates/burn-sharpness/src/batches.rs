@@ -1,0 +1,154 @@
+use burn::data::dataloader::DataLoader;
+use burn::tensor::Device;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+/// Where an evaluation task takes its batches from, in an order of its own.
+///
+/// The n-th measurement of a run takes the n-th batch (or the n-th few, see
+/// [`SharpnessConfig::with_task_batches`](crate::SharpnessConfig::with_task_batches)), whichever steps
+/// are measured before, so that a resumed run measures on the batches that it would have measured on.
+/// After the last batch the first comes again.
+pub struct TaskBatches<B>(Source<B>);
+
+enum Source<B> {
+    Fixed(Vec<B>),
+    Loader(Arc<dyn DataLoader<B>>),
+    Open(Stream<B>),
+}
+
+impl<B> From<Vec<B>> for TaskBatches<B> {
+    /// The same few batches over and over, on the model's device.
+    fn from(batches: Vec<B>) -> Self {
+        Self(Source::Fixed(batches))
+    }
+}
+
+impl<B> From<Arc<dyn DataLoader<B>>> for TaskBatches<B> {
+    /// The batches of a data loader, pass after pass, moved to the model's device.
+    ///
+    /// The loader must be the task's own: one that shuffles gives another order to each pass, so that
+    /// sharing it with the training would change the run.
+    fn from(loader: Arc<dyn DataLoader<B>>) -> Self {
+        Self(Source::Loader(loader))
+    }
+}
+
+impl<B: Clone + Send + 'static> TaskBatches<B> {
+    /// The batches of the measurement with this index, `count` of them where there are as many.
+    pub(crate) fn take(
+        &mut self,
+        index: u64,
+        count: usize,
+        device: &Device,
+    ) -> Result<Vec<B>, String> {
+        if let Source::Loader(loader) = &self.0 {
+            self.0 = Source::Open(Stream::open(loader.clone(), device.clone()));
+        }
+        match &mut self.0 {
+            Source::Fixed(batches) => {
+                if batches.is_empty() {
+                    return Err("it has no batch".to_string());
+                }
+                let first = (index % batches.len() as u64) as usize * count;
+                let numbers = (first..).take(count.min(batches.len()));
+                Ok(numbers
+                    .map(|number| batches[number % batches.len()].clone())
+                    .collect())
+            }
+            Source::Open(stream) => stream.take(index, count),
+            // Opened above.
+            Source::Loader(_) => Err("its data loader is not open".to_string()),
+        }
+    }
+}
+
+/// The batches of a data loader, one at a time. Its iterator borrows the loader, so both live on a
+/// thread, which ends when the task does.
+struct Stream<B> {
+    batches: Receiver<Result<Item<B>, String>>,
+    /// The number of the next batch.
+    next: u64,
+    /// The batches of the last measurement, which is repeated if it is asked for again.
+    last: VecDeque<B>,
+    last_index: Option<u64>,
+}
+
+enum Item<B> {
+    Batch(B),
+    /// A pass is over, after so many batches.
+    EndOfPass(u64),
+}
+
+impl<B: Clone + Send + 'static> Stream<B> {
+    fn open(loader: Arc<dyn DataLoader<B>>, device: Device) -> Self {
+        let (sender, batches) = sync_channel(1);
+        thread::spawn(move || {
+            let loader = loader.to_device(&device);
+            loop {
+                let mut count = 0;
+                for batch in loader.iter() {
+                    count += 1;
+                    let batch = batch
+                        .map(Item::Batch)
+                        .map_err(|error| format!("its data loader failed: {error}"));
+                    if sender.send(batch).is_err() {
+                        return;
+                    }
+                }
+                if sender.send(Ok(Item::EndOfPass(count))).is_err() || count == 0 {
+                    return;
+                }
+            }
+        });
+        Self {
+            batches,
+            next: 0,
+            last: VecDeque::new(),
+            last_index: None,
+        }
+    }
+
+    fn take(&mut self, index: u64, count: usize) -> Result<Vec<B>, String> {
+        if self.last_index != Some(index) {
+            let wanted = (index + 1) * count as u64;
+            self.last.clear();
+            while self.next < wanted {
+                let batch = self.next_batch()?;
+                self.next += 1;
+                if self.last.len() == count {
+                    self.last.pop_front();
+                }
+                self.last.push_back(batch);
+            }
+            self.last_index = Some(index);
+        }
+        if self.last.is_empty() {
+            return Err(format!(
+                "its data loader is past the batches of measurement {index}"
+            ));
+        }
+        Ok(self.last.iter().cloned().collect())
+    }
+
+    fn next_batch(&mut self) -> Result<B, String> {
+        loop {
+            match self.batches.recv() {
+                Ok(Ok(Item::Batch(batch))) => return Ok(batch),
+                Ok(Ok(Item::EndOfPass(0))) => return Err("its data loader is empty".to_string()),
+                Ok(Ok(Item::EndOfPass(count))) => {
+                    if self.next == count {
+                        tracing::warn!(
+                            batches = count,
+                            "an evaluation task has fewer batches than the run has measurements: it starts over"
+                        );
+                    }
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err("its data loader panicked".to_string()),
+            }
+        }
+    }
+}

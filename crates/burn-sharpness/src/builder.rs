@@ -1,0 +1,142 @@
+use crate::journal::RunFolder;
+use crate::task::{Task, TaskKind, validate_name};
+use crate::{ConfigError, IntoLoss, SharpnessConfig, SharpnessProbe, TaskBatches};
+use burn::module::{Module, ParamGroup};
+use sharpness_record::WriteError;
+
+/// Makes a [`SharpnessProbe`] that measures more than the training loss: other losses along the
+/// training's update, and single parameter groups.
+#[must_use]
+pub struct SharpnessProbeBuilder {
+    config: SharpnessConfig,
+    tasks: Vec<Task>,
+    refused: Option<ConfigError>,
+}
+
+impl SharpnessProbeBuilder {
+    pub(crate) fn new(config: SharpnessConfig) -> Self {
+        Self {
+            config,
+            tasks: Vec::new(),
+            refused: None,
+        }
+    }
+
+    /// Measures another loss, too, along each update that is measured: the **relative critical
+    /// sharpness** λ_c^{1→2} = 2/η_c^{1→2} with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, where
+    /// Δθ₂ is the training's update and L₁ the loss of this task (arXiv 2601.16979). Along the update
+    /// of a fine-tuning, say, the loss on pre-training data.
+    ///
+    /// `batches` are the task's own (a `Vec`, or a data loader of burn's), and so is where its search
+    /// starts. `loss` computes the loss of one batch, with the model in validation mode. Its
+    /// measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
+    /// `name`" in burn's dashboard. A task along which the update helps without limit is
+    /// `no_increase`, one that it hurts at once is `not_descent`.
+    ///
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// // Moves the outputs for the input 1 towards a target.
+    /// fn loss(model: &Linear, target: f32) -> Tensor<1> {
+    ///     let x = Tensor::<2>::ones([1, 1], &model.weight.device());
+    ///     (model.forward(x) - target).square().mean()
+    /// }
+    ///
+    /// let model = LinearConfig::new(1, 1).init(&Device::flex().autodiff());
+    /// let probe = SharpnessProbe::builder(SharpnessConfig::new())
+    ///     .with_task("nearer", vec![50.0], loss)
+    ///     .build()?;
+    ///
+    /// // The update that training for 100 would make, and nothing is updated.
+    /// let optim: ModuleOptimizer = SgdConfig::new().init();
+    /// let grads = GradientsParams::from_grads(loss(&model, 100.0).backward(), &model);
+    /// let train = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 100.0)).unwrap();
+    /// let nearer = probe.latest("nearer").unwrap();
+    /// assert!(nearer.critical_lr < train.critical_lr);
+    /// assert_eq!(train.limiting_task.as_deref(), Some("nearer"));
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    ///
+    /// A name that cannot become part of a file name, or that is taken, is refused by
+    /// [`build`](Self::build).
+    pub fn with_task<M, B, L>(
+        self,
+        name: &str,
+        batches: impl Into<TaskBatches<B>>,
+        loss: impl Fn(&M, B) -> L + Send + 'static,
+    ) -> Self
+    where
+        M: Module + 'static,
+        B: Clone + Send + 'static,
+        L: IntoLoss + 'static,
+    {
+        self.with(Task::of_loss(name, batches.into(), loss))
+    }
+
+    /// Lists the training loss itself as a task: it is measured anyway, so that this costs no
+    /// evaluation.
+    pub fn with_training_task(self, name: &str) -> Self {
+        self.with(Task::new(name, TaskKind::Training))
+    }
+
+    /// Measures the training loss, too, along the update of a group of parameters while all others
+    /// stay: which layers are at the edge. It costs the evaluations of one more search.
+    ///
+    /// Its measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
+    /// `name`". It says nothing of another loss, so that it is never the limiting task.
+    ///
+    /// ```
+    /// use burn::module::ParamGroup;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// let probe = SharpnessProbe::builder(SharpnessConfig::new())
+    ///     .with_group("embedding", ParamGroup::from_predicate("embedding"))
+    ///     .build()?;
+    /// assert_eq!(&*probe.task_names()[0], "embedding");
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn with_group(self, name: &str, group: ParamGroup) -> Self {
+        self.with(Task::new(name, TaskKind::Group(group)))
+    }
+
+    fn with(mut self, task: Task) -> Self {
+        match validate_name(&task.name, &self.tasks) {
+            Ok(()) => self.tasks.push(task),
+            Err(error) => self.refused = self.refused.or(Some(error)),
+        }
+        self
+    }
+
+    /// The probe.
+    ///
+    /// # Errors
+    ///
+    /// A value or a name that makes no sense, a folder that cannot be written, or one that another probe
+    /// writes to, is named in the error, with what to choose instead.
+    pub fn build(self) -> Result<SharpnessProbe, ConfigError> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        let search = self.config.validate()?;
+        let folder = self.config.directory.as_deref();
+        let folder = folder.map(RunFolder::claim).transpose().map_err(|error| {
+            let directory = self.config.directory.clone().unwrap_or_default();
+            match error {
+                WriteError::Busy { .. } => ConfigError::DirectoryInUse { directory },
+                error => ConfigError::Directory {
+                    directory,
+                    source: std::io::Error::other(error),
+                },
+            }
+        })?;
+        Ok(SharpnessProbe::from_parts(
+            self.config,
+            search,
+            self.tasks,
+            folder,
+        ))
+    }
+}

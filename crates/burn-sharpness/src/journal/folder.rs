@@ -1,0 +1,114 @@
+use sharpness_record::{Measurement, MeasurementWriter, WriteError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The folders that probes of this process write to.
+static FOLDERS: LazyLock<Mutex<Vec<(PathBuf, Weak<Mutex<Slot>>)>>> = LazyLock::new(Mutex::default);
+
+/// A run's folder, which one probe writes to at a time.
+///
+/// A second probe on the folder of one that has not begun its run is refused: the lines of two runs
+/// would mix. Where the run of the first one has begun, the second takes the folder over, as when a
+/// program goes on with an interrupted run while it still holds the first probe.
+pub(crate) struct RunFolder {
+    directory: PathBuf,
+    slot: Arc<Mutex<Slot>>,
+}
+
+struct Slot {
+    /// `None` once another probe has taken the folder over, or it could not be written.
+    writer: Option<MeasurementWriter>,
+    has_begun: bool,
+}
+
+impl RunFolder {
+    /// Claims a folder, which is made if it is not there. Its record stays as it is.
+    pub(crate) fn claim(directory: &Path) -> Result<Self, WriteError> {
+        let mut folders = lock(&FOLDERS);
+        folders.retain(|(_, slot)| slot.strong_count() > 0);
+        // A folder that cannot be resolved yet has no other probe.
+        if let Ok(resolved) = directory.canonicalize() {
+            let others = folders.iter().filter(|(other, _)| *other == resolved);
+            for other in others.filter_map(|(_, slot)| slot.upgrade()) {
+                let mut other = lock(&other);
+                if other.has_begun {
+                    other.writer = None;
+                }
+            }
+        }
+        let writer = MeasurementWriter::open(directory, u64::MAX)?;
+        let slot = Arc::new(Mutex::new(Slot {
+            writer: Some(writer),
+            has_begun: false,
+        }));
+        let resolved = directory.canonicalize();
+        let resolved = resolved.unwrap_or_else(|_| directory.to_path_buf());
+        folders.push((resolved, Arc::downgrade(&slot)));
+        Ok(Self {
+            directory: directory.to_path_buf(),
+            slot,
+        })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The run begins, or goes on, at this step: lines of it and of later steps move away.
+    pub(crate) fn begin_at(&self, step: u64) -> Result<(), String> {
+        let mut slot = lock(&self.slot);
+        slot.has_begun = true;
+        slot.write(|writer| writer.supersede_from(step))
+    }
+
+    /// Appends a measurement. After an error nothing more is written.
+    pub(crate) fn append(&self, measurement: &Measurement) -> Result<(), String> {
+        lock(&self.slot).write(|writer| writer.append(measurement))
+    }
+}
+
+impl Slot {
+    fn write(
+        &mut self,
+        write: impl FnOnce(&mut MeasurementWriter) -> Result<(), WriteError>,
+    ) -> Result<(), String> {
+        let writer = self
+            .writer
+            .as_mut()
+            .ok_or("another probe of this program has taken the folder over")?;
+        let written = write(writer).map_err(|error| error.to_string());
+        if written.is_err() {
+            self.writer = None;
+        }
+        written
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_refused_before_its_run_begins_and_taken_over_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RunFolder::claim(folder.path()).unwrap();
+        let refused = RunFolder::claim(folder.path()).err().unwrap();
+        assert!(matches!(refused, WriteError::Busy { .. }), "{refused}");
+
+        first.begin_at(0).unwrap();
+        let second = RunFolder::claim(folder.path()).unwrap();
+        assert!(
+            first
+                .begin_at(1)
+                .unwrap_err()
+                .contains("taken the folder over")
+        );
+        second.begin_at(1).unwrap();
+        drop(second);
+        RunFolder::claim(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,134 @@
+use super::hook::{Batch, Hook, Objective, TrainingLoss};
+use super::probed::Probed;
+use crate::{IntoLoss, Loss, LossError, SharpnessProbe};
+use burn::data::dataloader::Progress;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use burn::train::metric::{Adaptor, LossInput, LossMetric, Metric, MetricMetadata, Numeric};
+use burn::train::{InferenceStep, LearnerModel, TrainStep};
+use std::sync::Arc;
+
+impl SharpnessProbe {
+    /// Attaches the probe to a model, to be given to burn's `Learner` in its place.
+    ///
+    /// The loss is the one that the model reports to burn's `LossMetric` when its inference step is
+    /// given the training batch. Where the training step reports the same, to rounding, its own loss
+    /// serves as L(θ), which saves a forward pass. Where the model's inference takes another input
+    /// or reports no loss, use [`attach_with`](Self::attach_with).
+    ///
+    /// A probe that has measured a run before begins a new one.
+    pub fn attach<M>(&self, model: M) -> Probed<M>
+    where
+        M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
+        <M as TrainStep>::Input: Clone,
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
+    {
+        let objective: Objective<M> = Arc::new(|model: &M, batch: Batch<M>| {
+            let output = InferenceStep::step(model, batch);
+            reported_loss(&output.adapt(), model)
+        });
+        let training_loss: TrainingLoss<M> =
+            Arc::new(|model, output| reported_loss(&output.adapt(), model));
+        self.begin_run();
+        Probed::new(model, Hook::new(self, objective, Some(training_loss)))
+    }
+
+    /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
+    ///
+    /// The model that `loss` is given is in validation mode and free of autodiff. If `loss` returns
+    /// the losses of the examples, the record has an interval for η_c too; if it evaluates only a
+    /// part of the batch, to be cheaper, it says so with [`Loss::with_batch_fraction`].
+    ///
+    /// ```
+    /// use burn::module::{Module, Param};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn::train::{InferenceStep, RegressionOutput, TrainOutput, TrainStep};
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Scale {
+    ///     factor: Param<Tensor<1>>,
+    /// }
+    ///
+    /// impl Scale {
+    ///     /// The losses of the examples.
+    ///     fn losses(&self, x: Tensor<2>) -> Tensor<2> {
+    ///         (x.clone() * self.factor.val().unsqueeze() - x).square()
+    ///     }
+    /// }
+    ///
+    /// impl TrainStep for Scale {
+    ///     type Input = Tensor<2>;
+    ///     type Output = RegressionOutput;
+    ///
+    ///     fn step(&self, x: Tensor<2>) -> TrainOutput<RegressionOutput> {
+    ///         let loss = self.losses(x.clone()).mean();
+    ///         TrainOutput::new(self, loss.backward(), RegressionOutput::new(loss, x.clone(), x))
+    ///     }
+    /// }
+    /// # impl InferenceStep for Scale {
+    /// #     type Input = Tensor<2>;
+    /// #     type Output = RegressionOutput;
+    /// #     fn step(&self, x: Tensor<2>) -> RegressionOutput {
+    /// #         RegressionOutput::new(self.losses(x.clone()).mean(), x.clone(), x)
+    /// #     }
+    /// # }
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let model = Scale { factor: Param::from_tensor(Tensor::from_floats([0.5], &device)) };
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
+    /// let model = probe.attach_with(model, |model: &Scale, x| model.losses(x));
+    /// // Give `model` to burn's `Learner`; afterwards the bare model is `model.into_inner()`.
+    /// assert_eq!(model.into_inner().factor.val().into_scalar::<f64>(), 0.5);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn attach_with<M, L>(
+        &self,
+        model: M,
+        loss: impl Fn(&M, <M as TrainStep>::Input) -> L + Send + Sync + 'static,
+    ) -> Probed<M>
+    where
+        M: LearnerModel,
+        <M as TrainStep>::Input: Clone,
+        L: IntoLoss,
+    {
+        let objective: Objective<M> = Arc::new(move |model, batch| loss(model, batch).into_loss());
+        self.begin_run();
+        Probed::new(model, Hook::new(self, objective, None))
+    }
+}
+
+/// The loss as burn's own metric reads it. It does not say in which type it was computed: that of
+/// the parameters.
+fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossError> {
+    let metadata = MetricMetadata {
+        progress: Progress::new(0, 0, None),
+        iteration: None,
+        lr: None,
+    };
+    let mut metric = LossMetric::new();
+    metric
+        .update(input, &metadata)
+        .map_err(|error| LossError::Read(error.to_string()))?;
+    let value = metric.value().ok_or(LossError::NotReported)?;
+    Ok(Loss::new(value.current(), parameter_epsilon(model)))
+}
+
+/// The machine epsilon of the parameters' type; of the coarsest if there are several.
+fn parameter_epsilon<M: Module>(model: &M) -> f64 {
+    struct Coarsest(f64);
+
+    impl ModuleVisitor for Coarsest {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(precision) = param.base().dtype().finfo() {
+                self.0 = self.0.max(precision.epsilon);
+            }
+        }
+    }
+
+    // A loss is rarely computed in more than 32 bits, whatever the parameters are.
+    let mut coarsest = Coarsest(f64::from(f32::EPSILON));
+    model.visit(&mut coarsest);
+    coarsest.0
+}

@@ -1,0 +1,253 @@
+use crate::loss::BatchLosses;
+use crate::measure::ValidationView;
+use crate::probe::HookedUpdate;
+use crate::{Loss, LossError, SharpnessProbe};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use burn::train::{LearnerModel, TrainStep};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) type Batch<M> = <M as TrainStep>::Input;
+pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossError> + Send + Sync>;
+pub(super) type TrainingLoss<M> =
+    Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
+
+/// The step machine that all clones and forks of a probed model share.
+pub(super) struct Hook<M: TrainStep> {
+    probe: SharpnessProbe,
+    objective: Objective<M>,
+    /// Reads the loss of a training step from its output, where the model reports it.
+    training_loss: Option<TrainingLoss<M>>,
+    progress: Mutex<HookProgress<Batch<M>>>,
+}
+
+/// A batch of an update that will be measured.
+struct KeptBatch<B> {
+    device: Device,
+    batch: B,
+    /// The loss that the training step has computed on it, once it has.
+    training_loss: Option<Loss>,
+}
+
+/// Where a run stands. Workers of one process share it, so that what they do is told apart by
+/// device.
+struct HookProgress<B> {
+    /// The batches of the update that is being accumulated, kept only if it will be measured.
+    batches: Vec<KeptBatch<B>>,
+    /// The run-wide step at which the run began or resumed.
+    first_step: Option<u64>,
+    /// The run-wide step of the next update of each device that has made one.
+    next_steps: Vec<(Device, u64)>,
+    /// The last step that a worker took on itself to measure.
+    claimed: Option<u64>,
+    /// The updates made since the epoch began; `None` before the first one.
+    epoch_updates: Option<u64>,
+    /// Whether a validation has begun since the last item: burn validates after each epoch.
+    validated: bool,
+}
+
+impl<B> HookProgress<B> {
+    fn new() -> Self {
+        Self {
+            batches: Vec::new(),
+            first_step: None,
+            next_steps: Vec::new(),
+            claimed: None,
+            epoch_updates: None,
+            validated: false,
+        }
+    }
+
+    fn next_step_on(&self, device: &Device) -> Option<u64> {
+        let mut steps = self.next_steps.iter();
+        steps.find(|(of, _)| of == device).map(|(_, step)| *step)
+    }
+
+    fn set_next_step_on(&mut self, device: &Device, next: u64) {
+        match self.next_steps.iter_mut().find(|(of, _)| of == device) {
+            Some((_, step)) => *step = next,
+            None => self.next_steps.push((device.clone(), next)),
+        }
+    }
+
+    /// Whether the next item is the first of an epoch.
+    fn is_epoch_start(&self) -> bool {
+        self.epoch_updates
+            .is_none_or(|updates| self.validated && updates > 0)
+    }
+}
+
+/// An update that is to be measured, with the batches that made its gradients.
+pub(super) struct DueUpdate<B> {
+    step: u64,
+    batches: Vec<KeptBatch<B>>,
+    /// Whether no other worker makes updates.
+    pub(super) is_alone: bool,
+}
+
+impl<M: LearnerModel> Hook<M>
+where
+    Batch<M>: Clone,
+{
+    /// A batch is about to make gradients: keep it if its update will be measured, and say where.
+    pub(super) fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
+        self.probe.begin_item();
+        let mut progress = self.progress();
+        if progress.is_epoch_start() {
+            self.probe.begin_epoch();
+            progress.epoch_updates = Some(0);
+        }
+        progress.validated = false;
+
+        let first_step = *progress.first_step.get_or_insert_with(|| self.probe.step());
+        // A device that makes gradients for another one's updates has none of its own.
+        let step = progress
+            .next_step_on(&device)
+            .or_else(|| progress.next_steps.iter().map(|(_, step)| *step).max())
+            .unwrap_or(first_step);
+        let is_kept = self.probe.is_due_at(step);
+        is_kept.then(|| {
+            progress.batches.push(KeptBatch {
+                device,
+                batch: batch.clone(),
+                training_loss: None,
+            });
+            progress.batches.len() - 1
+        })
+    }
+
+    /// The training step has computed the loss of a batch that is kept.
+    pub(super) fn note_loss(&self, index: usize, model: &M, output: &<M as TrainStep>::Output) {
+        let Some(training_loss) = &self.training_loss else {
+            return;
+        };
+        // One that cannot be read is evaluated instead.
+        let loss = training_loss(model, output).ok();
+        if let Some(kept) = self.progress().batches.get_mut(index) {
+            kept.training_loss = loss;
+        }
+    }
+
+    /// An update is about to be made on this device. Says whether, and on which batches, it is to
+    /// be measured; where several workers make the same update, the first of them measures it.
+    pub(super) fn begin_update(
+        &self,
+        device: &Device,
+        learning_rate: &ModuleLearningRate,
+    ) -> Option<DueUpdate<Batch<M>>> {
+        let mut progress = self.progress();
+        let step = progress
+            .next_step_on(device)
+            .or(progress.first_step)
+            .unwrap_or_else(|| self.probe.step());
+        progress.set_next_step_on(device, step + 1);
+        if progress.claimed.is_some_and(|claimed| step <= claimed) {
+            return None;
+        }
+        progress.claimed = Some(step);
+        progress.epoch_updates = progress.epoch_updates.map(|updates| updates + 1);
+        self.probe.continue_at(step + 1);
+        self.probe.note_learning_rate(learning_rate.base());
+        let batches = std::mem::take(&mut progress.batches);
+        let is_alone = progress.next_steps.len() == 1;
+        (!batches.is_empty()).then_some(DueUpdate {
+            step,
+            batches,
+            is_alone,
+        })
+    }
+
+    pub(super) fn measure(
+        &self,
+        due: DueUpdate<Batch<M>>,
+        (view, is_same_in_training): (ValidationView<M>, bool),
+        optim: &ModuleOptimizer,
+        learning_rate: &ModuleLearningRate,
+        grads: &GradientsParams,
+    ) {
+        let devices = view.model().map(Module::devices).unwrap_or_default();
+        let home = devices.into_iter().next().unwrap_or_default();
+        let loss_on = |model: &M, kept: &KeptBatch<Batch<M>>| {
+            let batch = kept.batch.clone();
+            if kept.device == home {
+                (self.objective)(model, batch)
+            } else {
+                let device = kept.device.clone().inner();
+                (self.objective)(&model.clone().to_device(&device), batch)
+            }
+        };
+        let batches = due.batches.iter();
+        let training_losses: Option<Vec<Loss>> =
+            batches.map(|kept| kept.training_loss.clone()).collect();
+        let gradient = |model: &M| {
+            let mut sum = GradientsAccumulator::new();
+            for kept in &due.batches {
+                if kept.device != home {
+                    return Err("the batches of the update are on several devices".to_string());
+                }
+                let output = TrainStep::step(model, kept.batch.clone());
+                sum.accumulate(model, output.grads);
+            }
+            Ok(sum.grads())
+        };
+        let update = HookedUpdate {
+            step: due.step,
+            view,
+            is_same_in_training,
+            optim,
+            learning_rate,
+            grads,
+            micro_batches: due.batches.len(),
+            training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
+            gradient: Some(Box::new(gradient)),
+        };
+        self.probe.measure_hooked(update, |model| {
+            let losses = due.batches.iter().map(|kept| loss_on(model, kept));
+            let losses = losses.collect::<Result<Vec<_>, _>>();
+            losses
+                .and_then(BatchLosses::new)
+                .map_err(|error| error.to_string())
+        });
+        if !self.probe.has_metric() {
+            self.probe.tell(
+                "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training".to_string(),
+            );
+        }
+    }
+}
+
+impl<M: TrainStep> Hook<M> {
+    pub(super) fn new(
+        probe: &SharpnessProbe,
+        objective: Objective<M>,
+        training_loss: Option<TrainingLoss<M>>,
+    ) -> Self {
+        Self {
+            probe: probe.clone(),
+            objective,
+            training_loss,
+            progress: Mutex::new(HookProgress::new()),
+        }
+    }
+
+    pub(super) fn probe(&self) -> &SharpnessProbe {
+        &self.probe
+    }
+
+    /// A validation begins.
+    pub(super) fn note_validation(&self) {
+        self.progress().validated = true;
+    }
+
+    /// Weights with this fingerprint were loaded.
+    pub(super) fn resume(&self, fingerprint: u64) {
+        *self.progress() = HookProgress::new();
+        self.probe.resume_from(fingerprint);
+    }
+
+    fn progress(&self) -> MutexGuard<'_, HookProgress<Batch<M>>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,10 @@
+//! The probe in burn's `Learner`.
+
+mod attach;
+mod checkpoint;
+mod hook;
+mod metrics;
+mod probed;
+
+pub use metrics::SharpnessMetrics;
+pub use probed::Probed;

@@ -1,0 +1,206 @@
+use super::checkpoint::fingerprint;
+use super::hook::{Batch, Hook};
+use crate::measure::{ValidationView, is_same_in_training};
+use crate::params::sum_gradients;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::{Module, ModuleMapper, ModuleVisitor};
+use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::Device;
+use burn::train::{InferenceStep, LearnerModel, TrainOutput, TrainStep};
+use std::fmt::{Debug, Display, Formatter};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A model with a [`SharpnessProbe`] attached, for burn's `Learner`.
+///
+/// It is the model in every respect: the same parameters under the same paths, the same display,
+/// checkpoints that load into the bare model and the other way round. The one thing that it adds is
+/// that [`TrainStep::optimize`] measures, when a measurement is due, before it hands over to the
+/// model's own.
+///
+/// Made by [`SharpnessProbe::attach`]; [`into_inner`](Self::into_inner) gives the model back.
+pub struct Probed<M: TrainStep> {
+    model: M,
+    hook: Arc<Hook<M>>,
+}
+
+impl<M: TrainStep> Probed<M> {
+    pub(super) fn new(model: M, hook: Hook<M>) -> Self {
+        Self {
+            model,
+            hook: Arc::new(hook),
+        }
+    }
+
+    /// The model.
+    pub fn into_inner(self) -> M {
+        self.model
+    }
+
+    /// The same probe on another state of the model.
+    fn with_model(&self, model: M) -> Self {
+        Self {
+            model,
+            hook: self.hook.clone(),
+        }
+    }
+
+    fn map_model(self, change: impl FnOnce(M) -> M) -> Self {
+        Self {
+            model: change(self.model),
+            hook: self.hook,
+        }
+    }
+}
+
+impl<M: TrainStep> Deref for Probed<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        &self.model
+    }
+}
+
+impl<M: TrainStep + Clone> Clone for Probed<M> {
+    fn clone(&self) -> Self {
+        self.with_model(self.model.clone())
+    }
+}
+
+impl<M: TrainStep + Debug> Debug for Probed<M> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        Debug::fmt(&self.model, f)
+    }
+}
+
+impl<M: TrainStep + Display> Display for Probed<M> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        Display::fmt(&self.model, f)
+    }
+}
+
+impl<M: LearnerModel> Module for Probed<M> {
+    fn collect_devices(&self, devices: Vec<Device>) -> Vec<Device> {
+        self.model.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.map_model(|model| model.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.map_model(|model| model.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        self.map_model(|model| model.train())
+    }
+
+    fn valid(&self) -> Self {
+        // Burn validates after each epoch and has no other way to tell a model that an epoch is over: its
+        // training step sees items only.
+        self.hook.note_validation();
+        self.with_model(self.model.valid())
+    }
+
+    fn materialize(self) -> Self {
+        self.map_model(|model| model.materialize())
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.model.visit(visitor);
+    }
+
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        self.map_model(|model| model.map(mapper))
+    }
+
+    fn into_record(self) -> ModuleRecord {
+        self.hook.probe().note_checkpoint(fingerprint(&self.model));
+        self.model.into_record()
+    }
+
+    fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
+        let model = self.model.try_load_record(record)?;
+        self.hook.resume(fingerprint(&model));
+        Ok(Self {
+            model,
+            hook: self.hook,
+        })
+    }
+}
+
+impl<M: LearnerModel> InferenceStep for Probed<M> {
+    type Input = <M as InferenceStep>::Input;
+    type Output = <M as InferenceStep>::Output;
+
+    fn step(&self, item: Self::Input) -> Self::Output {
+        InferenceStep::step(&self.model, item)
+    }
+}
+
+impl<M> TrainStep for Probed<M>
+where
+    M: LearnerModel,
+    Batch<M>: Clone,
+{
+    type Input = Batch<M>;
+    type Output = <M as TrainStep>::Output;
+
+    fn step(&self, item: Self::Input) -> TrainOutput<Self::Output> {
+        let kept = self.hook.begin_item(self.device(), &item);
+        let output = TrainStep::step(&self.model, item);
+        if let Some(index) = kept {
+            self.hook.note_loss(index, &self.model, &output.item);
+        }
+        output
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        lr_module: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module) {
+            // Another worker may use the running statistics at this moment.
+            let view = if due.is_alone {
+                ValidationView::new(&self.model)
+            } else {
+                ValidationView::with_own_state(&self.model)
+            };
+            let same = is_same_in_training(&self.model);
+            self.hook
+                .measure(due, (view, same), optim, &lr_module, &grads);
+        }
+        self.map_model(|model| model.optimize(optim, lr_module, grads))
+    }
+
+    fn optimize_multi(
+        self,
+        optim: &mut ModuleOptimizer,
+        lr_module: ModuleLearningRate,
+        grads: MultiGradientsParams,
+    ) -> Self {
+        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module)
+            && let Some((_, device)) = grads.grads.first()
+        {
+            // The parameters may be spread over the devices: measure on one.
+            let device = device.clone().inner();
+            let model = self.model.valid().to_device(&device);
+            let grads = sum_gradients(&model, &grads, &device);
+            let same = is_same_in_training(&self.model);
+            let view = ValidationView::with_own_state(&model);
+            self.hook
+                .measure(due, (view, same), optim, &lr_module, &grads);
+        }
+        self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
+    }
+}
+
+impl<M: LearnerModel> Probed<M> {
+    fn device(&self) -> Device {
+        self.model.devices().into_iter().next().unwrap_or_default()
+    }
+}

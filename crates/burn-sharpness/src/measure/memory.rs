@@ -1,0 +1,79 @@
+use crate::hessian::CurvatureMemory;
+use critical_search::Guess;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// The measurements at which the training step's loss must have agreed with the probe's before it may
+/// stand for it. Once proves nothing: an output layer that starts at zero hides whatever random numbers
+/// the layers below draw.
+const AGREEMENTS: u64 = 3;
+
+/// What earlier measurements of a run have taught.
+#[derive(Default)]
+pub(crate) struct Memory {
+    /// Of the training loss.
+    pub(crate) training: LineMemory,
+    /// Of each task and group.
+    pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
+    /// Whether the training step's loss may stand for L(θ).
+    pub(crate) training_loss: TrainingLossTrust,
+    /// Whether the optimizer's step is linear in the learning rate, once that is known.
+    pub(crate) linear: Option<bool>,
+    /// Where the next measurement of the curvature starts.
+    pub(crate) curvature: CurvatureMemory,
+    /// Whether something has ended the measuring of the curvature.
+    pub(crate) curvature_stopped: bool,
+    /// What has ended all measuring.
+    pub(crate) stopped: Option<String>,
+    /// What the user is to be told, each once.
+    pub(crate) notices: VecDeque<String>,
+}
+
+/// What is known of one loss along the updates.
+#[derive(Default)]
+pub(crate) struct LineMemory {
+    /// Where the next search starts.
+    pub(crate) guess: Option<Guess>,
+    /// Whether two passes over the same weights were seen to give the same loss.
+    pub(crate) is_repeatable: bool,
+    /// Whether it is measured no more.
+    pub(crate) stopped: bool,
+    /// Whether something about it was told already.
+    pub(crate) warned: bool,
+}
+
+/// Whether the loss that a training step has computed may stand for the one that the probe would
+/// evaluate at the same weights.
+#[derive(Default)]
+pub(crate) struct TrainingLossTrust {
+    comparisons: u64,
+    measurements: u64,
+    is_refuted: bool,
+}
+
+impl TrainingLossTrust {
+    /// Whether it may at this measurement. It is compared again at the measurements 1, 2, 4, 8, … and
+    /// wherever [`refute`](Self::note) a comparison says otherwise.
+    pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
+        self.measurements += 1;
+        is_same_in_training
+            && !self.is_refuted
+            && self.comparisons >= AGREEMENTS
+            && !self.measurements.is_power_of_two()
+    }
+
+    /// Whether the loss measured is known to be the one that was differentiated.
+    pub(crate) fn is_established(&self, is_same_in_training: bool) -> bool {
+        is_same_in_training && !self.is_refuted && self.comparisons >= AGREEMENTS
+    }
+
+    /// Notes whether the two losses agreed. One disagreement is for good.
+    pub(crate) fn note(&mut self, agrees: bool) {
+        self.comparisons += 1;
+        self.is_refuted |= !agrees;
+    }
+
+    pub(crate) fn is_refuted(&self) -> bool {
+        self.is_refuted
+    }
+}

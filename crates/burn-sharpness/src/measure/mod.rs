@@ -1,0 +1,96 @@
+//! Measuring is a function: from an update, and what earlier measurements have taught, to measurements,
+//! and what they teach. It knows no handle, no lock, no file, and no clock but its own.
+
+mod along;
+mod memory;
+mod tasks;
+mod training;
+mod update;
+mod view;
+
+pub(crate) use memory::Memory;
+pub use update::Update;
+pub(crate) use update::{Gradient, MeasuredUpdate};
+pub(crate) use view::{ValidationView, is_same_in_training};
+
+use crate::SharpnessConfig;
+use crate::task::{Task, TaskKind};
+use burn::module::Module;
+use critical_search::CriticalSearch;
+use sharpness_record::{Measurement, MeasurementOutcome, TRAIN_TASK};
+use std::time::Instant;
+
+/// Measures the training loss along an update, then each task. Never panics.
+pub(crate) fn measure<M: Module + 'static>(
+    mut update: MeasuredUpdate<'_, M>,
+    config: &SharpnessConfig,
+    search: &CriticalSearch,
+    tasks: &mut [Task],
+    memory: &mut Memory,
+) -> Vec<Measurement> {
+    let started = Instant::now();
+    let (step, epoch) = (update.step, update.epoch);
+    let (along, mut direction) = training::measure_training(&mut update, search, memory);
+    let curvature = direction
+        .as_mut()
+        .and_then(|direction| training::measure_curvature(&mut update, direction, config, memory));
+    let base = along.base.clone();
+    let seconds = started.elapsed().as_secs_f64();
+    let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
+    training.curvature = curvature;
+
+    let mut measurements = vec![training];
+    for task in tasks.iter_mut() {
+        let line = memory.tasks.entry(task.name.clone()).or_default();
+        if line.stopped {
+            continue;
+        }
+        let measurement = match task.kind {
+            TaskKind::Training => measurements[0].of_other_task(&task.name),
+            _ => {
+                let of_update = tasks::OfUpdate {
+                    training: &measurements[0],
+                    base: base.as_ref(),
+                    direction: direction.as_mut(),
+                    guess: memory.training.guess,
+                };
+                tasks::measure_task(&mut update, of_update, task, config, search, line)
+            }
+        };
+        measurements.push(measurement);
+    }
+    name_limiting_task(&mut measurements, tasks);
+    measurements
+}
+
+/// Writes into each measurement which task has the smallest critical learning rate, if there are tasks.
+/// A group says nothing of another loss, so it is never the limiting task.
+fn name_limiting_task(measurements: &mut [Measurement], tasks: &[Task]) {
+    let is_of_group = |measurement: &Measurement| {
+        let mut groups = tasks
+            .iter()
+            .filter(|task| matches!(task.kind, TaskKind::Group(_)));
+        groups.any(|task| *task.name == *measurement.task)
+    };
+    let of_losses = measurements.iter().filter(|m| !is_of_group(m));
+    let of_losses: Vec<&Measurement> = of_losses.collect();
+    if of_losses.len() < 2 {
+        return;
+    }
+    let limiting = limiting_task(&of_losses).map(str::to_string);
+    for measurement in measurements {
+        measurement.limiting_task = limiting.clone();
+    }
+}
+
+/// The task with the smallest critical learning rate, if any has one.
+fn limiting_task<'a>(measurements: &[&'a Measurement]) -> Option<&'a str> {
+    let limit = |measurement: &Measurement| match measurement.outcome {
+        // Hurt at once: no learning rate is small enough.
+        MeasurementOutcome::NotDescent => Some(0.0),
+        _ => measurement.critical_lr,
+    };
+    let limits = measurements.iter().filter_map(|m| Some((limit(m)?, *m)));
+    let limiting = limits.min_by(|(a, _), (b, _)| a.total_cmp(b));
+    limiting.map(|(_, measurement)| measurement.task.as_str())
+}

@@ -1,0 +1,81 @@
+use crate::hessian::gradient_of_losses;
+use crate::loss::BatchLosses;
+use crate::{IntoLoss, Loss};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+
+/// Computes the gradient of the training loss at other weights.
+pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, String> + 'a>;
+
+/// The update that a training step is about to make, for
+/// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer
+/// before its step, the learning rate (a number, or one per group) and the gradients, and what else is
+/// known.
+#[must_use]
+pub struct Update<'a, M> {
+    pub(crate) model: &'a M,
+    pub(crate) optim: &'a ModuleOptimizer,
+    pub(crate) learning_rate: ModuleLearningRate,
+    pub(crate) grads: &'a GradientsParams,
+    pub(crate) training_loss: Option<Loss>,
+    pub(crate) gradient: Option<Gradient<'a, M>>,
+}
+
+impl<'a, M: Module> Update<'a, M> {
+    /// The update that `optim` would make from `model` with these gradients.
+    pub fn new(
+        model: &'a M,
+        optim: &'a ModuleOptimizer,
+        learning_rate: impl Into<ModuleLearningRate>,
+        grads: &'a GradientsParams,
+    ) -> Self {
+        Self {
+            model,
+            optim,
+            learning_rate: learning_rate.into(),
+            grads,
+            training_loss: None,
+            gradient: None,
+        }
+    }
+
+    /// The loss that the training step has just computed on the batch. It saves the forward pass for
+    /// L(θ) where nothing in the model behaves differently in training, once the two losses were seen to
+    /// agree to rounding at several measurements.
+    pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
+        // A loss that cannot be read is evaluated instead.
+        self.training_loss = loss.into_loss().ok();
+        self
+    }
+
+    /// Measures the [curvature](crate::hessian), too, at the steps at which the configuration asks for
+    /// it. `loss` computes the mean loss of the batch, which is differentiated at other weights.
+    pub fn with_curvature(mut self, loss: impl Fn(&M) -> Tensor<1> + 'a) -> Self {
+        let gradient = gradient_of_losses(vec![()], move |model: &M, ()| loss(model));
+        self.gradient = Some(Box::new(gradient));
+        self
+    }
+}
+
+/// All that a measurement needs to know of an update.
+pub(crate) struct MeasuredUpdate<'a, M> {
+    pub(crate) step: u64,
+    pub(crate) epoch: Option<u64>,
+    /// The model in validation mode, free of autodiff.
+    pub(crate) model: &'a M,
+    /// Whether the model computes in training what it computes in validation.
+    pub(crate) is_same_in_training: bool,
+    pub(crate) optim: &'a ModuleOptimizer,
+    pub(crate) learning_rate: &'a ModuleLearningRate,
+    pub(crate) grads: &'a GradientsParams,
+    /// The number of batches whose gradients were added up; the loss is their mean.
+    pub(crate) micro_batches: usize,
+    /// The loss that the training step has computed, if it is known.
+    pub(crate) training_loss: Option<BatchLosses>,
+    /// The training loss of a model on the batches of the update.
+    pub(crate) loss: &'a mut dyn FnMut(&M) -> Result<BatchLosses, String>,
+    /// Its gradient, summed over the batches, where the curvature may be measured.
+    pub(crate) gradient: Option<Gradient<'a, M>>,
+}

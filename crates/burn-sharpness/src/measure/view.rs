@@ -1,0 +1,145 @@
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::{Bool, Int, Tensor};
+
+/// A model in validation mode, made without a trace in the model that it was made of.
+///
+/// [`Module::valid`] flushes the running statistics that batch norm's last forward pass has left
+/// pending, so that a model that is read, mapped or saved afterwards differs from one that never was
+/// asked. Burn gives no other way to copy them: every mapped clone shares them with its original. So a
+/// model that has running statistics is mapped: its clone shares them, without autodiff, until the view
+/// is dropped, which puts the original tensors back.
+pub(crate) struct ValidationView<M: Module> {
+    model: Option<M>,
+    /// The running statistics to put back.
+    shared: GradientsParams,
+}
+
+impl<M: Module> ValidationView<M> {
+    /// The model in validation mode. While the view lives, nobody else may use the model.
+    pub(crate) fn new(model: &M) -> Self {
+        let mut buffers = Buffers::default();
+        model.visit(&mut buffers);
+        if buffers.tensors.is_empty() {
+            return Self::with_own_state(model);
+        }
+        let view = model.clone().map(&mut ToValidation);
+        // A buffer of the original that has lost its autodiff with the clone is shared with it.
+        let mut shared = Shared {
+            buffers: buffers.tensors,
+            shared: GradientsParams::new(),
+        };
+        model.visit(&mut shared);
+        if shared.shared.is_empty() {
+            return Self::with_own_state(model);
+        }
+        Self {
+            model: Some(view),
+            shared: shared.shared,
+        }
+    }
+
+    /// The model in validation mode, as burn makes it: pending running statistics are flushed. For a
+    /// model that other threads use.
+    pub(crate) fn with_own_state(model: &M) -> Self {
+        Self {
+            model: Some(model.valid()),
+            shared: GradientsParams::new(),
+        }
+    }
+
+    /// The model, until the view is dropped.
+    pub(crate) fn model(&self) -> Option<&M> {
+        self.model.as_ref()
+    }
+}
+
+impl<M: Module> Drop for ValidationView<M> {
+    fn drop(&mut self) {
+        if let Some(model) = self.model.take()
+            && !self.shared.is_empty()
+        {
+            model.map(&mut PutBack(&self.shared));
+        }
+    }
+}
+
+/// Whether the model computes in training what it computes in validation, as far as its structure tells:
+/// no dropout, noise, randomized activation or batch norm is enabled in it.
+pub(crate) fn is_same_in_training<M: Module>(model: &M) -> bool {
+    struct Enabled(bool);
+
+    impl ModuleVisitor for Enabled {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.0 |= flag.is_enabled();
+        }
+    }
+
+    let mut enabled = Enabled(false);
+    model.visit(&mut enabled);
+    !enabled.0
+}
+
+/// The tensors with autodiff that ask for no gradient: running statistics, and frozen parameters.
+#[derive(Default)]
+struct Buffers {
+    tensors: GradientsParams,
+}
+
+impl ModuleVisitor for Buffers {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_initialized() && !param.base().is_require_grad() && param.base().is_autodiff() {
+            self.tensors.register(param.id, param.base());
+        }
+    }
+}
+
+struct ToValidation;
+
+impl ModuleMapper for ToValidation {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        Module::valid(&param)
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        Module::valid(&param)
+    }
+
+    fn map_bool<const D: usize>(
+        &mut self,
+        param: Param<Tensor<D, Bool>>,
+    ) -> Param<Tensor<D, Bool>> {
+        Module::valid(&param)
+    }
+
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        Module::valid(&flag)
+    }
+}
+
+struct Shared {
+    buffers: GradientsParams,
+    shared: GradientsParams,
+}
+
+impl ModuleVisitor for Shared {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let id: ParamId = param.id;
+        if let Some(buffer) = self.buffers.get::<D>(id)
+            && !param.base().is_autodiff()
+        {
+            self.shared.register(id, buffer);
+        }
+    }
+}
+
+struct PutBack<'a>(&'a GradientsParams);
+
+impl ModuleMapper for PutBack<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.0.get::<D>(param.id) {
+            Some(original) => Param::initialized(param.id, original),
+            None => param,
+        }
+    }
+}
