@@ -33,6 +33,7 @@ pub struct MlpConfig {
     loss: LossKind,
     dropout: f64,
     batch_norm: bool,
+    zero_head: bool,
 }
 
 impl MlpConfig {
@@ -43,6 +44,7 @@ impl MlpConfig {
             loss,
             dropout: 0.0,
             batch_norm: false,
+            zero_head: false,
         }
     }
 
@@ -63,18 +65,31 @@ impl MlpConfig {
         self
     }
 
+    /// An output layer that starts at zero, as is common: it hides the dropout below it.
+    pub fn with_zero_head(mut self) -> Self {
+        self.zero_head = true;
+        self
+    }
+
     /// The network, with weights that look random and are always the same: tests that run side by
     /// side share burn's random state.
     pub fn init(&self, device: &Device) -> Mlp {
         let layers = self.layers.windows(2).enumerate();
+        let mut layers: Vec<Linear> = layers
+            .map(|(index, widths)| linear(index, [widths[0], widths[1]], device))
+            .collect();
+        if self.zero_head
+            && let Some(head) = layers.last_mut()
+        {
+            head.weight = Param::from_tensor(head.weight.val().inner().zeros_like().autodiff());
+        }
         Mlp {
-            layers: layers
-                .map(|(index, widths)| linear(index, [widths[0], widths[1]], device))
-                .collect(),
+            layers,
             norm: self
                 .batch_norm
                 .then(|| BatchNormConfig::new(self.layers[1]).init(device)),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            // A dropout of 0 would say of itself that it behaves differently in training.
+            dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
             loss: self.loss,
         }
     }
@@ -102,7 +117,7 @@ pub struct Mlp {
     /// The layers.
     pub layers: Vec<Linear>,
     norm: Option<BatchNorm>,
-    dropout: Dropout,
+    dropout: Option<Dropout>,
     #[module(skip)]
     loss: LossKind,
 }
@@ -120,7 +135,10 @@ impl Mlp {
                 x = norm.forward(x);
             }
             if index < last {
-                x = self.dropout.forward(x.tanh());
+                x = x.tanh();
+                if let Some(dropout) = &self.dropout {
+                    x = dropout.forward(x);
+                }
             }
         }
         x

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{Mlp, MlpConfig, Training, measurements, weights};
 use std::path::Path;
 
@@ -92,17 +92,24 @@ fn a_line_cut_short_by_a_crash_is_set_aside() {
 }
 
 #[test]
-fn a_second_writer_is_refused_and_measures_all_the_same() {
+fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let first = probe(folder.path());
-    let training = Training::new(folder.path());
+    // Both are made before the training, as for two models that train against each other.
+    let config = SharpnessConfig::new().with_directory(folder.path());
+    let refused = SharpnessProbe::new(config).err().unwrap();
+    assert!(
+        matches!(refused, ConfigError::DirectoryInUse { .. }),
+        "{refused}"
+    );
+    let training = Training {
+        epochs: 1,
+        ..Training::new(folder.path())
+    };
     training.launch(first.attach(model()), adamw(), 0.01, Some(&first));
-    let lines = measurements(folder.path()).len();
 
-    // The first probe still holds the file.
-    let second = probe(folder.path());
-    let training = Training::new(folder.path());
-    training.launch(second.attach(model()), adamw(), 0.01, Some(&second));
-    assert_eq!(second.summary().measurements, 7);
-    assert_eq!(measurements(folder.path()).len(), lines);
+    // A run that goes on in the same program, while the first probe is still held.
+    run(folder.path(), 2, Some(1));
+    let steps: Vec<_> = measurements(folder.path()).iter().map(|m| m.step).collect();
+    assert_eq!(steps, (0..14).step_by(2).collect::<Vec<_>>());
 }

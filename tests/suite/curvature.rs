@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use burn_sharpness::hessian::{
     AdamPreconditioner, CurvatureConfig, CurvatureOutcome, SpectrumConfig,
 };
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Fixture, MlpConfig, Training, measurements, weights};
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
+use sharpness_tests::{Fixture, Mlp, MlpConfig, Training, measurements, weights};
 
 #[test]
 fn curvatures_agree_with_the_oracles_or_say_why_not() {
@@ -35,10 +35,9 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
             let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
             if let Some(row) = fixture.rows.iter().find(|row| row.step == step) {
                 probe.set_step(step);
-                let measured =
-                    probe.measure_with_curvature(&model, &optim, learning_rate, &grads, |model| {
-                        model.loss(&batch)
-                    });
+                let loss = |model: &Mlp| model.loss(&batch);
+                let update = Update::new(&model, &optim, learning_rate, &grads);
+                let measured = probe.measure_update(update.with_curvature(loss), loss);
                 let curvature = measured.unwrap().curvature.clone().unwrap();
                 let values = [
                     (
@@ -103,15 +102,17 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
         .with_every(1)
         .with_tolerance(1e-3)
         .with_curvature(CurvatureConfig::new(1));
-    let probe = SharpnessProbe::new(config)
-        .and_then(|probe| probe.with_group("x", ParamGroup::from_predicate("x")))
-        .and_then(|probe| probe.with_group("y", ParamGroup::from_predicate("y")))
-        .and_then(|probe| probe.with_group("nothing", ParamGroup::from_predicate("z")))
+    let probe = SharpnessProbe::builder(config)
+        .with_group("x", ParamGroup::from_predicate("x"))
+        .with_group("y", ParamGroup::from_predicate("y"))
+        .with_group("nothing", ParamGroup::from_predicate("z"))
+        .build()
         .unwrap();
     let point = point();
     let grads = GradientsParams::from_grads(quadratic(&point).backward(), &point);
     let optim: ModuleOptimizer = SgdConfig::new().init();
-    let measured = probe.measure_with_curvature(&point, &optim, 0.1, &grads, quadratic);
+    let update = Update::new(&point, &optim, 0.1, &grads).with_curvature(quadratic);
+    let measured = probe.measure_update(update, quadratic);
     let measured = measured.unwrap();
 
     // The Rayleigh quotient of the gradient (3, −2, 2.5, 1.5).
@@ -196,7 +197,8 @@ fn a_gradient_that_panics_leaves_critical_sharpness_as_it_was_measured() {
             assert!(!point.x.val().is_require_grad(), "on purpose");
             quadratic(point)
         };
-        let measured = probe.measure_with_curvature(&point, &optim, 0.1, &grads, loss);
+        let update = Update::new(&point, &optim, 0.1, &grads).with_curvature(loss);
+        let measured = probe.measure_update(update, loss);
         let measured = measured.unwrap();
         assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
         assert!(measured.critical_sharpness.is_some());

@@ -136,7 +136,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
 fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     let train = |config: MlpConfig| {
         let folder = tempfile::tempdir().unwrap();
-        let probe = probe(3, folder.path());
+        let probe = probe(1, folder.path());
         let model = probe.attach(config.init(&Device::flex().autodiff()));
         Training::new(folder.path()).launch(model, sgd(), 0.1, Some(&probe));
         let measured = measurements(folder.path());
@@ -144,19 +144,15 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
         sources.collect::<Vec<_>>()
     };
     let config = MlpConfig::for_data();
-    let [first, later @ ..] = &train(config.clone())[..] else {
-        panic!("measurements were made");
-    };
-    assert_eq!(
-        *first,
-        BaseLossSource::Evaluated,
-        "it is to be compared first"
-    );
+    let sources = train(config.clone());
+    // One agreement proves nothing, so that the first three measurements compare the two losses.
     assert!(
-        later
+        sources[..3]
             .iter()
-            .all(|source| *source == BaseLossSource::Training)
+            .all(|source| *source == BaseLossSource::Evaluated)
     );
+    let later = &sources[4..];
+    assert!(later.contains(&BaseLossSource::Training), "{sources:?}");
     // With dropout the training step computes another loss.
     let dropout = train(config.with_dropout(0.5));
     assert!(

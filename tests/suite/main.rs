@@ -10,4 +10,5 @@ mod readme;
 mod robustness;
 mod schedule;
 mod tasks;
+mod training_mode;
 mod update;

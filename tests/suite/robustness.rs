@@ -318,7 +318,7 @@ fn a_folder_that_disappears_stops_the_file_and_nothing_else() {
     let lost = folder.path().join("lost");
     let config = SharpnessConfig::new().with_every(1).with_directory(&lost);
     let probe = SharpnessProbe::new(config).unwrap();
-    std::fs::remove_dir(&lost).unwrap();
+    std::fs::remove_dir_all(&lost).unwrap();
     std::fs::write(&lost, "a file where the folder was").unwrap();
 
     let (model, batch, grads) = step();

@@ -101,9 +101,9 @@ fn of_two_quadratics_it_is_the_closed_form() {
     let cases: [(ModuleOptimizer, [f64; 3]); 2] =
         [(SgdConfig::new().init(), gradient), (adamw.init(), signs)];
     for (optim, delta) in cases {
-        let probe = SharpnessProbe::new(fine()).unwrap();
         let loss = |point: &Point, task: Quadratic| task.loss(point);
-        let probe = probe.with_task("other", vec![OTHER], loss).unwrap();
+        let probe = SharpnessProbe::builder(fine()).with_task("other", vec![OTHER], loss);
+        let probe = probe.build().unwrap();
         let trained = measure(&probe, &optim);
         let other = probe.latest("other").unwrap();
         assert_at(&trained, TRAINED.critical_lr(delta));
@@ -130,9 +130,10 @@ fn a_task_that_only_gains_or_that_is_hurt_at_once_has_no_number() {
             (point.theta.val() * gradient).sum()
         }
     };
-    let probe = SharpnessProbe::new(fine())
-        .and_then(|probe| probe.with_task("gains", vec![()], along(1.0)))
-        .and_then(|probe| probe.with_task("is hurt", vec![()], along(-1.0)))
+    let probe = SharpnessProbe::builder(fine())
+        .with_task("gains", vec![()], along(1.0))
+        .with_task("is hurt", vec![()], along(-1.0))
+        .build()
         .unwrap();
     for _ in 0..2 {
         let trained = measure(&probe, &SgdConfig::new().init());
@@ -156,9 +157,9 @@ fn the_training_loss_as_a_task_is_the_same_number_for_no_evaluation() {
     let mut passes = [0; 2];
     for (probe, passes) in [
         SharpnessProbe::new(fine()).unwrap(),
-        SharpnessProbe::new(fine())
-            .unwrap()
+        SharpnessProbe::builder(fine())
             .with_training_task("itself")
+            .build()
             .unwrap(),
     ]
     .iter()
@@ -180,9 +181,9 @@ fn the_training_loss_as_a_task_is_the_same_number_for_no_evaluation() {
     assert_eq!(passes[0], passes[1]);
 
     // A task of its own that happens to be the same loss gives the same bracket, from its own search.
-    let probe = SharpnessProbe::new(fine()).unwrap();
     let loss = |point: &Point, task: Quadratic| task.loss(point);
-    let probe = probe.with_task("twin", vec![TRAINED], loss).unwrap();
+    let probe = SharpnessProbe::builder(fine()).with_task("twin", vec![TRAINED], loss);
+    let probe = probe.build().unwrap();
     let trained = measure(&probe, &SgdConfig::new().init());
     let twin = probe.latest("twin").unwrap();
     assert_at(&twin, TRAINED.critical_lr(TRAINED.gradient()));
@@ -197,9 +198,9 @@ fn several_batches_are_their_mean_with_its_spread() {
         ..OTHER
     };
     let config = fine().with_task_batches(2);
-    let probe = SharpnessProbe::new(config).unwrap();
-    let probe = probe
+    let probe = SharpnessProbe::builder(config)
         .with_task("other", vec![shifted(-0.01), shifted(0.01)], loss)
+        .build()
         .unwrap();
     measure(&probe, &SgdConfig::new().init());
     let other = probe.latest("other").unwrap();
@@ -217,7 +218,7 @@ fn several_batches_are_their_mean_with_its_spread() {
 }
 
 /// Three tasks on the test problem: fixed batches, a loader, and the training itself.
-fn with_tasks(probe: SharpnessProbe, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessProbe {
+fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessProbe {
     let seen = seen.clone();
     let fixed = vec![Data::new(9, 16, &Device::flex()).batch(8)];
     let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
@@ -229,12 +230,11 @@ fn with_tasks(probe: SharpnessProbe, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessPr
         }
         model.loss(&batch)
     };
-    probe
+    SharpnessProbe::builder(config)
         .with_task("fixed", fixed, loss)
-        .and_then(|probe| {
-            probe.with_task("loader", Data::new(5, 8, &Device::flex()).loader(), spied)
-        })
-        .and_then(|probe| probe.with_training_task("same"))
+        .with_task("loader", Data::new(5, 8, &Device::flex()).loader(), spied)
+        .with_training_task("same")
+        .build()
         .unwrap()
 }
 
@@ -254,7 +254,7 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
         let config = SharpnessConfig::new()
             .with_every(2)
             .with_directory(folder.path());
-        let probe = with_tasks(SharpnessProbe::new(config).unwrap(), &seen);
+        let probe = with_tasks(config, &seen);
         let model = probe.attach(MlpConfig::for_data().init(&device));
         let training = Training::new(folder.path());
         let (probed, recorder) = training.launch(model, optim(), 0.05, Some(&probe));
@@ -307,13 +307,14 @@ fn a_resumed_loop_measures_on_the_batches_that_it_would_have_measured_on() {
                 model.loss(&batch)
             };
             let data = Data::new(3, 8, &Device::flex());
-            let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
+            let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(2));
             let probe = if loader {
-                probe.with_task("task", data.loader(), spied).unwrap()
+                probe.with_task("task", data.loader(), spied)
             } else {
                 let fixed: Vec<Batch> = (0..3).map(|batch| data.batch(batch)).collect();
-                probe.with_task("task", fixed, spied).unwrap()
+                probe.with_task("task", fixed, spied)
             };
+            let probe = probe.build().unwrap();
             probe.set_step(first_step);
             let device = Device::flex().autodiff();
             let model = MlpConfig::for_data().init(&device);
@@ -339,20 +340,17 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
     let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
     let panics = |_: &Mlp, _: Batch| -> f64 { panic!("on purpose") };
     let batch = || Data::new(1, 8, &device).batch(0);
-    let probe = SharpnessProbe::new(config)
-        .and_then(|probe| probe.with_task("empty loader", Data::new(0, 8, &device).loader(), loss))
-        .and_then(|probe| probe.with_task("no batch", Vec::new(), loss))
-        .and_then(|probe| {
-            let poisoned = Data::new(1, 8, &device).with_poisoned(0);
-            probe.with_task("nan", poisoned.loader(), loss)
+    let poisoned = Data::new(1, 8, &device).with_poisoned(0);
+    let probe = SharpnessProbe::builder(config)
+        .with_task("empty loader", Data::new(0, 8, &device).loader(), loss)
+        .with_task("no batch", Vec::new(), loss)
+        .with_task("nan", poisoned.loader(), loss)
+        .with_task("panics", vec![batch()], panics)
+        .with_task("other model", vec![OTHER], |point: &Point, task| {
+            task.loss(point)
         })
-        .and_then(|probe| probe.with_task("panics", vec![batch()], panics))
-        .and_then(|probe| {
-            probe.with_task("other model", vec![OTHER], |point: &Point, task| {
-                task.loss(point)
-            })
-        })
-        .and_then(|probe| probe.with_task("fine", vec![batch()], loss))
+        .with_task("fine", vec![batch()], loss)
+        .build()
         .unwrap();
     let model = probe.attach(MlpConfig::for_data().init(&device.clone().autodiff()));
     let optim: ModuleOptimizer = SgdConfig::new().init();
@@ -387,19 +385,23 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
 
 #[test]
 fn names_that_cannot_be_used_are_refused() {
-    let probe = || SharpnessProbe::new(SharpnessConfig::new()).unwrap();
-    let named = |probe: SharpnessProbe, name: &str| probe.with_training_task(name);
+    let named = |names: &[&str]| {
+        let probe = SharpnessProbe::builder(SharpnessConfig::new());
+        let all = names.iter();
+        all.fold(probe, |probe, name| probe.with_training_task(name))
+            .build()
+    };
     for (name, why) in [
         ("", "empty"),
         ("train", "training loss"),
         ("math/easy", "file name"),
     ] {
-        match named(probe(), name) {
+        match named(&[name]) {
             Err(ConfigError::TaskName { why: said, .. }) => assert!(said.contains(why)),
             _ => panic!("\"{name}\" was not refused"),
         }
     }
-    let twice = named(probe(), "code").and_then(|probe| named(probe, "code"));
-    assert!(twice.err().unwrap().to_string().contains("another task"));
+    let twice = named(&["code", "code"]).err().unwrap();
+    assert!(twice.to_string().contains("another task"));
     assert!(SharpnessProbe::new(SharpnessConfig::new().with_task_batches(0)).is_err());
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
 use gpt::run::write_result;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -122,8 +122,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             data.batch(&order[next - batch_size..next], &device)
         };
         let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-        let measured = probe
-            .measure_with_curvature(&model, &optim, flags.lr, &grads, |model| model.loss(&batch));
+        let loss = |model: &Network| model.loss(&batch);
+        let update = Update::new(&model, &optim, flags.lr, &grads).with_curvature(loss);
+        let measured = probe.measure_update(update, loss);
         if let Some(measurement) = &measured {
             let started = Instant::now();
             model.valid().loss(&batch).try_into_scalar::<f64>()?;

@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, adam_threshold};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
 use gpt::model::GptConfig;
 use gpt::optimizer::{BETA_1, BETA_2, EPSILON, adamw};
 use gpt::run::write_result;
@@ -100,9 +100,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             let rate = schedule.at(step);
             let batch = windows.random_batch(BATCH, &mut random, &device);
             let grads = GradientsParams::from_grads(model.loss(batch.clone()).backward(), &model);
-            let measured = probe.measure_with_curvature(&model, &optim, rate, &grads, |model| {
-                model.loss(batch.clone())
-            });
+            let loss = |model: &gpt::model::Gpt| model.loss(batch.clone());
+            let update = Update::new(&model, &optim, rate, &grads).with_curvature(loss);
+            let measured = probe.measure_update(update, loss);
             if let Some(measurement) = &measured
                 && let Some(curvature) = &measurement.curvature
             {

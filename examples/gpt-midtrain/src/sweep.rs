@@ -65,17 +65,18 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
         .with_tolerance(flags.tolerance);
     let loss = |model: &Gpt, batch: TokenBatch| model.loss(batch);
     let [pretrain, target, _] = TASKS;
-    let probe = SharpnessProbe::new(config)?
+    let probe = SharpnessProbe::builder(config)
         .with_task(
             pretrain,
             base.pretrain.held_out_batches(flags.batches, base),
             loss,
-        )?
+        )
         .with_task(
             target,
             base.target.held_out_batches(flags.batches, base),
             loss,
-        )?;
+        )
+        .build()?;
 
     let mut points = Vec::new();
     for &ratio in ratios {
@@ -249,7 +250,7 @@ impl Sweep {
                         ratio: point.ratio,
                         task,
                         batch,
-                        outcome: measurement.outcome,
+                        outcome: measurement.outcome.clone(),
                         critical_lr: measurement.critical_lr,
                         critical_sharpness: measurement.critical_sharpness,
                     })

@@ -81,7 +81,7 @@ impl GptConfig {
         Gpt {
             tokens: embedding(self.vocab),
             positions: embedding(self.context),
-            dropout: DropoutConfig::new(self.dropout).init(),
+            dropout: dropout(self.dropout),
             blocks: (0..self.layers).map(|_| Block::new(self, device)).collect(),
             norm: LayerNormConfig::new(self.width).init(device),
             head: (!self.tied).then(|| {
@@ -91,6 +91,19 @@ impl GptConfig {
                     .init(device)
             }),
         }
+    }
+}
+
+/// Absent where nothing is dropped: a layer that drops nothing would still say of itself that it behaves
+/// differently in training, so that the probe could not take L(θ) from the training step.
+fn dropout(probability: f64) -> Option<Dropout> {
+    (probability > 0.0).then(|| DropoutConfig::new(probability).init())
+}
+
+fn drop_out(dropout: &Option<Dropout>, x: Tensor<3>) -> Tensor<3> {
+    match dropout {
+        Some(dropout) => dropout.forward(x),
+        None => x,
     }
 }
 
@@ -111,7 +124,7 @@ fn linear(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
 pub struct Gpt {
     tokens: Embedding,
     positions: Embedding,
-    dropout: Dropout,
+    dropout: Option<Dropout>,
     blocks: Vec<Block>,
     norm: LayerNorm,
     /// Absent if the token embedding serves as the output layer.
@@ -124,7 +137,7 @@ impl Gpt {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();
         let x = self.tokens.forward(tokens) + self.positions.forward(positions);
-        let mut x = self.dropout.forward(x);
+        let mut x = drop_out(&self.dropout, x);
         for block in &self.blocks {
             x = block.forward(x);
         }
@@ -156,7 +169,7 @@ struct Block {
     mlp_in: Linear,
     activation: Gelu,
     mlp_out: Linear,
-    dropout: Dropout,
+    dropout: Option<Dropout>,
     heads: usize,
 }
 
@@ -172,17 +185,17 @@ impl Block {
             mlp_in: linear(width, 4 * width, 0.02, device),
             activation: Gelu::new(),
             mlp_out: linear(4 * width, width, residual_std, device),
-            dropout: DropoutConfig::new(config.dropout).init(),
+            dropout: dropout(config.dropout),
             heads: config.heads,
         }
     }
 
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let attended = self.attend(self.attention_norm.forward(x.clone()));
-        let x = x + self.dropout.forward(attended);
+        let x = x + drop_out(&self.dropout, attended);
         let hidden = self.mlp_in.forward(self.mlp_norm.forward(x.clone()));
         let hidden = self.mlp_out.forward(self.activation.forward(hidden));
-        x + self.dropout.forward(hidden)
+        x + drop_out(&self.dropout, hidden)
     }
 
     /// Causal multi-head attention.

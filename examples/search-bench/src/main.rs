@@ -11,7 +11,7 @@ mod table;
 mod workload;
 
 use anyhow::{Context, Result};
-use burn_sharpness::{Measurement, Method, SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{Measurement, Method, SharpnessConfig, SharpnessProbe, Update};
 use clap::{Parser, ValueEnum};
 use gpt::run::exit_code;
 use std::path::PathBuf;
@@ -198,14 +198,9 @@ fn measure<W: Workload>(
     workload: &W,
     step: &Step<'_, W>,
 ) -> Option<Arc<Measurement>> {
-    probe.measure_with_training_loss(
-        step.model,
-        step.optim,
-        step.learning_rate,
-        step.grads,
-        step.training_loss,
-        |model| workload.loss(model, step.batch),
-    )
+    let update = Update::new(step.model, step.optim, step.learning_rate, step.grads)
+        .with_training_loss(step.training_loss);
+    probe.measure_update(update, |model| workload.loss(model, step.batch))
 }
 
 /// Whether two brackets share a learning rate, if both were found.

@@ -79,7 +79,16 @@ where
     ///
     /// Without a gradient there is no curvature.
     pub fn new(model: &M, grads: &GradientsParams, gradient: G) -> Result<Self, HessianError> {
-        let model = model.valid();
+        Self::in_validation(model.valid(), grads, gradient)
+    }
+
+    /// The same of a model that is in validation mode: asking it for a copy in that mode would flush
+    /// the running statistics that it may share with the model in training.
+    pub(crate) fn in_validation(
+        model: M,
+        grads: &GradientsParams,
+        gradient: G,
+    ) -> Result<Self, HessianError> {
         let layout = Layout::new(&model, grads);
         if layout.elements() == 0 {
             return Err(HessianError::NoGradient);

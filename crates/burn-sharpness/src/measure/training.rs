@@ -52,6 +52,11 @@ pub(super) fn measure_training<M: Module>(
         let outcome = MeasurementOutcome::NonFiniteSlope;
         return (along.ended(End::Known(outcome)), Some(direction));
     }
+    if direction.norm() == 0.0 {
+        // Nothing moves, so that no evaluation could show a fall.
+        let outcome = MeasurementOutcome::NotDescent;
+        return (along.ended(End::Known(outcome)), Some(direction));
+    }
     let searched = search_again_if_surprised(update, along, search, &mut direction, memory);
     let along = match searched {
         Ok(along) => along,
@@ -269,7 +274,7 @@ pub(super) fn measure_curvature<M: Module>(
     let parts = update.micro_batches;
     let model = update.model;
     let measured = unless_it_panics("the gradient of the loss", || {
-        let hessian = Hessian::new(model, update.grads, gradient);
+        let hessian = Hessian::in_validation(model.clone(), update.grads, gradient);
         let mut hessian = hessian
             .map_err(|error| error.to_string())?
             .with_parts(parts);

@@ -1,0 +1,197 @@
+//! Models that compute something else in training than in validation: the loss that is measured is known,
+//! rounding makes no number, and nothing is flushed that the run would not have flushed.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::{
+    BaseLossSource, Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource,
+    UpdateDirection,
+};
+use sharpness_tests::{Data, MlpConfig, Training, measurements, weights};
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn adam() -> ModuleOptimizer {
+    AdamConfig::new().init()
+}
+
+fn every(steps: u64) -> SharpnessProbe {
+    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
+}
+
+#[test]
+fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_directory(folder.path());
+    let probe = SharpnessProbe::new(config).unwrap();
+    let model = MlpConfig::for_data().with_dropout(0.4).with_zero_head();
+    let model = probe.attach(model.init(&device()));
+    Training::new(folder.path()).launch(model, adam(), 0.01, Some(&probe));
+
+    let measured = measurements(folder.path());
+    assert_eq!(measured.len(), 14);
+    for measurement in measured {
+        assert_eq!(
+            measurement.base_loss_source,
+            Some(BaseLossSource::Evaluated)
+        );
+        assert_eq!(measurement.slope_source, Some(SlopeSource::Hint));
+    }
+}
+
+/// The critical learning rate by a dense scan of the loss that is measured, where it falls at first.
+fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
+    let base = loss_at(0.0);
+    let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
+    let mut fallen = false;
+    let mut last = None;
+    for rate in rates {
+        let rise = loss_at(rate) - base;
+        if rise > 0.0 {
+            return last.filter(|_| fallen).map(|last| (last, rate));
+        }
+        fallen |= rise < -1e-5;
+        last = Some(rate);
+    }
+    None
+}
+
+/// Trains by hand with dropout or batch norm, and holds every measurement against a dense scan of the
+/// very loss that it measured.
+fn assert_true(config: &MlpConfig) {
+    let (mut bracketed, mut not_descent) = (0, 0);
+    let device = device();
+    let data = Data::new(20, 32, &device);
+    let mut model = config.init(&device);
+    let mut optim = adam();
+    let probe = every(1);
+    let rate = 1e-2;
+    for step in 0..40 {
+        let batch = data.batch(step % 20);
+        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let measured = probe
+            .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
+            .unwrap();
+        // A copy of its own, so that the scan flushes nothing of the model.
+        let valid = config
+            .init(&device)
+            .load_record(model.clone().into_record())
+            .valid();
+        let line =
+            UpdateDirection::new(&valid, &optim, &rate.into(), &grads, 1.0, Linearity::Linear)
+                .unwrap();
+        let at = |eta: f64| {
+            let moved = line.apply(valid.clone(), eta);
+            moved.loss(&batch).into_scalar::<f64>()
+        };
+        match measured.outcome {
+            MeasurementOutcome::Bracketed => {
+                bracketed += 1;
+                let critical_lr = measured.critical_lr.unwrap();
+                assert!(critical_lr > 1e-5, "made by rounding: {measured:?}");
+                let (low, high) = scanned(at, critical_lr / 50.0)
+                    .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
+                let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
+                assert!(
+                    low / margin <= critical_lr && critical_lr <= high * margin,
+                    "step {step}: {low} to {high}, {measured:?}"
+                );
+            }
+            MeasurementOutcome::NotDescent => {
+                not_descent += 1;
+                let base = at(0.0);
+                let falls = [1e-4, 1e-3, 1e-2].iter().all(|eta| at(*eta) < base - 1e-6);
+                assert!(!falls, "step {step}: the loss falls: {measured:?}");
+            }
+            _ => {}
+        }
+        model = optim.step(rate, model, grads);
+    }
+    println!("{bracketed} bracketed, {not_descent} not descent");
+    assert!(bracketed >= 10);
+}
+
+#[test]
+fn with_dropout_every_bracket_is_of_the_loss_that_was_measured() {
+    for dropout in [0.1, 0.4] {
+        assert_true(&MlpConfig::for_data().with_dropout(dropout));
+    }
+}
+
+#[test]
+fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
+    assert_true(&MlpConfig::for_data().with_batch_norm());
+}
+
+/// Clips all tensors, running statistics too.
+struct Clip;
+
+impl ModuleMapper for Clip {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let requires = tensor.is_require_grad();
+        let clipped = Tensor::from_inner(tensor.inner().clamp(-0.3, 0.3));
+        let clipped = if requires {
+            clipped.require_grad()
+        } else {
+            clipped
+        };
+        Param::from_mapped_value(id, clipped, mapper)
+    }
+}
+
+/// What a loop of one's own leaves when it maps all tensors after each step, and saves after the last.
+fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
+    let device = device();
+    let config = MlpConfig::for_data().with_batch_norm();
+    let data = Data::new(6, 16, &device);
+    let mut model = config.init(&device);
+    let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    for step in 0..6 {
+        let batch = data.batch(step);
+        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        if let Some(probe) = probe {
+            probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
+        }
+        model = optim.step(0.1, model, grads);
+        if step < 5 {
+            model = model.map(&mut Clip);
+        }
+    }
+    let saved = model.into_record();
+    weights(&config.init(&Device::flex()).load_record(saved))
+}
+
+#[test]
+fn running_statistics_are_not_flushed() {
+    let bare = mapped_and_saved(None);
+    let probe = every(1);
+    assert_eq!(mapped_and_saved(Some(&probe)), bare);
+    assert_eq!(probe.summary().measurements, 6);
+}
+
+#[test]
+fn a_loss_that_draws_is_refused_for_good() {
+    let device = device();
+    let model = MlpConfig::for_data().init(&device);
+    let batch = Data::new(1, 16, &device).batch(0);
+    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let probe = every(1);
+    let mut passes = 0;
+    for _ in 0..3 {
+        let optim: ModuleOptimizer = SgdConfig::new().init();
+        probe.measure(&model, &optim, 0.1, &grads, |model| {
+            passes += 1;
+            model.loss(&batch) + f64::from(passes)
+        });
+    }
+    assert_eq!(passes, 2);
+    let summary = probe.summary();
+    assert_eq!(summary.measurements, 1);
+    assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+}
