@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// The elements of one part of a virtual step, at least: below that, memory does not matter and time
 /// does.
@@ -21,7 +21,7 @@ const PART: usize = 1 << 22;
 #[derive(Clone)]
 pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
-    grads: Arc<GradientsParams>,
+    grads: Rc<GradientsParams>,
     ratios: GroupRatios,
 }
 
@@ -34,7 +34,7 @@ impl VirtualStep {
     ) -> Result<Self, DirectionError> {
         Ok(Self {
             optim: Box::new(optim.clone()),
-            grads: Arc::new(copy_gradients(model, grads, |_| true)),
+            grads: Rc::new(copy_gradients(model, grads, |_| true)),
             ratios: GroupRatios::new(model, learning_rate, grads)?,
         })
     }

@@ -3,7 +3,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The folders that probes of this process write to.
-static FOLDERS: LazyLock<Mutex<Vec<(PathBuf, Weak<Mutex<Slot>>)>>> = LazyLock::new(Mutex::default);
+static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
+
+/// A folder, and what holds it as long as its probe lives.
+type Claim = (PathBuf, Weak<Mutex<Slot>>);
 
 /// A run's folder, which one probe writes to at a time.
 ///

@@ -1,11 +1,10 @@
+use super::memory::LineMemory;
 use crate::UpdateDirection;
 use crate::loss::BatchLosses;
 use burn::module::Module;
 use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use super::memory::LineMemory;
 
 /// The slope g·Δθ, and what it says of the loss that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +43,17 @@ impl Along {
         Self {
             end: Some(end),
             ..self
+        }
+    }
+
+    /// What is known of it without a search.
+    pub(crate) fn before_search(&self) -> Self {
+        Self {
+            learning_rate: self.learning_rate,
+            update_norm: self.update_norm,
+            base: self.base.clone(),
+            slope: self.slope,
+            ..Self::default()
         }
     }
 
@@ -115,7 +125,7 @@ impl Along {
         let mut batches = 1;
         if let Some((base, source)) = &self.base {
             measurement.base_loss = finite(base.value());
-            measurement.base_loss_source = Some(source.clone());
+            measurement.base_loss_source = Some(*source);
             measurement.batch_fraction = base.batch_fraction();
             batches = base.batches();
         }

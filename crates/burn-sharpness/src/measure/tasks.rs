@@ -60,23 +60,24 @@ pub(super) fn measure_task<M: Module + 'static>(
 }
 
 /// The direction of the update, or how the measurement ends without one.
-fn direction_or_end<'a>(of_update: &mut OfUpdate<'a>) -> Result<&'a mut UpdateDirection, Along> {
-    match of_update.direction.take() {
-        Some(direction) if direction.norm().is_finite() => Ok(direction),
-        Some(direction) => Err(Along::default()
+fn direction_or_end<'a>(
+    of_update: &mut OfUpdate<'a>,
+) -> Result<&'a mut UpdateDirection, Box<Along>> {
+    let end = match of_update.direction.take() {
+        Some(direction) if direction.norm().is_finite() => return Ok(direction),
+        Some(direction) => Along::default()
             .with_direction(direction)
-            .ended(End::Known(MeasurementOutcome::NonFiniteSlope))),
+            .ended(End::Known(MeasurementOutcome::NonFiniteSlope)),
         // The gradients come from a loss that is not finite, and so would the direction.
         None if of_update.training.outcome == MeasurementOutcome::NonFiniteBaseLoss => {
-            Err(Along::default().ended(End::Known(MeasurementOutcome::NonFiniteSlope)))
+            Along::default().ended(End::Known(MeasurementOutcome::NonFiniteSlope))
         }
         None => {
             let reason = of_update.training.reason.clone().unwrap_or_default();
-            Err(Along::failed(format!(
-                "the training's own measurement failed: {reason}"
-            )))
+            Along::failed(format!("the training's own measurement failed: {reason}"))
         }
-    }
+    };
+    Err(Box::new(end))
 }
 
 /// The loss of a task along the training's update.
@@ -90,7 +91,7 @@ fn along_task<M: Module + 'static>(
 ) -> Along {
     let direction = match direction_or_end(&mut of_update) {
         Ok(direction) => direction,
-        Err(along) => return along,
+        Err(along) => return *along,
     };
     let along = Along::default().with_direction(direction);
     let model = update.model;
@@ -142,7 +143,7 @@ fn along_group<M: Module>(
 ) -> Along {
     let direction = match direction_or_end(&mut of_update) {
         Ok(direction) => direction,
-        Err(along) => return along,
+        Err(along) => return *along,
     };
     let model = update.model;
     direction.renew(model);

@@ -57,10 +57,10 @@ pub(super) fn measure_training<M: Module>(
         let outcome = MeasurementOutcome::NotDescent;
         return (along.ended(End::Known(outcome)), Some(direction));
     }
-    let searched = search_again_if_surprised(update, along, search, &mut direction, memory);
-    let along = match searched {
-        Ok(along) => along,
-        Err((along, failure)) => along.ended(stop_on_panic(failure, memory)),
+    let (along, failure) = search_again_if_surprised(update, along, search, &mut direction, memory);
+    let along = match failure {
+        None => along,
+        Some(failure) => along.ended(stop_on_panic(failure, memory)),
     };
     (along, Some(direction))
 }
@@ -73,51 +73,44 @@ fn search_again_if_surprised<M: Module>(
     search: &CriticalSearch,
     direction: &mut UpdateDirection,
     memory: &mut Memory,
-) -> Result<Along, (Along, Panicked)> {
+) -> (Along, Option<Panicked>) {
     let rate = direction.learning_rate();
     let start = if rate > 0.0 {
         Guess::new(rate)
     } else {
         Guess::unknown()
     };
-    let known = |along: &Along| Along {
-        learning_rate: along.learning_rate,
-        update_norm: along.update_norm,
-        base: along.base.clone(),
-        slope: along.slope,
-        ..Along::default()
-    };
     let expected = memory.training.guess;
     let model = update.model;
     let mut run = |along: Along, update: &mut MeasuredUpdate<'_, M>, memory: &mut Memory| {
-        let before = known(&along);
+        let before = along.before_search();
         let line = (&mut memory.training, start);
-        unless_it_panics("the loss", || {
-            Ok(along.searched(
-                search,
-                model,
-                direction,
-                line,
-                update.loss,
-                BatchLosses::rise_from,
-            ))
-        })
-        .map_err(|failure| (before, failure))
+        let searched = unless_it_panics("the loss", || {
+            let rise = BatchLosses::rise_from;
+            Ok(along.searched(search, model, direction, line, update.loss, rise))
+        });
+        match searched {
+            Ok(searched) => (searched, None),
+            Err(failure) => (before, Some(failure)),
+        }
     };
-    let first = known(&along);
-    let searched = run(along, update, memory)?;
-    let borrowed = matches!(&first.base, Some((_, BaseLossSource::Training)));
-    if !borrowed || !is_surprise(&searched, expected) {
-        return Ok(searched);
+    let first = along.before_search();
+    let (searched, failure) = run(along, update, memory);
+    let borrowed = match &first.base {
+        Some((base, BaseLossSource::Training)) => base,
+        _ => return (searched, failure),
+    };
+    if failure.is_some() || !is_surprise(&searched, expected) {
+        return (searched, failure);
     }
     let evaluated = match unless_it_panics("the loss", || (update.loss)(model)) {
         Ok(evaluated) => evaluated,
-        Err(failure) => return Err((searched, failure)),
+        Err(failure) => return (searched, Some(failure)),
     };
-    let agrees = (first.base.as_ref()).is_some_and(|(base, _)| evaluated.agrees_with(base));
+    let agrees = evaluated.agrees_with(borrowed);
     memory.training_loss.note(agrees);
     if agrees {
-        return Ok(searched);
+        return (searched, None);
     }
     memory.training.guess = expected;
     let slope = first.slope.map(|slope| Slope {
