@@ -20,6 +20,29 @@
   const each = (curves) => runs.flatMap((run) => run.tasks.flatMap((task) => curves(run, task)));
   const isTrain = (task) => task.name === "train";
 
+  // On the steps of all curves, a curve has null where it gave no number and undefined where only others were
+  // measured. A line passes over undefined: where it would pass a null on its way, there is a gap all the way.
+  function widenGaps(values) {
+    let from = 0;
+    let isGap = false;
+    values.forEach((value, index) => {
+      if (value === null) isGap = true;
+      if (value === null || value === undefined) return;
+      if (isGap) values.fill(null, from, index);
+      from = index + 1;
+      isGap = false;
+    });
+  }
+
+  // The points that no line shows, since both neighbours are gaps.
+  function alone(plot, index, isShown) {
+    if (isShown) return null;
+    const values = plot.data[index];
+    const own = values.map((_, place) => place).filter((place) => values[place] !== undefined);
+    const isGap = (place) => place === undefined || values[place] === null;
+    return own.filter((place, i) => !isGap(place) && isGap(own[i - 1]) && isGap(own[i + 1]));
+  }
+
   function show(title, curves, { log = false } = {}) {
     curves = curves.filter((c) => c.y.some((value) => value !== null));
     if (curves.length === 0) return;
@@ -30,18 +53,22 @@
     const palette = isDark.matches ? palettes.dark : palettes.light;
     const positive = (value) => (log && !(value > 0) ? null : value);
     const data = uPlot.join(curves.map((c) => [c.x, c.y.map(positive)]));
+    data.slice(1).forEach(widenGaps);
     let shade = 0;
+    const strokes = new Map();
     const series = curves.map((c) => {
       const index = c.style.ink ? 0 : shade++;
-      const stroke = c.style.ink ? css("--ink") : palette[index % palette.length];
+      const ink = strokes.get(c.style.like) ?? css("--ink");
+      const stroke = c.style.ink ? ink : palette[index % palette.length];
+      strokes.set(c, stroke);
       return {
         label: c.label,
         stroke,
-        width: 1.5,
+        width: c.style.like ? 1 : 1.5,
         dash: c.style.ink ? [6, 4] : dashes[Math.floor(index / palette.length) % dashes.length],
         // A null is a gap; a step that only other curves have is none.
         spanGaps: false,
-        points: c.style.points ? { show: true, size: 7, fill: stroke } : undefined,
+        points: c.style.points ? { show: true, size: 7, fill: stroke } : { filter: alone, fill: stroke },
         paths: c.style.points ? () => null : undefined,
         value: c.style.value ?? ((_, value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(5)))),
       };
@@ -80,9 +107,16 @@
       charts.append(empty);
       return;
     }
+    // Of several runs, each threshold has the colour of its run.
+    const withThreshold = (own, label, task, column) => [
+      own,
+      curve(label, task, column, { ink: true, like: runs.length > 1 ? own : undefined }),
+    ];
     show("Critical sharpness λc, and the edge 2/η", each((run, task) => [
-      curve(withName(isTrain(task) ? "λc" : `λc of ${task.name}`, run), task, "sharpness"),
-      curve(withName("2/η", run), task, "threshold", { ink: true }),
+      ...withThreshold(
+        curve(withName(isTrain(task) ? "λc" : `λc of ${task.name}`, run), task, "sharpness"),
+        withName("2/η", run), task, "threshold",
+      ),
       curvature(withName("λ_dir", run), task, "directional"),
       curvature(withName("λ_max", run), task, "hessian"),
       curvature(withName("λ_pre", run), task, "preconditioned"),
@@ -93,10 +127,10 @@
       ...(one.step.length ? [{ label: "edge", x: one.step, y: one.step.map(() => 1), style: { ink: true } }] : []),
     ].filter((c, index, all) => c.label !== "edge" || all.some((other) => other !== c && other.y.some((v) => v !== null))), { log: true });
     show("Loss", each((run, task) => [curve(withName(isTrain(task) ? "loss" : `loss of ${task.name}`, run), task, "loss")]));
-    show("Learning rate η, and the critical one η_c", each((run, task) => [
+    show("Learning rate η, and the critical one η_c", each((run, task) => withThreshold(
       curve(withName(isTrain(task) ? "η_c" : `η_c of ${task.name}`, run), task, "critical_rate"),
-      curve(withName("η", run), task, "rate", { ink: true }),
-    ]), { log: true });
+      withName("η", run), task, "rate",
+    )), { log: true });
 
     const names = new Set();
     for (const run of runs) for (const task of run.tasks) for (const [, outcome] of task.outcomes) names.add(outcome);

@@ -29,7 +29,24 @@ const HOVER: &str = r#"<script>
       over.dispatchEvent(new MouseEvent("mousemove", at));
     }
     const values = over ? [...over.closest(".uplot").querySelectorAll(".u-value")] : [];
+    // The part of a hundred columns of the first chart in which there is a curve's colour.
+    const canvas = document.querySelector(".uplot canvas");
+    const box = over ? over.getBoundingClientRect() : null;
+    const edge = canvas ? canvas.getBoundingClientRect() : null;
+    const scale = canvas ? canvas.width / edge.width : 1;
+    const isColored = (column) => {
+      const width = Math.max(1, Math.floor((box.width * scale) / 100) - 2);
+      const left = Math.round((box.left - edge.left + (column * box.width) / 100) * scale) + 1;
+      const pixels = canvas.getContext("2d").getImageData(left, 0, width, canvas.height).data;
+      for (let i = 0; i < pixels.length; i += 4) {
+        const [r, g, b, a] = pixels.slice(i, i + 4);
+        if (a > 40 && Math.max(r, g, b) - Math.min(r, g, b) > 60) return true;
+      }
+      return false;
+    };
     const seen = {
+      colored: over ? [...Array(100).keys()].filter(isColored) : [],
+      overflow: document.documentElement.scrollWidth - innerWidth,
       errors,
       loaded,
       charts: document.querySelectorAll(".uplot").length,
@@ -51,6 +68,10 @@ struct Seen {
     /// When everything was drawn, in milliseconds after the page was asked for.
     loaded: f64,
     charts: usize,
+    /// The hundredths of the first chart's width in which there is a curve's colour.
+    colored: Vec<u32>,
+    /// How many pixels the page is wider than the window.
+    overflow: f64,
     hovered: Vec<String>,
     text: String,
 }
@@ -83,6 +104,11 @@ fn run(name: &str, steps: impl Iterator<Item = u64>) -> Run {
 
 /// Opens the report of these runs in a browser.
 fn open(runs: &[Run]) -> Seen {
+    open_at(runs, 1100)
+}
+
+/// The same in a window of this width.
+fn open_at(runs: &[Run], width: u32) -> Seen {
     let html = report::html(runs);
     assert!(html.len() < 20_000_000, "{} bytes", html.len());
     let watched = html.replacen("<head>", &format!("<head>{WATCH}"), 1);
@@ -95,6 +121,7 @@ fn open(runs: &[Run]) -> Seen {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_string());
     let output = Command::new(&browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--window-size={width},900"))
         .arg(format!("--user-data-dir={}", folder.path().display()))
         .arg(format!("file://{}", page.display()))
         .output()
@@ -133,6 +160,79 @@ fn no_measurement_and_one_make_a_page() {
     assert!(none.text.contains("Nothing was measured"), "{none:?}");
     let one = open(&[run("one", 1..2)]);
     assert!(one.charts >= 1, "{one:?}");
+}
+
+/// A run of which only some steps were measured, and some of these gave no number.
+fn with_gaps(name: &str, is_measured: impl Fn(u64) -> bool, gives: impl Fn(u64) -> bool) -> Run {
+    let mut run = run(
+        name,
+        (0..=1000).step_by(10).filter(|step| is_measured(*step)),
+    );
+    for measurement in &mut run.measurements {
+        let sharpness = gives(measurement.step).then_some(50.0);
+        measurement.critical_sharpness = sharpness;
+        measurement.critical_lr = sharpness.map(|sharpness| 2.0 / sharpness);
+    }
+    run
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
+    let within = |seen: &Seen, from: u32, to: u32| {
+        let colored = seen.colored.iter();
+        colored.filter(|column| (from..to).contains(column)).count()
+    };
+    // 300 to 600 gave no number.
+    let none = open(&[with_gaps(
+        "a",
+        |_| true,
+        |step| !(300..=600).contains(&step),
+    )]);
+    assert_eq!(within(&none, 31, 59), 0, "{none:?}");
+    assert!(within(&none, 2, 28) > 20 && within(&none, 62, 98) > 30, "{none:?}");
+    // 300 to 600 was not measured; the other run gave no number there, at steps of its own.
+    let mut other = with_gaps("b", |_| true, |step| step < 100);
+    for measurement in &mut other.measurements {
+        // Of several runs, each threshold has a colour, too.
+        measurement.learning_rate = None;
+    }
+    let missing = open(&[
+        with_gaps("a", |step| !(300..=600).contains(&step), |_| true),
+        other,
+    ]);
+    assert_eq!(within(&missing, 31, 59), 0, "{missing:?}");
+    assert!(within(&missing, 2, 28) > 20, "{missing:?}");
+    let alone = open(&[with_gaps("a", |_| true, |step| step == 500)]);
+    assert_eq!(alone.colored.len(), within(&alone, 48, 52), "{alone:?}");
+    assert!(!alone.colored.is_empty(), "a point between gaps is seen");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn long_names_and_many_tasks_fit_a_phone() {
+    let mut runs: Vec<Run> = (0..5)
+        .map(|seed| {
+            run(
+                &format!("gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed{seed}"),
+                1..50,
+            )
+        })
+        .collect();
+    for task in 0..10 {
+        let task = format!("a-very-long-name-of-a-validation-task-number-{task}");
+        (1..50).for_each(|step| runs[0].push(measurement(step, &task)));
+    }
+    let last = runs[4].measurements.last_mut().unwrap();
+    last.critical_sharpness = None;
+    last.outcome = sharpness_report::MeasurementOutcome::NonFiniteBaseLoss;
+    // Chromium opens no window that is narrower than 500 pixels.
+    for width in [500, 1100] {
+        let seen = open_at(&runs, width);
+        assert!(seen.overflow <= 0.0, "{} pixels at {width}", seen.overflow);
+        let said = "seed4: no number since step 49: the loss is not finite";
+        assert!(seen.text.contains(said), "{}", seen.text);
+    }
 }
 
 #[test]
