@@ -43,9 +43,9 @@ pub enum WentBack {
 impl Display for WentBack {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Replaced => "the run was resumed or started anew",
-            Self::Rewritten => "the record was cut short or written over",
-            Self::Removed => "the record was removed",
+            Self::Replaced => "run resumed or started anew",
+            Self::Rewritten => "record cut short or written over",
+            Self::Removed => "record removed",
         })
     }
 }

@@ -102,20 +102,20 @@ impl Run {
     }
 }
 
-/// What a follower's user says of a run that went back: how it came to it, and from where on it goes
-/// again. The measurements are those that were followed so far.
+/// What to tell of a run that went back: how it came to it, and from where on it goes again. The
+/// measurements are those that were followed so far, of which the first `kept` stand.
 pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
-    let dropped = followed.len().saturating_sub(kept);
-    let lines = if dropped == 1 {
-        "measurement is"
+    let count = followed.len().saturating_sub(kept);
+    let measurements = if count == 1 {
+        "measurement"
     } else {
-        "measurements are"
+        "measurements"
     };
     match kept.checked_sub(1).and_then(|last| followed.get(last)) {
-        Some(last) => format!(
-            "{cause}: it goes on after step {}, {dropped} later {lines} no longer part of it",
-            last.step
-        ),
-        None => format!("{cause}: all {dropped} {lines} no longer part of it"),
+        Some(last) => {
+            let step = last.step;
+            format!("{cause} after step {step}; {count} later {measurements} dropped")
+        }
+        None => format!("{cause}; all {count} {measurements} dropped"),
     }
 }

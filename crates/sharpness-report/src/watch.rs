@@ -6,7 +6,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::Stylize;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders};
 use sharpness_record::{Followed, Follower, Measurement};
 use sharpness_report::overlay::{Overlay, Window};
@@ -87,14 +87,22 @@ fn show(terminal: &mut DefaultTerminal, mut watched: Watched) -> Result<()> {
     loop {
         watched.update();
         terminal.draw(|frame| {
-            let [chart, keys] =
-                Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
+            let message = watched.message();
+            let heights = [
+                Constraint::Min(0),
+                Constraint::Length(u16::from(message.is_some())),
+                Constraint::Length(1),
+            ];
+            let [chart, said, keys] = Layout::vertical(heights).areas(frame.area());
             let block = Block::new()
                 .borders(Borders::TOP)
                 .title(format!(" {} ", watched.run.name).bold());
             frame.render_widget(Overlay::new(&watched.run, window), block.inner(chart));
             frame.render_widget(block, chart);
-            frame.render_widget(foot(window, watched.message()), keys);
+            if let Some(message) = message {
+                frame.render_widget(Line::from(format!(" {message}")).yellow(), said);
+            }
+            frame.render_widget(keys_of(window), keys);
         })?;
         if !event::poll(PAUSE)? {
             continue;
@@ -118,15 +126,11 @@ fn is_quit(key: KeyEvent) -> bool {
     is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-/// What happened, and the keys of burn's dashboard, as far as they apply.
-fn foot(window: Window, message: Option<String>) -> Line<'static> {
+/// The keys of burn's dashboard, as far as they apply.
+fn keys_of(window: Window) -> Line<'static> {
     let other = match window {
         Window::Full => "recent history",
         Window::Recent => "full history",
     };
-    let mut spans = vec![Span::from(format!(" ↑ ↓ {other}   q quit")).dim()];
-    if let Some(message) = message {
-        spans.push(Span::from(format!("   {message}")).yellow());
-    }
-    Line::from(spans)
+    Line::from(format!(" ↑ ↓ {other}   q quit")).dim()
 }

@@ -190,7 +190,10 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
         |step| !(300..=600).contains(&step),
     )]);
     assert_eq!(within(&none, 31, 59), 0, "{none:?}");
-    assert!(within(&none, 2, 28) > 20 && within(&none, 62, 98) > 30, "{none:?}");
+    assert!(
+        within(&none, 2, 28) > 20 && within(&none, 62, 98) > 30,
+        "{none:?}"
+    );
     // 300 to 600 was not measured; the other run gave no number there, at steps of its own.
     let mut other = with_gaps("b", |_| true, |step| step < 100);
     for measurement in &mut other.measurements {

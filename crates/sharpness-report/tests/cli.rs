@@ -203,7 +203,7 @@ fn a_run_is_followed_from_before_its_beginning_through_a_resume() {
     let replaced = run.join("replaced");
     std::fs::write(&replaced, lines(0..1)).unwrap();
     std::fs::rename(&replaced, &record).unwrap();
-    tail.says("resumed or started anew: it goes on after step 0, 2 later measurements");
+    tail.says("run resumed or started anew after step 0; 2 later measurements dropped");
     std::fs::write(&record, lines(0..1) + &lines(8..9)).unwrap();
     tail.says("step       8 ");
 }

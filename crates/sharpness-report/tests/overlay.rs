@@ -86,6 +86,51 @@ fn critical_sharpness_is_red_past_the_edge_alone() {
 }
 
 #[test]
+fn a_stretch_that_was_not_measured_has_no_line() {
+    let mut run = run(500);
+    run.measurements.retain(|m| !(300..=400).contains(&m.step));
+    let screen = screen(&run, Window::Full, (80, 24));
+    // The chart begins in column 8 and ends in column 69, left of the longest name.
+    let column = |step: u16| 8 + step * 62 / 500;
+    for row in 1..21 {
+        for column in column(300) + 1..column(400) - 1 {
+            assert_eq!(
+                screen.buffer()[(column, row)].symbol(),
+                " ",
+                "{column}, {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn curves_are_told_apart_by_what_they_are_and_not_by_their_names() {
+    let mut run = run(290);
+    for (task, last) in [("λc", 1e4), ("2/η", 1.0)] {
+        for step in (0..=290).step_by(10) {
+            run.push(measurement(step, task, 0.01, Some(last)));
+        }
+    }
+    // A task above the threshold is not past the edge, nor is the training above a task of that name.
+    assert!(columns_in(Color::LightRed, &run).is_empty());
+}
+
+#[test]
+fn names_of_many_tasks_differ_on_the_screen() {
+    let mut run = run(290);
+    for task in 0..10 {
+        let task = format!("a long name of a validation task, number {task}");
+        (0..=290)
+            .step_by(10)
+            .for_each(|step| run.push(measurement(step, &task, 0.01, Some(50.0))));
+    }
+    let drawn = drawn(&run, Window::Full, (80, 24));
+    for task in 0..10 {
+        assert!(drawn.contains(&format!("a long …mber {task}")), "{drawn}");
+    }
+}
+
+#[test]
 fn the_recent_window_starts_later() {
     let run = run(2000);
     let full = drawn(&run, Window::Full, (80, 24));

@@ -130,7 +130,7 @@ impl Frame {
             };
             taken.push(row);
             let at = (self.area.right() + 1, row);
-            buffer.set_stringn(at.0, at.1, curve.name, NAME_WIDTH, curve.role.color());
+            buffer.set_string(at.0, at.1, short(curve.name), curve.role.color());
         }
     }
 
@@ -140,4 +140,16 @@ impl Frame {
             buffer.set_string(at.0, at.1, "×", NO_NUMBER_COLOR);
         }
     }
+}
+
+/// A name that has room: shortened in its middle if it is longer, since names differ at their ends.
+fn short(name: &str) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    if chars.len() <= NAME_WIDTH {
+        return name.to_string();
+    }
+    let (head, tail) = (NAME_WIDTH / 2, NAME_WIDTH - NAME_WIDTH / 2 - 1);
+    let head: String = chars[..head].iter().collect();
+    let tail: String = chars[chars.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
