@@ -8,9 +8,14 @@
 )]
 
 pub mod activation;
+pub mod checkpoint;
 pub mod config;
 pub mod gpt2;
 pub mod model;
 pub mod olmo2;
 pub mod probe;
+pub mod record;
+pub mod report;
+pub mod sweep;
+pub mod text;
 pub mod weights;

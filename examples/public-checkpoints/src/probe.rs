@@ -56,6 +56,8 @@ fn windows_of(batch: &TokenBatch) -> usize {
 pub struct Search {
     /// The relative width of a certified bracket.
     pub tolerance: f64,
+    /// The evaluations that are spent on looking for an earlier rise of the loss below the bracket.
+    pub verification: usize,
 }
 
 impl Search {
@@ -76,6 +78,7 @@ impl Search {
         SharpnessConfig::new()
             .with_every(1)
             .with_tolerance(self.tolerance)
+            .with_verification(self.verification)
     }
 
     /// Measures the loss of a batch along the update that an optimizer would make of its gradient, and the

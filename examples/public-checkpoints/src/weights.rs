@@ -28,9 +28,45 @@ pub struct Weights {
     device: Device,
 }
 
+/// Which shard holds which tensor.
 #[derive(Deserialize)]
-struct Index {
+pub struct Index {
     weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    fn shards(&self) -> BTreeSet<&str> {
+        self.weight_map.values().map(String::as_str).collect()
+    }
+}
+
+/// Makes sure that the files of the weights are there: one, which needs no index, or all the shards that
+/// the index names.
+///
+/// # Errors
+///
+/// The file that is missing is named.
+pub fn check_files(folder: &Path) -> Result<Option<Index>> {
+    if folder.join(WEIGHTS_FILE).exists() {
+        return Ok(None);
+    }
+    let path = folder.join(INDEX_FILE);
+    ensure!(
+        path.exists(),
+        "{} holds no weights: expected {WEIGHTS_FILE}, or {INDEX_FILE} and its shards",
+        folder.display()
+    );
+    let unreadable = || format!("the index {} cannot be read", path.display());
+    let json = std::fs::read_to_string(&path).with_context(unreadable)?;
+    let index: Index = serde_json::from_str(&json).with_context(unreadable)?;
+    for shard in index.shards() {
+        ensure!(
+            folder.join(shard).exists(),
+            "the shard {shard} is missing from {}: {INDEX_FILE} names it",
+            folder.display()
+        );
+    }
+    Ok(Some(index))
 }
 
 /// How a file lays out the weights of a linear layer.
@@ -55,32 +91,18 @@ impl Weights {
             prefix,
             device: device.clone(),
         };
-        if folder.join(WEIGHTS_FILE).exists() {
-            weights.add_file(WEIGHTS_FILE)?;
-            return Ok(weights);
-        }
-        let index = folder.join(INDEX_FILE);
-        ensure!(
-            index.exists(),
-            "{} holds no weights: expected {WEIGHTS_FILE}, or {INDEX_FILE} and its shards",
-            folder.display()
-        );
-        let unreadable = || format!("the index {} cannot be read", index.display());
-        let json = std::fs::read_to_string(&index).with_context(unreadable)?;
-        let index: Index = serde_json::from_str(&json).with_context(unreadable)?;
-        let shards: BTreeSet<&String> = index.weight_map.values().collect();
-        for shard in shards {
-            ensure!(
-                folder.join(shard).exists(),
-                "the shard {shard} is missing from {}: {INDEX_FILE} names it",
-                folder.display()
-            );
+        let index = match check_files(folder)? {
+            None => {
+                weights.add_file(WEIGHTS_FILE)?;
+                return Ok(weights);
+            }
+            Some(index) => index,
+        };
+        for shard in index.shards() {
             weights.add_file(shard)?;
         }
-        if let Some((name, shard)) = index
-            .weight_map
-            .iter()
-            .find(|(name, _)| !weights.tensors.contains_key(*name))
+        let mut expected = index.weight_map.iter();
+        if let Some((name, shard)) = expected.find(|(name, _)| !weights.tensors.contains_key(*name))
         {
             bail!(
                 "the tensor {name} is missing from {}: {INDEX_FILE} expects it in {shard}",

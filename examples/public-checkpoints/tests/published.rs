@@ -138,6 +138,7 @@ fn check(folder: &Path) -> Result<(), String> {
 
     let search = Search {
         tolerance: 1.0 / 1024.0,
+        verification: 8,
     };
     let along = |optim: &ModuleOptimizer| {
         let measured = search.measure(&model, optim, &batch, &[], 0.01);
