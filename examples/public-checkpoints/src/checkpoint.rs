@@ -13,18 +13,27 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// The step at which it was saved.
     pub step: u64,
+    /// The learning rate of the steps that warm AdamW's moments at it; at 0 the weights stay as published.
+    pub warm_rate: f64,
     /// The shape of its model.
     pub config: ModelConfig,
 }
 
 impl Checkpoint {
     /// The checkpoints in these folders by rising step, once every one of them was seen to hold what it
-    /// needs. The steps are those given, one a folder, or those that the folders' names tell.
+    /// needs. The steps are those given, one a folder, or those that the folders' names tell. The rates of
+    /// warming are one a folder, one for all, or 0.
     ///
     /// # Errors
     ///
     /// If a folder lacks something, if no step is known, or if two checkpoints have the same.
-    pub fn open_all(folders: &[PathBuf], steps: &[u64]) -> Result<Vec<Self>> {
+    pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
+        ensure!(
+            rates.len() <= 1 || rates.len() == folders.len(),
+            "--warm-rate gives {} rates for {} folders: give one, or one for each",
+            rates.len(),
+            folders.len()
+        );
         ensure!(
             steps.is_empty() || steps.len() == folders.len(),
             "--step gives {} steps for {} folders: give one for each",
@@ -40,7 +49,8 @@ impl Checkpoint {
                     folder.display()
                 )
             })?;
-            checkpoints.push(Self::open(folder, step)?);
+            let rate = rates.get(index).or(rates.first()).copied();
+            checkpoints.push(Self::open(folder, step, rate.unwrap_or(0.0))?);
         }
         checkpoints.sort_by_key(|checkpoint| checkpoint.step);
         let twice = checkpoints
@@ -57,7 +67,7 @@ impl Checkpoint {
         Ok(checkpoints)
     }
 
-    fn open(folder: &Path, step: u64) -> Result<Self> {
+    fn open(folder: &Path, step: u64, warm_rate: f64) -> Result<Self> {
         ensure!(folder.is_dir(), "there is no folder {}", folder.display());
         let config = ModelConfig::open(folder)?;
         check_files(folder)?;
@@ -69,6 +79,7 @@ impl Checkpoint {
         Ok(Self {
             folder: folder.to_path_buf(),
             step,
+            warm_rate,
             config,
         })
     }

@@ -76,17 +76,19 @@ struct Flags {
     seed: u64,
 
     /// Steps that AdamW's moments are made of, since none are published; with 0, its first update is
-    /// measured
-    #[arg(long, default_value_t = 20, help_heading = "Measurement")]
-    warm: u64,
-    /// Learning rate of those steps; with 0, the weights stay as published
+    /// measured [default: 20 with --warm-rate, 0 without]
+    #[arg(long, help_heading = "Measurement")]
+    warm: Option<u64>,
+    /// Learning rate of those steps, one for all checkpoints or one for each folder: that of the training,
+    /// where it is known; at 0 the weights stay as published
     #[arg(
         long,
-        default_value_t = 0.0,
+        value_delimiter = ',',
         allow_negative_numbers = true,
+        value_name = "RATES",
         help_heading = "Measurement"
     )]
-    warm_rate: f64,
+    warm_rate: Vec<f64>,
     /// Decoupled weight decay of AdamW
     #[arg(
         long,
@@ -127,10 +129,16 @@ impl Flags {
             ensure!(count > 0, "{flag} is 0, but must be at least 1");
         }
         ensure!(
-            self.warm_rate >= 0.0 && self.warm_rate.is_finite(),
-            "--warm-rate is {}, but must not be below 0",
-            self.warm_rate
+            self.warm() == 0 || !self.warm_rate.is_empty(),
+            "--warm is {}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published",
+            self.warm()
         );
+        for rate in &self.warm_rate {
+            ensure!(
+                *rate >= 0.0 && rate.is_finite(),
+                "--warm-rate is {rate}, but must not be below 0"
+            );
+        }
         ensure!(
             self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
             "--weight-decay is {}, but must not be below 0",
@@ -156,6 +164,11 @@ impl Flags {
         self.search().validate(&names)
     }
 
+    fn warm(&self) -> u64 {
+        let default = if self.warm_rate.is_empty() { 0 } else { 20 };
+        self.warm.unwrap_or(default)
+    }
+
     fn micro_batch(&self) -> usize {
         self.micro_batch.unwrap_or(self.batch)
     }
@@ -174,7 +187,7 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags) -> Result<()> {
     flags.validate()?;
-    let checkpoints = Checkpoint::open_all(&flags.folders, &flags.step)?;
+    let checkpoints = Checkpoint::open_all(&flags.folders, &flags.step, &flags.warm_rate)?;
     if let Some(run) = &flags.beside {
         sharpness_report::Run::open(run)?;
     }
@@ -202,8 +215,7 @@ fn run(flags: &Flags) -> Result<()> {
         },
         context: flags.context,
         warming: Warming {
-            steps: flags.warm,
-            rate: flags.warm_rate,
+            steps: flags.warm(),
             weight_decay: flags.weight_decay,
         },
         search: flags.search(),

@@ -39,10 +39,12 @@ impl Line {
     ) -> Self {
         let mut measurement = measurement.clone();
         measurement.step = checkpoint.step;
-        // The rate in use when the checkpoint was saved is not in its files, and the one that the probe
-        // was given only starts its search.
-        measurement.learning_rate = None;
         let is_adamw = direction == Direction::AdamW;
+        let warm_rate = Some(checkpoint.warm_rate).filter(|_| is_adamw);
+        // The rate that the probe was given only starts its search. In use was that of the warming, if any
+        // was; the one in use when the checkpoint was saved is not in its files.
+        let is_warm = warming.steps > 0;
+        measurement.learning_rate = warm_rate.filter(|rate| is_warm && *rate > 0.0);
         if !is_adamw {
             measurement.task = GRADIENT_TASK.to_string();
         }
@@ -51,7 +53,7 @@ impl Line {
             checkpoint: checkpoint.folder.display().to_string(),
             direction: if is_adamw { "adamw" } else { "gradient" },
             warm_steps: is_adamw.then_some(warming.steps),
-            warm_rate: is_adamw.then_some(warming.rate),
+            warm_rate,
         }
     }
 

@@ -60,7 +60,10 @@ impl Report {
                 let same = measured.find(|m| m.step == of_adamw.step);
                 same.map_or("–".to_string(), sharpness)
             };
-            let loss = of_adamw.base_loss;
+            // Along the gradient, the weights are as published.
+            let mut published = self.sweep.of_task(GRADIENT_TASK);
+            let published = published.find(|m| m.step == of_adamw.step);
+            let loss = published.and_then(|m| m.base_loss);
             let loss = loss.map_or("–".to_string(), |loss| format!("{loss:.4}"));
             let mut row = vec![of_adamw.step.to_string(), loss];
             row.extend(columns.iter().map(|(task, _)| at(&self.sweep, task)));

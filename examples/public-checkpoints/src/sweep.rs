@@ -30,8 +30,6 @@ pub enum Direction {
 pub struct Warming {
     /// The steps; without any, the update is AdamW's first.
     pub steps: u64,
-    /// Their learning rate; at 0 the moments are learned while the weights stay as published.
-    pub rate: f64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,
 }
@@ -152,7 +150,7 @@ impl Sweep {
         let mut optim = adamw(self.warming.weight_decay);
         for _ in 0..self.warming.steps {
             let grads = gradient(&model, &batches.draw());
-            model = optim.step(self.warming.rate, model, grads);
+            model = optim.step(checkpoint.warm_rate, model, grads);
         }
         let along = self
             .search

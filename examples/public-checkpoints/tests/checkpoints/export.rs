@@ -20,7 +20,7 @@ fn an_exported_model_computes_the_same_logits() {
         export(&config.init(&device), &config, &Tokenizer::Bytes, &folder).unwrap();
         export(&model, &config, &Tokenizer::Bytes, &folder).unwrap();
 
-        let checkpoint = Checkpoint::open_all(&[folder], &[]).unwrap().remove(0);
+        let checkpoint = Checkpoint::open_all(&[folder], &[], &[]).unwrap().remove(0);
         assert_eq!(checkpoint.step, 12);
         assert_eq!(checkpoint.config.vocab(), 256);
         let loaded = Transformer::open(&checkpoint.folder, &checkpoint.config, &device).unwrap();

@@ -306,7 +306,7 @@ fn a_missing_shard_is_named_before_anything_is_loaded() {
     let shard = "model-00002-of-00003.safetensors";
     fs::remove_file(folder.path().join(shard)).unwrap();
     assert!(refusal(folder.path()).contains(&format!("the shard {shard} is missing")));
-    let opened = Checkpoint::open_all(&[folder.path().to_path_buf()], &[7]);
+    let opened = Checkpoint::open_all(&[folder.path().to_path_buf()], &[7], &[]);
     assert!(opened.unwrap_err().to_string().contains(shard));
 
     let folder = Variant::of("olmo2-tiny-0").save_shards(3);

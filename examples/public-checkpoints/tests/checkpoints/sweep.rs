@@ -57,7 +57,6 @@ fn sweep(root: &Path) -> Sweep {
         context: None,
         warming: Warming {
             steps: 3,
-            rate: 0.0,
             weight_decay: 0.0,
         },
         search: Search {
@@ -70,9 +69,14 @@ fn sweep(root: &Path) -> Sweep {
 
 /// Runs a sweep; the lines of its record.
 fn run(sweep: &Sweep, root: &Path, out: &str) -> Vec<Value> {
+    run_at(sweep, root, out, &[])
+}
+
+/// The same, with learning rates of the warming.
+fn run_at(sweep: &Sweep, root: &Path, out: &str, rates: &[f64]) -> Vec<Value> {
     let out = root.join(out);
     fs::create_dir_all(&out).unwrap();
-    let checkpoints = Checkpoint::open_all(&checkpoints(root), &[]).unwrap();
+    let checkpoints = Checkpoint::open_all(&checkpoints(root), &[], rates).unwrap();
     let mut record = Record::create(&out).unwrap();
     let mut seen = Vec::new();
     sweep
@@ -185,8 +189,12 @@ fn warming_at_a_rate_moves_the_weights_and_none_is_the_first_update() {
     let losses = |steps: u64, rate: f64, out: &str| {
         let mut sweep = sweep(root);
         sweep.warming.steps = steps;
-        sweep.warming.rate = rate;
-        let lines = run(&sweep, root, out);
+        // The folders are those of steps 20 and 3: each must keep its own rate.
+        let lines = run_at(&sweep, root, out, &[0.0, rate]);
+        let of_last = &lines[lines.len() / 2..];
+        assert_eq!(of_last[0]["base_loss"], of_last[1]["base_loss"]);
+        let in_use = (steps > 0 && rate > 0.0).then_some(rate);
+        assert_eq!(lines[1]["learning_rate"].as_f64(), in_use);
         let loss = |index: usize| lines[index]["base_loss"].as_f64().unwrap();
         let norm = lines[1]["update_norm"].as_f64().unwrap();
         (loss(0), loss(1), norm)
