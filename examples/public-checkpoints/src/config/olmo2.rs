@@ -1,57 +1,9 @@
-//! What `config.json` says of a model: its architecture and its shape.
+//! The configuration of an OLMo-2.
 
+use super::{above_0, at_least_1, epsilon_1e_5};
 use crate::activation::Activation;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use std::path::Path;
-
-/// The file of a checkpoint's configuration.
-pub const CONFIG_FILE: &str = "config.json";
-
-/// The configuration of a model of an architecture that is known here.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ModelConfig {
-    /// GPT-2.
-    Gpt2(Gpt2Config),
-    /// OLMo-2.
-    Olmo2(Olmo2Config),
-}
-
-/// The shape of a GPT-2. What a file leaves out has the value that the published format gives it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Gpt2Config {
-    /// The number of different tokens.
-    pub vocab_size: usize,
-    /// The largest number of tokens that the model sees at once.
-    pub n_positions: usize,
-    /// The width of the residual stream.
-    pub n_embd: usize,
-    /// The number of blocks.
-    pub n_layer: usize,
-    /// The number of attention heads of a block.
-    pub n_head: usize,
-    /// The width inside a block's two-layer network; four times the residual stream's by default.
-    #[serde(default)]
-    pub n_inner: Option<usize>,
-    /// What that network applies between its layers.
-    #[serde(default = "Activation::of_gpt2")]
-    pub activation_function: Activation,
-    /// ε of the layer norms.
-    #[serde(default = "epsilon_1e_5")]
-    pub layer_norm_epsilon: f64,
-    /// Whether attention scores are divided by the square root of a head's width.
-    #[serde(default = "yes")]
-    pub scale_attn_weights: bool,
-    /// Whether they are divided by the number of the block, counted from 1.
-    #[serde(default)]
-    pub scale_attn_by_inverse_layer_idx: bool,
-    /// Whether the blocks attend to another model's states, which is not supported.
-    #[serde(default)]
-    pub add_cross_attention: bool,
-    /// Whether the output layer shares the token embedding's weights.
-    #[serde(default = "yes")]
-    pub tie_word_embeddings: bool,
-}
 
 /// The shape of an OLMo-2. What a file leaves out has the value that the published format gives it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -113,14 +65,6 @@ struct Rope {
     factor: Option<f64>,
 }
 
-fn epsilon_1e_5() -> f64 {
-    1e-5
-}
-
-fn yes() -> bool {
-    true
-}
-
 fn padding_1() -> Option<i64> {
     Some(1)
 }
@@ -129,133 +73,8 @@ fn positions_2048() -> usize {
     2048
 }
 
-/// What tells the architecture.
-#[derive(Deserialize)]
-struct Kind {
-    model_type: Option<String>,
-    #[serde(default)]
-    architectures: Option<Vec<String>>,
-}
-
-impl ModelConfig {
-    /// Reads `config.json` in a checkpoint's folder.
-    ///
-    /// # Errors
-    ///
-    /// If there is none, if its architecture is not known here, or if a value makes no sense.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(CONFIG_FILE);
-        let json = std::fs::read_to_string(&path)
-            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
-        Self::parse(&json).with_context(|| format!("{}", path.display()))
-    }
-
-    /// Reads the text of a `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// If its architecture is not known here, or if a value makes no sense.
-    pub fn parse(json: &str) -> Result<Self> {
-        let kind: Kind = serde_json::from_str(json)?;
-        let name = kind
-            .model_type
-            .or_else(|| kind.architectures?.into_iter().next())
-            .unwrap_or_default();
-        match name.as_str() {
-            "gpt2" | "GPT2LMHeadModel" => {
-                let config: Gpt2Config = serde_json::from_str(json)?;
-                config.validate()?;
-                Ok(Self::Gpt2(config))
-            }
-            "olmo2" | "Olmo2ForCausalLM" => {
-                let config: Olmo2Config = serde_json::from_str(json)?;
-                config.validate()?;
-                Ok(Self::Olmo2(config))
-            }
-            "" => bail!("it names no architecture: expected the model_type gpt2 or olmo2"),
-            other => bail!("the architecture is {other}, but only gpt2 and olmo2 are known here"),
-        }
-    }
-
-    /// The number of different tokens.
-    pub fn vocab(&self) -> usize {
-        match self {
-            Self::Gpt2(config) => config.vocab_size,
-            Self::Olmo2(config) => config.vocab_size,
-        }
-    }
-
-    /// The largest number of tokens that the model sees at once.
-    pub fn positions(&self) -> usize {
-        match self {
-            Self::Gpt2(config) => config.n_positions,
-            Self::Olmo2(config) => config.max_position_embeddings,
-        }
-    }
-}
-
-fn at_least_1(sizes: &[(&str, usize)]) -> Result<()> {
-    for (name, size) in sizes {
-        ensure!(*size > 0, "{name} is 0, but must be at least 1");
-    }
-    Ok(())
-}
-
-fn above_0(name: &str, value: f64) -> Result<()> {
-    ensure!(
-        value > 0.0 && value.is_finite(),
-        "{name} is {value}, but must be above 0"
-    );
-    Ok(())
-}
-
-impl Gpt2Config {
-    fn validate(&self) -> Result<()> {
-        at_least_1(&[
-            ("vocab_size", self.vocab_size),
-            ("n_positions", self.n_positions),
-            ("n_embd", self.n_embd),
-            ("n_layer", self.n_layer),
-            ("n_head", self.n_head),
-            ("n_inner", self.inner()),
-        ])?;
-        above_0("layer_norm_epsilon", self.layer_norm_epsilon)?;
-        ensure!(
-            self.n_embd.is_multiple_of(self.n_head),
-            "n_embd {} cannot be split into {} heads",
-            self.n_embd,
-            self.n_head
-        );
-        ensure!(
-            !self.add_cross_attention,
-            "add_cross_attention is true, but a model that attends to another one is not supported"
-        );
-        Ok(())
-    }
-
-    /// The width inside a block's two-layer network.
-    pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
-    }
-
-    /// What the attention scores of a block are multiplied by, the first block being 0.
-    pub fn attention_scale(&self, layer: usize) -> f64 {
-        let head = (self.n_embd / self.n_head) as f64;
-        let of_width = if self.scale_attn_weights {
-            1.0 / head.sqrt()
-        } else {
-            1.0
-        };
-        if self.scale_attn_by_inverse_layer_idx {
-            of_width / (layer + 1) as f64
-        } else {
-            of_width
-        }
-    }
-}
-
 impl Olmo2Config {
-    fn validate(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         at_least_1(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -359,6 +178,7 @@ impl Olmo2Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ModelConfig;
 
     const OLMO2: &str = r#"{"model_type": "olmo2", "vocab_size": 96, "hidden_size": 32,
         "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, MORE
@@ -421,24 +241,5 @@ mod tests {
             error.contains("softmaxish") && error.contains("silu"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn attention_scores_are_scaled_as_the_file_says() {
-        let gpt2 = |more: &str| {
-            let json = format!(
-                r#"{{"model_type": "gpt2", "vocab_size": 9, "n_positions": 8, "n_embd": 8,
-                "n_layer": 2, "n_head": 2{more}}}"#
-            );
-            match ModelConfig::parse(&json).unwrap() {
-                ModelConfig::Gpt2(config) => config,
-                ModelConfig::Olmo2(_) => unreachable!("the file says gpt2"),
-            }
-        };
-        assert_eq!(gpt2("").attention_scale(1), 0.5);
-        let unscaled = gpt2(r#", "scale_attn_weights": false"#);
-        assert_eq!(unscaled.attention_scale(1), 1.0);
-        let by_layer = gpt2(r#", "scale_attn_by_inverse_layer_idx": true"#);
-        assert_eq!(by_layer.attention_scale(1), 0.25);
     }
 }
