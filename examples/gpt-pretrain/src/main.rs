@@ -9,6 +9,7 @@ mod settings;
 mod training;
 
 use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use gpt::model::GptConfig;
 use gpt::run::{RunFolder, exit_code};
@@ -17,7 +18,7 @@ use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
 use settings::{RunConfig, Settings, TokenKind};
 use sharpness_report::{Run, report};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Pre-train a small GPT on real text, and watch critical sharpness, the Edge-of-Stability
@@ -37,9 +38,14 @@ struct Flags {
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
 
+    /// Keep all checkpoints, and write the first weights and each checkpoint in the layout in which GPT-2 is
+    /// published, to folders in this one; a run that has made all its steps is only exported
+    #[arg(long, value_name = "FOLDER")]
+    export: Option<PathBuf>,
+
     /// Train nothing: measure how large a learning rate this model can begin with, and how large it can
     /// become
-    #[arg(long, conflicts_with_all = ["resume", "out"])]
+    #[arg(long, conflicts_with_all = ["resume", "out", "export"])]
     find_lr: bool,
 }
 
@@ -78,10 +84,11 @@ fn run() -> Result<()> {
         None => None,
         Some(_) => Some(folder.newest_checkpoint()?),
     };
+    let is_over = checkpoint.is_some_and(|checkpoint| checkpoint.step >= settings.steps);
     if let Some(checkpoint) = checkpoint {
         ensure!(
-            checkpoint.step < settings.steps,
-            "the run in {} has made all its {} steps: give more --steps to go on",
+            !is_over || flags.export.is_some(),
+            "the run in {} has made all its {} steps: give more --steps to go on, or --export its checkpoints",
             folder.path().display(),
             checkpoint.step
         );
@@ -113,6 +120,11 @@ fn run() -> Result<()> {
             saved.model.vocab
         );
     }
+    if let Some(to) = &flags.export
+        && is_over
+    {
+        return export(&config, &tokenizer, &device, &folder, to);
+    }
     let windows = windows(&text, &tokenizer, &config.model)?;
 
     folder.save_config(&config)?;
@@ -129,6 +141,7 @@ fn run() -> Result<()> {
         &device,
         &folder,
         checkpoint,
+        flags.export.is_some(),
     )?;
     println!("\n{summary}");
     match Run::open(folder.path()) {
@@ -141,6 +154,28 @@ fn run() -> Result<()> {
         Err(error) => eprintln!("note: there is no report: {error}"),
     }
     println!("run                 {}", folder.path().display());
+    match &flags.export {
+        Some(to) => export(&config, &tokenizer, &device, &folder, to),
+        None => Ok(()),
+    }
+}
+
+fn export(
+    config: &RunConfig,
+    tokenizer: &Tokenizer,
+    device: &Device,
+    run: &RunFolder,
+    to: &Path,
+) -> Result<()> {
+    let RunConfig {
+        settings, model, ..
+    } = config;
+    for step in training::export(settings, model, tokenizer, run, device, to)? {
+        println!(
+            "export              {}",
+            to.join(format!("step-{step}")).display()
+        );
+    }
     Ok(())
 }
 

@@ -2,18 +2,22 @@ use crate::settings::Settings;
 use anyhow::{Result, anyhow};
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
 use burn::tensor::Device;
+use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{
     LearningRateFinder, LearningRateRange, SharpnessMetrics, SharpnessProbe, SharpnessSummary,
 };
-use gpt::model::GptConfig;
+use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
+use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The batches of a validation.
@@ -55,7 +59,42 @@ pub fn find_learning_rate(
     Ok(range?)
 }
 
-/// Trains, from a checkpoint if there is one.
+/// Writes the first weights of a run and those of each checkpoint that it has kept in GPT-2's layout, to
+/// folders named by their steps. Returns these steps.
+///
+/// # Errors
+///
+/// If a checkpoint cannot be read, or a folder not be written.
+pub fn export(
+    settings: &Settings,
+    model: &GptConfig,
+    tokenizer: &Tokenizer,
+    run: &RunFolder,
+    device: &Device,
+    to: &Path,
+) -> Result<Vec<u64>> {
+    let write = |gpt: &Gpt, step: u64| {
+        gpt::export::export(gpt, model, tokenizer, &to.join(format!("step-{step}")))
+    };
+    let first = first_model(settings, model, &device.clone().autodiff());
+    write(&first, 0)?;
+    let mut steps = vec![0];
+    for checkpoint in run.checkpoints() {
+        let record = run.load_weights(checkpoint)?;
+        write(&first.clone().try_load_record(record)?, checkpoint.step)?;
+        steps.push(checkpoint.step);
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
+
+/// The model as a run begins with it.
+fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
+    device.seed(settings.seed);
+    model.init(device)
+}
+
+/// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, only the last few are kept.
 ///
 /// # Errors
 ///
@@ -67,11 +106,11 @@ pub fn train(
     device: &Device,
     folder: &RunFolder,
     checkpoint: Option<Checkpoint>,
+    keep_checkpoints: bool,
 ) -> Result<SharpnessSummary> {
     let probe = SharpnessProbe::new(settings.probe().with_directory(folder.path()))?;
     let device = device.clone().autodiff();
-    device.seed(settings.seed);
-    let model = model.init(&device);
+    let model = first_model(settings, model, &device);
     let optim = adamw(settings.weight_decay);
     let scheduler = ModuleLrScheduler::new(settings.schedule().scheduler());
 
@@ -99,6 +138,9 @@ pub fn train(
         .num_epochs(first_epoch + epochs as usize);
     if let Some(checkpoint) = checkpoint {
         training = training.checkpoint(checkpoint.epoch);
+    }
+    if keep_checkpoints {
+        training = training.with_checkpointing_strategy(KeepLastNCheckpoints::new(usize::MAX));
     }
     if !std::io::stdout().is_terminal() {
         training = training.renderer(Box::new(PlainProgress::default()));

@@ -8,6 +8,7 @@
 )]
 
 pub mod device;
+pub mod export;
 pub mod model;
 pub mod optimizer;
 pub mod progress;

@@ -1,7 +1,7 @@
 //! The folder of a run: its configuration, tokenizer and checkpoints.
 
 use crate::schedule::Scheduler;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::lr_scheduler::LrSchedulerRecord;
 use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
@@ -169,8 +169,17 @@ impl RunFolder {
     ///
     /// If there is none.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
-        let folder = self.0.join("checkpoint");
-        let mut epochs: Vec<usize> = fs::read_dir(&folder)
+        self.checkpoints().next().with_context(|| {
+            format!(
+                "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
+                self.0.display()
+            )
+        })
+    }
+
+    /// The checkpoints of which every part can be read, the newest first.
+    pub fn checkpoints(&self) -> impl Iterator<Item = Checkpoint> {
+        let mut epochs: Vec<usize> = fs::read_dir(self.0.join("checkpoint"))
             .into_iter()
             .flatten()
             .filter_map(|entry| {
@@ -180,21 +189,13 @@ impl RunFolder {
             })
             .collect();
         epochs.sort_unstable();
-        for epoch in epochs.into_iter().rev() {
+        epochs.into_iter().rev().filter_map(|epoch| {
             let part = |name: &str| self.checkpoint_part(name, epoch);
-            let readable = ModuleRecord::load(part("model")).is_ok()
-                && OptimizerRecord::load(part("optim")).is_ok();
-            let scheduler = LrSchedulerRecord::load(part("scheduler"));
-            if readable
-                && let Ok(scheduler) = scheduler
-                && let Some(step) = Scheduler::step_of(&scheduler)
-            {
-                return Ok(Checkpoint { epoch, step });
-            }
-        }
-        bail!(
-            "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
-            self.0.display()
-        )
+            ModuleRecord::load(part("model")).ok()?;
+            OptimizerRecord::load(part("optim")).ok()?;
+            let scheduler = LrSchedulerRecord::load(part("scheduler")).ok()?;
+            let step = Scheduler::step_of(&scheduler)?;
+            Some(Checkpoint { epoch, step })
+        })
     }
 }

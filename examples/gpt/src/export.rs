@@ -1,0 +1,159 @@
+//! A model in the layout in which GPT-2 is published: `config.json`, `model.safetensors`, `tokenizer.json`.
+
+use crate::model::{Gpt, GptConfig};
+use crate::tokenizer::Tokenizer;
+use anyhow::{Context, Result, anyhow};
+use burn::module::Module;
+use burn_store::burn_pack::Tensor;
+use burn_store::{
+    BurnToPyTorchAdapter, ModuleAdapter, ModuleContext, ModuleSnapshot, SafetensorsStore,
+};
+use serde_json::json;
+use std::path::Path;
+use tokenizers::TokenizerBuilder;
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+
+/// Writes a model to a folder in GPT-2's layout. What is there of an earlier export is replaced.
+///
+/// # Errors
+///
+/// If the folder cannot be written.
+pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
+    let unwritable = || format!("the export {} cannot be written", folder.display());
+    std::fs::create_dir_all(folder).with_context(unwritable)?;
+    let json = serde_json::to_string_pretty(&published_config(config))?;
+    std::fs::write(folder.join("config.json"), json).with_context(unwritable)?;
+    let path = folder.join("tokenizer.json");
+    match tokenizer {
+        Tokenizer::BytePairs(_) => tokenizer.save(&path)?,
+        Tokenizer::Bytes => save_bytes(&path)?,
+    }
+    let mut store = SafetensorsStore::from_file(folder.join("model.safetensors"))
+        .overwrite(true)
+        .with_to_adapter(Published);
+    let written = model.valid().save_into(&mut store);
+    written
+        .map_err(|error| anyhow!("{error}"))
+        .with_context(unwritable)
+}
+
+fn published_config(config: &GptConfig) -> serde_json::Value {
+    json!({
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "vocab_size": config.vocab,
+        "n_positions": config.context,
+        "n_embd": config.width,
+        "n_layer": config.layers,
+        "n_head": config.heads,
+        // The model's GELU is the exact one.
+        "activation_function": "gelu",
+        "layer_norm_epsilon": 1e-5,
+        "embd_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "attn_pdrop": 0.0,
+        "tie_word_embeddings": config.tied,
+    })
+}
+
+/// Gives parameters their published names. GPT-2 lays out the weights of its linear layers as burn does,
+/// but for the output layer's.
+#[derive(Clone)]
+struct Published;
+
+impl ModuleAdapter for Published {
+    fn adapt(&self, tensor: Tensor, context: ModuleContext<'_>) -> Tensor {
+        let mut tensor = if tensor.name.starts_with("head.") {
+            BurnToPyTorchAdapter.adapt(tensor, context)
+        } else {
+            tensor
+        };
+        let parts = tensor.name.split('.').map(published_name);
+        tensor.name = parts.collect::<Vec<_>>().join(".");
+        tensor
+    }
+
+    fn clone_box(&self) -> Box<dyn ModuleAdapter> {
+        Box::new(self.clone())
+    }
+}
+
+/// What a part of a parameter's path is called in GPT-2's files.
+fn published_name(part: &str) -> &str {
+    match part {
+        "tokens" => "transformer.wte",
+        "positions" => "transformer.wpe",
+        "blocks" => "transformer.h",
+        "attention_norm" => "ln_1",
+        "query_key_value" => "attn.c_attn",
+        "attention_out" => "attn.c_proj",
+        "mlp_norm" => "ln_2",
+        "mlp_in" => "mlp.c_fc",
+        "mlp_out" => "mlp.c_proj",
+        "norm" => "transformer.ln_f",
+        "head" => "lm_head",
+        "gamma" => "weight",
+        "beta" => "bias",
+        other => other,
+    }
+}
+
+/// Writes a tokenizer whose 256 tokens are the bytes: byte-level byte pairs, of which none are merged.
+fn save_bytes(path: &Path) -> Result<()> {
+    let failed = |error: tokenizers::Error| {
+        anyhow!(
+            "the tokenizer {} cannot be written: {error}",
+            path.display()
+        )
+    };
+    let model = BPE::builder().vocab_and_merges(byte_letters(), Vec::new());
+    TokenizerBuilder::<
+        BPE,
+        NormalizerWrapper,
+        PreTokenizerWrapper,
+        PostProcessorWrapper,
+        DecoderWrapper,
+    >::new()
+    .with_model(model.build().map_err(failed)?)
+    .with_pre_tokenizer(Some(ByteLevel::new(false, true, false).into()))
+    .with_decoder(Some(ByteLevel::default().into()))
+    .build()
+    .and_then(|tokenizer| tokenizer.save(path, false))
+    .map_err(failed)
+}
+
+/// The letters that stand for the bytes in a byte-level vocabulary: printable bytes are their own letter,
+/// and each of the others takes the next one from 256 on.
+fn byte_letters() -> [(String, u32); 256] {
+    let mut others = 256..;
+    std::array::from_fn(|byte| {
+        let byte = byte as u32;
+        let is_printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+        let letter = if is_printable {
+            Some(byte)
+        } else {
+            others.next()
+        };
+        let letter = letter.and_then(char::from_u32).map(String::from);
+        (letter.unwrap_or_default(), byte)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_stay_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        save_bytes(&path).unwrap();
+        let tokenizer = Tokenizer::load(&path).unwrap();
+        assert_eq!(tokenizer.vocab(), 256);
+        let text = "é! \u{0}\t\n ÿ漢\u{7f}";
+        let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
+        assert_eq!(tokenizer.encode(text).unwrap(), bytes);
+    }
+}

@@ -1,0 +1,105 @@
+//! The activation functions that published configurations name.
+
+use burn::tensor::{Tensor, activation};
+use serde::Deserialize;
+
+/// An activation function, by the names that `config.json` gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// xΦ(x), with the normal distribution Φ.
+    #[serde(alias = "gelu_python")]
+    Gelu,
+    /// Its approximation ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
+    #[serde(
+        alias = "gelu_pytorch_tanh",
+        alias = "gelu_fast",
+        alias = "gelu_accurate",
+        alias = "gelu_python_tanh"
+    )]
+    GeluNew,
+    /// xΦ(x), cut off at −10 and 10.
+    #[serde(rename = "gelu_10")]
+    Gelu10,
+    /// xσ(1.702x), with the logistic function σ.
+    QuickGelu,
+    /// xσ(x).
+    #[serde(alias = "swish")]
+    Silu,
+    /// max(0, x).
+    Relu,
+    /// max(0, x), cut off at 6.
+    Relu6,
+    /// x above 0, and 0.01x below.
+    LeakyRelu,
+    /// max(0, x)².
+    Relu2,
+    /// x tanh(ln(1 + eˣ)).
+    Mish,
+    /// tanh(x).
+    Tanh,
+    /// σ(x).
+    Sigmoid,
+    /// x.
+    Linear,
+}
+
+impl Activation {
+    /// That of a GPT-2 whose configuration names none.
+    pub(crate) fn of_gpt2() -> Self {
+        Self::GeluNew
+    }
+
+    /// That of an OLMo-2 whose configuration names none.
+    pub(crate) fn of_olmo2() -> Self {
+        Self::Silu
+    }
+
+    /// Applies it to each element.
+    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Gelu => activation::gelu(x),
+            Self::GeluNew => activation::gelu_approximate(x),
+            Self::Gelu10 => activation::gelu(x).clamp(-10.0, 10.0),
+            Self::QuickGelu => activation::sigmoid(x.clone() * 1.702) * x,
+            Self::Silu => activation::silu(x),
+            Self::Relu => activation::relu(x),
+            Self::Relu6 => activation::relu6(x),
+            Self::LeakyRelu => activation::leaky_relu(x, 0.01),
+            Self::Relu2 => activation::relu(x).square(),
+            Self::Mish => activation::mish(x),
+            Self::Tanh => activation::tanh(x),
+            Self::Sigmoid => activation::sigmoid(x),
+            Self::Linear => x,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn each_is_the_function_of_its_name() {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let known: [(&str, f64); 9] = [
+            ("gelu", 0.841_344_75),
+            ("gelu_pytorch_tanh", 0.841_192),
+            ("quick_gelu", sigmoid(1.702)),
+            ("swish", sigmoid(1.0)),
+            ("relu2", 1.0),
+            ("mish", 1f64.exp().ln_1p().tanh()),
+            ("tanh", 1f64.tanh()),
+            ("sigmoid", sigmoid(1.0)),
+            ("linear", 1.0),
+        ];
+        for (name, expected) in known {
+            let json = format!("\"{name}\"");
+            let activation: Activation = serde_json::from_str(&json).unwrap();
+            let one = Tensor::<1>::ones([1], &Device::flex());
+            let value = activation.forward(one).into_scalar::<f64>();
+            assert!((value - expected).abs() < 1e-6, "{name}: {value}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The configuration of a GPT-2.
+
+use super::{above_0, at_least_1, epsilon_1e_5, yes};
+use crate::activation::Activation;
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+
+/// The shape of a GPT-2. What a file leaves out has the value that the published format gives it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Gpt2Config {
+    /// The number of different tokens.
+    pub vocab_size: usize,
+    /// The largest number of tokens that the model sees at once.
+    pub n_positions: usize,
+    /// The width of the residual stream.
+    pub n_embd: usize,
+    /// The number of blocks.
+    pub n_layer: usize,
+    /// The number of attention heads of a block.
+    pub n_head: usize,
+    /// The width inside a block's two-layer network; four times the residual stream's by default.
+    #[serde(default)]
+    pub n_inner: Option<usize>,
+    /// What that network applies between its layers.
+    #[serde(default = "Activation::of_gpt2")]
+    pub activation_function: Activation,
+    /// ε of the layer norms.
+    #[serde(default = "epsilon_1e_5")]
+    pub layer_norm_epsilon: f64,
+    /// Whether attention scores are divided by the square root of a head's width.
+    #[serde(default = "yes")]
+    pub scale_attn_weights: bool,
+    /// Whether they are divided by the number of the block, counted from 1.
+    #[serde(default)]
+    pub scale_attn_by_inverse_layer_idx: bool,
+    /// Whether the blocks attend to another model's states, which is not supported.
+    #[serde(default)]
+    pub add_cross_attention: bool,
+    /// Whether the output layer shares the token embedding's weights.
+    #[serde(default = "yes")]
+    pub tie_word_embeddings: bool,
+}
+
+impl Gpt2Config {
+    pub(super) fn validate(&self) -> Result<()> {
+        at_least_1(&[
+            ("vocab_size", self.vocab_size),
+            ("n_positions", self.n_positions),
+            ("n_embd", self.n_embd),
+            ("n_layer", self.n_layer),
+            ("n_head", self.n_head),
+            ("n_inner", self.inner()),
+        ])?;
+        above_0("layer_norm_epsilon", self.layer_norm_epsilon)?;
+        ensure!(
+            self.n_embd.is_multiple_of(self.n_head),
+            "n_embd {} cannot be split into {} heads",
+            self.n_embd,
+            self.n_head
+        );
+        ensure!(
+            !self.add_cross_attention,
+            "add_cross_attention is true, but a model that attends to another one is not supported"
+        );
+        Ok(())
+    }
+
+    /// The width inside a block's two-layer network.
+    pub fn inner(&self) -> usize {
+        self.n_inner.unwrap_or(4 * self.n_embd)
+    }
+
+    /// What the attention scores of a block are multiplied by, the first block being 0.
+    pub fn attention_scale(&self, layer: usize) -> f64 {
+        let head = (self.n_embd / self.n_head) as f64;
+        let of_width = if self.scale_attn_weights {
+            1.0 / head.sqrt()
+        } else {
+            1.0
+        };
+        if self.scale_attn_by_inverse_layer_idx {
+            of_width / (layer + 1) as f64
+        } else {
+            of_width
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ModelConfig;
+
+    #[test]
+    fn attention_scores_are_scaled_as_the_file_says() {
+        let gpt2 = |more: &str| {
+            let json = format!(
+                r#"{{"model_type": "gpt2", "vocab_size": 9, "n_positions": 8, "n_embd": 8,
+                "n_layer": 2, "n_head": 2{more}}}"#
+            );
+            match ModelConfig::parse(&json).unwrap() {
+                ModelConfig::Gpt2(config) => config,
+                ModelConfig::Olmo2(_) => unreachable!("the file says gpt2"),
+            }
+        };
+        assert_eq!(gpt2("").attention_scale(1), 0.5);
+        let unscaled = gpt2(r#", "scale_attn_weights": false"#);
+        assert_eq!(unscaled.attention_scale(1), 1.0);
+        let by_layer = gpt2(r#", "scale_attn_by_inverse_layer_idx": true"#);
+        assert_eq!(by_layer.attention_scale(1), 0.25);
+    }
+}

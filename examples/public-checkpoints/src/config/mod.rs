@@ -1,0 +1,111 @@
+//! What `config.json` says of a model: its architecture and its shape.
+
+mod gpt2;
+mod olmo2;
+
+pub use gpt2::Gpt2Config;
+pub use olmo2::Olmo2Config;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::path::Path;
+
+/// The file of a checkpoint's configuration.
+pub const CONFIG_FILE: &str = "config.json";
+
+/// The configuration of a model of an architecture that is known here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelConfig {
+    /// GPT-2.
+    Gpt2(Gpt2Config),
+    /// OLMo-2.
+    Olmo2(Olmo2Config),
+}
+
+fn epsilon_1e_5() -> f64 {
+    1e-5
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What tells the architecture.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+}
+
+impl ModelConfig {
+    /// Reads `config.json` in a checkpoint's folder.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, if its architecture is not known here, or if a value makes no sense.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        let json = std::fs::read_to_string(&path)
+            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+        Self::parse(&json).with_context(|| format!("{}", path.display()))
+    }
+
+    /// Reads the text of a `config.json`.
+    ///
+    /// # Errors
+    ///
+    /// If its architecture is not known here, or if a value makes no sense.
+    pub fn parse(json: &str) -> Result<Self> {
+        let kind: Kind = serde_json::from_str(json)?;
+        let name = kind
+            .model_type
+            .or_else(|| kind.architectures?.into_iter().next())
+            .unwrap_or_default();
+        match name.as_str() {
+            "gpt2" | "GPT2LMHeadModel" => {
+                let config: Gpt2Config = serde_json::from_str(json)?;
+                config.validate()?;
+                Ok(Self::Gpt2(config))
+            }
+            "olmo2" | "Olmo2ForCausalLM" => {
+                let config: Olmo2Config = serde_json::from_str(json)?;
+                config.validate()?;
+                Ok(Self::Olmo2(config))
+            }
+            "" => bail!("it names no architecture: expected the model_type gpt2 or olmo2"),
+            other => bail!("the architecture is {other}, but only gpt2 and olmo2 are known here"),
+        }
+    }
+
+    /// The number of different tokens.
+    pub fn vocab(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.vocab_size,
+            Self::Olmo2(config) => config.vocab_size,
+        }
+    }
+
+    /// The largest number of tokens that the model sees at once.
+    pub fn positions(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_positions,
+            Self::Olmo2(config) => config.max_position_embeddings,
+        }
+    }
+}
+
+fn at_least_1(sizes: &[(&str, usize)]) -> Result<()> {
+    for (name, size) in sizes {
+        ensure!(*size > 0, "{name} is 0, but must be at least 1");
+    }
+    Ok(())
+}
+
+fn above_0(name: &str, value: f64) -> Result<()> {
+    ensure!(
+        value > 0.0 && value.is_finite(),
+        "{name} is {value}, but must be above 0"
+    );
+    Ok(())
+}

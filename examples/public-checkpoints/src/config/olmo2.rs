@@ -1,0 +1,245 @@
+//! The configuration of an OLMo-2.
+
+use super::{above_0, at_least_1, epsilon_1e_5};
+use crate::activation::Activation;
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+/// The shape of an OLMo-2. What a file leaves out has the value that the published format gives it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Olmo2Config {
+    /// The number of different tokens.
+    pub vocab_size: usize,
+    /// The width of the residual stream.
+    pub hidden_size: usize,
+    /// The width inside a block's gated network.
+    pub intermediate_size: usize,
+    /// The number of blocks.
+    pub num_hidden_layers: usize,
+    /// The number of query heads of a block.
+    pub num_attention_heads: usize,
+    /// The number of key and value heads, each shared by several query heads; by default as many.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// The width of a head; by default the heads share the residual stream's width.
+    #[serde(default)]
+    pub head_dim: Option<usize>,
+    /// The largest number of tokens that the model was trained on at once.
+    #[serde(default = "positions_2048")]
+    pub max_position_embeddings: usize,
+    /// What the gate applies.
+    #[serde(default = "Activation::of_olmo2")]
+    pub hidden_act: Activation,
+    /// ε of the norms.
+    #[serde(default = "epsilon_1e_5")]
+    pub rms_norm_eps: f64,
+    /// Whether the projections of attention have biases.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Whether the output layer shares the token embedding's weights.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+    /// The token whose embedding takes no gradient: 1 unless the file says otherwise, none if it is null,
+    /// and counted from the end of the vocabulary if it is below 0.
+    #[serde(default = "padding_1")]
+    pad_token_id: Option<i64>,
+    /// The base of the rotary positions' wavelengths, where files of before 2026 have it.
+    #[serde(default)]
+    rope_theta: Option<f64>,
+    /// How the rotary positions are stretched, where files of before 2026 have it.
+    #[serde(default)]
+    rope_scaling: Option<Rope>,
+    /// Both, where newer files have them.
+    #[serde(default)]
+    rope_parameters: Option<Rope>,
+}
+
+/// The rotary positions, as a file describes them.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+struct Rope {
+    #[serde(default)]
+    rope_theta: Option<f64>,
+    #[serde(default, alias = "type")]
+    rope_type: Option<String>,
+    #[serde(default)]
+    factor: Option<f64>,
+}
+
+fn padding_1() -> Option<i64> {
+    Some(1)
+}
+
+fn positions_2048() -> usize {
+    2048
+}
+
+impl Olmo2Config {
+    pub(super) fn validate(&self) -> Result<()> {
+        at_least_1(&[
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.key_value_heads()),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ])?;
+        above_0("rms_norm_eps", self.rms_norm_eps)?;
+        above_0("rope_theta", self.rope_base())?;
+        ensure!(
+            self.num_attention_heads
+                .is_multiple_of(self.key_value_heads()),
+            "{} query heads cannot share {} key and value heads evenly",
+            self.num_attention_heads,
+            self.key_value_heads()
+        );
+        ensure!(
+            self.head_dim.is_some() || self.hidden_size.is_multiple_of(self.num_attention_heads),
+            "hidden_size {} cannot be split into {} heads, and there is no head_dim",
+            self.hidden_size,
+            self.num_attention_heads
+        );
+        ensure!(
+            self.head_width() > 0 && self.head_width().is_multiple_of(2),
+            "a head is {} wide, but rotary positions turn pairs: expected an even number",
+            self.head_width()
+        );
+        self.rope_stretch()?;
+        self.padding()?;
+        Ok(())
+    }
+
+    /// The number of key and value heads.
+    pub fn key_value_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// The width of a head.
+    pub fn head_width(&self) -> usize {
+        self.head_dim
+            .unwrap_or(self.hidden_size / self.num_attention_heads)
+    }
+
+    /// The token whose embedding takes no gradient, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it is not in the vocabulary.
+    pub fn padding(&self) -> Result<Option<i64>> {
+        let Some(token) = self.pad_token_id else {
+            return Ok(None);
+        };
+        let vocab = self.vocab_size as i64;
+        let from_start = if token < 0 { token + vocab } else { token };
+        ensure!(
+            (0..vocab).contains(&from_start),
+            "pad_token_id is {token}, which a vocabulary of {vocab} tokens does not have"
+        );
+        Ok(Some(from_start))
+    }
+
+    fn ropes(&self) -> impl Iterator<Item = &Rope> {
+        [&self.rope_parameters, &self.rope_scaling]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The base of the rotary positions' wavelengths.
+    pub fn rope_base(&self) -> f64 {
+        let mut given = self.ropes().filter_map(|rope| rope.rope_theta);
+        given.next().or(self.rope_theta).unwrap_or(10_000.0)
+    }
+
+    /// The factor that positions are divided by: 1, unless they are stretched.
+    ///
+    /// # Errors
+    ///
+    /// If the file asks for a way to stretch them that is not known here.
+    pub fn rope_stretch(&self) -> Result<f64> {
+        let Some(rope) = self.ropes().find(|rope| rope.rope_type.is_some()) else {
+            return Ok(1.0);
+        };
+        match rope.rope_type.as_deref() {
+            None | Some("default") => Ok(1.0),
+            Some("linear") => {
+                let factor = rope
+                    .factor
+                    .context("the rope_type is linear, but there is no factor")?;
+                above_0("the factor of the rotary positions", factor)?;
+                Ok(factor)
+            }
+            Some(other) => {
+                bail!("the rope_type is {other}, but only default and linear are known here")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ModelConfig;
+
+    const OLMO2: &str = r#"{"model_type": "olmo2", "vocab_size": 96, "hidden_size": 32,
+        "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, MORE
+        "hidden_act": "silu"}"#;
+
+    fn olmo2(more: &str) -> Result<Olmo2Config> {
+        match ModelConfig::parse(&OLMO2.replace("MORE", more))? {
+            ModelConfig::Olmo2(config) => Ok(config),
+            ModelConfig::Gpt2(_) => unreachable!("the file says olmo2"),
+        }
+    }
+
+    #[test]
+    fn rotary_positions_are_read_from_old_and_new_files() {
+        assert_eq!(olmo2("").unwrap().rope_base(), 10_000.0);
+        let old = olmo2(r#""rope_theta": 500000, "rope_scaling": null,"#).unwrap();
+        assert_eq!(old.rope_base(), 500_000.0);
+        assert_eq!(old.rope_stretch().unwrap(), 1.0);
+        let scaled = r#""rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4.0},"#;
+        let scaled = olmo2(scaled).unwrap();
+        assert_eq!(scaled.rope_base(), 500_000.0);
+        assert_eq!(scaled.rope_stretch().unwrap(), 4.0);
+        let new = olmo2(r#""rope_parameters": {"rope_theta": 2e4, "rope_type": "default"},"#);
+        assert_eq!(new.unwrap().rope_base(), 20_000.0);
+    }
+
+    #[test]
+    fn heads_may_have_a_width_of_their_own() {
+        let config = olmo2(r#""num_key_value_heads": 2, "head_dim": 12,"#).unwrap();
+        assert_eq!((config.key_value_heads(), config.head_width()), (2, 12));
+        let config = olmo2("").unwrap();
+        assert_eq!((config.key_value_heads(), config.head_width()), (4, 8));
+    }
+
+    #[test]
+    fn the_padding_token_is_1_unless_the_file_says_otherwise() {
+        let padding = |more: &str| olmo2(more).unwrap().padding().unwrap();
+        assert_eq!(padding(""), Some(1));
+        assert_eq!(padding(r#""pad_token_id": null,"#), None);
+        assert_eq!(padding(r#""pad_token_id": -1,"#), Some(95));
+        let error = olmo2(r#""pad_token_id": 96,"#).unwrap_err().to_string();
+        assert!(error.contains("pad_token_id is 96"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let refused = |json: &str| format!("{:#}", ModelConfig::parse(json).unwrap_err());
+        assert!(
+            refused(r#"{"model_type": "llama"}"#).contains("is llama, but only gpt2 and olmo2")
+        );
+        assert!(refused("{}").contains("names no architecture"));
+        assert!(refused(r#"{"model_type": "gpt2"}"#).contains("vocab_size"));
+        let refused = |more: &str| format!("{:#}", olmo2(more).unwrap_err());
+        assert!(refused(r#""num_key_value_heads": 3,"#).contains("4 query heads"));
+        assert!(refused(r#""rope_scaling": {"rope_type": "yarn"},"#).contains("yarn"));
+        assert!(refused(r#""head_dim": 7,"#).contains("7 wide"));
+        let activation = OLMO2.replace("MORE", "").replace("silu", "softmaxish");
+        let error = format!("{:#}", ModelConfig::parse(&activation).unwrap_err());
+        assert!(
+            error.contains("softmaxish") && error.contains("silu"),
+            "{error}"
+        );
+    }
+}

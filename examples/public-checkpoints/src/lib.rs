@@ -1,0 +1,21 @@
+//! Critical sharpness of published checkpoints: GPT-2 and OLMo-2 from the files that are published of
+//! them, and whatever else is laid out the same way.
+
+// Nothing that a sweep can reach may panic.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+pub mod activation;
+pub mod checkpoint;
+pub mod config;
+pub mod gpt2;
+pub mod model;
+pub mod olmo2;
+pub mod probe;
+pub mod record;
+pub mod report;
+pub mod sweep;
+pub mod text;
+pub mod weights;

@@ -1,0 +1,247 @@
+//! Measures critical sharpness at published checkpoints of GPT-2 and OLMo-2.
+//!
+//! ```sh
+//! cargo run -p public-checkpoints -- FOLDER…
+//! ```
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use gpt::run::{exit_code, results_folder, write_result};
+use public_checkpoints::checkpoint::Checkpoint;
+use public_checkpoints::probe::Search;
+use public_checkpoints::record::{GRADIENT_TASK, Line, Record};
+use public_checkpoints::report::Report;
+use public_checkpoints::sweep::{Sweep, Warming};
+use public_checkpoints::text::{DATA_TASK, Drawing, Texts, parse_task};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Measure critical sharpness at checkpoints of GPT-2 and OLMo-2: along the gradient, and along the update
+/// that AdamW would make next. Each folder holds a checkpoint as it is published: config.json,
+/// model.safetensors (or its shards and their index) and tokenizer.json. Nothing is downloaded.
+#[derive(Parser, Serialize)]
+#[command(version)]
+struct Flags {
+    /// Folders of checkpoints
+    #[arg(required = true, value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+    /// The steps of the checkpoints, one for each folder [default: those that the folders' names tell]
+    #[arg(long, value_delimiter = ',', value_name = "STEPS")]
+    step: Vec<u64>,
+    /// Folder for the record, the table and the chart [default: the first free runs/public-checkpoints-N]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Folder of the run whose checkpoints these are: what it measured while it trained is shown beside
+    #[arg(long, value_name = "FOLDER")]
+    beside: Option<PathBuf>,
+    /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
+    #[arg(long, default_value = "flex")]
+    device: String,
+
+    /// The text that updates are made of: a file, or a folder of files, as in gpt-pretrain [default: the
+    /// documentation of the packages in Cargo.lock]
+    #[arg(long, value_name = "PATH", help_heading = "Text")]
+    data: Option<PathBuf>,
+    /// Another text, whose loss is measured along AdamW's update, too; may be repeated
+    #[arg(
+        long = "task",
+        value_name = "NAME=PATH",
+        value_parser = parse_task,
+        help_heading = "Text"
+    )]
+    tasks: Vec<(String, PathBuf)>,
+    /// Fraction of the update's windows that come from --data; the others come from the tasks
+    #[arg(
+        long,
+        default_value_t = 1.0,
+        allow_negative_numbers = true,
+        help_heading = "Text"
+    )]
+    ratio: f64,
+    /// The most of each text to read, in millions of bytes
+    #[arg(long, default_value_t = 2, help_heading = "Text")]
+    megabytes: usize,
+    /// Windows of text in a batch
+    #[arg(long, default_value_t = 8, help_heading = "Text")]
+    batch: usize,
+    /// Windows that are in memory at a time [default: --batch]
+    #[arg(long, help_heading = "Text")]
+    micro_batch: Option<usize>,
+    /// Tokens of a window [default: as many as the model sees, 512 at most]
+    #[arg(long, help_heading = "Text")]
+    context: Option<usize>,
+    /// Seed of the windows' places
+    #[arg(long, default_value_t = 0, help_heading = "Text")]
+    seed: u64,
+
+    /// Steps that AdamW's moments are made of, since none are published; with 0, its first update is
+    /// measured [default: 20 with --warm-rate, 0 without]
+    #[arg(long, help_heading = "Measurement")]
+    warm: Option<u64>,
+    /// Learning rate of those steps, one for all checkpoints or one for each folder: that of the training,
+    /// where it is known; at 0 the weights stay as published
+    #[arg(
+        long,
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        value_name = "RATES",
+        help_heading = "Measurement"
+    )]
+    warm_rate: Vec<f64>,
+    /// Decoupled weight decay of AdamW
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        allow_negative_numbers = true,
+        help_heading = "Measurement"
+    )]
+    weight_decay: f32,
+    /// Relative width of a certified bracket
+    #[arg(
+        long,
+        default_value_t = 0.0625,
+        allow_negative_numbers = true,
+        help_heading = "Measurement"
+    )]
+    tolerance: f64,
+    /// Evaluations that each search spends on looking for an earlier rise of the loss
+    #[arg(long, default_value_t = 0, help_heading = "Measurement")]
+    verify: usize,
+}
+
+/// What `config.json` in the results says: the flags, and which texts they came to.
+#[derive(Serialize)]
+struct SweepConfig<'a> {
+    flags: &'a Flags,
+    texts: Vec<(String, String)>,
+}
+
+impl Flags {
+    fn validate(&self) -> Result<()> {
+        let counts = [
+            ("--batch", self.batch),
+            ("--micro-batch", self.micro_batch()),
+            ("--context", self.context.unwrap_or(1)),
+            ("--megabytes", self.megabytes),
+        ];
+        for (flag, count) in counts {
+            ensure!(count > 0, "{flag} is 0, but must be at least 1");
+        }
+        ensure!(
+            self.warm() == 0 || !self.warm_rate.is_empty(),
+            "--warm is {}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published",
+            self.warm()
+        );
+        for rate in &self.warm_rate {
+            ensure!(
+                *rate >= 0.0 && rate.is_finite(),
+                "--warm-rate is {rate}, but must not be below 0"
+            );
+        }
+        ensure!(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "--weight-decay is {}, but must not be below 0",
+            self.weight_decay
+        );
+        ensure!(
+            (0.0..=1.0).contains(&self.ratio),
+            "--ratio is {}, but must be a fraction between 0 and 1",
+            self.ratio
+        );
+        ensure!(
+            self.ratio == 1.0 || !self.tasks.is_empty(),
+            "--ratio is {}, but there is no --task that the other windows could come from",
+            self.ratio
+        );
+        for (name, _) in &self.tasks {
+            ensure!(
+                ![DATA_TASK, GRADIENT_TASK].contains(&name.as_str()),
+                "a task cannot be named {name}, which the record uses itself"
+            );
+        }
+        let names: Vec<String> = self.tasks.iter().map(|(name, _)| name.clone()).collect();
+        self.search().validate(&names)
+    }
+
+    fn warm(&self) -> u64 {
+        let default = if self.warm_rate.is_empty() { 0 } else { 20 };
+        self.warm.unwrap_or(default)
+    }
+
+    fn micro_batch(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch)
+    }
+
+    fn search(&self) -> Search {
+        Search {
+            tolerance: self.tolerance,
+            verification: self.verify,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Flags::parse()))
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    flags.validate()?;
+    let checkpoints = Checkpoint::open_all(&flags.folders, &flags.step, &flags.warm_rate)?;
+    if let Some(run) = &flags.beside {
+        sharpness_report::Run::open(run)?;
+    }
+    let device = gpt::device::open(&flags.device)?.autodiff();
+    let limit = flags.megabytes.saturating_mul(1_000_000);
+    let texts = Texts::read(flags.data.as_deref(), &flags.tasks, limit)?;
+    for (name, text) in texts.describe() {
+        println!("text    {name}: {text}");
+    }
+
+    let out = results_folder(flags.out.as_deref(), "public-checkpoints")?;
+    let mut record = Record::create(&out)?;
+    let config = SweepConfig {
+        flags,
+        texts: texts.describe(),
+    };
+    write_result(&out, "config.json", &serde_json::to_string_pretty(&config)?)?;
+    let sweep = Sweep {
+        texts,
+        drawing: Drawing {
+            windows: flags.batch,
+            micro_batch: flags.micro_batch(),
+            ratio: flags.ratio,
+            seed: flags.seed,
+        },
+        context: flags.context,
+        warming: Warming {
+            steps: flags.warm(),
+            weight_decay: flags.weight_decay,
+        },
+        search: flags.search(),
+        device,
+    };
+    sweep.run(&checkpoints, &mut record, |checkpoint, lines| {
+        println!("step {:>8}  {}", checkpoint.step, progress(lines));
+    })?;
+
+    let report = Report::open(&out, flags.beside.as_deref())?;
+    report.save(&out)?;
+    print!("\n{}", report.table());
+    println!("written to {}", out.display());
+    Ok(())
+}
+
+/// One line of what was measured at a checkpoint.
+fn progress(lines: &[Line]) -> String {
+    let lines = lines.iter().map(|line| {
+        let measurement = line.measurement();
+        let value = match (measurement.critical_sharpness, &measurement.reason) {
+            (Some(value), _) => format!("λc {value:.4}"),
+            (None, Some(reason)) => reason.clone(),
+            (None, None) => format!("{:?}", measurement.outcome),
+        };
+        format!("{} {value}", measurement.task)
+    });
+    lines.collect::<Vec<_>>().join("  ")
+}

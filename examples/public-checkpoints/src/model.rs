@@ -1,0 +1,53 @@
+//! A published model of either architecture, and its loss.
+
+use crate::config::ModelConfig;
+use crate::gpt2::Gpt2;
+use crate::olmo2::Olmo2;
+use anyhow::Result;
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor};
+use gpt::tokens::TokenBatch;
+use std::path::Path;
+
+/// A language model.
+#[derive(Module, Debug)]
+pub enum Transformer {
+    /// GPT-2.
+    Gpt2(Gpt2),
+    /// OLMo-2.
+    Olmo2(Olmo2),
+}
+
+impl Transformer {
+    /// Reads the weights in a folder, whatever their precision, as 32-bit floats.
+    ///
+    /// # Errors
+    ///
+    /// A tensor that is missing, left over, or of another shape is named.
+    pub fn open(folder: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
+        Ok(match config {
+            ModelConfig::Gpt2(config) => Self::Gpt2(Gpt2::open(folder, config, device)?),
+            ModelConfig::Olmo2(config) => Self::Olmo2(Olmo2::open(folder, config, device)?),
+        })
+    }
+
+    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        match self {
+            Self::Gpt2(model) => model.forward(tokens),
+            Self::Olmo2(model) => model.forward(tokens),
+        }
+    }
+
+    /// The mean cross entropy of the next tokens in each window, in nats: `[batch]`.
+    pub fn window_losses(&self, batch: &TokenBatch) -> Tensor<1> {
+        let logits = self.forward(batch.inputs.clone());
+        let targets = batch.targets.clone().unsqueeze_dim::<3>(2);
+        let log_probabilities = log_softmax(logits, 2).gather(2, targets);
+        -log_probabilities
+            .squeeze_dim::<2>(2)
+            .mean_dim(1)
+            .squeeze_dim::<1>(1)
+    }
+}

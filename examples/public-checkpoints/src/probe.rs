@@ -1,0 +1,121 @@
+//! What is measured at a checkpoint: every call to burn-sharpness is in this file.
+
+use crate::model::Transformer;
+use anyhow::{Context, Result, anyhow};
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn_sharpness::{Loss, Measurement, SharpnessConfig, SharpnessProbe};
+use gpt::tokens::TokenBatch;
+use std::sync::Arc;
+
+/// The micro-batches that make one batch. One of them at a time is in memory with what the model made of it.
+pub type Batch = Vec<TokenBatch>;
+
+/// A loss that is measured along the same update, and the text that it is of.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its name in the record.
+    pub name: String,
+    /// The text.
+    pub batch: Batch,
+}
+
+/// The loss of a batch, as the mean over its windows.
+///
+/// # Errors
+///
+/// If it cannot be read from the device.
+pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
+    let mut windows: Vec<f64> = Vec::new();
+    for micro_batch in batch {
+        let losses = model.window_losses(micro_batch).try_into_data();
+        let losses = losses.map_err(|error| format!("the loss could not be read: {error}"))?;
+        windows.extend(losses.iter::<f64>());
+    }
+    Ok(Loss::of_examples(windows, f64::from(f32::EPSILON)))
+}
+
+/// The gradient of that loss.
+pub fn gradient(model: &Transformer, batch: &Batch) -> GradientsParams {
+    let windows: usize = batch.iter().map(windows_of).sum();
+    let mut sum = GradientsAccumulator::new();
+    for micro_batch in batch {
+        let share = windows_of(micro_batch) as f64 / windows as f64;
+        let loss = model.window_losses(micro_batch).mean() * share;
+        let grads = GradientsParams::from_grads(loss.backward(), model);
+        sum.accumulate(model, grads);
+    }
+    sum.grads()
+}
+
+fn windows_of(batch: &TokenBatch) -> usize {
+    batch.inputs.dims()[0]
+}
+
+/// How the critical learning rate is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Search {
+    /// The relative width of a certified bracket.
+    pub tolerance: f64,
+    /// The evaluations that are spent on looking for an earlier rise of the loss below the bracket.
+    pub verification: usize,
+}
+
+impl Search {
+    /// Says what is impossible about it, if something is.
+    ///
+    /// # Errors
+    ///
+    /// One line that names the value and what to choose instead.
+    pub fn validate(self, tasks: &[String]) -> Result<()> {
+        let mut probe = SharpnessProbe::builder(self.config());
+        for name in tasks {
+            probe = probe.with_task(name, Vec::<Batch>::new(), task_loss);
+        }
+        probe.build()?;
+        Ok(())
+    }
+
+    fn config(self) -> SharpnessConfig {
+        SharpnessConfig::new()
+            .with_every(1)
+            .with_tolerance(self.tolerance)
+            .with_verification(self.verification)
+    }
+
+    /// Measures the loss of a batch along the update that an optimizer would make of its gradient, and the
+    /// tasks along the same update. Returns the measurement of the batch, then those of the tasks.
+    /// `guess` is where the search starts.
+    ///
+    /// # Errors
+    ///
+    /// If a task's name cannot be one.
+    pub fn measure(
+        self,
+        model: &Transformer,
+        optim: &ModuleOptimizer,
+        batch: &Batch,
+        tasks: &[Task],
+        guess: f64,
+    ) -> Result<Vec<Arc<Measurement>>> {
+        let mut probe = SharpnessProbe::builder(self.config());
+        for task in tasks {
+            probe = probe.with_task(&task.name, vec![task.batch.clone()], task_loss);
+        }
+        let probe = probe.build()?;
+        let grads = gradient(model, batch);
+        let of_batch = probe
+            .measure(model, optim, guess, &grads, |model| loss(model, batch))
+            .context("no measurement was due")?;
+        let of_tasks = tasks.iter().map(|task| {
+            let latest = probe.latest(&task.name);
+            latest.ok_or_else(|| anyhow!("the task {} was not measured", task.name))
+        });
+        let mut all = vec![of_batch];
+        all.extend(of_tasks.collect::<Result<Vec<_>>>()?);
+        Ok(all)
+    }
+}
+
+fn task_loss(model: &Transformer, batch: Batch) -> Result<Loss, String> {
+    loss(model, &batch)
+}

@@ -1,0 +1,167 @@
+//! A sweep: what is measured at each of several checkpoints, one of which is in memory at a time.
+
+use crate::checkpoint::Checkpoint;
+use crate::model::Transformer;
+use crate::probe::{Search, gradient};
+use crate::record::{Line, Record};
+use crate::text::{Drawing, TOKENIZER_FILE, Texts, Windowed};
+use anyhow::{Context, Result};
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::Device;
+use burn_sharpness::Measurement;
+use gpt::optimizer::adamw;
+
+/// The largest default of the tokens that a model sees at once.
+const CONTEXT: usize = 512;
+/// Where the searches at the first checkpoint start.
+const FIRST_GUESS: f64 = 1e-2;
+
+/// The directions along which the loss is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The update that AdamW would make next.
+    AdamW,
+    /// The gradient.
+    Gradient,
+}
+
+/// How AdamW's moments are made, which are not published: by so many steps at the checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Warming {
+    /// The steps; without any, the update is AdamW's first.
+    pub steps: u64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f32,
+}
+
+/// A sweep.
+pub struct Sweep {
+    /// The texts.
+    pub texts: Texts,
+    /// How batches are drawn of them.
+    pub drawing: Drawing,
+    /// The tokens that a model sees at once, where that is given.
+    pub context: Option<usize>,
+    /// How AdamW's moments are made.
+    pub warming: Warming,
+    /// How the critical learning rate is looked for.
+    pub search: Search,
+    /// Where the models are, with autodiff.
+    pub device: Device,
+}
+
+/// The windows of the last checkpoint, which serve the next one if it has the same tokenizer.
+struct LastWindows {
+    tokenizer: Vec<u8>,
+    vocab: usize,
+    context: usize,
+    windows: Windowed,
+}
+
+/// Where the searches at the next checkpoint start.
+struct Guesses {
+    adamw: f64,
+    gradient: f64,
+}
+
+impl Sweep {
+    /// Measures at every checkpoint, writes each measurement to the record, and hands the measurements of
+    /// each checkpoint over as they are made.
+    ///
+    /// # Errors
+    ///
+    /// If a checkpoint cannot be loaded; the record keeps those before it.
+    pub fn run(
+        &self,
+        checkpoints: &[Checkpoint],
+        record: &mut Record,
+        mut seen: impl FnMut(&Checkpoint, &[Line]),
+    ) -> Result<()> {
+        let mut last = None;
+        let mut guesses = Guesses {
+            adamw: FIRST_GUESS,
+            gradient: FIRST_GUESS,
+        };
+        for checkpoint in checkpoints {
+            let windows = self.windows(checkpoint, last.take())?;
+            let lines = self.measure(checkpoint, &windows, &mut guesses)?;
+            for line in &lines {
+                record.append(line)?;
+            }
+            seen(checkpoint, &lines);
+            last = Some(windows);
+        }
+        Ok(())
+    }
+
+    fn windows(&self, checkpoint: &Checkpoint, last: Option<LastWindows>) -> Result<LastWindows> {
+        let path = checkpoint.folder.join(TOKENIZER_FILE);
+        let tokenizer = std::fs::read(&path)
+            .with_context(|| format!("the tokenizer {} cannot be read", path.display()))?;
+        let vocab = checkpoint.config.vocab();
+        let positions = checkpoint.config.positions();
+        let context = self.context.unwrap_or(positions.min(CONTEXT));
+        anyhow::ensure!(
+            context <= positions,
+            "--context is {context}, but the model in {} sees {positions} tokens at most",
+            checkpoint.folder.display()
+        );
+        if let Some(last) = last
+            && (&last.tokenizer, last.vocab, last.context) == (&tokenizer, vocab, context)
+        {
+            return Ok(last);
+        }
+        let windows = self.texts.windows(&checkpoint.folder, vocab, context)?;
+        Ok(LastWindows {
+            tokenizer,
+            vocab,
+            context,
+            windows,
+        })
+    }
+
+    fn measure(
+        &self,
+        checkpoint: &Checkpoint,
+        windows: &LastWindows,
+        guesses: &mut Guesses,
+    ) -> Result<Vec<Line>> {
+        let windows = &windows.windows;
+        let mut model = Transformer::open(&checkpoint.folder, &checkpoint.config, &self.device)?;
+        let mut batches = windows.batches(self.drawing, &self.device);
+        let batch = batches.draw();
+        let tasks = windows.tasks(self.drawing, &self.device.clone().inner());
+        let line = |direction, measurement: &Measurement| {
+            Line::new(checkpoint, direction, self.warming, measurement)
+        };
+
+        // The gradient first: a warming at a rate above 0 moves the weights.
+        let sgd: ModuleOptimizer = SgdConfig::new().init();
+        let along = self
+            .search
+            .measure(&model, &sgd, &batch, &[], guesses.gradient)?;
+        let mut lines = Vec::new();
+        for measurement in along {
+            let next = line(Direction::Gradient, &measurement);
+            guesses.gradient = next.critical_lr().unwrap_or(guesses.gradient);
+            lines.push(next);
+        }
+
+        let mut optim = adamw(self.warming.weight_decay);
+        for _ in 0..self.warming.steps {
+            let grads = gradient(&model, &batches.draw());
+            model = optim.step(checkpoint.warm_rate, model, grads);
+        }
+        let along = self
+            .search
+            .measure(&model, &optim, &batch, &tasks, guesses.adamw)?;
+        for (index, measurement) in along.iter().enumerate() {
+            let next = line(Direction::AdamW, measurement);
+            if index == 0 {
+                guesses.adamw = next.critical_lr().unwrap_or(guesses.adamw);
+            }
+            lines.push(next);
+        }
+        Ok(lines)
+    }
+}

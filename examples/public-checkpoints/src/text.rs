@@ -1,0 +1,205 @@
+//! Text to windows of a checkpoint's tokens.
+
+use crate::probe::{Batch, Task};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use burn::tensor::{Device, Int, Tensor};
+use gpt::text::{Domain, Text};
+use gpt::tokens::{TokenBatch, Windows};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::path::{Path, PathBuf};
+use tokenizers::Tokenizer;
+
+/// The file of a checkpoint's tokenizer.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// The task that is the training text where the update is made of a mix.
+pub const DATA_TASK: &str = "data";
+/// The length of the pieces that are encoded in parallel.
+const PIECE_BYTES: usize = 1 << 16;
+
+/// The text that updates are made of, and those of the tasks.
+pub struct Texts {
+    data: Text,
+    tasks: Vec<(String, Text)>,
+}
+
+/// The same as windows of tokens.
+pub struct Windowed {
+    data: Windows,
+    tasks: Vec<(String, Windows)>,
+}
+
+/// How batches are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawing {
+    /// The windows of a batch.
+    pub windows: usize,
+    /// The windows that are in memory at a time, at most.
+    pub micro_batch: usize,
+    /// The fraction of the update's windows that come from the training text; the others come from the
+    /// tasks, in turn.
+    pub ratio: f64,
+    /// The seed of their places.
+    pub seed: u64,
+}
+
+impl Texts {
+    /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and those
+    /// of the tasks, at most `limit` bytes of each.
+    ///
+    /// # Errors
+    ///
+    /// If a text cannot be read.
+    pub fn read(data: Option<&Path>, tasks: &[(String, PathBuf)], limit: usize) -> Result<Self> {
+        let data = match data {
+            Some(path) => Text::of_path(path, limit)?,
+            None => Text::of_packages(Domain::Prose, limit)?,
+        };
+        let tasks = tasks.iter().map(|(name, path)| {
+            let text = Text::of_path(path, limit)
+                .with_context(|| format!("the text of the task {name}"))?;
+            Ok((name.clone(), text))
+        });
+        Ok(Self {
+            data,
+            tasks: tasks.collect::<Result<_>>()?,
+        })
+    }
+
+    /// What they are, for people and for the record: the name of each, and where it comes from.
+    pub fn describe(&self) -> Vec<(String, String)> {
+        let tasks = self.tasks.iter();
+        let tasks = tasks.map(|(name, text)| (name.clone(), text.to_string()));
+        let data = (DATA_TASK.to_string(), self.data.to_string());
+        std::iter::once(data).chain(tasks).collect()
+    }
+
+    /// Splits the texts into windows of `context` tokens of the tokenizer in a checkpoint's folder.
+    ///
+    /// # Errors
+    ///
+    /// If the tokenizer cannot be read, makes a token that is not in the model's vocabulary, or makes too
+    /// few tokens of a text.
+    pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
+        let path = folder.join(TOKENIZER_FILE);
+        let tokenizer = Tokenizer::from_file(&path)
+            .map_err(|error| anyhow!("the tokenizer {} cannot be read: {error}", path.display()))?;
+        let largest = tokenizer.get_vocab(true).values().copied().max();
+        let largest = largest.with_context(|| format!("{} has no token", path.display()))?;
+        ensure!(
+            (largest as usize) < vocab,
+            "the vocabularies do not match: {} has tokens up to {largest}, but the model in {} has {vocab} only",
+            path.display(),
+            folder.display()
+        );
+        let windows = |name: &str, text: &Text| -> Result<Windows> {
+            let tokens = encode(&tokenizer, &text.content)?;
+            let windows = Windows::new(tokens, context);
+            windows.map_err(|error| anyhow!("the text {name}: {error}"))
+        };
+        let tasks = self.tasks.iter();
+        let tasks = tasks.map(|(name, text)| Ok((name.clone(), windows(name, text)?)));
+        Ok(Windowed {
+            data: windows(DATA_TASK, &self.data)?,
+            tasks: tasks.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// The tokens of a text.
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let bound = rest.floor_char_boundary(PIECE_BYTES);
+        let end = rest[bound..].find('\n');
+        let end = end.map_or(rest.len(), |end| bound + end + 1);
+        let (piece, tail) = rest.split_at(end);
+        pieces.push(piece);
+        rest = tail;
+    }
+    let encodings = tokenizer.encode_batch_fast(pieces, false);
+    let encodings = encodings.map_err(|error| anyhow!("the tokenizer failed: {error}"))?;
+    let tokens = encodings.iter().flat_map(|piece| piece.get_ids());
+    Ok(tokens.copied().collect())
+}
+
+impl Windowed {
+    /// The batches of updates, the same for every checkpoint with these tokens.
+    pub fn batches<'a>(&'a self, drawing: Drawing, device: &'a Device) -> Batches<'a> {
+        Batches {
+            text: self,
+            drawing,
+            random: StdRng::seed_from_u64(drawing.seed),
+            device,
+        }
+    }
+
+    /// The batches on which the tasks are measured, spread evenly over their texts. The training text is
+    /// one of them where updates are made of a mix.
+    pub fn tasks(&self, drawing: Drawing, device: &Device) -> Vec<Task> {
+        let data = (drawing.ratio < 1.0).then_some((DATA_TASK, &self.data));
+        let tasks = self.tasks.iter().map(|(name, text)| (name.as_str(), text));
+        let tasks = data.into_iter().chain(tasks);
+        tasks
+            .map(|(name, text)| Task {
+                name: name.to_string(),
+                batch: drawing.split(text.even_batch(0, 1, drawing.windows, device)),
+            })
+            .collect()
+    }
+}
+
+impl Drawing {
+    /// Splits windows into micro-batches.
+    fn split(self, batch: TokenBatch) -> Batch {
+        let parts = |tokens: Tensor<2, Int>| tokens.split(self.micro_batch, 0);
+        let parts = parts(batch.inputs).into_iter().zip(parts(batch.targets));
+        parts
+            .map(|(inputs, targets)| TokenBatch { inputs, targets })
+            .collect()
+    }
+}
+
+/// Batches of random windows.
+pub struct Batches<'a> {
+    text: &'a Windowed,
+    drawing: Drawing,
+    random: StdRng,
+    device: &'a Device,
+}
+
+impl Batches<'_> {
+    /// The next batch.
+    pub fn draw(&mut self) -> Batch {
+        let Drawing { windows, ratio, .. } = self.drawing;
+        let of_data = (ratio * windows as f64).round() as usize;
+        let tasks = &self.text.tasks;
+        let before = |index: usize| (windows - of_data) * index / tasks.len();
+        let of_tasks = tasks.iter().enumerate();
+        let of_tasks = of_tasks.map(|(index, (_, text))| (text, before(index + 1) - before(index)));
+        let parts = std::iter::once((&self.text.data, of_data)).chain(of_tasks);
+        let parts = parts.filter(|(_, windows)| *windows > 0);
+        let parts = parts.map(|(text, windows)| {
+            let batch = text.random_batch(windows, &mut self.random, self.device);
+            self.drawing.split(batch)
+        });
+        parts.flatten().collect()
+    }
+}
+
+/// A task given as `NAME=PATH`.
+///
+/// # Errors
+///
+/// If it is not of that form, or if the name is taken.
+pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
+    let Some((name, path)) = text.split_once('=') else {
+        bail!("expected NAME=PATH, such as math=math.jsonl");
+    };
+    ensure!(
+        !name.is_empty() && !path.is_empty(),
+        "expected NAME=PATH, such as math=math.jsonl"
+    );
+    Ok((name.to_string(), PathBuf::from(path)))
+}

@@ -1,0 +1,247 @@
+//! The tensors of a checkpoint, by their published names: `model.safetensors`, or its shards.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use burn::module::Param;
+use burn::nn::{Embedding, EmbeddingConfig, Linear};
+use burn::tensor::{DType, Device, Tensor};
+use burn_store::{ModuleStore, SafetensorsStore, bridge, burn_pack};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The file of all weights.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The file that says which shard holds which tensor.
+pub const INDEX_FILE: &str = "model.safetensors.index.json";
+
+/// Buffers that older versions of the published models saved beside their weights: masks and tables that
+/// are computed here.
+const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
+
+/// The tensors of a checkpoint that were not taken yet. A file is read when a tensor of it is taken, and
+/// no more of it than that tensor.
+pub struct Weights {
+    folder: PathBuf,
+    tensors: BTreeMap<String, burn_pack::Tensor>,
+    /// What the names of the whole model's file begin with; a file of the bare trunk leaves it out.
+    prefix: &'static str,
+    device: Device,
+}
+
+/// Which shard holds which tensor.
+#[derive(Deserialize)]
+pub struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    fn shards(&self) -> BTreeSet<&str> {
+        self.weight_map.values().map(String::as_str).collect()
+    }
+}
+
+/// Makes sure that the files of the weights are there: one, which needs no index, or all the shards that
+/// the index names.
+///
+/// # Errors
+///
+/// The file that is missing is named.
+pub fn check_files(folder: &Path) -> Result<Option<Index>> {
+    if folder.join(WEIGHTS_FILE).exists() {
+        return Ok(None);
+    }
+    let path = folder.join(INDEX_FILE);
+    ensure!(
+        path.exists(),
+        "{} holds no weights: expected {WEIGHTS_FILE}, or {INDEX_FILE} and its shards",
+        folder.display()
+    );
+    let unreadable = || format!("the index {} cannot be read", path.display());
+    let json = std::fs::read_to_string(&path).with_context(unreadable)?;
+    let index: Index = serde_json::from_str(&json).with_context(unreadable)?;
+    for shard in index.shards() {
+        ensure!(
+            folder.join(shard).exists(),
+            "the shard {shard} is missing from {}: {INDEX_FILE} names it",
+            folder.display()
+        );
+    }
+    Ok(Some(index))
+}
+
+/// How a file lays out the weights of a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `[inputs, outputs]`, as GPT-2 does and burn.
+    InputsFirst,
+    /// `[outputs, inputs]`, as PyTorch does.
+    OutputsFirst,
+}
+
+impl Weights {
+    /// Opens the weights in a folder: one file, or all shards that the index names.
+    ///
+    /// # Errors
+    ///
+    /// If a file is missing or is no safetensors file.
+    pub fn open(folder: &Path, prefix: &'static str, device: &Device) -> Result<Self> {
+        let mut weights = Self {
+            folder: folder.to_path_buf(),
+            tensors: BTreeMap::new(),
+            prefix,
+            device: device.clone(),
+        };
+        let index = match check_files(folder)? {
+            None => {
+                weights.add_file(WEIGHTS_FILE)?;
+                return Ok(weights);
+            }
+            Some(index) => index,
+        };
+        for shard in index.shards() {
+            weights.add_file(shard)?;
+        }
+        let mut expected = index.weight_map.iter();
+        if let Some((name, shard)) = expected.find(|(name, _)| !weights.tensors.contains_key(*name))
+        {
+            bail!(
+                "the tensor {name} is missing from {}: {INDEX_FILE} expects it in {shard}",
+                folder.display()
+            );
+        }
+        Ok(weights)
+    }
+
+    fn add_file(&mut self, name: &str) -> Result<()> {
+        let path = self.folder.join(name);
+        let mut store = SafetensorsStore::from_file(&path);
+        let tensors = store.get_all_tensors().map_err(|error| {
+            anyhow!(
+                "{} cannot be read as safetensors ({error}): was it downloaded whole?",
+                path.display()
+            )
+        })?;
+        let tensors = tensors
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.clone()));
+        self.tensors.extend(tensors);
+        Ok(())
+    }
+
+    /// The name under which the files hold a tensor.
+    fn stored_name(&self, name: &str) -> String {
+        let bare = name.strip_prefix(self.prefix).unwrap_or(name);
+        if !self.tensors.contains_key(name) && self.tensors.contains_key(bare) {
+            bare.to_string()
+        } else {
+            name.to_string()
+        }
+    }
+
+    /// Takes a tensor, as 32-bit floats.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name, or if it has another shape or no floats.
+    pub fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
+        let stored = self.stored_name(name);
+        let folder = self.folder.display();
+        let tensor = self.tensors.remove(&stored).with_context(|| {
+            format!("the tensor {name} is missing from {folder}: expected the shape {shape:?}")
+        })?;
+        ensure!(
+            tensor.shape[..] == shape,
+            "the tensor {stored} in {folder} has the shape {:?}, but the configuration says {shape:?}",
+            &tensor.shape[..]
+        );
+        ensure!(
+            tensor.dtype.is_float(),
+            "the tensor {stored} in {folder} holds {:?}: expected 16-bit, 32-bit or 64-bit floats",
+            tensor.dtype
+        );
+        let data = bridge::into_data(tensor)
+            .map_err(|error| anyhow!("the tensor {stored} in {folder} cannot be read: {error}"))?;
+        let data = data.convert_dtype(DType::F32);
+        Ok(Tensor::from_data(data, &self.device))
+    }
+
+    /// Takes a tensor as a parameter.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`take`](Self::take).
+    pub fn param<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Param<Tensor<D>>> {
+        Ok(Param::from_tensor(self.take(name, shape)?))
+    }
+
+    /// Takes the vectors of an embedding.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`take`](Self::take).
+    pub fn embedding(&mut self, name: &str, count: usize, width: usize) -> Result<Embedding> {
+        let mut embedding = EmbeddingConfig::new(count, width).init(&self.device);
+        embedding.weight = self.param(&format!("{name}.weight"), [count, width])?;
+        Ok(embedding)
+    }
+
+    /// Takes the weights of a linear layer, and its bias if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`take`](Self::take).
+    pub fn linear(
+        &mut self,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+        layout: Layout,
+    ) -> Result<Linear> {
+        let weight = format!("{name}.weight");
+        let weight = match layout {
+            Layout::InputsFirst => self.take(&weight, [inputs, outputs])?,
+            Layout::OutputsFirst => self.take(&weight, [outputs, inputs])?.transpose(),
+        };
+        let bias = bias.then(|| self.param(&format!("{name}.bias"), [outputs]));
+        Ok(Linear {
+            weight: Param::from_tensor(weight),
+            bias: bias.transpose()?,
+        })
+    }
+
+    /// Takes the output layer, where the model has one of its own; the one that a tied model's file may
+    /// hold as well is the embedding once more, and is passed over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`take`](Self::take).
+    pub fn head(&mut self, tied: bool, width: usize, vocab: usize) -> Result<Option<Linear>> {
+        const NAME: &str = "lm_head";
+        if tied {
+            self.tensors.remove(&format!("{NAME}.weight"));
+            return Ok(None);
+        }
+        let head = self.linear(NAME, [width, vocab], false, Layout::OutputsFirst)?;
+        Ok(Some(head))
+    }
+
+    /// Says that the model is complete.
+    ///
+    /// # Errors
+    ///
+    /// If the files hold a tensor that the model has no place for: it would be another model.
+    pub fn finish(self) -> Result<()> {
+        let is_buffer = |name: &str| BUFFERS.iter().any(|end| name.ends_with(end));
+        match self.tensors.keys().find(|name| !is_buffer(name)) {
+            None => Ok(()),
+            Some(name) => bail!(
+                "{} holds the tensor {name}, which a model of its configuration does not have",
+                self.folder.display()
+            ),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Models from files: what they compute, what files they are read from, what is refused, and a sweep. One
+//! binary, since each of them links burn.
+
+mod export;
+mod files;
+mod published;
+mod sweep;
