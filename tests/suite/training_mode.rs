@@ -55,7 +55,8 @@ fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
         if rise > 0.0 {
             return last.filter(|_| fallen).map(|last| (last, rate));
         }
-        fallen |= rise < -1e-5;
+        // Above the rounding of a loss near 1.
+        fallen |= rise < -5e-7;
         last = Some(rate);
     }
     None

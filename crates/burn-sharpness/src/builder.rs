@@ -13,6 +13,23 @@ pub struct SharpnessProbeBuilder {
     refused: Option<ConfigError>,
 }
 
+impl SharpnessProbe {
+    /// A probe with this configuration, which measures the training loss.
+    ///
+    /// # Errors
+    ///
+    /// A value that makes no sense, a folder that cannot be written, or one that another probe writes
+    /// to, is named in the error, with what to choose instead.
+    pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
+        Self::builder(config).build()
+    }
+
+    /// Begins a probe that measures other losses or single parameter groups, too.
+    pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
+        SharpnessProbeBuilder::new(config)
+    }
+}
+
 impl SharpnessProbeBuilder {
     pub(crate) fn new(config: SharpnessConfig) -> Self {
         Self {

@@ -1,4 +1,3 @@
-use crate::builder::SharpnessProbeBuilder;
 use crate::journal::{Entry, Journal, RunFolder};
 use crate::loss::BatchLosses;
 use crate::measure::{
@@ -6,7 +5,7 @@ use crate::measure::{
 };
 use crate::schedule::{Answer, Schedule, TimeSpent};
 use crate::task::Task;
-use crate::{ConfigError, IntoLoss, Measurement, SharpnessConfig, SharpnessSummary};
+use crate::{IntoLoss, Measurement, SharpnessConfig, SharpnessSummary};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -102,21 +101,6 @@ pub(crate) struct HookedUpdate<'a, M: Module> {
 }
 
 impl SharpnessProbe {
-    /// A probe with this configuration, which measures the training loss.
-    ///
-    /// # Errors
-    ///
-    /// A value that makes no sense, a folder that cannot be written, or one that another probe writes
-    /// to, is named in the error, with what to choose instead.
-    pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
-        Self::builder(config).build()
-    }
-
-    /// Begins a probe that measures other losses or single parameter groups, too.
-    pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
-        SharpnessProbeBuilder::new(config)
-    }
-
     pub(crate) fn from_parts(
         config: SharpnessConfig,
         search: CriticalSearch,

@@ -12,14 +12,14 @@ use std::fmt::{Debug, Display, Formatter};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A model with a [`SharpnessProbe`] attached, for burn's `Learner`.
+/// A model with a [`SharpnessProbe`](crate::SharpnessProbe) attached, for burn's `Learner`.
 ///
 /// It is the model in every respect: the same parameters under the same paths, the same display,
 /// checkpoints that load into the bare model and the other way round. The one thing that it adds is
 /// that [`TrainStep::optimize`] measures, when a measurement is due, before it hands over to the
 /// model's own.
 ///
-/// Made by [`SharpnessProbe::attach`]; [`into_inner`](Self::into_inner) gives the model back.
+/// Made by [`SharpnessProbe::attach`](crate::SharpnessProbe::attach); [`into_inner`](Self::into_inner) gives the model back.
 pub struct Probed<M: TrainStep> {
     model: M,
     hook: Arc<Hook<M>>,
