@@ -14,7 +14,8 @@ mod record;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use gpt::run::{exit_code, results_folder};
+use gpt::folder::OwnedFolder;
+use gpt::run::exit_code;
 use network::{Activation, LossKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,8 +93,8 @@ fn run(flags: &Flags) -> Result<()> {
     flags.validate()?;
     let out = flags.folder()?;
     match flags.preset {
-        Preset::Network => descent::run(flags, &out),
-        Preset::Gpt => pretraining::run(flags, &out),
+        Preset::Network => descent::run(flags, out.path()),
+        Preset::Gpt => pretraining::run(flags, out.path()),
     }
 }
 
@@ -126,13 +127,11 @@ impl Flags {
         Ok(())
     }
 
-    fn folder(&self) -> Result<PathBuf> {
-        let folder = results_folder(self.out.as_deref(), "edge-of-stability")?;
-        ensure!(
-            !folder.join(record::SUMMARY_FILE).exists(),
-            "{} already holds a run: choose another --out",
-            folder.display()
-        );
-        Ok(folder)
+    fn folder(&self) -> Result<OwnedFolder> {
+        OwnedFolder::for_results(
+            self.out.as_deref(),
+            "edge-of-stability",
+            record::SUMMARY_FILE,
+        )
     }
 }

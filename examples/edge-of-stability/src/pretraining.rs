@@ -70,7 +70,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let tokenizer = Tokenizer::train(&text.content, VOCAB)?;
     let config = GptConfig::new(VOCAB, 128, 4, 4, 128);
     let tokens = tokenizer.encode(&text.content)?;
-    let windows = Windows::new(tokens, config.context).map_err(Error::msg)?;
+    let windows = Windows::new(tokens, config.context, "the text").map_err(Error::msg)?;
 
     let mut runs = Vec::new();
     for (number, &peak) in flags.peaks.iter().enumerate() {

@@ -4,9 +4,10 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use clap::Args;
+use gpt::folder::OwnedFolder;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
-use gpt::run::{RunFolder, results_folder};
+use gpt::run::RunFolder;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -97,14 +98,14 @@ impl BaseFlags {
     /// # Errors
     ///
     /// If it cannot be made.
-    pub fn folder(&self) -> Result<PathBuf> {
-        results_folder(self.out.as_deref(), "gpt-midtrain")
+    pub fn folder(&self) -> Result<OwnedFolder> {
+        OwnedFolder::for_results(self.out.as_deref(), "gpt-midtrain", "sweep.csv")
     }
 
     fn text(&self, data: Option<&Path>, domain: Domain) -> Result<Text> {
         let limit = self.megabytes.saturating_mul(1_000_000);
         let text = match data {
-            Some(path) => Text::of_path(path, limit)?,
+            Some(path) => Text::of_path(path, gpt::text::TEXT_FIELD, limit)?,
             None => Text::of_packages(domain, limit)?,
         };
         println!("text    {text}");
@@ -218,10 +219,10 @@ impl Base {
 impl Source {
     fn new(mut tokens: Vec<u32>, context: usize) -> Result<Self> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
-        let windows = |tokens| Windows::new(tokens, context).map_err(Error::msg);
+        let windows = |tokens, part: &str| Windows::new(tokens, context, part).map_err(Error::msg);
         Ok(Self {
-            train: windows(tokens)?,
-            held_out: windows(held_out)?,
+            train: windows(tokens, "the part to train on")?,
+            held_out: windows(held_out, "the held-out twentieth")?,
         })
     }
 

@@ -95,22 +95,22 @@ fn run(flags: Flags) -> Result<()> {
             let base = Base::new(&flags.base)?;
             let ratios = (0..=flags.ratios).map(|step| step as f64 / flags.ratios as f64);
             let sweep = sweep::measure(&base, &ratios.collect::<Vec<_>>(), &flags.probe)?;
-            sweep.save(&out)?;
+            sweep.save(out.path())?;
             println!("\n{sweep}");
-            println!("written to {}", out.display());
+            println!("written to {}", out.path().display());
         }
         Mode::Train(flags) => {
             flags.validate()?;
             let out = flags.base.folder()?;
             let base = Base::new(&flags.base)?;
             let sweep = sweep::measure(&base, &flags.ratios, &flags.probe)?;
-            sweep.save(&out)?;
+            sweep.save(out.path())?;
             let grid = grid::train(&base, &flags.ratios, &flags.rates, flags.steps, flags.lost);
             let grid = grid?;
-            grid.save(&out, &sweep)?;
+            grid.save(out.path(), &sweep)?;
             println!("\n{sweep}");
             println!("{}", grid.table(&sweep));
-            println!("written to {}", out.display());
+            println!("written to {}", out.path().display());
         }
     }
     Ok(())

@@ -8,11 +8,11 @@
 mod settings;
 mod training;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use burn::tensor::Device;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use gpt::model::GptConfig;
-use gpt::run::{RunFolder, exit_code};
+use gpt::run::{RunFolder, exit_code, write_result};
 use gpt::text::Text;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
@@ -20,6 +20,9 @@ use settings::{RunConfig, Settings, TokenKind};
 use sharpness_report::{Run, report};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The report, in the folder of the run.
+const REPORT: &str = "report.html";
 
 /// Pre-train a small GPT on real text, and watch critical sharpness, the Edge-of-Stability
 /// threshold and the learning rate in burn's dashboard.
@@ -56,8 +59,9 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let matches = Flags::command().get_matches();
     let flags = Flags::from_arg_matches(&matches)?;
+    let settings = flags.settings.checked(&matches, flags.find_lr)?;
     if flags.find_lr {
-        return find_learning_rate(&flags.settings);
+        return find_learning_rate(&settings);
     }
 
     let (folder, saved) = match &flags.resume {
@@ -66,17 +70,17 @@ fn run() -> Result<()> {
             None,
         ),
         Some(resume) => {
-            let folder = resume.as_ref().or(flags.out.as_ref());
+            let folder = resume.as_ref().xor(flags.out.as_ref());
             let folder =
                 folder.context("--resume needs the folder of a run, as its value or in --out")?;
-            let folder = RunFolder::of_run(folder)?;
+            let folder = RunFolder::to_resume(folder)?;
             let saved: RunConfig = folder.load_config()?;
             (folder, Some(saved))
         }
     };
     let settings = match &saved {
-        None => flags.settings,
-        Some(saved) => flags.settings.resumed(&saved.settings, &matches)?,
+        None => settings,
+        Some(saved) => settings.resumed(&saved.settings, &matches)?,
     };
     settings.validate()?;
     let device = gpt::device::open(&settings.device)?;
@@ -134,7 +138,7 @@ fn run() -> Result<()> {
         println!("resume  at step {}", checkpoint.step);
     }
 
-    let summary = training::train(
+    let ending = training::train(
         &config.settings,
         &config.model,
         windows,
@@ -143,17 +147,21 @@ fn run() -> Result<()> {
         checkpoint,
         flags.export.is_some(),
     )?;
-    println!("\n{summary}");
-    match Run::open(folder.path()) {
-        Ok(run) => {
-            let report = folder.path().join("report.html");
-            std::fs::write(&report, report::html(&[run]))
-                .with_context(|| format!("{} cannot be written", report.display()))?;
-            println!("report              {}", report.display());
-        }
-        Err(error) => eprintln!("note: there is no report: {error}"),
-    }
+    println!("\n{}", ending.summary);
+    write_report(&folder);
     println!("run                 {}", folder.path().display());
+    ensure!(
+        !ending.has_diverged,
+        "the training failed: the loss is not a number any more, and the weights since the last validation are not saved; choose a lower --lr or a longer --warmup"
+    );
+    if ending.step < config.settings.steps {
+        println!(
+            "stopped             before step {} of {}: --resume {} goes on",
+            ending.step,
+            config.settings.steps,
+            folder.path().display()
+        );
+    }
     match &flags.export {
         Some(to) => export(&config, &tokenizer, &device, &folder, to),
         None => Ok(()),
@@ -179,6 +187,18 @@ fn export(
     Ok(())
 }
 
+/// The report is a help: that it cannot be made is said, and no failure of the training.
+fn write_report(folder: &RunFolder) {
+    let made = Run::open(folder.path()).map_err(Error::from);
+    match made.and_then(|run| write_result(folder.path(), REPORT, &report::html(&[run]))) {
+        Ok(()) => println!(
+            "report              {}",
+            folder.path().join(REPORT).display()
+        ),
+        Err(error) => eprintln!("note: there is no report: {error:#}"),
+    }
+}
+
 fn read_text(settings: &Settings) -> Result<Text> {
     let text = settings.text()?;
     println!("text    {text}");
@@ -194,16 +214,15 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
 
 /// What to train on and what to validate on.
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
-    let mut train = tokenizer.encode(&text.content)?;
-    let valid = train.split_off(train.len() - train.len() / 20);
+    let tokens = tokenizer.encode(&text.content)?;
+    let windows = Windows::split(tokens, model.context, "the text").map_err(Error::msg)?;
     println!(
         "tokens  {} to train on and {} to validate, of {} kinds",
-        train.len(),
-        valid.len(),
+        windows[0].tokens(),
+        windows[1].tokens(),
         model.vocab
     );
-    let windows = |tokens| Windows::new(tokens, model.context).map_err(anyhow::Error::msg);
-    Ok([windows(train)?, windows(valid)?])
+    Ok(windows)
 }
 
 fn find_learning_rate(settings: &Settings) -> Result<()> {

@@ -1,11 +1,11 @@
 use anyhow::{Context, Result, bail, ensure};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
+use gpt::flags::{absolute, is_given, refuse_unused};
 use gpt::model::GptConfig;
 use gpt::optimizer::PEAK_LEARNING_RATE;
 use gpt::schedule::WarmupStableDecay;
-use gpt::text::{Domain, Text};
+use gpt::text::{Domain, TEXT_FIELD, Text};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -103,10 +103,14 @@ pub struct Settings {
     #[arg(long, help_heading = "Model")]
     pub untied: bool,
 
-    /// A text file, or a folder of .txt, .md, .jsonl and .parquet files (the latter two with a field
-    /// `text`) [default: the sources of the packages in Cargo.lock]
+    /// A file of text or a folder of them: .txt, .md, .jsonl, .ndjson, .json and .parquet, also packed
+    /// as .gz or .zst [default: the sources of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH", help_heading = "Text")]
     pub data: Option<PathBuf>,
+    /// The field of a record that holds its text, with dots into nested records
+    #[arg(long, value_name = "NAME", default_value = TEXT_FIELD, help_heading = "Text")]
+    #[serde(default = "text_field")]
+    pub text_field: String,
     /// Which part of the packages' sources, without --data
     #[arg(long, value_enum, default_value_t = Part::Prose, help_heading = "Text")]
     pub domain: Part,
@@ -169,7 +173,50 @@ const CHANGEABLE: [&str; 11] = [
     "device",
 ];
 
+/// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
+const UNUSED_BY_FINDER: [&str; 9] = [
+    "steps",
+    "lr",
+    "final_lr",
+    "warmup",
+    "decay",
+    "epoch_steps",
+    "every",
+    "dense_every",
+    "max_time_share",
+];
+
+/// The field of runs from before there was a flag.
+fn text_field() -> String {
+    TEXT_FIELD.to_string()
+}
+
 impl Settings {
+    /// Makes paths independent of the current folder, and refuses flags that would change nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the first such flag.
+    pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
+        if finds_lr {
+            refuse_unused(flags, &UNUSED_BY_FINDER, "with --find-lr")?;
+        }
+        match &self.data {
+            Some(path) => {
+                refuse_unused(flags, &["domain"], "with --data")?;
+                self.data = Some(absolute(path));
+            }
+            None if !is_given(flags, "resume") => {
+                refuse_unused(flags, &["text_field"], "without --data")?;
+            }
+            None => {}
+        }
+        if self.tokens == TokenKind::Bytes {
+            refuse_unused(flags, &["vocab"], "with --tokens bytes")?;
+        }
+        Ok(self)
+    }
+
     /// The settings of a run that goes on: as they were, but for the flags given now.
     ///
     /// # Errors
@@ -182,8 +229,7 @@ impl Settings {
             bail!("settings are a table of values");
         };
         for (name, value) in now {
-            let given = flags.value_source(name) == Some(ValueSource::CommandLine);
-            if !given || fields.get(name) == Some(value) {
+            if !is_given(flags, name) || fields.get(name) == Some(value) {
                 continue;
             }
             ensure!(
@@ -273,7 +319,7 @@ impl Settings {
     pub fn text(&self) -> Result<Text> {
         let limit = self.megabytes.saturating_mul(1_000_000);
         match &self.data {
-            Some(path) => Text::of_path(path, limit),
+            Some(path) => Text::of_path(path, &self.text_field, limit),
             None => {
                 let domain = match self.domain {
                     Part::Prose => Domain::Prose,
@@ -282,5 +328,122 @@ impl Settings {
                 Text::of_packages(domain, limit).context("the default text is not available")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, FromArgMatches};
+
+    /// Each flag, a value that is not its default, and whether the finder of the learning rate uses it.
+    const FLAGS: [(&str, &str, bool); 25] = [
+        ("steps", "7", false),
+        ("lr", "0.5", false),
+        ("final_lr", "1e-9", false),
+        ("warmup", "3", false),
+        ("decay", "3", false),
+        ("batch", "3", true),
+        ("accumulate", "3", true),
+        ("weight_decay", "0.5", true),
+        ("epoch_steps", "3", false),
+        ("seed", "3", true),
+        ("device", "flex", true),
+        ("every", "3", false),
+        ("dense_every", "3", false),
+        ("max_time_share", "0.5", false),
+        ("tolerance", "0.5", true),
+        ("context", "3", true),
+        ("layers", "3", true),
+        ("heads", "2", true),
+        ("width", "4", true),
+        ("dropout", "0.5", true),
+        ("untied", "", true),
+        ("data", ".", true),
+        ("domain", "code", true),
+        ("megabytes", "3", true),
+        ("vocab", "300", true),
+    ];
+    /// Flags that only make sense with another one.
+    const BOUND: [(&str, &[&str]); 2] = [
+        ("text_field", &["--text-field", "body", "--data", "."]),
+        ("tokens", &["--tokens", "bytes"]),
+    ];
+
+    fn command() -> Command {
+        Settings::augment_args(Command::new("test"))
+    }
+
+    fn checked(words: &[&str], finds_lr: bool) -> Result<Settings> {
+        let matches = command().try_get_matches_from([&["test"], words].concat())?;
+        Settings::from_arg_matches(&matches)?.checked(&matches, finds_lr)
+    }
+
+    fn words<'a>(flag: &'a str, value: &'a str) -> Vec<&'a str> {
+        [flag, value]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect()
+    }
+
+    #[test]
+    fn each_flag_is_used_or_refused_in_each_mode() {
+        let mut listed: Vec<&str> = FLAGS.iter().map(|(flag, ..)| *flag).collect();
+        listed.extend(BOUND.iter().map(|(flag, _)| *flag));
+        listed.sort_unstable();
+        let all = command();
+        let mut all: Vec<&str> = all
+            .get_arguments()
+            .map(|flag| flag.get_id().as_str())
+            .collect();
+        all.sort_unstable();
+        assert_eq!(listed, all, "a flag without an entry in the table");
+
+        for (flag, value, by_finder) in FLAGS {
+            let option = format!("--{}", flag.replace('_', "-"));
+            let given = words(&option, value);
+            checked(&given, false).unwrap();
+            let by = checked(&given, true);
+            assert_eq!(by.is_ok(), by_finder, "{option} with --find-lr");
+            if let Err(error) = by {
+                assert!(error.to_string().starts_with(&option), "{error}");
+            }
+        }
+        for (_, given) in BOUND {
+            checked(given, false).unwrap();
+            checked(given, true).unwrap();
+        }
+        let refused = |words: &[&str]| checked(words, false).unwrap_err().to_string();
+        assert!(refused(&["--data", ".", "--domain", "code"]).contains("with --data"));
+        assert!(refused(&["--text-field", "body"]).contains("without --data"));
+        assert!(refused(&["--tokens", "bytes", "--vocab", "300"]).contains("--vocab"));
+    }
+
+    #[test]
+    fn each_flag_of_a_run_that_resumes_is_used_or_refused() {
+        let saved = checked(&[], false).unwrap();
+        for (flag, value, _) in FLAGS {
+            let option = format!("--{}", flag.replace('_', "-"));
+            let given = [vec!["test"], words(&option, value)].concat();
+            let matches = command().try_get_matches_from(given).unwrap();
+            let now = Settings::from_arg_matches(&matches).unwrap();
+            let resumed = now.resumed(&saved, &matches);
+            if flag == "device" {
+                continue; // There is one that is built in.
+            }
+            assert_eq!(resumed.is_ok(), CHANGEABLE.contains(&flag), "{option}");
+            if let Ok(resumed) = resumed {
+                let field =
+                    |settings: &Settings| serde_json::to_value(settings).unwrap()[flag].clone();
+                assert_eq!(field(&resumed), field(&now), "{option}");
+                assert_ne!(field(&resumed), field(&saved), "{option}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_path_of_the_text_is_absolute() {
+        let settings = checked(&["--data", "src"], false).unwrap();
+        assert!(settings.data.unwrap().is_absolute());
     }
 }

@@ -6,6 +6,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::metric::{LearningRateMetric, LossMetric};
+use burn::train::renderer::MetricsRenderer;
+use burn::train::renderer::tui::TuiMetricsRendererWrapper;
 use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{
     LearningRateFinder, LearningRateRange, SharpnessMetrics, SharpnessProbe, SharpnessSummary,
@@ -14,6 +16,7 @@ use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
+use gpt::stop::Stop;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
 use std::io::IsTerminal;
@@ -39,9 +42,10 @@ pub fn find_learning_rate(
 ) -> Result<LearningRateRange> {
     let device = device.clone().autodiff();
     device.seed(settings.seed);
+    // The loss of an update is the mean over its batches: that of one large batch.
     let loader = TrainLoader::new(
         train,
-        settings.batch,
+        settings.batch * settings.accumulate,
         1,
         FINDER_BATCHES,
         FINDER_BATCHES,
@@ -94,6 +98,16 @@ fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
     model.init(device)
 }
 
+/// How a training ended.
+pub struct Ending {
+    /// What was measured.
+    pub summary: SharpnessSummary,
+    /// The step of the next update.
+    pub step: u64,
+    /// Whether the loss is NaN or infinite.
+    pub has_diverged: bool,
+}
+
 /// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, only the last few are kept.
 ///
 /// # Errors
@@ -107,7 +121,11 @@ pub fn train(
     folder: &RunFolder,
     checkpoint: Option<Checkpoint>,
     keep_checkpoints: bool,
-) -> Result<SharpnessSummary> {
+) -> Result<Ending> {
+    if let Some(checkpoint) = checkpoint {
+        folder.go_back_to(checkpoint)?;
+    }
+    let stop = Stop::new().with_signals()?;
     let probe = SharpnessProbe::new(settings.probe().with_directory(folder.path()))?;
     let device = device.clone().autodiff();
     let model = first_model(settings, model, &device);
@@ -117,7 +135,7 @@ pub fn train(
     let first_step = checkpoint.map_or(0, |checkpoint| checkpoint.step);
     let first_epoch = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
     let epochs = (settings.steps - first_step).div_ceil(settings.epoch_steps());
-    let train = Arc::new(TrainLoader::new(
+    let train = TrainLoader::new(
         train,
         settings.batch,
         settings.accumulate,
@@ -125,15 +143,18 @@ pub fn train(
         settings.steps,
         settings.seed,
         first_step,
-    ));
+    );
+    let train = Arc::new(train.with_stop(stop.clone()));
     let valid = Arc::new(ValidLoader::new(valid, settings.batch, VALID_BATCHES));
 
-    let mut training = SupervisedTraining::new(folder.path(), train, valid)
+    let mut training = SupervisedTraining::new(folder.path(), train.clone(), valid)
         .metric_train_numeric(LossMetric::new())
         .metric_valid_numeric(LossMetric::new())
         .metric_train_numeric(LearningRateMetric::new())
         .metrics_sharpness(&probe)
         .with_default_checkpointers()
+        .with_checkpointing_strategy(stop.clone())
+        .early_stopping(stop.clone())
         .grads_accumulation(settings.accumulate)
         .num_epochs(first_epoch + epochs as usize);
     if let Some(checkpoint) = checkpoint {
@@ -142,14 +163,23 @@ pub fn train(
     if keep_checkpoints {
         training = training.with_checkpointing_strategy(KeepLastNCheckpoints::new(usize::MAX));
     }
-    if !std::io::stdout().is_terminal() {
-        training = training.renderer(Box::new(PlainProgress::default()));
-    }
+    let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
+        true => Box::new(TuiMetricsRendererWrapper::new(
+            stop.wish(),
+            checkpoint.map(|checkpoint| checkpoint.epoch),
+        )),
+        false => Box::new(PlainProgress::default()),
+    };
+    let training = training.renderer(renderer);
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
     // The dashboard leaves the screen when it is dropped.
     drop(result.renderer);
     if let Some(error) = result.error {
         return Err(anyhow!("the training stopped: {error}"));
     }
-    Ok(probe.summary())
+    Ok(Ending {
+        summary: probe.summary(),
+        step: train.next_step(),
+        has_diverged: stop.has_diverged(),
+    })
 }

@@ -1,5 +1,5 @@
 //! What the GPT examples share: the model, its optimizer, the text that it reads, its tokens, the learning-rate
-//! schedule, the run's folder, and progress for terminals and pipes.
+//! schedule, the run's folder and its end, and progress for terminals and pipes.
 
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
@@ -9,11 +9,14 @@
 
 pub mod device;
 pub mod export;
+pub mod flags;
+pub mod folder;
 pub mod model;
 pub mod optimizer;
 pub mod progress;
 pub mod run;
 pub mod schedule;
+pub mod stop;
 pub mod text;
 pub mod tokenizer;
 pub mod tokens;

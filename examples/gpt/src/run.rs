@@ -1,5 +1,6 @@
 //! The folder of a run: its configuration, tokenizer and checkpoints.
 
+use crate::folder::OwnedFolder;
 use crate::schedule::Scheduler;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::lr_scheduler::LrSchedulerRecord;
@@ -7,6 +8,7 @@ use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sharpness_record::supersede_from;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,8 +16,12 @@ use std::process::ExitCode;
 const CONFIG_FILE: &str = "config.json";
 
 /// A run's folder.
-#[derive(Clone, Debug)]
-pub struct RunFolder(PathBuf);
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// Held while the run is under way; a folder that is only read needs it not.
+    _owned: Option<OwnedFolder>,
+}
 
 /// A checkpoint that a run can resume from.
 #[derive(Clone, Copy, Debug)]
@@ -24,25 +30,6 @@ pub struct Checkpoint {
     pub epoch: usize,
     /// The next update.
     pub step: u64,
-}
-
-/// The folder for results, made if it is not there: the one given, or the first free `runs/NAME-N`.
-///
-/// # Errors
-///
-/// If it cannot be made.
-pub fn results_folder(out: Option<&Path>, name: &str) -> Result<PathBuf> {
-    let folder = match out {
-        Some(out) => out.to_path_buf(),
-        None => {
-            let mut folders = (1..).map(|number| PathBuf::from(format!("runs/{name}-{number}")));
-            let free = folders.find(|folder| !folder.exists());
-            free.context("no free folder below runs")?
-        }
-    };
-    fs::create_dir_all(&folder)
-        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    Ok(folder)
 }
 
 /// Writes a file of the results.
@@ -71,54 +58,63 @@ impl RunFolder {
     ///
     /// # Errors
     ///
-    /// If the folder given holds a run already.
+    /// If the folder given holds a run already, or another process owns it.
     pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
-        match out {
-            Some(out) => {
-                let folder = Self(out.to_path_buf());
-                ensure!(
-                    !folder.holds_run(),
-                    "{} already holds a run: choose another --out, or give --resume to go on with it",
-                    out.display()
-                );
-                Ok(folder)
-            }
-            None => {
-                let mut free = (1..)
-                    .map(|number| Self(PathBuf::from(format!("runs/{name}-{number}"))))
-                    .filter(|folder| !folder.holds_run());
-                free.next().context("no free folder below runs")
-            }
-        }
+        let owned = OwnedFolder::for_results(out, name, CONFIG_FILE)?;
+        Ok(Self {
+            path: owned.path().to_path_buf(),
+            _owned: Some(owned),
+        })
+    }
+
+    /// The folder of a run, to read.
+    ///
+    /// # Errors
+    ///
+    /// If there is no run in it.
+    pub fn of_run(path: &Path) -> Result<Self> {
+        ensure!(
+            path.join(CONFIG_FILE).exists(),
+            "there is no run in {}: it has no {CONFIG_FILE}",
+            path.display()
+        );
+        Ok(Self {
+            path: path.to_path_buf(),
+            _owned: None,
+        })
     }
 
     /// The folder of a run that is to resume.
     ///
     /// # Errors
     ///
-    /// If there is no run in it.
-    pub fn of_run(path: &Path) -> Result<Self> {
-        let folder = Self(path.to_path_buf());
-        ensure!(
-            folder.holds_run(),
-            "there is no run to resume in {}: it has no {CONFIG_FILE}",
-            path.display()
-        );
-        Ok(folder)
+    /// If there is no run in it, or the run is under way.
+    pub fn to_resume(path: &Path) -> Result<Self> {
+        let folder = Self::of_run(path)?;
+        Ok(Self {
+            _owned: Some(OwnedFolder::of_results(path)?),
+            ..folder
+        })
     }
 
-    fn holds_run(&self) -> bool {
-        self.0.join(CONFIG_FILE).exists()
+    /// Goes back to a checkpoint: the measurements of later steps move to a file of their own, since the
+    /// run makes these steps anew.
+    ///
+    /// # Errors
+    ///
+    /// If the record cannot be written.
+    pub fn go_back_to(&self, checkpoint: Checkpoint) -> Result<()> {
+        Ok(supersede_from(&self.path, checkpoint.step)?)
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The file of the run's tokenizer.
     pub fn tokenizer(&self) -> PathBuf {
-        self.0.join("tokenizer.json")
+        self.path.join("tokenizer.json")
     }
 
     /// Writes the run's configuration.
@@ -127,10 +123,9 @@ impl RunFolder {
     ///
     /// If the folder cannot be written.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
-        let unwritable = || format!("the run's folder {} cannot be written", self.0.display());
-        fs::create_dir_all(&self.0).with_context(unwritable)?;
+        let unwritable = || format!("the run's folder {} cannot be written", self.path.display());
         let json = serde_json::to_string_pretty(config)?;
-        fs::write(self.0.join(CONFIG_FILE), json).with_context(unwritable)
+        fs::write(self.path.join(CONFIG_FILE), json).with_context(unwritable)
     }
 
     /// Reads the run's configuration.
@@ -139,14 +134,14 @@ impl RunFolder {
     ///
     /// If it cannot be read.
     pub fn load_config<C: DeserializeOwned>(&self) -> Result<C> {
-        let path = self.0.join(CONFIG_FILE);
+        let path = self.path.join(CONFIG_FILE);
         let unreadable = || format!("the configuration {} cannot be read", path.display());
         let json = fs::read_to_string(&path).with_context(unreadable)?;
         serde_json::from_str(&json).with_context(unreadable)
     }
 
     fn checkpoint_part(&self, name: &str, epoch: usize) -> PathBuf {
-        self.0
+        self.path
             .join("checkpoint")
             .join(format!("{name}-{epoch}.bpk"))
     }
@@ -172,14 +167,14 @@ impl RunFolder {
         self.checkpoints().next().with_context(|| {
             format!(
                 "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
-                self.0.display()
+                self.path.display()
             )
         })
     }
 
     /// The checkpoints of which every part can be read, the newest first.
     pub fn checkpoints(&self) -> impl Iterator<Item = Checkpoint> {
-        let mut epochs: Vec<usize> = fs::read_dir(self.0.join("checkpoint"))
+        let mut epochs: Vec<usize> = fs::read_dir(self.path.join("checkpoint"))
             .into_iter()
             .flatten()
             .filter_map(|entry| {

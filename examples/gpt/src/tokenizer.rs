@@ -2,15 +2,25 @@
 
 use anyhow::{Result, anyhow, ensure};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper};
 use tokenizers::{PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
 
 /// How much text the byte pairs are learned from: more changes little and takes its time.
 const TRAINING_BYTES: usize = 2_000_000;
-/// The length of the pieces that are encoded in parallel.
-const PIECE_BYTES: usize = 1 << 16;
+/// The length of the pieces that are learned from, and encoded in parallel: at most so long.
+const PIECE_BYTES: usize = 1 << 14;
+/// Words longer than so many bytes, such as DNA or base64, are cut: the time to learn and to encode
+/// grows with the square of a word's length.
+const LONGEST_WORD: &str = ".{1,64}";
+/// How often training says that it goes on.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 type BytePairs = TokenizerImpl<
     BPE,
@@ -44,18 +54,29 @@ impl Tokenizer {
             .vocab_size(vocab)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
+        // The bytes are characters by then, none of which ends a line.
+        let words = SplitPattern::Regex(LONGEST_WORD.to_string());
+        let words = Split::new(words, SplitDelimiterBehavior::Isolated, false).map_err(wrap)?;
+        let words = Sequence::new(vec![ByteLevel::new(false, true, true).into(), words.into()]);
         let mut tokenizer: BytePairs = TokenizerBuilder::new()
             .with_model(BPE::default())
             .with_normalizer(None)
-            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true).into()))
+            .with_pre_tokenizer(Some(words.into()))
             .with_post_processor(None)
             .with_decoder(Some(ByteLevel::default().into()))
             .build()
             .map_err(wrap)?;
+        // What is learned from is what will be encoded: the same pieces, with their ends of lines.
         let sample = &text[..text.floor_char_boundary(TRAINING_BYTES)];
-        tokenizer
-            .train(&mut trainer, sample.lines())
-            .map_err(wrap)?;
+        let megabytes = sample.len() as f64 / 1e6;
+        let what = format!("learning {vocab} tokens from {megabytes:.1} MB of text");
+        say_while(&what, || {
+            let pieces = pieces(sample);
+            tokenizer
+                .train(&mut trainer, pieces.into_iter())
+                .map(|_| ())
+        })
+        .map_err(wrap)?;
         let learned = tokenizer.get_vocab_size(false);
         ensure!(
             learned == vocab,
@@ -119,15 +140,38 @@ impl Tokenizer {
     }
 }
 
-/// Splits a text at ends of lines into pieces of about the same length.
+/// Does some work, and says every few seconds that it goes on.
+fn say_while<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let (done, wait) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let started = Instant::now();
+            // The sender is dropped when the work is done.
+            while wait.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                println!("tokens  {what}: {} s", started.elapsed().as_secs());
+            }
+        });
+        let result = work();
+        drop(done);
+        result
+    })
+}
+
+/// Splits a text into pieces: after the last end of a line that fits, or else before the last white
+/// space, or else anywhere.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let bound = rest.floor_char_boundary(PIECE_BYTES);
-        let end = rest[bound..]
-            .find('\n')
-            .map_or(rest.len(), |end| bound + end + 1);
+        let most = rest.floor_char_boundary(PIECE_BYTES);
+        let head = &rest[..most];
+        let is_last = most == rest.len();
+        let line_end = head.rfind('\n').map(|end| end + 1);
+        let space = head.rfind(char::is_whitespace).filter(|place| *place > 0);
+        let end = match is_last {
+            true => most,
+            false => line_end.or(space).unwrap_or(most),
+        };
         let (piece, tail) = rest.split_at(end);
         pieces.push(piece);
         rest = tail;
@@ -176,10 +220,62 @@ mod tests {
     }
 
     #[test]
-    fn pieces_make_up_the_text() {
-        let text = text();
-        let pieces = pieces(&text);
-        assert!(pieces.len() > 2);
-        assert_eq!(pieces.concat(), text);
+    fn pieces_make_up_the_text_and_none_is_long() {
+        let no_end = "word ".repeat(20_000);
+        let no_space = "é".repeat(50_000);
+        for text in [
+            text(),
+            no_end,
+            no_space,
+            " ".repeat(50_000),
+            "\n".repeat(50_000),
+        ] {
+            let pieces = pieces(&text);
+            assert!(pieces.len() > 2);
+            assert!(
+                pieces
+                    .iter()
+                    .all(|piece| (1..=PIECE_BYTES).contains(&piece.len()))
+            );
+            assert_eq!(pieces.concat(), text);
+        }
+    }
+
+    #[test]
+    fn a_word_of_a_megabyte_is_learned_and_encoded_in_seconds() {
+        let mut state = 1_u32;
+        let mut letter = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+                [state as usize >> 26]
+        };
+        let base64: Vec<u8> = (0..1_000_000).map(|_| letter()).collect();
+        let base64 = String::from_utf8(base64).unwrap();
+        let started = Instant::now();
+        for text in [base64, " ".repeat(1_000_000) + "a b ab ba aab"] {
+            let tokenizer = Tokenizer::train(&text, 258).unwrap();
+            assert!(tokenizer.encode(&text).unwrap().len() < text.len());
+        }
+        // Uncut, the time is that of a square: minutes.
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+
+    #[test]
+    fn ends_of_lines_are_learned_with_the_rest() {
+        let text = "    }\n\n    fn next() {\n        ready();\n    }\n".repeat(2000);
+        let tokenizer = Tokenizer::train(&text, 270).unwrap();
+        let Tokenizer::BytePairs(pairs) = &tokenizer else {
+            panic!("byte pairs");
+        };
+        let with_line_end = pairs
+            .get_vocab(false)
+            .keys()
+            .filter(|token| token.contains('Ċ'))
+            .count();
+        assert!(with_line_end > 1, "only the byte itself");
     }
 }

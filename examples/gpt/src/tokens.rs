@@ -1,5 +1,6 @@
 //! Batches of tokens for burn's training.
 
+use crate::stop::Stop;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -39,15 +40,16 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Windows of `context` tokens and the one after them.
+    /// Windows of `context` tokens and the one after them. `part` says what the tokens are, such as
+    /// "the text".
     ///
     /// # Errors
     ///
     /// If there are too few tokens for a single window.
-    pub fn new(tokens: Vec<u32>, context: usize) -> Result<Self, String> {
+    pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
         if tokens.len() <= context {
             return Err(format!(
-                "the text has {} tokens, too few for a context of {context}: give more text or choose a smaller context",
+                "{part} has {} tokens, too few for a context of {context}: give more text or choose a smaller context (--context)",
                 tokens.len()
             ));
         }
@@ -55,6 +57,28 @@ impl Windows {
             tokens: Arc::new(tokens),
             context,
         })
+    }
+
+    /// Windows to train on, and of the last twentieth, which is held out.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has too few tokens for a single window; `text` says of which text they are.
+    pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
+        let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
+        Ok([
+            Self::new(tokens, context, text)?,
+            Self::new(
+                held_out,
+                context,
+                &format!("the held-out twentieth of {text}"),
+            )?,
+        ])
+    }
+
+    /// The number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
     }
 
     /// The number of places at which a window can start.
@@ -122,6 +146,7 @@ pub struct TrainLoader {
     /// The seed of the windows.
     pub seed: u64,
     next_step: Arc<AtomicU64>,
+    stop: Stop,
     device: Device,
 }
 
@@ -145,8 +170,20 @@ impl TrainLoader {
             steps,
             seed,
             next_step: Arc::new(AtomicU64::new(first_step)),
+            stop: Stop::new(),
             device: Device::default(),
         }
+    }
+
+    /// Ends the epoch, after the update that is being made, once somebody wants the training to stop.
+    pub fn with_stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// The step of the next update.
+    pub fn next_step(&self) -> u64 {
+        self.next_step.load(Ordering::SeqCst)
     }
 
     fn batch_at(&self, step: u64, micro_batch: usize) -> TokenBatch {
@@ -161,7 +198,7 @@ impl TrainLoader {
 
 impl DataLoader<TokenBatch> for TrainLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TokenBatch> + 'a> {
-        let first_step = self.next_step.load(Ordering::SeqCst);
+        let first_step = self.next_step();
         let updates = self.updates.min(self.steps.saturating_sub(first_step));
         Box::new(TrainIterator {
             loader: self,
@@ -202,10 +239,11 @@ impl Iterator for TrainIterator<'_> {
     type Item = Result<TokenBatch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.batches {
+        let accumulate = self.loader.accumulate;
+        let is_between = self.next.is_multiple_of(accumulate);
+        if self.next == self.batches || (is_between && self.loader.stop.is_wished()) {
             return None;
         }
-        let accumulate = self.loader.accumulate;
         let step = self.first_step + (self.next / accumulate) as u64;
         let batch = self.loader.batch_at(step, self.next % accumulate);
         self.next += 1;
@@ -304,7 +342,7 @@ mod tests {
     use super::*;
 
     fn windows() -> Windows {
-        Windows::new((0..100).collect(), 4).unwrap()
+        Windows::new((0..100).collect(), 4, "the text").unwrap()
     }
 
     fn loader(first_step: u64) -> TrainLoader {
@@ -347,6 +385,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_to_stop_ends_the_epoch_between_two_updates() {
+        let stop = Stop::new();
+        let loader = loader(0).with_stop(stop.clone());
+        let mut batches = loader.iter();
+        for _ in 0..3 {
+            batches.next().unwrap().unwrap();
+        }
+        stop.wish().stop(None);
+        assert!(batches.next().is_some(), "the second half of an update");
+        assert!(batches.next().is_none());
+        assert_eq!(loader.next_step(), 2);
+        assert!(loader.iter().next().is_none());
+    }
+
+    #[test]
     fn validation_is_always_the_same() {
         let loader = ValidLoader::new(windows(), 3, 2).to_device(&Device::flex());
         assert_eq!(epoch(loader.as_ref()).len(), 2);
@@ -355,7 +408,14 @@ mod tests {
 
     #[test]
     fn too_few_tokens_are_named() {
-        let error = Windows::new(vec![1, 2, 3], 3).err().unwrap();
-        assert!(error.contains("3 tokens"), "{error}");
+        let error = Windows::new(vec![1, 2, 3], 3, "the text").err().unwrap();
+        assert!(error.contains("the text has 3 tokens"), "{error}");
+        let error = Windows::split(vec![1; 100], 5, "the target text")
+            .err()
+            .unwrap();
+        assert!(
+            error.contains("the held-out twentieth of the target text has 5 tokens"),
+            "{error}"
+        );
     }
 }

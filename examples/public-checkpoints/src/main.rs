@@ -6,7 +6,8 @@
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use gpt::run::{exit_code, results_folder, write_result};
+use gpt::folder::OwnedFolder;
+use gpt::run::{exit_code, write_result};
 use public_checkpoints::checkpoint::Checkpoint;
 use public_checkpoints::probe::Search;
 use public_checkpoints::record::{GRADIENT_TASK, Line, Record};
@@ -198,7 +199,12 @@ fn run(flags: &Flags) -> Result<()> {
         println!("text    {name}: {text}");
     }
 
-    let out = results_folder(flags.out.as_deref(), "public-checkpoints")?;
+    let owned = OwnedFolder::for_results(
+        flags.out.as_deref(),
+        "public-checkpoints",
+        burn_sharpness::MEASUREMENTS_FILE,
+    )?;
+    let out = owned.path().to_path_buf();
     let mut record = Record::create(&out)?;
     let config = SweepConfig {
         flags,

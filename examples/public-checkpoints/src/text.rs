@@ -43,6 +43,9 @@ pub struct Drawing {
     pub seed: u64,
 }
 
+/// The field of JSON Lines and Parquet that holds the text.
+const TEXT_FIELD: &str = "text";
+
 impl Texts {
     /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and those
     /// of the tasks, at most `limit` bytes of each.
@@ -52,11 +55,11 @@ impl Texts {
     /// If a text cannot be read.
     pub fn read(data: Option<&Path>, tasks: &[(String, PathBuf)], limit: usize) -> Result<Self> {
         let data = match data {
-            Some(path) => Text::of_path(path, limit)?,
+            Some(path) => Text::of_path(path, TEXT_FIELD, limit)?,
             None => Text::of_packages(Domain::Prose, limit)?,
         };
         let tasks = tasks.iter().map(|(name, path)| {
-            let text = Text::of_path(path, limit)
+            let text = Text::of_path(path, TEXT_FIELD, limit)
                 .with_context(|| format!("the text of the task {name}"))?;
             Ok((name.clone(), text))
         });
@@ -94,7 +97,7 @@ impl Texts {
         );
         let windows = |name: &str, text: &Text| -> Result<Windows> {
             let tokens = encode(&tokenizer, &text.content)?;
-            let windows = Windows::new(tokens, context);
+            let windows = Windows::new(tokens, context, name);
             windows.map_err(|error| anyhow!("the text {name}: {error}"))
         };
         let tasks = self.tasks.iter();

@@ -175,7 +175,7 @@ impl Workload for GptPretraining {
     fn batches(&self) -> Result<Vec<TokenBatch>> {
         let text = Text::of_packages(Domain::Prose, 8_000_000)?;
         let tokens = Tokenizer::train(&text.content, 1024)?.encode(&text.content)?;
-        let windows = Windows::new(tokens, 128).map_err(Error::msg)?;
+        let windows = Windows::new(tokens, 128, "the text").map_err(Error::msg)?;
         let steps = self.steps as u64;
         let loader =
             TrainLoader::new(windows, self.batch, 1, steps, steps, SEED, 0).to_device(&device());

@@ -1,0 +1,188 @@
+//! A folder that one process writes.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The file that is locked while a process owns the folder. It holds the number of the process.
+const LOCK_FILE: &str = "run.lock";
+
+/// A folder that belongs to this process until the value is dropped.
+#[derive(Debug)]
+pub struct OwnedFolder {
+    path: PathBuf,
+    is_new: bool,
+    /// Locked; absent where the file system knows no locks.
+    _lock: Option<File>,
+}
+
+impl OwnedFolder {
+    /// The folder for new results: the one given, or the first free `runs/NAME-N`, which is made. Of
+    /// several processes that ask at once, each gets a folder of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the folder given has a file `mark`, by which results are known, if another process owns it, or
+    /// if it cannot be made.
+    pub fn for_results(out: Option<&Path>, name: &str, mark: &str) -> Result<Self> {
+        let Some(out) = out else {
+            return Self::first_free(name);
+        };
+        if let Some(parent) = out.parent() {
+            fs::create_dir_all(parent).with_context(|| unmakeable(parent))?;
+        }
+        let is_new = make(out)?;
+        let folder = Self::lock(out, is_new)?;
+        ensure!(
+            !out.join(mark).exists(),
+            "{} already holds a run: choose another --out",
+            out.display()
+        );
+        Ok(folder)
+    }
+
+    /// A folder with results that are to be continued.
+    ///
+    /// # Errors
+    ///
+    /// If another process owns it.
+    pub fn of_results(path: &Path) -> Result<Self> {
+        Self::lock(path, false)
+    }
+
+    fn first_free(name: &str) -> Result<Self> {
+        let runs = Path::new("runs");
+        fs::create_dir_all(runs).with_context(|| unmakeable(runs))?;
+        for number in 1_u64.. {
+            let path = runs.join(format!("{name}-{number}"));
+            // Whoever makes the folder has it.
+            if make(&path)? {
+                return Self::lock(&path, true);
+            }
+        }
+        bail!("no free folder below runs")
+    }
+
+    fn lock(path: &Path, is_new: bool) -> Result<Self> {
+        let file = path.join(LOCK_FILE);
+        let mut options = OpenOptions::new();
+        let mut lock = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&file)
+            .with_context(|| format!("the folder {} cannot be written", path.display()))?;
+        let lock = match lock.try_lock() {
+            Ok(()) => {
+                // The number is for people: without it, the lock is as good.
+                let _ = lock.set_len(0);
+                let _ = write!(lock, "{}", std::process::id());
+                Some(lock)
+            }
+            Err(TryLockError::WouldBlock) => {
+                let owner = fs::read_to_string(&file).unwrap_or_default();
+                bail!(
+                    "the run in {} is under way (process {owner}): end it first, or choose another folder",
+                    path.display()
+                )
+            }
+            // A file system without locks is no reason not to run.
+            Err(TryLockError::Error(_)) => None,
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            is_new,
+            _lock: lock,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OwnedFolder {
+    /// A new folder in which nothing was written goes.
+    fn drop(&mut self) {
+        let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
+        if self.is_new && entries == 1 {
+            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// Makes a folder; false if it was there.
+fn make(path: &Path) -> Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| unmakeable(path)),
+    }
+}
+
+fn unmakeable(path: &Path) -> String {
+    format!("the folder {} cannot be made", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_owner_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("deep/run");
+        let claim = || OwnedFolder::for_results(Some(&out), "test", "mark");
+        let owned = claim().unwrap();
+        let error = claim().unwrap_err().to_string();
+        let id = std::process::id().to_string();
+        assert!(
+            error.contains("under way") && error.contains(&id),
+            "{error}"
+        );
+        assert!(OwnedFolder::of_results(&out).is_err());
+        fs::write(out.join("mark"), "").unwrap();
+        drop(owned);
+        assert!(
+            claim()
+                .unwrap_err()
+                .to_string()
+                .contains("already holds a run")
+        );
+        OwnedFolder::of_results(&out).unwrap();
+    }
+
+    #[test]
+    fn a_new_folder_in_which_nothing_was_written_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("run");
+        for is_written in [false, true] {
+            let owned = OwnedFolder::for_results(Some(&out), "test", "mark").unwrap();
+            if is_written {
+                fs::write(out.join("result"), "").unwrap();
+            }
+            drop(owned);
+            assert_eq!(out.exists(), is_written);
+        }
+    }
+
+    #[test]
+    fn of_many_that_claim_a_folder_at_once_one_gets_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("run");
+        let barrier = std::sync::Barrier::new(8);
+        let owned = std::thread::scope(|scope| {
+            let claim = || {
+                barrier.wait();
+                OwnedFolder::for_results(Some(&out), "test", "mark").ok()
+            };
+            let claims: Vec<_> = (0..8).map(|_| scope.spawn(claim)).collect();
+            let claims = claims.into_iter().map(|claim| claim.join().unwrap());
+            claims.flatten().collect::<Vec<_>>()
+        });
+        assert_eq!(owned.len(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! How a training ends before its last step: by a wish, with a checkpoint, or by a loss that is no number.
+
+use anyhow::{Context, Result};
+use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
+use burn::train::metric::store::{Aggregate, EventStoreClient, Split};
+use burn::train::{EarlyStoppingStrategy, Interrupter};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How many checkpoints are kept.
+const CHECKPOINTS: usize = 2;
+
+/// The wish to stop a training, and what became of its loss.
+///
+/// burn's own stop leaves the epoch at once, without a checkpoint. Here the loader of batches ends the
+/// epoch early instead: burn validates and saves as after any epoch, and is then told that it was the last.
+#[derive(Clone, Default)]
+pub struct Stop {
+    wish: Interrupter,
+    signal: Arc<AtomicBool>,
+    has_diverged: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// No wish, unless somebody stops [`wish`](Self::wish).
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an interruption (Ctrl-C) or termination of the process as the wish to stop; a second one ends
+    /// the process.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not allow it.
+    pub fn with_signals(self) -> Result<Self> {
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_shutdown(signal, 130, self.signal.clone())
+                .and_then(|_| flag::register(signal, self.signal.clone()))
+                .context("the process cannot listen to Ctrl-C")?;
+        }
+        Ok(self)
+    }
+
+    /// For the dashboard, whose key `q` stops it.
+    pub fn wish(&self) -> Interrupter {
+        self.wish.clone()
+    }
+
+    /// Whether somebody wants the training to stop.
+    pub fn is_wished(&self) -> bool {
+        self.wish.should_stop() || self.signal.load(Ordering::Relaxed)
+    }
+
+    /// Whether the validation loss became NaN or infinite.
+    pub fn has_diverged(&self) -> bool {
+        self.has_diverged.load(Ordering::Relaxed)
+    }
+
+    /// What to do after an epoch with this validation loss, if there is one.
+    fn after_epoch(&self, epoch: usize, loss: Option<f64>) -> Vec<CheckpointingAction> {
+        if loss.is_some_and(|loss| !loss.is_finite()) {
+            self.has_diverged.store(true, Ordering::Relaxed);
+        }
+        // Weights that are lost must not push out those that are not.
+        if self.has_diverged() {
+            return Vec::new();
+        }
+        let old = epoch.checked_sub(CHECKPOINTS).filter(|old| *old > 0);
+        let delete = old.map(CheckpointingAction::Delete);
+        [CheckpointingAction::Save]
+            .into_iter()
+            .chain(delete)
+            .collect()
+    }
+}
+
+impl CheckpointingStrategy for Stop {
+    fn checkpointing(
+        &mut self,
+        epoch: usize,
+        store: &EventStoreClient,
+    ) -> Vec<CheckpointingAction> {
+        let loss = store.find_metric("Loss", epoch, Aggregate::Mean, &Split::Valid);
+        self.after_epoch(epoch, loss)
+    }
+}
+
+impl EarlyStoppingStrategy for Stop {
+    fn should_stop(&mut self, _epoch: usize, _store: &EventStoreClient) -> bool {
+        self.is_wished() || self.has_diverged()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_weights_push_out_no_checkpoint() {
+        use CheckpointingAction::{Delete, Save};
+        let stop = Stop::new();
+        assert_eq!(stop.after_epoch(1, Some(3.0)), [Save]);
+        assert_eq!(stop.after_epoch(3, None), [Save, Delete(1)]);
+        assert!(!stop.has_diverged());
+        assert_eq!(stop.after_epoch(4, Some(f64::NAN)), []);
+        assert!(stop.has_diverged() && !stop.is_wished());
+        let stop = Stop::new();
+        assert_eq!(stop.after_epoch(4, Some(f64::INFINITY)), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_is_a_wish() {
+        let stop = Stop::new().with_signals().unwrap();
+        assert!(!stop.is_wished());
+        signal_hook::low_level::raise(SIGTERM).unwrap();
+        assert!(stop.is_wished());
+    }
+}

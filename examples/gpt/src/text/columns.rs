@@ -1,0 +1,106 @@
+use super::collect::{Collector, Unit};
+use super::json::missing;
+use anyhow::{Result, bail, ensure};
+use parquet::basic::Type;
+use parquet::column::reader::ColumnReader;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+use std::fs::File;
+
+/// How many rows are read at once.
+const ROWS: usize = 64;
+
+/// Reads a column of a parquet file, page by page. A row without text is left out, and so is what is
+/// left of a group of rows that is damaged.
+pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
+    let reader = SerializedFileReader::new(file)?;
+    let metadata = reader.metadata();
+    let columns = metadata.file_metadata().schema_descr().columns();
+    let names = columns.iter().map(|column| column.path().string());
+    let names: Vec<String> = names.collect();
+    let Some(index) = names.iter().position(|name| name == out.field) else {
+        bail!("{}", missing(out.field, &names));
+    };
+    ensure!(
+        columns[index].physical_type() == Type::BYTE_ARRAY && columns[index].max_rep_level() == 0,
+        "its column \"{}\" holds no strings, but {}{}",
+        out.field,
+        if columns[index].max_rep_level() == 0 {
+            ""
+        } else {
+            "lists of "
+        },
+        columns[index].physical_type(),
+    );
+    let mut row = 0;
+    let mut is_read = Ok(());
+    for (group, metadata) in metadata.row_groups().iter().enumerate() {
+        if out.is_done() {
+            out.cut();
+            break;
+        }
+        let first = row;
+        row += metadata.num_rows().max(0) as u64;
+        let group = reader.get_row_group(group);
+        let group = group.and_then(|group| group.get_column_reader(index));
+        let group_read = match group {
+            Ok(column) => read_group(column, &columns[index], first, out),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = group_read {
+            let first = first + 1;
+            let error = error.context(format!("its rows {first} to {row} are damaged"));
+            is_read = is_read.and(Err(error));
+        }
+    }
+    is_read
+}
+
+fn read_group(
+    column: ColumnReader,
+    descriptor: &ColumnDescriptor,
+    mut row: u64,
+    out: &mut Collector,
+) -> Result<()> {
+    let ColumnReader::ByteArrayColumnReader(mut column) = column else {
+        bail!("its column holds no byte arrays");
+    };
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    loop {
+        if out.is_done() {
+            // There may be no row left, but nobody has looked.
+            out.cut();
+            return Ok(());
+        }
+        values.clear();
+        levels.clear();
+        let (rows, ..) = column.read_records(ROWS, Some(&mut levels), None, &mut values)?;
+        if rows == 0 {
+            return Ok(());
+        }
+        let is_required = descriptor.max_def_level() == 0;
+        let mut values = values.iter();
+        for index in 0..rows {
+            if out.is_done() {
+                out.cut();
+                return Ok(());
+            }
+            row += 1;
+            let is_there = is_required || levels.get(index) == Some(&descriptor.max_def_level());
+            let text = match is_there.then(|| values.next()).flatten() {
+                Some(bytes) => {
+                    std::str::from_utf8(bytes.data()).map_err(|_| "its text is not UTF-8")
+                }
+                None => Err("its text is null"),
+            };
+            match text {
+                Ok(text) => {
+                    out.push(text);
+                    out.end_document();
+                    out.keep(Unit::Record);
+                }
+                Err(why) => out.leave_out(Unit::Record, Some(("row", row)), why),
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use super::collect::{Collector, Unit};
+use super::read_file;
+use anyhow::{Result, ensure};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use walkdir::WalkDir;
+
+/// The endings of packed files. Those that are not unpacked here are known too: their files then count
+/// as left out.
+const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
+/// After the limit, no more entries of the folder than these are counted.
+const COUNTED: usize = 10_000;
+
+/// How the text lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Plain,
+    Records,
+    Parquet,
+}
+
+/// The format that the ending of a name says.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    let (stem, ending) = name.rsplit_once('.')?;
+    let ending = match PACKED.contains(&ending) {
+        true => stem.rsplit_once('.')?.1,
+        false => ending,
+    };
+    match ending {
+        "txt" | "text" | "md" | "markdown" => Some(Format::Plain),
+        "jsonl" | "ndjson" | "json" => Some(Format::Records),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
+/// Reads the files below a folder in the order of their names, and says what else there is.
+pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
+    let mut others: BTreeMap<String, u64> = BTreeMap::new();
+    let mut unread = 0_u64;
+    let mut files = 0_u64;
+    let mut seen_folders = HashSet::new();
+    let mut counted = 0;
+    let mut entries = WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name()
+        .into_iter();
+    while let Some(entry) = entries.next() {
+        if out.is_done() {
+            counted += 1;
+            if counted > COUNTED {
+                break;
+            }
+        }
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.loop_ancestor().is_some() => {
+                count(&mut others, "links to folders that are read already");
+                continue;
+            }
+            Err(error) => {
+                out.begin(error.path().unwrap_or(folder));
+                let why = error.into_io_error().map(|error| error.to_string());
+                out.leave_out(Unit::File, None, &why.unwrap_or_default());
+                continue;
+            }
+        };
+        let path = entry.path();
+        let is_folder = entry.file_type().is_dir();
+        if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
+            count(&mut others, "hidden");
+            if is_folder {
+                entries.skip_current_dir();
+            }
+        } else if is_folder {
+            let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+            if !seen_folders.insert(real) {
+                count(&mut others, "links to folders that are read already");
+                entries.skip_current_dir();
+            }
+        } else if let Some(format) = format_of(path).filter(|_| entry.file_type().is_file()) {
+            files += 1;
+            match out.is_done() {
+                true => unread += 1,
+                false => read_file(path, format, out),
+            }
+        } else {
+            count(&mut others, &kind_of(path));
+        }
+    }
+
+    let others = others.iter().map(|(kind, files)| format!("{files} {kind}"));
+    let others = others.collect::<Vec<_>>().join(", ");
+    ensure!(
+        files > 0 || !out.notes().is_empty(),
+        "the folder {} holds no text: no .txt, .md, .jsonl, .ndjson, .json or .parquet file, as it is or \
+         with .gz or .zst{}",
+        folder.display(),
+        match others.is_empty() {
+            true => String::new(),
+            false => format!(", but {others}"),
+        }
+    );
+    let mut notes = Vec::new();
+    if unread > 0 {
+        let at_least = if counted > COUNTED { "at least " } else { "" };
+        notes.push(format!(
+            "{at_least}{unread} more files of text are not read: the limit is reached"
+        ));
+    }
+    if !others.is_empty() {
+        notes.push(format!("files that are not read as text: {others}"));
+    }
+    Ok(notes)
+}
+
+fn kind_of(path: &Path) -> String {
+    match path.extension() {
+        Some(ending) => format!(".{}", ending.to_string_lossy().to_lowercase()),
+        None => "without ending".to_string(),
+    }
+}
+
+fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
+    *kinds.entry(kind.to_string()).or_default() += 1;
+}

@@ -1,0 +1,138 @@
+//! Text to train on: the sources of the packages that this project is built from, or the user's.
+
+mod collect;
+mod columns;
+mod folder;
+mod json;
+mod open;
+mod packages;
+mod plain;
+
+use anyhow::{Context, Result, bail};
+use collect::{Collector, Unit};
+use folder::Format;
+use open::Content;
+use sha2::{Digest, Sha256};
+use std::fmt::{Display, Formatter};
+use std::path::Path;
+
+/// The field of a record that holds its text, unless another one is named.
+pub const TEXT_FIELD: &str = "text";
+
+/// Which part of the packages' sources to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The documentation comments: English prose about software.
+    Prose,
+    /// Everything else: Rust.
+    Code,
+}
+
+/// Text and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// The text.
+    pub content: String,
+    /// A short name of the source, for people.
+    pub source: String,
+    /// What was left out or not read, one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Display for Text {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let megabytes = self.content.len() as f64 / 1e6;
+        let digest = self.digest();
+        write!(f, "{}: {megabytes:.1} MB, digest {digest}", self.source)?;
+        for note in &self.notes {
+            write!(f, "\nnote    {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Text {
+    /// The first 16 hexadecimal digits of the SHA-256 of the text: equal texts, equal digests.
+    pub fn digest(&self) -> String {
+        let digest = Sha256::digest(self.content.as_bytes());
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// Reads the documentation or the code of the packages that Cargo.lock pins, which cargo has put
+    /// on disk to build this program. Nothing is downloaded.
+    ///
+    /// At most `limit` bytes are read, in the order of the packages' and the files' names.
+    ///
+    /// # Errors
+    ///
+    /// If cargo's folder of sources cannot be found.
+    pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
+        packages::read(domain, limit)
+    }
+
+    /// Reads a file, or all files of text below a folder in the order of their names, up to `limit`
+    /// bytes of text.
+    ///
+    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records, whose text is in `field`; dots
+    ///   lead into nested records. A record without text is left out and counted.
+    /// - `.txt` and `.md`, and a file of another name that is given by itself, are plain text. A line
+    ///   that is not UTF-8 is left out and counted.
+    /// - Endings are known in any case, with `.gz` or `.zst` after them too. UTF-16 is told by its
+    ///   byte-order mark.
+    ///
+    /// Little more than the text that is kept is read, whatever the size of the input.
+    ///
+    /// # Errors
+    ///
+    /// If the path does not exist, or there is no text: the error names the first reason.
+    pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
+        let unreadable = || format!("the data {} cannot be read", path.display());
+        let metadata = std::fs::metadata(path).with_context(unreadable)?;
+        let mut collector = Collector::new(field, limit);
+        let mut notes = Vec::new();
+        if metadata.is_dir() {
+            notes = folder::read(path, &mut collector)?;
+        } else {
+            let format = folder::format_of(path).unwrap_or(Format::Plain);
+            read_file(path, format, &mut collector);
+        }
+        if collector.content.trim().is_empty() {
+            bail!(
+                "the data {} holds no text: {}",
+                path.display(),
+                collector.why_empty()
+            );
+        }
+        notes.splice(0..0, collector.notes());
+        Ok(Self {
+            content: collector.content,
+            source: path.display().to_string(),
+            notes,
+        })
+    }
+}
+
+/// Reads a file. What cannot be read of it is counted, and ends nothing.
+fn read_file(path: &Path, format: Format, out: &mut Collector) {
+    out.begin(path);
+    let is_read = match open::open(path) {
+        Ok(Content::Parquet(file)) => columns::read(file, out),
+        Ok(Content::Text(mut reader)) => match format {
+            // A file that is no parquet file does not become one by its name.
+            Format::Parquet => Err(anyhow::anyhow!("it is not a parquet file")),
+            Format::Plain => plain::read(&mut reader, out),
+            Format::Records => json::read(&mut reader, out),
+        },
+        Err(error) => Err(error),
+    };
+    match is_read {
+        Ok(()) => out.keep(Unit::File),
+        Err(error) => out.leave_out(Unit::File, None, &format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
