@@ -77,6 +77,13 @@ impl Data {
             let path = folder.join(format!("data_batch_{file}.bin"));
             let bytes = std::fs::read(&path)
                 .with_context(|| format!("{} cannot be read", path.display()))?;
+            ensure!(
+                !bytes.is_empty() && bytes.len().is_multiple_of(FEATURES + 1),
+                "{} has {} bytes, which is no multiple of the {} bytes of an example: it is torn, or not a binary file of CIFAR-10",
+                path.display(),
+                bytes.len(),
+                FEATURES + 1
+            );
             for record in bytes.chunks_exact(FEATURES + 1).take(examples - y.len()) {
                 let class = record[0];
                 ensure!(
@@ -205,6 +212,17 @@ fn normal(random: &mut StdRng) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_torn_file_is_named_with_its_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data_batch_1.bin");
+        std::fs::write(&path, vec![1; 2 * 3073]).unwrap();
+        assert_eq!(Data::cifar_10(folder.path(), 2).unwrap().len(), 2);
+        std::fs::write(&path, vec![1; 2 * 3073 - 1]).unwrap();
+        let error = Data::cifar_10(folder.path(), 1).err().unwrap().to_string();
+        assert!(error.contains("data_batch_1.bin has 6145 bytes"), "{error}");
+    }
 
     #[test]
     fn signals_are_reproducible_and_normalized() {

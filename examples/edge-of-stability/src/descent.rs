@@ -4,12 +4,13 @@ use crate::Flags;
 use crate::data::Data;
 use crate::network::Network;
 use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
 use gpt::run::write_result;
+use gpt::say;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -167,14 +168,15 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         costs: record.costs(forward_seconds),
     };
 
-    println!("\n{}", summary.hessian_sharpness.line("λ_max"));
-    println!("{}", summary.critical_sharpness.line("λc"));
-    println!("{}", summary.directional_sharpness.line("λ_dir"));
-    println!(
+    say!("\n{}", summary.hessian_sharpness.line("λ_max"));
+    say!("{}", summary.critical_sharpness.line("λc"));
+    say!("{}", summary.directional_sharpness.line("λ_dir"));
+    say!(
         "λ_dir was above λ_max at {} of {} measured steps",
-        summary.directional_above_hessian, summary.compared
+        summary.directional_above_hessian,
+        summary.compared
     );
-    println!("\n{}", cost_table(&summary.costs));
+    say!("\n{}", cost_table(&summary.costs));
     write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
 
     let ends = [(0.0, threshold), (steps as f64, threshold)];
@@ -195,14 +197,19 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         .with_series(series("λ_dir", directional))
         .with_series(series("loss", losses));
     write_result(out, "edge.svg", &chart.svg()?)?;
-    println!("written to {}", out.display());
+    say!("written to {}", out.display());
+    let loss = model.valid().loss(&whole).try_into_scalar::<f64>()?;
+    ensure!(
+        loss.is_finite(),
+        "the training failed: the loss after {steps} steps is {loss}: choose a lower --lr"
+    );
     Ok(())
 }
 
 fn print_line(measurement: &Measurement) {
     let number = |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.3}"));
     let curvature = measurement.curvature.as_ref();
-    println!(
+    say!(
         "step {:>6}  loss {:<8} λc {:<9} λ_dir {:<9} λ_max {:<9} 2/η {}",
         measurement.step,
         number(measurement.base_loss),

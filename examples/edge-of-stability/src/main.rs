@@ -13,7 +13,8 @@ mod pretraining;
 mod record;
 
 use anyhow::{Result, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use gpt::flags::refuse_unused;
 use gpt::folder::OwnedFolder;
 use gpt::run::exit_code;
 use network::{Activation, LossKind};
@@ -86,20 +87,40 @@ enum Preset {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(&Flags::parse()))
+    exit_code(run(&Flags::command().get_matches()))
 }
 
-fn run(flags: &Flags) -> Result<()> {
-    flags.validate()?;
-    let out = flags.folder()?;
+fn run(matches: &ArgMatches) -> Result<()> {
+    let flags = Flags::from_arg_matches(matches)?;
+    flags.validate(matches)?;
+    let name = "edge-of-stability";
+    let out = OwnedFolder::for_results(flags.out.as_deref(), name, record::SUMMARY_FILE)?;
     match flags.preset {
-        Preset::Network => descent::run(flags, out.path()),
-        Preset::Gpt => pretraining::run(flags, out.path()),
+        Preset::Network => descent::run(&flags, out.path()),
+        Preset::Gpt => pretraining::run(&flags, out.path()),
     }
 }
 
+/// The flags that are about the network only.
+const OF_NETWORK: [&str; 8] = [
+    "lr",
+    "batch",
+    "examples",
+    "layers",
+    "width",
+    "activation",
+    "loss",
+    "cifar",
+];
+/// The flags that are about the GPT only.
+const OF_GPT: [&str; 1] = ["peaks"];
+
 impl Flags {
-    fn validate(&self) -> Result<()> {
+    fn validate(&self, matches: &ArgMatches) -> Result<()> {
+        match self.preset {
+            Preset::Network => refuse_unused(matches, &OF_GPT, "without --preset gpt")?,
+            Preset::Gpt => refuse_unused(matches, &OF_NETWORK, "with --preset gpt")?,
+        }
         let counts = [
             ("--steps", self.steps.unwrap_or(1)),
             ("--batch", self.batch.unwrap_or(1) as u64),
@@ -126,12 +147,57 @@ impl Flags {
         );
         Ok(())
     }
+}
 
-    fn folder(&self) -> Result<OwnedFolder> {
-        OwnedFolder::for_results(
-            self.out.as_deref(),
-            "edge-of-stability",
-            record::SUMMARY_FILE,
-        )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The flags that both presets use.
+    const OF_BOTH: [&str; 7] = [
+        "preset",
+        "steps",
+        "every",
+        "hessian_every",
+        "seed",
+        "device",
+        "out",
+    ];
+
+    fn validated(words: &[&str]) -> Result<()> {
+        let matches = Flags::command().try_get_matches_from([&["test"], words].concat())?;
+        Flags::from_arg_matches(&matches)?.validate(&matches)
+    }
+
+    #[test]
+    fn each_flag_is_used_or_refused_by_each_preset() {
+        let mut listed = [&OF_NETWORK[..], &OF_GPT, &OF_BOTH].concat();
+        listed.sort_unstable();
+        let command = Flags::command();
+        let flags = command.get_arguments().map(|flag| flag.get_id().as_str());
+        let mut all: Vec<&str> = flags
+            .filter(|flag| !["help", "version"].contains(flag))
+            .collect();
+        all.sort_unstable();
+        assert_eq!(listed, all, "a flag without an entry in the table");
+
+        let value = |flag: &str| match flag {
+            "activation" => "tanh",
+            "loss" => "cross-entropy",
+            "lr" | "peaks" => "0.01",
+            _ => "7",
+        };
+        for (flags, fits, other) in [
+            (&OF_NETWORK[..], "network", "gpt"),
+            (&OF_GPT, "gpt", "network"),
+        ] {
+            for flag in flags {
+                let option = format!("--{flag}");
+                let given = [option.as_str(), value(flag), "--preset"];
+                validated(&[&given[..], &[fits]].concat()).unwrap();
+                let error = validated(&[&given[..], &[other]].concat()).unwrap_err();
+                assert!(error.to_string().starts_with(&option), "{error}");
+            }
+        }
     }
 }

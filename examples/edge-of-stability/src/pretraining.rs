@@ -10,6 +10,7 @@ use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
 use gpt::model::GptConfig;
 use gpt::optimizer::{BETA_1, BETA_2, EPSILON, adamw};
 use gpt::run::write_result;
+use gpt::say;
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
@@ -74,7 +75,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
 
     let mut runs = Vec::new();
     for (number, &peak) in flags.peaks.iter().enumerate() {
-        println!("peak learning rate {peak:e}");
+        say!("peak learning rate {peak:e}");
         device.seed(flags.seed);
         let schedule = WarmupStableDecay {
             peak,
@@ -112,7 +113,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
                 let preconditioned = curvature.preconditioned_sharpness.as_ref();
                 let show =
                     |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.1}"));
-                println!(
+                say!(
                     "step {step:>5}  loss {:<5} λc {:<8} λ_dir {:<8} λ_max {:<8} λ_pre {:<9} 2/η {}",
                     show(measurement.base_loss),
                     show(measurement.critical_sharpness),
@@ -127,7 +128,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         }
         let forward_seconds = mean(forward.into_iter()).unwrap_or(f64::NAN);
         let costs = record.costs(forward_seconds);
-        println!("\n{}", cost_table(&costs));
+        say!("\n{}", cost_table(&costs));
         write_result(&folder, "edge.svg", &chart(&record, peak).svg()?)?;
         runs.push((schedule, record, costs));
     }
@@ -181,9 +182,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         runs: runs.collect(),
     };
     let json = serde_json::to_string_pretty(&summary)?;
-    println!("{json}");
+    say!("{json}");
     write_result(out, SUMMARY_FILE, &json)?;
-    println!("written to {}", out.display());
+    say!("written to {}", out.display());
     Ok(())
 }
 

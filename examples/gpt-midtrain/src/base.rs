@@ -1,15 +1,18 @@
-use anyhow::{Error, Result, bail, ensure};
+use crate::sweep::SWEEP_FILE;
+use anyhow::{Context, Error, Result, bail, ensure};
 use burn::lr_scheduler::LrScheduler;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use clap::Args;
+use clap::{ArgMatches, Args};
+use gpt::flags::refuse_unused;
 use gpt::folder::OwnedFolder;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::run::RunFolder;
+use gpt::say;
 use gpt::schedule::WarmupStableDecay;
-use gpt::text::{Domain, Text};
+use gpt::text::{Domain, TEXT_FIELD, Text};
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, Windows};
 use rand::SeedableRng;
@@ -19,8 +22,15 @@ use std::path::{Path, PathBuf};
 
 /// The batches that a held-out loss is the mean of.
 const HELD_OUT_BATCHES: usize = 8;
-/// The vocabulary of a model that is pre-trained here.
-const VOCAB: usize = 1024;
+/// The flags of a model that is pre-trained here.
+const OF_NEW_MODEL: [&str; 6] = [
+    "pretrain_steps",
+    "vocab",
+    "context",
+    "layers",
+    "heads",
+    "width",
+];
 
 /// Where the model and the texts come from.
 #[derive(Args, Clone, Debug)]
@@ -29,13 +39,20 @@ pub struct BaseFlags {
     /// small model, quickly]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
-    /// The pre-training text: a file, or a folder of .txt, .md, .jsonl and .parquet files [default:
-    /// that of the run, or the documentation of the packages in Cargo.lock]
+    /// The pre-training text: a file or a folder, as in gpt-pretrain [default: that of the run, or the
+    /// documentation of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH")]
     pretrain_data: Option<PathBuf>,
     /// The text of the target domain [default: the code of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH")]
     target_data: Option<PathBuf>,
+    /// The field of a record that holds its text, with dots into nested records [default: `text`, and for
+    /// the text of the run the field of the run]
+    #[arg(long, value_name = "NAME")]
+    text_field: Option<String>,
+    /// The same for the target text [default: --text-field]
+    #[arg(long, value_name = "NAME")]
+    target_text_field: Option<String>,
     /// Folder for the results [default: the first free runs/gpt-midtrain-N]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -48,6 +65,21 @@ pub struct BaseFlags {
     /// Updates of the pre-training, without --model
     #[arg(long, default_value_t = 400)]
     pretrain_steps: u64,
+    /// Different tokens of the byte-pair encoding, without --model
+    #[arg(long, default_value_t = 1024)]
+    vocab: usize,
+    /// Tokens that the model sees at once, without --model
+    #[arg(long, default_value_t = 128)]
+    context: usize,
+    /// Transformer blocks, without --model
+    #[arg(long, default_value_t = 4)]
+    layers: usize,
+    /// Attention heads of a block, without --model
+    #[arg(long, default_value_t = 4)]
+    heads: usize,
+    /// Width of the residual stream, without --model
+    #[arg(long, default_value_t = 128)]
+    width: usize,
     /// Seed of weights and data
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -89,6 +121,8 @@ struct Pretrained {
 #[derive(Deserialize)]
 struct PretrainedText {
     data: Option<PathBuf>,
+    #[serde(default)]
+    text_field: Option<String>,
     domain: String,
 }
 
@@ -99,16 +133,52 @@ impl BaseFlags {
     ///
     /// If it cannot be made.
     pub fn folder(&self) -> Result<OwnedFolder> {
-        OwnedFolder::for_results(self.out.as_deref(), "gpt-midtrain", "sweep.csv")
+        OwnedFolder::for_results(self.out.as_deref(), "gpt-midtrain", SWEEP_FILE)
     }
 
-    fn text(&self, data: Option<&Path>, domain: Domain) -> Result<Text> {
+    /// Says what is impossible or would change nothing, before anything is read.
+    ///
+    /// # Errors
+    ///
+    /// Names the flag.
+    pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
+        for (flag, count) in [
+            ("--batch", self.batch),
+            ("--megabytes", self.megabytes),
+            ("--pretrain-steps", self.pretrain_steps as usize),
+        ] {
+            ensure!(count > 0, "{flag} is 0, but must be at least 1");
+        }
+        if self.model.is_some() {
+            refuse_unused(matches, &OF_NEW_MODEL, "with --model")?;
+        }
+        if self.target_data.is_none() {
+            refuse_unused(matches, &["target_text_field"], "without --target-data")?;
+            if self.pretrain_data.is_none() && self.model.is_none() {
+                let mode = "without --pretrain-data or --target-data";
+                refuse_unused(matches, &["text_field"], mode)?;
+            }
+        }
+        self.new_model().validate().map_err(Error::msg)
+    }
+
+    fn new_model(&self) -> GptConfig {
+        GptConfig::new(
+            self.vocab,
+            self.context,
+            self.layers,
+            self.heads,
+            self.width,
+        )
+    }
+
+    fn text(&self, data: Option<&Path>, field: &str, domain: Domain) -> Result<Text> {
         let limit = self.megabytes.saturating_mul(1_000_000);
         let text = match data {
-            Some(path) => Text::of_path(path, gpt::text::TEXT_FIELD, limit)?,
+            Some(path) => Text::of_path(path, field, limit)?,
             None => Text::of_packages(domain, limit)?,
         };
-        println!("text    {text}");
+        say!("text    {text}");
         Ok(text)
     }
 }
@@ -120,9 +190,6 @@ impl Base {
     ///
     /// Whatever is missing or does not fit.
     pub fn new(flags: &BaseFlags) -> Result<Self> {
-        for (flag, count) in [("--batch", flags.batch), ("--megabytes", flags.megabytes)] {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);
         let run = match &flags.model {
@@ -149,17 +216,30 @@ impl Base {
             Domain::Code => Domain::Prose,
         };
         let pretrain_data = flags.pretrain_data.as_deref().or(of_run);
-        let pretrain = flags.text(pretrain_data, domain)?;
-        let target = flags.text(flags.target_data.as_deref(), other_domain)?;
+        let field = flags.text_field.as_deref();
+        let field_of_run = pretrained
+            .as_ref()
+            .and_then(|run| run.settings.text_field.as_deref());
+        let field_of_run = field_of_run.filter(|_| flags.pretrain_data.is_none());
+        let pretrain_field = field.or(field_of_run).unwrap_or(TEXT_FIELD);
+        let target_field = flags
+            .target_text_field
+            .as_deref()
+            .or(field)
+            .unwrap_or(TEXT_FIELD);
+        let pretrain = flags.text(pretrain_data, pretrain_field, domain);
+        let pretrain = pretrain.context("the pre-training text (--pretrain-data)")?;
+        let target = flags.text(flags.target_data.as_deref(), target_field, other_domain);
+        let target = target.context("the target text (--target-data)")?;
 
         let tokenizer = match &run {
             Some(run) if run.tokenizer().exists() => Tokenizer::load(&run.tokenizer())?,
             Some(_) => Tokenizer::Bytes,
-            None => Tokenizer::train(&pretrain.content, VOCAB)?,
+            None => Tokenizer::train(&pretrain.content, flags.vocab)?,
         };
         let config = match &pretrained {
             Some(pretrained) => pretrained.model.clone(),
-            None => GptConfig::new(VOCAB, 128, 4, 4, 128),
+            None => flags.new_model(),
         };
         ensure!(
             tokenizer.vocab() == config.vocab,
@@ -167,14 +247,19 @@ impl Base {
             tokenizer.vocab(),
             config.vocab
         );
-        let pretrain = Source::new(tokenizer.encode(&pretrain.content)?, config.context)?;
-        let target = Source::new(tokenizer.encode(&target.content)?, config.context)?;
+        let source = |text: &Text, name: &str| {
+            let windows = Windows::split(tokenizer.encode(&text.content)?, config.context, name);
+            let [train, held_out] = windows.map_err(Error::msg)?;
+            Ok::<_, Error>(Source { train, held_out })
+        };
+        let pretrain = source(&pretrain, "the pre-training text")?;
+        let target = source(&target, "the target text")?;
 
         let model = config.init(&device);
         let model = match &run {
             Some(run) => {
                 let checkpoint = run.newest_checkpoint()?;
-                println!(
+                say!(
                     "model   {} at step {}",
                     run.path().display(),
                     checkpoint.step
@@ -192,7 +277,7 @@ impl Base {
             device,
         };
         let [pretrain, target] = base.held_out_losses(&base.model)?;
-        println!("loss    {pretrain:.3} on held-out pre-training text, {target:.3} on target text");
+        say!("loss    {pretrain:.3} on held-out pre-training text, {target:.3} on target text");
         Ok(base)
     }
 
@@ -217,15 +302,6 @@ impl Base {
 }
 
 impl Source {
-    fn new(mut tokens: Vec<u32>, context: usize) -> Result<Self> {
-        let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
-        let windows = |tokens, part: &str| Windows::new(tokens, context, part).map_err(Error::msg);
-        Ok(Self {
-            train: windows(tokens, "the part to train on")?,
-            held_out: windows(held_out, "the held-out twentieth")?,
-        })
-    }
-
     /// So many batches of text that no model here was trained on, always the same.
     pub fn held_out_batches(&self, batches: usize, base: &Base) -> Vec<TokenBatch> {
         let device = base.device.clone().inner();
@@ -258,7 +334,11 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
         model = optim.step(scheduler.step(), model, grads);
         if step.is_multiple_of(50) || step + 1 == steps {
             let loss = loss.try_into_scalar::<f64>()?;
-            println!("pre-training  step {step:>4} of {steps}  loss {loss:.3}");
+            say!("pre-training  step {step:>4} of {steps}  loss {loss:.3}");
+            ensure!(
+                loss.is_finite(),
+                "the pre-training failed: its loss is {loss}"
+            );
         }
     }
     Ok(model)

@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
 use gpt::optimizer::adamw;
 use gpt::run::write_result;
+use gpt::say;
 use serde::Serialize;
 use sharpness_report::plot::HeatMap;
 use std::fmt::Write;
@@ -66,7 +67,7 @@ pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64
                 pretrain_change: change(0),
                 target_change: change(1),
             };
-            println!(
+            say!(
                 "trained at r = {ratio:.2}, η = {learning_rate:.0e}: pre-training loss {}, target loss {}",
                 show(cell.change(0)),
                 show(cell.change(1))

@@ -13,8 +13,9 @@ mod sweep;
 
 use anyhow::{Result, ensure};
 use base::{Base, BaseFlags};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use gpt::run::exit_code;
+use gpt::say;
 use std::process::ExitCode;
 
 /// Choose a data mix and a learning rate for mid-training by relative critical sharpness: how large
@@ -83,34 +84,41 @@ pub struct ProbeFlags {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(Flags::parse()))
+    exit_code(run(&Flags::command().get_matches()))
 }
 
-fn run(flags: Flags) -> Result<()> {
+fn run(matches: &ArgMatches) -> Result<()> {
+    let flags = Flags::from_arg_matches(matches)?;
+    // The flags of the mode.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match flags.mode {
         Mode::Sweep(flags) => {
             ensure!(flags.ratios > 0, "--ratios is 0, but must be at least 1");
             flags.probe.validate()?;
-            let out = flags.base.folder()?;
+            flags.base.validate(matches)?;
+            let owned = flags.base.folder()?;
+            let out = owned.path();
             let base = Base::new(&flags.base)?;
             let ratios = (0..=flags.ratios).map(|step| step as f64 / flags.ratios as f64);
             let sweep = sweep::measure(&base, &ratios.collect::<Vec<_>>(), &flags.probe)?;
-            sweep.save(out.path())?;
-            println!("\n{sweep}");
-            println!("written to {}", out.path().display());
+            sweep.save(out)?;
+            say!("\n{sweep}");
+            say!("written to {}", out.display());
         }
         Mode::Train(flags) => {
             flags.validate()?;
-            let out = flags.base.folder()?;
+            flags.base.validate(matches)?;
+            let owned = flags.base.folder()?;
+            let out = owned.path();
             let base = Base::new(&flags.base)?;
             let sweep = sweep::measure(&base, &flags.ratios, &flags.probe)?;
-            sweep.save(out.path())?;
+            sweep.save(out)?;
             let grid = grid::train(&base, &flags.ratios, &flags.rates, flags.steps, flags.lost);
             let grid = grid?;
-            grid.save(out.path(), &sweep)?;
-            println!("\n{sweep}");
-            println!("{}", grid.table(&sweep));
-            println!("written to {}", out.path().display());
+            grid.save(out, &sweep)?;
+            say!("\n{sweep}");
+            say!("{}", grid.table(&sweep));
+            say!("written to {}", out.display());
         }
     }
     Ok(())
@@ -149,5 +157,46 @@ impl TrainFlags {
             self.lost
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validated(words: &[&str]) -> Result<()> {
+        let matches =
+            Flags::command().try_get_matches_from([&["test", "sweep"], words].concat())?;
+        let Mode::Sweep(flags) = Flags::from_arg_matches(&matches)?.mode else {
+            panic!("a sweep was asked for");
+        };
+        let (_, matches) = matches.subcommand().unwrap();
+        flags.base.validate(matches)
+    }
+
+    #[test]
+    fn flags_of_a_new_model_are_refused_with_a_trained_one() {
+        for flag in [
+            "pretrain-steps",
+            "vocab",
+            "context",
+            "layers",
+            "heads",
+            "width",
+        ] {
+            let option = format!("--{flag}");
+            validated(&[&option, "4"]).unwrap();
+            let error = validated(&[&option, "4", "--model", "."]).unwrap_err();
+            assert!(error.to_string().starts_with(&option), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_field_needs_a_text_to_be_of() {
+        for flag in ["--text-field", "--target-text-field"] {
+            validated(&[flag, "body", "--target-data", "."]).unwrap();
+            let error = validated(&[flag, "body"]).unwrap_err().to_string();
+            assert!(error.starts_with(flag), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, Sharpness
 use gpt::model::Gpt;
 use gpt::optimizer::adamw;
 use gpt::run::write_result;
+use gpt::say;
 use gpt::tokens::TokenBatch;
 use serde::Serialize;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
@@ -34,7 +35,10 @@ pub struct Point {
     tasks: [Vec<Arc<Measurement>>; 3],
 }
 
-/// A line of `sweep.csv`.
+/// The measurements, one a line.
+pub const SWEEP_FILE: &str = "sweep.csv";
+
+/// A line of [`SWEEP_FILE`].
 #[derive(Serialize)]
 struct Line<'a> {
     ratio: f64,
@@ -104,7 +108,7 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
             optim.step(0.0, base.model.clone(), grads);
         }
         let point = Point { ratio, tasks };
-        println!("{}", point.line());
+        say!("{}", point.line());
         points.push(point);
     }
     Ok(Sweep { points })
@@ -240,7 +244,7 @@ impl Sweep {
     ///
     /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("sweep.csv");
+        let path = folder.join(SWEEP_FILE);
         let unwritable = || format!("{} cannot be written", path.display());
         let mut csv = csv::Writer::from_path(&path).with_context(unwritable)?;
         for point in &self.points {

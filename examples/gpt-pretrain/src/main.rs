@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use gpt::model::GptConfig;
 use gpt::run::{RunFolder, exit_code, write_result};
+use gpt::say;
 use gpt::text::Text;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::Windows;
@@ -92,7 +93,7 @@ fn run() -> Result<()> {
     if let Some(checkpoint) = checkpoint {
         ensure!(
             !is_over || flags.export.is_some(),
-            "the run in {} has made all its {} steps: give more --steps to go on, or --export its checkpoints",
+            "the run in {} has made {} steps already: give more --steps to go on, or --export its checkpoints",
             folder.path().display(),
             checkpoint.step
         );
@@ -133,9 +134,9 @@ fn run() -> Result<()> {
 
     folder.save_config(&config)?;
     tokenizer.save(&folder.tokenizer())?;
-    println!("run     {}", folder.path().display());
+    say!("run     {}", folder.path().display());
     if let Some(checkpoint) = checkpoint {
-        println!("resume  at step {}", checkpoint.step);
+        say!("resume  at step {}", checkpoint.step);
     }
 
     let ending = training::train(
@@ -147,25 +148,13 @@ fn run() -> Result<()> {
         checkpoint,
         flags.export.is_some(),
     )?;
-    println!("\n{}", ending.summary);
+    say!("\n{}", ending.summary);
     write_report(&folder);
-    println!("run                 {}", folder.path().display());
-    ensure!(
-        !ending.has_diverged,
-        "the training failed: the loss is not a number any more, and the weights since the last validation are not saved; choose a lower --lr or a longer --warmup"
-    );
-    if ending.step < config.settings.steps {
-        println!(
-            "stopped             before step {} of {}: --resume {} goes on",
-            ending.step,
-            config.settings.steps,
-            folder.path().display()
-        );
+    say!("run                 {}", folder.path().display());
+    if let Some(to) = &flags.export {
+        export(&config, &tokenizer, &device, &folder, to)?;
     }
-    match &flags.export {
-        Some(to) => export(&config, &tokenizer, &device, &folder, to),
-        None => Ok(()),
-    }
+    ending.verdict(&config, &folder)
 }
 
 fn export(
@@ -179,7 +168,7 @@ fn export(
         settings, model, ..
     } = config;
     for step in training::export(settings, model, tokenizer, run, device, to)? {
-        println!(
+        say!(
             "export              {}",
             to.join(format!("step-{step}")).display()
         );
@@ -191,7 +180,7 @@ fn export(
 fn write_report(folder: &RunFolder) {
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, &report::html(&[run]))) {
-        Ok(()) => println!(
+        Ok(()) => say!(
             "report              {}",
             folder.path().join(REPORT).display()
         ),
@@ -201,7 +190,7 @@ fn write_report(folder: &RunFolder) {
 
 fn read_text(settings: &Settings) -> Result<Text> {
     let text = settings.text()?;
-    println!("text    {text}");
+    say!("text    {text}");
     Ok(text)
 }
 
@@ -216,7 +205,7 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
     let tokens = tokenizer.encode(&text.content)?;
     let windows = Windows::split(tokens, model.context, "the text").map_err(Error::msg)?;
-    println!(
+    say!(
         "tokens  {} to train on and {} to validate, of {} kinds",
         windows[0].tokens(),
         windows[1].tokens(),
@@ -233,6 +222,6 @@ fn find_learning_rate(settings: &Settings) -> Result<()> {
     let model = settings.model(tokenizer.vocab());
     let [train, _] = windows(&text, &tokenizer, &model)?;
     let range = training::find_learning_rate(settings, &model, train, &device)?;
-    println!("\n{range}");
+    say!("\n{range}");
     Ok(())
 }

@@ -1,10 +1,9 @@
-use crate::settings::Settings;
-use anyhow::{Result, anyhow};
+use crate::settings::{RunConfig, Settings};
+use anyhow::{Result, anyhow, ensure};
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::tensor::Device;
-use burn::train::checkpoint::KeepLastNCheckpoints;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::renderer::MetricsRenderer;
 use burn::train::renderer::tui::TuiMetricsRendererWrapper;
@@ -16,6 +15,7 @@ use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
+use gpt::say;
 use gpt::stop::Stop;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
@@ -63,6 +63,39 @@ pub fn find_learning_rate(
     Ok(range?)
 }
 
+/// How a training ended.
+pub struct Ending {
+    /// What was measured.
+    pub summary: SharpnessSummary,
+    /// The step of the next update.
+    step: u64,
+    /// The loss of the last validation.
+    loss: Option<f64>,
+}
+
+impl Ending {
+    /// Says whether the training was stopped before its end.
+    ///
+    /// # Errors
+    ///
+    /// If it failed: its loss is no number any more, or far above that of a guess.
+    pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
+        let (step, steps) = (self.step, config.settings.steps);
+        let guess = (config.model.vocab as f64).ln();
+        // A NaN is not below anything.
+        ensure!(
+            self.loss.is_none_or(|loss| loss < 2.0 * guess),
+            "the training failed: before step {step} of {steps} the validation loss is {:.1}, where a guess has {guess:.1}: choose a lower --lr, or a longer --warmup",
+            self.loss.unwrap_or(f64::NAN)
+        );
+        if step < steps {
+            let folder = folder.path().display();
+            say!("stopped             before step {step} of {steps}: --resume {folder} goes on");
+        }
+        Ok(())
+    }
+}
+
 /// Writes the first weights of a run and those of each checkpoint that it has kept in GPT-2's layout, to
 /// folders named by their steps. Returns these steps.
 ///
@@ -98,16 +131,6 @@ fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
     model.init(device)
 }
 
-/// How a training ended.
-pub struct Ending {
-    /// What was measured.
-    pub summary: SharpnessSummary,
-    /// The step of the next update.
-    pub step: u64,
-    /// Whether the loss is NaN or infinite.
-    pub has_diverged: bool,
-}
-
 /// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, only the last few are kept.
 ///
 /// # Errors
@@ -126,6 +149,10 @@ pub fn train(
         folder.go_back_to(checkpoint)?;
     }
     let stop = Stop::new().with_signals()?;
+    let stop = match keep_checkpoints {
+        true => stop.with_all_checkpoints(),
+        false => stop,
+    };
     let probe = SharpnessProbe::new(settings.probe().with_directory(folder.path()))?;
     let device = device.clone().autodiff();
     let model = first_model(settings, model, &device);
@@ -160,9 +187,6 @@ pub fn train(
     if let Some(checkpoint) = checkpoint {
         training = training.checkpoint(checkpoint.epoch);
     }
-    if keep_checkpoints {
-        training = training.with_checkpointing_strategy(KeepLastNCheckpoints::new(usize::MAX));
-    }
     let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
         true => Box::new(TuiMetricsRendererWrapper::new(
             stop.wish(),
@@ -180,6 +204,6 @@ pub fn train(
     Ok(Ending {
         summary: probe.summary(),
         step: train.next_step(),
-        has_diverged: stop.has_diverged(),
+        loss: stop.last_loss(),
     })
 }

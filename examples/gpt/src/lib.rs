@@ -7,6 +7,16 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+/// Prints a line. Where nobody reads any more, as behind `| head`, the run goes on without its lines: it is
+/// about its files.
+#[macro_export]
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 pub mod device;
 pub mod export;
 pub mod flags;
@@ -20,3 +30,4 @@ pub mod stop;
 pub mod text;
 pub mod tokenizer;
 pub mod tokens;
+mod windows;

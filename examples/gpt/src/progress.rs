@@ -51,7 +51,7 @@ impl PlainProgress {
             .iter()
             .map(|(name, value)| format!("{name} {}", format_float(*value, 3)))
             .collect();
-        println!(
+        say!(
             "epoch {}/{}  {} {at}  {}",
             self.epoch,
             self.epochs,

@@ -194,3 +194,28 @@ impl RunFolder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_resumes_goes_back_before_it_measures() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("measurements.jsonl");
+        let line = |step: u64| format!("{{\"step\":{step}}}\n");
+        fs::write(
+            &path,
+            (0..6).map(line).collect::<String>() + "{\"step\":6,\"cut",
+        )
+        .unwrap();
+        fs::write(folder.path().join(CONFIG_FILE), "{}").unwrap();
+        let run = RunFolder::to_resume(folder.path()).unwrap();
+        run.go_back_to(Checkpoint { epoch: 1, step: 4 }).unwrap();
+        let kept = fs::read_to_string(&path).unwrap();
+        assert_eq!(kept, (0..4).map(line).collect::<String>());
+        let error = RunFolder::to_resume(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("under way"), "{error}");
+        RunFolder::of_run(folder.path()).unwrap();
+    }
+}

@@ -6,8 +6,8 @@ use burn::train::metric::store::{Aggregate, EventStoreClient, Split};
 use burn::train::{EarlyStoppingStrategy, Interrupter};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many checkpoints are kept.
 const CHECKPOINTS: usize = 2;
@@ -20,7 +20,8 @@ const CHECKPOINTS: usize = 2;
 pub struct Stop {
     wish: Interrupter,
     signal: Arc<AtomicBool>,
-    has_diverged: Arc<AtomicBool>,
+    last_loss: Arc<Mutex<Option<f64>>>,
+    keeps_all: bool,
 }
 
 impl Stop {
@@ -44,6 +45,12 @@ impl Stop {
         Ok(self)
     }
 
+    /// Keeps all checkpoints instead of the last two.
+    pub fn with_all_checkpoints(mut self) -> Self {
+        self.keeps_all = true;
+        self
+    }
+
     /// For the dashboard, whose key `q` stops it.
     pub fn wish(&self) -> Interrupter {
         self.wish.clone()
@@ -54,21 +61,31 @@ impl Stop {
         self.wish.should_stop() || self.signal.load(Ordering::Relaxed)
     }
 
-    /// Whether the validation loss became NaN or infinite.
+    /// The loss of the last validation, if there was one.
+    pub fn last_loss(&self) -> Option<f64> {
+        *self
+            .last_loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the loss of the last validation is NaN or infinite.
     pub fn has_diverged(&self) -> bool {
-        self.has_diverged.load(Ordering::Relaxed)
+        self.last_loss().is_some_and(|loss| !loss.is_finite())
     }
 
     /// What to do after an epoch with this validation loss, if there is one.
     fn after_epoch(&self, epoch: usize, loss: Option<f64>) -> Vec<CheckpointingAction> {
-        if loss.is_some_and(|loss| !loss.is_finite()) {
-            self.has_diverged.store(true, Ordering::Relaxed);
-        }
+        *self
+            .last_loss
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = loss;
         // Weights that are lost must not push out those that are not.
         if self.has_diverged() {
             return Vec::new();
         }
-        let old = epoch.checked_sub(CHECKPOINTS).filter(|old| *old > 0);
+        let old = epoch.checked_sub(CHECKPOINTS);
+        let old = old.filter(|old| *old > 0 && !self.keeps_all);
         let delete = old.map(CheckpointingAction::Delete);
         [CheckpointingAction::Save]
             .into_iter()
@@ -107,7 +124,6 @@ mod tests {
         assert!(!stop.has_diverged());
         assert_eq!(stop.after_epoch(4, Some(f64::NAN)), []);
         assert!(stop.has_diverged() && !stop.is_wished());
-        let stop = Stop::new();
         assert_eq!(stop.after_epoch(4, Some(f64::INFINITY)), []);
     }
 

@@ -80,7 +80,7 @@ impl Tokenizer {
         let learned = tokenizer.get_vocab_size(false);
         ensure!(
             learned == vocab,
-            "the text yields a vocabulary of {learned} tokens only, not {vocab}: choose a smaller one, or give more text"
+            "the text yields a vocabulary of {learned} tokens only, not {vocab}: choose a smaller one (--vocab), or give more text"
         );
         Ok(Self::BytePairs(Box::new(tokenizer)))
     }
@@ -148,7 +148,7 @@ fn say_while<T>(what: &str, work: impl FnOnce() -> T) -> T {
             let started = Instant::now();
             // The sender is dropped when the work is done.
             while wait.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                println!("tokens  {what}: {} s", started.elapsed().as_secs());
+                say!("tokens  {what}: {} s", started.elapsed().as_secs());
             }
         });
         let result = work();

@@ -44,6 +44,9 @@ struct Flags {
     /// documentation of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH", help_heading = "Text")]
     data: Option<PathBuf>,
+    /// The field of a record that holds its text, with dots into nested records
+    #[arg(long, value_name = "NAME", default_value = gpt::text::TEXT_FIELD, help_heading = "Text")]
+    text_field: String,
     /// Another text, whose loss is measured along AdamW's update, too; may be repeated
     #[arg(
         long = "task",
@@ -111,7 +114,9 @@ struct Flags {
     verify: usize,
 }
 
-/// What `config.json` in the results says: the flags, and which texts they came to.
+const CONFIG_FILE: &str = "config.json";
+
+/// What [`CONFIG_FILE`] in the results says: the flags, and which texts they came to.
 #[derive(Serialize)]
 struct SweepConfig<'a> {
     flags: &'a Flags,
@@ -194,23 +199,24 @@ fn run(flags: &Flags) -> Result<()> {
     }
     let device = gpt::device::open(&flags.device)?.autodiff();
     let limit = flags.megabytes.saturating_mul(1_000_000);
-    let texts = Texts::read(flags.data.as_deref(), &flags.tasks, limit)?;
+    let texts = Texts::read(
+        flags.data.as_deref(),
+        &flags.tasks,
+        &flags.text_field,
+        limit,
+    )?;
     for (name, text) in texts.describe() {
         println!("text    {name}: {text}");
     }
 
-    let owned = OwnedFolder::for_results(
-        flags.out.as_deref(),
-        "public-checkpoints",
-        burn_sharpness::MEASUREMENTS_FILE,
-    )?;
-    let out = owned.path().to_path_buf();
-    let mut record = Record::create(&out)?;
+    let owned = OwnedFolder::for_results(flags.out.as_deref(), "public-checkpoints", CONFIG_FILE)?;
+    let out = owned.path();
+    let mut record = Record::create(out)?;
     let config = SweepConfig {
         flags,
         texts: texts.describe(),
     };
-    write_result(&out, "config.json", &serde_json::to_string_pretty(&config)?)?;
+    write_result(out, CONFIG_FILE, &serde_json::to_string_pretty(&config)?)?;
     let sweep = Sweep {
         texts,
         drawing: Drawing {
@@ -231,8 +237,8 @@ fn run(flags: &Flags) -> Result<()> {
         println!("step {:>8}  {}", checkpoint.step, progress(lines));
     })?;
 
-    let report = Report::open(&out, flags.beside.as_deref())?;
-    report.save(&out)?;
+    let report = Report::open(out, flags.beside.as_deref())?;
+    report.save(out)?;
     print!("\n{}", report.table());
     println!("written to {}", out.display());
     Ok(())

@@ -1,7 +1,7 @@
 //! Text to windows of a checkpoint's tokens.
 
 use crate::probe::{Batch, Task};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use burn::tensor::{Device, Int, Tensor};
 use gpt::text::{Domain, Text};
 use gpt::tokens::{TokenBatch, Windows};
@@ -43,9 +43,6 @@ pub struct Drawing {
     pub seed: u64,
 }
 
-/// The field of JSON Lines and Parquet that holds the text.
-const TEXT_FIELD: &str = "text";
-
 impl Texts {
     /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and those
     /// of the tasks, at most `limit` bytes of each.
@@ -53,13 +50,18 @@ impl Texts {
     /// # Errors
     ///
     /// If a text cannot be read.
-    pub fn read(data: Option<&Path>, tasks: &[(String, PathBuf)], limit: usize) -> Result<Self> {
+    pub fn read(
+        data: Option<&Path>,
+        tasks: &[(String, PathBuf)],
+        field: &str,
+        limit: usize,
+    ) -> Result<Self> {
         let data = match data {
-            Some(path) => Text::of_path(path, TEXT_FIELD, limit)?,
+            Some(path) => Text::of_path(path, field, limit)?,
             None => Text::of_packages(Domain::Prose, limit)?,
         };
         let tasks = tasks.iter().map(|(name, path)| {
-            let text = Text::of_path(path, TEXT_FIELD, limit)
+            let text = Text::of_path(path, field, limit)
                 .with_context(|| format!("the text of the task {name}"))?;
             Ok((name.clone(), text))
         });
@@ -97,8 +99,8 @@ impl Texts {
         );
         let windows = |name: &str, text: &Text| -> Result<Windows> {
             let tokens = encode(&tokenizer, &text.content)?;
-            let windows = Windows::new(tokens, context, name);
-            windows.map_err(|error| anyhow!("the text {name}: {error}"))
+            let windows = Windows::new(tokens, context, &format!("the text {name}"));
+            windows.map_err(Error::msg)
         };
         let tasks = self.tasks.iter();
         let tasks = tasks.map(|(name, text)| Ok((name.clone(), windows(name, text)?)));

@@ -86,8 +86,9 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
 
 /// Takes the text out of a record.
 fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) {
-    let text = match serde_json::from_slice::<Value>(bytes) {
+    let text = match serde_json::from_slice::<Value>(bytes.trim_ascii_end()) {
         Ok(value) => text_of(value, out.field),
+        Err(error) if error.is_eof() => Err("it is JSON that is cut short".to_string()),
         Err(error) => Err(format!("it is not JSON: {error}")),
     };
     let text = text.and_then(|text| match is_transcoded && text.contains(UNDECODABLE) {

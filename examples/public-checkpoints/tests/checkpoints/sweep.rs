@@ -42,7 +42,13 @@ fn texts(root: &Path) -> Texts {
         (0..400).map(|n| format!("{n} ")).collect::<String>(),
     )
     .unwrap();
-    Texts::read(Some(&text), &[("numbers".to_string(), numbers)], 100_000).unwrap()
+    Texts::read(
+        Some(&text),
+        &[("numbers".to_string(), numbers)],
+        "text",
+        100_000,
+    )
+    .unwrap()
 }
 
 fn sweep(root: &Path) -> Sweep {

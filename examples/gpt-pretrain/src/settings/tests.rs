@@ -1,0 +1,112 @@
+use super::*;
+use clap::{Command, FromArgMatches};
+
+/// Each flag, a value that is not its default, and whether the finder of the learning rate uses it.
+const FLAGS: [(&str, &str, bool); 25] = [
+    ("steps", "7", false),
+    ("lr", "0.5", false),
+    ("final_lr", "1e-9", false),
+    ("warmup", "3", false),
+    ("decay", "3", false),
+    ("batch", "3", true),
+    ("accumulate", "3", true),
+    ("weight_decay", "0.5", true),
+    ("epoch_steps", "3", false),
+    ("seed", "3", true),
+    ("device", "flex", true),
+    ("every", "3", false),
+    ("dense_every", "3", false),
+    ("max_time_share", "0.5", false),
+    ("tolerance", "0.5", true),
+    ("context", "3", true),
+    ("layers", "3", true),
+    ("heads", "2", true),
+    ("width", "4", true),
+    ("dropout", "0.5", true),
+    ("untied", "", true),
+    ("data", ".", true),
+    ("domain", "code", true),
+    ("megabytes", "3", true),
+    ("vocab", "300", true),
+];
+/// Flags that only make sense with another one.
+const BOUND: [(&str, &[&str]); 2] = [
+    ("text_field", &["--text-field", "body", "--data", "."]),
+    ("tokens", &["--tokens", "bytes"]),
+];
+
+fn command() -> Command {
+    Settings::augment_args(Command::new("test"))
+}
+
+fn checked(words: &[&str], finds_lr: bool) -> Result<Settings> {
+    let matches = command().try_get_matches_from([&["test"], words].concat())?;
+    Settings::from_arg_matches(&matches)?.checked(&matches, finds_lr)
+}
+
+fn words<'a>(flag: &'a str, value: &'a str) -> Vec<&'a str> {
+    [flag, value]
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn each_flag_is_used_or_refused_in_each_mode() {
+    let mut listed: Vec<&str> = FLAGS.iter().map(|(flag, ..)| *flag).collect();
+    listed.extend(BOUND.iter().map(|(flag, _)| *flag));
+    listed.sort_unstable();
+    let all = command();
+    let mut all: Vec<&str> = all
+        .get_arguments()
+        .map(|flag| flag.get_id().as_str())
+        .collect();
+    all.sort_unstable();
+    assert_eq!(listed, all, "a flag without an entry in the table");
+
+    for (flag, value, by_finder) in FLAGS {
+        let option = format!("--{}", flag.replace('_', "-"));
+        let given = words(&option, value);
+        checked(&given, false).unwrap();
+        let by = checked(&given, true);
+        assert_eq!(by.is_ok(), by_finder, "{option} with --find-lr");
+        if let Err(error) = by {
+            assert!(error.to_string().starts_with(&option), "{error}");
+        }
+    }
+    for (_, given) in BOUND {
+        checked(given, false).unwrap();
+        checked(given, true).unwrap();
+    }
+    let refused = |words: &[&str]| checked(words, false).unwrap_err().to_string();
+    assert!(refused(&["--data", ".", "--domain", "code"]).contains("with --data"));
+    assert!(refused(&["--text-field", "body"]).contains("without --data"));
+    assert!(refused(&["--tokens", "bytes", "--vocab", "300"]).contains("--vocab"));
+}
+
+#[test]
+fn each_flag_of_a_run_that_resumes_is_used_or_refused() {
+    let saved = checked(&[], false).unwrap();
+    for (flag, value, _) in FLAGS {
+        let option = format!("--{}", flag.replace('_', "-"));
+        let given = [vec!["test"], words(&option, value)].concat();
+        let matches = command().try_get_matches_from(given).unwrap();
+        let now = Settings::from_arg_matches(&matches).unwrap();
+        let resumed = now.resumed(&saved, &matches);
+        if flag == "device" {
+            continue; // There is one that is built in.
+        }
+        assert_eq!(resumed.is_ok(), CHANGEABLE.contains(&flag), "{option}");
+        if let Ok(resumed) = resumed {
+            let field = |settings: &Settings| serde_json::to_value(settings).unwrap()[flag].clone();
+            assert_eq!(field(&resumed), field(&now), "{option}");
+            assert_ne!(field(&resumed), field(&saved), "{option}");
+        }
+    }
+}
+
+#[test]
+fn the_path_of_the_text_is_absolute() {
+    let settings = checked(&["--data", "src"], false).unwrap();
+    assert!(settings.data.unwrap().is_absolute());
+}

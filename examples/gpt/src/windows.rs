@@ -1,0 +1,142 @@
+//! Windows of a sequence of tokens, and batches of them.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+
+/// Tokens `[batch, time]` and the ones that follow each of them.
+#[derive(Clone, Debug)]
+pub struct TokenBatch {
+    /// The tokens that the model sees.
+    pub inputs: Tensor<2, Int>,
+    /// The tokens that it is to predict.
+    pub targets: Tensor<2, Int>,
+}
+
+impl TokenBatch {
+    /// All windows of several batches.
+    pub fn cat(batches: Vec<Self>) -> Self {
+        let (inputs, targets) = batches
+            .into_iter()
+            .map(|batch| (batch.inputs, batch.targets))
+            .unzip();
+        Self {
+            inputs: Tensor::cat(inputs, 0),
+            targets: Tensor::cat(targets, 0),
+        }
+    }
+}
+
+/// Windows of a sequence of tokens.
+#[derive(Clone)]
+pub struct Windows {
+    tokens: Arc<Vec<u32>>,
+    context: usize,
+}
+
+impl Windows {
+    /// Windows of `context` tokens and the one after them. `part` says what the tokens are, such as
+    /// "the text".
+    ///
+    /// # Errors
+    ///
+    /// If there are too few tokens for a single window.
+    pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
+        if tokens.len() <= context {
+            return Err(format!(
+                "{part} has {} tokens, too few for a context of {context}: give more text or choose a smaller context (--context)",
+                tokens.len()
+            ));
+        }
+        Ok(Self {
+            tokens: Arc::new(tokens),
+            context,
+        })
+    }
+
+    /// Windows to train on, and of the last twentieth, which is held out.
+    ///
+    /// # Errors
+    ///
+    /// If one of them has too few tokens for a single window; `text` says of which text they are.
+    pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
+        let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
+        Ok([
+            Self::new(tokens, context, text)?,
+            Self::new(
+                held_out,
+                context,
+                &format!("the held-out twentieth of {text}"),
+            )?,
+        ])
+    }
+
+    /// The number of tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The number of places at which a window can start.
+    fn starts(&self) -> usize {
+        self.tokens.len() - self.context
+    }
+
+    /// So many windows at random places.
+    pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
+        let starts = self.starts();
+        let starts: Vec<usize> = (0..windows)
+            .map(|_| random.random_range(0..starts))
+            .collect();
+        self.batch(&starts, device)
+    }
+
+    /// One of so many batches of so many windows, which lie evenly over the tokens.
+    pub fn even_batch(
+        &self,
+        index: usize,
+        batches: usize,
+        windows: usize,
+        device: &Device,
+    ) -> TokenBatch {
+        let items = index * windows..(index + 1) * windows;
+        let starts: Vec<usize> = items
+            .map(|item| item * self.starts() / (windows * batches))
+            .collect();
+        self.batch(&starts, device)
+    }
+
+    fn batch(&self, starts: &[usize], device: &Device) -> TokenBatch {
+        let shape = [starts.len(), self.context];
+        let tokens = |offset: usize| {
+            let windows = starts.iter().flat_map(|start| {
+                let first = start + offset;
+                &self.tokens[first..first + self.context]
+            });
+            let tokens: Vec<i64> = windows.map(|token| i64::from(*token)).collect();
+            Tensor::from_data(TensorData::new(tokens, shape), device)
+        };
+        TokenBatch {
+            inputs: tokens(0),
+            targets: tokens(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_tokens_are_named() {
+        let error = Windows::new(vec![1, 2, 3], 3, "the text").err().unwrap();
+        assert!(error.contains("the text has 3 tokens"), "{error}");
+        let error = Windows::split(vec![1; 100], 5, "the target text")
+            .err()
+            .unwrap();
+        assert!(
+            error.contains("the held-out twentieth of the target text has 5 tokens"),
+            "{error}"
+        );
+    }
+}
