@@ -63,6 +63,11 @@ impl Forecast {
         }
     }
 
+    /// Whether the last value has predicted clearly better than the mean.
+    fn prefers_last(&self) -> bool {
+        self.error_of_last < Self::CLEARLY * self.error_of_mean
+    }
+
     /// The forecast after one more value; the same where the value is none.
     fn learn(forecast: Option<Self>, value: Option<f64>) -> Option<Self> {
         match (forecast, value.filter(|v| *v > 0.0 && v.is_finite())) {
@@ -73,7 +78,7 @@ impl Forecast {
     }
 
     fn prediction(&self) -> f64 {
-        if self.error_of_last < Self::CLEARLY * self.error_of_mean {
+        if self.prefers_last() {
             self.last
         } else {
             self.mean
@@ -82,7 +87,7 @@ impl Forecast {
 
     /// The square of the logarithmic error of the prediction, of late.
     fn error(&self) -> f64 {
-        if self.error_of_last < Self::CLEARLY * self.error_of_mean {
+        if self.prefers_last() {
             self.error_of_last
         } else {
             self.error_of_mean

@@ -150,18 +150,12 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
 
 /// The root of h, if the points of h give one between the ends that are known.
 fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
-    let start = trace.line().slope().map(|slope| Point {
-        eta: 0.0,
-        h: -slope,
-    });
-    let mut points: Vec<Point> = trace.points().chain(start).collect();
     // The nearest to where the root is sought first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
         (lower, upper) => lower.or(upper).unwrap_or(f64::NAN),
     };
-    let distance = |point: &Point| (point.eta / near).ln().abs();
-    points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let points = trace.points_nearest_to(near);
     let inside = |root: &f64| {
         root.is_finite()
             && *root > trace.lower().unwrap_or(0.0)

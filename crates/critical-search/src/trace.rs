@@ -79,10 +79,22 @@ impl Trace {
     }
 
     /// The points of h that more than rounding has made.
-    pub(crate) fn points(&self) -> impl Iterator<Item = Point> {
+    fn points(&self) -> impl Iterator<Item = Point> {
         let seen = self.evaluations.iter();
         seen.filter(|seen| seen.rise.is_finite() && !self.rounding.hides(seen))
             .map(Evaluation::point)
+    }
+
+    /// The points of h from the nearest to a learning rate on; last h(0), where it is known.
+    pub(crate) fn points_nearest_to(&self, near: f64) -> Vec<Point> {
+        let start = self.line.slope().map(|slope| Point {
+            eta: 0.0,
+            h: -slope,
+        });
+        let distance = |point: &Point| (point.eta / near).ln().abs();
+        let mut points: Vec<Point> = self.points().chain(start).collect();
+        points.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        points
     }
 
     /// The evaluation at the smallest learning rate at which the loss rises. A rise within rounding
@@ -226,23 +238,10 @@ impl Trace {
     fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
         let (lower, upper) = (fall.point(), rise.point());
         if self.report == Report::Middle {
-            return Crossing {
-                steepness: None,
-                ..Crossing::middle(lower.eta, upper.eta)
-            };
+            return Crossing::middle(lower.eta, upper.eta);
         }
-        let near = (lower.eta * upper.eta).sqrt();
-        let distance = |point: &Point| (point.eta / near).ln().abs();
-        let start = self.line.slope().map(|slope| Point {
-            eta: 0.0,
-            h: -slope,
-        });
-        let mut others: Vec<Point> = self
-            .points()
-            .filter(|point| point.eta != lower.eta && point.eta != upper.eta)
-            .chain(start)
-            .collect();
-        others.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let mut others = self.points_nearest_to((lower.eta * upper.eta).sqrt());
+        others.retain(|point| point.eta != lower.eta && point.eta != upper.eta);
         Crossing::between(
             lower,
             upper,
