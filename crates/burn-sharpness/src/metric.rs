@@ -232,14 +232,13 @@ impl SharpnessMetric {
             return None;
         }
         // Burn tells metrics of an item a little after its step was made.
-        let is_attached = self.probe.items() > 0;
-        if self.tick >= ITEMS_TO_WAIT && !is_attached {
+        if self.tick >= ITEMS_TO_WAIT && self.probe.items() == 0 {
             return Some(
                 "no measurement: attach this probe to the model that is trained, `probe.attach(model)`",
             );
         }
         let is_without_rate = self.tick == 0 && self.items_without_rate >= ITEMS_TO_WAIT;
-        (is_without_rate && is_attached && self.probe.items() >= ITEMS_TO_WAIT).then_some(
+        (is_without_rate && self.probe.items() >= ITEMS_TO_WAIT).then_some(
             "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others",
         )
     }

@@ -91,15 +91,6 @@ fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
 }
 
 impl ParamTensors {
-    /// The weights of the parameters that have a gradient.
-    pub(crate) fn of_weights<M: Module>(model: &M, grads: &GradientsParams) -> Self {
-        let mut tensors = Self::default();
-        for_each(model, grads, |place| {
-            tensors.insert(place.id, place.weight())
-        });
-        tensors
-    }
-
     pub(crate) fn insert(&mut self, id: ParamId, tensor: Tensor<1>) {
         self.0.insert(id, tensor);
     }

@@ -1,7 +1,7 @@
 use crate::journal::{Entry, Journal, RunFolder};
 use crate::loss::BatchLosses;
 use crate::measure::{
-    Gradient, MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
+    MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
 };
 use crate::schedule::{Answer, Schedule, TimeSpent};
 use crate::task::Task;
@@ -85,19 +85,6 @@ struct Run {
     on_edge: Option<OnEdge>,
     /// Whether a metric of this probe was made.
     has_metric: bool,
-}
-
-/// What the hook knows of an update, besides the batches in its loss.
-pub(crate) struct HookedUpdate<'a, M: Module> {
-    pub(crate) step: u64,
-    pub(crate) view: ValidationView<M>,
-    pub(crate) is_same_in_training: bool,
-    pub(crate) optim: &'a ModuleOptimizer,
-    pub(crate) learning_rate: &'a ModuleLearningRate,
-    pub(crate) grads: &'a GradientsParams,
-    pub(crate) micro_batches: usize,
-    pub(crate) training_loss: Option<BatchLosses>,
-    pub(crate) gradient: Option<Gradient<'a, M>>,
 }
 
 impl SharpnessProbe {
@@ -240,22 +227,25 @@ impl SharpnessProbe {
             run.schedule.note_learning_rate(update.learning_rate.base());
         }
         is_due.then(|| {
+            let view = ValidationView::new(update.model);
             let training_loss = update.training_loss.map(|loss| vec![loss]);
-            let hooked = HookedUpdate {
+            let mut losses = |model: &M| {
+                let loss = loss(model).into_loss();
+                let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
+                losses.map_err(|error| error.to_string())
+            };
+            let (training, notices) = self.measure_and_publish(MeasuredUpdate {
                 step,
+                epoch: self.epoch(),
+                model: view.model(),
                 is_same_in_training: is_same_in_training(update.model),
-                view: ValidationView::new(update.model),
                 optim: update.optim,
                 learning_rate: &update.learning_rate,
                 grads: update.grads,
                 micro_batches: 1,
                 training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
+                loss: &mut losses,
                 gradient: update.gradient,
-            };
-            let (training, notices) = self.measure_hooked(hooked, |model| {
-                let loss = loss(model).into_loss();
-                let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
-                losses.map_err(|error| error.to_string())
             });
             for notice in notices {
                 // No dashboard says it in a loop of one's own.
@@ -267,49 +257,23 @@ impl SharpnessProbe {
 
     /// Measures along an update, and publishes the measurements. Returns that of the training loss, and
     /// what the user is to be told. Never panics.
-    pub(crate) fn measure_hooked<M: Module + 'static>(
+    pub(crate) fn measure_and_publish<M: Module + 'static>(
         &self,
-        update: HookedUpdate<'_, M>,
-        mut loss: impl FnMut(&M) -> Result<BatchLosses, String>,
+        update: MeasuredUpdate<'_, M>,
     ) -> (Arc<Measurement>, Vec<String>) {
-        let epoch = self.run().epoch;
+        let config = &self.shared.config;
+        let interval = update.micro_batches as u64 * config.interval();
         let mut measuring = lock(&self.shared.measuring);
         let Measuring { tasks, memory } = &mut *measuring;
-        let config = &self.shared.config;
-        let measured = update.view.model().map(|model| {
-            let update = MeasuredUpdate {
-                step: update.step,
-                epoch,
-                model,
-                is_same_in_training: update.is_same_in_training,
-                optim: update.optim,
-                learning_rate: update.learning_rate,
-                grads: update.grads,
-                micro_batches: update.micro_batches,
-                training_loss: update.training_loss,
-                loss: &mut loss,
-                gradient: update.gradient,
-            };
-            measure(update, config, &self.shared.search, tasks, memory)
-        });
-        drop(update.view);
-        let measurements: Vec<Arc<Measurement>> =
-            measured.into_iter().flatten().map(Arc::new).collect();
+        let (training, of_tasks) = measure(update, config, &self.shared.search, tasks, memory);
         let mut notices: Vec<String> = memory.notices.drain(..).collect();
         let stopped = memory.stopped.clone();
         drop(measuring);
-        let training = match measurements.first() {
-            Some(training) => training.clone(),
-            None => Arc::new(Measurement::new(
-                update.step,
-                epoch,
-                crate::TRAIN_TASK,
-                crate::MeasurementOutcome::Failed,
-            )),
-        };
+        let training = Arc::new(training);
+        let of_tasks = of_tasks.into_iter().map(Arc::new);
+        let measurements: Vec<_> = std::iter::once(training.clone()).chain(of_tasks).collect();
         notices.extend(stopped.clone());
 
-        let interval = update.micro_batches as u64 * config.interval();
         let on_edge = {
             let mut run = self.run();
             run.is_stopped = stopped.is_some();
@@ -352,6 +316,10 @@ impl SharpnessProbe {
             run.schedule.forget_decisions();
         }
         run.step = step;
+    }
+
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.run().epoch
     }
 
     /// The run-wide step of the next update.

@@ -262,7 +262,9 @@ impl UpdateDirection {
 
     /// Gives Δθ all its digits back, after the direction has gone along with a search.
     pub(crate) fn renew<M: Module>(&mut self, model: &M) {
-        if let Path::Line(held) = &mut self.path {
+        if let Path::Line(held) = &mut self.path
+            && held.smallest_rate < 1.0
+        {
             held.renew(&self.step, model, 1.0);
         }
     }

@@ -68,8 +68,13 @@ impl VirtualStep {
         let grads = copy_gradients(&model, &self.grads, |id| part.contains(&id));
         let mut optim = (*self.optim).clone();
         let stepped = optim.step(self.ratios.at(learning_rate), model, grads);
-        let grads = copy_gradients(&stepped, &self.grads, |id| part.contains(&id));
-        ParamTensors::of_weights(&stepped, &grads)
+        let mut weights = ParamTensors::default();
+        for_each(&stepped, &self.grads, |place| {
+            if part.contains(&place.id) {
+                weights.insert(place.id, place.weight());
+            }
+        });
+        weights
     }
 
     /// The parameters in parts, the largest first: the state of a large parameter is made while few

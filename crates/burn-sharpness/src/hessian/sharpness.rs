@@ -42,10 +42,6 @@ impl CurvatureConfig {
     }
 }
 
-fn without(outcome: CurvatureOutcome) -> CurvatureValue {
-    CurvatureValue::new(outcome)
-}
-
 fn failed(reason: impl ToString) -> CurvatureValue {
     let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
     value.reason = Some(reason.to_string());
@@ -154,10 +150,10 @@ where
         ));
     };
     if !along.slope.is_finite() {
-        return Ok(without(CurvatureOutcome::NonFinite));
+        return Ok(CurvatureValue::new(CurvatureOutcome::NonFinite));
     }
     if along.slope <= 0.0 {
-        return Ok(without(CurvatureOutcome::NotDescent));
+        return Ok(CurvatureValue::new(CurvatureOutcome::NotDescent));
     }
     let delta = hessian.vector_of(delta);
     let (bend, relative_error) = hessian.quadratic_form(&delta)?;
@@ -189,10 +185,10 @@ where
             Ok(scaled(&hessian.product(&scaled(v))?.vector))
         })?;
         let Some(found) = spectrum.largest.into_iter().next() else {
-            return Ok(without(CurvatureOutcome::NotConverged));
+            return Ok(CurvatureValue::new(CurvatureOutcome::NotConverged));
         };
         if !found.value.is_finite() {
-            return Ok(without(CurvatureOutcome::NonFinite));
+            return Ok(CurvatureValue::new(CurvatureOutcome::NonFinite));
         }
         // The step that suited the first vector may not suit the eigenvector: measure along it.
         hessian.recalibrate();

@@ -1,9 +1,7 @@
 use crate::loss::BatchLosses;
-use crate::measure::ValidationView;
-use crate::probe::HookedUpdate;
+use crate::measure::{MeasuredUpdate, ValidationView};
 use crate::{Loss, LossError, SharpnessProbe};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
@@ -167,8 +165,8 @@ where
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
     ) {
-        let devices = view.model().map(Module::devices).unwrap_or_default();
-        let home = devices.into_iter().next().unwrap_or_default();
+        let home = view.model().devices().into_iter().next();
+        let home = home.unwrap_or_default();
         let loss_on = |model: &M, kept: &KeptBatch<Batch<M>>| {
             let batch = kept.batch.clone();
             if kept.device == home {
@@ -192,23 +190,25 @@ where
             }
             Ok(sum.grads())
         };
-        let update = HookedUpdate {
+        let mut losses = |model: &M| {
+            let losses = due.batches.iter().map(|kept| loss_on(model, kept));
+            let losses = losses.collect::<Result<Vec<_>, _>>();
+            losses
+                .and_then(BatchLosses::new)
+                .map_err(|error| error.to_string())
+        };
+        self.probe.measure_and_publish(MeasuredUpdate {
             step: due.step,
-            view,
+            epoch: self.probe.epoch(),
+            model: view.model(),
             is_same_in_training,
             optim,
             learning_rate,
             grads,
             micro_batches: due.batches.len(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
+            loss: &mut losses,
             gradient: Some(Box::new(gradient)),
-        };
-        self.probe.measure_hooked(update, |model| {
-            let losses = due.batches.iter().map(|kept| loss_on(model, kept));
-            let losses = losses.collect::<Result<Vec<_>, _>>();
-            losses
-                .and_then(BatchLosses::new)
-                .map_err(|error| error.to_string())
         });
         if !self.probe.has_metric() {
             self.probe.tell(

@@ -191,7 +191,7 @@ where
             let model = self.model.valid().to_device(&device);
             let grads = sum_gradients(&model, &grads, &device);
             let same = is_same_in_training(&self.model);
-            let view = ValidationView::with_own_state(&model);
+            let view = ValidationView::of_validation(model);
             self.hook
                 .measure(due, (view, same), optim, &lr_module, &grads);
         }

@@ -192,7 +192,7 @@ pub(crate) fn unless_it_panics<T>(
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(Panicked::No),
         Err(_) => Err(Panicked::Yes(format!(
-            "{what} panicked, so that nothing is measured any more in this run; see the panic's own message"
+            "{what} panicked: whatever needs it is measured no more in this run; see the panic's own message"
         ))),
     }
 }

@@ -52,14 +52,10 @@ pub(crate) struct TrainingLossTrust {
 }
 
 impl TrainingLossTrust {
-    /// Whether it may at this measurement. It is compared again at the measurements 1, 2, 4, 8, … and
-    /// wherever [`refute`](Self::note) a comparison says otherwise.
+    /// Whether it may at this measurement. The two are compared again at the measurements 1, 2, 4, 8, ….
     pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
         self.measurements += 1;
-        is_same_in_training
-            && !self.is_refuted
-            && self.comparisons >= AGREEMENTS
-            && !self.measurements.is_power_of_two()
+        self.is_established(is_same_in_training) && !self.measurements.is_power_of_two()
     }
 
     /// Whether the loss measured is known to be the one that was differentiated.

@@ -9,8 +9,8 @@ mod update;
 mod view;
 
 pub(crate) use memory::Memory;
+pub(crate) use update::MeasuredUpdate;
 pub use update::Update;
-pub(crate) use update::{Gradient, MeasuredUpdate};
 pub(crate) use view::{ValidationView, is_same_in_training};
 
 use crate::SharpnessConfig;
@@ -20,14 +20,15 @@ use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
 
-/// Measures the training loss along an update, then each task. Never panics.
+/// Measures the training loss along an update, then each task. Returns the measurement of the training
+/// loss, and those of the tasks. Never panics.
 pub(crate) fn measure<M: Module + 'static>(
     mut update: MeasuredUpdate<'_, M>,
     config: &SharpnessConfig,
     search: &CriticalSearch,
     tasks: &mut [Task],
     memory: &mut Memory,
-) -> Vec<Measurement> {
+) -> (Measurement, Vec<Measurement>) {
     let started = Instant::now();
     let (step, epoch) = (update.step, update.epoch);
     let (along, mut direction) = training::measure_training(&mut update, search, memory);
@@ -39,17 +40,17 @@ pub(crate) fn measure<M: Module + 'static>(
     let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
     training.curvature = curvature;
 
-    let mut measurements = vec![training];
+    let mut of_tasks = Vec::new();
     for task in tasks.iter_mut() {
         let line = memory.tasks.entry(task.name.clone()).or_default();
         if line.stopped {
             continue;
         }
         let measurement = match task.kind {
-            TaskKind::Training => measurements[0].of_other_task(&task.name),
+            TaskKind::Training => training.of_other_task(&task.name),
             _ => {
                 let of_update = tasks::OfUpdate {
-                    training: &measurements[0],
+                    training: &training,
                     base: base.as_ref(),
                     direction: direction.as_mut(),
                     guess: memory.training.guess,
@@ -57,28 +58,28 @@ pub(crate) fn measure<M: Module + 'static>(
                 tasks::measure_task(&mut update, of_update, task, config, search, line)
             }
         };
-        measurements.push(measurement);
+        of_tasks.push(measurement);
     }
-    name_limiting_task(&mut measurements, tasks);
-    measurements
+    name_limiting_task(&mut training, &mut of_tasks, tasks);
+    (training, of_tasks)
 }
 
 /// Writes into each measurement which task has the smallest critical learning rate, if there are tasks.
 /// A group says nothing of another loss, so it is never the limiting task.
-fn name_limiting_task(measurements: &mut [Measurement], tasks: &[Task]) {
+fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], tasks: &[Task]) {
     let is_of_group = |measurement: &Measurement| {
         let mut groups = tasks
             .iter()
             .filter(|task| matches!(task.kind, TaskKind::Group(_)));
         groups.any(|task| *task.name == *measurement.task)
     };
-    let of_losses = measurements.iter().filter(|m| !is_of_group(m));
-    let of_losses: Vec<&Measurement> = of_losses.collect();
+    let all = std::iter::once(&*training).chain(of_tasks.iter());
+    let of_losses: Vec<&Measurement> = all.filter(|m| !is_of_group(m)).collect();
     if of_losses.len() < 2 {
         return;
     }
     let limiting = limiting_task(&of_losses).map(str::to_string);
-    for measurement in measurements {
+    for measurement in std::iter::once(training).chain(of_tasks) {
         measurement.limiting_task = limiting.clone();
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct OfUpdate<'a> {
 /// Measures a task or a group along the update. One that fails for good is measured no more.
 pub(super) fn measure_task<M: Module + 'static>(
     update: &mut MeasuredUpdate<'_, M>,
-    of_update: OfUpdate<'_>,
+    mut of_update: OfUpdate<'_>,
     task: &mut Task,
     config: &SharpnessConfig,
     search: &CriticalSearch,
@@ -33,11 +33,19 @@ pub(super) fn measure_task<M: Module + 'static>(
     let (step, epoch) = (update.step, update.epoch);
     let has_direction = of_update.direction.is_some();
     let measured = unless_it_panics("the loss of the task", || {
+        let direction = match direction_or_end(&mut of_update) {
+            Ok(direction) => direction,
+            Err(along) => return Ok(*along),
+        };
         Ok(match &mut task.kind {
             TaskKind::Loss(loss) => {
-                along_task(update, of_update, loss.as_mut(), config, search, memory)
+                let guess = of_update.guess;
+                let loss = loss.as_mut();
+                along_task(update, direction, guess, loss, config, search, memory)
             }
-            TaskKind::Group(group) => along_group(update, of_update, group, search, memory),
+            TaskKind::Group(group) => {
+                along_group(update, direction, &of_update, group, search, memory)
+            }
             TaskKind::Training => Along::default(),
         })
     });
@@ -83,16 +91,13 @@ fn direction_or_end<'a>(
 /// The loss of a task along the training's update.
 fn along_task<M: Module + 'static>(
     update: &mut MeasuredUpdate<'_, M>,
-    mut of_update: OfUpdate<'_>,
+    direction: &mut UpdateDirection,
+    guess: Option<Guess>,
     task: &mut dyn TaskLoss,
     config: &SharpnessConfig,
     search: &CriticalSearch,
     memory: &mut LineMemory,
 ) -> Along {
-    let direction = match direction_or_end(&mut of_update) {
-        Ok(direction) => direction,
-        Err(along) => return *along,
-    };
     let along = Along::default().with_direction(direction);
     let model = update.model;
     let device = model.devices().into_iter().next();
@@ -121,7 +126,7 @@ fn along_task<M: Module + 'static>(
         return along.ended(End::Known(MeasurementOutcome::NonFiniteBaseLoss));
     }
     // The gradient of this loss is not known, and with it the slope.
-    let start = start(of_update.guess, direction);
+    let start = start(guess, direction);
     let mut losses = |model: &M| task.loss(model);
     along.searched(
         search,
@@ -136,31 +141,23 @@ fn along_task<M: Module + 'static>(
 /// The training loss along the update of a group of parameters.
 fn along_group<M: Module>(
     update: &mut MeasuredUpdate<'_, M>,
-    mut of_update: OfUpdate<'_>,
+    direction: &mut UpdateDirection,
+    of_update: &OfUpdate<'_>,
     group: &ParamGroup,
     search: &CriticalSearch,
     memory: &mut LineMemory,
 ) -> Along {
-    let direction = match direction_or_end(&mut of_update) {
-        Ok(direction) => direction,
-        Err(along) => return *along,
-    };
     let model = update.model;
     direction.renew(model);
     let mut direction = match direction.restricted_to(group, model, update.grads) {
         Ok(direction) => direction,
         Err(error) => return Along::failed(error.to_string()),
     };
-    let is_known = of_update.training.slope_source == Some(SlopeSource::Known);
     let along = Along {
         base: of_update.base.cloned(),
         slope: Some(Slope {
             value: direction.slope() / update.micro_batches as f64,
-            source: if is_known {
-                SlopeSource::Known
-            } else {
-                SlopeSource::Hint
-            },
+            source: of_update.training.slope_source.unwrap_or(SlopeSource::Hint),
         }),
         ..Along::default()
     };

@@ -1,4 +1,4 @@
-use super::along::{Along, End, Panicked, Slope, unless_it_panics};
+use super::along::{Along, End, Panicked, Slope, finite, unless_it_panics};
 use super::memory::Memory;
 use super::update::MeasuredUpdate;
 use crate::hessian::{self, Hessian};
@@ -17,7 +17,7 @@ pub(super) fn measure_training<M: Module>(
     search: &CriticalSearch,
     memory: &mut Memory,
 ) -> (Along, Option<UpdateDirection>) {
-    let learning_rate = super::along::finite(update.learning_rate.base());
+    let learning_rate = finite(update.learning_rate.base());
     let start = Along {
         learning_rate,
         ..Along::default()
@@ -175,7 +175,7 @@ fn direction_of<M: Module>(
 
 /// g·Δθ. It is that of the loss measured only where this is known to be the loss that was
 /// differentiated, and only of a line; elsewhere it is a hint.
-pub(super) fn slope_of<M: Module>(
+fn slope_of<M: Module>(
     update: &MeasuredUpdate<'_, M>,
     direction: &UpdateDirection,
     memory: &Memory,

@@ -10,7 +10,7 @@ use burn::tensor::{Bool, Int, Tensor};
 /// model that has running statistics is mapped: its clone shares them, without autodiff, until the view
 /// is dropped, which puts the original tensors back.
 pub(crate) struct ValidationView<M: Module> {
-    model: Option<M>,
+    model: M,
     /// The running statistics to put back.
     shared: GradientsParams,
 }
@@ -34,7 +34,7 @@ impl<M: Module> ValidationView<M> {
             return Self::with_own_state(model);
         }
         Self {
-            model: Some(view),
+            model: view,
             shared: shared.shared,
         }
     }
@@ -42,24 +42,28 @@ impl<M: Module> ValidationView<M> {
     /// The model in validation mode, as burn makes it: pending running statistics are flushed. For a
     /// model that other threads use.
     pub(crate) fn with_own_state(model: &M) -> Self {
+        Self::of_validation(model.valid())
+    }
+
+    /// A model that is in validation mode already and shares nothing.
+    pub(crate) fn of_validation(model: M) -> Self {
         Self {
-            model: Some(model.valid()),
+            model,
             shared: GradientsParams::new(),
         }
     }
 
     /// The model, until the view is dropped.
-    pub(crate) fn model(&self) -> Option<&M> {
-        self.model.as_ref()
+    pub(crate) fn model(&self) -> &M {
+        &self.model
     }
 }
 
 impl<M: Module> Drop for ValidationView<M> {
     fn drop(&mut self) {
-        if let Some(model) = self.model.take()
-            && !self.shared.is_empty()
-        {
-            model.map(&mut PutBack(&self.shared));
+        if !self.shared.is_empty() {
+            // Every clone shares the running statistics.
+            self.model.clone().map(&mut PutBack(&self.shared));
         }
     }
 }
