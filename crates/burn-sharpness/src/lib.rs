@@ -89,6 +89,7 @@ mod measure;
 mod metric;
 mod params;
 mod probe;
+mod run;
 mod schedule;
 mod task;
 

@@ -1,16 +1,15 @@
-use crate::journal::{Entry, Journal, RunFolder};
+use crate::journal::{Entry, RunFolder};
 use crate::loss::BatchLosses;
 use crate::measure::{
     MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
 };
-use crate::schedule::{Answer, Schedule, TimeSpent};
+use crate::run::Run;
 use crate::task::Task;
 use crate::{IntoLoss, Measurement, SharpnessConfig, SharpnessSummary};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use critical_search::CriticalSearch;
-use sharpness_record::CheckpointNote;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -70,23 +69,6 @@ struct Measuring {
     memory: Memory,
 }
 
-/// What is called with the measurement that found a run past the edge.
-type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
-
-/// Where a run stands.
-struct Run {
-    /// The run-wide step of the next update.
-    step: u64,
-    epoch: Option<u64>,
-    /// Whether nothing is measured any more.
-    is_stopped: bool,
-    schedule: Schedule,
-    journal: Journal,
-    on_edge: Option<OnEdge>,
-    /// Whether a metric of this probe was made.
-    has_metric: bool,
-}
-
 impl SharpnessProbe {
     pub(crate) fn from_parts(
         config: SharpnessConfig,
@@ -94,15 +76,6 @@ impl SharpnessProbe {
         tasks: Vec<Task>,
         folder: Option<RunFolder>,
     ) -> Self {
-        let run = Run {
-            step: 0,
-            epoch: None,
-            is_stopped: false,
-            schedule: Schedule::default(),
-            journal: Journal::new(folder),
-            on_edge: None,
-            has_metric: false,
-        };
         Self {
             shared: Arc::new(Shared {
                 config,
@@ -112,7 +85,7 @@ impl SharpnessProbe {
                     tasks,
                     memory: Memory::default(),
                 }),
-                run: Mutex::new(run),
+                run: Mutex::new(Run::new(folder)),
             }),
         }
     }
@@ -280,12 +253,7 @@ impl SharpnessProbe {
             for notice in &notices {
                 run.journal.tell(notice.clone());
             }
-            let all = measurements.iter().map(Arc::as_ref);
-            run.schedule.note_measurements(all);
-            let warns = run
-                .journal
-                .publish(measurements, interval, config.warn_after);
-            run.on_edge.clone().filter(|_| warns)
+            run.publish(measurements, interval, config)
         };
         if let Some(on_edge) = on_edge {
             let call = AssertUnwindSafe(|| on_edge(&training));
@@ -311,11 +279,7 @@ impl SharpnessProbe {
 
     /// The next update is the one of this step.
     pub(crate) fn continue_at(&self, step: u64) {
-        let mut run = self.run();
-        if step < run.step {
-            run.schedule.forget_decisions();
-        }
-        run.step = step;
+        self.run().continue_at(step);
     }
 
     pub(crate) fn epoch(&self) -> Option<u64> {
@@ -338,31 +302,14 @@ impl SharpnessProbe {
         if run.step == 0 {
             return;
         }
-        run.step = 0;
-        run.epoch = None;
-        run.is_stopped = false;
-        run.schedule = Schedule::default();
-        run.journal.restart();
+        run.restart();
         drop(run);
         lock(&self.shared.measuring).memory = Memory::default();
     }
 
     /// Whether a measurement is to be made at this step.
     pub(crate) fn is_due_at(&self, step: u64) -> bool {
-        let mut run = self.run();
-        if run.is_stopped {
-            return false;
-        }
-        let summary = run.journal.summary();
-        let spent = TimeSpent {
-            probing: summary.probe_time,
-            running: summary.run_time,
-        };
-        let (answer, is_new) = run.schedule.ask(step, &self.shared.config, spent);
-        if answer == Answer::LeftOut && is_new {
-            run.journal.leave_out();
-        }
-        answer == Answer::Due
+        self.run().is_due_at(step, &self.shared.config)
     }
 
     /// An update is about to be made at this learning rate.
@@ -409,35 +356,14 @@ impl SharpnessProbe {
 
     /// Notes at which step weights with this fingerprint are saved.
     pub(crate) fn note_checkpoint(&self, fingerprint: u64) {
-        let mut run = self.run();
-        let note = CheckpointNote {
-            step: run.step,
-            epoch: run.epoch,
-            fingerprint,
-        };
-        run.journal.note_checkpoint(note);
+        self.run().note_checkpoint(fingerprint);
     }
 
     /// Continues at the step at which weights with this fingerprint were saved, if they were.
     pub(crate) fn resume_from(&self, fingerprint: u64) {
-        if self.shared.config.directory.is_none() {
-            return;
+        if self.shared.config.directory.is_some() {
+            self.run().resume_from(fingerprint);
         }
-        let mut run = self.run();
-        let Some(note) = run.journal.find_checkpoint(fingerprint) else {
-            run.journal.tell(
-                "weights were loaded that no probe has saved in this folder: steps are counted from 0; `set_step` continues a run".to_string(),
-            );
-            return;
-        };
-        run.step = note.step;
-        run.epoch = note.epoch;
-        run.schedule.forget_decisions();
-        run.journal.begin_record_at(note.step);
-        tracing::info!(
-            step = note.step,
-            "the probe resumes at the checkpoint's step"
-        );
     }
 
     fn run(&self) -> MutexGuard<'_, Run> {

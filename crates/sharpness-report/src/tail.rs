@@ -1,6 +1,7 @@
 //! `sharpness tail`: measurements as lines, as they are made.
 
-use crate::{Format, PAUSE};
+use crate::flags::Format;
+use crate::following::{PAUSE, check_followed};
 use anstream::{eprintln, println};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 /// Prints what is recorded, and goes on as long as the run may, unless `follow` says otherwise.
 pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
-    crate::check_followed(path, follow)?;
+    check_followed(path, follow)?;
     let mut follower = Follower::new(path);
     let mut followed = Vec::new();
     let mut said = None;

@@ -1,6 +1,6 @@
 //! `sharpness watch`: a run under way as a chart on the terminal.
 
-use crate::PAUSE;
+use crate::following::{PAUSE, check_followed};
 use anyhow::{Context, Result, ensure};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// Shows a run and what is added to it, until a key ends it. The run need not have begun.
 pub fn watch(path: &Path) -> Result<()> {
-    crate::check_followed(path, true)?;
+    check_followed(path, true)?;
     ensure!(
         std::io::stdout().is_terminal(),
         "a chart needs a terminal: `sharpness tail` prints to a pipe, `sharpness plot` draws a file"

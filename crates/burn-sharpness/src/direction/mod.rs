@@ -1,23 +1,23 @@
 //! The update direction Δθ of an optimizer's next step, and the weights along it.
 
+mod error;
+mod held;
 mod rates;
 mod step;
 
+pub use error::DirectionError;
+
 use crate::params::{ParamTensors, Sums, for_each, replace_weights};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ParamGroup, ParamId};
+use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use held::{Held, on_line, virtual_learning_rate};
 use std::collections::HashSet;
 use step::VirtualStep;
-use thiserror::Error;
 
 /// The relative difference of two virtual steps, made at two learning rates, above which the
 /// optimizer's step is not linear in the learning rate. Rounding stays far below it.
 const LINEARITY_TOLERANCE: f64 = 1e-3;
-/// How much further along the line than weights that were rounded once the next weights may be: beyond
-/// it that rounding would show.
-const LARGEST_REACH: f64 = 8.0;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
@@ -74,91 +74,6 @@ enum Path {
     Line(Held),
     /// It is not: the optimizer makes its step afresh at each η.
     Curve,
-}
-
-/// The weights at one learning rate of a line.
-struct Held {
-    rate: f64,
-    weights: ParamTensors,
-    /// The smallest rate at which these weights were rounded on their way.
-    smallest_rate: f64,
-    /// The parameters that move, if not all that have a gradient.
-    members: Option<HashSet<ParamId>>,
-}
-
-impl Held {
-    fn new(rate: f64, weights: ParamTensors, members: Option<HashSet<ParamId>>) -> Self {
-        Self {
-            rate,
-            weights,
-            smallest_rate: rate,
-            members,
-        }
-    }
-
-    /// Takes the weights from a new virtual step, for rates up to `scale`.
-    fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
-        // The old copy goes before the new one is made.
-        self.weights = ParamTensors::default();
-        let rate = virtual_learning_rate(scale);
-        let weights = step.weights(model, rate);
-        let weights = match &self.members {
-            Some(members) => weights.restricted_to(|id| members.contains(&id)),
-            None => weights,
-        };
-        *self = Self::new(rate, weights, self.members.take());
-    }
-
-    /// The model at `learning_rate`, whose weights are the ones that are held from then on.
-    fn advance<M: Module>(&mut self, step: &VirtualStep, model: M, learning_rate: f64) -> M {
-        if learning_rate > LARGEST_REACH * self.smallest_rate {
-            self.renew(step, &model, learning_rate);
-        }
-        let share = learning_rate / self.rate;
-        let weights = &mut self.weights;
-        let model = replace_weights(model, |id, theta| {
-            let moved = on_line(theta, weights.remove(id)?, share);
-            weights.insert(id, moved.clone());
-            Some(moved)
-        });
-        self.rate = learning_rate;
-        self.smallest_rate = self.smallest_rate.min(learning_rate);
-        model
-    }
-}
-
-/// Why there is no update direction.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum DirectionError {
-    /// No parameter of the model has a gradient.
-    #[error(
-        "no parameter of the model has a gradient: pass the gradients of this very model, made by GradientsParams::from_grads"
-    )]
-    NoGradient,
-    /// No parameter of a group has a gradient.
-    #[error(
-        "no parameter of the group has a gradient: check its predicate against the paths of the model's parameters"
-    )]
-    NothingInGroup,
-    /// A learning rate is negative, NaN or infinite.
-    #[error(
-        "the learning rate of parameter {parameter} is {learning_rate}, not a number from 0 up"
-    )]
-    LearningRate {
-        /// The path of the parameter.
-        parameter: String,
-        /// Its learning rate.
-        learning_rate: f64,
-    },
-    /// The optimizer's step is not linear in the learning rate.
-    #[error(
-        "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
-    )]
-    NotLinear,
-    /// A number could not be read from the device.
-    #[error("the update direction could not be read from the device: {0}")]
-    Read(String),
 }
 
 /// Whether the optimizer's step is linear in the learning rate.
@@ -331,25 +246,6 @@ impl UpdateDirection {
             _ => self.apply(model, learning_rate),
         }
     }
-}
-
-/// The weights at a share of the way from θ to the weights that are held.
-fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
-    if share == 1.0 {
-        return moved;
-    }
-    let theta = theta();
-    theta.clone() - (theta - moved) * share
-}
-
-/// A power of two, so that the division by it is exact.
-fn virtual_learning_rate(scale: f64) -> f64 {
-    let scale = if scale.is_finite() {
-        scale.max(1.0)
-    } else {
-        1.0
-    };
-    scale.log2().ceil().exp2()
 }
 
 /// The weights after a virtual step at this rate, if a step at a quarter of it has the same

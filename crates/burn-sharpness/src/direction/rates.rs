@@ -1,4 +1,4 @@
-use super::DirectionError;
+use super::error::DirectionError;
 use crate::params::for_each;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup, ParamId};

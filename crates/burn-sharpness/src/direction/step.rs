@@ -1,4 +1,4 @@
-use super::DirectionError;
+use super::error::DirectionError;
 use super::rates::GroupRatios;
 use crate::params::{ParamTensors, copy_gradients, for_each};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;

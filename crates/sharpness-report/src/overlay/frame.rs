@@ -1,4 +1,4 @@
-use super::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role};
+use super::role::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role};
 use crate::plot::Axis;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -7,6 +7,7 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{self, Canvas};
 
+/// The name of the horizontal axis.
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 /// The columns for the labels of the vertical axis.

@@ -13,6 +13,7 @@
 //! ```
 
 mod frame;
+mod role;
 
 use crate::curve::places;
 use crate::plot::{Axis, format_number};
@@ -23,22 +24,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use role::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role, SHARPNESS_COLOR, THRESHOLD_COLOR};
 use sharpness_record::Edge;
 
-const SHARPNESS_COLOR: Color = Color::Cyan;
-const PAST_EDGE_COLOR: Color = Color::LightRed;
-const THRESHOLD_COLOR: Color = Color::Yellow;
-const NO_NUMBER_COLOR: Color = Color::Yellow;
-const TASK_COLORS: [Color; 8] = [
-    Color::Magenta,
-    Color::Green,
-    Color::Blue,
-    Color::LightMagenta,
-    Color::LightGreen,
-    Color::LightBlue,
-    Color::White,
-    Color::Gray,
-];
 /// The measurements of the training loss that [`Window::Recent`] shows.
 const RECENT: usize = 100;
 /// The smallest area that has room for a chart below its line of text.
@@ -73,34 +61,6 @@ impl Window {
 pub struct Overlay<'a> {
     run: &'a Run,
     window: Window,
-}
-
-/// What a curve is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// λ_c of the training.
-    Sharpness,
-    /// 2/η.
-    Threshold,
-    /// λ_c of a task, by its number.
-    Task(usize),
-}
-
-impl Role {
-    fn color(self) -> Color {
-        match self {
-            Self::Sharpness => SHARPNESS_COLOR,
-            Self::Threshold => THRESHOLD_COLOR,
-            Self::Task(index) => TASK_COLORS[index % TASK_COLORS.len()],
-        }
-    }
-}
-
-/// A curve; `None` interrupts its line. The places of all curves of the training are the same.
-struct Curve<'a> {
-    role: Role,
-    name: &'a str,
-    points: Vec<Option<(f64, f64)>>,
 }
 
 impl<'a> Overlay<'a> {

@@ -1,34 +1,9 @@
 use super::axis::Axis;
 use super::legend::{Entry, Legend, legend};
-use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
+use super::look::{Look, dash, looks};
+use super::series::{Series, Style};
+use super::{Area, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
-
-/// How a series is drawn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Style {
-    /// A line, with a marker at each point where they are few.
-    #[default]
-    Line,
-    /// A dashed line without markers: a threshold. It is black unless it belongs to a curve.
-    Threshold,
-    /// Markers only.
-    Points,
-}
-
-/// A curve of a chart.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Series {
-    /// Its name in the legend, which passes over a curve without a name.
-    pub name: String,
-    /// (x, y); a point that is not finite, or cannot be on a logarithmic axis, interrupts the line.
-    pub points: Vec<(f64, f64)>,
-    /// (x, low, high) of a band around the curve.
-    pub band: Vec<(f64, f64, f64)>,
-    /// How it is drawn.
-    pub style: Style,
-    /// The number of the curve, from 0, thresholds not counted, whose colour it has.
-    pub belongs_to: Option<usize>,
-}
 
 /// A place on the horizontal axis that a dotted line marks.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,9 +34,6 @@ pub struct Chart {
 /// The width of a curve's sample in the legend, and of a mark's.
 const SAMPLE: i32 = 35;
 const MARK_SAMPLE: i32 = 12;
-/// Lines with no more points than this have markers.
-const FEW_POINTS: usize = 40;
-
 impl Chart {
     /// An empty chart.
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
@@ -165,7 +137,7 @@ impl Chart {
             let line = DashedLineSeries::new([(x, bottom), (x, top)], on, off, style);
             chart.draw_series(line).map_err(text)?;
         }
-        for (series, look) in self.series.iter().zip(self.looks()) {
+        for (series, look) in self.series.iter().zip(looks(&self.series)) {
             let band = series.band.iter().filter_map(|(x, low, high)| {
                 // A band may be open: it ends at the edge.
                 let edge = |value: f64| if value > 0.0 { top } else { bottom };
@@ -182,7 +154,7 @@ impl Chart {
             let polygon = Polygon::new(outline, look.color.mix(0.18));
             chart.draw_series([polygon]).map_err(text)?;
         }
-        for (series, look) in self.series.iter().zip(self.looks()) {
+        for (series, look) in self.series.iter().zip(looks(&self.series)) {
             let place = |point: &(f64, f64)| Some((self.x.place(point.0)?, self.y.place(point.1)?));
             let placed: Vec<Option<(f64, f64)>> = series.points.iter().map(place).collect();
             if series.style != Style::Points {
@@ -212,7 +184,7 @@ impl Chart {
     }
 
     fn draw_header(&self, header: &Area<'_>, legend: &Legend) -> Result<(), String> {
-        let looks = self.looks();
+        let looks = looks(&self.series);
         let curves: Vec<(&Series, &Look)> =
             self.named().map(|i| (&self.series[i], &looks[i])).collect();
         legend.draw(header, |index, (x, y)| match curves.get(index) {
@@ -227,33 +199,6 @@ impl Chart {
             }
         })
     }
-
-    /// How each curve looks: thresholds are dashed and thin, all others differ in colour, dash and marker,
-    /// but for the colour of one that belongs to another.
-    fn looks(&self) -> Vec<Look> {
-        let mut kinds = 0..;
-        let color_of = |kind: usize| PALETTE[kind % PALETTE.len()];
-        let look = |series: &Series| match series.style {
-            Style::Threshold => Look {
-                color: series.belongs_to.map_or(BLACK, color_of),
-                dash: Some((9, 4)),
-                width: if series.belongs_to.is_some() { 1 } else { 2 },
-                has_markers: false,
-                kind: 0,
-            },
-            style => {
-                let kind = kinds.next().unwrap_or(0);
-                Look {
-                    color: color_of(series.belongs_to.unwrap_or(kind)),
-                    dash: [None, Some((6, 3)), Some((2, 2)), Some((12, 4))][kind % 4],
-                    width: 2,
-                    has_markers: style == Style::Points || series.points.len() <= FEW_POINTS,
-                    kind,
-                }
-            }
-        };
-        self.series.iter().map(look).collect()
-    }
 }
 
 /// Whether a point has a gap on either side, so that no line shows it.
@@ -263,55 +208,6 @@ fn is_alone<T>(points: &[Option<T>], index: usize) -> bool {
         neighbour.is_none_or(Option::is_none)
     };
     is_gap(index.checked_sub(1)) && is_gap(Some(index + 1))
-}
-
-struct Look {
-    color: RGBColor,
-    /// Lengths of the line and of the gap, if it is dashed.
-    dash: Option<(i32, i32)>,
-    width: i32,
-    has_markers: bool,
-    kind: usize,
-}
-
-impl Look {
-    fn draw_sample(&self, area: &Area<'_>, style: Style, (x, y): (i32, i32)) -> Result<(), String> {
-        if style != Style::Points {
-            let (on, off) = self.dash.unwrap_or((28, 0));
-            for from in (0..28).step_by((on + off) as usize) {
-                let to = (from + on).min(28);
-                let line = vec![(x + px(from), y), (x + px(to), y)];
-                let stroke = self.color.stroke_width(px(self.width) as u32);
-                area.draw(&PathElement::new(line, stroke)).map_err(text)?;
-            }
-        }
-        if self.has_markers {
-            self.draw_marker(area, (x + px(14), y))?;
-        }
-        Ok(())
-    }
-
-    fn draw_marker(&self, area: &Area<'_>, at: (i32, i32)) -> Result<(), String> {
-        let filled = self.color.filled();
-        let outlined = self.color.stroke_width(px(2) as u32);
-        let (x, y) = at;
-        let half = px(4);
-        match self.kind % 4 {
-            0 => area.draw(&Circle::new(at, half, filled)),
-            1 => area.draw(&Rectangle::new(
-                [(x - half, y - half), (x + half, y + half)],
-                filled,
-            )),
-            2 => area.draw(&TriangleMarker::new(at, px(6), filled)),
-            _ => area.draw(&Cross::new(at, half, outlined)),
-        }
-        .map_err(text)
-    }
-}
-
-/// The lengths of a dash and of the gap after it.
-fn dash((on, off): (i32, i32)) -> (u32, u32) {
-    (px(on) as u32, px(off) as u32)
 }
 
 #[cfg(test)]

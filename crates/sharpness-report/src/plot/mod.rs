@@ -5,11 +5,14 @@ mod axis;
 mod chart;
 mod heat_map;
 mod legend;
+mod look;
+mod series;
 
 pub(crate) use axis::format_number;
 pub use axis::{Axis, Scale};
-pub use chart::{Chart, Mark, Series, Style};
+pub use chart::{Chart, Mark};
 pub use heat_map::HeatMap;
+pub use series::{Series, Style};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

@@ -1,0 +1,35 @@
+use thiserror::Error;
+
+/// Why there is no update direction.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum DirectionError {
+    /// No parameter of the model has a gradient.
+    #[error(
+        "no parameter of the model has a gradient: pass the gradients of this very model, made by GradientsParams::from_grads"
+    )]
+    NoGradient,
+    /// No parameter of a group has a gradient.
+    #[error(
+        "no parameter of the group has a gradient: check its predicate against the paths of the model's parameters"
+    )]
+    NothingInGroup,
+    /// A learning rate is negative, NaN or infinite.
+    #[error(
+        "the learning rate of parameter {parameter} is {learning_rate}, not a number from 0 up"
+    )]
+    LearningRate {
+        /// The path of the parameter.
+        parameter: String,
+        /// Its learning rate.
+        learning_rate: f64,
+    },
+    /// The optimizer's step is not linear in the learning rate.
+    #[error(
+        "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
+    )]
+    NotLinear,
+    /// A number could not be read from the device.
+    #[error("the update direction could not be read from the device: {0}")]
+    Read(String),
+}

@@ -1,0 +1,84 @@
+use super::step::VirtualStep;
+use crate::params::{ParamTensors, replace_weights};
+use burn::module::{Module, ParamId};
+use burn::tensor::Tensor;
+use std::collections::HashSet;
+
+/// How much further along the line than weights that were rounded once the next weights may be: beyond
+/// it that rounding would show.
+const LARGEST_REACH: f64 = 8.0;
+
+/// The weights at one learning rate of a line.
+pub(super) struct Held {
+    pub(super) rate: f64,
+    pub(super) weights: ParamTensors,
+    /// The smallest rate at which these weights were rounded on their way.
+    pub(super) smallest_rate: f64,
+    /// The parameters that move, if not all that have a gradient.
+    members: Option<HashSet<ParamId>>,
+}
+
+impl Held {
+    pub(super) fn new(rate: f64, weights: ParamTensors, members: Option<HashSet<ParamId>>) -> Self {
+        Self {
+            rate,
+            weights,
+            smallest_rate: rate,
+            members,
+        }
+    }
+
+    /// Takes the weights from a new virtual step, for rates up to `scale`.
+    pub(super) fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
+        // The old copy goes before the new one is made.
+        self.weights = ParamTensors::default();
+        let rate = virtual_learning_rate(scale);
+        let weights = step.weights(model, rate);
+        let weights = match &self.members {
+            Some(members) => weights.restricted_to(|id| members.contains(&id)),
+            None => weights,
+        };
+        *self = Self::new(rate, weights, self.members.take());
+    }
+
+    /// The model at `learning_rate`, whose weights are the ones that are held from then on.
+    pub(super) fn advance<M: Module>(
+        &mut self,
+        step: &VirtualStep,
+        model: M,
+        learning_rate: f64,
+    ) -> M {
+        if learning_rate > LARGEST_REACH * self.smallest_rate {
+            self.renew(step, &model, learning_rate);
+        }
+        let share = learning_rate / self.rate;
+        let weights = &mut self.weights;
+        let model = replace_weights(model, |id, theta| {
+            let moved = on_line(theta, weights.remove(id)?, share);
+            weights.insert(id, moved.clone());
+            Some(moved)
+        });
+        self.rate = learning_rate;
+        self.smallest_rate = self.smallest_rate.min(learning_rate);
+        model
+    }
+}
+
+/// The weights at a share of the way from θ to the weights that are held.
+pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
+    if share == 1.0 {
+        return moved;
+    }
+    let theta = theta();
+    theta.clone() - (theta - moved) * share
+}
+
+/// A power of two, so that the division by it is exact.
+pub(super) fn virtual_learning_rate(scale: f64) -> f64 {
+    let scale = if scale.is_finite() {
+        scale.max(1.0)
+    } else {
+        1.0
+    };
+    scale.log2().ceil().exp2()
+}

@@ -1,0 +1,26 @@
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Style {
+    /// A line, with a marker at each point where they are few.
+    #[default]
+    Line,
+    /// A dashed line without markers: a threshold. It is black unless it belongs to a curve.
+    Threshold,
+    /// Markers only.
+    Points,
+}
+
+/// A curve of a chart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Series {
+    /// Its name in the legend, which passes over a curve without a name.
+    pub name: String,
+    /// (x, y); a point that is not finite, or cannot be on a logarithmic axis, interrupts the line.
+    pub points: Vec<(f64, f64)>,
+    /// (x, low, high) of a band around the curve.
+    pub band: Vec<(f64, f64, f64)>,
+    /// How it is drawn.
+    pub style: Style,
+    /// The number of the curve, from 0, thresholds not counted, whose colour it has.
+    pub belongs_to: Option<usize>,
+}
