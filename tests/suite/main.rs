@@ -4,6 +4,7 @@ mod checkpoint;
 mod curvature;
 mod finder;
 mod identity;
+mod kinds_of_training;
 mod learner;
 mod oracle;
 mod readme;

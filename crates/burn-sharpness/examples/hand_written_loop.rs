@@ -1,7 +1,7 @@
 //! Critical sharpness in a training loop written by hand, on a toy problem.
 //!
 //! ```sh
-//! cargo run -p burn-sharpness --example hand_written_loop
+//! cargo run --example hand_written_loop
 //! ```
 
 use burn::nn::loss::{MseLoss, Reduction};

@@ -1,7 +1,7 @@
 //! The three lines that show critical sharpness in burn's own training, on a toy problem.
 //!
 //! ```sh
-//! cargo run -p burn-sharpness --example learner
+//! cargo run --example learner
 //! ```
 
 use burn::data::dataloader::DataLoaderBuilder;

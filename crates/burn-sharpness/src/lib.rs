@@ -48,7 +48,8 @@
 //! # }
 //! ```
 //!
-//! In a hand-written loop, see [`SharpnessProbe::measure`].
+//! In a hand-written loop, see [`SharpnessProbe::measure`]. It needs nothing of burn's `Learner`: without the
+//! default feature `learner`, burn is built without burn-train.
 //!
 //! # More than one number
 //!
@@ -70,6 +71,8 @@
 //! What is measured is the loss in validation mode on the batch that made the gradient: without
 //! dropout, and with batch norm's running statistics.
 
+// What only the hook and the metrics use is unused without them.
+#![cfg_attr(not(feature = "learner"), allow(dead_code, unused_imports))]
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
     not(test),
@@ -83,9 +86,11 @@ mod direction;
 mod finder;
 pub mod hessian;
 mod journal;
+#[cfg(feature = "learner")]
 mod learner;
 mod loss;
 mod measure;
+#[cfg(feature = "learner")]
 mod metric;
 mod params;
 mod probe;
@@ -99,12 +104,19 @@ pub use config::{ConfigError, SharpnessConfig};
 pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
+#[cfg(feature = "learner")]
 pub use learner::{Probed, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
 pub use measure::Update;
+#[cfg(feature = "learner")]
 pub use metric::{Quantity, SharpnessMetric};
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
     BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION,
     SharpnessSummary, SlopeSource, TRAIN_TASK,
 };
+
+/// The code of README.md is compiled and run with the examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

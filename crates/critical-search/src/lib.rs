@@ -55,3 +55,8 @@ pub use guess::Guess;
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
 pub use search::{CriticalSearch, Interrupted, Method};
+
+/// The code of README.md is compiled and run with the examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -60,3 +60,8 @@ pub use outcome::MeasurementOutcome;
 pub use read::{ReadError, Reading, file_of, parse, read};
 pub use summary::{NoNumber, SharpnessSummary};
 pub use write::{MeasurementWriter, WriteError, supersede_from};
+
+/// The code of README.md is compiled and run with the examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

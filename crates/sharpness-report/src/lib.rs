@@ -33,3 +33,8 @@ pub use sharpness_record::{
     MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION, ReadError, Reading,
     TRAIN_TASK, file_of, read,
 };
+
+/// The code of README.md is compiled and run with the examples of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use super::{Domain, Text};
 use anyhow::{Context, Result, ensure};
-use cargo_lock::Lockfile;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
@@ -51,16 +51,27 @@ const PACKAGES: [&str; 41] = [
     "winnow",
 ];
 
+/// What is read of Cargo.lock.
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+}
+
 /// Reads the documentation or the code of the packages, at most `limit` bytes.
 pub(super) fn read(domain: Domain, limit: usize) -> Result<Text> {
-    let lock: Lockfile = include_str!("../../../../Cargo.lock")
-        .parse()
+    let lock: Lock = toml::from_str(include_str!("../../../../Cargo.lock"))
         .context("Cargo.lock cannot be read")?;
     let registries = home::cargo_home()?.join("registry").join("src");
     let mut content = String::new();
     let mut found = 0;
     for name in PACKAGES {
-        let versions = lock.packages.iter().filter(|p| p.name.as_str() == name);
+        let versions = lock.package.iter().filter(|p| p.name == name);
         for package in versions {
             let folder = format!("{}-{}", package.name, package.version);
             let Some(folder) = find_package(&registries, &folder)? else {

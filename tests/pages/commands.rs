@@ -1,0 +1,122 @@
+//! Every command that the pages name is served by one build of the dependencies.
+//!
+//! Which features a dependency is compiled with depends on which packages a command selects. With other
+//! features it is compiled again, and with burn that takes minutes. Cargo tells what it would compile
+//! (`--unit-graph`) without compiling it.
+
+use crate::page::{Page, pages};
+use crate::units::{Unit, units};
+use std::collections::BTreeSet;
+
+/// The command that makes the first build.
+const FIRST: &str = "cargo run -p gpt-pretrain";
+
+#[test]
+fn every_command_of_the_pages_finds_the_dependencies_compiled() {
+    let first = dependencies("build -p gpt-pretrain");
+    let compiled: BTreeSet<u64> = first.iter().map(|unit| unit.identity).collect();
+    let kinds: BTreeSet<_> = first.iter().map(Unit::kind).collect();
+    let mut checked = BTreeSet::new();
+    let mut faults = Vec::new();
+    for page in pages() {
+        for command in commands(&page) {
+            let Some(build) = build(&command) else {
+                continue;
+            };
+            if !checked.insert(build.clone()) {
+                continue;
+            }
+            let mut again = dependencies(&build);
+            again.retain(|unit| !compiled.contains(&unit.identity));
+            if build.starts_with("test") {
+                // Tests have dependencies of their own, which are compiled once.
+                again.retain(|unit| kinds.contains(&unit.kind()));
+            }
+            if !again.is_empty() {
+                let some: Vec<&str> = again.iter().map(|unit| unit.package.as_str()).collect();
+                faults.push(format!(
+                    "{}: `{command}` compiles {} dependencies that `{FIRST}` has not, such as {}",
+                    page.path.display(),
+                    some.len(),
+                    some[..some.len().min(5)].join(", "),
+                ));
+            }
+        }
+    }
+    assert!(checked.len() > 5, "{checked:?}");
+    assert!(
+        faults.is_empty(),
+        "{}\n(Without `-p`, by `--bin`, `--example` or `--test`, cargo resolves the features of the whole \
+         workspace. Or examples/gpt/Cargo.toml may name the dependency that turns a feature on.)",
+        faults.join("\n"),
+    );
+}
+
+#[test]
+fn another_selection_of_features_is_noticed() {
+    let first = dependencies("build -p gpt-pretrain");
+    let compiled: BTreeSet<u64> = first.iter().map(|unit| unit.identity).collect();
+    let other = dependencies("build -p sharpness-report");
+    assert!(other.iter().any(|unit| !compiled.contains(&unit.identity)));
+}
+
+/// Dependencies are compiled to run fast, and the packages of the workspace to compile fast.
+#[test]
+fn every_package_of_the_workspace_is_in_the_profile() {
+    let units = units("test --workspace");
+    let own = units.iter().filter(|unit| unit.is_of_the_workspace);
+    let missing: BTreeSet<&str> = own
+        .filter(|unit| unit.opt_level != "1")
+        .map(|unit| unit.package.as_str())
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "[profile.dev.package] of Cargo.toml lacks {missing:?}"
+    );
+}
+
+fn dependencies(arguments: &str) -> Vec<Unit> {
+    let mut units = units(arguments);
+    units.retain(|unit| !unit.is_of_the_workspace);
+    assert!(!units.is_empty(), "{arguments}");
+    units
+}
+
+/// The commands of a page that begin with `cargo`, in its blocks and within its lines.
+fn commands(page: &Page) -> Vec<String> {
+    let mut commands = Vec::new();
+    for block in page.blocks() {
+        let lines = block.text.lines().map(str::trim);
+        let lines = lines.filter(|line| line.starts_with("cargo "));
+        commands.extend(lines.map(String::from));
+    }
+    let prose = page.prose();
+    let quoted = prose.split('`').skip(1).step_by(2);
+    let quoted = quoted.map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
+    commands.extend(quoted.filter(|code| code.starts_with("cargo ")));
+    commands
+}
+
+/// The arguments with which cargo builds what a command needs, or nothing if the command builds nothing, or
+/// something else: benchmarks and installed programs are compiled for a release, checks and documentation
+/// need no machine code, and a feature of an example is a backend, which changes burn.
+fn build(command: &str) -> Option<String> {
+    let mut words = command
+        .split_whitespace()
+        .skip(1)
+        .filter(|word| *word != "-q");
+    let build = match words.next()? {
+        "run" | "build" => "build",
+        "test" => "test",
+        _ => return None,
+    };
+    let mut arguments = vec![build];
+    for word in words {
+        match word {
+            "--" | "#" => break,
+            "--features" | "--release" | "+nightly" => return None,
+            _ => arguments.push(word),
+        }
+    }
+    Some(arguments.join(" "))
+}

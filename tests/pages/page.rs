@@ -1,0 +1,85 @@
+//! The pages of the repository, and what is in them.
+
+use std::path::{Path, PathBuf};
+
+/// A page in Markdown.
+pub struct Page {
+    /// Its path from the root of the repository.
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All pages of the repository: those at its root, the book, and the READMEs of the packages.
+pub fn pages() -> Vec<Page> {
+    let mut found = Vec::new();
+    let crates = std::fs::read_dir(root().join("crates")).unwrap();
+    let crates = crates.map(|entry| Path::new("crates").join(entry.unwrap().file_name()));
+    let folders = ["", "docs"].into_iter().map(PathBuf::from).chain(crates);
+    for folder in folders {
+        for entry in std::fs::read_dir(root().join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(root().join(&path)).unwrap();
+                found.push(Page { path, text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(found.len() > 10, "{} pages", found.len());
+    found
+}
+
+/// A block of code of a page.
+pub struct Block<'a> {
+    /// What follows the opening marks, such as `rust,ignore`.
+    pub kind: &'a str,
+    pub text: String,
+}
+
+impl Page {
+    /// The blocks of code, without the marks around them.
+    pub fn blocks(&self) -> Vec<Block<'_>> {
+        let mut blocks = Vec::new();
+        let mut open: Option<Block> = None;
+        for line in self.text.lines() {
+            match (line.trim_start().strip_prefix("```"), &mut open) {
+                (Some(kind), None) => {
+                    let text = String::new();
+                    open = Some(Block { kind, text });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (None, Some(block)) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(
+            open.is_none(),
+            "{}: a block has no end",
+            self.path.display()
+        );
+        blocks
+    }
+
+    /// The text with blocks of code left out.
+    pub fn prose(&self) -> String {
+        let mut inside = false;
+        let mut prose = String::new();
+        for line in self.text.lines() {
+            if line.trim_start().starts_with("```") {
+                inside = !inside;
+            } else if !inside {
+                prose.push_str(line);
+                prose.push('\n');
+            }
+        }
+        prose
+    }
+}
