@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The last step whose row is computed anew at every run: all of them take minutes.
+/// The last step whose row is computed anew at every run: all of them take long.
 const LAST_CHECKED: u64 = 5;
 /// How far a value of a fixture and the one found here may be apart, relative to the value.
 const TOLERANCE: f64 = 1e-6;

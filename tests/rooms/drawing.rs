@@ -51,7 +51,7 @@ fn subject(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Source;
+    use crate::source::CrateSource;
 
     #[test]
     fn a_drawing_is_replaced_and_the_rest_of_the_page_stays() {
@@ -71,7 +71,7 @@ mod tests {
             mod b { use crate::c::C; pub struct B(C); }
             mod c { pub struct C; }
             mod alone {}";
-        let rooms = Graph::of_rooms(&Source::parse(text).unwrap()).without("crate");
+        let rooms = Graph::of_rooms(&CrateSource::parse(text).unwrap()).without("crate");
         assert_eq!(
             mermaid(&rooms),
             "```mermaid\nflowchart TD\n    a --> b\n    alone\n    b --> c\n```\n"

@@ -7,7 +7,7 @@ mod source;
 
 use drawing::{drawn, mermaid, redrawn};
 use graph::Graph;
-use source::Source;
+use source::CrateSource;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,8 +60,8 @@ fn roots() -> Vec<String> {
     files().into_iter().filter(is_root).collect()
 }
 
-fn read(root: &str) -> Source {
-    Source::read(&workspace().join(root)).unwrap()
+fn read(root: &str) -> CrateSource {
+    CrateSource::read(&workspace().join(root)).unwrap()
 }
 
 /// The packages of the workspace and which of them each names in its sources.

@@ -63,7 +63,7 @@ impl Text {
     ///
     /// If cargo's folder of sources cannot be found.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
-        let packages::Sources { content, name } = packages::read(domain, limit)?;
+        let packages::PackageText { content, name } = packages::read(domain, limit)?;
         Ok(Self {
             content,
             source: name,

@@ -14,8 +14,8 @@ pub enum Domain {
     Code,
 }
 
-/// What was read of the packages.
-pub(super) struct Sources {
+/// The text of the packages.
+pub(super) struct PackageText {
     pub(super) content: String,
     /// A short name, for people.
     pub(super) name: String,
@@ -67,7 +67,7 @@ const PACKAGES: [&str; 41] = [
 ];
 
 /// Reads the documentation or the code of the packages, at most `limit` bytes.
-pub(super) fn read(domain: Domain, limit: usize) -> Result<Sources> {
+pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     let lock: Lockfile = include_str!("../../../../Cargo.lock")
         .parse()
         .context("Cargo.lock cannot be read")?;
@@ -108,7 +108,7 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<Sources> {
         Domain::Prose => "documentation",
         Domain::Code => "code",
     };
-    Ok(Sources {
+    Ok(PackageText {
         content,
         name: format!("the {part} of {found} packages of Cargo.lock"),
     })
