@@ -34,7 +34,6 @@ const SMALLEST: (u16, u16) = (34, 8);
 
 /// Which part of a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Window {
     /// All of it.
     #[default]
