@@ -1,6 +1,6 @@
 //! Which module uses which. A name that a module re-exports counts for the module that defines it.
 
-use crate::source::{Module, Segments, Source};
+use crate::source::{CrateSource, Module, Segments};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many re-exports a name may pass through before the search for its definition ends.
@@ -12,18 +12,18 @@ pub struct Graph(pub BTreeMap<String, BTreeSet<String>>);
 
 impl Graph {
     /// The modules of a crate and what each uses. A module is named by its path, `plot::axis`, the root `crate`.
-    pub fn of_modules(source: &Source) -> Self {
+    pub fn of_modules(source: &CrateSource) -> Self {
         Self::between(source, |path| path.join("::"))
     }
 
     /// The rooms of a crate, its modules just below the root, each with all that is below it. What the root file
     /// itself defines is the room `crate`.
-    pub fn of_rooms(source: &Source) -> Self {
+    pub fn of_rooms(source: &CrateSource) -> Self {
         Self::between(source, |path| path.first().cloned().unwrap_or_default())
     }
 
     /// The children of one module, each with all that is below it. The module's own items are no part of it.
-    fn of_children(source: &Source, parent: &[String]) -> Self {
+    fn of_children(source: &CrateSource, parent: &[String]) -> Self {
         Self::between(source, |path| match path.strip_prefix(parent) {
             Some([child, ..]) => child.clone(),
             _ => String::new(),
@@ -31,7 +31,7 @@ impl Graph {
         .without("crate")
     }
 
-    fn between(source: &Source, name: impl Fn(&[String]) -> String) -> Self {
+    fn between(source: &CrateSource, name: impl Fn(&[String]) -> String) -> Self {
         let name = |module: usize| match name(&source.modules[module].path) {
             name if name.is_empty() => "crate".to_owned(),
             name => name,
@@ -110,7 +110,7 @@ impl Graph {
 }
 
 /// A circle between modules of the crate, or between folders of them: the same names again, as one line.
-pub fn circle(source: &Source) -> Option<String> {
+pub fn circle(source: &CrateSource) -> Option<String> {
     let parents: BTreeSet<_> = source
         .modules
         .iter()
@@ -126,7 +126,7 @@ pub fn circle(source: &Source) -> Option<String> {
 }
 
 /// The modules that define what this one uses.
-fn uses(source: &Source, from: usize) -> BTreeSet<usize> {
+fn uses(source: &CrateSource, from: usize) -> BTreeSet<usize> {
     let module = &source.modules[from];
     let imports = module.imports.iter().filter(|import| !import.is_reexport);
     imports
@@ -151,7 +151,7 @@ enum Found {
 }
 
 /// Follows a path that is written in the module `from`. `None` where it leads out of the crate, or to a local name.
-fn resolve(source: &Source, from: usize, path: &Segments, steps: usize) -> Option<Found> {
+fn resolve(source: &CrateSource, from: usize, path: &Segments, steps: usize) -> Option<Found> {
     let (first, rest) = path.split_first()?;
     let mut found = match first.as_str() {
         "crate" => Found::Module(0),
@@ -174,7 +174,7 @@ fn resolve(source: &Source, from: usize, path: &Segments, steps: usize) -> Optio
 }
 
 /// Finds a child module or an import by its name. `None` for what the module defines itself.
-fn find(source: &Source, module: usize, name: &str, steps: usize) -> Option<Found> {
+fn find(source: &CrateSource, module: usize, name: &str, steps: usize) -> Option<Found> {
     let steps = steps.checked_sub(1)?;
     let here = &source.modules[module];
     let is_child = |(_, child): &(usize, &Module)| {
@@ -209,11 +209,11 @@ mod tests {
     use super::*;
 
     fn modules(text: &str) -> Graph {
-        Graph::of_modules(&Source::parse(text).unwrap())
+        Graph::of_modules(&CrateSource::parse(text).unwrap())
     }
 
     fn circle_in(text: &str) -> Option<String> {
-        circle(&Source::parse(text).unwrap())
+        circle(&CrateSource::parse(text).unwrap())
     }
 
     fn graph(arrows: &[(&str, &[&str])]) -> Graph {

@@ -11,7 +11,7 @@ pub type Segments = Vec<String>;
 
 /// The modules of one crate. The first one is the root.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct CrateSource {
     /// Every module after its parent.
     pub modules: Vec<Module>,
 }
@@ -21,7 +21,7 @@ pub struct Source {
 pub struct Module {
     /// The names of the modules from the root down to this one. Empty for the root.
     pub path: Segments,
-    /// The place of the parent in [`Source::modules`]. The root is its own parent.
+    /// The place of the parent in [`CrateSource::modules`]. The root is its own parent.
     pub parent: usize,
     /// What its `use` lines bring in.
     pub imports: Vec<Import>,
@@ -43,7 +43,7 @@ pub struct Import {
 /// A source file that could not be read.
 pub type ReadError = Box<dyn std::error::Error>;
 
-impl Source {
+impl CrateSource {
     /// Reads the crate with this root file, and the files of its modules.
     ///
     /// # Errors

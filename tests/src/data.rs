@@ -1,9 +1,16 @@
-use crate::Batch;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
-
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::sync::Arc;
+
+/// Inputs `[batch, features]` and classes `[batch]`.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The inputs.
+    pub x: Tensor<2>,
+    /// The classes.
+    pub y: Tensor<1, Int>,
+}
 
 /// A deterministic classification problem, served in batches in a fixed order.
 #[derive(Clone)]

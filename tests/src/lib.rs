@@ -7,8 +7,8 @@ mod mlp;
 mod recorder;
 mod training;
 
-pub use data::Data;
+pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
-pub use mlp::{Batch, LossKind, Mlp, MlpConfig};
+pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use recorder::Recorder;
 pub use training::{Training, measurements, weights};

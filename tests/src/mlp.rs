@@ -1,9 +1,9 @@
-use crate::Data;
+use crate::data::{Batch, Data};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
 
@@ -15,15 +15,6 @@ pub enum LossKind {
     Xent,
     /// Mean squared distance to one-hot targets, over all elements.
     Mse,
-}
-
-/// Inputs `[batch, features]` and classes `[batch]`.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The inputs.
-    pub x: Tensor<2>,
-    /// The classes.
-    pub y: Tensor<1, Int>,
 }
 
 /// How to make an [`Mlp`].

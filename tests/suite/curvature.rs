@@ -15,14 +15,11 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
     let (mut all, mut resolved) = (0, 0);
     for (path, fixture) in Fixture::all() {
         println!("{}", path.display());
-        let curvature = CurvatureConfig {
-            spectrum: SpectrumConfig {
-                max_products: 200,
-                ..SpectrumConfig::default()
-            },
-            preconditioner: fixture.preconditioner(),
-            ..CurvatureConfig::new(1)
-        };
+        let mut curvature = CurvatureConfig::new(1).with_spectrum(SpectrumConfig {
+            max_products: 200,
+            ..SpectrumConfig::default()
+        });
+        curvature.preconditioner = fixture.preconditioner();
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_curvature(curvature);

@@ -1,4 +1,4 @@
-use crate::journal::RunFolder;
+use crate::journal::ClaimedFolder;
 use crate::task::{Task, TaskKind, validate_name};
 use crate::{ConfigError, IntoLoss, SharpnessConfig, SharpnessProbe, TaskBatches};
 use burn::module::{Module, ParamGroup};
@@ -139,16 +139,19 @@ impl SharpnessProbeBuilder {
         }
         let search = self.config.validate()?;
         let folder = self.config.directory.as_deref();
-        let folder = folder.map(RunFolder::claim).transpose().map_err(|error| {
-            let directory = self.config.directory.clone().unwrap_or_default();
-            match error {
-                WriteError::Busy { .. } => ConfigError::DirectoryInUse { directory },
-                error => ConfigError::Directory {
-                    directory,
-                    source: std::io::Error::other(error),
-                },
-            }
-        })?;
+        let folder = folder
+            .map(ClaimedFolder::claim)
+            .transpose()
+            .map_err(|error| {
+                let directory = self.config.directory.clone().unwrap_or_default();
+                match error {
+                    WriteError::Busy { .. } => ConfigError::DirectoryInUse { directory },
+                    error => ConfigError::Directory {
+                        directory,
+                        source: std::io::Error::other(error),
+                    },
+                }
+            })?;
         Ok(SharpnessProbe::from_parts(
             self.config,
             search,

@@ -234,7 +234,7 @@ pub enum ConfigError {
     },
     /// A value that concerns the search.
     #[error(transparent)]
-    Search(#[from] critical_search::ConfigError),
+    Search(#[from] critical_search::SearchConfigError),
     /// Another probe, of this program or of another one, writes to the run's folder.
     #[error(
         "the folder {} belongs to another run: give each probe a folder of its own, or end the other run and drop its probe",

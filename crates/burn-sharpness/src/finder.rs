@@ -50,6 +50,7 @@ const TRIAL_START: f64 = 1e-3;
 /// # Ok::<(), burn_sharpness::FinderError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct LearningRateFinder {
     batches: usize,
     trial_steps: usize,
@@ -170,6 +171,7 @@ impl LearningRateFinder {
 
 /// What a [`LearningRateFinder`] has measured.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LearningRateRange {
     /// The measurements at the first weights, one a batch.
     pub initial: Vec<Arc<Measurement>>,
@@ -179,6 +181,7 @@ pub struct LearningRateRange {
 
 /// How critical learning rates spread over batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
@@ -266,6 +269,7 @@ impl Display for LearningRateRange {
 
 /// Why nothing could be measured.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum FinderError {
     /// There is nothing to measure on.
     #[error("there is no batch to measure on: give at least one, and ask for at least one")]

@@ -38,6 +38,7 @@ impl Loss {
 
     /// States that the loss was computed on this fraction of the batch only, in (0, 1]. The record
     /// says so.
+    #[must_use]
     pub fn with_batch_fraction(mut self, fraction: f64) -> Self {
         self.batch_fraction = fraction;
         self

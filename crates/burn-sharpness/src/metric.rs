@@ -12,6 +12,7 @@ const ITEMS_TO_WAIT: u64 = 8;
 
 /// What a [`SharpnessMetric`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Quantity {
     /// The critical sharpness λ_c = 2/η_c.
     CriticalSharpness,

@@ -1,4 +1,4 @@
-use crate::journal::{Entry, RunFolder};
+use crate::journal::{ClaimedFolder, Entry};
 use crate::loss::BatchLosses;
 use crate::measure::{
     MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
@@ -74,7 +74,7 @@ impl SharpnessProbe {
         config: SharpnessConfig,
         search: CriticalSearch,
         tasks: Vec<Task>,
-        folder: Option<RunFolder>,
+        folder: Option<ClaimedFolder>,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -110,6 +110,7 @@ impl SharpnessProbe {
     /// });
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
+    #[must_use]
     pub fn on_edge(self, call: impl Fn(&Measurement) + Send + Sync + 'static) -> Self {
         self.run().on_edge = Some(Arc::new(call));
         self

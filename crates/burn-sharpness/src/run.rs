@@ -1,4 +1,4 @@
-use crate::journal::{Journal, RunFolder};
+use crate::journal::{ClaimedFolder, Journal};
 use crate::schedule::{Answer, Schedule, TimeSpent};
 use crate::{Measurement, SharpnessConfig};
 use sharpness_record::CheckpointNote;
@@ -23,7 +23,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run that has not begun, whose record is written to this folder.
-    pub(crate) fn new(folder: Option<RunFolder>) -> Self {
+    pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
         Self {
             step: 0,
             epoch: None,

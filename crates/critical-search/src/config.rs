@@ -79,22 +79,22 @@ impl SearchConfig {
     }
 
     /// Says which value makes no sense, if one does.
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self) -> Result<(), SearchConfigError> {
         // Negated comparisons, so that NaN is refused too.
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
-            return Err(ConfigError::Tolerance(self.tolerance));
+            return Err(SearchConfigError::Tolerance(self.tolerance));
         }
         if !(self.accuracy > 0.0 && self.accuracy < 1.0) {
-            return Err(ConfigError::Accuracy(self.accuracy));
+            return Err(SearchConfigError::Accuracy(self.accuracy));
         }
         if self.max_evaluations < 2 {
-            return Err(ConfigError::MaxEvaluations(self.max_evaluations));
+            return Err(SearchConfigError::MaxEvaluations(self.max_evaluations));
         }
         let limits_are_ordered = self.min_learning_rate > 0.0
             && self.min_learning_rate < self.max_learning_rate
             && self.max_learning_rate.is_finite();
         if !limits_are_ordered {
-            return Err(ConfigError::LearningRateLimits {
+            return Err(SearchConfigError::LearningRateLimits {
                 min: self.min_learning_rate,
                 max: self.max_learning_rate,
             });
@@ -106,7 +106,7 @@ impl SearchConfig {
 /// A [`SearchConfig`] that cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
-pub enum ConfigError {
+pub enum SearchConfigError {
     /// The tolerance is not a fraction.
     #[error(
         "the tolerance is {0}, but it is the relative width of a bracket: choose one above 0 and below 1, such as 0.25"

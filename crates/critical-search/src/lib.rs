@@ -29,7 +29,7 @@
 //! let Outcome::Bracketed(bracket) = result.outcome else { panic!("{:?}", result.outcome) };
 //! assert!(bracket.lower() <= 0.5 && 0.5 < bracket.upper());
 //! assert!((bracket.critical_lr() - 0.5).abs() <= 3.0 * bracket.relative_error() * 0.5 + 1e-9);
-//! # Ok::<(), critical_search::ConfigError>(())
+//! # Ok::<(), critical_search::SearchConfigError>(())
 //! ```
 
 // Nothing that a training run can reach may panic.
@@ -50,7 +50,7 @@ mod search;
 mod shape;
 mod trace;
 
-pub use config::{ConfigError, SearchConfig};
+pub use config::{SearchConfig, SearchConfigError};
 pub use guess::Guess;
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};

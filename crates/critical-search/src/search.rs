@@ -1,13 +1,15 @@
 use crate::outcome::Verdict;
 use crate::trace::{Report, Trace};
 use crate::{
-    ConfigError, Evaluation, Guess, LossLine, Rise, SearchConfig, SearchResult, guided, published,
+    Evaluation, Guess, LossLine, Rise, SearchConfig, SearchConfigError, SearchResult, guided,
+    published,
 };
 use std::convert::Infallible;
 use thiserror::Error;
 
 /// Which learning rate a search evaluates next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Method {
     /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it
     /// certify it.
@@ -47,6 +49,7 @@ pub struct CriticalSearch {
 /// A search that ended early because an evaluation of the loss failed.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("evaluation {} of the loss failed: {error}", trace.len() + 1)]
+#[non_exhaustive]
 pub struct Interrupted<E> {
     /// What went wrong.
     pub error: E,
@@ -60,7 +63,7 @@ impl CriticalSearch {
     /// # Errors
     ///
     /// A value that makes no sense is named in the error, with what to choose instead.
-    pub fn new(config: SearchConfig) -> Result<Self, ConfigError> {
+    pub fn new(config: SearchConfig) -> Result<Self, SearchConfigError> {
         config.validate()?;
         Ok(Self {
             config,

@@ -1,7 +1,8 @@
 //! Each way in which a search can end, produced on purpose.
 
 use critical_search::{
-    ConfigError, CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchResult,
+    CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchConfigError,
+    SearchResult,
 };
 
 fn search() -> CriticalSearch {
@@ -246,7 +247,7 @@ fn nonsense_is_refused_with_the_value_and_the_remedy() {
     }
     for max_evaluations in [0, 1] {
         let error = refused(SearchConfig::default().with_max_evaluations(max_evaluations));
-        assert_eq!(error, ConfigError::MaxEvaluations(max_evaluations));
+        assert_eq!(error, SearchConfigError::MaxEvaluations(max_evaluations));
     }
     for (min, max) in [
         (0.0, 1.0),

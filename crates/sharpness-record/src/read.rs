@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// The measurements of a file, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Reading {
     /// The measurements, in the order of the file.
     pub measurements: Vec<Measurement>,

@@ -1,7 +1,8 @@
 use crate::Measurement;
 use crate::files::{LOCK_FILE, MEASUREMENTS_FILE, SUPERSEDED_FILE};
-use serde::Deserialize;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use crate::lock::{FolderLock, LockError, holder_text};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -32,14 +33,6 @@ pub enum WriteError {
     },
 }
 
-fn holder_text(holder: Option<u32>) -> String {
-    match holder {
-        Some(id) if id == std::process::id() => "another writer of this process".to_string(),
-        Some(id) => format!("process {id}"),
-        None => "another process".to_string(),
-    }
-}
-
 impl WriteError {
     pub(crate) fn at(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
@@ -52,11 +45,12 @@ impl WriteError {
 /// A folder has one writer at a time: it holds a lock until it is dropped or its process ends.
 #[derive(Debug)]
 pub struct MeasurementWriter {
+    directory: PathBuf,
     path: PathBuf,
     file: File,
     /// Whether the last write failed, and may have left a part of a line.
     is_torn: bool,
-    lock: Lock,
+    _lock: FolderLock,
 }
 
 impl MeasurementWriter {
@@ -67,15 +61,16 @@ impl MeasurementWriter {
     ///
     /// If another writer has the record open, or the system does not let it be written.
     pub fn open(directory: &Path, step: u64) -> Result<Self, WriteError> {
-        let lock = Lock::new(directory)?;
-        lock.supersede_from(step)?;
+        let lock = claim(directory)?;
+        move_away_from(directory, step)?;
         let path = directory.join(MEASUREMENTS_FILE);
         let file = open_to_append(&path).map_err(|source| WriteError::at(&path, source))?;
         Ok(Self {
+            directory: directory.to_path_buf(),
             path,
             file,
             is_torn: false,
-            lock,
+            _lock: lock,
         })
     }
 
@@ -86,16 +81,41 @@ impl MeasurementWriter {
     /// If it cannot be written, such as where the disk is full. The writer may be used again: what was
     /// written of the line is a damaged line, which readers pass over.
     pub fn append(&mut self, measurement: &Measurement) -> Result<(), WriteError> {
+        self.append_line(measurement)
+    }
+
+    /// Adds a line that has the fields of `more` besides those of the measurement. Readers of the record
+    /// pass over fields that they do not know.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append), and if `more` is not a struct or a map.
+    pub fn append_with(
+        &mut self,
+        measurement: &Measurement,
+        more: &impl Serialize,
+    ) -> Result<(), WriteError> {
+        #[derive(Serialize)]
+        struct Line<'a, M> {
+            #[serde(flatten)]
+            measurement: &'a Measurement,
+            #[serde(flatten)]
+            more: &'a M,
+        }
+        self.append_line(&Line { measurement, more })
+    }
+
+    fn append_line(&mut self, line: &impl Serialize) -> Result<(), WriteError> {
         let failed = |source| WriteError::at(&self.path, source);
-        let mut line = if self.is_torn {
+        let mut bytes = if self.is_torn {
             vec![b'\n']
         } else {
             Vec::new()
         };
-        serde_json::to_writer(&mut line, measurement).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
+        serde_json::to_writer(&mut bytes, line).map_err(|error| failed(error.into()))?;
+        bytes.push(b'\n');
         // One write, so that a line is either there or not.
-        let written = self.file.write_all(&line).map_err(failed);
+        let written = self.file.write_all(&bytes).map_err(failed);
         self.is_torn = written.is_err();
         written
     }
@@ -106,7 +126,7 @@ impl MeasurementWriter {
     ///
     /// If the files cannot be read or written. The writer goes on where it was.
     pub fn supersede_from(&mut self, step: u64) -> Result<(), WriteError> {
-        self.lock.supersede_from(step)?;
+        move_away_from(&self.directory, step)?;
         let failed = |source| WriteError::at(&self.path, source);
         self.file = open_to_append(&self.path).map_err(failed)?;
         self.is_torn = false;
@@ -125,74 +145,42 @@ impl MeasurementWriter {
 /// If another writer has the record open, or the files cannot be read or written.
 pub fn supersede_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     if directory.join(MEASUREMENTS_FILE).exists() {
-        Lock::new(directory)?.supersede_from(step)?;
+        let _lock = claim(directory)?;
+        move_away_from(directory, step)?;
     }
     Ok(())
 }
 
-/// The right to change the record of a folder.
-#[derive(Debug)]
-struct Lock {
-    directory: PathBuf,
-    /// The locked file, which is not the record itself: that one is replaced, and on some systems a
-    /// locked file cannot be read.
-    _file: File,
+/// The right to change the record of a folder. The locked file is not the record itself: that one is
+/// replaced, and on some systems a locked file cannot be read.
+fn claim(directory: &Path) -> Result<FolderLock, WriteError> {
+    FolderLock::claim(&directory.join(LOCK_FILE)).map_err(|error| match error {
+        LockError::Held { holder, .. } => WriteError::Busy {
+            directory: directory.to_path_buf(),
+            holder,
+        },
+        LockError::Unwritable { file, source } => WriteError::at(&file, source),
+    })
 }
 
-impl Lock {
-    fn new(directory: &Path) -> Result<Self, WriteError> {
-        let path = directory.join(LOCK_FILE);
-        let failed = |source| WriteError::at(&path, source);
-        fs::create_dir_all(directory).map_err(failed)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {
-                // The number only helps the message of who is refused: without it, nothing is lost.
-                let number = std::process::id().to_string();
-                let _ = file
-                    .set_len(0)
-                    .and_then(|()| file.write_all(number.as_bytes()));
-            }
-            Err(TryLockError::WouldBlock) => {
-                let mut number = String::new();
-                let read = file.read_to_string(&mut number).ok();
-                return Err(WriteError::Busy {
-                    directory: directory.to_path_buf(),
-                    holder: read.and_then(|_| number.trim().parse().ok()),
-                });
-            }
-            // A file system without locks is no reason not to write.
-            Err(TryLockError::Error(_)) => {}
-        }
-        let directory = directory.to_path_buf();
-        Ok(Self {
-            directory,
-            _file: file,
-        })
+/// Moves the lines of `step` and of later steps away from the record of a folder that is claimed.
+fn move_away_from(directory: &Path, step: u64) -> Result<(), WriteError> {
+    let path = directory.join(MEASUREMENTS_FILE);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(WriteError::at(&path, error)),
+    };
+    let (kept, superseded): (Vec<&[u8]>, Vec<&[u8]>) = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .partition(|line| is_before(line, step));
+    if superseded.is_empty() {
+        return Ok(());
     }
-
-    fn supersede_from(&self, step: u64) -> Result<(), WriteError> {
-        let path = self.directory.join(MEASUREMENTS_FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(WriteError::at(&path, error)),
-        };
-        let (kept, superseded): (Vec<&[u8]>, Vec<&[u8]>) = bytes
-            .split_inclusive(|byte| *byte == b'\n')
-            .partition(|line| is_before(line, step));
-        if superseded.is_empty() {
-            return Ok(());
-        }
-        let aside = self.directory.join(SUPERSEDED_FILE);
-        append_lines(&aside, &superseded.concat())
-            .map_err(|source| WriteError::at(&aside, source))?;
-        let rewritten = self.directory.join(format!("{MEASUREMENTS_FILE}.tmp"));
-        replace(&path, &rewritten, &kept.concat())
-            .map_err(|source| WriteError::at(&rewritten, source))
-    }
+    let aside = directory.join(SUPERSEDED_FILE);
+    append_lines(&aside, &superseded.concat()).map_err(|source| WriteError::at(&aside, source))?;
+    let rewritten = directory.join(format!("{MEASUREMENTS_FILE}.tmp"));
+    replace(&path, &rewritten, &kept.concat()).map_err(|source| WriteError::at(&rewritten, source))
 }
 
 /// Whether a line is complete and belongs to a step before `step`.

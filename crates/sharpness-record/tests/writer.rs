@@ -41,6 +41,23 @@ fn lines_are_there_as_soon_as_they_are_appended() {
 }
 
 #[test]
+fn a_line_with_more_fields_is_read_as_its_measurement() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = written(folder.path(), 0..1);
+    let more = serde_json::json!({ "checkpoint": "step-1" });
+    writer.append_with(&measurement(1), &more).unwrap();
+    assert_eq!(steps(folder.path()), [0, 1]);
+    let lines = fs::read_to_string(folder.path().join(MEASUREMENTS_FILE)).unwrap();
+    let second = lines.lines().last().unwrap();
+    let alone = serde_json::to_string(&measurement(1)).unwrap();
+    let fields = alone.strip_suffix('}').unwrap();
+    assert_eq!(second, format!("{fields},\"checkpoint\":\"step-1\"}}"));
+    // What is no set of fields leaves the record as it is.
+    assert!(writer.append_with(&measurement(2), &7).is_err());
+    assert_eq!(steps(folder.path()), [0, 1]);
+}
+
+#[test]
 fn a_resumed_run_sets_aside_what_it_makes_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -124,8 +124,8 @@
     const one = runs[0].tasks[0];
     show("Edge ratio η/η_c: above 1, the step raises the loss", [
       ...each((run, task) => [curve(withName(isTrain(task) ? "η/η_c" : `η/η_c of ${task.name}`, run), task, "ratio")]),
-      ...(one.step.length ? [{ label: "edge", x: one.step, y: one.step.map(() => 1), style: { ink: true } }] : []),
-    ].filter((c, index, all) => c.label !== "edge" || all.some((other) => other !== c && other.y.some((v) => v !== null))), { log: true });
+      ...(one.step.length ? [{ label: "edge", isEdge: true, x: one.step, y: one.step.map(() => 1), style: { ink: true } }] : []),
+    ].filter((c, index, all) => !c.isEdge || all.some((other) => other !== c && other.y.some((v) => v !== null))), { log: true });
     show("Loss", each((run, task) => [curve(withName(isTrain(task) ? "loss" : `loss of ${task.name}`, run), task, "loss")]));
     show("Learning rate η, and the critical one η_c", each((run, task) => withThreshold(
       curve(withName(isTrain(task) ? "η_c" : `η_c of ${task.name}`, run), task, "critical_rate"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Runs that were read, and those that were left out.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Collected {
     /// The runs, each by a name of its own.
     pub runs: Vec<Run>,

@@ -11,7 +11,8 @@ const RATE_ERROR: f64 = 1e-9;
 
 /// A value with its relative error, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reading {
+#[non_exhaustive]
+pub enum Value {
     /// The value is known to lie in value·(1 ± error).
     Known {
         /// The value.
@@ -23,7 +24,7 @@ pub enum Reading {
     None(String),
 }
 
-impl Reading {
+impl Value {
     fn exact_to(error: f64, value: Option<f64>) -> Self {
         match value {
             Some(value) => Self::Known { value, error },
@@ -48,7 +49,7 @@ impl Reading {
         Self::Known { value, error }
     }
 
-    /// Whether both may be readings of the same value.
+    /// Whether both may be the same value, as far as is known.
     fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Known { value: a, error: e }, Self::Known { value: b, error: f }) => {
@@ -61,7 +62,7 @@ impl Reading {
     }
 }
 
-impl Display for Reading {
+impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Known { value, error } if *error > 1e-4 => {
@@ -84,8 +85,8 @@ pub struct Comparison {
     pub quantity: String,
     /// How many steps both runs measured.
     pub common: usize,
-    /// The first step at which they differ by more than their errors, with both readings.
-    pub parts: Option<(u64, Reading, Reading)>,
+    /// The first step at which they differ by more than their errors, with both values.
+    pub parts: Option<(u64, Value, Value)>,
 }
 
 impl Display for Comparison {
@@ -100,34 +101,34 @@ impl Display for Comparison {
     }
 }
 
-/// A quantity of a measurement.
-type Quantity = fn(&Measurement) -> Reading;
+/// Reads a quantity of a measurement.
+type Read = fn(&Measurement) -> Value;
 
 /// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order.
 /// Two values are the same if their errors allow it: the bracket of λ_c, or the error that its
 /// measurement states, and rounding for the loss (10⁻⁵) and for η (10⁻⁹).
 pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
-    let training: [(&str, Quantity); 3] = [
-        ("λc", Reading::of_sharpness),
-        ("loss", |m| Reading::exact_to(LOSS_ERROR, m.base_loss)),
-        ("η", |m| Reading::exact_to(RATE_ERROR, m.learning_rate)),
+    let training: [(&str, Read); 3] = [
+        ("λc", Value::of_sharpness),
+        ("loss", |m| Value::exact_to(LOSS_ERROR, m.base_loss)),
+        ("η", |m| Value::exact_to(RATE_ERROR, m.learning_rate)),
     ];
     let training = training.map(|(name, of)| compare((a, b), TRAIN_TASK, name, of));
     let others = b.tasks();
     let tasks = a.tasks().into_iter().filter(|task| others.contains(task));
     let tasks = tasks.map(|task| {
         let name = format!("λc of {task}");
-        compare((a, b), task, &name, Reading::of_sharpness)
+        compare((a, b), task, &name, Value::of_sharpness)
     });
     training.into_iter().chain(tasks).collect()
 }
 
-fn compare((a, b): (&Run, &Run), task: &str, quantity: &str, of: Quantity) -> Comparison {
+fn compare((a, b): (&Run, &Run), task: &str, quantity: &str, of: Read) -> Comparison {
     let in_b: BTreeMap<u64, &Measurement> = b.of_task(task).map(|m| (m.step, m)).collect();
     let both = a
         .of_task(task)
         .filter_map(|m| Some((m.step, of(m), of(in_b.get(&m.step)?))));
-    let both: Vec<(u64, Reading, Reading)> = both.collect();
+    let both: Vec<(u64, Value, Value)> = both.collect();
     Comparison {
         quantity: quantity.to_string(),
         common: both.len(),

@@ -1,7 +1,7 @@
 //! The network under (stochastic) gradient descent at a constant learning rate.
 
-use crate::Flags;
 use crate::data::Data;
+use crate::flags::Flags;
 use crate::network::Network;
 use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
 use anyhow::{Result, ensure};

@@ -1,6 +1,6 @@
 //! The small GPT under AdamW with warmup-stable-decay, at several peak learning rates.
 
-use crate::Flags;
+use crate::flags::Flags;
 use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
 use anyhow::{Error, Result};
 use burn::module::Module;

@@ -1,12 +1,9 @@
-use crate::sweep::SWEEP_FILE;
+use crate::flags::BaseFlags;
 use anyhow::{Context, Error, Result, bail, ensure};
 use burn::lr_scheduler::LrScheduler;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use clap::{ArgMatches, Args};
-use gpt::flags::refuse_unused;
-use gpt::folder::OwnedFolder;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::run::RunFolder;
@@ -22,71 +19,6 @@ use std::path::{Path, PathBuf};
 
 /// The batches that a held-out loss is the mean of.
 const HELD_OUT_BATCHES: usize = 8;
-/// The flags of a model that is pre-trained here.
-const OF_NEW_MODEL: [&str; 6] = [
-    "pretrain_steps",
-    "vocab",
-    "context",
-    "layers",
-    "heads",
-    "width",
-];
-
-/// Where the model and the texts come from.
-#[derive(Args, Clone, Debug)]
-pub struct BaseFlags {
-    /// Folder of a run of gpt-pretrain, whose newest checkpoint is continued [default: pre-train a
-    /// small model, quickly]
-    #[arg(long, value_name = "FOLDER")]
-    model: Option<PathBuf>,
-    /// The pre-training text: a file or a folder, as in gpt-pretrain [default: that of the run, or the
-    /// documentation of the packages in Cargo.lock]
-    #[arg(long, value_name = "PATH")]
-    pretrain_data: Option<PathBuf>,
-    /// The text of the target domain [default: the code of the packages in Cargo.lock]
-    #[arg(long, value_name = "PATH")]
-    target_data: Option<PathBuf>,
-    /// The field of a record that holds its text, with dots into nested records [default: `text`, and for
-    /// the text of the run the field of the run]
-    #[arg(long, value_name = "NAME")]
-    text_field: Option<String>,
-    /// The same for the target text [default: --text-field]
-    #[arg(long, value_name = "NAME")]
-    target_text_field: Option<String>,
-    /// Folder for the results [default: the first free runs/gpt-midtrain-N]
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
-    /// The most text of a domain to read, in millions of bytes
-    #[arg(long, default_value_t = 4)]
-    megabytes: usize,
-    /// Windows of text in a batch
-    #[arg(long, default_value_t = 10)]
-    batch: usize,
-    /// Updates of the pre-training, without --model
-    #[arg(long, default_value_t = 400)]
-    pretrain_steps: u64,
-    /// Different tokens of the byte-pair encoding, without --model
-    #[arg(long, default_value_t = 1024)]
-    vocab: usize,
-    /// Tokens that the model sees at once, without --model
-    #[arg(long, default_value_t = 128)]
-    context: usize,
-    /// Transformer blocks, without --model
-    #[arg(long, default_value_t = 4)]
-    layers: usize,
-    /// Attention heads of a block, without --model
-    #[arg(long, default_value_t = 4)]
-    heads: usize,
-    /// Width of the residual stream, without --model
-    #[arg(long, default_value_t = 128)]
-    width: usize,
-    /// Seed of weights and data
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
-    #[arg(long, default_value = "flex")]
-    device: String,
-}
 
 /// A pre-trained model and two kinds of text.
 pub struct Base {
@@ -124,63 +56,6 @@ struct PretrainedText {
     #[serde(default)]
     text_field: Option<String>,
     domain: String,
-}
-
-impl BaseFlags {
-    /// The folder for the results, made if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be made.
-    pub fn folder(&self) -> Result<OwnedFolder> {
-        OwnedFolder::for_results(self.out.as_deref(), "gpt-midtrain", SWEEP_FILE)
-    }
-
-    /// Says what is impossible or would change nothing, before anything is read.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
-    pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
-        for (flag, count) in [
-            ("--batch", self.batch),
-            ("--megabytes", self.megabytes),
-            ("--pretrain-steps", self.pretrain_steps as usize),
-        ] {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
-        if self.model.is_some() {
-            refuse_unused(matches, &OF_NEW_MODEL, "with --model")?;
-        }
-        if self.target_data.is_none() {
-            refuse_unused(matches, &["target_text_field"], "without --target-data")?;
-            if self.pretrain_data.is_none() && self.model.is_none() {
-                let mode = "without --pretrain-data or --target-data";
-                refuse_unused(matches, &["text_field"], mode)?;
-            }
-        }
-        self.new_model().validate().map_err(Error::msg)
-    }
-
-    fn new_model(&self) -> GptConfig {
-        GptConfig::new(
-            self.vocab,
-            self.context,
-            self.layers,
-            self.heads,
-            self.width,
-        )
-    }
-
-    fn text(&self, data: Option<&Path>, field: &str, domain: Domain) -> Result<Text> {
-        let limit = self.megabytes.saturating_mul(1_000_000);
-        let text = match data {
-            Some(path) => Text::of_path(path, field, limit)?,
-            None => Text::of_packages(domain, limit)?,
-        };
-        say!("text    {text}");
-        Ok(text)
-    }
 }
 
 impl Base {
@@ -227,9 +102,14 @@ impl Base {
             .as_deref()
             .or(field)
             .unwrap_or(TEXT_FIELD);
-        let pretrain = flags.text(pretrain_data, pretrain_field, domain);
+        let pretrain = read_text(pretrain_data, pretrain_field, domain, flags.megabytes);
         let pretrain = pretrain.context("the pre-training text (--pretrain-data)")?;
-        let target = flags.text(flags.target_data.as_deref(), target_field, other_domain);
+        let target = read_text(
+            flags.target_data.as_deref(),
+            target_field,
+            other_domain,
+            flags.megabytes,
+        );
         let target = target.context("the target text (--target-data)")?;
 
         let tokenizer = match &run {
@@ -342,4 +222,15 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
         }
     }
     Ok(model)
+}
+
+/// Reads at most `megabytes` of the text at a path, or of the packages of Cargo.lock.
+fn read_text(data: Option<&Path>, field: &str, domain: Domain, megabytes: usize) -> Result<Text> {
+    let limit = megabytes.saturating_mul(1_000_000);
+    let text = match data {
+        Some(path) => Text::of_path(path, field, limit)?,
+        None => Text::of_packages(domain, limit)?,
+    };
+    say!("text    {text}");
+    Ok(text)
 }

@@ -1,6 +1,8 @@
-use crate::ProbeFlags;
 use crate::base::Base;
+use crate::flags::ProbeFlags;
 use crate::mix::Mix;
+use crate::point::{Point, TASKS, extended, quantile, show_rate};
+use crate::sweet_spot::{SweetSpot, crossing};
 use anyhow::{Context, Result};
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
@@ -18,21 +20,10 @@ use std::sync::Arc;
 /// The learning rate at which no one trains: it only starts the first search.
 const FIRST_GUESS: f64 = 1e-2;
 
-/// The tasks, and the training batch itself as `mix`.
-pub const TASKS: [&str; 3] = ["pretrain", "target", "mix"];
-
 /// What was measured at a fixed checkpoint, mix by mix.
 pub struct Sweep {
     /// The mixes, by rising fraction of pre-training text.
     pub points: Vec<Point>,
-}
-
-/// What was measured along the updates of one mix.
-pub struct Point {
-    /// The fraction of pre-training text.
-    pub ratio: f64,
-    /// The measurements of each of [`TASKS`], one a batch.
-    tasks: [Vec<Arc<Measurement>>; 3],
 }
 
 /// The measurements, one a line.
@@ -47,15 +38,6 @@ struct Line<'a> {
     outcome: MeasurementOutcome,
     critical_lr: Option<f64>,
     critical_sharpness: Option<f64>,
-}
-
-/// The mix at which the pre-training and the target text allow the same learning rate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SweetSpot {
-    /// The fraction of pre-training text.
-    pub ratio: f64,
-    /// The largest learning rate that neither task forbids there.
-    pub learning_rate: f64,
 }
 
 /// Measures both tasks along the updates that training on each mix would make. Updates nothing.
@@ -112,109 +94,6 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
         points.push(point);
     }
     Ok(Sweep { points })
-}
-
-/// The critical sharpness of a measurement, where "hurt at once" is infinite sharpness and "gains
-/// without limit" is none; absent where nothing is known.
-fn extended(measurement: &Measurement) -> Option<f64> {
-    match measurement.outcome {
-        MeasurementOutcome::NotDescent => Some(f64::INFINITY),
-        MeasurementOutcome::NoIncrease => Some(0.0),
-        _ => measurement.critical_sharpness,
-    }
-}
-
-/// A quantile of values that may be infinite, by the nearest rank, so that none is invented.
-fn quantile(values: &[f64], share: f64) -> Option<f64> {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    values.get((share * last as f64).round() as usize).copied()
-}
-
-impl Point {
-    fn sharpness(&self, task: usize) -> Vec<f64> {
-        let measurements = self.tasks[task].iter();
-        measurements.filter_map(|m| extended(m)).collect()
-    }
-
-    /// The median over the batches.
-    pub fn median(&self, task: usize) -> Option<f64> {
-        quantile(&self.sharpness(task), 0.5)
-    }
-
-    /// The largest learning rate that this task allows, infinite if any is allowed.
-    pub fn largest_rate(&self, task: usize) -> Option<f64> {
-        self.median(task).map(|sharpness| 2.0 / sharpness)
-    }
-
-    /// The largest learning rate that neither task forbids, and the task that forbids more.
-    fn limit(&self) -> Option<(f64, &'static str)> {
-        let rates = (0..2).filter_map(|task| Some((self.largest_rate(task)?, TASKS[task])));
-        rates.min_by(|a, b| a.0.total_cmp(&b.0))
-    }
-
-    fn line(&self) -> String {
-        let cell = |task: usize| {
-            let values = self.sharpness(task);
-            let show = |share| quantile(&values, share).map_or("–".to_string(), show_sharpness);
-            format!("{:>10} ({} … {})", show(0.5), show(0.25), show(0.75))
-        };
-        let limit = self.limit().map_or("–".to_string(), |(rate, task)| {
-            format!("{} ({task})", show_rate(rate))
-        });
-        format!(
-            "{:>5.2}  {:<32}  {:<32}  {limit}",
-            self.ratio,
-            cell(0),
-            cell(1)
-        )
-    }
-}
-
-fn show_sharpness(value: f64) -> String {
-    if value.is_infinite() {
-        "hurt".to_string()
-    } else if value == 0.0 {
-        "gains".to_string()
-    } else {
-        format!("{value:.1}")
-    }
-}
-
-fn show_rate(value: f64) -> String {
-    match value {
-        0.0 => "none".to_string(),
-        value if value.is_infinite() => "any".to_string(),
-        value => format!("{value:.2e}"),
-    }
-}
-
-/// Where the curves of two values over the ratio cross: the first is above the second before, and
-/// below it after.
-fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
-    let pair = points.windows(2).find(|pair| {
-        let [(_, pretrain, target), (_, next_pretrain, next_target)] = [pair[0], pair[1]];
-        pretrain > target && next_pretrain <= next_target
-    })?;
-    let [(left, a, b), (right, c, d)] = [pair[0], pair[1]];
-    let logs = [a, b, c, d].map(f64::ln);
-    if logs.iter().all(|log| log.is_finite()) {
-        let [a, b, c, d] = logs;
-        let share = (a - b) / ((a - b) + (d - c));
-        let sharpness = (a + share * (c - a)).exp();
-        return Some(SweetSpot {
-            ratio: left + share * (right - left),
-            learning_rate: 2.0 / sharpness,
-        });
-    }
-    // Where a task is hurt at once on one side, all that is known is the interval; what both allow
-    // is known at its ends.
-    let allowed = |a: f64, b: f64| 2.0 / a.max(b);
-    Some(SweetSpot {
-        ratio: 0.5 * (left + right),
-        learning_rate: allowed(a, b).max(allowed(c, d)),
-    })
 }
 
 impl Sweep {
@@ -374,34 +253,5 @@ impl Display for Sweep {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn curves_cross_where_their_logarithms_do() {
-        let spot = crossing(&[(0.0, 100.0, 1.0), (0.5, 10.0, 1.0), (1.0, 1.0, 100.0)]).unwrap();
-        // From a decade above to two decades below: a third of the way.
-        assert!((spot.ratio - (0.5 + 0.5 / 3.0)).abs() < 1e-12);
-        let sharpness = 10f64.powf(1.0 - 1.0 / 3.0);
-        assert!((spot.learning_rate - 2.0 / sharpness).abs() < 1e-12);
-        assert_eq!(crossing(&[(0.0, 1.0, 2.0), (1.0, 1.0, 3.0)]), None);
-    }
-
-    #[test]
-    fn a_task_that_is_hurt_at_once_bounds_the_crossing() {
-        let spot = crossing(&[(0.0, f64::INFINITY, 5.0), (0.5, 10.0, 20.0)]).unwrap();
-        assert_eq!((spot.ratio, spot.learning_rate), (0.25, 0.1));
-    }
-
-    #[test]
-    fn quantiles_are_values_that_were_measured() {
-        let values = [3.0, 1.0, f64::INFINITY, 2.0];
-        assert_eq!(quantile(&values, 0.0), Some(1.0));
-        assert_eq!(quantile(&values, 1.0), Some(f64::INFINITY));
-        assert_eq!(quantile(&[], 0.5), None);
     }
 }

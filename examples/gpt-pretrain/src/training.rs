@@ -145,9 +145,6 @@ pub fn train(
     checkpoint: Option<Checkpoint>,
     keep_checkpoints: bool,
 ) -> Result<Ending> {
-    if let Some(checkpoint) = checkpoint {
-        folder.go_back_to(checkpoint)?;
-    }
     let stop = Stop::new().with_signals()?;
     let stop = match keep_checkpoints {
         true => stop.with_all_checkpoints(),

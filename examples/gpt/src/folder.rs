@@ -1,20 +1,20 @@
 //! A folder that one process writes.
 
-use anyhow::{Context, Result, bail, ensure};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use sharpness_record::{FolderLock, LockError};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The file that is locked while a process owns the folder. It holds the number of the process.
-const LOCK_FILE: &str = "run.lock";
+const OWNER_FILE: &str = "run.lock";
 
 /// A folder that belongs to this process until the value is dropped.
 #[derive(Debug)]
 pub struct OwnedFolder {
     path: PathBuf,
     is_new: bool,
-    /// Locked; absent where the file system knows no locks.
-    _lock: Option<File>,
+    _lock: FolderLock,
 }
 
 impl OwnedFolder {
@@ -65,31 +65,17 @@ impl OwnedFolder {
     }
 
     fn lock(path: &Path, is_new: bool) -> Result<Self> {
-        let file = path.join(LOCK_FILE);
-        let mut options = OpenOptions::new();
-        let mut lock = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&file)
-            .with_context(|| format!("the folder {} cannot be written", path.display()))?;
-        let lock = match lock.try_lock() {
-            Ok(()) => {
-                // The number is for people: without it, the lock is as good.
-                let _ = lock.set_len(0);
-                let _ = write!(lock, "{}", std::process::id());
-                Some(lock)
-            }
-            Err(TryLockError::WouldBlock) => {
-                let owner = fs::read_to_string(&file).unwrap_or_default();
-                bail!(
+        let lock = FolderLock::claim(&path.join(OWNER_FILE)).map_err(|error| match error {
+            LockError::Held { holder, .. } => {
+                let owner = holder.map_or("of unknown number".to_string(), |id| id.to_string());
+                anyhow!(
                     "the run in {} is under way (process {owner}): end it first, or choose another folder",
                     path.display()
                 )
             }
-            // A file system without locks is no reason not to run.
-            Err(TryLockError::Error(_)) => None,
-        };
+            error => Error::new(error)
+                .context(format!("the folder {} cannot be written", path.display())),
+        })?;
         Ok(Self {
             path: path.to_path_buf(),
             is_new,
@@ -108,7 +94,7 @@ impl Drop for OwnedFolder {
     fn drop(&mut self) {
         let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
         if self.is_new && entries == 1 {
-            let _ = fs::remove_file(self.path.join(LOCK_FILE));
+            let _ = fs::remove_file(self.path.join(OWNER_FILE));
             let _ = fs::remove_dir(&self.path);
         }
     }

@@ -8,7 +8,6 @@ use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sharpness_record::supersede_from;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -95,16 +94,6 @@ impl RunFolder {
             _owned: Some(OwnedFolder::of_results(path)?),
             ..folder
         })
-    }
-
-    /// Goes back to a checkpoint: the measurements of later steps move to a file of their own, since the
-    /// run makes these steps anew.
-    ///
-    /// # Errors
-    ///
-    /// If the record cannot be written.
-    pub fn go_back_to(&self, checkpoint: Checkpoint) -> Result<()> {
-        Ok(supersede_from(&self.path, checkpoint.step)?)
     }
 
     /// The folder.
@@ -200,20 +189,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_resumes_goes_back_before_it_measures() {
+    fn a_run_that_resumes_has_one_owner_and_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("measurements.jsonl");
-        let line = |step: u64| format!("{{\"step\":{step}}}\n");
-        fs::write(
-            &path,
-            (0..6).map(line).collect::<String>() + "{\"step\":6,\"cut",
-        )
-        .unwrap();
         fs::write(folder.path().join(CONFIG_FILE), "{}").unwrap();
-        let run = RunFolder::to_resume(folder.path()).unwrap();
-        run.go_back_to(Checkpoint { epoch: 1, step: 4 }).unwrap();
-        let kept = fs::read_to_string(&path).unwrap();
-        assert_eq!(kept, (0..4).map(line).collect::<String>());
+        let _run = RunFolder::to_resume(folder.path()).unwrap();
         let error = RunFolder::to_resume(folder.path()).unwrap_err().to_string();
         assert!(error.contains("under way"), "{error}");
         RunFolder::of_run(folder.path()).unwrap();

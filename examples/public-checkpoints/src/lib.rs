@@ -10,6 +10,7 @@
 pub mod activation;
 pub mod checkpoint;
 pub mod config;
+pub mod direction;
 pub mod gpt2;
 pub mod model;
 pub mod olmo2;

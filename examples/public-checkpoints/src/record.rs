@@ -2,23 +2,26 @@
 //! and what a sweep alone can say of a measurement.
 
 use crate::checkpoint::Checkpoint;
-use crate::sweep::{Direction, Warming};
-use anyhow::{Context, Result, ensure};
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
+use crate::direction::{Direction, Warming};
+use anyhow::{Result, ensure};
 use serde::Serialize;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use sharpness_record::{MEASUREMENTS_FILE, Measurement, MeasurementWriter};
+use std::path::Path;
 
 /// The task under which the measurement along the gradient stands. Along AdamW's update, the loss of the
 /// batch itself is the training task, and the other tasks have their own names.
 pub const GRADIENT_TASK: &str = "gradient";
 
 /// A line of the record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Line {
-    #[serde(flatten)]
     measurement: Measurement,
+    about: About,
+}
+
+/// What a line says besides its measurement.
+#[derive(Clone, Debug, Serialize)]
+struct About {
     /// The folder of the checkpoint.
     checkpoint: String,
     /// `adamw` or `gradient`.
@@ -48,13 +51,13 @@ impl Line {
         if !is_adamw {
             measurement.task = GRADIENT_TASK.to_string();
         }
-        Self {
-            measurement,
+        let about = About {
             checkpoint: checkpoint.folder.display().to_string(),
             direction: if is_adamw { "adamw" } else { "gradient" },
             warm_steps: is_adamw.then_some(warming.steps),
             warm_rate,
-        }
+        };
+        Self { measurement, about }
     }
 
     /// The measurement.
@@ -69,10 +72,7 @@ impl Line {
 }
 
 /// The record of a sweep under way.
-pub struct Record {
-    path: PathBuf,
-    file: File,
-}
+pub struct Record(MeasurementWriter);
 
 impl Record {
     /// Begins the record in a folder.
@@ -81,15 +81,12 @@ impl Record {
     ///
     /// If the folder holds one already, or cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
-        let path = folder.join(MEASUREMENTS_FILE);
         ensure!(
-            !path.exists(),
+            !folder.join(MEASUREMENTS_FILE).exists(),
             "{} already holds measurements: choose another --out",
             folder.display()
         );
-        let file = File::create(&path);
-        let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(Self { path, file })
+        Ok(Self(MeasurementWriter::open(folder, 0)?))
     }
 
     /// Appends a line.
@@ -98,10 +95,6 @@ impl Record {
     ///
     /// If it cannot be written.
     pub fn append(&mut self, line: &Line) -> Result<()> {
-        let mut json = serde_json::to_string(line)?;
-        json.push('\n');
-        // One write, so that a line is either there or not.
-        let written = self.file.write_all(json.as_bytes());
-        written.with_context(|| format!("{} cannot be written", self.path.display()))
+        Ok(self.0.append_with(&line.measurement, &line.about)?)
     }
 }

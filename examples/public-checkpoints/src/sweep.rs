@@ -1,6 +1,7 @@
 //! A sweep: what is measured at each of several checkpoints, one of which is in memory at a time.
 
 use crate::checkpoint::Checkpoint;
+use crate::direction::{Direction, Warming};
 use crate::model::Transformer;
 use crate::probe::{Search, gradient};
 use crate::record::{Line, Record};
@@ -15,24 +16,6 @@ use gpt::optimizer::adamw;
 const CONTEXT: usize = 512;
 /// Where the searches at the first checkpoint start.
 const FIRST_GUESS: f64 = 1e-2;
-
-/// The directions along which the loss is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The update that AdamW would make next.
-    AdamW,
-    /// The gradient.
-    Gradient,
-}
-
-/// How AdamW's moments are made, which are not published: by so many steps at the checkpoint.
-#[derive(Clone, Copy, Debug)]
-pub struct Warming {
-    /// The steps; without any, the update is AdamW's first.
-    pub steps: u64,
-    /// AdamW's decoupled weight decay.
-    pub weight_decay: f32,
-}
 
 /// A sweep.
 pub struct Sweep {

@@ -78,6 +78,7 @@ enum Path {
 
 /// Whether the optimizer's step is linear in the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Linearity {
     /// Compare two virtual steps, and find out. Costs a second virtual step.
     Check,

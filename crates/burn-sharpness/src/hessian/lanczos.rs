@@ -30,6 +30,7 @@ impl Default for SpectrumConfig {
 
 /// An eigenvalue with what is known of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Eigenvalue {
     /// λ.
     pub value: f64,
@@ -44,6 +45,7 @@ pub struct Eigenvalue {
 
 /// The ends of a spectrum.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Spectrum {
     /// The largest eigenvalues, from the largest, as many as were asked for and found.
     pub largest: Vec<Eigenvalue>,

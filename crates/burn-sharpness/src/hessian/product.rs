@@ -36,6 +36,7 @@ struct Step {
 
 /// A Hessian-vector product.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Product {
     /// Hv.
     pub vector: Tensor<1>,
@@ -48,6 +49,7 @@ pub struct Product {
 
 /// Why there is no curvature.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum HessianError {
     /// No parameter of the model has a gradient.
     #[error("no parameter of the model has a gradient: pass the gradients of this very model")]

@@ -13,7 +13,25 @@ use std::time::Instant;
 const RESOLVED: f64 = 0.02;
 
 /// What curvature a probe measures besides λ_c, and how often.
+///
+/// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
+///
+/// ```
+/// use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+/// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+///
+/// // The values that the optimizer, Adam or AdamW, was made with.
+/// let adam = AdamPreconditioner { beta_1: 0.9, beta_2: 0.95, epsilon: 1e-8 };
+/// let curvature = CurvatureConfig::new(100)
+///     .with_preconditioner(adam)
+///     .with_spectrum(SpectrumConfig { tolerance: 0.001, ..SpectrumConfig::default() });
+/// let config = SharpnessConfig::new().with_every(10).with_curvature(curvature);
+/// SharpnessProbe::new(config)?;
+/// # Ok::<(), burn_sharpness::ConfigError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
 pub struct CurvatureConfig {
     /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At
     /// least 1.
@@ -26,7 +44,7 @@ pub struct CurvatureConfig {
 }
 
 impl CurvatureConfig {
-    /// The directional and the Hessian sharpness, every so many steps.
+    /// Measures the directional and the Hessian sharpness every so many steps, at least 1.
     pub fn new(every: u64) -> Self {
         Self {
             every,
@@ -35,9 +53,16 @@ impl CurvatureConfig {
         }
     }
 
-    /// The preconditioned sharpness, too.
+    /// Measures the preconditioned sharpness, too.
     pub fn with_preconditioner(mut self, preconditioner: AdamPreconditioner) -> Self {
         self.preconditioner = Some(preconditioner);
+        self
+    }
+
+    /// How far the search for the largest eigenvalue goes; by default as
+    /// [`SpectrumConfig::default`] says.
+    pub fn with_spectrum(mut self, spectrum: SpectrumConfig) -> Self {
+        self.spectrum = spectrum;
         self
     }
 }

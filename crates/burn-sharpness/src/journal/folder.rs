@@ -13,7 +13,7 @@ type Claim = (PathBuf, Weak<Mutex<Slot>>);
 /// A second probe on the folder of one that has not begun its run is refused: the lines of two runs
 /// would mix. Where the run of the first one has begun, the second takes the folder over, as when a
 /// program goes on with an interrupted run while it still holds the first probe.
-pub(crate) struct RunFolder {
+pub(crate) struct ClaimedFolder {
     directory: PathBuf,
     slot: Arc<Mutex<Slot>>,
 }
@@ -24,7 +24,7 @@ struct Slot {
     has_begun: bool,
 }
 
-impl RunFolder {
+impl ClaimedFolder {
     /// Claims a folder, which is made if it is not there. Its record stays as it is.
     pub(crate) fn claim(directory: &Path) -> Result<Self, WriteError> {
         let mut folders = lock(&FOLDERS);
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn a_folder_is_refused_before_its_run_begins_and_taken_over_afterwards() {
         let folder = tempfile::tempdir().unwrap();
-        let first = RunFolder::claim(folder.path()).unwrap();
-        let refused = RunFolder::claim(folder.path()).err().unwrap();
+        let first = ClaimedFolder::claim(folder.path()).unwrap();
+        let refused = ClaimedFolder::claim(folder.path()).err().unwrap();
         assert!(matches!(refused, WriteError::Busy { .. }), "{refused}");
 
         first.begin_at(0).unwrap();
-        let second = RunFolder::claim(folder.path()).unwrap();
+        let second = ClaimedFolder::claim(folder.path()).unwrap();
         assert!(
             first
                 .begin_at(1)
@@ -112,6 +112,6 @@ mod tests {
         );
         second.begin_at(1).unwrap();
         drop(second);
-        RunFolder::claim(folder.path()).unwrap();
+        ClaimedFolder::claim(folder.path()).unwrap();
     }
 }

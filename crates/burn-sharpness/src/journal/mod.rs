@@ -5,7 +5,7 @@ mod feed;
 mod folder;
 
 pub(crate) use feed::Entry;
-pub(crate) use folder::RunFolder;
+pub(crate) use folder::ClaimedFolder;
 
 use edge_watch::EdgeWatch;
 use feed::Feed;
@@ -18,7 +18,7 @@ use std::time::Instant;
 #[derive(Default)]
 pub(crate) struct Journal {
     feed: Feed,
-    folder: Option<RunFolder>,
+    folder: Option<ClaimedFolder>,
     /// Whether the record is written from the run's first step on.
     has_begun: bool,
     edge: EdgeWatch,
@@ -28,7 +28,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(folder: Option<RunFolder>) -> Self {
+    pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
         Self {
             folder,
             ..Self::default()

@@ -1,7 +1,7 @@
 //! The probe in burn's `Learner`.
 
 mod attach;
-mod checkpoint;
+mod fingerprint;
 mod hook;
 mod metrics;
 mod probed;

@@ -1,4 +1,4 @@
-use super::checkpoint::fingerprint;
+use super::fingerprint::fingerprint;
 use super::hook::{Batch, Hook};
 use crate::measure::{ValidationView, is_same_in_training};
 use crate::params::sum_gradients;

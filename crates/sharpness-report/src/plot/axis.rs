@@ -3,6 +3,7 @@ use std::ops::Range;
 
 /// How values are laid out along an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scale {
     /// In proportion.
     #[default]
@@ -13,6 +14,7 @@ pub enum Scale {
 
 /// An axis of a chart.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Axis {
     /// What it shows, with its unit.
     pub label: String,
@@ -41,6 +43,7 @@ impl Axis {
     }
 
     /// The axis over this range.
+    #[must_use]
     pub fn with_range(mut self, from: f64, to: f64) -> Self {
         self.range = Some((from, to));
         self

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 
 /// A place on the horizontal axis that a dotted line marks.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Mark {
     /// Its x.
     pub x: f64,
@@ -16,6 +17,7 @@ pub struct Mark {
 
 /// Curves over a common axis.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Chart {
     /// The title.
     pub title: String,
@@ -48,12 +50,14 @@ impl Chart {
     }
 
     /// The chart with one more curve.
+    #[must_use]
     pub fn with_series(mut self, series: Series) -> Self {
         self.series.push(series);
         self
     }
 
     /// The chart with a vertical line.
+    #[must_use]
     pub fn with_mark(mut self, x: f64, label: &str) -> Self {
         self.marks.push(Mark {
             x,

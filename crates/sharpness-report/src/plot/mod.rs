@@ -105,6 +105,7 @@ fn text(error: impl Display) -> String {
 
 /// A picture that could not be drawn.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 #[error("the plot \"{title}\" cannot be drawn: {reason}")]
 pub struct PlotError {
     /// The title of the picture.

@@ -1,5 +1,6 @@
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Style {
     /// A line, with a marker at each point where they are few.
     #[default]

@@ -1,39 +1,12 @@
 use super::collect::{Collector, Unit};
-use super::read_file;
+use super::file::{format_of, read_file};
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// The endings of packed files. Those that are not unpacked here are known too: their files then count
-/// as left out.
-const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
 /// After the limit, no more entries of the folder than these are counted.
 const COUNTED: usize = 10_000;
-
-/// How the text lies in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Plain,
-    Records,
-    Parquet,
-}
-
-/// The format that the ending of a name says.
-pub(super) fn format_of(path: &Path) -> Option<Format> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
-    let (stem, ending) = name.rsplit_once('.')?;
-    let ending = match PACKED.contains(&ending) {
-        true => stem.rsplit_once('.')?.1,
-        false => ending,
-    };
-    match ending {
-        "txt" | "text" | "md" | "markdown" => Some(Format::Plain),
-        "jsonl" | "ndjson" | "json" => Some(Format::Records),
-        "parquet" => Some(Format::Parquet),
-        _ => None,
-    }
-}
 
 /// Reads the files below a folder in the order of their names, and says what else there is.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {

@@ -2,31 +2,24 @@
 
 mod collect;
 mod columns;
+mod file;
 mod folder;
 mod json;
 mod open;
 mod packages;
 mod plain;
 
+pub use packages::Domain;
+
 use anyhow::{Context, Result, bail};
-use collect::{Collector, Unit};
-use folder::Format;
-use open::Content;
+use collect::Collector;
+use file::Format;
 use sha2::{Digest, Sha256};
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
 /// The field of a record that holds its text, unless another one is named.
 pub const TEXT_FIELD: &str = "text";
-
-/// Which part of the packages' sources to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Domain {
-    /// The documentation comments: English prose about software.
-    Prose,
-    /// Everything else: Rust.
-    Code,
-}
 
 /// Text and where it comes from.
 #[derive(Clone, Debug)]
@@ -70,7 +63,12 @@ impl Text {
     ///
     /// If cargo's folder of sources cannot be found.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
-        packages::read(domain, limit)
+        let packages::PackageText { content, name } = packages::read(domain, limit)?;
+        Ok(Self {
+            content,
+            source: name,
+            notes: Vec::new(),
+        })
     }
 
     /// Reads a file, or all files of text below a folder in the order of their names, up to `limit`
@@ -96,8 +94,8 @@ impl Text {
         if metadata.is_dir() {
             notes = folder::read(path, &mut collector)?;
         } else {
-            let format = folder::format_of(path).unwrap_or(Format::Plain);
-            read_file(path, format, &mut collector);
+            let format = file::format_of(path).unwrap_or(Format::Plain);
+            file::read_file(path, format, &mut collector);
         }
         if collector.content.trim().is_empty() {
             bail!(
@@ -112,25 +110,6 @@ impl Text {
             source: path.display().to_string(),
             notes,
         })
-    }
-}
-
-/// Reads a file. What cannot be read of it is counted, and ends nothing.
-fn read_file(path: &Path, format: Format, out: &mut Collector) {
-    out.begin(path);
-    let is_read = match open::open(path) {
-        Ok(Content::Parquet(file)) => columns::read(file, out),
-        Ok(Content::Text(mut reader)) => match format {
-            // A file that is no parquet file does not become one by its name.
-            Format::Parquet => Err(anyhow::anyhow!("it is not a parquet file")),
-            Format::Plain => plain::read(&mut reader, out),
-            Format::Records => json::read(&mut reader, out),
-        },
-        Err(error) => Err(error),
-    };
-    match is_read {
-        Ok(()) => out.keep(Unit::File),
-        Err(error) => out.leave_out(Unit::File, None, &format!("{error:#}")),
     }
 }
 

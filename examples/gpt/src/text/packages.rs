@@ -1,10 +1,25 @@
 //! The text that every build has on disk: the sources of the packages of Cargo.lock.
 
-use super::{Domain, Text};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
+
+/// Which part of the packages' sources to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The documentation comments: English prose about software.
+    Prose,
+    /// Everything else: Rust.
+    Code,
+}
+
+/// The text of the packages.
+pub(super) struct PackageText {
+    pub(super) content: String,
+    /// A short name, for people.
+    pub(super) name: String,
+}
 
 /// The packages that every build of the examples compiles, and that hold the most documentation.
 const PACKAGES: [&str; 41] = [
@@ -64,7 +79,7 @@ struct Package {
 }
 
 /// Reads the documentation or the code of the packages, at most `limit` bytes.
-pub(super) fn read(domain: Domain, limit: usize) -> Result<Text> {
+pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     let lock: Lock = toml::from_str(include_str!("../../../../Cargo.lock"))
         .context("Cargo.lock cannot be read")?;
     let registries = home::cargo_home()?.join("registry").join("src");
@@ -104,10 +119,9 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<Text> {
         Domain::Prose => "documentation",
         Domain::Code => "code",
     };
-    Ok(Text {
+    Ok(PackageText {
         content,
-        source: format!("the {part} of {found} packages of Cargo.lock"),
-        notes: Vec::new(),
+        name: format!("the {part} of {found} packages of Cargo.lock"),
     })
 }
 
@@ -165,6 +179,7 @@ fn extract(source: &str, domain: Domain, content: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Text;
 
     #[test]
     fn sources_are_split_into_prose_and_code() {

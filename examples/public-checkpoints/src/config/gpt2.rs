@@ -1,6 +1,6 @@
 //! The configuration of a GPT-2.
 
-use super::{above_0, at_least_1, epsilon_1e_5, yes};
+use super::check::{above_0, at_least_1, epsilon_1e_5, yes};
 use crate::activation::Activation;
 use anyhow::{Result, ensure};
 use serde::Deserialize;

@@ -1,12 +1,13 @@
 //! What `config.json` says of a model: its architecture and its shape.
 
+mod check;
 mod gpt2;
 mod olmo2;
 
 pub use gpt2::Gpt2Config;
 pub use olmo2::Olmo2Config;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -20,14 +21,6 @@ pub enum ModelConfig {
     Gpt2(Gpt2Config),
     /// OLMo-2.
     Olmo2(Olmo2Config),
-}
-
-fn epsilon_1e_5() -> f64 {
-    1e-5
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// What tells the architecture.
@@ -93,19 +86,4 @@ impl ModelConfig {
             Self::Olmo2(config) => config.max_position_embeddings,
         }
     }
-}
-
-fn at_least_1(sizes: &[(&str, usize)]) -> Result<()> {
-    for (name, size) in sizes {
-        ensure!(*size > 0, "{name} is 0, but must be at least 1");
-    }
-    Ok(())
-}
-
-fn above_0(name: &str, value: f64) -> Result<()> {
-    ensure!(
-        value > 0.0 && value.is_finite(),
-        "{name} is {value}, but must be above 0"
-    );
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The configuration of an OLMo-2.
 
-use super::{above_0, at_least_1, epsilon_1e_5};
+use super::check::{above_0, at_least_1, epsilon_1e_5};
 use crate::activation::Activation;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;

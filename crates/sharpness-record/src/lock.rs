@@ -1,0 +1,99 @@
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The right to write to a folder: one value at a time holds it, in whichever process.
+///
+/// It is a lock on a file, which the system takes back when the value is dropped or its process ends,
+/// however it ends. The file holds the number of the process and stays in the folder. On a file system
+/// that knows no locks, everybody gets the right.
+///
+/// ```
+/// use sharpness_record::{FolderLock, LockError};
+///
+/// let file = std::env::temp_dir().join("sharpness-record-lock-example");
+/// let lock = FolderLock::claim(&file)?;
+/// let refused = FolderLock::claim(&file);
+/// assert!(matches!(refused, Err(LockError::Held { holder: Some(id), .. }) if id == std::process::id()));
+/// drop(lock);
+/// FolderLock::claim(&file)?;
+/// # std::fs::remove_file(&file)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "the folder is free again once the lock is dropped"]
+pub struct FolderLock {
+    _file: File,
+}
+
+/// Why a folder is not locked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Somebody else holds the lock.
+    #[error("{} holds {} already", holder_text(*holder), file.display())]
+    Held {
+        /// The locked file.
+        file: PathBuf,
+        /// The number of the process that holds the lock, if it could be read. It may be this one.
+        holder: Option<u32>,
+    },
+    /// The system does not let the file be written.
+    #[error("{} cannot be written: {source}", file.display())]
+    Unwritable {
+        /// The file to lock.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Who holds a lock, as the subject of a sentence.
+pub(crate) fn holder_text(holder: Option<u32>) -> String {
+    match holder {
+        Some(id) if id == std::process::id() => "another writer of this process".to_string(),
+        Some(id) => format!("process {id}"),
+        None => "another process".to_string(),
+    }
+}
+
+impl FolderLock {
+    /// Locks this file, which is made if it is not there; its folder, too.
+    ///
+    /// # Errors
+    ///
+    /// If somebody else holds the lock, or the system does not let the file be written.
+    pub fn claim(file: &Path) -> Result<Self, LockError> {
+        let unwritable = |source| LockError::Unwritable {
+            file: file.to_path_buf(),
+            source,
+        };
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).map_err(unwritable)?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut locked = options.open(file).map_err(unwritable)?;
+        match locked.try_lock() {
+            Ok(()) => {
+                // The number only helps the message of who is refused: without it, nothing is lost.
+                let number = std::process::id().to_string();
+                let _ = locked
+                    .set_len(0)
+                    .and_then(|()| locked.write_all(number.as_bytes()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut number = String::new();
+                let read = locked.read_to_string(&mut number).ok();
+                return Err(LockError::Held {
+                    file: file.to_path_buf(),
+                    holder: read.and_then(|_| number.trim().parse().ok()),
+                });
+            }
+            // A file system without locks is no reason not to write.
+            Err(TryLockError::Error(_)) => {}
+        }
+        Ok(Self { _file: locked })
+    }
+}

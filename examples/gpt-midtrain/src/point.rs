@@ -1,0 +1,106 @@
+use burn_sharpness::{Measurement, MeasurementOutcome};
+use std::sync::Arc;
+
+/// The tasks, and the training batch itself as `mix`.
+pub const TASKS: [&str; 3] = ["pretrain", "target", "mix"];
+
+/// What was measured along the updates of one mix.
+pub struct Point {
+    /// The fraction of pre-training text.
+    pub ratio: f64,
+    /// The measurements of each of [`TASKS`], one a batch.
+    pub tasks: [Vec<Arc<Measurement>>; 3],
+}
+
+/// The critical sharpness of a measurement, where "hurt at once" is infinite sharpness and "gains
+/// without limit" is none; absent where nothing is known.
+pub fn extended(measurement: &Measurement) -> Option<f64> {
+    match measurement.outcome {
+        MeasurementOutcome::NotDescent => Some(f64::INFINITY),
+        MeasurementOutcome::NoIncrease => Some(0.0),
+        _ => measurement.critical_sharpness,
+    }
+}
+
+/// A quantile of values that may be infinite, by the nearest rank, so that none is invented.
+pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    values.get((share * last as f64).round() as usize).copied()
+}
+
+impl Point {
+    /// The values of a task, one a batch, as [`extended`] gives them.
+    pub fn sharpness(&self, task: usize) -> Vec<f64> {
+        let measurements = self.tasks[task].iter();
+        measurements.filter_map(|m| extended(m)).collect()
+    }
+
+    /// The median over the batches.
+    pub fn median(&self, task: usize) -> Option<f64> {
+        quantile(&self.sharpness(task), 0.5)
+    }
+
+    /// The largest learning rate that this task allows, infinite if any is allowed.
+    pub fn largest_rate(&self, task: usize) -> Option<f64> {
+        self.median(task).map(|sharpness| 2.0 / sharpness)
+    }
+
+    /// The largest learning rate that neither task forbids, and the task that forbids more.
+    pub fn limit(&self) -> Option<(f64, &'static str)> {
+        let rates = (0..2).filter_map(|task| Some((self.largest_rate(task)?, TASKS[task])));
+        rates.min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// A row of the table.
+    pub fn line(&self) -> String {
+        let cell = |task: usize| {
+            let values = self.sharpness(task);
+            let show = |share| quantile(&values, share).map_or("–".to_string(), show_sharpness);
+            format!("{:>10} ({} … {})", show(0.5), show(0.25), show(0.75))
+        };
+        let limit = self.limit().map_or("–".to_string(), |(rate, task)| {
+            format!("{} ({task})", show_rate(rate))
+        });
+        format!(
+            "{:>5.2}  {:<32}  {:<32}  {limit}",
+            self.ratio,
+            cell(0),
+            cell(1)
+        )
+    }
+}
+
+/// An [`extended`] sharpness for people.
+fn show_sharpness(value: f64) -> String {
+    if value.is_infinite() {
+        "hurt".to_string()
+    } else if value == 0.0 {
+        "gains".to_string()
+    } else {
+        format!("{value:.1}")
+    }
+}
+
+/// A learning rate for people.
+pub fn show_rate(value: f64) -> String {
+    match value {
+        0.0 => "none".to_string(),
+        value if value.is_infinite() => "any".to_string(),
+        value => format!("{value:.2e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let values = [3.0, 1.0, f64::INFINITY, 2.0];
+        assert_eq!(quantile(&values, 0.0), Some(1.0));
+        assert_eq!(quantile(&values, 1.0), Some(f64::INFINITY));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

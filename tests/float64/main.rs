@@ -1,0 +1,166 @@
+//! The oracles `fixtures/mlp_*.json`, computed anew in float64, without burn.
+//!
+//! The fixtures were made by an independent program that is not part of this repository. This test computes
+//! their rows from their networks, data and optimizers, and finds the same values: those of the first few steps
+//! whenever it runs, and all of them with `REMAKE=1 cargo test --workspace --test float64`, which writes what it
+//! finds. So it makes new fixtures, too: begin a file with everything but the rows, and with rows that have
+//! nothing but their `step`.
+
+mod curvature;
+mod network;
+mod optimizer;
+
+use network::{Loss, Network, dot, plus};
+use optimizer::{Optimizer, State};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// The last step whose row is computed anew at every run: all of them take long.
+const LAST_CHECKED: u64 = 5;
+/// How far a value of a fixture and the one found here may be apart, relative to the value.
+const TOLERANCE: f64 = 1e-6;
+/// The first learning rate at which the loss is looked at, and the factor from one to the next.
+const FIRST_PLACE: f64 = 1e-3;
+const SPACING: f64 = 1.05;
+
+/// The part of a fixture that the rows follow from.
+#[derive(Deserialize)]
+struct Fixture {
+    layers: Vec<usize>,
+    activation: String,
+    loss: String,
+    optimizer: Optimizer,
+    init: Vec<Vec<f64>>,
+    x: Vec<Vec<f64>>,
+    y: Vec<usize>,
+}
+
+/// The values before the update of one step.
+fn row(
+    network: &Network,
+    optimizer: &Optimizer,
+    theta: &[f64],
+    state: &State,
+) -> Map<String, Value> {
+    let gradient = network.gradient(theta);
+    let (delta, after) = optimizer.direction(state, theta, &gradient);
+    let slope = dot(&gradient, &delta);
+    let critical_lr = critical_learning_rate(|rate| network.loss(&plus(theta, -rate, &delta)));
+    let bent = dot(&delta, &curvature::product(network, theta, &delta));
+    let ones = vec![1.0; theta.len()];
+    let mut row = Map::new();
+    let mut set = |name: &str, value: f64| row.insert(name.to_owned(), json!(value));
+    set("loss", network.loss(theta));
+    set("slope", slope);
+    set("critical_lr", critical_lr);
+    set("critical_sharpness", 2.0 / critical_lr);
+    set("directional_sharpness", bent / slope);
+    set(
+        "hessian_sharpness",
+        curvature::largest_eigenvalue(network, theta, &ones),
+    );
+    if let Some(preconditioner) = optimizer.preconditioner(&after) {
+        let value = curvature::largest_eigenvalue(network, theta, &preconditioner);
+        set("preconditioned_sharpness", value);
+    }
+    row
+}
+
+/// η_c = min { η > 0 : L(η) > L(0) }: the first of many places at which the loss is above L(0), and then the
+/// root before it by bisection.
+fn critical_learning_rate(loss: impl Fn(f64) -> f64) -> f64 {
+    let start = loss(0.0);
+    let mut high = FIRST_PLACE;
+    while loss(high) <= start {
+        high *= SPACING;
+    }
+    let mut low = high / SPACING;
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if loss(middle) > start {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
+}
+
+/// The rows of a fixture at these steps, which rise.
+fn rows(fixture: &Fixture, steps: &[u64]) -> Vec<Map<String, Value>> {
+    assert_eq!(fixture.activation, "tanh");
+    let network = Network {
+        layers: fixture.layers.clone(),
+        loss: match fixture.loss.as_str() {
+            "xent" => Loss::CrossEntropy,
+            "mse" => Loss::SquaredDistance,
+            other => panic!("the loss is {other}"),
+        },
+        inputs: fixture.x.clone(),
+        classes: fixture.y.clone(),
+    };
+    let mut theta = fixture.init.concat();
+    let mut state = State::default();
+    let mut rows = Vec::new();
+    for step in 0..=steps.last().copied().unwrap_or(0) {
+        if steps.contains(&step) {
+            let mut row = row(&network, &fixture.optimizer, &theta, &state);
+            row.insert("step".to_owned(), json!(step));
+            rows.push(row);
+        }
+        let gradient = network.gradient(&theta);
+        let (delta, after) = fixture.optimizer.direction(&state, &theta, &gradient);
+        theta = plus(&theta, -fixture.optimizer.learning_rate(), &delta);
+        state = after;
+    }
+    rows
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .collect()
+}
+
+#[test]
+fn the_fixtures_are_what_float64_gives() {
+    let is_remade = std::env::var_os("REMAKE").is_some();
+    let paths = fixtures();
+    assert!(paths.len() >= 4, "{paths:?}");
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let fixture: Fixture = serde_json::from_str(&text).unwrap();
+        let mut json: Value = serde_json::from_str(&text).unwrap();
+        let stored = json["rows"].as_array_mut().unwrap();
+        let steps: Vec<u64> = stored
+            .iter()
+            .map(|row| row["step"].as_u64().unwrap())
+            .filter(|step| is_remade || *step <= LAST_CHECKED)
+            .collect();
+        assert!(!steps.is_empty(), "{path:?}");
+        for (stored, row) in stored.iter_mut().zip(rows(&fixture, &steps)) {
+            for (name, value) in &row {
+                let [old, new] = [&stored[name], value].map(|value| value.as_f64());
+                let apart = match (old, new) {
+                    (Some(old), Some(new)) => (old - new).abs() / old.abs().max(f64::MIN_POSITIVE),
+                    _ => f64::INFINITY,
+                };
+                assert!(
+                    is_remade || apart < TOLERANCE,
+                    "{name} in {path:?} is {old:?}, but {new:?} in {row:?}"
+                );
+                if apart >= TOLERANCE {
+                    println!("{name} in {path:?} becomes {new:?} in {row:?}");
+                    stored[name] = value.clone();
+                }
+            }
+        }
+        if is_remade {
+            std::fs::write(&path, json.to_string()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A fully connected network with tanh activations in float64, and the gradient of its loss by hand.
+
+/// The loss of a network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// The mean cross entropy over the examples, in nats.
+    CrossEntropy,
+    /// The mean over examples and outputs of the squared distance to one-hot targets.
+    SquaredDistance,
+}
+
+/// A network with its data. Parameters are one vector: layer by layer the weights, row major as
+/// `[outputs, inputs]`, then the biases.
+pub struct Network {
+    /// The widths of the layers, from the input to the output.
+    pub layers: Vec<usize>,
+    /// The loss.
+    pub loss: Loss,
+    /// The inputs of the examples.
+    pub inputs: Vec<Vec<f64>>,
+    /// The classes of the examples, from 0.
+    pub classes: Vec<usize>,
+}
+
+impl Network {
+    /// L(θ).
+    pub fn loss(&self, parameters: &[f64]) -> f64 {
+        let losses = self.inputs.iter().zip(&self.classes).map(|(input, class)| {
+            let states = self.forward(parameters, input);
+            self.of_example(&states[states.len() - 1], *class).0
+        });
+        losses.sum::<f64>() / self.inputs.len() as f64
+    }
+
+    /// ∇L(θ).
+    pub fn gradient(&self, parameters: &[f64]) -> Vec<f64> {
+        let mut gradient = vec![0.0; parameters.len()];
+        for (input, class) in self.inputs.iter().zip(&self.classes) {
+            let states = self.forward(parameters, input);
+            let (_, of_outputs) = self.of_example(&states[states.len() - 1], *class);
+            self.backward(parameters, &states, of_outputs, &mut gradient);
+        }
+        let examples = self.inputs.len() as f64;
+        gradient.iter_mut().for_each(|value| *value /= examples);
+        gradient
+    }
+
+    /// The input and what each layer makes of it.
+    fn forward(&self, parameters: &[f64], input: &[f64]) -> Vec<Vec<f64>> {
+        let mut states = vec![input.to_vec()];
+        let mut start = 0;
+        for (layer, widths) in self.layers.windows(2).enumerate() {
+            let [inputs, outputs] = [widths[0], widths[1]];
+            let (weights, rest) = parameters[start..].split_at(inputs * outputs);
+            let is_last = layer + 2 == self.layers.len();
+            let state = (0..outputs).map(|output| {
+                let row = &weights[output * inputs..(output + 1) * inputs];
+                let sum = rest[output] + dot(row, &states[layer]);
+                if is_last { sum } else { sum.tanh() }
+            });
+            states.push(state.collect());
+            start += (inputs + 1) * outputs;
+        }
+        states
+    }
+
+    /// The loss of an example, and its derivative by the outputs.
+    fn of_example(&self, outputs: &[f64], class: usize) -> (f64, Vec<f64>) {
+        let is_class = |index: usize| f64::from(u8::from(index == class));
+        match self.loss {
+            Loss::CrossEntropy => {
+                let highest = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let shares: Vec<f64> = outputs.iter().map(|o| (o - highest).exp()).collect();
+                let sum: f64 = shares.iter().sum();
+                let loss = sum.ln() + highest - outputs[class];
+                let derivative = shares.iter().enumerate();
+                let derivative = derivative.map(|(index, share)| share / sum - is_class(index));
+                (loss, derivative.collect())
+            }
+            Loss::SquaredDistance => {
+                let count = outputs.len() as f64;
+                let distances = outputs.iter().enumerate();
+                let distances: Vec<f64> = distances.map(|(index, o)| o - is_class(index)).collect();
+                let derivative = distances.iter().map(|distance| 2.0 * distance / count);
+                (dot(&distances, &distances) / count, derivative.collect())
+            }
+        }
+    }
+
+    /// Adds the gradient of one example, from the derivative by the outputs.
+    fn backward(
+        &self,
+        parameters: &[f64],
+        states: &[Vec<f64>],
+        mut derivative: Vec<f64>,
+        gradient: &mut [f64],
+    ) {
+        let mut end = parameters.len();
+        for layer in (0..self.layers.len() - 1).rev() {
+            let [inputs, outputs] = [self.layers[layer], self.layers[layer + 1]];
+            let start = end - (inputs + 1) * outputs;
+            let before = &states[layer];
+            let mut of_before = vec![0.0; inputs];
+            for output in 0..outputs {
+                for input in 0..inputs {
+                    let place = start + output * inputs + input;
+                    gradient[place] += derivative[output] * before[input];
+                    of_before[input] += derivative[output] * parameters[place];
+                }
+                gradient[start + inputs * outputs + output] += derivative[output];
+            }
+            // The derivative of tanh, from its value.
+            derivative = of_before
+                .iter()
+                .zip(before)
+                .map(|(derivative, value)| derivative * (1.0 - value * value))
+                .collect();
+            end = start;
+        }
+    }
+}
+
+/// a·b.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// a + s·b.
+pub fn plus(a: &[f64], s: f64, b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + s * b).collect()
+}
