@@ -10,5 +10,5 @@ mod training;
 pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
 pub use mlp::{LossKind, Mlp, MlpConfig};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, TRAIN_SERIES};
 pub use training::{Training, measurements, weights};

@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
+use burn::train::renderer::MetricsRenderer;
 use burn::train::{
     ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim, SupervisedTraining,
     TrainStep,
@@ -25,6 +26,8 @@ pub struct Training {
     pub checkpoint: Option<usize>,
     /// Two workers, each with all batches, and where their gradients are applied.
     pub workers: Option<MultiDeviceOptim>,
+    /// Whether the renderer is wrapped by the probe's dashboard.
+    pub has_dashboard: bool,
 }
 
 impl Training {
@@ -37,6 +40,7 @@ impl Training {
             accumulation: None,
             checkpoint: None,
             workers: None,
+            has_dashboard: false,
         }
     }
 
@@ -55,6 +59,10 @@ impl Training {
         <M as InferenceStep>::Output: Adaptor<LossInput>,
     {
         let recorder = Recorder::default();
+        let renderer: Box<dyn MetricsRenderer> = match probe {
+            Some(probe) if self.has_dashboard => probe.dashboard(Box::new(recorder.clone())),
+            _ => Box::new(recorder.clone()),
+        };
         let valid = Data::new(2, 16, &Device::flex());
         let mut training =
             SupervisedTraining::new(&self.directory, self.data.loader(), valid.loader())
@@ -63,7 +71,7 @@ impl Training {
                 .num_epochs(self.epochs)
                 .with_default_checkpointers()
                 .with_application_logger(None)
-                .renderer(Box::new(recorder.clone()));
+                .renderer(renderer);
         if let Some(accumulation) = self.accumulation {
             training = training.grads_accumulation(accumulation);
         }

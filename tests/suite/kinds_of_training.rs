@@ -10,6 +10,7 @@ use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOpti
 use burn::tensor::{Device, Tensor};
 use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
+use burn_sharpness::MeasurementOutcome;
 use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, weights};
 use std::sync::Arc;
 
@@ -173,8 +174,17 @@ fn two_optimizers() -> Result<(), ConfigError> {
         model = of_head.step(lr_of_head, model, head);
     }
     // ANCHOR_END: two_optimizers
-    assert_eq!(probe_of_body.summary().bracketed, 4);
-    assert_eq!(probe_of_head.summary().bracketed, 4);
+    for probe in [probe_of_body, probe_of_head] {
+        let summary = probe.summary();
+        let last = probe.latest("train").unwrap();
+        assert_eq!(summary.measurements, 4, "{summary}");
+        // Along a part of the weights the loss may fall without limit, and is measured all the same.
+        let outcomes = [
+            MeasurementOutcome::Bracketed,
+            MeasurementOutcome::NoIncrease,
+        ];
+        assert!(outcomes.contains(&last.outcome), "{last:?}");
+    }
     Ok(())
 }
 

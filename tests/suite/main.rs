@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod curvature;
+mod dashboard;
 mod finder;
 mod identity;
 mod kinds_of_training;

@@ -1,4 +1,4 @@
-//! The three lines that show critical sharpness in burn's own training, on a toy problem.
+//! The four lines that show critical sharpness in burn's own training, on a toy problem.
 //!
 //! ```sh
 //! cargo run --example learner
@@ -97,6 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .metric_train_numeric(LossMetric::new())
         .metric_train_numeric(LearningRateMetric::new())
         .metrics_sharpness(&probe)
+        .dashboard_sharpness(&probe)
         .num_epochs(5);
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
     // README: end

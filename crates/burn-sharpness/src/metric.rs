@@ -78,6 +78,16 @@ impl Quantity {
         value.filter(|value| value.is_finite())
     }
 
+    /// Whether it says how far the edge is.
+    fn is_of_edge(&self) -> bool {
+        let of_edge = [
+            Self::CriticalSharpness,
+            Self::EdgeThreshold,
+            Self::EdgeRatio,
+        ];
+        of_edge.contains(self)
+    }
+
     /// The curvature that it is, if the measurement has any.
     fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
         let curvature = measurement.curvature.as_ref()?;
@@ -119,7 +129,7 @@ impl Quantity {
 ///
 /// It fits every model, since it reads the probe and not the model's output. It shows a point at
 /// each measurement and ticks without a point in between; a measurement that gave no number shows
-/// none. Validation items are not counted.
+/// none, and a text that begins with `none` and says since when. Validation items are not counted.
 ///
 /// The dashboard's plot of the full history drops the ticks that are not multiples of a growing
 /// power of two. With gradient accumulation a measurement can fall on such a tick for ever, so its
@@ -150,6 +160,8 @@ pub struct SharpnessMetric {
     /// The points of the epoch.
     sum: f64,
     count: u32,
+    /// The step since which no measurement gave a number, if the last one gave none.
+    none_since: Option<u64>,
     /// What the last measurement said, for the dashboard's text panel.
     text: String,
 }
@@ -188,6 +200,7 @@ impl SharpnessMetric {
             last: None,
             sum: 0.0,
             count: 0,
+            none_since: None,
             text: "not measured yet".to_string(),
         }
     }
@@ -197,14 +210,26 @@ impl SharpnessMetric {
             && let Some(measurement) = entry.of_task(&self.task)
         {
             let value = self.quantity.of(measurement);
-            self.text = match self.quantity.curvature(measurement) {
-                Some(curvature) if value.is_none() => {
-                    format!("none at step {}: {:?}", measurement.step, curvature.outcome)
-                }
-                // Curvature has a slower schedule.
-                None if Quantity::CURVATURE.contains(&self.quantity) => self.text.clone(),
-                _ => describe(value, measurement),
-            };
+            let curvature = self.quantity.curvature(measurement);
+            // Curvature has a slower schedule.
+            let is_due = curvature.is_some() || !Quantity::CURVATURE.contains(&self.quantity);
+            if is_due {
+                let since = *self.none_since.get_or_insert(measurement.step);
+                self.text = match (value, curvature) {
+                    (Some(value), _) => {
+                        self.none_since = None;
+                        describe(self.quantity, value, measurement)
+                    }
+                    (None, Some(curvature)) => {
+                        format!("none since step {since}: {:?}", curvature.outcome)
+                    }
+                    (None, None) => {
+                        let why = measurement.no_number();
+                        let why = why.unwrap_or_else(|| "no learning rate".to_string());
+                        format!("none since step {since}: {why}")
+                    }
+                };
+            }
             if let Some(value) = value {
                 let stride = largest_power_of_two_divisor(entry.interval);
                 self.waiting = Some((self.tick.next_multiple_of(stride), value));
@@ -253,17 +278,11 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-fn describe(value: Option<f64>, measurement: &Measurement) -> String {
-    let step = measurement.step;
-    match value {
-        Some(value) => format!("{} at step {step}", format_float(value, 3)),
-        None => {
-            let why = match measurement.no_number() {
-                Some(why) => why,
-                None => "no learning rate".to_string(),
-            };
-            format!("none at step {step}: {why}")
-        }
+fn describe(quantity: Quantity, value: f64, measurement: &Measurement) -> String {
+    let text = format!("{} at step {}", format_float(value, 3), measurement.step);
+    match measurement.at_edge() {
+        Some(at_edge) if quantity.is_of_edge() => format!("{text}, {at_edge}"),
+        _ => text,
     }
 }
 

@@ -223,7 +223,11 @@ impl SharpnessProbe {
             });
             for notice in notices {
                 // No dashboard says it in a loop of one's own.
-                eprintln!("burn-sharpness: {notice}");
+                // (`eprintln!` would panic where nobody reads it any more.)
+                let _ = std::io::Write::write_fmt(
+                    &mut std::io::stderr(),
+                    format_args!("burn-sharpness: {notice}\n"),
+                );
             }
             training
         })

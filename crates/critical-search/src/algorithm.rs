@@ -21,7 +21,7 @@
 //!
 //! The first two are at most the distance to the farther end. The search ends when the bracket is as
 //! narrow as the [`tolerance`](crate::SearchConfig::tolerance) and the first two are within the
-//! [`accuracy`](crate::SearchConfig::accuracy), or within what rounding does: that, no evaluation undoes.
+//! [`accuracy`](crate::SearchConfig::accuracy), or within the error that rounding makes, which no evaluation can lessen.
 //!
 //! On the recorded lines of this crate's tests, at the defaults and once warm:
 //!

@@ -6,6 +6,7 @@ const RESOLVED_GUESS: f64 = 64.0;
 /// The predicted fall, as a share of the loss, from which a first measurement starts: large enough to
 /// see, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
+
 /// Where a search starts: what the measurements before it have taught.
 ///
 /// With full batches η_c moves little by little, and the last one predicts the next best; with

@@ -41,8 +41,8 @@ fn reach(trace: &Trace) -> f64 {
     -(1.0 - CLOSING * trace.tolerance()).ln()
 }
 
-/// How far beside an estimate to evaluate, in ln η, where the last evaluation was this far from it:
-/// the estimate is the better, the nearer it was.
+/// How far beside an estimate to evaluate, in ln η, if the nearest evaluation lies at this distance from it. The
+/// nearer that evaluation is, the better the estimate.
 fn margin(trace: &Trace, distance: f64) -> f64 {
     let reach = reach(trace);
     let wanted = (PER_DISTANCE * distance + PER_REACH * reach).max(trace.accuracy());

@@ -4,14 +4,14 @@ use crate::outcome::Verdict;
 use crate::shape::{Point, start_of};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
-/// How many units of the loss's resolution a change must have to be no rounding.
+/// A change of more than this many times the loss's resolution is more than rounding can make.
 const CLEAR: f64 = 2.0;
-/// How many units of the loss's resolution two rises must have for h(0) to be extrapolated from them.
+/// Two rises of more than this many times the loss's resolution are large enough to extrapolate h(0) from.
 const CLEAR_SLOPE: f64 = 4.0;
-/// How far above a change hidden by rounding the next clear rise may be, as a factor, so that no fall
-/// worth the name lies between them.
+/// Between a change that rounding hides and a clear rise there is no room for a fall if their learning rates are no
+/// further apart than this factor.
 const HIDDEN_WITHIN: f64 = 4.0;
-/// The factor by which the judge goes on where rounding hides all.
+/// The factor to the next learning rate where rounding hides every change so far.
 const ADVANCE: f64 = 16.0;
 
 /// What rounding hides on a line.

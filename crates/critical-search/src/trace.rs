@@ -8,6 +8,7 @@ use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig};
 
 /// The relative error by rounding from which on there is no number.
 const UNRESOLVED: f64 = 0.5;
+
 /// What a search reports of its bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {

@@ -15,7 +15,7 @@ const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
 /// The searches that warm up.
 const WARM_UP: usize = 5;
 
-/// What the searches along the lines of a workload come to.
+/// The cost and the errors of the searches along the lines of a workload.
 struct Score {
     /// The evaluations of the first search.
     first: usize,

@@ -17,11 +17,11 @@ pub enum Followed {
     /// The record is another one from some line on. Of the measurements that were followed so far, the
     /// first `kept` stand, and the `dropped` ones after them are no longer part of the record.
     WentBack {
-        /// How many measurements stand.
+        /// How many of the followed measurements are still part of the record.
         kept: usize,
-        /// How many do not.
+        /// How many are not.
         dropped: usize,
-        /// How it came to it.
+        /// What happened to the record.
         cause: WentBack,
     },
     /// A line is no measurement and is left out: the text says which, and why.

@@ -74,7 +74,7 @@ pub struct Measurement {
     /// The slope g·Δθ, at which the loss starts to fall along the update.
     #[serde(default)]
     pub slope: Option<f64>,
-    /// Where the slope comes from. Absent if there is no slope, and in records of before this field.
+    /// Where the slope comes from. Absent if there is no slope, and in records that are older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope_source: Option<SlopeSource>,
     /// The norm ‖Δθ‖ of the update direction.
@@ -205,6 +205,19 @@ impl Measurement {
         Edge::of(self.edge_ratio()?)
     }
 
+    /// How far it is to the Edge of Stability, for a reader, where this step is near or past it: "at 0.62 of
+    /// the edge", or "past the edge, at 2.42 of it".
+    pub fn at_edge(&self) -> Option<String> {
+        let ratio = self.edge_ratio()?;
+        match self.edge()? {
+            Edge::Below => None,
+            Edge::Near if ratio == 1.0 => Some("at the edge".to_string()),
+            // Rounding does not carry a ratio over the edge.
+            Edge::Near => Some(format!("at {:.2} of the edge", ratio.min(0.99))),
+            Edge::Past => Some(format!("past the edge, at {:.2} of it", ratio.max(1.01))),
+        }
+    }
+
     /// Whether this step is known to be past the Edge of Stability: η is above η_c.
     pub fn is_past_edge(&self) -> bool {
         self.edge() == Some(Edge::Past)
@@ -243,6 +256,16 @@ mod tests {
         assert_eq!(near.edge_threshold(), Some(2.0 / 0.3));
         assert_eq!(near.edge_ratio(), Some(0.6));
         assert_eq!(near.edge(), Some(Edge::Near));
+        for (learning_rate, at_edge) in [
+            (0.31, Some("at 0.62 of the edge")),
+            (0.4999, Some("at 0.99 of the edge")),
+            (0.5, Some("at the edge")),
+            (0.5001, Some("past the edge, at 1.01 of it")),
+            (1.21, Some("past the edge, at 2.42 of it")),
+            (0.25, None),
+        ] {
+            assert_eq!(bracketed(learning_rate, 0.5).at_edge().as_deref(), at_edge);
+        }
         assert!(bracketed(0.6, 0.5).is_past_edge());
         let unknown = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::NoIncrease);
         assert_eq!((unknown.edge_ratio(), unknown.edge()), (None, None));

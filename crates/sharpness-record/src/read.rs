@@ -73,8 +73,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether there is nothing wrong but that nothing was measured yet: a run that begins will write
-    /// the record.
+    /// Whether the record is only missing because nothing was measured yet: a run that begins will write it.
     pub fn is_not_yet(&self) -> bool {
         matches!(
             self,

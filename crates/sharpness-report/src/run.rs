@@ -102,8 +102,8 @@ impl Run {
     }
 }
 
-/// What to tell of a run that went back: how it came to it, and from where on it goes again. The
-/// measurements are those that were followed so far, of which the first `kept` stand.
+/// A sentence for the user about a run that went back: why, and after which step it goes on. Of the measurements
+/// that were `followed` so far, the first `kept` are still part of the record.
 pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
     let count = followed.len().saturating_sub(kept);
     let measurements = if count == 1 {

@@ -1,25 +1,24 @@
 //! The network under (stochastic) gradient descent at a constant learning rate.
 
-use crate::data::Data;
+use crate::data::{Batch, Data};
 use crate::flags::Flags;
 use crate::network::Network;
-use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
+use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
+use crate::training::{Batches, train};
 use anyhow::{Result, ensure};
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use gpt::run::write_result;
 use gpt::say;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use serde::Serialize;
+use sharpness_report::Run;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-/// What a run comes to: `summary.json`. A field that was not measured is `null`.
+/// The results of a run: `summary.json`. A field that was not measured is `null`.
 #[derive(Serialize)]
 struct Summary {
     steps: u64,
@@ -35,10 +34,11 @@ struct Summary {
     directional_above_hessian: usize,
     first_loss: Option<f64>,
     last_loss: Option<f64>,
+    failures: Failures,
     costs: Vec<Cost>,
 }
 
-/// How a sharpness came to the threshold.
+/// When a sharpness reached the threshold, and where it stayed.
 #[derive(Serialize)]
 struct Approach {
     /// The first step at which it was above.
@@ -89,7 +89,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         None => Data::mnist_1d(flags.examples, flags.seed),
     };
     let batch_size = flags.batch.unwrap_or(data.len());
-    let mut model = Network::new(
+    let network = Network::new(
         data.features,
         flags.layers,
         flags.width,
@@ -97,45 +97,26 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         flags.loss,
         &device,
     );
-    let mut optim: ModuleOptimizer = SgdConfig::new().init();
     let curvature = CurvatureConfig::new(flags.hessian_every.unwrap_or(25));
     let config = SharpnessConfig::new()
         .with_every(flags.every)
         .with_curvature(curvature)
         .with_directory(out);
     let probe = SharpnessProbe::new(config)?;
-
-    let mut random = StdRng::seed_from_u64(flags.seed);
-    let mut order: Vec<usize> = (0..data.len()).collect();
+    let order: Vec<usize> = (0..data.len()).collect();
     let whole = data.batch(&order, &device);
-    let mut next = 0;
-    let mut record = Record::default();
-    let mut forward = Vec::new();
-    for step in 0..steps {
-        let batch = if batch_size == data.len() {
-            whole.clone()
-        } else {
-            if next + batch_size > data.len() || step == 0 {
-                order.shuffle(&mut random);
-                next = 0;
-            }
-            next += batch_size;
-            data.batch(&order[next - batch_size..next], &device)
-        };
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-        let loss = |model: &Network| model.loss(&batch);
-        let update = Update::new(&model, &optim, flags.lr, &grads).with_curvature(loss);
-        let measured = probe.measure_update(update, loss);
-        if let Some(measurement) = &measured {
-            let started = Instant::now();
-            model.valid().loss(&batch).try_into_scalar::<f64>()?;
-            forward.push(started.elapsed().as_secs_f64());
-            if step.is_multiple_of(20 * flags.every) {
-                print_line(measurement);
-            }
-        }
-        record.0.extend(measured);
-        model = optim.step(flags.lr, model, grads);
+    let batches = Batches {
+        data: Arc::new(data),
+        size: batch_size,
+        count: usize::try_from(steps)?,
+        seed: flags.seed,
+        device,
+    };
+    let model = train(network, flags.lr, batches, &probe, out)?;
+    let record = Record(Run::open(out)?);
+    let (planned, steps) = (steps, probe.step());
+    if steps < planned {
+        say!("stopped before step {steps} of {planned}");
     }
 
     let threshold = gradient_descent_threshold(flags.lr, 0.0);
@@ -143,13 +124,13 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let directional = record.curvature(|c| Some(&c.directional_sharpness));
     let hessian = record.curvature(|c| Some(&c.hessian_sharpness));
     let losses = record.points(|m| m.base_loss);
-    let compared = record.0.iter().filter_map(|m| {
+    let compared = record.0.training().filter_map(|m| {
         let curvature = m.curvature.as_ref()?;
         let directional = curvature.directional_sharpness.value?;
         Some((directional, curvature.hessian_sharpness.value?))
     });
     let compared: Vec<(f64, f64)> = compared.collect();
-    let forward_seconds = mean(forward.into_iter()).unwrap_or(f64::NAN);
+    let forward_seconds = seconds_of_forward(&model, &whole)?;
     let summary = Summary {
         steps,
         learning_rate: flags.lr,
@@ -163,8 +144,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             .filter(|(directional, hessian)| *directional > 1.01 * hessian)
             .count(),
         compared: compared.len(),
-        first_loss: losses.first().map(|point| point.1),
-        last_loss: losses.last().map(|point| point.1),
+        first_loss: record.0.training().next().and_then(|m| m.base_loss),
+        last_loss: record.0.training().last().and_then(|m| m.base_loss),
+        failures: record.failures(),
         costs: record.costs(forward_seconds),
     };
 
@@ -176,6 +158,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         summary.directional_above_hessian,
         summary.compared
     );
+    say!("{}", summary.failures);
     say!("\n{}", cost_table(&summary.costs));
     write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
 
@@ -185,7 +168,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         flags.layers,
         flags.width,
         flags.lr,
-        data.len()
+        order.len()
     );
     let chart = Chart::new(&title, Axis::linear("step"), Axis::log("sharpness; loss"))
         .with_series(Series {
@@ -206,16 +189,13 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn print_line(measurement: &Measurement) {
-    let number = |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.3}"));
-    let curvature = measurement.curvature.as_ref();
-    say!(
-        "step {:>6}  loss {:<8} λc {:<9} λ_dir {:<9} λ_max {:<9} 2/η {}",
-        measurement.step,
-        number(measurement.base_loss),
-        number(measurement.critical_sharpness),
-        number(curvature.and_then(|c| c.directional_sharpness.value)),
-        number(curvature.and_then(|c| c.hessian_sharpness.value)),
-        number(measurement.edge_threshold()),
-    );
+/// The seconds of a forward pass, on average.
+fn seconds_of_forward(model: &Network, batch: &Batch) -> Result<f64> {
+    const PASSES: u32 = 20;
+    let model = model.valid();
+    let started = Instant::now();
+    for _ in 0..PASSES {
+        model.loss(batch).try_into_scalar::<f64>()?;
+    }
+    Ok(started.elapsed().as_secs_f64() / f64::from(PASSES))
 }

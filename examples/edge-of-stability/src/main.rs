@@ -5,6 +5,8 @@
 //! cargo run -p edge-of-stability
 //! cargo run -p edge-of-stability -- --preset gpt
 //! ```
+//!
+//! The first trains a network by gradient descent in burn's dashboard, in which λ_c jumps to 2/η and stays.
 
 mod data;
 mod descent;
@@ -12,6 +14,7 @@ mod flags;
 mod network;
 mod pretraining;
 mod record;
+mod training;
 
 use anyhow::Result;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};

@@ -1,13 +1,14 @@
 //! The small GPT under AdamW with warmup-stable-decay, at several peak learning rates.
 
 use crate::flags::Flags;
-use crate::record::{Cost, Record, SUMMARY_FILE, cost_table, mean, series};
-use anyhow::{Error, Result};
+use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
+use anyhow::{Error, Result, ensure};
 use burn::module::Module;
 use burn::optim::GradientsParams;
+use burn::tensor::Device;
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, adam_threshold};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
-use gpt::model::GptConfig;
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
+use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::{BETA_1, BETA_2, EPSILON, adamw};
 use gpt::run::write_result;
 use gpt::say;
@@ -30,7 +31,7 @@ const ADAM: AdamPreconditioner = AdamPreconditioner {
     epsilon: EPSILON as f64,
 };
 
-/// What the runs come to: `summary.json`.
+/// The results of the runs: `summary.json`.
 #[derive(Serialize)]
 struct Summary {
     steps: u64,
@@ -46,6 +47,7 @@ struct Run {
     stable: Phase,
     decay: Phase,
     last_loss: Option<f64>,
+    failures: Failures,
     costs: Vec<Cost>,
 }
 
@@ -63,7 +65,7 @@ struct Phase {
 ///
 /// # Errors
 ///
-/// If the text cannot be read or the results not written.
+/// If the text cannot be read, the results not written, or if a training failed.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps.unwrap_or(400);
     let device = gpt::device::open(&flags.device)?.autodiff();
@@ -74,6 +76,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let windows = Windows::new(tokens, config.context, "the text").map_err(Error::msg)?;
 
     let mut runs = Vec::new();
+    let mut failed = Vec::new();
     for (number, &peak) in flags.peaks.iter().enumerate() {
         say!("peak learning rate {peak:e}");
         device.seed(flags.seed);
@@ -101,7 +104,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             let rate = schedule.at(step);
             let batch = windows.random_batch(BATCH, &mut random, &device);
             let grads = GradientsParams::from_grads(model.loss(batch.clone()).backward(), &model);
-            let loss = |model: &gpt::model::Gpt| model.loss(batch.clone());
+            let loss = |model: &Gpt| model.loss(batch.clone());
             let update = Update::new(&model, &optim, rate, &grads).with_curvature(loss);
             let measured = probe.measure_update(update, loss);
             if let Some(measurement) = &measured
@@ -123,13 +126,20 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
                     show(measurement.edge_threshold()),
                 );
             }
-            record.0.extend(measured);
+            if let Some(measurement) = measured {
+                record.0.push(Measurement::clone(&measurement));
+            }
             model = optim.step(rate, model, grads);
         }
+        let loss = final_loss(&model, &windows, &device)?;
+        if loss.is_nan() || loss > 2.0 * (VOCAB as f64).ln() {
+            failed.push(format!("{peak:e} (loss {loss:.1})"));
+        }
+        say!("\n{}", record.failures());
         let forward_seconds = mean(forward.into_iter()).unwrap_or(f64::NAN);
         let costs = record.costs(forward_seconds);
         say!("\n{}", cost_table(&costs));
-        write_result(&folder, "edge.svg", &chart(&record, peak).svg()?)?;
+        write_chart(&chart(&record, peak), &folder, "edge.svg")?;
         runs.push((schedule, record, costs));
     }
 
@@ -149,7 +159,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             .with_mark((steps / 5) as f64, "end of warmup")
             .with_mark((steps - steps / 5) as f64, "start of decay")
     };
-    write_result(out, "critical-sharpness.svg", &ends(critical).svg()?)?;
+    write_chart(&ends(critical), out, "critical-sharpness.svg")?;
     let preconditioned = runs.iter().fold(
         Chart::new(
             "Preconditioned sharpness over its Edge-of-Stability threshold",
@@ -157,14 +167,11 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             Axis::log("λ_pre (1 − β₁) η / (2 + 2β₁)"),
         ),
         |chart, (schedule, record, _)| {
-            let points = record.points(preconditioned_over_threshold);
+            let points = record.points_of_curvature(preconditioned_over_threshold);
             chart.with_series(series(&format!("peak η = {:e}", schedule.peak), points))
         },
     );
-    match ends(preconditioned).svg() {
-        Ok(svg) => write_result(out, "preconditioned-sharpness.svg", &svg)?,
-        Err(error) => eprintln!("warning: {error}"),
-    }
+    write_chart(&ends(preconditioned), out, "preconditioned-sharpness.svg")?;
 
     let runs = runs.into_iter().map(|(schedule, record, costs)| {
         let decay = steps - schedule.decay;
@@ -173,7 +180,8 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             warmup: Phase::new(&record, 0, schedule.warmup),
             stable: Phase::new(&record, schedule.warmup, decay),
             decay: Phase::new(&record, decay, steps),
-            last_loss: record.0.last().and_then(|m| m.base_loss),
+            last_loss: record.0.training().last().and_then(|m| m.base_loss),
+            failures: record.failures(),
             costs,
         }
     });
@@ -185,11 +193,34 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     say!("{json}");
     write_result(out, SUMMARY_FILE, &json)?;
     say!("written to {}", out.display());
+    ensure!(
+        failed.is_empty(),
+        "the training failed at a peak of {}, where a guess has a loss of {:.1}: choose lower --peaks",
+        failed.join(", "),
+        (VOCAB as f64).ln()
+    );
     Ok(())
 }
 
+/// A chart without a point is no picture, which is no reason to lose the rest.
+fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
+    match chart.svg() {
+        Ok(svg) => write_result(folder, name, &svg),
+        Err(error) => {
+            eprintln!("warning: {name}: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// The loss of the trained model on a batch.
+fn final_loss(model: &Gpt, windows: &Windows, device: &Device) -> Result<f64> {
+    let batch = windows.even_batch(0, 1, BATCH, device);
+    Ok(model.valid().loss(batch).try_into_scalar::<f64>()?)
+}
+
 /// λ_pre over (2 + 2β₁)/((1 − β₁)η).
-fn preconditioned_over_threshold(measurement: &burn_sharpness::Measurement) -> Option<f64> {
+fn preconditioned_over_threshold(measurement: &Measurement) -> Option<f64> {
     let curvature = measurement.curvature.as_ref()?;
     let value = curvature.preconditioned_sharpness.as_ref()?.value?;
     let rate = measurement.learning_rate.filter(|rate| *rate > 0.0)?;
@@ -234,7 +265,9 @@ impl Phase {
             critical_sharpness: of(record.points(|m| m.critical_sharpness)),
             edge_ratio: of(record.points(|m| m.edge_ratio())),
             directional_sharpness: of(record.curvature(|c| Some(&c.directional_sharpness))),
-            preconditioned_over_threshold: of(record.points(preconditioned_over_threshold)),
+            preconditioned_over_threshold: of(
+                record.points_of_curvature(preconditioned_over_threshold)
+            ),
         }
     }
 }

@@ -1,31 +1,48 @@
-use burn_sharpness::Measurement;
 use burn_sharpness::hessian::{CurvatureMeasurement, CurvatureValue};
+use burn_sharpness::{Measurement, TRAIN_TASK};
 use serde::Serialize;
+use sharpness_report::Run;
 use sharpness_report::plot::Series;
-use std::sync::Arc;
+use std::fmt::{Display, Formatter};
 
-/// The file of what a run comes to.
+/// The file of a run's results.
 pub const SUMMARY_FILE: &str = "summary.json";
 
 /// The measurements of a run.
 #[derive(Default)]
-pub struct Record(pub Vec<Arc<Measurement>>);
+pub struct Record(pub Run);
 
 impl Record {
-    /// (step, value) of a quantity, where it was measured.
+    /// (step, value) of a quantity; NaN is a gap, where it was not measured.
     pub fn points(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
-        let measured = self.0.iter();
-        measured
-            .filter_map(|m| Some((m.step as f64, of(m)?)))
-            .collect()
+        self.0.curve(TRAIN_TASK, of)
     }
 
-    /// (step, value) of a curvature.
+    /// (step, value) of a curvature; NaN is a gap.
     pub fn curvature(
         &self,
         of: impl Fn(&CurvatureMeasurement) -> Option<&CurvatureValue>,
     ) -> Vec<(f64, f64)> {
-        self.points(|m| of(m.curvature.as_ref()?)?.value)
+        self.points_of_curvature(|m| of(m.curvature.as_ref()?)?.value)
+    }
+
+    /// (step, value) of a quantity of the measurements that have a curvature, which are fewer; NaN is a gap.
+    pub fn points_of_curvature(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
+        let measured = self.0.training().filter(|m| m.curvature.is_some());
+        let curved = Run {
+            measurements: measured.cloned().collect(),
+            ..Run::default()
+        };
+        curved.curve(TRAIN_TASK, of)
+    }
+
+    /// How many measurements gave no critical sharpness, of how many.
+    pub fn failures(&self) -> Failures {
+        let summary = self.0.summary();
+        Failures {
+            measurements: summary.measurements,
+            without_number: summary.measurements - summary.bracketed,
+        }
     }
 
     /// What each measurement cost, on average: forward passes or their equivalent, and seconds.
@@ -43,13 +60,13 @@ impl Record {
             })
         };
         let curvature = |of: fn(&CurvatureMeasurement) -> Option<&CurvatureValue>| {
-            let measured = self.0.iter();
+            let measured = self.0.training();
             measured
                 .filter_map(|m| Some(of(m.curvature.as_ref()?)?.seconds))
                 .collect::<Vec<f64>>()
         };
         // The seconds of a measurement contain those of its curvature.
-        let plain = self.0.iter().filter(|m| m.curvature.is_none());
+        let plain = self.0.training().filter(|m| m.curvature.is_none());
         [
             cost("λc", plain.map(|m| m.seconds).collect()),
             cost("λ_dir", curvature(|c| Some(&c.directional_sharpness))),
@@ -59,6 +76,28 @@ impl Record {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+/// How many measurements gave no critical sharpness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Failures {
+    /// The measurements made.
+    pub measurements: u64,
+    /// Those without a critical sharpness.
+    pub without_number: u64,
+}
+
+impl Display for Failures {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            measurements,
+            without_number,
+        } = self;
+        write!(
+            f,
+            "{without_number} of {measurements} measurements gave no number"
+        )
     }
 }
 
@@ -99,8 +138,32 @@ pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     }
 }
 
-/// The mean of values, if there are any.
+/// The mean of values, gaps left out, if there are any.
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let values: Vec<f64> = values.collect();
+    let values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn_sharpness::MeasurementOutcome;
+
+    #[test]
+    fn what_was_not_measured_is_a_gap_and_no_part_of_a_mean() {
+        let mut record = Record::default();
+        for step in [0, 5, 10, 500, 505] {
+            let mut measurement =
+                Measurement::new(step, None, TRAIN_TASK, MeasurementOutcome::Bracketed);
+            measurement.critical_sharpness = (step != 10).then_some(2.0);
+            record.0.push(measurement);
+        }
+        let points = record.points(|m| m.critical_sharpness);
+        let gaps = points.iter().filter(|(_, value)| value.is_nan());
+        let gaps: Vec<f64> = gaps.map(|(step, _)| *step).collect();
+        assert_eq!(gaps, [10.0, 255.0]);
+        assert_eq!(mean(points.iter().map(|point| point.1)), Some(2.0));
+        let failures = record.failures();
+        assert_eq!(failures.to_string(), "1 of 5 measurements gave no number");
+    }
 }

@@ -9,7 +9,7 @@ use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::run::RunFolder;
 use gpt::say;
 use gpt::schedule::WarmupStableDecay;
-use gpt::text::{Domain, TEXT_FIELD, Text};
+use gpt::text::{Domain, TEXT_FIELD, Text, limit};
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, Windows};
 use rand::SeedableRng;
@@ -225,8 +225,8 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
 }
 
 /// Reads at most `megabytes` of the text at a path, or of the packages of Cargo.lock.
-fn read_text(data: Option<&Path>, field: &str, domain: Domain, megabytes: usize) -> Result<Text> {
-    let limit = megabytes.saturating_mul(1_000_000);
+fn read_text(data: Option<&Path>, field: &str, domain: Domain, megabytes: f64) -> Result<Text> {
+    let limit = limit(megabytes)?;
     let text = match data {
         Some(path) => Text::of_path(path, field, limit)?,
         None => Text::of_packages(domain, limit)?,

@@ -1,7 +1,9 @@
 use anyhow::{Error, Result, ensure};
 use clap::{ArgMatches, Args, Parser, Subcommand};
-use gpt::flags::refuse_unused;
+use gpt::flags::{at_least_one, refuse_unused};
 use gpt::model::GptConfig;
+use gpt::text::limit;
+use gpt::tokens::validate_update;
 use std::path::PathBuf;
 
 /// The flags of a model that is pre-trained here.
@@ -71,7 +73,7 @@ pub struct ProbeFlags {
     /// Batches that each mix is measured on
     #[arg(long, default_value_t = 8)]
     pub batches: usize,
-    /// Batches at the fixed weights that the optimizer's moments are made of before the first
+    /// Batches from which the optimizer's moments are made, at the fixed weights, before the first
     /// measurement of a mix
     #[arg(long, default_value_t = 20)]
     pub settle: usize,
@@ -105,8 +107,8 @@ pub struct BaseFlags {
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
     /// The most text of a domain to read, in millions of bytes
-    #[arg(long, default_value_t = 4)]
-    pub megabytes: usize,
+    #[arg(long, default_value_t = 4.0, allow_negative_numbers = true)]
+    pub megabytes: f64,
     /// Windows of text in a batch
     #[arg(long, default_value_t = 10)]
     pub batch: usize,
@@ -143,13 +145,12 @@ impl BaseFlags {
     ///
     /// Names the flag.
     pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
-        for (flag, count) in [
-            ("--batch", self.batch),
-            ("--megabytes", self.megabytes),
-            ("--pretrain-steps", self.pretrain_steps as usize),
-        ] {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
+        at_least_one(&[
+            ("--batch", self.batch as u64),
+            ("--pretrain-steps", self.pretrain_steps),
+        ])?;
+        limit(self.megabytes)?;
+        validate_update(self.batch, self.context, 1).map_err(Error::msg)?;
         if self.model.is_some() {
             refuse_unused(matches, &OF_NEW_MODEL, "with --model")?;
         }

@@ -107,7 +107,7 @@ impl Grid {
         for (task, file) in ["grid-pretrain.svg", "grid-target.svg"].iter().enumerate() {
             match self.heat_map(sweep, task).svg() {
                 Ok(svg) => write_result(folder, file, &svg)?,
-                Err(error) => eprintln!("warning: {error}"),
+                Err(error) => gpt::warn!("warning: {error}"),
             }
         }
         Ok(())

@@ -43,6 +43,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             sweep.save(out)?;
             say!("\n{sweep}");
             say!("written to {}", out.display());
+            sweep.verdict()?;
         }
         Mode::Train(flags) => {
             flags.validate()?;
@@ -58,6 +59,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
             say!("\n{sweep}");
             say!("{}", grid.table(&sweep));
             say!("written to {}", out.display());
+            sweep.verdict()?;
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 use crate::base::Base;
 use crate::flags::ProbeFlags;
 use crate::mix::Mix;
-use crate::point::{Point, TASKS, extended, quantile, show_rate};
+use crate::point::{Point, TASKS, extended};
 use crate::sweet_spot::{SweetSpot, crossing};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use gpt::model::Gpt;
@@ -12,10 +12,10 @@ use gpt::run::write_result;
 use gpt::say;
 use gpt::tokens::TokenBatch;
 use serde::Serialize;
-use sharpness_report::plot::{Axis, Chart, Series, Style};
-use std::fmt::{Display, Formatter};
 use std::path::Path;
 use std::sync::Arc;
+
+mod show;
 
 /// The learning rate at which no one trains: it only starts the first search.
 const FIRST_GUESS: f64 = 1e-2;
@@ -147,111 +147,65 @@ impl Sweep {
             Ok(svg) => write_result(folder, "sweep.svg", &svg),
             Err(error) => {
                 // No number anywhere is a result too: the table and the CSV say which outcomes.
-                eprintln!("warning: {error}");
+                gpt::warn!("warning: {error}");
                 Ok(())
             }
         }
     }
 
-    fn chart(&self) -> Chart {
-        let names = ["pre-training loss", "target loss"];
-        let mut chart = Chart::new(
-            "Relative critical sharpness along the updates of a mix",
-            Axis::linear("fraction r of pre-training text in the mix").with_range(-0.02, 1.02),
-            Axis::log("critical sharpness λc (median, middle half)"),
+    /// How many measurements of both tasks there are, and those among them that say nothing: neither a number, nor
+    /// that a task is hurt at once or gains without limit.
+    fn counts(&self) -> (usize, Vec<&Measurement>) {
+        let tasks = self.points.iter().flat_map(|point| &point.tasks[..2]);
+        let all: Vec<&Measurement> = tasks.flatten().map(Arc::as_ref).collect();
+        let failed = all.iter().copied().filter(|m| extended(m).is_none());
+        (all.len(), failed.collect())
+    }
+
+    /// Whether the sweep told anything.
+    ///
+    /// # Errors
+    ///
+    /// If no measurement did.
+    pub fn verdict(&self) -> Result<()> {
+        let (all, failed) = self.counts();
+        ensure!(
+            failed.len() < all,
+            "none of the {all} measurements of the tasks says anything: sweep.csv has their outcomes"
         );
-        let finite = |value: f64| value.is_finite() && value > 0.0;
-        for (task, name) in names.into_iter().enumerate() {
-            let mut series = Series {
-                name: name.to_string(),
-                ..Series::default()
-            };
-            for point in &self.points {
-                let values = point.sharpness(task);
-                let at = |share| quantile(&values, share).unwrap_or(f64::NAN);
-                series.points.push((point.ratio, at(0.5)));
-                if finite(at(0.25)) {
-                    series.band.push((point.ratio, at(0.25), at(0.75)));
-                }
-            }
-            chart = chart.with_series(series);
-        }
-        let drawn = chart.series.iter().flat_map(|series| &series.points);
-        let highest = drawn.map(|point| point.1).filter(|y| y.is_finite());
-        let highest = highest.fold(0.0, f64::max);
-        for (task, name) in names.into_iter().enumerate() {
-            let hurt = self
-                .points
-                .iter()
-                .filter(|p| p.median(task) == Some(f64::INFINITY));
-            let hurt: Vec<(f64, f64)> = hurt.map(|p| (p.ratio, 1.5 * highest)).collect();
-            if !hurt.is_empty() {
-                chart = chart.with_series(Series {
-                    name: format!("{name} rises at once"),
-                    points: hurt,
-                    style: Style::Points,
-                    belongs_to: Some(task),
-                    ..Series::default()
-                });
-            }
-        }
-        match self.sweet_spot() {
-            Some(spot) => chart.with_mark(
-                spot.ratio,
-                &format!(
-                    "sweet spot: r = {:.2}, η up to {:.1e}",
-                    spot.ratio, spot.learning_rate
-                ),
-            ),
-            None => chart,
-        }
+        Ok(())
     }
 }
 
-impl Display for Sweep {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "{:>5}  {:<32}  {:<32}  largest learning rate",
-            "ratio", "λc of the pre-training loss", "λc of the target loss"
-        )?;
-        for point in &self.points {
-            writeln!(f, "{}", point.line())?;
-        }
-        writeln!(
-            f,
-            "(median over the batches, with the quartiles; `hurt`: the update raises the loss at once)"
-        )?;
-        match self.sweet_spot() {
-            Some(spot) => {
-                write!(
-                    f,
-                    "sweet spot: r = {:.2}, where neither task forbids a learning rate up to {}",
-                    spot.ratio,
-                    show_rate(spot.learning_rate)
-                )?;
-                let crossings = self.crossings_of_batches();
-                let spread = [0.25, 0.75].map(|share| quantile(&crossings, share));
-                if let [Some(low), Some(high)] = spread {
-                    write!(f, " (single batches: r = {low:.2} … {high:.2})")?;
-                }
-                writeln!(f)
-            }
-            None => {
-                let best = self
-                    .points
-                    .iter()
-                    .filter_map(|p| Some((p.limit()?, p.ratio)));
-                let best = best.max_by(|a, b| a.0.0.total_cmp(&b.0.0));
-                match best {
-                    Some(((rate, _), ratio)) => writeln!(
-                        f,
-                        "sweet spot: the curves do not cross; the largest learning rate that neither task forbids is {}, at r = {ratio:.2}",
-                        show_rate(rate)
-                    ),
-                    None => writeln!(f, "sweet spot: none, since neither task was measured"),
-                }
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_measured_is_counted() {
+        use MeasurementOutcome::{BelowResolution, NonFiniteBaseLoss, NotDescent};
+        let measured = |outcome: MeasurementOutcome| {
+            vec![Arc::new(Measurement::new(0, None, "target", outcome))]
+        };
+        let sweep = |outcomes: [MeasurementOutcome; 3]| Sweep {
+            points: vec![Point {
+                ratio: 0.5,
+                tasks: outcomes.map(measured),
+            }],
+        };
+        // The mix itself is no task.
+        let some = sweep([NotDescent, BelowResolution, NonFiniteBaseLoss]);
+        let text = some.to_string();
+        assert!(
+            text.contains("1 of 2 measurements of the tasks say nothing"),
+            "{text}"
+        );
+        assert!(text.contains(&BelowResolution.to_string()), "{text}");
+        some.verdict().unwrap();
+        let none = sweep([BelowResolution, NonFiniteBaseLoss, NotDescent]);
+        let error = none.verdict().unwrap_err().to_string();
+        assert!(error.contains("none of the 2 measurements"), "{error}");
+        let all = sweep([NotDescent, NotDescent, NotDescent]).to_string();
+        assert!(!all.contains("say nothing"), "{all}");
     }
 }

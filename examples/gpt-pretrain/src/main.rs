@@ -184,7 +184,7 @@ fn write_report(folder: &RunFolder) {
             "report              {}",
             folder.path().join(REPORT).display()
         ),
-        Err(error) => eprintln!("note: there is no report: {error:#}"),
+        Err(error) => gpt::warn!("note: there is no report: {error:#}"),
     }
 }
 

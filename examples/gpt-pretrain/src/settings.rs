@@ -1,11 +1,12 @@
 use anyhow::{Context, Result, bail, ensure};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::{ArgMatches, Args, ValueEnum};
-use gpt::flags::{absolute, is_given, refuse_unused};
+use gpt::flags::{absolute, at_least_one, is_given, refuse_unused};
 use gpt::model::GptConfig;
 use gpt::optimizer::PEAK_LEARNING_RATE;
 use gpt::schedule::WarmupStableDecay;
-use gpt::text::{Domain, TEXT_FIELD, Text};
+use gpt::text::{Domain, TEXT_FIELD, Text, limit};
+use gpt::tokens::validate_update;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -115,8 +116,13 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = Part::Prose, help_heading = "Text")]
     pub domain: Part,
     /// The most text to read, in millions of bytes
-    #[arg(long, default_value_t = 8, help_heading = "Text")]
-    pub megabytes: usize,
+    #[arg(
+        long,
+        default_value_t = 8.0,
+        allow_negative_numbers = true,
+        help_heading = "Text"
+    )]
+    pub megabytes: f64,
     /// How text becomes tokens
     #[arg(long, value_enum, default_value_t = TokenKind::Bpe, help_heading = "Text")]
     pub tokens: TokenKind,
@@ -159,7 +165,7 @@ pub enum Part {
 }
 
 /// The flags that a resumed run may change; all others make the model, its data or their order.
-const CHANGEABLE: [&str; 11] = [
+const CHANGEABLE: [&str; 12] = [
     "steps",
     "lr",
     "final_lr",
@@ -171,6 +177,8 @@ const CHANGEABLE: [&str; 11] = [
     "max_time_share",
     "tolerance",
     "device",
+    // The text may have moved, but not changed: its digest tells.
+    "data",
 ];
 
 /// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
@@ -204,7 +212,7 @@ impl Settings {
         match &self.data {
             Some(path) => {
                 refuse_unused(flags, &["domain"], "with --data")?;
-                self.data = Some(absolute(path));
+                self.data = Some(absolute(path)?);
             }
             None if !is_given(flags, "resume") => {
                 refuse_unused(flags, &["text_field"], "without --data")?;
@@ -213,6 +221,9 @@ impl Settings {
         }
         if self.tokens == TokenKind::Bytes {
             refuse_unused(flags, &["vocab"], "with --tokens bytes")?;
+        }
+        if self.schedule().decay == 0 {
+            refuse_unused(flags, &["final_lr"], "without a decay (--decay 0)")?;
         }
         Ok(self)
     }
@@ -254,11 +265,10 @@ impl Settings {
             ("--batch", self.batch as u64),
             ("--accumulate", self.accumulate as u64),
             ("--epoch-steps", self.epoch_steps()),
-            ("--megabytes", self.megabytes as u64),
         ];
-        for (flag, count) in counts {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
+        at_least_one(&counts)?;
+        validate_update(self.batch, self.context, self.accumulate).map_err(anyhow::Error::msg)?;
+        limit(self.megabytes)?;
         let vocab = match self.tokens {
             TokenKind::Bpe => self.vocab,
             TokenKind::Bytes => 256,
@@ -308,7 +318,8 @@ impl Settings {
 
     /// The updates of an epoch.
     pub fn epoch_steps(&self) -> u64 {
-        self.epoch_steps.unwrap_or(self.steps.div_ceil(4))
+        let steps = self.epoch_steps.unwrap_or(self.steps.div_ceil(4));
+        steps.min(self.steps)
     }
 
     /// The text to train on.
@@ -317,7 +328,7 @@ impl Settings {
     ///
     /// If there is none, or it cannot be read.
     pub fn text(&self) -> Result<Text> {
-        let limit = self.megabytes.saturating_mul(1_000_000);
+        let limit = limit(self.megabytes)?;
         match &self.data {
             Some(path) => Text::of_path(path, &self.text_field, limit),
             None => {

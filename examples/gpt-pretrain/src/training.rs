@@ -1,5 +1,5 @@
 use crate::settings::{RunConfig, Settings};
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
@@ -71,6 +71,8 @@ pub struct Ending {
     step: u64,
     /// The loss of the last validation.
     loss: Option<f64>,
+    /// What broke the training off, such as a checkpoint that could not be written.
+    failure: Option<String>,
 }
 
 impl Ending {
@@ -78,9 +80,12 @@ impl Ending {
     ///
     /// # Errors
     ///
-    /// If it failed: its loss is no number any more, or far above that of a guess.
+    /// If it failed: it broke off, or its loss is no number any more, or far above that of a guess.
     pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
         let (step, steps) = (self.step, config.settings.steps);
+        if let Some(failure) = &self.failure {
+            bail!("the training broke off before step {step} of {steps}: {failure}");
+        }
         let guess = (config.model.vocab as f64).ln();
         // A NaN is not below anything.
         ensure!(
@@ -185,22 +190,20 @@ pub fn train(
         training = training.checkpoint(checkpoint.epoch);
     }
     let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
-        true => Box::new(TuiMetricsRendererWrapper::new(
+        true => probe.dashboard(Box::new(TuiMetricsRendererWrapper::new(
             stop.wish(),
             checkpoint.map(|checkpoint| checkpoint.epoch),
-        )),
+        ))),
         false => Box::new(PlainProgress::default()),
     };
     let training = training.renderer(renderer);
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
     // The dashboard leaves the screen when it is dropped.
     drop(result.renderer);
-    if let Some(error) = result.error {
-        return Err(anyhow!("the training stopped: {error}"));
-    }
     Ok(Ending {
         summary: probe.summary(),
         step: train.next_step(),
         loss: stop.last_loss(),
+        failure: result.error.map(|error| error.to_string()),
     })
 }

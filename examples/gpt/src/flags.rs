@@ -28,8 +28,30 @@ pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result
     Ok(())
 }
 
+/// Refuses counts, by the names of their flags, that are 0.
+///
+/// # Errors
+///
+/// Names the first one.
+pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
+    for (flag, count) in counts {
+        ensure!(*count > 0, "{flag} is 0, but must be at least 1");
+    }
+    Ok(())
+}
+
 /// The path from the root, so that it means the same in any folder; as it is where it does not exist.
-pub fn absolute(path: &Path) -> PathBuf {
+///
+/// # Errors
+///
+/// If it is not UTF-8: a run's configuration could not hold it.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
-    absolute.unwrap_or_else(|_| path.to_path_buf())
+    let absolute = absolute.unwrap_or_else(|_| path.to_path_buf());
+    ensure!(
+        absolute.to_str().is_some(),
+        "the path {} is not UTF-8, so that a run's configuration cannot hold it: rename it",
+        absolute.display()
+    );
+    Ok(absolute)
 }

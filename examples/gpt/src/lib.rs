@@ -17,12 +17,22 @@ macro_rules! say {
     }};
 }
 
+/// Prints a line to standard error. Where nobody reads it any more, the run goes on without it, too.
+#[macro_export]
+macro_rules! warn {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
 pub mod device;
 pub mod export;
 pub mod flags;
 pub mod folder;
 pub mod model;
 pub mod optimizer;
+pub mod output;
 pub mod progress;
 pub mod run;
 pub mod schedule;

@@ -9,11 +9,16 @@ use burn::nn::{
 };
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, ExecutionError, Int, Tensor};
-use burn::train::metric::{Adaptor, ItemLazy, LossInput};
+use burn::tensor::{Device, Int, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
+use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
+
+/// No size of a model here is larger.
+const LARGEST_SIZE: usize = 1 << 20;
+/// No model here has more weights: they would take 400 GB.
+const MOST_WEIGHTS: u128 = 100_000_000_000;
 
 /// The shape of a [`Gpt`].
 #[derive(Config, Debug, PartialEq)]
@@ -54,6 +59,18 @@ impl GptConfig {
             if size == 0 {
                 return Err(format!("the {name} is 0, but must be at least 1"));
             }
+            if size > LARGEST_SIZE {
+                return Err(format!(
+                    "the {name} is {size}, but must be at most {LARGEST_SIZE}"
+                ));
+            }
+        }
+        let weights = self.weights();
+        if weights > MOST_WEIGHTS {
+            return Err(format!(
+                "the model would have {:.1e} weights, more than {MOST_WEIGHTS:.0e}: choose fewer layers, or a smaller width",
+                weights as f64
+            ));
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(format!(
@@ -68,6 +85,13 @@ impl GptConfig {
             ));
         }
         Ok(())
+    }
+
+    /// About how many weights there are.
+    fn weights(&self) -> u128 {
+        let [vocab, context, layers, width] =
+            [self.vocab, self.context, self.layers, self.width].map(|size| size as u128);
+        (vocab + context + 12 * layers * width) * width
     }
 
     /// A model with GPT-2's random weights: N(0, 0.02²), and smaller where a block writes to the
@@ -225,29 +249,13 @@ impl Block {
     }
 }
 
-/// The loss of a step, and nothing else: logits are too large to keep for the metrics.
-pub struct LossOutput(Tensor<1>);
-
-impl ItemLazy for LossOutput {
-    fn sync(self) -> Result<Self, ExecutionError> {
-        self.0.device().flush()?;
-        Ok(Self(self.0.without_autodiff()))
-    }
-}
-
-impl Adaptor<LossInput> for LossOutput {
-    fn adapt(&self) -> LossInput {
-        LossInput::new(self.0.clone())
-    }
-}
-
 impl TrainStep for Gpt {
     type Input = TokenBatch;
     type Output = LossOutput;
 
     fn step(&self, batch: TokenBatch) -> TrainOutput<LossOutput> {
         let loss = self.loss(batch);
-        TrainOutput::new(self, loss.backward(), LossOutput(loss))
+        TrainOutput::new(self, loss.backward(), LossOutput::new(loss))
     }
 }
 
@@ -256,7 +264,7 @@ impl InferenceStep for Gpt {
     type Output = LossOutput;
 
     fn step(&self, batch: TokenBatch) -> LossOutput {
-        LossOutput(self.loss(batch))
+        LossOutput::new(self.loss(batch))
     }
 }
 
@@ -311,6 +319,13 @@ mod tests {
         assert!(refused(GptConfig::new(50, 8, 2, 3, 16)).contains("16 cannot be split into 3"));
         assert!(refused(GptConfig::new(50, 0, 2, 2, 16)).contains("context is 0"));
         assert!(refused(config().with_dropout(1.0)).contains("dropout is 1"));
+        let huge = usize::MAX;
+        assert!(
+            refused(GptConfig::new(50, 8, huge, 2, 16)).contains("layers is 18446744073709551615")
+        );
+        assert!(refused(GptConfig::new(50, 8, 2, 1, huge)).contains("at most 1048576"));
+        let wide = refused(GptConfig::new(50, 8, 100, 1, 1 << 20));
+        assert!(wide.contains("1.3e15 weights, more than 1e11"), "{wide}");
         assert!(config().validate().is_ok());
     }
 }

@@ -8,8 +8,8 @@ pub const BETA_1: f32 = 0.9;
 pub const BETA_2: f32 = 0.95;
 /// ε.
 pub const EPSILON: f32 = 1e-8;
-/// The learning rate after the warmup: half of what the finder of the learning rate gives as its ceiling
-/// for the small model on the default text (`gpt-pretrain --find-lr`).
+/// The learning rate after the warmup: below the ceiling that the finder of the learning rate gives for the small
+/// model on the default text, with whichever seed (`gpt-pretrain --find-lr`).
 pub const PEAK_LEARNING_RATE: f64 = 1e-3;
 
 /// AdamW with this decoupled weight decay.

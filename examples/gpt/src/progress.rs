@@ -16,8 +16,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// of validation after each epoch.
 pub struct PlainProgress {
     names: HashMap<MetricId, String>,
-    train: Vec<(String, f64)>,
-    valid: Vec<(String, f64)>,
+    train: Vec<(String, String)>,
+    valid: Vec<(String, String)>,
     epoch: usize,
     epochs: usize,
     split: String,
@@ -49,7 +49,7 @@ impl PlainProgress {
         };
         let values: Vec<String> = values
             .iter()
-            .map(|(name, value)| format!("{name} {}", format_float(*value, 3)))
+            .map(|(name, value)| format!("{name} {value}"))
             .collect();
         say!(
             "epoch {}/{}  {} {at}  {}",
@@ -69,8 +69,23 @@ impl PlainProgress {
     }
 }
 
+/// What to print of a tick of the training, if it changes anything: a number, or that there is none any more.
+fn shown(entry: &MetricEntry, value: Option<&NumericEntry>) -> Option<String> {
+    match value {
+        // The end of an epoch brings means, which are not the last values.
+        Some(NumericEntry::Final(_)) => None,
+        Some(value) => Some(format_float(value.current(), 3)),
+        None => {
+            // The text of a metric of critical sharpness that has lost its number; why is said elsewhere.
+            let text = entry.serialized_entry.formatted.split(':').next();
+            let text = text.filter(|text| text.starts_with("none"));
+            text.map(str::to_string)
+        }
+    }
+}
+
 /// Keeps the last value of a metric.
-fn update(values: &mut Vec<(String, f64)>, name: String, value: f64) {
+fn update(values: &mut Vec<(String, String)>, name: String, value: String) {
     match values.iter_mut().find(|(known, _)| *known == name) {
         Some((_, last)) => *last = value,
         None => values.push((name, value)),
@@ -79,19 +94,18 @@ fn update(values: &mut Vec<(String, f64)>, name: String, value: f64) {
 
 impl MetricsRendererTraining for PlainProgress {
     fn update_train(&mut self, state: MetricState) {
-        // The end of an epoch brings means, which are not the last values.
-        if let MetricState::Numeric(entry, Some(value)) = state
-            && !matches!(value, NumericEntry::Final(_))
+        if let MetricState::Numeric(entry, value) = state
+            && let Some(value) = shown(&entry, value.as_ref())
         {
             let name = self.name(&entry);
-            update(&mut self.train, name, value.current());
+            update(&mut self.train, name, value);
         }
     }
 
     fn update_valid(&mut self, state: MetricState) {
         if let MetricState::Numeric(entry, Some(value @ NumericEntry::Final(_))) = state {
             let name = self.name(&entry);
-            update(&mut self.valid, name, value.current());
+            update(&mut self.valid, name, format_float(value.current(), 3));
         }
     }
 }
@@ -151,5 +165,31 @@ impl MetricsRenderer for PlainProgress {
     fn register_metric(&mut self, definition: MetricDefinition) {
         self.names
             .insert(definition.metric_id, definition.name.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::train::metric::SerializedEntry;
+    use std::sync::Arc;
+
+    fn say(progress: &mut PlainProgress, text: &str, value: Option<f64>) {
+        let id = MetricId::new(Arc::new("λc".to_string()));
+        let entry = MetricEntry::new(id, SerializedEntry::new(text.to_string(), String::new()));
+        let value = value.map(NumericEntry::Value);
+        progress.update_train(MetricState::Numeric(entry, value));
+    }
+
+    #[test]
+    fn a_number_that_is_no_longer_true_is_not_printed() {
+        let mut progress = PlainProgress::default();
+        say(&mut progress, "5 at step 0", Some(5.0));
+        say(&mut progress, "5 at step 0", None);
+        assert_eq!(progress.train[0].1, "5.000", "between two measurements");
+        say(&mut progress, "none since step 5: not finite", None);
+        assert_eq!(progress.train[0].1, "none since step 5");
+        say(&mut progress, "7 at step 9", Some(7.0));
+        assert_eq!(progress.train[0].1, "7.000");
     }
 }

@@ -9,6 +9,7 @@ use burn::store::ModuleRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,8 +38,28 @@ pub struct Checkpoint {
 ///
 /// If it cannot be written.
 pub fn write_result(folder: &Path, name: &str, content: &str) -> Result<()> {
-    let path = folder.join(name);
-    fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))
+    write_whole(&folder.join(name), content)
+}
+
+/// Writes a file whole or not at all: where the disk is full or the process ends, what was there before is there
+/// still.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write_whole(path: &Path, content: &str) -> Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let write = || {
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().with_context(|| {
+        let _ = fs::remove_file(&unfinished);
+        format!("{} cannot be written", path.display())
+    })
 }
 
 /// What `main` returns: an error is one line, and the exit code 1.
@@ -46,7 +67,7 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            warn!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -112,9 +133,8 @@ impl RunFolder {
     ///
     /// If the folder cannot be written.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
-        let unwritable = || format!("the run's folder {} cannot be written", self.path.display());
         let json = serde_json::to_string_pretty(config)?;
-        fs::write(self.path.join(CONFIG_FILE), json).with_context(unwritable)
+        write_result(&self.path, CONFIG_FILE, &json)
     }
 
     /// Reads the run's configuration.
@@ -187,6 +207,65 @@ impl RunFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::WarmupStableDecay;
+    use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+    use burn::module::Module;
+    use burn::nn::LinearConfig;
+    use burn::tensor::Device;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_left_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_whole(&path, "old").unwrap();
+        // A folder where the new file is to be written stands for a disk that is full.
+        let unfinished = folder.path().join("a.json.unfinished");
+        fs::create_dir(&unfinished).unwrap();
+        let error = write_whole(&path, "new").unwrap_err().to_string();
+        assert!(error.contains("a.json cannot be written"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        fs::remove_dir(&unfinished).unwrap();
+        write_whole(&path, "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert!(!unfinished.exists());
+    }
+
+    #[test]
+    fn a_checkpoint_of_which_a_part_is_torn_or_missing_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder {
+            path: folder.path().to_path_buf(),
+            _owned: None,
+        };
+        fs::create_dir(folder.path().join("checkpoint")).unwrap();
+        let epochs = |run: &RunFolder| run.checkpoints().map(|c| c.epoch).collect::<Vec<_>>();
+        let device = Device::flex();
+        for epoch in 1..=4 {
+            let model = LinearConfig::new(2, 2).init(&device);
+            let part = |name: &str| run.checkpoint_part(name, epoch);
+            model.into_record().save(part("model")).unwrap();
+            OptimizerRecord::default().save(part("optim")).unwrap();
+            let schedule = WarmupStableDecay {
+                peak: 1.0,
+                end: 0.0,
+                warmup: 0,
+                decay: 0,
+                steps: 9,
+            };
+            let scheduler = ModuleLrScheduler::new(schedule.scheduler());
+            scheduler.to_record().save(part("scheduler")).unwrap();
+        }
+        assert_eq!(epochs(&run), [4, 3, 2, 1]);
+        let weights = run.checkpoint_part("model", 4);
+        let whole = fs::read(&weights).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&weights, &whole[..length]).unwrap();
+            assert_eq!(epochs(&run), [3, 2, 1], "{length} of {} bytes", whole.len());
+        }
+        fs::remove_file(run.checkpoint_part("optim", 3)).unwrap();
+        fs::write(run.checkpoint_part("scheduler", 2), "").unwrap();
+        assert_eq!(epochs(&run), [1]);
+    }
 
     #[test]
     fn a_run_that_resumes_has_one_owner_and_can_be_read() {

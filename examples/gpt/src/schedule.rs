@@ -4,6 +4,9 @@ use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate;
 use serde::{Deserialize, Serialize};
 
+/// A longer run is a mistake.
+const MOST_STEPS: u64 = 1 << 28;
+
 /// Rises linearly from 0 to the peak, stays there, and falls along a cosine to the final rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmupStableDecay {
@@ -41,7 +44,13 @@ impl WarmupStableDecay {
         if self.steps == 0 {
             return Err("the number of steps is 0, but must be at least 1".to_string());
         }
-        if self.warmup + self.decay > self.steps {
+        if self.steps > MOST_STEPS {
+            return Err(format!(
+                "the number of steps is {}, but must be at most {MOST_STEPS}",
+                self.steps
+            ));
+        }
+        if self.warmup.saturating_add(self.decay) > self.steps {
             return Err(format!(
                 "{} warmup and {} decay steps do not fit into {} steps",
                 self.warmup, self.decay, self.steps
@@ -148,6 +157,13 @@ mod tests {
                 ..SCHEDULE
             })
             .contains("do not fit into 7")
+        );
+        assert!(
+            refused(WarmupStableDecay {
+                warmup: u64::MAX,
+                ..SCHEDULE
+            })
+            .contains("do not fit into 12")
         );
         assert!(
             refused(WarmupStableDecay {

@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
 use burn::train::metric::store::{Aggregate, EventStoreClient, Split};
 use burn::train::{EarlyStoppingStrategy, Interrupter};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,15 +29,16 @@ impl Stop {
         Self::default()
     }
 
-    /// Takes an interruption (Ctrl-C) or termination of the process as the wish to stop; a second one ends
-    /// the process.
+    /// Takes an interruption (Ctrl-C), a termination, or the end of the terminal as the wish to stop; a
+    /// second one ends the process.
     ///
     /// # Errors
     ///
     /// If the system does not allow it.
     pub fn with_signals(self) -> Result<Self> {
-        for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 130, self.signal.clone())
+        for signal in signals() {
+            // The exit code by which shells tell a signal.
+            flag::register_conditional_shutdown(signal, 128 + signal, self.signal.clone())
                 .and_then(|_| flag::register(signal, self.signal.clone()))
                 .context("the process cannot listen to Ctrl-C")?;
         }
@@ -94,6 +94,30 @@ impl Stop {
     }
 }
 
+/// The signals that stop a training.
+fn signals() -> Vec<i32> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = vec![SIGINT, SIGTERM];
+    #[cfg(target_os = "linux")]
+    {
+        use signal_hook::consts::SIGHUP;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if !ignores(&status, SIGHUP) {
+            signals.push(SIGHUP);
+        }
+    }
+    signals
+}
+
+/// Whether a process with this status in `/proc` ignores a signal: under `nohup`, the end of the terminal must
+/// not end the run.
+#[cfg(target_os = "linux")]
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| (mask >> (signal - 1)) & 1 == 1)
+}
+
 impl CheckpointingStrategy for Stop {
     fn checkpointing(
         &mut self,
@@ -132,7 +156,17 @@ mod tests {
     fn a_signal_is_a_wish() {
         let stop = Stop::new().with_signals().unwrap();
         assert!(!stop.is_wished());
-        signal_hook::low_level::raise(SIGTERM).unwrap();
+        signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
         assert!(stop.is_wished());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_to_be_ignored_is_ignored() {
+        use signal_hook::consts::{SIGHUP, SIGPIPE};
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0\n";
+        assert!(ignores(status, SIGHUP) && ignores(status, SIGPIPE));
+        assert!(!ignores(status, signal_hook::consts::SIGTERM));
+        assert!(ignores("", SIGHUP), "unknown: as the system has it");
     }
 }

@@ -1,5 +1,6 @@
 //! Text to tokens: byte-pair encoding trained on the text, or plain bytes.
 
+use crate::run::write_whole;
 use anyhow::{Result, anyhow, ensure};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -49,6 +50,13 @@ impl Tokenizer {
             vocab >= 256,
             "the vocabulary is {vocab}, but a byte-level one has at least 256 tokens"
         );
+        let sample = &text[..text.floor_char_boundary(TRAINING_BYTES)];
+        // Each merge takes a byte of the sample at least.
+        ensure!(
+            vocab <= 256 + sample.len(),
+            "the vocabulary is {vocab}, more than {} bytes of text can yield: choose a smaller one (--vocab), or give more text",
+            sample.len()
+        );
         let mut trainer = BpeTrainerBuilder::new()
             .show_progress(false)
             .vocab_size(vocab)
@@ -67,7 +75,6 @@ impl Tokenizer {
             .build()
             .map_err(wrap)?;
         // What is learned from is what will be encoded: the same pieces, with their ends of lines.
-        let sample = &text[..text.floor_char_boundary(TRAINING_BYTES)];
         let megabytes = sample.len() as f64 / 1e6;
         let what = format!("learning {vocab} tokens from {megabytes:.1} MB of text");
         say_while(&what, || {
@@ -103,12 +110,9 @@ impl Tokenizer {
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         match self {
-            Self::BytePairs(tokenizer) => tokenizer.save(path, false).map_err(|error| {
-                anyhow!(
-                    "the tokenizer {} cannot be written: {error}",
-                    path.display()
-                )
-            }),
+            Self::BytePairs(tokenizer) => {
+                write_whole(path, &tokenizer.to_string(false).map_err(wrap)?)
+            }
             Self::Bytes => Ok(()),
         }
     }
@@ -217,6 +221,7 @@ mod tests {
         let refused = |vocab| Tokenizer::train(&text(), vocab).err().unwrap().to_string();
         assert!(refused(100).contains("100"));
         assert!(refused(100_000).contains("100000"));
+        assert!(refused(usize::MAX).contains("more than 220000 bytes of text can yield"));
     }
 
     #[test]

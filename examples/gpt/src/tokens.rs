@@ -11,10 +11,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::windows::{TokenBatch, Windows};
 
+/// An update on more tokens is a mistake.
+const MOST_TOKENS: u64 = 1 << 28;
+
+/// Says whether an update would be of too many tokens.
+///
+/// # Errors
+///
+/// One line that names the numbers.
+pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
+    let tokens = [batch, context, accumulate].map(|count| count as u64);
+    let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);
+    if tokens.is_none_or(|tokens| tokens > MOST_TOKENS) {
+        return Err(format!(
+            "{accumulate} batches of {batch} windows of {context} tokens are more than {MOST_TOKENS} tokens for one update: choose a smaller --accumulate, --batch or --context"
+        ));
+    }
+    Ok(())
+}
+
 /// Serves training batches of random windows.
 ///
-/// The windows of a step depend on the seed and the step alone, so that a run that resumes sees what
-/// it would have seen.
+/// The windows of a step, and the random numbers that the model draws in it, depend on the seed and the step alone,
+/// so that a run that resumes makes the updates that it would have made.
 #[derive(Clone)]
 pub struct TrainLoader {
     /// Where the windows come from.
@@ -73,8 +92,11 @@ impl TrainLoader {
     fn batch_at(&self, step: u64, micro_batch: usize) -> TokenBatch {
         let stream = step * self.accumulate as u64 + micro_batch as u64;
         // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
-        let mut random =
-            StdRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream);
+        let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
+        // What dropout leaves out depends on the step alone, too: the backend's stream of random numbers is in
+        // no checkpoint.
+        self.device.seed(seed);
+        let mut random = StdRng::seed_from_u64(seed);
         self.windows
             .random_batch(self.batch, &mut random, &self.device)
     }

@@ -117,7 +117,7 @@ struct Flags {
 
 const CONFIG_FILE: &str = "config.json";
 
-/// What [`CONFIG_FILE`] in the results says: the flags, and which texts they came to.
+/// The content of [`CONFIG_FILE`] in the results: the flags, and the texts that were read.
 #[derive(Serialize)]
 struct SweepConfig<'a> {
     flags: &'a Flags,

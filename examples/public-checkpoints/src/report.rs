@@ -1,4 +1,4 @@
-//! What a sweep came to: a table and a chart over the checkpoints.
+//! The results of a sweep: a table and a chart over the checkpoints.
 
 use anyhow::Result;
 use gpt::run::write_result;
@@ -113,7 +113,7 @@ impl Report {
             Ok(svg) => write_result(folder, CHART_FILE, &svg),
             Err(error) => {
                 // No number anywhere is a result too: the table says how the searches ended.
-                eprintln!("note: there is no chart: {error}");
+                gpt::warn!("note: there is no chart: {error}");
                 Ok(())
             }
         }

@@ -4,8 +4,8 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// How much further along the line than weights that were rounded once the next weights may be: beyond
-/// it that rounding would show.
+/// The largest factor from the smallest learning rate at which the held weights were rounded to the next one that is
+/// made from them: beyond it, their rounding would show.
 const LARGEST_REACH: f64 = 8.0;
 
 /// The weights at one learning rate of a line.

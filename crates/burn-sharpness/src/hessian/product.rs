@@ -11,7 +11,7 @@ const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 /// Hessian-vector products of a loss, by central differences of gradients:
 /// Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
 ///
-/// Burn differentiates once only, so that this is what there is. A large h bends the difference by
+/// Burn differentiates only once, so the second derivative is a difference of first ones. A large h bends the difference by
 /// O(h²), a small one drowns it in the gradients' rounding: several are tried along the first vector,
 /// and the one kept at which neighbours agree best. How far they agree is the error estimate.
 ///

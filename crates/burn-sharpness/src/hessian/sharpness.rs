@@ -171,7 +171,7 @@ where
 {
     let Some(delta) = along.delta else {
         return Ok(failed(
-            "the optimizer's step is not linear in the learning rate, so that it has no one direction",
+            "the optimizer's step is not linear in the learning rate, so that each learning rate has another direction",
         ));
     };
     if !along.slope.is_finite() {

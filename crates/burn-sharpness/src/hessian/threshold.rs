@@ -58,7 +58,7 @@ mod tests {
             });
             assert_eq!(is_stable(heavy_ball), stable);
 
-            // A frozen preconditioner of 1 − β₁, which Adam's bias correction tends to 1 of.
+            // The preconditioner is frozen at 1 − β₁. The bias corrections are left out: they tend to 1.
             let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
             let (mut theta, mut moment) = (1.0, 0.0);
             let adam = std::iter::from_fn(|| {

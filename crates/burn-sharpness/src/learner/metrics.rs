@@ -1,12 +1,24 @@
 use crate::{Quantity, SharpnessMetric, SharpnessProbe};
 use burn::train::{LearnerModel, SupervisedTraining};
 
-/// Registers the metrics of a [`SharpnessProbe`] with burn's supervised training, in one call.
+/// Shows what a [`SharpnessProbe`] measures in burn's supervised training: its metrics, and the chart of λ_c
+/// and 2/η, each in one call.
 pub trait SharpnessMetrics: Sized {
     /// Shows critical sharpness, edge threshold, edge ratio, critical learning rate and the probe's
     /// evaluations as training metrics, the curvature if it is measured, and the relative critical
     /// sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
+
+    /// Shows λ_c, 2/η and the relative critical sharpness of each task in one chart, the first of burn's
+    /// dashboard, where the crossing is seen: see [`SharpnessProbe::dashboard`]. Where standard output is no
+    /// terminal, burn's plain output is as ever.
+    ///
+    /// It takes the place of a renderer that was set before, and asks for the training's
+    /// [interrupter](SupervisedTraining::interrupter): call it after
+    /// [`with_interrupter`](SupervisedTraining::with_interrupter). To show the chart in a renderer of your own,
+    /// give [`SharpnessProbe::dashboard`] to [`renderer`](SupervisedTraining::renderer) instead.
+    #[must_use]
+    fn dashboard_sharpness(self, probe: &SharpnessProbe) -> Self;
 }
 
 impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
@@ -28,5 +40,10 @@ impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
         metrics.fold(self, |training, metric| {
             training.metric_train_numeric(metric)
         })
+    }
+
+    fn dashboard_sharpness(self, probe: &SharpnessProbe) -> Self {
+        let renderer = probe.dashboard_of_burn(self.interrupter());
+        self.renderer(renderer)
     }
 }

@@ -1,6 +1,7 @@
 //! The probe in burn's `Learner`.
 
 mod attach;
+mod dashboard;
 mod fingerprint;
 mod hook;
 mod metrics;

@@ -46,7 +46,7 @@ impl Along {
         }
     }
 
-    /// What is known of it without a search.
+    /// The same as it was before the search.
     pub(crate) fn before_search(&self) -> Self {
         Self {
             learning_rate: self.learning_rate,
@@ -109,7 +109,7 @@ impl Along {
         }
     }
 
-    /// The record of it: built once, from results.
+    /// The measurement, made at once from all results.
     pub(crate) fn into_measurement(
         self,
         step: u64,

@@ -11,9 +11,9 @@ const AGREEMENTS: u64 = 3;
 /// What earlier measurements of a run have taught.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// Of the training loss.
+    /// What is known of the training loss.
     pub(crate) training: LineMemory,
-    /// Of each task and group.
+    /// What is known of each task and group.
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
@@ -52,7 +52,8 @@ pub(crate) struct TrainingLossTrust {
 }
 
 impl TrainingLossTrust {
-    /// Whether it may at this measurement. The two are compared again at the measurements 1, 2, 4, 8, ….
+    /// Whether the training step's loss may stand for L(θ) at this measurement. The two are compared again at the
+    /// measurements 1, 2, 4, 8, ….
     pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
         self.measurements += 1;
         self.is_established(is_same_in_training) && !self.measurements.is_power_of_two()

@@ -8,7 +8,7 @@ use burn::module::Module;
 use critical_search::{CriticalSearch, Guess};
 use sharpness_record::{BaseLossSource, CurvatureMeasurement, MeasurementOutcome, SlopeSource};
 
-/// The factor from the guess to η_c from which on a measurement on a borrowed L(θ) is a surprise.
+/// If η_c is this factor or more away from the guess, a measurement that took L(θ) from the training step is a surprise.
 const SURPRISE: f64 = 2.0;
 
 /// Measures the training loss along an update. The direction is there if it could be made.

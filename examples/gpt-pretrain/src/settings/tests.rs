@@ -82,6 +82,7 @@ fn each_flag_is_used_or_refused_in_each_mode() {
     assert!(refused(&["--data", ".", "--domain", "code"]).contains("with --data"));
     assert!(refused(&["--text-field", "body"]).contains("without --data"));
     assert!(refused(&["--tokens", "bytes", "--vocab", "300"]).contains("--vocab"));
+    assert!(refused(&["--decay", "0", "--final-lr", "1e-5"]).contains("without a decay"));
 }
 
 #[test]
@@ -103,6 +104,63 @@ fn each_flag_of_a_run_that_resumes_is_used_or_refused() {
             assert_ne!(field(&resumed), field(&saved), "{option}");
         }
     }
+}
+
+#[test]
+fn sizes_without_sense_are_named() {
+    let huge = "18446744073709551615";
+    for (flag, value) in [
+        ("steps", "0"),
+        ("steps", huge),
+        ("warmup", huge),
+        ("decay", huge),
+        ("batch", "0"),
+        ("batch", huge),
+        ("accumulate", "0"),
+        ("accumulate", huge),
+        ("epoch_steps", "0"),
+        ("every", "0"),
+        ("dense_every", huge),
+        ("max_time_share", "-1"),
+        ("tolerance", "0"),
+        ("lr", "NaN"),
+        ("lr", "-1"),
+        ("final_lr", "inf"),
+        ("weight_decay", "-1"),
+        ("context", huge),
+        ("layers", huge),
+        ("heads", huge),
+        ("width", huge),
+        ("dropout", "1"),
+        ("vocab", huge),
+        ("megabytes", "0"),
+        ("megabytes", "-1"),
+        ("megabytes", "NaN"),
+        ("megabytes", "0.0000001"),
+    ] {
+        let option = format!("--{}", flag.replace('_', "-"));
+        let error = checked(&words(&option, value), false).unwrap().validate();
+        let error = error.expect_err(&format!("{option} {value}")).to_string();
+        assert!(!error.contains("panicked"), "{error}");
+    }
+    // No sizes, but as many as one likes.
+    for option in ["--epoch-steps", "--every", "--seed", "--megabytes"] {
+        checked(&[option, huge], false).unwrap().validate().unwrap();
+    }
+    let half = checked(&["--megabytes", "0.5"], false).unwrap();
+    assert_eq!(limit(half.megabytes).unwrap(), 500_000);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_the_configuration_cannot_hold_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::OsStr::from_bytes(b"odd\xff");
+    let words: [&std::ffi::OsStr; 3] = ["test".as_ref(), "--data".as_ref(), path];
+    let matches = command().try_get_matches_from(words).unwrap();
+    let settings = Settings::from_arg_matches(&matches).unwrap();
+    let error = settings.checked(&matches, false).unwrap_err().to_string();
+    assert!(error.contains("is not UTF-8"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,12 @@
+use super::shown::shown;
+use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// With so many records in a row and no text in any of them, the rest is not looked at: the field is
-/// a wrong one, or the file is.
+/// If the first so many records of a file hold no text, the rest of it is not looked at: the field is a wrong
+/// one, or the file is.
 const HOPELESS: u64 = 100_000;
+/// If so many records of a folder hold no text and none holds any, no further file is.
+const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
 /// What is kept or left out as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,13 @@ struct Tally {
     first: Option<String>,
 }
 
+impl Tally {
+    /// Whether so many were left out, and none was kept.
+    fn is_hopeless(&self, many: u64) -> bool {
+        self.left_out >= many && self.left_out == self.seen
+    }
+}
+
 /// The text so far, and what was left out of it.
 #[derive(Debug)]
 pub(super) struct Collector<'a> {
@@ -31,6 +42,12 @@ pub(super) struct Collector<'a> {
     pub(super) field: &'a str,
     limit: usize,
     file: PathBuf,
+    /// The records of this file, and how many of them were left out.
+    in_file: Tally,
+    /// What is to be said of how a file is read, of the first for which there is something.
+    remark: Option<String>,
+    /// Whether a line was so long that it was taken in pieces.
+    has_pieces: bool,
     records: Tally,
     lines: Tally,
     files: Tally,
@@ -45,6 +62,9 @@ impl<'a> Collector<'a> {
             field,
             limit,
             file: PathBuf::new(),
+            in_file: Tally::default(),
+            remark: None,
+            has_pieces: false,
             records: Tally::default(),
             lines: Tally::default(),
             files: Tally::default(),
@@ -55,6 +75,18 @@ impl<'a> Collector<'a> {
     /// What follows is of this file.
     pub(super) fn begin(&mut self, file: &Path) {
         self.file = file.to_path_buf();
+        self.in_file = Tally::default();
+    }
+
+    /// Says how this file is read.
+    pub(super) fn remark(&mut self, how: &str) {
+        let file = shown(&self.file);
+        self.remark.get_or_insert_with(|| format!("{file} {how}"));
+    }
+
+    /// Notes that a long line is taken in pieces, which then are counted as lines are.
+    pub(super) fn note_pieces(&mut self) {
+        self.has_pieces = true;
     }
 
     /// How many bytes there is room for.
@@ -62,18 +94,27 @@ impl<'a> Collector<'a> {
         self.limit - self.content.len()
     }
 
-    /// Whether nothing more is wanted.
+    /// Whether nothing more of this file is wanted.
     pub(super) fn is_done(&self) -> bool {
-        self.room() == 0 || self.is_hopeless()
+        self.room() == 0 || self.in_file.is_hopeless(HOPELESS)
     }
 
-    fn is_hopeless(&self) -> bool {
-        self.records.left_out >= HOPELESS && self.records.left_out == self.records.seen
+    /// Whether no further file is wanted.
+    pub(super) fn wants_no_file(&self) -> bool {
+        self.room() == 0 || (self.content.is_empty() && self.records.is_hopeless(ALL_HOPELESS))
     }
 
-    /// Notes that a file is not read to its end, because nothing more is wanted.
-    pub(super) fn cut(&mut self) {
+    /// Notes that a file is not read to its end, because nothing more of it is wanted.
+    ///
+    /// # Errors
+    ///
+    /// If that is for want of text in it.
+    pub(super) fn cut(&mut self) -> Result<()> {
+        if self.room() > 0 {
+            bail!("none of its first {HOPELESS} records holds text: the rest is not read");
+        }
         self.cut_in.get_or_insert_with(|| self.file.clone());
+        Ok(())
     }
 
     /// Adds text, up to the limit.
@@ -82,16 +123,12 @@ impl<'a> Collector<'a> {
         if text.len() > room {
             let end = text.floor_char_boundary(room);
             self.content.push_str(&text[..end]);
-            self.fill();
+            // There is no room for the next character, and so for none.
+            self.limit = self.content.len();
+            self.cut_in.get_or_insert_with(|| self.file.clone());
         } else {
             self.content.push_str(text);
         }
-    }
-
-    /// There is no room for the next character, and so for none.
-    pub(super) fn fill(&mut self) {
-        self.limit = self.content.len();
-        self.cut();
     }
 
     /// Adds the end of a document.
@@ -102,12 +139,19 @@ impl<'a> Collector<'a> {
 
     pub(super) fn keep(&mut self, unit: Unit) {
         self.tally(unit).seen += 1;
+        if unit == Unit::Record {
+            self.in_file.seen += 1;
+        }
     }
 
     /// Counts what is left out; `place` says where in the file it is.
     pub(super) fn leave_out(&mut self, unit: Unit, place: Option<(&str, u64)>, why: &str) {
         let place = place.map(|(name, number)| format!(", {name} {number}"));
-        let place = format!("{}{}", self.file.display(), place.unwrap_or_default());
+        let place = format!("{}{}", shown(&self.file), place.unwrap_or_default());
+        if unit == Unit::Record {
+            self.in_file.seen += 1;
+            self.in_file.left_out += 1;
+        }
         let tally = self.tally(unit);
         tally.seen += 1;
         tally.left_out += 1;
@@ -125,7 +169,13 @@ impl<'a> Collector<'a> {
     fn tallies(&self) -> [(&Tally, &'static str); 3] {
         [
             (&self.records, "records"),
-            (&self.lines, "lines of plain text"),
+            (
+                &self.lines,
+                match self.has_pieces {
+                    true => "lines of plain text, or pieces of long ones,",
+                    false => "lines of plain text",
+                },
+            ),
             (&self.files, "files"),
         ]
     }
@@ -144,16 +194,17 @@ impl<'a> Collector<'a> {
                 "{left_out} of {seen} {units}{rest} left out, the first in {first}"
             ))
         });
+        let remark = self.remark.iter().cloned();
         let cut = self.cut_in.iter().map(|file| {
             let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
             format!(
                 "the limit of {:.1} MB was reached in {} ({:.1} MB), the rest of which is not read",
                 self.limit as f64 / 1e6,
-                file.display(),
+                shown(file),
                 size as f64 / 1e6
             )
         });
-        left_out.chain(cut).collect()
+        remark.chain(left_out).chain(cut).collect()
     }
 
     /// Why there is no text.

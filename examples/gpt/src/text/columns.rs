@@ -36,8 +36,7 @@ pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
     let mut is_read = Ok(());
     for (group, metadata) in metadata.row_groups().iter().enumerate() {
         if out.is_done() {
-            out.cut();
-            break;
+            return is_read.and(out.cut());
         }
         let first = row;
         row += metadata.num_rows().max(0) as u64;
@@ -69,8 +68,7 @@ fn read_group(
     loop {
         if out.is_done() {
             // There may be no row left, but nobody has looked.
-            out.cut();
-            return Ok(());
+            return out.cut();
         }
         values.clear();
         levels.clear();
@@ -82,8 +80,7 @@ fn read_group(
         let mut values = values.iter();
         for index in 0..rows {
             if out.is_done() {
-                out.cut();
-                return Ok(());
+                return out.cut();
             }
             row += 1;
             let is_there = is_required || levels.get(index) == Some(&descriptor.max_def_level());

@@ -1,6 +1,7 @@
 use super::collect::{Collector, Unit};
 use super::open::{self, Content};
-use super::{columns, json, plain};
+use super::{columns, guard, json, plain};
+use anyhow::{Result, bail};
 use std::path::Path;
 
 /// The endings of packed files. Those that are not unpacked here are known too: their files then count
@@ -32,20 +33,38 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
 }
 
 /// Reads a file. What cannot be read of it is counted, and ends nothing.
-pub(super) fn read_file(path: &Path, format: Format, out: &mut Collector) {
+pub(super) fn read_file(path: &Path, format: Option<Format>, out: &mut Collector) {
     out.begin(path);
-    let is_read = match open::open(path) {
-        Ok(Content::Parquet(file)) => columns::read(file, out),
-        Ok(Content::Text(mut reader)) => match format {
-            // A file that is no parquet file does not become one by its name.
-            Format::Parquet => Err(anyhow::anyhow!("it is not a parquet file")),
-            Format::Plain => plain::read(&mut reader, out),
-            Format::Records => json::read(&mut reader, out),
-        },
-        Err(error) => Err(error),
-    };
-    match is_read {
+    match read_content(path, format, out) {
         Ok(()) => out.keep(Unit::File),
         Err(error) => out.leave_out(Unit::File, None, &format!("{error:#}")),
+    }
+}
+
+fn read_content(path: &Path, format: Option<Format>, out: &mut Collector) -> Result<()> {
+    let mut reader = match open::open(path)? {
+        // Its reader trusts a damaged file.
+        Content::Parquet(file) => return guard::without_panic(|| columns::read(file, out)),
+        Content::Text(reader) => reader,
+    };
+    let holds_records = json::is_record(reader.peek());
+    match format {
+        // A file that is no parquet file does not become one by its name.
+        Some(Format::Parquet) => bail!("it is not a parquet file"),
+        Some(Format::Records) => json::read(&mut reader, out),
+        None if holds_records => {
+            out.remark("holds records, so its lines are read as JSON");
+            json::read(&mut reader, out)
+        }
+        Some(Format::Plain) => {
+            if holds_records {
+                out.remark("looks like JSON, but is read as plain text for its ending: rename it to .jsonl to read a field of its records");
+            }
+            plain::read(&mut reader, out)
+        }
+        None => {
+            out.remark("has no ending of text, and is read as plain text, line by line");
+            plain::read(&mut reader, out)
+        }
     }
 }

@@ -1,5 +1,6 @@
 use super::collect::{Collector, Unit};
 use super::file::{format_of, read_file};
+use super::shown::{one_line, shown};
 use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -20,7 +21,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         .sort_by_file_name()
         .into_iter();
     while let Some(entry) = entries.next() {
-        if out.is_done() {
+        if out.wants_no_file() {
             counted += 1;
             if counted > COUNTED {
                 break;
@@ -52,11 +53,13 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
                 count(&mut others, "links to folders that are read already");
                 entries.skip_current_dir();
             }
-        } else if let Some(format) = format_of(path).filter(|_| entry.file_type().is_file()) {
+        } else if !entry.file_type().is_file() {
+            count(&mut others, "pipes, sockets or devices");
+        } else if let Some(format) = format_of(path) {
             files += 1;
-            match out.is_done() {
+            match out.wants_no_file() {
                 true => unread += 1,
-                false => read_file(path, format, out),
+                false => read_file(path, Some(format), out),
             }
         } else {
             count(&mut others, &kind_of(path));
@@ -69,7 +72,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         files > 0 || !out.notes().is_empty(),
         "the folder {} holds no text: no .txt, .md, .jsonl, .ndjson, .json or .parquet file, as it is or \
          with .gz or .zst{}",
-        folder.display(),
+        shown(folder),
         match others.is_empty() {
             true => String::new(),
             false => format!(", but {others}"),
@@ -90,7 +93,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
 
 fn kind_of(path: &Path) -> String {
     match path.extension() {
-        Some(ending) => format!(".{}", ending.to_string_lossy().to_lowercase()),
+        Some(ending) => one_line(&format!(".{}", ending.to_string_lossy().to_lowercase())),
         None => "without ending".to_string(),
     }
 }

@@ -1,24 +1,35 @@
 use super::collect::{Collector, Unit};
 use super::open::{TextReader, UNDECODABLE};
+use super::shown::one_line;
+use super::values::{Found, LONGEST_RECORD, Values};
 use anyhow::Result;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::io::{BufRead, Read};
 
-/// A record of more bytes is left out: nobody writes one by intent.
-const LONGEST_RECORD: usize = 64 << 20;
-/// How many names of fields a message lists.
+/// How many names of fields a message lists, and how much of each.
 const LISTED_FIELDS: usize = 20;
+const LISTED_CHARACTERS: usize = 60;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads records: one a line, one after another, or the elements of an array.
 pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
-    let is_read = match layout(reader)? {
+    let is_read = match layout(reader) {
         Layout::Lines => read_lines(reader, out),
         Layout::Values => read_values(reader, out),
     };
     if is_read.is_ok() && out.is_done() && !reader.fill_buf()?.is_empty() {
-        out.cut();
+        return out.cut();
     }
     is_read
+}
+
+/// Whether a file that begins so has a record in its first line.
+pub(super) fn is_record(beginning: &[u8]) -> bool {
+    let beginning = beginning.trim_ascii_start();
+    let line = beginning.split(|byte| *byte == b'\n').next();
+    beginning.starts_with(b"{")
+        && line.is_some_and(|line| serde_json::from_slice::<IgnoredAny>(line).is_ok())
 }
 
 enum Layout {
@@ -29,16 +40,16 @@ enum Layout {
 }
 
 /// A file is of lines unless it begins with an array, or with a record that goes on in a second line.
-fn layout(reader: &mut TextReader) -> Result<Layout> {
-    let head = reader.fill_buf()?.trim_ascii_start();
+fn layout(reader: &mut TextReader) -> Layout {
+    let head = reader.peek().trim_ascii_start();
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.next().unwrap_or_default();
     let goes_on = lines.next().is_some_and(|second| !second.starts_with(b"{"));
     let is_open = serde_json::from_slice::<Value>(first).is_err_and(|error| error.is_eof());
-    Ok(match head.starts_with(b"[") || (goes_on && is_open) {
+    match head.starts_with(b"[") || (goes_on && is_open) {
         true => Layout::Values,
         false => Layout::Lines,
-    })
+    }
 }
 
 fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
@@ -73,7 +84,12 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         number += 1;
         match values.next(reader, &mut value)? {
             Found::Nothing => break,
-            Found::Value => take(&value, reader.is_transcoded, ("record", number), out),
+            Found::Value => {
+                let is_json = take(&value, reader.is_transcoded, ("record", number), out);
+                if let Some(rest) = values.rest_after_damage(is_json, &mut value) {
+                    reader.put_back(rest);
+                }
+            }
             Found::TooLong => out.leave_out(
                 Unit::Record,
                 Some(("record", number)),
@@ -84,12 +100,17 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// Takes the text out of a record.
-fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) {
-    let text = match serde_json::from_slice::<Value>(bytes.trim_ascii_end()) {
+/// Takes the text out of a record. Returns whether it is JSON.
+fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) -> bool {
+    let bytes = bytes.trim_ascii_end();
+    // A mark in the middle of a file is where two files were joined.
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let record = serde_json::from_slice::<Value>(bytes);
+    let is_json = record.is_ok();
+    let text = match record {
         Ok(value) => text_of(value, out.field),
         Err(error) if error.is_eof() => Err("it is JSON that is cut short".to_string()),
-        Err(error) => Err(format!("it is not JSON: {error}")),
+        Err(error) => Err(format!("it is not JSON ({error} of the record)")),
     };
     let text = text.and_then(|text| match is_transcoded && text.contains(UNDECODABLE) {
         true => Err("it holds bytes that are not valid in its encoding".to_string()),
@@ -103,6 +124,7 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
         }
         Err(why) => out.leave_out(Unit::Record, Some(place), &why),
     }
+    is_json
 }
 
 /// The text of a record: of the field, or of the record itself if it is a string.
@@ -133,8 +155,11 @@ fn text_of(record: Value, field: &str) -> Result<String, String> {
 
 /// Says that a field is missing, and which ones there are.
 pub(super) fn missing(field: &str, fields: &[String]) -> String {
-    let listed = fields.iter().take(LISTED_FIELDS);
-    let listed: Vec<&str> = listed.map(String::as_str).collect();
+    let listed = fields.iter().take(LISTED_FIELDS).map(|field| {
+        let listed: String = field.chars().take(LISTED_CHARACTERS).collect();
+        one_line(&listed)
+    });
+    let listed: Vec<String> = listed.collect();
     let more = fields.len().saturating_sub(LISTED_FIELDS);
     match (listed.is_empty(), more) {
         (true, _) => format!("there is no field \"{field}\", nor any other"),
@@ -156,88 +181,5 @@ fn list_fields(record: &Value, prefix: &str, fields: &mut Vec<String>) {
             true => list_fields(value, &format!("{name}."), fields),
             false => fields.push(name),
         }
-    }
-}
-
-enum Found {
-    Value,
-    TooLong,
-    Nothing,
-}
-
-/// Splits a stream into JSON values, without parsing them: a damaged one takes no other along, unless
-/// its brackets do not match.
-#[derive(Default)]
-struct Values {
-    /// Whether the values are the elements of an array.
-    in_array: bool,
-}
-
-impl Values {
-    /// Puts the next value into `value`; the last one may be cut short.
-    fn next(&mut self, reader: &mut TextReader, value: &mut Vec<u8>) -> std::io::Result<Found> {
-        value.clear();
-        let (mut depth, mut in_string, mut is_escaped, mut length) = (0_usize, false, false, 0);
-        loop {
-            let bytes = reader.fill_buf()?;
-            if bytes.is_empty() {
-                return Ok(found(value, length));
-            }
-            let mut used = 0;
-            let mut is_whole = false;
-            for byte in bytes {
-                let is_outside = depth == 0 && !in_string;
-                if is_outside && matches!(byte, b',' | b']' | b' ' | b'\t' | b'\r' | b'\n') {
-                    if length > 0 {
-                        // The end of a number, or of true, false or null.
-                        is_whole = true;
-                        break;
-                    }
-                    self.in_array &= *byte != b']';
-                    used += 1;
-                    continue;
-                }
-                used += 1;
-                if is_outside && length == 0 && *byte == b'[' && !self.in_array {
-                    self.in_array = true;
-                    continue;
-                }
-                length += 1;
-                if length <= LONGEST_RECORD {
-                    value.push(*byte);
-                }
-                if in_string {
-                    // A line end within a string is where a line was cut short.
-                    in_string = (*byte != b'"' || is_escaped) && *byte != b'\n';
-                    is_escaped = *byte == b'\\' && !is_escaped;
-                    is_whole = !in_string && (depth == 0 || *byte == b'\n');
-                } else {
-                    match byte {
-                        b'"' => in_string = true,
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' => {
-                            depth = depth.saturating_sub(1);
-                            is_whole = depth == 0;
-                        }
-                        _ => {}
-                    }
-                }
-                if is_whole {
-                    break;
-                }
-            }
-            reader.consume(used);
-            if is_whole {
-                return Ok(found(value, length));
-            }
-        }
-    }
-}
-
-fn found(value: &[u8], length: usize) -> Found {
-    match length {
-        0 => Found::Nothing,
-        length if length > value.len() => Found::TooLong,
-        _ => Found::Value,
     }
 }

@@ -4,22 +4,40 @@ mod collect;
 mod columns;
 mod file;
 mod folder;
+mod guard;
 mod json;
 mod open;
 mod packages;
 mod plain;
+mod shown;
+mod values;
 
 pub use packages::Domain;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use collect::Collector;
-use file::Format;
 use sha2::{Digest, Sha256};
+use shown::shown;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
 /// The field of a record that holds its text, unless another one is named.
 pub const TEXT_FIELD: &str = "text";
+
+/// So many millions of bytes, in bytes.
+///
+/// # Errors
+///
+/// If that is not even one.
+pub fn limit(megabytes: f64) -> Result<usize> {
+    let bytes = megabytes * 1e6;
+    ensure!(
+        bytes >= 1.0,
+        "--megabytes is {megabytes}, but must be above 0"
+    );
+    // Saturates: no text is as long.
+    Ok(bytes as usize)
+}
 
 /// Text and where it comes from.
 #[derive(Clone, Debug)]
@@ -76,8 +94,9 @@ impl Text {
     ///
     /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records, whose text is in `field`; dots
     ///   lead into nested records. A record without text is left out and counted.
-    /// - `.txt` and `.md`, and a file of another name that is given by itself, are plain text. A line
-    ///   that is not UTF-8 is left out and counted.
+    /// - `.txt` and `.md` are plain text. A line that is not UTF-8 is left out and counted.
+    /// - A file of another name that is given by itself is read as records if its first line is one, and as
+    ///   plain text else; the notes say so.
     /// - Endings are known in any case, with `.gz` or `.zst` after them too. UTF-16 is told by its
     ///   byte-order mark.
     ///
@@ -87,27 +106,29 @@ impl Text {
     ///
     /// If the path does not exist, or there is no text: the error names the first reason.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
-        let unreadable = || format!("the data {} cannot be read", path.display());
+        let unreadable = || format!("the data {} cannot be read", shown(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;
         let mut collector = Collector::new(field, limit);
         let mut notes = Vec::new();
         if metadata.is_dir() {
             notes = folder::read(path, &mut collector)?;
         } else {
-            let format = file::format_of(path).unwrap_or(Format::Plain);
-            file::read_file(path, format, &mut collector);
+            if !metadata.is_file() {
+                say!("text    {} is no file: waiting for it", shown(path));
+            }
+            file::read_file(path, file::format_of(path), &mut collector);
         }
         if collector.content.trim().is_empty() {
             bail!(
                 "the data {} holds no text: {}",
-                path.display(),
+                shown(path),
                 collector.why_empty()
             );
         }
         notes.splice(0..0, collector.notes());
         Ok(Self {
             content: collector.content,
-            source: path.display().to_string(),
+            source: shown(path),
             notes,
         })
     }

@@ -9,8 +9,34 @@ use std::path::Path;
 pub(super) const UNDECODABLE: char = '\u{fffd}';
 /// How much of a file is looked at to tell what it is.
 const HEAD: u64 = 4096;
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+/// How much of a text is looked at to tell how it is laid out.
+const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";
+/// What a tape archive holds at this place.
+const TAR: (usize, &[u8]) = (257, b"ustar");
+/// Frames of zstd may look back over so many bytes, as a power of two: the largest window that there is, which
+/// published archives use.
+const ZSTD_WINDOW: u32 = 31;
+/// Beginnings of files that are not the data themselves, and what to do about each.
+const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "it is a pointer of Git LFS and not the data: fetch that by `git lfs pull`",
+    ),
+    (
+        b"/annex/objects/",
+        "it is a pointer of git-annex and not the data: fetch that by `git annex get`",
+    ),
+    // Before UTF-16, whose mark this one begins with.
+    (
+        &[0xff, 0xfe, 0, 0],
+        "it is UTF-32, which is not read here: convert it to UTF-8 first",
+    ),
+    (
+        &[0, 0, 0xfe, 0xff],
+        "it is UTF-32, which is not read here: convert it to UTF-8 first",
+    ),
+];
 
 /// A file by what is in it, whatever its name says.
 pub(super) enum Content {
@@ -20,45 +46,90 @@ pub(super) enum Content {
 
 /// Bytes of a text in UTF-8, which may hold others.
 pub(super) struct TextReader {
+    /// What was read and is to be read once more.
+    unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
     /// Whether the file is in another encoding, and has been decoded.
     pub(super) is_transcoded: bool,
 }
 
+impl TextReader {
+    /// The beginning of what is to be read: a few lines of it, or all.
+    pub(super) fn peek(&mut self) -> &[u8] {
+        if !self.has_unread() {
+            let mut beginning = Vec::new();
+            if let Err(error) = self.inner.by_ref().take(PEEK).read_to_end(&mut beginning) {
+                self.inner = Box::new(BufReader::new(Failing(Some(error))));
+            }
+            self.put_back(beginning);
+        }
+        let place = self.unread.position() as usize;
+        self.unread.get_ref().get(place..).unwrap_or_default()
+    }
+
+    /// Makes these bytes the next ones to be read.
+    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
+        let place = self.unread.position() as usize;
+        bytes.extend_from_slice(self.unread.get_ref().get(place..).unwrap_or_default());
+        self.unread = Cursor::new(bytes);
+    }
+
+    fn has_unread(&self) -> bool {
+        (self.unread.position() as usize) < self.unread.get_ref().len()
+    }
+}
+
 impl Read for TextReader {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        self.inner.read(bytes)
+        match self.has_unread() {
+            true => self.unread.read(bytes),
+            false => self.inner.read(bytes),
+        }
     }
 }
 
 impl BufRead for TextReader {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        self.inner.fill_buf()
+        match self.has_unread() {
+            true => self.unread.fill_buf(),
+            false => self.inner.fill_buf(),
+        }
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.inner.consume(bytes);
+        match self.has_unread() {
+            true => self.unread.consume(bytes),
+            false => self.inner.consume(bytes),
+        }
     }
 }
 
 /// Opens a file: without its compression, and its text as UTF-8 without byte-order mark.
 pub(super) fn open(path: &Path) -> Result<Content> {
-    let (head, reader) = split_head(BufReader::new(File::open(path)?))?;
+    let (head, reader) = split_head(BufReader::new(File::open(path)?));
     if head.starts_with(PARQUET) {
         return Ok(Content::Parquet(File::open(path)?));
     }
     let reader: Box<dyn BufRead> = match Compression::of(&head) {
         None => return text(head, reader).map(Content::Text),
         Some(Compression::Gzip) => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
-        Some(Compression::Zstd) => Box::new(BufReader::new(zstd::Decoder::with_buffer(reader)?)),
+        Some(Compression::Zstd) => {
+            let mut decoder = zstd::Decoder::with_buffer(reader)?;
+            decoder.window_log_max(ZSTD_WINDOW)?;
+            Box::new(BufReader::new(decoder))
+        }
         Some(Compression::Other(name)) => {
             bail!("it is compressed by {name}, which is not read here: unpack it first")
         }
     };
-    let (head, reader) = split_head(reader)?;
+    let (head, reader) = split_head(reader);
     ensure!(
         !head.starts_with(PARQUET),
         "it is a parquet file in a compressed one: unpack it first"
+    );
+    ensure!(
+        Compression::of(&head).is_none(),
+        "it is compressed twice: unpack it once first"
     );
     text(head, reader).map(Content::Text)
 }
@@ -85,17 +156,36 @@ impl Compression {
 }
 
 /// The beginning of what a reader reads, and a reader of all of it.
-fn split_head(mut reader: impl BufRead + 'static) -> Result<(Vec<u8>, Box<dyn BufRead>)> {
+fn split_head(mut reader: impl BufRead + 'static) -> (Vec<u8>, Box<dyn BufRead>) {
     let mut head = Vec::new();
-    reader.by_ref().take(HEAD).read_to_end(&mut head)?;
-    let whole = Cursor::new(head.clone()).chain(reader);
-    Ok((head, Box::new(whole)))
+    let beginning = reader.by_ref().take(HEAD).read_to_end(&mut head);
+    let whole = Cursor::new(head.clone());
+    let whole: Box<dyn BufRead> = match beginning {
+        Ok(_) => Box::new(whole.chain(reader)),
+        // What could be read is text all the same.
+        Err(error) => Box::new(whole.chain(BufReader::new(Failing(Some(error))))),
+    };
+    (head, whole)
+}
+
+/// Fails once.
+struct Failing(Option<std::io::Error>);
+
+impl Read for Failing {
+    fn read(&mut self, _bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
 }
 
 fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
+    let mut others = STANDS_FOR_OTHERS.iter();
+    if let Some((_, why)) = others.find(|(beginning, _)| head.starts_with(beginning)) {
+        bail!("{why}");
+    }
+    let (place, tar) = TAR;
     ensure!(
-        !head.starts_with(LFS_POINTER),
-        "it is a pointer of Git LFS and not the data: fetch that by `git lfs pull`"
+        !head.get(place..).is_some_and(|rest| rest.starts_with(tar)),
+        "it is an archive (tar): unpack it first, and give the folder"
     );
     let is_transcoded = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     ensure!(
@@ -116,6 +206,7 @@ pub(super) fn text_reader(reader: impl Read + 'static) -> TextReader {
         .utf8_passthru(true)
         .build(reader);
     TextReader {
+        unread: Cursor::default(),
         inner: Box::new(BufReader::with_capacity(1 << 16, decoder)),
         is_transcoded: false,
     }

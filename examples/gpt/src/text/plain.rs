@@ -3,40 +3,50 @@ use super::open::{TextReader, UNDECODABLE};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
+/// A line that is longer is taken in pieces, so that a bad byte costs one of them and not the line, which may be
+/// the file.
+const PIECE: usize = 1 << 16;
+
 /// Reads plain text. A line with bytes that are not UTF-8 is left out.
 pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
-    let mut line = Vec::new();
-    let mut number = 0;
-    let mut is_read = Ok(());
     let start = out.content.len();
+    let is_read = read_lines(reader, out);
+    if out.content.len() > start {
+        out.end_document();
+    }
+    if is_read.is_ok() && out.is_done() && !reader.fill_buf()?.is_empty() {
+        return out.cut();
+    }
+    is_read
+}
+
+fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
+    // A line, or a piece of one, which begins with what the piece before has left of a character.
+    let mut line = Vec::new();
+    let mut number = 1;
     while !out.is_done() {
-        // No more than there is room for, be the line as long as it may: and one byte, to know that
-        // there is more.
-        let most = out.room() + 1;
-        line.clear();
-        match reader
-            .by_ref()
-            .take(most as u64)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => {
-                is_read = Err(error.into());
-                break;
-            }
+        // One byte more than there is room for, to know that there is more.
+        let most = PIECE.min(out.room().saturating_add(1));
+        let mut limited = reader.by_ref().take(most as u64);
+        let read = limited.read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            break;
         }
-        number += 1;
+        let is_ended = line.ends_with(b"\n");
+        let goes_on = read == most && !is_ended;
+        let rest = match goes_on {
+            true => line.split_off(line.len() - cut_character(&line)),
+            false => Vec::new(),
+        };
+        if goes_on && most == PIECE {
+            out.note_pieces();
+        }
         match std::str::from_utf8(&line) {
+            // A part of a character, no more.
+            Ok("") => {}
             Ok(text) if !(reader.is_transcoded && text.contains(UNDECODABLE)) => {
                 out.push(text);
                 out.keep(Unit::Line);
-            }
-            // The limit cuts the last character.
-            Err(error) if error.error_len().is_none() && line.len() == most => {
-                let (whole, _) = line.split_at(error.valid_up_to());
-                out.push(&String::from_utf8_lossy(whole));
-                out.fill();
             }
             _ => out.leave_out(
                 Unit::Line,
@@ -44,12 +54,18 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
                 "it holds bytes that are not valid in its encoding",
             ),
         }
+        number += u64::from(is_ended);
+        line = rest;
     }
-    if out.content.len() > start {
-        out.end_document();
-    }
-    if is_read.is_ok() && out.is_done() && !reader.fill_buf()?.is_empty() {
-        out.cut();
-    }
-    is_read
+    Ok(())
+}
+
+/// How many bytes at the end are the beginning of a character.
+fn cut_character(bytes: &[u8]) -> usize {
+    let is_beginning = |length: &usize| {
+        let end = &bytes[bytes.len() - length..];
+        std::str::from_utf8(end)
+            .is_err_and(|error| error.error_len().is_none() && error.valid_up_to() == 0)
+    };
+    (1..bytes.len().min(4)).find(is_beginning).unwrap_or(0)
 }

@@ -9,6 +9,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod odd;
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -147,7 +149,7 @@ fn endings_count_in_any_case_and_packed() {
 
     let mut torn = gzip("kept\n".repeat(5000).as_bytes());
     torn.truncate(torn.len() - 9);
-    let text = read(&folder.with("torn.gz", torn));
+    let text = read(&folder.with("torn.txt.gz", torn));
     assert!(words(&text).len() > 100);
     assert!(text.notes[0].contains("1 of 1 files or their rests left out"));
     assert!(refused(&folder.with("x.jsonl.xz", b"\xfd7zXZ\0...")).contains("compressed by xz"));

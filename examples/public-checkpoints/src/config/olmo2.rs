@@ -43,10 +43,10 @@ pub struct Olmo2Config {
     /// and counted from the end of the vocabulary if it is below 0.
     #[serde(default = "padding_1")]
     pad_token_id: Option<i64>,
-    /// The base of the rotary positions' wavelengths, where files of before 2026 have it.
+    /// The base of the rotary positions' wavelengths, where files older than 2026 have it.
     #[serde(default)]
     rope_theta: Option<f64>,
-    /// How the rotary positions are stretched, where files of before 2026 have it.
+    /// How the rotary positions are stretched, where files older than 2026 have it.
     #[serde(default)]
     rope_scaling: Option<Rope>,
     /// Both, where newer files have them.

@@ -1,0 +1,85 @@
+use super::ticks::{Tick, Ticks};
+use burn::train::metric::{MetricEntry, MetricId, NumericEntry, SerializedEntry};
+use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
+
+/// A chart of several curves, with a line of text for each.
+///
+/// Burn has a colour and a name for what comes from the training, and a colour and names of one's own for what
+/// comes from evaluations. So the first curve is drawn as the training's, and each other one as an evaluation.
+pub(super) struct Chart {
+    id: MetricId,
+    others: Vec<EvaluationName>,
+    texts: Vec<String>,
+    ticks: Ticks,
+}
+
+impl Chart {
+    /// A chart of the metric with this id, for measurements that are so many steps apart where they are made
+    /// most often.
+    pub(super) fn new(id: MetricId, others: Vec<EvaluationName>, interval: u64) -> Self {
+        let series = 1 + others.len();
+        Self {
+            id,
+            others,
+            texts: vec![String::new(); series],
+            ticks: Ticks::new(series, interval),
+        }
+    }
+
+    pub(super) fn is(&self, id: &MetricId) -> bool {
+        self.id == *id
+    }
+
+    pub(super) fn has_point(&self) -> bool {
+        self.ticks.has_point()
+    }
+
+    /// Shows a text for the curve of this index.
+    pub(super) fn say(&mut self, series: usize, text: String, renderer: &mut dyn MetricsRenderer) {
+        self.note(series, text);
+        let state = MetricState::Generic(self.entry(series, None));
+        self.send(series, state, renderer);
+    }
+
+    /// The text for the curve of this index is this one from now on; the renderer has it.
+    pub(super) fn note(&mut self, series: usize, text: String) {
+        if let Some(known) = self.texts.get_mut(series) {
+            *known = text;
+        }
+    }
+
+    /// Draws the values of a measurement; what was not measured is a tick without a point.
+    pub(super) fn draw(
+        &mut self,
+        step: u64,
+        values: &[Option<f64>],
+        renderer: &mut dyn MetricsRenderer,
+    ) {
+        for tick in self.ticks.of(step, values) {
+            let (series, value) = match tick {
+                Tick::Point(series, value) => (series, Some(value)),
+                Tick::Empty => (0, None),
+            };
+            let value = value.map(NumericEntry::Value);
+            let state = MetricState::Numeric(self.entry(series, value.as_ref()), value);
+            self.send(series, state, renderer);
+        }
+    }
+
+    fn entry(&self, series: usize, value: Option<&NumericEntry>) -> MetricEntry {
+        let serialized = value.map(NumericEntry::serialize);
+        let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
+        let text = self.texts.get(series).cloned().unwrap_or_default();
+        MetricEntry::new(self.id.clone(), SerializedEntry::new(text, serialized))
+    }
+
+    fn send(&self, series: usize, state: MetricState, renderer: &mut dyn MetricsRenderer) {
+        match series
+            .checked_sub(1)
+            .and_then(|other| self.others.get(other))
+        {
+            Some(name) => renderer.update_test(name.clone(), state),
+            None => renderer.update_train(state),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Critical sharpness and the edge threshold in one chart of burn's dashboard.
+
+mod chart;
+mod inner;
+mod renderer;
+mod ticks;
+
+use crate::journal::Entry;
+use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
+use burn::train::Interrupter;
+use burn::train::metric::{
+    MetricDefinition, MetricId, NumericAttributes, NumericEntry, format_float,
+};
+use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
+use chart::Chart;
+use inner::Inner;
+use std::sync::Arc;
+
+/// The name of the chart: burn's axes are linear and say "Train" for the first curve.
+const CHART: &str = "λ_c (train) and 2/η, log10";
+const DESCRIPTION: &str = "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss";
+const THRESHOLD: &str = "2/η";
+const EDGE: &str = "edge";
+
+impl SharpnessProbe {
+    /// Wraps a renderer of burn's training, so that its dashboard shows λ_c, 2/η and the relative critical
+    /// sharpness of each task in one chart, where the crossing is seen.
+    ///
+    /// The chart is the first of the dashboard. Burn's axes are linear, so that it shows logarithms to base
+    /// 10; λ_c is the curve `Train`, every other one is named. A measurement takes as many ticks of the
+    /// horizontal axis as there are curves (one more if that is even), and a history that burn thins out
+    /// keeps the same share of each curve. What was not measured has no point, and the text beside the chart
+    /// says since when and why. Burn draws its full history as lines, over such a place, too; its recent
+    /// history has points.
+    ///
+    /// The chart of the edge ratio, where [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness)
+    /// has registered it, has a line at 1. All else is handed over as it is.
+    ///
+    /// For the dashboard that burn would choose, see
+    /// [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
+    ///
+    /// ```
+    /// use burn::train::renderer::CliMetricsRenderer;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
+    /// let renderer = probe.dashboard(Box::new(CliMetricsRenderer::new()));
+    /// // Give it to `SupervisedTraining::renderer`.
+    /// # drop(renderer);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn dashboard(&self, renderer: Box<dyn MetricsRenderer>) -> Box<dyn MetricsRenderer> {
+        Box::new(Dashboard::new(self, Inner::of(renderer)))
+    }
+
+    /// The same of the renderer that burn would choose.
+    pub(super) fn dashboard_of_burn(&self, interrupter: Interrupter) -> Box<dyn MetricsRenderer> {
+        Box::new(Dashboard::new(self, Inner::of_burn(interrupter)))
+    }
+}
+
+/// A renderer with the chart of λ_c and 2/η.
+struct Dashboard {
+    inner: Inner,
+    probe: SharpnessProbe,
+    /// The index of the next training item.
+    item: u64,
+    /// Whether the items that are processed are of the training.
+    is_training: bool,
+    is_registered: bool,
+    chart: Chart,
+    /// The training and the tasks, and the step since which each has given no number.
+    tasks: Vec<(Arc<str>, Option<u64>)>,
+    /// The chart of the edge ratio, if there is one.
+    ratio: Option<Chart>,
+}
+
+impl Dashboard {
+    fn new(probe: &SharpnessProbe, inner: Inner) -> Self {
+        let tasks = probe.task_names();
+        let names = tasks.iter().map(EvaluationName::new);
+        let others = std::iter::once(EvaluationName::new(THRESHOLD)).chain(names);
+        let id = MetricId::new(Arc::new(CHART.to_string()));
+        let training = std::iter::once(Arc::from(TRAIN_TASK));
+        Self {
+            inner,
+            item: probe.items(),
+            is_training: true,
+            is_registered: false,
+            chart: Chart::new(id, others.collect(), probe.config().interval()),
+            tasks: training.chain(tasks).map(|task| (task, None)).collect(),
+            ratio: None,
+            probe: probe.clone(),
+        }
+    }
+
+    /// The chart is known to the renderer before anything is drawn.
+    fn register(&mut self) {
+        if !self.is_registered {
+            self.is_registered = true;
+            self.inner.register(MetricDefinition {
+                metric_id: MetricId::new(Arc::new(CHART.to_string())),
+                name: Arc::new(CHART.to_string()),
+                description: Some(DESCRIPTION.to_string()),
+                attributes: NumericAttributes {
+                    unit: None,
+                    higher_is_better: false,
+                }
+                .into(),
+            });
+        }
+    }
+
+    /// A training item was processed: draws what was measured during it.
+    fn read_item(&mut self) {
+        let entry = self.probe.entry_at(self.item);
+        self.item += 1;
+        if let Some(entry) = entry
+            && let Some(training) = entry.of_task(TRAIN_TASK)
+        {
+            self.register();
+            self.draw(&entry, training);
+            self.draw_ratio(training);
+        }
+    }
+
+    fn draw(&mut self, entry: &Entry, training: &Measurement) {
+        let renderer = self.inner.get();
+        let threshold = training.edge_threshold();
+        let text = match threshold {
+            Some(threshold) => format_float(threshold, 3),
+            None => "none: the learning rate is 0 or not known".to_string(),
+        };
+        self.chart.say(1, text, renderer);
+        // The threshold comes second, after the training.
+        let mut values = vec![None, threshold.map(f64::log10)];
+        for (index, (task, no_number_since)) in self.tasks.iter_mut().enumerate() {
+            let measurement = entry.of_task(task);
+            let text = describe(measurement, training.step, no_number_since);
+            let sharpness = measurement.and_then(|measurement| measurement.critical_sharpness);
+            let value = sharpness.map(f64::log10);
+            if index == 0 {
+                values[0] = value;
+                self.chart.say(0, format!("λ_c {text}"), renderer);
+            } else {
+                values.push(value);
+                self.chart.say(index + 1, text, renderer);
+            }
+        }
+        self.chart.draw(training.step, &values, renderer);
+    }
+
+    fn draw_ratio(&mut self, training: &Measurement) {
+        if let Some(ratio) = &mut self.ratio {
+            let renderer = self.inner.get();
+            if !ratio.has_point() {
+                ratio.say(1, "1".to_string(), renderer);
+            }
+            let values = [training.edge_ratio(), Some(1.0)];
+            ratio.draw(training.step, &values, renderer);
+        }
+    }
+
+    /// What a metric says, without its ticks where its chart is drawn here.
+    fn without_ticks(&mut self, state: MetricState) -> MetricState {
+        match (state, &mut self.ratio) {
+            (MetricState::Numeric(entry, value), Some(ratio)) if ratio.is(&entry.metric_id) => {
+                ratio.note(0, entry.serialized_entry.formatted.clone());
+                match value {
+                    // The mean of an epoch, for burn's bars: it is no tick of a chart that has a point.
+                    Some(NumericEntry::Final(mean)) if ratio.has_point() && mean.is_finite() => {
+                        MetricState::Numeric(entry, Some(NumericEntry::Final(mean)))
+                    }
+                    _ => MetricState::Generic(entry),
+                }
+            }
+            (state, _) => state,
+        }
+    }
+}
+
+/// The text of a curve of sharpness after the measurement at this step.
+fn describe(
+    measurement: Option<&Measurement>,
+    step: u64,
+    no_number_since: &mut Option<u64>,
+) -> String {
+    let sharpness = measurement.and_then(|measurement| measurement.critical_sharpness);
+    if let Some(sharpness) = sharpness {
+        *no_number_since = None;
+        let at_edge = measurement.and_then(Measurement::at_edge);
+        let at_edge = at_edge.map_or(String::new(), |at_edge| format!(", {at_edge}"));
+        return format!("{} at step {step}{at_edge}", format_float(sharpness, 3));
+    }
+    let since = *no_number_since.get_or_insert(step);
+    let why = measurement.and_then(Measurement::no_number);
+    let why = why.unwrap_or_else(|| "not measured".to_string());
+    format!("none since step {since}: {why}")
+}

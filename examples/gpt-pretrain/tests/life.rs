@@ -1,0 +1,183 @@
+//! Runs of the built program, which are stopped, cut short and resumed.
+#![cfg(unix)]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A small model, of which a step takes some milliseconds.
+const MODEL: [&str; 14] = [
+    "--layers",
+    "1",
+    "--width",
+    "16",
+    "--heads",
+    "2",
+    "--context",
+    "16",
+    "--batch",
+    "2",
+    "--tokens",
+    "bytes",
+    "--epoch-steps",
+    "20",
+];
+
+fn program(folder: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpt-pretrain"));
+    command.current_dir(folder).args(flags);
+    command
+}
+
+fn text(folder: &Path) {
+    let text = "The learning rate is above the critical learning rate.\n".repeat(100);
+    fs::write(folder.join("text.txt"), text).unwrap();
+}
+
+fn start(folder: &Path, out: &str, flags: &[&str]) -> Child {
+    let common = ["--data", "text.txt", "--out", out, "--every", "5"];
+    let mut command = program(folder, &[&MODEL[..], &common, flags].concat());
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn finish(child: Child) -> Output {
+    child.wait_with_output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{out}{err}")
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    let mut kill = Command::new("kill");
+    assert!(kill.args([name, &id]).status().unwrap().success());
+}
+
+/// Waits until a run has measured so often.
+fn wait_for_lines(record: &Path, lines: usize) {
+    let started = Instant::now();
+    while fs::read_to_string(record).map_or(0, |text| text.lines().count()) < lines {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "no measurement"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The bytes of each weight of a run after its last step, by name.
+fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
+    let output = program(folder, &["--resume", run, "--export", "export"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let file = folder.join(format!("export/step-{step}/model.safetensors"));
+    let bytes = fs::read(file).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
+    let tensors = header
+        .into_iter()
+        .filter(|(name, _)| name != "__metadata__");
+    let tensors = tensors.map(|(name, tensor)| {
+        let place = |index: usize| tensor["data_offsets"][index].as_u64().unwrap() as usize;
+        (name, data[place(0)..place(1)].to_vec())
+    });
+    tensors.collect()
+}
+
+/// Dropout draws random numbers, and an update of two batches must not be cut in two.
+#[test]
+fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    text(folder);
+    let flags = ["--steps", "400", "--dropout", "0.1", "--accumulate", "2"];
+    let whole = finish(start(folder, "whole", &flags));
+    assert!(whole.status.success(), "{}", said(&whole));
+
+    let cut = start(folder, "cut", &flags);
+    wait_for_lines(&folder.join("cut/measurements.jsonl"), 3);
+    signal(&cut, "-TERM");
+    let cut = finish(cut);
+    assert!(cut.status.success(), "{}", said(&cut));
+    assert!(
+        said(&cut).contains("of 400: --resume cut goes on"),
+        "{}",
+        said(&cut)
+    );
+    let resumed = program(folder, &["--resume", "cut"]).output().unwrap();
+    assert!(resumed.status.success(), "{}", said(&resumed));
+    let [whole, cut] = ["whole", "cut"].map(|run| weights(folder, run, 400));
+    assert!(whole.len() > 10);
+    assert_eq!(
+        whole.keys().collect::<Vec<_>>(),
+        cut.keys().collect::<Vec<_>>()
+    );
+    for (name, values) in whole {
+        assert!(values == cut[&name], "{name} differs");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    text(folder.path());
+    // An update that takes minutes, so that the first signal cannot do it.
+    let run = start(
+        folder.path(),
+        "run",
+        &["--steps", "9", "--accumulate", "100000"],
+    );
+    let started = Instant::now();
+    while !folder.path().join("run/train").exists() && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal(&run, "-TERM");
+    std::thread::sleep(Duration::from_millis(200));
+    signal(&run, "-TERM");
+    assert_eq!(finish(run).status.code(), Some(128 + 15));
+}
+
+#[test]
+fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    text(folder.path());
+    // Files of 20 KiB at most: less than a checkpoint, more than all else.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 20; exec {} {} --data text.txt --out run --steps 60 --every 50",
+        env!("CARGO_BIN_EXE_gpt-pretrain"),
+        MODEL.join(" ")
+    );
+    let mut shell = Command::new("bash");
+    let output = shell
+        .current_dir(folder.path())
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let said = said(&output);
+    assert!(
+        said.contains("error: the training broke off before step"),
+        "{said}"
+    );
+    assert!(said.contains("measurements  "), "{said}");
+}
+
+#[test]
+fn a_run_outlives_its_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    text(folder.path());
+    let mut run = start(folder.path(), "run", &["--steps", "30"]);
+    drop(run.stdout.take());
+    drop(run.stderr.take());
+    assert!(run.wait().unwrap().success());
+    let record = fs::read_to_string(folder.path().join("run/measurements.jsonl")).unwrap();
+    assert_eq!(record.lines().count(), 6);
+}

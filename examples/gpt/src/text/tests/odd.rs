@@ -1,0 +1,220 @@
+//! Damage and oddities beyond a single bad record.
+
+use super::*;
+
+#[test]
+fn a_record_without_its_closing_bracket_takes_no_other_along() {
+    let folder = Folder::new();
+    let good = r#"{"text":"good","meta":{"of":[1,{}]}}"#;
+    let open = r#"{"text":{"open""#;
+    for [before, between, after] in [
+        ["[", ",\n", "]"],
+        ["[\n  ", ",\n  ", "\n]"],
+        ["[ ", " ,\n", " ]"],
+    ] {
+        for damaged in [0, 3, 9] {
+            let records = (0..10).map(|n| [good, open][usize::from(n == damaged)]);
+            let records = records.collect::<Vec<_>>().join(between);
+            let text = read(&folder.with("a.json", format!("{before}{records}{after}")));
+            let case = format!("{before:?} {damaged} {:?}", text.notes);
+            assert_eq!(words(&text), ["good"; 9], "{case}");
+            assert!(text.notes[0].contains("1 of 10 records left out"), "{case}");
+        }
+        let records = [open, good, open, open, good].join(between);
+        let text = read(&folder.with("b.json", format!("{before}{records}{after}")));
+        assert_eq!(words(&text), ["good"; 2]);
+        assert!(
+            text.notes[0].contains("3 of 5 records left out"),
+            "{:?}",
+            text.notes
+        );
+    }
+    // (The first line is longer than a reader may give at once.)
+    let pretty = "{\n  \"text\": \"one\",\n  \"meta\": [\n    {\n    }\n  ]\n}\n";
+    let open = "{\n  \"text\": \"two\",\n  \"meta\": [\n    {\n  ]\n";
+    let text = read(&folder.with("c.json", [pretty, open, pretty].concat()));
+    assert_eq!(words(&text), ["one", "one"]);
+    assert!(
+        text.notes[0].contains("1 of 3 records left out"),
+        "{:?}",
+        text.notes
+    );
+}
+
+#[test]
+fn a_file_without_text_does_not_hide_the_others() {
+    let folder = Folder::new();
+    folder.with("a.jsonl", "{\"id\":1}\n".repeat(100_001));
+    folder.with("b.jsonl", "{\"text\":\"kept\"}\n");
+    let text = read(folder.path());
+    assert_eq!(words(&text), ["kept"]);
+    let notes = text.notes.join("\n");
+    assert!(
+        notes.contains("100000 of 100001 records left out"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("none of its first 100000 records holds text"),
+        "{notes}"
+    );
+    assert!(!notes.contains("limit"), "{notes}");
+    assert!(
+        refused(&folder.path().join("a.jsonl")).contains("but id: choose one with --text-field")
+    );
+}
+
+#[test]
+fn a_bad_byte_costs_a_piece_of_a_long_line() {
+    let folder = Folder::new();
+    let words = "wörter ".repeat(20_000);
+    let line = [words.as_bytes(), b"\xff", words.as_bytes()].concat();
+    let path = folder.with("a.txt", [&line[..], b"\nlast"].concat());
+    let text = Text::of_path(&path, "text", 1 << 20).unwrap();
+    assert!(text.content.len() > line.len() - (1 << 17));
+    assert!(text.content.ends_with("last\n\n"));
+    let [note] = text.notes.as_slice() else {
+        panic!("{:?}", text.notes);
+    };
+    assert!(
+        note.starts_with("1 of 6 lines of plain text, or pieces of long ones,"),
+        "{note}"
+    );
+    assert!(note.contains("a.txt, line 1: "), "{note}");
+
+    // Whatever the pieces cut, a sound text is read as it is.
+    let path = folder.with("b.txt", &words);
+    for limit in [1, 2, 3, 9, 65_535, 65_536, 65_537, 131_073, usize::MAX] {
+        let text = Text::of_path(&path, "text", limit).unwrap();
+        let most = words.floor_char_boundary(limit);
+        assert_eq!(
+            text.content.trim_end_matches('\n'),
+            &words[..most],
+            "{limit}"
+        );
+        assert_eq!(text.notes.len(), usize::from(most < words.len()), "{limit}");
+    }
+}
+
+#[test]
+fn of_a_torn_packed_file_what_can_be_unpacked_is_kept() {
+    let folder = Folder::new();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(b"{\"text\":\"kept\"}\n").unwrap();
+    let gzip = encoder.finish().unwrap();
+    let text = read(&folder.with("a.jsonl.gz", [&gzip[..], b"rubbish"].concat()));
+    assert_eq!(words(&text), ["kept"]);
+    assert!(
+        text.notes[0].contains("1 of 1 files or their rests left out"),
+        "{:?}",
+        text.notes
+    );
+    let zstd = zstd::encode_all(&b"kept\n".repeat(5_000)[..], 1).unwrap();
+    let text = read(&folder.with("b.txt", [&zstd[..], &zstd[..9]].concat()));
+    assert!(
+        words(&text).len() == 5_000 && text.notes.len() == 1,
+        "{:?}",
+        text.notes
+    );
+}
+
+#[test]
+fn what_is_not_the_data_itself_is_named() {
+    let folder = Folder::new();
+    let text = "{\"text\":\"wide\"}\n";
+    let utf32: Vec<u8> = text
+        .chars()
+        .flat_map(|c| u32::from(c).to_le_bytes())
+        .collect();
+    let utf32 = [&[0xff, 0xfe, 0, 0], &utf32[..]].concat();
+    assert!(refused(&folder.with("a.txt", &utf32)).contains("UTF-32"));
+    assert!(refused(&folder.with("b.jsonl", [0, 0, 0xfe, 0xff, 0, 0, 0, b'x'])).contains("UTF-32"));
+    let annex = "/annex/objects/SHA256E-s123--4d7a.jsonl\n";
+    assert!(refused(&folder.with("c.jsonl", annex)).contains("git annex get"));
+    let mut tar = vec![0; 1024];
+    tar[..5].copy_from_slice(b"x.txt");
+    tar[257..262].copy_from_slice(b"ustar");
+    assert!(refused(&folder.with("d.tar", &tar)).contains("archive (tar)"));
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert!(refused(&folder.with("e.tgz", gzip(&tar))).contains("archive (tar)"));
+    let twice = folder.with("f.txt.gz", gzip(&gzip(b"text")));
+    assert!(refused(&twice).contains("compressed twice"));
+}
+
+#[test]
+fn how_a_file_of_another_name_is_read_is_said() {
+    let folder = Folder::new();
+    let records = "{\"text\":\"kept\"}\n\u{feff}{\"text\":\"joined\"}\n";
+    let text = read(&folder.with("a.data", records));
+    assert_eq!(words(&text), ["kept", "joined"]);
+    assert!(
+        text.notes[0].contains("a.data holds records"),
+        "{:?}",
+        text.notes
+    );
+    let text = read(&folder.with("b.csv", "id,text\n1,kept\n"));
+    assert!(
+        text.notes[0].contains("b.csv has no ending of text"),
+        "{:?}",
+        text.notes
+    );
+    let text = read(&folder.with("c.txt", records));
+    assert!(text.content.contains("\"text\""));
+    assert!(
+        text.notes[0].contains("c.txt looks like JSON"),
+        "{:?}",
+        text.notes
+    );
+}
+
+#[test]
+fn names_in_messages_are_on_one_line() {
+    let folder = Folder::new();
+    let path = folder.with(
+        "a\n\u{1b}[31m.jsonl",
+        "{\"text\":\"kept\"}\n{\"a\\u001bb\":1}\n",
+    );
+    let text = read(&path);
+    let shown = text.to_string();
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    assert!(shown.contains("a\\n\\u{1b}[31m.jsonl, line 2"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let folder = Folder::new();
+    folder.with("a.txt", "kept");
+    let socket = folder.path().join("b.txt");
+    let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let text = read(folder.path());
+    assert_eq!(words(&text), ["kept"]);
+    assert!(
+        text.notes[0].contains("1 pipes, sockets or devices"),
+        "{:?}",
+        text.notes
+    );
+}
+
+#[test]
+fn a_parquet_file_with_any_byte_damaged_ends_nothing() {
+    let folder = Folder::new();
+    let path = folder.path().join("a.parquet");
+    write_parquet(&path, BINARY, &[&[Some(b"one"), None], &[Some(b"two")]]);
+    let whole = fs::read(&path).unwrap();
+    for place in 0..whole.len() {
+        for byte in [0xff, whole[place] ^ 1] {
+            let mut damaged = whole.clone();
+            damaged[place] = byte;
+            // Some damage is in the text itself, where nobody can tell.
+            fs::write(&path, damaged).unwrap();
+            let _ = Text::of_path(&path, "text", 1000);
+        }
+        fs::write(&path, &whole[..place]).unwrap();
+        refused(&path);
+    }
+}
