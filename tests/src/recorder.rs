@@ -103,11 +103,11 @@ impl Recorder {
 
     /// The points of one metric with their positions among the ticks, ends of epochs left out.
     pub fn points(&self, name: &str) -> Vec<(usize, f64)> {
-        let ticks = self.ticks(name).into_iter();
-        let ticks = ticks.filter(|tick| !matches!(tick, Some(NumericEntry::Final(_))));
+        let ticks = self.chart(name).into_iter();
+        let ticks = ticks.filter(|(series, _)| series == TRAIN_SERIES);
         ticks
             .enumerate()
-            .filter_map(|(index, tick)| Some((index, tick?.current())))
+            .filter_map(|(index, (_, value))| Some((index, value?)))
             .collect()
     }
 }

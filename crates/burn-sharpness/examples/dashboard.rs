@@ -2,8 +2,8 @@
 //! edge: 1,000 measurements.
 //!
 //! ```sh
-//! cargo run -p burn-sharpness --example dashboard
-//! cargo run -p burn-sharpness --example dashboard -- 0.3 # diverges
+//! cargo run --example dashboard
+//! cargo run --example dashboard -- 0.3 # diverges
 //! ```
 
 use burn::data::dataloader::DataLoaderBuilder;

@@ -214,20 +214,16 @@ impl SharpnessMetric {
             // Curvature has a slower schedule.
             let is_due = curvature.is_some() || !Quantity::CURVATURE.contains(&self.quantity);
             if is_due {
-                let since = *self.none_since.get_or_insert(measurement.step);
-                self.text = match (value, curvature) {
-                    (Some(value), _) => {
-                        self.none_since = None;
-                        describe(self.quantity, value, measurement)
-                    }
-                    (None, Some(curvature)) => {
-                        format!("none since step {since}: {:?}", curvature.outcome)
-                    }
-                    (None, None) => {
-                        let why = measurement.no_number();
-                        let why = why.unwrap_or_else(|| "no learning rate".to_string());
-                        format!("none since step {since}: {why}")
-                    }
+                self.text = if let Some(value) = value {
+                    self.none_since = None;
+                    describe_value(self.quantity, value, measurement)
+                } else {
+                    let why = match curvature {
+                        Some(curvature) => Some(format!("{:?}", curvature.outcome)),
+                        None => measurement.no_number(),
+                    };
+                    let why = why.unwrap_or_else(|| "no learning rate".to_string());
+                    describe_none(&mut self.none_since, measurement.step, why)
                 };
             }
             if let Some(value) = value {
@@ -278,12 +274,19 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-fn describe(quantity: Quantity, value: f64, measurement: &Measurement) -> String {
+/// The text of a value that was measured.
+pub(crate) fn describe_value(quantity: Quantity, value: f64, measurement: &Measurement) -> String {
     let text = format!("{} at step {}", format_float(value, 3), measurement.step);
     match measurement.at_edge() {
         Some(at_edge) if quantity.is_of_edge() => format!("{text}, {at_edge}"),
         _ => text,
     }
+}
+
+/// The text where the measurement at this step gave no number; `since` is the step of the first such one in a row.
+pub(crate) fn describe_none(since: &mut Option<u64>, step: u64, why: String) -> String {
+    let since = *since.get_or_insert(step);
+    format!("none since step {since}: {why}")
 }
 
 impl Metric for SharpnessMetric {

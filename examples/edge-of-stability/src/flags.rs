@@ -1,7 +1,7 @@
 use crate::network::{Activation, LossKind};
 use anyhow::{Result, ensure};
 use clap::{ArgMatches, Parser, ValueEnum};
-use gpt::flags::refuse_unused;
+use gpt::flags::{at_least_one, refuse_unused};
 use std::path::PathBuf;
 
 /// Watch a training reach the Edge of Stability: critical sharpness λc, directional sharpness and the
@@ -94,7 +94,7 @@ impl Flags {
             Preset::Network => refuse_unused(matches, &OF_GPT, "without --preset gpt")?,
             Preset::Gpt => refuse_unused(matches, &OF_NETWORK, "with --preset gpt")?,
         }
-        let counts = [
+        at_least_one(&[
             ("--steps", self.steps.unwrap_or(1)),
             ("--batch", self.batch.unwrap_or(1) as u64),
             ("--examples", self.examples as u64),
@@ -102,10 +102,7 @@ impl Flags {
             ("--width", self.width as u64),
             ("--every", self.every),
             ("--hessian-every", self.hessian_every.unwrap_or(1)),
-        ];
-        for (flag, count) in counts {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
+        ])?;
         for rate in self.peaks.iter().chain([&self.lr]) {
             ensure!(
                 *rate > 0.0 && rate.is_finite(),

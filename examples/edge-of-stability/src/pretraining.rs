@@ -207,7 +207,7 @@ fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
     match chart.svg() {
         Ok(svg) => write_result(folder, name, &svg),
         Err(error) => {
-            eprintln!("warning: {name}: {error}");
+            gpt::warn!("warning: {name}: {error}");
             Ok(())
         }
     }

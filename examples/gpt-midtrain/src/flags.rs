@@ -183,8 +183,7 @@ impl ProbeFlags {
     ///
     /// Names the flag.
     pub fn validate(&self) -> Result<()> {
-        ensure!(self.batches > 0, "--batches is 0, but must be at least 1");
-        Ok(())
+        at_least_one(&[("--batches", self.batches as u64)])
     }
 }
 
@@ -195,7 +194,7 @@ impl SweepFlags {
     ///
     /// Names the flag.
     pub fn validate(&self) -> Result<()> {
-        ensure!(self.ratios > 0, "--ratios is 0, but must be at least 1");
+        at_least_one(&[("--ratios", self.ratios as u64)])?;
         self.probe.validate()
     }
 }
@@ -224,7 +223,7 @@ impl TrainFlags {
                     .all(|rate| *rate > 0.0 && rate.is_finite()),
             "--rates must be rising learning rates above 0, such as 0.001,0.01"
         );
-        ensure!(self.steps > 0, "--steps is 0, but must be at least 1");
+        at_least_one(&[("--steps", self.steps as u64)])?;
         ensure!(
             self.lost > 0.0,
             "--lost is {}, but must be above 0",

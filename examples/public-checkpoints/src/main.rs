@@ -6,6 +6,7 @@
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use gpt::flags::at_least_one;
 use gpt::folder::OwnedFolder;
 use gpt::run::{exit_code, write_result};
 use public_checkpoints::checkpoint::Checkpoint;
@@ -126,15 +127,12 @@ struct SweepConfig<'a> {
 
 impl Flags {
     fn validate(&self) -> Result<()> {
-        let counts = [
-            ("--batch", self.batch),
-            ("--micro-batch", self.micro_batch()),
-            ("--context", self.context.unwrap_or(1)),
-            ("--megabytes", self.megabytes),
-        ];
-        for (flag, count) in counts {
-            ensure!(count > 0, "{flag} is 0, but must be at least 1");
-        }
+        at_least_one(&[
+            ("--batch", self.batch as u64),
+            ("--micro-batch", self.micro_batch() as u64),
+            ("--context", self.context.unwrap_or(1) as u64),
+            ("--megabytes", self.megabytes as u64),
+        ])?;
         ensure!(
             self.warm() == 0 || !self.warm_rate.is_empty(),
             "--warm is {}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published",

@@ -34,6 +34,17 @@ fn read(path: &Path) -> Text {
     Text::of_path(path, "text", 100_000).unwrap()
 }
 
+#[track_caller]
+fn assert_first_note(text: &Text, part: &str) {
+    assert!(text.notes[0].contains(part), "{:?}", text.notes);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn words(text: &Text) -> Vec<&str> {
     text.content.split_whitespace().collect()
 }
@@ -99,11 +110,7 @@ fn an_array_and_records_of_several_lines_are_read_record_by_record() {
         {"text": null}, 3, {"text":"lone \ud800"}, {"meta":[[{}]],"text":"three"} ]"#;
     let text = read(&folder.with("array.json", array));
     assert_eq!(words(&text), ["one", "]", "\"", "[", "{", "two", "three"]);
-    assert!(
-        text.notes[0].contains("3 of 6 records left out"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "3 of 6 records left out");
     assert!(text.notes[0].contains("record 3"));
     let torn = read(&folder.with("torn.json", r#"[{"text":"one"},{"text":"tw"#));
     assert_eq!(words(&torn), ["one"]);
@@ -124,11 +131,6 @@ fn an_array_and_records_of_several_lines_are_read_record_by_record() {
 fn endings_count_in_any_case_and_packed() {
     let folder = Folder::new();
     let record = b"{\"text\":\"kept\"}\n";
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
     folder.with("a.JSONL", record);
     folder.with("b.NdJson", record);
@@ -222,11 +224,7 @@ fn parquet_is_read_group_by_group_up_to_the_limit() {
     write_parquet(&path, BINARY, &rows);
     let text = read(&path);
     assert_eq!(words(&text), ["one", "three", "four"]);
-    assert!(
-        text.notes[0].contains("2 of 5 records left out"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "2 of 5 records left out");
     assert!(text.notes[0].contains("row 2: its text is null"));
     let text = Text::of_path(&path, "text", 8).unwrap();
     assert_eq!(text.content, "one\n\nthr");
@@ -241,11 +239,7 @@ fn parquet_is_read_group_by_group_up_to_the_limit() {
     bytes[4..12].fill(0xff);
     let text = read(&folder.with("damaged.parquet", bytes));
     assert_eq!(words(&text), ["four"]);
-    assert!(
-        text.notes[0].contains("rows 1 to 4 are damaged"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "rows 1 to 4 are damaged");
 }
 
 #[test]

@@ -26,6 +26,10 @@ impl Chart {
         }
     }
 
+    pub(super) fn id(&self) -> MetricId {
+        self.id.clone()
+    }
+
     pub(super) fn is(&self, id: &MetricId) -> bool {
         self.id == *id
     }

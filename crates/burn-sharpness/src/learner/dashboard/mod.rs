@@ -6,6 +6,7 @@ mod renderer;
 mod ticks;
 
 use crate::journal::Entry;
+use crate::metric::{Quantity, describe_none, describe_value};
 use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
 use burn::train::Interrupter;
 use burn::train::metric::{
@@ -99,7 +100,7 @@ impl Dashboard {
         if !self.is_registered {
             self.is_registered = true;
             self.inner.register(MetricDefinition {
-                metric_id: MetricId::new(Arc::new(CHART.to_string())),
+                metric_id: self.chart.id(),
                 name: Arc::new(CHART.to_string()),
                 description: Some(DESCRIPTION.to_string()),
                 attributes: NumericAttributes {
@@ -185,15 +186,13 @@ fn describe(
     step: u64,
     no_number_since: &mut Option<u64>,
 ) -> String {
-    let sharpness = measurement.and_then(|measurement| measurement.critical_sharpness);
-    if let Some(sharpness) = sharpness {
+    if let Some(measurement) = measurement
+        && let Some(sharpness) = measurement.critical_sharpness
+    {
         *no_number_since = None;
-        let at_edge = measurement.and_then(Measurement::at_edge);
-        let at_edge = at_edge.map_or(String::new(), |at_edge| format!(", {at_edge}"));
-        return format!("{} at step {step}{at_edge}", format_float(sharpness, 3));
+        return describe_value(Quantity::CriticalSharpness, sharpness, measurement);
     }
-    let since = *no_number_since.get_or_insert(step);
     let why = measurement.and_then(Measurement::no_number);
     let why = why.unwrap_or_else(|| "not measured".to_string());
-    format!("none since step {since}: {why}")
+    describe_none(no_number_since, step, why)
 }

@@ -23,22 +23,14 @@ fn a_record_without_its_closing_bracket_takes_no_other_along() {
         let records = [open, good, open, open, good].join(between);
         let text = read(&folder.with("b.json", format!("{before}{records}{after}")));
         assert_eq!(words(&text), ["good"; 2]);
-        assert!(
-            text.notes[0].contains("3 of 5 records left out"),
-            "{:?}",
-            text.notes
-        );
+        assert_first_note(&text, "3 of 5 records left out");
     }
     // (The first line is longer than a reader may give at once.)
     let pretty = "{\n  \"text\": \"one\",\n  \"meta\": [\n    {\n    }\n  ]\n}\n";
     let open = "{\n  \"text\": \"two\",\n  \"meta\": [\n    {\n  ]\n";
     let text = read(&folder.with("c.json", [pretty, open, pretty].concat()));
     assert_eq!(words(&text), ["one", "one"]);
-    assert!(
-        text.notes[0].contains("1 of 3 records left out"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "1 of 3 records left out");
 }
 
 #[test]
@@ -98,16 +90,10 @@ fn a_bad_byte_costs_a_piece_of_a_long_line() {
 #[test]
 fn of_a_torn_packed_file_what_can_be_unpacked_is_kept() {
     let folder = Folder::new();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(b"{\"text\":\"kept\"}\n").unwrap();
-    let gzip = encoder.finish().unwrap();
-    let text = read(&folder.with("a.jsonl.gz", [&gzip[..], b"rubbish"].concat()));
+    let packed = gzip(b"{\"text\":\"kept\"}\n");
+    let text = read(&folder.with("a.jsonl.gz", [&packed[..], b"rubbish"].concat()));
     assert_eq!(words(&text), ["kept"]);
-    assert!(
-        text.notes[0].contains("1 of 1 files or their rests left out"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "1 of 1 files or their rests left out");
     let zstd = zstd::encode_all(&b"kept\n".repeat(5_000)[..], 1).unwrap();
     let text = read(&folder.with("b.txt", [&zstd[..], &zstd[..9]].concat()));
     assert!(
@@ -134,11 +120,6 @@ fn what_is_not_the_data_itself_is_named() {
     tar[..5].copy_from_slice(b"x.txt");
     tar[257..262].copy_from_slice(b"ustar");
     assert!(refused(&folder.with("d.tar", &tar)).contains("archive (tar)"));
-    let gzip = |bytes: &[u8]| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    };
     assert!(refused(&folder.with("e.tgz", gzip(&tar))).contains("archive (tar)"));
     let twice = folder.with("f.txt.gz", gzip(&gzip(b"text")));
     assert!(refused(&twice).contains("compressed twice"));
@@ -150,24 +131,12 @@ fn how_a_file_of_another_name_is_read_is_said() {
     let records = "{\"text\":\"kept\"}\n\u{feff}{\"text\":\"joined\"}\n";
     let text = read(&folder.with("a.data", records));
     assert_eq!(words(&text), ["kept", "joined"]);
-    assert!(
-        text.notes[0].contains("a.data holds records"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "a.data holds records");
     let text = read(&folder.with("b.csv", "id,text\n1,kept\n"));
-    assert!(
-        text.notes[0].contains("b.csv has no ending of text"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "b.csv has no ending of text");
     let text = read(&folder.with("c.txt", records));
     assert!(text.content.contains("\"text\""));
-    assert!(
-        text.notes[0].contains("c.txt looks like JSON"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "c.txt looks like JSON");
 }
 
 #[test]
@@ -193,11 +162,7 @@ fn what_is_no_file_is_not_waited_for() {
     let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
     let text = read(folder.path());
     assert_eq!(words(&text), ["kept"]);
-    assert!(
-        text.notes[0].contains("1 pipes, sockets or devices"),
-        "{:?}",
-        text.notes
-    );
+    assert_first_note(&text, "1 pipes, sockets or devices");
 }
 
 #[test]
