@@ -216,7 +216,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
 }
 
 #[test]
-fn a_resumed_run_is_drawn_from_its_step_on() {
+fn a_resumed_run_is_drawn_whole() {
     let folder = tempfile::tempdir().unwrap();
     let probe = every(2, folder.path());
     let training = Training {
@@ -225,6 +225,7 @@ fn a_resumed_run_is_drawn_from_its_step_on() {
     };
     run(training, 0.1, &probe);
     drop(probe);
+    let before = measurements(folder.path());
     let probe = every(2, folder.path());
     let training = Training {
         epochs: 3,
@@ -233,14 +234,16 @@ fn a_resumed_run_is_drawn_from_its_step_on() {
     };
     let (_, recorder) = run(training, 0.1, &probe);
 
-    // Seven updates an epoch: the second run measures at 8, 10, …, 20.
+    // Seven updates an epoch: the first run measured at 0, 2, 4 and 6, the second one at 8, 10, …, 20.
     let measured = measurements(folder.path());
-    let later: Vec<Measurement> = measured.into_iter().filter(|m| m.step >= 7).collect();
-    assert_eq!(later.len(), 7);
+    assert_eq!((before.len(), measured.len()), (4, 11));
     assert_eq!(
         values(&recorder.curve(CHART, TRAIN_SERIES)),
-        logarithms(&later, |m| m.critical_sharpness)
+        logarithms(&measured, |m| m.critical_sharpness)
     );
+    let ratios: Vec<f64> = measured.iter().filter_map(|m| m.edge_ratio()).collect();
+    let ratio = Quantity::EdgeRatio.name();
+    assert_eq!(values(&recorder.curve(ratio, TRAIN_SERIES)), ratios);
     assert!(recorder.text(CHART, TRAIN_SERIES).contains(" at step 20"));
 }
 

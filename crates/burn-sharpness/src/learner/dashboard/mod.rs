@@ -1,6 +1,7 @@
 //! Critical sharpness and the edge threshold in one chart of burn's dashboard.
 
 mod chart;
+mod history;
 mod inner;
 mod renderer;
 mod ticks;
@@ -31,7 +32,8 @@ impl SharpnessProbe {
     /// 10; λ_c is the curve `Train`, every other one is named. A measurement takes as many ticks of the
     /// horizontal axis as there are curves (one more if that is even), and a history that burn thins out
     /// keeps the same share of each curve. What was not measured has no point, and the text beside the chart
-    /// says since when and why. Burn draws its full history as lines, over such a place, too; its recent
+    /// says since when and why. A run that resumes begins with what its record has from before (of a long record, a
+    /// thousand measurements). Burn draws its full history as lines, over such a place, too; its recent
     /// history has points.
     ///
     /// The chart of the edge ratio, where [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness)
@@ -69,6 +71,8 @@ struct Dashboard {
     /// Whether the items that are processed are of the training.
     is_training: bool,
     is_registered: bool,
+    /// Whether a measurement of this run was drawn.
+    has_begun: bool,
     chart: Chart,
     /// The training and the tasks, and the step since which each has given no number.
     tasks: Vec<(Arc<str>, Option<u64>)>,
@@ -88,6 +92,7 @@ impl Dashboard {
             item: probe.items(),
             is_training: true,
             is_registered: false,
+            has_begun: false,
             chart: Chart::new(id, others.collect(), probe.config().interval()),
             tasks: training.chain(tasks).map(|task| (task, None)).collect(),
             ratio: None,
@@ -120,8 +125,24 @@ impl Dashboard {
             && let Some(training) = entry.of_task(TRAIN_TASK)
         {
             self.register();
+            if !std::mem::replace(&mut self.has_begun, true) {
+                self.draw_history(training.step);
+            }
             self.draw(&entry, training);
             self.draw_ratio(training);
+        }
+    }
+
+    /// The charts of a run that resumed begin with what was measured before.
+    fn draw_history(&mut self, step: u64) {
+        let Some(directory) = &self.probe.config().directory else {
+            return;
+        };
+        for entry in history::before(step, directory) {
+            if let Some(training) = entry.of_task(TRAIN_TASK) {
+                self.draw(&entry, training);
+                self.draw_ratio(training);
+            }
         }
     }
 
