@@ -202,7 +202,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A chart without a point is no picture, which is no reason to lose the rest.
+/// Writes a chart. A chart without a point cannot be drawn: the program says so and writes the other results.
 fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
     match chart.svg() {
         Ok(svg) => write_result(folder, name, &svg),

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// The batches that a held-out loss is the mean of.
+/// The number of batches that a held-out loss is the mean of.
 const HELD_OUT_BATCHES: usize = 8;
 
 /// A pre-trained model and two kinds of text.
@@ -38,12 +38,12 @@ pub struct Base {
 
 /// The windows of a domain.
 pub struct Source {
-    /// Those to train on.
+    /// The windows to train on.
     pub train: Windows,
     held_out: Windows,
 }
 
-/// What is needed of the configuration that gpt-pretrain writes.
+/// The part of gpt-pretrain's configuration that is needed here.
 #[derive(Deserialize)]
 struct Pretrained {
     model: GptConfig,

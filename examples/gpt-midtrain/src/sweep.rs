@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 mod show;
 
-/// The learning rate at which no one trains: it only starts the first search.
+/// The learning rate of the updates. Nothing is trained at it: it only starts the first search.
 const FIRST_GUESS: f64 = 1e-2;
 
 /// What was measured at a fixed checkpoint, mix by mix.
@@ -146,7 +146,7 @@ impl Sweep {
         match self.chart().svg() {
             Ok(svg) => write_result(folder, "sweep.svg", &svg),
             Err(error) => {
-                // No number anywhere is a result too: the table and the CSV say which outcomes.
+                // A sweep without a number is a result, too: the table and the CSV name the outcomes.
                 gpt::warn!("warning: {error}");
                 Ok(())
             }

@@ -176,7 +176,7 @@ fn export(
     Ok(())
 }
 
-/// The report is a help: that it cannot be made is said, and no failure of the training.
+/// Writes the report. If it cannot be written, the program says so, and the training counts as done all the same.
 fn write_report(folder: &RunFolder) {
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, &report::html(&[run]))) {

@@ -254,7 +254,7 @@ impl Settings {
         Ok(serde_json::from_value(merged)?)
     }
 
-    /// Says what is impossible, if something is, before anything is read or trained.
+    /// Says which settings are impossible, if any are, before anything is read or trained.
     ///
     /// # Errors
     ///

@@ -23,10 +23,10 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The batches of a validation.
+/// The number of batches that a validation loss is the mean of.
 const VALID_BATCHES: usize = 8;
 
-/// The batches that the finder of the learning rate is given, one for each step of its trial.
+/// The number of batches that the finder of the learning rate gets, one for each step of its trial.
 const FINDER_BATCHES: u64 = 108;
 
 /// Measures how large a learning rate the model can begin with, and how large it can become.

@@ -56,7 +56,7 @@ impl OwnedFolder {
         fs::create_dir_all(runs).with_context(|| unmakeable(runs))?;
         for number in 1_u64.. {
             let path = runs.join(format!("{name}-{number}"));
-            // Whoever makes the folder has it.
+            // The process that makes the folder owns it.
             if make(&path)? {
                 return Self::lock(&path, true);
             }
@@ -90,7 +90,7 @@ impl OwnedFolder {
 }
 
 impl Drop for OwnedFolder {
-    /// A new folder in which nothing was written goes.
+    /// Removes a new folder in which nothing was written.
     fn drop(&mut self) {
         let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
         if self.is_new && entries == 1 {

@@ -7,8 +7,8 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// Prints a line. Where nobody reads any more, as behind `| head`, the run goes on without its lines: it is
-/// about its files.
+/// Prints a line. If the reader has ended, as `head` does after a few lines, the line is lost and the run goes on: its
+/// results are its files.
 #[macro_export]
 macro_rules! say {
     ($($line:tt)*) => {{
@@ -17,7 +17,7 @@ macro_rules! say {
     }};
 }
 
-/// Prints a line to standard error. Where nobody reads it any more, the run goes on without it, too.
+/// Prints a line to standard error. If its reader has ended, the line is lost and the run goes on.
 #[macro_export]
 macro_rules! warn {
     ($($line:tt)*) => {{

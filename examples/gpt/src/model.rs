@@ -42,7 +42,7 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    /// Says what is impossible about this shape, if something is.
+    /// Says what makes this shape impossible, if anything does.
     ///
     /// # Errors
     ///

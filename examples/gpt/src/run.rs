@@ -19,7 +19,7 @@ const CONFIG_FILE: &str = "config.json";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while the run is under way; a folder that is only read needs it not.
+    /// Held while the run is under way. A folder that is only read is not locked.
     _owned: Option<OwnedFolder>,
 }
 
@@ -41,8 +41,8 @@ pub fn write_result(folder: &Path, name: &str, content: &str) -> Result<()> {
     write_whole(&folder.join(name), content)
 }
 
-/// Writes a file whole or not at all: where the disk is full or the process ends, what was there before is there
-/// still.
+/// Writes a file whole or not at all: if the disk is full or the process ends, the file that was there before stays as
+/// it was.
 ///
 /// # Errors
 ///

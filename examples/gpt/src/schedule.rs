@@ -23,7 +23,7 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
-    /// Says what is impossible about this schedule, if something is.
+    /// Says what makes this schedule impossible, if anything does.
     ///
     /// # Errors
     ///

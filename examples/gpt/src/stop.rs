@@ -37,7 +37,7 @@ impl Stop {
     /// If the system does not allow it.
     pub fn with_signals(self) -> Result<Self> {
         for signal in signals() {
-            // The exit code by which shells tell a signal.
+            // Shells tell a signal by this exit code.
             flag::register_conditional_shutdown(signal, 128 + signal, self.signal.clone())
                 .and_then(|_| flag::register(signal, self.signal.clone()))
                 .context("the process cannot listen to Ctrl-C")?;
@@ -80,7 +80,7 @@ impl Stop {
             .last_loss
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = loss;
-        // Weights that are lost must not push out those that are not.
+        // Checkpoints of NaN must not push out the last good ones.
         if self.has_diverged() {
             return Vec::new();
         }

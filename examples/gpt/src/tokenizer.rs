@@ -13,9 +13,9 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper};
 use tokenizers::{PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
 
-/// How much text the byte pairs are learned from: more changes little and takes its time.
+/// How much text the byte pairs are learned from: more of it changes little and takes longer.
 const TRAINING_BYTES: usize = 2_000_000;
-/// The length of the pieces that are learned from, and encoded in parallel: at most so long.
+/// The largest length of the pieces of text that are learned from, and encoded in parallel.
 const PIECE_BYTES: usize = 1 << 14;
 /// Words longer than so many bytes, such as DNA or base64, are cut: the time to learn and to encode
 /// grows with the square of a word's length.

@@ -112,7 +112,7 @@ impl Report {
         match self.chart().svg() {
             Ok(svg) => write_result(folder, CHART_FILE, &svg),
             Err(error) => {
-                // No number anywhere is a result too: the table says how the searches ended.
+                // A sweep without a number is a result, too: the table says how the searches ended.
                 gpt::warn!("note: there is no chart: {error}");
                 Ok(())
             }

@@ -2,10 +2,10 @@ use super::shown::shown;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// If the first so many records of a file hold no text, the rest of it is not looked at: the field is a wrong
-/// one, or the file is.
+/// If the first so many records of a file hold no text, the rest of the file is not read: the field or the file is the
+/// wrong one.
 const HOPELESS: u64 = 100_000;
-/// If so many records of a folder hold no text and none holds any, no further file is.
+/// If so many records of a folder hold no text, and none before them held any, no further file is read.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
 /// What is kept or left out as a whole.
@@ -44,7 +44,7 @@ pub(super) struct Collector<'a> {
     file: PathBuf,
     /// The records of this file, and how many of them were left out.
     in_file: Tally,
-    /// What is to be said of how a file is read, of the first for which there is something.
+    /// How the first file was read whose name did not tell, in a sentence for the user.
     remark: Option<String>,
     /// Whether a line was so long that it was taken in pieces.
     has_pieces: bool,

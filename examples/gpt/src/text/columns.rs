@@ -67,7 +67,7 @@ fn read_group(
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     loop {
         if out.is_done() {
-            // There may be no row left, but nobody has looked.
+            // Whether a row is left is not known without reading on.
             return out.cut();
         }
         values.clear();

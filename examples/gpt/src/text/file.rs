@@ -43,13 +43,13 @@ pub(super) fn read_file(path: &Path, format: Option<Format>, out: &mut Collector
 
 fn read_content(path: &Path, format: Option<Format>, out: &mut Collector) -> Result<()> {
     let mut reader = match open::open(path)? {
-        // Its reader trusts a damaged file.
+        // The parquet reader panics on some damaged files.
         Content::Parquet(file) => return guard::without_panic(|| columns::read(file, out)),
         Content::Text(reader) => reader,
     };
     let holds_records = json::is_record(reader.peek());
     match format {
-        // A file that is no parquet file does not become one by its name.
+        // The name says parquet, and the first bytes say that it is not.
         Some(Format::Parquet) => bail!("it is not a parquet file"),
         Some(Format::Records) => json::read(&mut reader, out),
         None if holds_records => {
