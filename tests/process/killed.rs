@@ -1,9 +1,8 @@
 //! Runs that are killed at a random moment, or run out of disk, and are resumed.
 
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, MlpConfig, measurements};
+use sharpness_tests::{Data, MlpConfig, device, measurements};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -25,7 +24,7 @@ fn run_in_a_process_of_its_own() {
     let (first_step, steps) = (number(), number());
     let folder = words.next().unwrap();
 
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let batch = Data::new(1, 8, &device).batch(0);
     let model = MlpConfig::for_data().init(&device);
     let optim: ModuleOptimizer = SgdConfig::new().init();

@@ -1,12 +1,12 @@
 //! Tests of what a process has only one of: burn's random state and the log. They take turns.
 
+mod hard;
 mod killed;
 
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
 use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, weights};
+use sharpness_tests::{MlpConfig, Training, device, weights};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +20,7 @@ fn sgd() -> ModuleOptimizer {
 fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let train = |probe: Option<&SharpnessProbe>| {
         device.seed(7);
         let model = MlpConfig::for_data().with_dropout(0.5).init(&device);
@@ -84,7 +84,7 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
                 panic!("on purpose")
             }
         });
-        let model = probe.attach(MlpConfig::for_data().init(&Device::flex().autodiff()));
+        let model = probe.attach(MlpConfig::for_data().init(&device::autodiff()));
         // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
     });

@@ -70,10 +70,13 @@ pub struct Row {
 }
 
 impl Fixture {
-    /// The fixtures of this repository, and those in the folder named by `SHARPNESS_FIXTURES`.
+    /// The fixtures of this repository, and those in the folders that `SHARPNESS_FIXTURES` names, separated like
+    /// those of `PATH`.
     pub fn all() -> Vec<(PathBuf, Self)> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-        let more = std::env::var_os("SHARPNESS_FIXTURES").map(PathBuf::from);
+        let more = std::env::var_os("SHARPNESS_FIXTURES").unwrap_or_default();
+        let more = std::env::split_paths(&more).filter(|path| !path.as_os_str().is_empty());
+        let more: Vec<PathBuf> = more.collect();
         let mut paths: Vec<PathBuf> = [own]
             .into_iter()
             .chain(more)

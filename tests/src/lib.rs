@@ -2,13 +2,18 @@
 //! float64 oracles that an independent program made.
 
 mod data;
+pub mod device;
 mod fixture;
 mod mlp;
 mod recorder;
+mod scan;
 mod training;
+mod zoo;
 
 pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
 pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use recorder::{Recorder, TRAIN_SERIES};
+pub use scan::{Scan, noise_around};
 pub use training::{Training, measurements, weights};
+pub use zoo::{Block, Kind, Zoo};

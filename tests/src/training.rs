@@ -1,8 +1,8 @@
-use crate::{Batch, Data, Recorder};
+use crate::{Batch, Data, Recorder, device};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{
@@ -35,7 +35,7 @@ impl Training {
     pub fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_path_buf(),
-            data: Data::new(7, 16, &Device::flex().autodiff()),
+            data: Data::new(7, 16, &device::autodiff()),
             epochs: 2,
             accumulation: None,
             checkpoint: None,
@@ -63,7 +63,7 @@ impl Training {
             Some(probe) if self.has_dashboard => probe.dashboard(Box::new(recorder.clone())),
             _ => Box::new(recorder.clone()),
         };
-        let valid = Data::new(2, 16, &Device::flex());
+        let valid = Data::new(2, 16, &device::plain());
         let mut training =
             SupervisedTraining::new(&self.directory, self.data.loader(), valid.loader())
                 .metrics((LossMetric::new(),))
@@ -79,8 +79,7 @@ impl Training {
             training = training.checkpoint(checkpoint);
         }
         if let Some(optim) = self.workers {
-            let devices = vec![Device::flex().autodiff(); 2];
-            let strategy = ExecutionStrategy::multi(devices, optim);
+            let strategy = ExecutionStrategy::multi(device::two().to_vec(), optim);
             training = training.with_training_strategy(strategy.into());
         }
         if let Some(probe) = probe {

@@ -2,14 +2,13 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::tensor::Device;
 use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Mlp, MlpConfig, Training, device, measurements, weights};
 use std::path::Path;
 
 fn model() -> Mlp {
     let config = MlpConfig::for_data();
-    config.init(&Device::flex().autodiff())
+    config.init(&device::autodiff())
 }
 
 fn adamw() -> ModuleOptimizer {

@@ -2,16 +2,17 @@
 
 use burn::module::{Module, Param, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_sharpness::hessian::{
     AdamPreconditioner, CurvatureConfig, CurvatureOutcome, SpectrumConfig,
 };
 use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Fixture, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Fixture, Mlp, MlpConfig, Training, device, measurements, weights};
 
 #[test]
 fn curvatures_agree_with_the_oracles_or_say_why_not() {
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
+    let tolerances = device::tolerances();
     let (mut all, mut resolved) = (0, 0);
     for (path, fixture) in Fixture::all() {
         println!("{}", path.display());
@@ -40,13 +41,18 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
                     (
                         &curvature.directional_sharpness,
                         row.directional_sharpness,
-                        0.02,
+                        tolerances.curvature,
                     ),
-                    (&curvature.hessian_sharpness, row.hessian_sharpness, 0.01),
+                    (
+                        &curvature.hessian_sharpness,
+                        row.hessian_sharpness,
+                        tolerances.oracle,
+                    ),
                 ];
                 let preconditioned = curvature.preconditioned_sharpness.as_ref();
                 let preconditioned = preconditioned.zip(row.preconditioned_sharpness);
-                let preconditioned = preconditioned.map(|(value, exact)| (value, exact, 0.02));
+                let preconditioned =
+                    preconditioned.map(|(value, exact)| (value, exact, tolerances.curvature));
                 for (value, exact, tolerance) in values.into_iter().chain(preconditioned) {
                     println!("step {step}: {exact} {value:?}");
                     all += 1;
@@ -72,7 +78,7 @@ struct Point {
 }
 
 fn point() -> Point {
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let param = |values: [f32; 2]| Param::from_tensor(Tensor::<1>::from_floats(values, &device));
     Point {
         x: param([1.0, -2.0]),
@@ -90,7 +96,7 @@ fn quadratic(point: &Point) -> Tensor<1> {
 }
 
 fn close(value: f64, exact: f64) -> bool {
-    (value / exact - 1.0).abs() < 2e-3
+    (value / exact - 1.0).abs() < device::tolerances().quadratic
 }
 
 #[test]
@@ -137,7 +143,7 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
 
 #[test]
 fn in_the_learner_it_leaves_the_run_bit_identical_and_has_a_schedule_of_its_own() {
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let optim = || -> ModuleOptimizer { AdamWConfig::new().with_epsilon(1e-8).init() };
     let adam = AdamPreconditioner {
         beta_1: 0.9,

@@ -1,17 +1,17 @@
 //! The chart of λ_c and 2/η that a wrapped renderer is told to draw.
 
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_sharpness::{Measurement, Quantity, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, TRAIN_SERIES, Training, measurements, weights,
+    Batch, Data, Mlp, MlpConfig, Recorder, TRAIN_SERIES, Training, device, measurements, weights,
 };
 use std::path::Path;
 
 const CHART: &str = "λ_c (train) and 2/η, log10";
 
 fn model() -> Mlp {
-    MlpConfig::for_data().init(&Device::flex().autodiff())
+    MlpConfig::for_data().init(&device::autodiff())
 }
 
 fn sgd() -> ModuleOptimizer {
@@ -155,7 +155,7 @@ fn a_run_near_the_edge_and_past_it_says_so() {
 #[test]
 fn tasks_are_curves_of_the_same_chart_under_their_names() {
     let folder = tempfile::tempdir().unwrap();
-    let batches = |examples| vec![Data::new(1, examples, &Device::flex()).batch(0)];
+    let batches = |examples| vec![Data::new(1, examples, &device::plain()).batch(0)];
     let config = SharpnessConfig::new()
         .with_every(2)
         .with_directory(folder.path());
@@ -196,7 +196,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let probe = every(1, folder.path());
     let training = Training {
         // The loss of the fourth batch is NaN, and so are all weights from then on.
-        data: Data::new(7, 16, &Device::flex().autodiff()).with_poisoned(3),
+        data: Data::new(7, 16, &device::autodiff()).with_poisoned(3),
         epochs: 1,
         ..Training::new(folder.path())
     };

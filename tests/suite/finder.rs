@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use burn_sharpness::{
     FinderError, LearningRateFinder, LearningRateRange, MeasurementOutcome, SharpnessConfig,
 };
-use sharpness_tests::weights;
+use sharpness_tests::{device, weights};
 
 /// Half the relative width of a bracket.
 const TOLERANCE: f64 = 0.04;
@@ -25,7 +25,7 @@ fn loss(model: &Linear, a: &f64) -> Tensor<1> {
 }
 
 fn find(finder: LearningRateFinder, batches: &[f64]) -> LearningRateRange {
-    let model = model(&Device::flex().autodiff());
+    let model = model(&device::autodiff());
     let before = weights(&model);
     let range = finder.find(&model, &sgd(), batches, loss).unwrap();
     assert_eq!(weights(&model), before);
@@ -75,7 +75,7 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
 #[test]
 fn without_a_critical_learning_rate_nothing_is_suggested() {
     // A loss that falls for ever.
-    let model = model(&Device::flex().autodiff());
+    let model = model(&device::autodiff());
     let finder = LearningRateFinder::new()
         .with_search(SharpnessConfig::new().with_learning_rate_limits(1e-6, 1e3));
     let endless = |model: &Linear, _: &()| model.weight.val().sum();
@@ -95,13 +95,13 @@ fn without_a_critical_learning_rate_nothing_is_suggested() {
 
 #[test]
 fn what_cannot_be_measured_on_is_refused() {
-    let tracked = model(&Device::flex().autodiff());
+    let tracked = model(&device::autodiff());
     let no_batch = LearningRateFinder::new().find(&tracked, &sgd(), &[], loss);
     assert!(matches!(no_batch, Err(FinderError::NoBatch)));
     let asked_for_none = LearningRateFinder::new().with_batches(0);
     let no_batch = asked_for_none.find(&tracked, &sgd(), &[1.0], loss);
     assert!(matches!(no_batch, Err(FinderError::NoBatch)));
-    let untracked = model(&Device::flex());
+    let untracked = model(&device::plain());
     let no_autodiff = LearningRateFinder::new().find(&untracked, &sgd(), &[1.0], loss);
     assert!(matches!(no_autodiff, Err(FinderError::NoAutodiff)));
 }

@@ -2,9 +2,8 @@
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
-use burn::tensor::Device;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, weights};
+use sharpness_tests::{MlpConfig, Training, device, weights};
 
 fn sgd() -> ModuleOptimizer {
     SgdConfig::new()
@@ -21,7 +20,7 @@ fn assert_identical(
     optim: &dyn Fn() -> ModuleOptimizer,
     accumulation: Option<usize>,
 ) {
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let model = config.init(&device);
     let folder = tempfile::tempdir().unwrap();
     let training = || Training {

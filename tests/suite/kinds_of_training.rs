@@ -11,13 +11,13 @@ use burn::tensor::{Device, Tensor};
 use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
 use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, weights};
 use std::sync::Arc;
 
 type Loader = Arc<dyn DataLoader<Batch>>;
 
 fn device() -> Device {
-    Device::flex().autodiff()
+    device::autodiff()
 }
 
 fn model() -> Mlp {
@@ -32,7 +32,7 @@ fn sgd() -> ModuleOptimizer {
 fn loaders() -> (Loader, Loader) {
     (
         Data::new(8, 16, &device()).loader(),
-        Data::new(2, 16, &Device::flex()).loader(),
+        Data::new(2, 16, &device::plain()).loader(),
     )
 }
 
@@ -185,6 +185,27 @@ fn two_optimizers() -> Result<(), ConfigError> {
         ];
         assert!(outcomes.contains(&last.outcome), "{last:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn batch_norm() -> Result<(), ConfigError> {
+    let (mut optim, lr) = (sgd(), 0.1);
+    let mut model = MlpConfig::for_data().with_batch_norm().init(&device());
+    // ANCHOR: batch_statistics
+    let config = SharpnessConfig::new().with_every(2);
+    let probe = SharpnessProbe::new(config.with_batch_statistics(true))?;
+    // ANCHOR_END: batch_statistics
+    for batch in batches() {
+        let value = loss(&model, &batch);
+        let grads = GradientsParams::from_grads(value.backward(), &model);
+        let update = Update::new(&model, &optim, lr, &grads).with_training_loss(value);
+        probe.measure_update(update, |model| loss(model, &batch));
+        model = optim.step(lr, model, grads);
+    }
+    assert_eq!(probe.summary().bracketed, 4);
+    let last = probe.latest("train").unwrap();
+    assert_eq!(last.slope_source, Some(burn_sharpness::SlopeSource::Known));
     Ok(())
 }
 

@@ -3,18 +3,17 @@
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
 use burn::train::MultiDeviceOptim;
 use burn::train::metric::NumericEntry;
 use burn_sharpness::{
     BaseLossSource, MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe,
 };
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, weights};
 use std::path::Path;
 
 fn model() -> Mlp {
     let config = MlpConfig::for_data();
-    config.init(&Device::flex().autodiff())
+    config.init(&device::autodiff())
 }
 
 fn sgd() -> ModuleOptimizer {
@@ -114,7 +113,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
             steps,
             [(0, 1), (2, 1), (4, 1), (6, 1), (8, 2), (10, 2), (12, 2)]
         );
-        let batch = Data::new(7, 16, &Device::flex()).batch(0);
+        let batch = Data::new(7, 16, &device::plain()).batch(0);
         let loss = model.loss(&batch).into_scalar::<f64>();
         assert!(
             (measured[0].base_loss.unwrap() - loss).abs() < 1e-6,
@@ -137,7 +136,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     let train = |config: MlpConfig| {
         let folder = tempfile::tempdir().unwrap();
         let probe = probe(1, folder.path());
-        let model = probe.attach(config.init(&Device::flex().autodiff()));
+        let model = probe.attach(config.init(&device::autodiff()));
         Training::new(folder.path()).launch(model, sgd(), 0.1, Some(&probe));
         let measured = measurements(folder.path());
         let sources = measured.iter().map(|m| m.base_loss_source.unwrap());
@@ -198,7 +197,7 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
     let folder = tempfile::tempdir().unwrap();
     let probe = probe(1, folder.path());
     let training = Training {
-        data: Data::new(24, 4, &Device::flex().autodiff()),
+        data: Data::new(24, 4, &device::autodiff()),
         accumulation: Some(4),
         epochs: 1,
         ..Training::new(folder.path())
@@ -224,6 +223,27 @@ fn the_metric_files_of_burn_hold_the_measured_points_only() {
         assert_eq!(lines.len(), 4, "three points and the epoch's mean: {log}");
         assert!(lines[3].ends_with(",final"), "{log}");
     }
+}
+
+#[test]
+fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(1, folder.path());
+    let scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-1, 10);
+    let scheduler = scheduler.init().unwrap();
+    let training = Training::new(folder.path());
+    let (_, recorder) = training.launch(probe.attach(model()), sgd(), scheduler, Some(&probe));
+
+    let measured = measurements(folder.path());
+    let far = |m: &&burn_sharpness::Measurement| m.edge_ratio().is_some_and(|ratio| ratio < 1e-3);
+    let far_above = measured.iter().filter(far).count();
+    assert!((1..=3).contains(&far_above), "{measured:?}");
+    let points = recorder.points("Edge Threshold");
+    assert_eq!(points.len(), measured.len() - far_above);
+    assert!(points.iter().all(|(_, threshold)| *threshold < 1e4));
+    // The record and the other charts have them all.
+    let ratios = recorder.points("Edge Ratio");
+    assert_eq!(ratios.len(), measured.len());
 }
 
 #[test]

@@ -1,56 +1,82 @@
 //! Every row of the float64 oracles, reached by training in burn from the given weights.
 
 use burn::optim::GradientsParams;
-use burn::tensor::Device;
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Fixture, Row};
+use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
+use sharpness_tests::{Fixture, Row, device};
+
+/// The part of η_c that rounding may make, up to which the loss in 32 bits is said to resolve it.
+const RESOLVED: f64 = 0.003;
 
 #[test]
-fn brackets_contain_the_critical_learning_rates_of_the_oracles() {
-    let device = Device::flex().autodiff();
+fn the_critical_learning_rates_are_those_of_the_oracles() {
+    let device = device::autodiff();
     let fixtures = Fixture::all();
     assert!(fixtures.len() >= 4, "gradient descent, momentum and AdamW");
+    let mut resolved = 0;
     for (path, fixture) in fixtures {
         println!("{}", path.display());
-        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
-        let (mut optim, learning_rate) = fixture.optimizer();
-        let mut model = fixture.model(&device);
-        let batch = fixture.batch(&device);
-        let last = fixture.rows.iter().map(|row| row.step).max().unwrap();
-        for step in 0..=last {
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-            let measurement = probe
-                .measure(&model, &optim, learning_rate, &grads, |model| {
-                    model.loss(&batch)
-                })
-                .unwrap();
-            if let Some(row) = fixture.rows.iter().find(|row| row.step == step) {
-                assert_agrees(&measurement, row);
+        // Without the training step's loss, the slope is a hint; with it, a point of the line.
+        for with_training_loss in [false, true] {
+            let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+            let (mut optim, learning_rate) = fixture.optimizer();
+            let mut model = fixture.model(&device);
+            let batch = fixture.batch(&device);
+            let last = fixture.rows.iter().map(|row| row.step).max().unwrap();
+            for step in 0..=last {
+                let loss = model.loss(&batch);
+                let grads = GradientsParams::from_grads(loss.backward(), &model);
+                let mut update = Update::new(&model, &optim, learning_rate, &grads);
+                if with_training_loss {
+                    update = update.with_training_loss(loss);
+                }
+                let measurement = probe.measure_update(update, |model| model.loss(&batch));
+                if let Some(row) = fixture.rows.iter().find(|row| row.step == step) {
+                    resolved += usize::from(assert_agrees(&measurement.unwrap(), row));
+                }
+                model = optim.step(learning_rate, model, grads);
             }
-            model = optim.step(learning_rate, model, grads);
         }
     }
+    println!("{resolved} rows are resolved");
+    assert!(resolved >= 40);
 }
 
-fn assert_agrees(measurement: &Measurement, row: &Row) {
-    println!("{row:?} {measurement:?}");
-    assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
-    let relative = |value: Option<f64>, exact: f64| (value.unwrap() / exact - 1.0).abs();
-    assert!(relative(measurement.base_loss, row.loss) < 0.01);
-    assert!(relative(measurement.slope, row.slope) < 0.01);
+/// Whether a loss in 32 bits resolves η_c: the resolution of the loss over the slope of the line at η_c.
+fn is_resolved(row: &Row) -> bool {
+    let resolution = 4.0 * f64::from(f32::EPSILON) * row.loss;
+    resolution <= RESOLVED * row.slope * row.critical_lr
+}
 
+/// Asserts what must hold on a row. Returns whether the loss resolves it.
+fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
+    println!("{row:?} {measurement:?}");
+    let tolerance = device::tolerances().oracle;
+    let relative = |value: Option<f64>, exact: f64| (value.unwrap() / exact - 1.0).abs();
+    assert!(relative(measurement.base_loss, row.loss) < tolerance);
+    let is_resolved = is_resolved(row);
+    if is_resolved {
+        assert!(relative(measurement.slope, row.slope) < tolerance);
+        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+    }
+    if measurement.outcome != MeasurementOutcome::Bracketed {
+        assert_eq!(measurement.critical_lr, None);
+        return is_resolved;
+    }
     let (lower, upper) = (measurement.lower.unwrap(), measurement.upper.unwrap());
-    // Weights trained in 32 bits are not quite the oracle's.
-    assert!(0.99 * lower <= row.critical_lr && row.critical_lr <= 1.01 * upper);
     let critical_lr = measurement.critical_lr.unwrap();
     assert!(lower <= critical_lr && critical_lr <= upper);
+    assert_eq!(measurement.critical_sharpness, Some(2.0 / critical_lr));
     let error = (critical_lr / row.critical_lr - 1.0).abs();
     let stated = measurement.critical_lr_error.unwrap();
-    assert!(error <= 0.01, "{critical_lr} is {error} off");
-    // After some hundred steps the weights alone make up to 0.05% of difference.
+    let drift = device::tolerances().drift;
     assert!(
-        error <= 3.0 * stated + 1e-3,
+        error <= 3.0 * stated + drift,
         "{error} where {stated} was stated"
     );
-    assert_eq!(measurement.critical_sharpness, Some(2.0 / critical_lr));
+    if is_resolved {
+        assert!(error <= tolerance, "{critical_lr} is {error} off");
+        assert!((1.0 - drift) * lower <= row.critical_lr);
+        assert!(row.critical_lr <= (1.0 + drift) * upper);
+    }
+    is_resolved
 }

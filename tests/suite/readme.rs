@@ -10,14 +10,15 @@ fn the_code_of_the_readme_is_in_the_examples() {
         .iter()
         .map(|name| read(&format!("crates/burn-sharpness/examples/{name}.rs")))
         .map(|source| {
-            let lines = source.lines();
-            lines
-                .skip_while(|line| !line.contains("// README: "))
-                .skip(1)
-                .take_while(|line| !line.contains("// README: end"))
-                .map(|line| line.strip_prefix("    ").unwrap_or(line))
-                .collect::<Vec<_>>()
-                .join("\n")
+            // The imports, then the lines that are added to a program.
+            let excerpts = source.split("// README: end");
+            let excerpts = excerpts.filter_map(|part| part.split_once("// README: "));
+            let excerpts = excerpts.map(|(_, excerpt)| {
+                let lines = excerpt.trim_end().lines().skip(1);
+                let lines = lines.map(|line| line.strip_prefix("    ").unwrap_or(line));
+                lines.collect::<Vec<_>>().join("\n")
+            });
+            excerpts.collect::<Vec<_>>().join("\n\n")
         })
         .collect();
 

@@ -8,11 +8,11 @@ use burn_sharpness::{
     ConfigError, IntoLoss, Loss, Measurement, MeasurementOutcome, Quantity, SharpnessConfig,
     SharpnessProbe,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
 use std::sync::Arc;
 
 fn device() -> Device {
-    Device::flex().autodiff()
+    device::autodiff()
 }
 
 fn sgd() -> ModuleOptimizer {
@@ -176,7 +176,7 @@ fn a_loss_that_draws_random_numbers_is_named() {
     let (model, batch, grads) = step();
     let measurement = every_step()
         .measure(&model, &sgd(), 0.1, &grads, |model| {
-            let noise = Tensor::<1>::random([1], Distribution::Default, &Device::flex());
+            let noise = Tensor::<1>::random([1], Distribution::Default, &device::plain());
             model.loss(&batch) + noise
         })
         .unwrap();

@@ -3,16 +3,16 @@
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, measurements, weights};
+use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
 
 /// The steps that are measured of a run along a parabola, whose critical learning rate is 2.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
     fn loss(model: &Linear) -> Tensor<1> {
         model.weight.val().square().sum() / 2.0
     }
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let model = LinearConfig::new(1, 1).with_bias(false).init(&device);
     let optim: ModuleOptimizer = SgdConfig::new().init();
     let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
@@ -81,7 +81,7 @@ fn what_makes_no_schedule_is_refused() {
 #[test]
 fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let model = MlpConfig::for_data().init(&device);
     let optim = || -> ModuleOptimizer { SgdConfig::new().init() };
     let warmup = || {

@@ -2,11 +2,11 @@
 
 use burn::module::{Module, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_sharpness::{
     ConfigError, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
 use std::sync::{Arc, Mutex};
 
 /// A point that quadratic losses are minimized over.
@@ -19,7 +19,7 @@ const THETA: [f64; 3] = [1.0, -2.0, 0.5];
 
 impl Point {
     fn new() -> Self {
-        let device = Device::flex().autodiff();
+        let device = device::autodiff();
         let theta = Tensor::from_floats(THETA.map(|value| value as f32), &device);
         Self {
             theta: Param::from_tensor(theta),
@@ -220,7 +220,7 @@ fn several_batches_are_their_mean_with_its_spread() {
 /// Three tasks on the test problem: fixed batches, a loader, and the training itself.
 fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessProbe {
     let seen = seen.clone();
-    let fixed = vec![Data::new(9, 16, &Device::flex()).batch(8)];
+    let fixed = vec![Data::new(9, 16, &device::plain()).batch(8)];
     let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
     let spied = move |model: &Mlp, batch: Batch| {
         let first = batch.x.clone().into_data().iter::<f32>().next().unwrap();
@@ -232,7 +232,7 @@ fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> Sharpness
     };
     SharpnessProbe::builder(config)
         .with_task("fixed", fixed, loss)
-        .with_task("loader", Data::new(5, 8, &Device::flex()).loader(), spied)
+        .with_task("loader", Data::new(5, 8, &device::plain()).loader(), spied)
         .with_training_task("same")
         .build()
         .unwrap()
@@ -241,7 +241,7 @@ fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> Sharpness
 #[test]
 fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
     let optim = || -> ModuleOptimizer { AdamWConfig::new().with_weight_decay(0.1).init() };
-    let device = Device::flex().autodiff();
+    let device = device::autodiff();
     let folder = tempfile::tempdir().unwrap();
     let model = MlpConfig::for_data().init(&device);
     let bare = Training::new(folder.path());
@@ -281,7 +281,7 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
         ));
     }
     // Its five batches, then from the first again.
-    let data = Data::new(5, 8, &Device::flex());
+    let data = Data::new(5, 8, &device::plain());
     let first = |batch: usize| {
         data.batch(batch)
             .x
@@ -306,7 +306,7 @@ fn a_resumed_loop_measures_on_the_batches_that_it_would_have_measured_on() {
                 spy.lock().unwrap().push(first);
                 model.loss(&batch)
             };
-            let data = Data::new(3, 8, &Device::flex());
+            let data = Data::new(3, 8, &device::plain());
             let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(2));
             let probe = if loader {
                 probe.with_task("task", data.loader(), spied)
@@ -316,7 +316,7 @@ fn a_resumed_loop_measures_on_the_batches_that_it_would_have_measured_on() {
             };
             let probe = probe.build().unwrap();
             probe.set_step(first_step);
-            let device = Device::flex().autodiff();
+            let device = device::autodiff();
             let model = MlpConfig::for_data().init(&device);
             let batch = Data::new(1, 32, &device).batch(0);
             let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
@@ -332,7 +332,7 @@ fn a_resumed_loop_measures_on_the_batches_that_it_would_have_measured_on() {
 
 #[test]
 fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
-    let device = Device::flex();
+    let device = device::plain();
     let folder = tempfile::tempdir().unwrap();
     let config = SharpnessConfig::new()
         .with_every(1)

@@ -8,10 +8,10 @@ use burn_sharpness::{
     BaseLossSource, Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource,
     UpdateDirection,
 };
-use sharpness_tests::{Data, MlpConfig, Training, measurements, weights};
+use sharpness_tests::{Data, MlpConfig, Training, device, measurements, weights};
 
 fn device() -> Device {
-    Device::flex().autodiff()
+    device::autodiff()
 }
 
 fn adam() -> ModuleOptimizer {
@@ -45,7 +45,7 @@ fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
 }
 
 /// The critical learning rate by a dense scan of the loss that is measured, where it falls at first.
-fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
+pub(crate) fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     let base = loss_at(0.0);
     let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
     let mut fallen = false;
@@ -165,7 +165,7 @@ fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
         }
     }
     let saved = model.into_record();
-    weights(&config.init(&Device::flex()).load_record(saved))
+    weights(&config.init(&device::plain()).load_record(saved))
 }
 
 #[test]

@@ -11,10 +11,10 @@ use burn::tensor::Device;
 use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, weights};
 
 fn device() -> Device {
-    Device::flex().autodiff()
+    device::autodiff()
 }
 
 fn model() -> Mlp {
@@ -68,7 +68,10 @@ fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRa
         "{name}: the real step moves"
     );
     let distance = distance(&predicted, &moved);
-    assert!(distance < 1e-6, "{name}: {distance} off the real step");
+    assert!(
+        distance < device::tolerances().step,
+        "{name}: {distance} off the real step"
+    );
 }
 
 #[test]

@@ -8,7 +8,9 @@ use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
+// README: hand-written loop
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+// README: end
 use std::error::Error;
 
 struct Batch {

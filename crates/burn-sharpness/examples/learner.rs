@@ -16,7 +16,9 @@ use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{
     InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep,
 };
+// README: learner
 use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
+// README: end
 use std::error::Error;
 
 /// Learns y = sin(x) from points.
@@ -100,9 +102,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .dashboard_sharpness(&probe)
         .num_epochs(5);
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
+    let trained = result.model.into_inner();
     // README: end
 
     drop(result.renderer);
+    println!("{} parameters were trained", trained.num_params());
     println!("{}", probe.summary());
     Ok(())
 }

@@ -25,6 +25,7 @@ pub struct SharpnessConfig {
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
     pub(crate) curvature: Option<CurvatureConfig>,
+    pub(crate) batch_statistics: bool,
     pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
 }
@@ -39,6 +40,7 @@ impl Default for SharpnessConfig {
             method: Method::default(),
             task_batches: 1,
             curvature: None,
+            batch_statistics: false,
             warn_after: 3,
             directory: None,
         }
@@ -46,6 +48,10 @@ impl Default for SharpnessConfig {
 }
 
 impl SharpnessConfig {
+    /// The relative width of a certified bracket by default: that of
+    /// [`SearchConfig`](critical_search::SearchConfig).
+    pub const DEFAULT_TOLERANCE: f64 = SearchConfig::DEFAULT_TOLERANCE;
+
     /// Measures every 10 steps and keeps no file.
     pub fn new() -> Self {
         Self::default()
@@ -133,6 +139,29 @@ impl SharpnessConfig {
     /// [`SharpnessProbe::on_edge`]: crate::SharpnessProbe::on_edge
     pub fn with_warning_after(mut self, measurements: u64) -> Self {
         self.warn_after = measurements;
+        self
+    }
+
+    /// Whether batch norm computes from the statistics of the batch while the training loss is measured, as it
+    /// does in training, and not from its running statistics; by default it does not.
+    ///
+    /// Then the loss that is measured is the one whose gradient makes the update, if nothing else behaves
+    /// differently in training: the slope is known, and λ_c says how close this very training is to its
+    /// edge. Dropout and noise stay off either way, since a loss that draws has no line to search along.
+    /// Other [tasks](crate::SharpnessProbeBuilder::with_task) are measured as in validation all the same.
+    ///
+    /// It holds for burn's `BatchNorm`. The run stays the same to the bit. The first measurement makes a copy of
+    /// the model with running statistics of its own, which costs three more forward passes once, or five. Burn
+    /// brings those of the model up to date by that; they are put back by making the last forward pass once more. Where
+    /// that gives other statistics (dropout below a batch norm, gradients that a loop of one's own accumulates)
+    /// or cannot be done (several workers), this is said once: what reads them before the next training
+    /// step then sees them one step early. Fields of the model that are no parameters are those of the
+    /// moment of the copy.
+    ///
+    /// A batch norm whose input has no autodiff would use its running statistics all the same; that is a
+    /// failure with its reason, and nothing is measured.
+    pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
+        self.batch_statistics = batch_statistics;
         self
     }
 

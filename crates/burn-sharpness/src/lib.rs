@@ -69,7 +69,8 @@
 //!   clipping, weight decay, momentum, gradient accumulation.
 //!
 //! What is measured is the loss in validation mode on the batch that made the gradient: without
-//! dropout, and with batch norm's running statistics.
+//! dropout, and with batch norm's running statistics, or with those of the batch
+//! ([`SharpnessConfig::with_batch_statistics`]).
 
 // What only the hook and the metrics use is unused without them.
 #![cfg_attr(not(feature = "learner"), allow(dead_code, unused_imports))]
@@ -105,7 +106,7 @@ pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 #[cfg(feature = "learner")]
-pub use learner::{Probed, SharpnessMetrics};
+pub use learner::{Probed, ReportsLoss, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
 pub use measure::Update;
 #[cfg(feature = "learner")]

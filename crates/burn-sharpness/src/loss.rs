@@ -125,6 +125,12 @@ impl BatchLosses {
         self.mean(Loss::resolution)
     }
 
+    /// Whether a loss was computed in fewer than 32 bits.
+    pub(crate) fn has_16_bits(&self) -> bool {
+        let mut losses = self.0.iter();
+        losses.any(|loss| loss.epsilon() > f64::from(f32::EPSILON))
+    }
+
     pub(crate) fn batch_fraction(&self) -> f64 {
         self.mean(Loss::batch_fraction)
     }

@@ -10,13 +10,18 @@ use std::sync::Arc;
 /// The items after which a metric says that nothing comes: more than burn's metrics lag behind.
 const ITEMS_TO_WAIT: u64 = 8;
 
+/// The edge ratio below which the chart of the edge threshold has no point.
+const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
+
 /// What a [`SharpnessMetric`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Quantity {
     /// The critical sharpness λ_c = 2/η_c.
     CriticalSharpness,
-    /// The edge threshold 2/η, to be compared with λ_c.
+    /// The edge threshold 2/η, to be compared with λ_c. Its chart, whose axis is linear, leaves out the
+    /// points at which it is more than 1000 times λ_c, as where a schedule starts at almost 0; the text
+    /// beside the chart has them.
     EdgeThreshold,
     /// The edge ratio ηλ_c/2 = η/η_c, which crosses 1 at the Edge of Stability.
     EdgeRatio,
@@ -76,6 +81,13 @@ impl Quantity {
             }
         };
         value.filter(|value| value.is_finite())
+    }
+
+    /// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, and says nothing: an edge
+    /// threshold [far above](EDGE_RATIO_OFF_THE_CHART) critical sharpness, as at the start of a warmup.
+    fn is_off_the_chart(&self, measurement: &Measurement) -> bool {
+        let ratio = measurement.edge_ratio();
+        *self == Self::EdgeThreshold && ratio.is_some_and(|ratio| ratio < EDGE_RATIO_OFF_THE_CHART)
     }
 
     /// Whether it says how far the edge is.
@@ -138,6 +150,45 @@ impl Quantity {
 /// At the end of an epoch it reports the mean of the epoch's points, or again the last point where
 /// the epoch has none. Burn asks for a number even if there never was one: then, and only then, it
 /// gets NaN, which no log or summary contains.
+///
+/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it
+/// to `metric_train_numeric` of burn's training:
+///
+/// ```
+/// use burn::data::dataloader::Progress;
+/// use burn::module::{Module, Param};
+/// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+/// use burn::tensor::{Device, Tensor};
+/// use burn::train::metric::{Metric, MetricMetadata, Numeric};
+/// use burn_sharpness::{Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe};
+///
+/// #[derive(Module, Debug)]
+/// struct Point {
+///     theta: Param<Tensor<1>>,
+/// }
+///
+/// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
+/// let mut metric = SharpnessMetric::new(&probe, Quantity::EdgeRatio);
+///
+/// // L = 3θ²: λ_c = 6, of which the learning rate 0.1 is at 0.3 of the edge, 2/η = 20.
+/// let loss = |point: &Point| (point.theta.val().square() * 3.0).sum();
+/// let device = Device::flex().autodiff();
+/// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+/// let optim: ModuleOptimizer = SgdConfig::new().init();
+/// let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
+/// probe.measure(&point, &optim, 0.1, &grads, loss);
+///
+/// // What burn does for each training item.
+/// let metadata = MetricMetadata {
+///     progress: Progress::new(1, 1, None),
+///     iteration: Some(1),
+///     lr: Some(0.1.into()),
+/// };
+/// let entry = metric.update(&(), &metadata).expect("it reads no tensor");
+/// assert!((metric.value().expect("a point").current() - 0.3).abs() < 0.01);
+/// assert!(entry.formatted.contains("at step 0"), "{}", entry.formatted);
+/// # Ok::<(), burn_sharpness::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct SharpnessMetric {
     quantity: Quantity,
@@ -226,7 +277,7 @@ impl SharpnessMetric {
                     describe_none(&mut self.none_since, measurement.step, why)
                 };
             }
-            if let Some(value) = value {
+            if let Some(value) = value.filter(|_| !self.quantity.is_off_the_chart(measurement)) {
                 let stride = largest_power_of_two_divisor(entry.interval);
                 self.waiting = Some((self.tick.next_multiple_of(stride), value));
             }

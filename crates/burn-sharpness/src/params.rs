@@ -85,6 +85,14 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
+/// The same in 32 bits if it has 16: differences of two numbers of 16 bits have hardly any digits left.
+pub(crate) fn widened(tensor: Tensor<1>) -> Tensor<1> {
+    match tensor.dtype() {
+        DType::F16 | DType::BF16 => tensor.cast(DType::F32),
+        _ => tensor,
+    }
+}
+
 fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let elements = tensor.shape().num_elements();
     tensor.reshape([elements])
@@ -121,7 +129,7 @@ impl ParamTensors {
 }
 
 /// The model with other weights: those that `weight` makes of a parameter's id and flattened value,
-/// where it makes any. A parameter that the model holds twice is replaced where it occurs first.
+/// where it makes any, rounded to the type of the parameter. A parameter that the model holds twice is replaced where it occurs first.
 pub(crate) fn replace_weights<M: Module>(
     model: M,
     weight: impl FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
@@ -145,6 +153,11 @@ pub(crate) fn replace_weights<M: Module>(
             };
             self.seen.insert(param.id);
             let (id, old, mapper) = param.consume();
+            let weight = if weight.dtype() == old.dtype() {
+                weight
+            } else {
+                weight.cast(old.dtype())
+            };
             Param::from_mapped_value(id, weight.reshape(old.shape()), mapper)
         }
     }
@@ -221,6 +234,9 @@ pub(crate) fn sum_gradients<M: Module>(
     sum.sum
 }
 
+/// The elements of a piece of a large tensor.
+const PIECE: usize = 1 << 20;
+
 /// Inner products that are being added up: each is a sum over parameters, read from the device at
 /// once and added in 64 bits.
 #[derive(Default)]
@@ -229,15 +245,27 @@ pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 impl<const N: usize> Sums<N> {
     /// Adds the inner products of a parameter.
     pub(crate) fn push(&mut self, products: [(&Tensor<1>, &Tensor<1>); N]) {
-        self.0.push(products.map(|(a, b)| {
-            // In half precision the sum would lose its digits or overflow.
-            match a.dtype() {
-                DType::F16 | DType::BF16 => {
-                    (a.clone().cast(DType::F32) * b.clone().cast(DType::F32)).sum()
-                }
-                _ => (a.clone() * b.clone()).sum(),
-            }
-        }));
+        // In half precision the sum would lose its digits or overflow.
+        self.0
+            .push(products.map(|(a, b)| (widened(a.clone()) * widened(b.clone())).sum()));
+    }
+
+    /// Adds the inner products of tensors that `products` makes of others, a piece of them at a time, so that
+    /// large temporaries are never made.
+    pub(crate) fn push_pieces<const K: usize>(
+        &mut self,
+        tensors: [&Tensor<1>; K],
+        products: impl Fn([Tensor<1>; K]) -> [(Tensor<1>, Tensor<1>); N],
+    ) {
+        let elements = tensors
+            .first()
+            .map_or(0, |first| first.shape().num_elements());
+        for start in (0..elements).step_by(PIECE) {
+            let length = PIECE.min(elements - start);
+            let pieces = tensors.map(|tensor| tensor.clone().narrow(0, start, length));
+            let made = products(pieces);
+            self.push(made.each_ref().map(|(a, b)| (a, b)));
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

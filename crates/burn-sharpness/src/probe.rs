@@ -1,7 +1,9 @@
+use crate::hessian::GradientError;
 use crate::journal::{ClaimedFolder, Entry};
 use crate::loss::BatchLosses;
 use crate::measure::{
-    MeasuredUpdate, Memory, Update, ValidationView, is_same_in_training, measure,
+    Gradient, LossOf, MeasuredUpdate, Memory, Mode, Panicked, Underway, Update, ValidationView,
+    measure,
 };
 use crate::run::Run;
 use crate::task::Task;
@@ -138,7 +140,8 @@ impl SharpnessProbe {
     /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
     /// sees is in validation mode, without autodiff, dropout or batch-norm updates. Running statistics
     /// of batch norm are as a checkpoint would have them now; `loss` must not call `train` on the
-    /// model, which would flush them. A loss that draws random numbers all the same moves the run's
+    /// model, which would flush them. (With [`with_batch_statistics`](SharpnessConfig::with_batch_statistics),
+    /// batch norm computes as in training, and writes into statistics of the copy.) A loss that draws random numbers all the same moves the run's
     /// random state twice, and is then refused for good.
     ///
     /// Returns the measurement, or `None` if none is due.
@@ -201,26 +204,35 @@ impl SharpnessProbe {
             run.schedule.note_learning_rate(update.learning_rate.base());
         }
         is_due.then(|| {
+            let _underway = Underway::begin();
+            let mut value_of = |model: &M| read(loss(model)).map(|losses| losses.value());
+            let mode = self.mode(update.model, true, &mut value_of);
             let view = ValidationView::new(update.model);
             let training_loss = update.training_loss.map(|loss| vec![loss]);
-            let mut losses = |model: &M| {
-                let loss = loss(model).into_loss();
-                let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
-                losses.map_err(|error| error.to_string())
-            };
+            let mut losses = |model: &M| read(loss(mode.as_ref()?.at(model).as_ref()));
+            let is_same_in_training = mode.as_ref().is_ok_and(|mode| mode.is_same_in_training);
+            let gradient = update.gradient.map(|mut gradient| -> Gradient<'_, M> {
+                let mode = &mode;
+                Box::new(move |model: &M| {
+                    let mode = mode.as_ref().map_err(GradientError::objective)?;
+                    gradient(mode.at(model).as_ref())
+                })
+            });
             let (training, notices) = self.measure_and_publish(MeasuredUpdate {
                 step,
                 epoch: self.epoch(),
                 model: view.model(),
-                is_same_in_training: is_same_in_training(update.model),
+                is_same_in_training,
                 optim: update.optim,
                 learning_rate: &update.learning_rate,
                 grads: update.grads,
                 micro_batches: 1,
+                gradient_is_sum: true,
                 training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
                 loss: &mut losses,
-                gradient: update.gradient,
+                gradient,
             });
+            self.keep(mode);
             for notice in notices {
                 // No dashboard says it in a loop of one's own.
                 // (`eprintln!` would panic where nobody reads it any more.)
@@ -231,6 +243,42 @@ impl SharpnessProbe {
             }
             training
         })
+    }
+
+    /// How the model computes the loss that is measured, or why it cannot: then all measuring ends. `loss` is that of
+    /// the last batch that the model has seen in training.
+    pub(crate) fn mode<M: Module + 'static>(
+        &self,
+        model: &M,
+        is_alone: bool,
+        loss: LossOf<'_, M>,
+    ) -> Result<Mode<M>, String> {
+        if !self.shared.config.batch_statistics {
+            return Ok(Mode::validation(model));
+        }
+        let mut measuring = lock(&self.shared.measuring);
+        let memory = &mut measuring.memory;
+        let known = memory.copy.take().and_then(|copy| copy.downcast().ok());
+        let known = known.map(|copy| *copy);
+        match Mode::batch_statistics(model, known, is_alone, loss) {
+            Ok((mode, notice)) => {
+                memory.notices.extend(notice);
+                Ok(mode)
+            }
+            Err(Panicked::Yes(reason) | Panicked::No(reason)) => {
+                memory.stopped = Some(reason.clone());
+                Err(reason)
+            }
+        }
+    }
+
+    /// Keeps what the next measurement needs to compute the loss in this way.
+    pub(crate) fn keep<M: Module + 'static>(&self, mode: Result<Mode<M>, String>) {
+        if let Ok(mode) = mode
+            && let Some(copy) = mode.into_copy()
+        {
+            lock(&self.shared.measuring).memory.copy = Some(Box::new(copy));
+        }
     }
 
     /// Measures along an update, and publishes the measurements. Returns that of the training loss, and
@@ -374,6 +422,12 @@ impl SharpnessProbe {
     fn run(&self) -> MutexGuard<'_, Run> {
         lock(&self.shared.run)
     }
+}
+
+fn read(loss: impl IntoLoss) -> Result<BatchLosses, String> {
+    let loss = loss.into_loss();
+    let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
+    losses.map_err(|error| error.to_string())
 }
 
 /// The data is valid at every point where a panic could have left it.

@@ -26,13 +26,13 @@ pub struct SearchConfig {
 }
 
 impl Default for SearchConfig {
-    /// A bracket of 1/3, η_c to 2%, and learning rates from 1e-12 to 1e6, which a search by doubling
+    /// A bracket of 1/3, η_c to 1.5%, and learning rates from 1e-12 to 1e6, which a search by doubling
     /// can cross within the 64 evaluations that it is allowed. (The paper's estimator has a bracket of
     /// 1/16.)
     fn default() -> Self {
         Self {
-            tolerance: 1.0 / 3.0,
-            accuracy: 0.02,
+            tolerance: Self::DEFAULT_TOLERANCE,
+            accuracy: 0.015,
             max_evaluations: 64,
             min_learning_rate: 1e-12,
             max_learning_rate: 1e6,
@@ -42,6 +42,9 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
+    /// The tolerance by [default](Self::default): 1/3.
+    pub const DEFAULT_TOLERANCE: f64 = 1.0 / 3.0;
+
     /// The same with another relative width of the bracket, in (0, 1).
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
@@ -114,7 +117,7 @@ pub enum SearchConfigError {
     Tolerance(f64),
     /// The accuracy is not a fraction.
     #[error(
-        "the accuracy is {0}, but it is the relative error of the critical learning rate: choose one above 0 and below 1, such as 0.02"
+        "the accuracy is {0}, but it is the relative error of the critical learning rate: choose one above 0 and below 1, such as 0.015"
     )]
     Accuracy(f64),
     /// Too few evaluations for any bracket.

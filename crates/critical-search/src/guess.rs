@@ -1,3 +1,6 @@
+use crate::check::Look;
+use crate::known_rounding::KnownRounding;
+use crate::line::Trust;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
 /// How many units of the loss's resolution the first evaluation should lie below the base loss: a
@@ -21,6 +24,7 @@ pub struct Guess {
     /// The same slope over that of the loss that the hint is of.
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
+    rounding: KnownRounding,
 }
 
 /// Two predictions of a positive quantity that changes from line to line, and how well they did.
@@ -122,9 +126,17 @@ impl Guess {
     }
 
     /// The guess for the next line, from what a search has found on this one: its critical learning
-    /// rate, or the end of what it could see, and the shape of the line.
+    /// rate, or the end of what it could see, the shape of the line, and what rounding does to it.
     #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
+        let rounding = self.rounding.learn(line, result);
+        Self {
+            rounding,
+            ..self.learn_outcome(line, result)
+        }
+    }
+
+    fn learn_outcome(self, line: &LossLine, result: &SearchResult) -> Self {
         match result.outcome {
             Outcome::Bracketed(bracket) => self.learn_bracket(line, result, &bracket),
             Outcome::NoIncrease { limit } => Self {
@@ -159,6 +171,25 @@ impl Guess {
             slope: Forecast::learn(self.slope, steepness),
             slope_over_hint: Forecast::learn(self.slope_over_hint, over_hint),
             bend,
+            rounding: self.rounding,
+        }
+    }
+
+    /// The line with what the lines before it have shown of its rounding.
+    pub(crate) fn told(&self, line: &LossLine) -> LossLine {
+        match self.rounding.resolution(line) {
+            Some(seen) if line.rounding != Trust::Known => {
+                line.with_resolution(seen.max(line.resolution))
+            }
+            _ => *line,
+        }
+    }
+
+    /// Whether the search is to look at the rounding of this line.
+    pub(crate) fn look_at(&self, line: &LossLine) -> Look {
+        match line.rounding {
+            Trust::Known => Look::No,
+            trust => self.rounding.look(trust),
         }
     }
 
@@ -220,7 +251,15 @@ mod tests {
         let learned = |outcome| {
             let trace = Vec::new();
             guess
-                .learn(&line, &SearchResult { outcome, trace })
+                .learn(
+                    &line,
+                    &SearchResult {
+                        outcome,
+                        trace,
+                        resolution: line.resolution(),
+                        scatter: None,
+                    },
+                )
                 .critical_lr()
         };
         assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(8.0));

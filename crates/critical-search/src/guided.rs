@@ -1,7 +1,7 @@
 //! The guided search: which learning rate it evaluates next. [`crate::algorithm`] tells how and why.
 
 use crate::guess::Guess;
-use crate::shape::{Point, inverse_quadratic, quadratic, root_by_shape, secant};
+use crate::shape::{Point, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant};
 use crate::trace::Trace;
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
@@ -14,8 +14,14 @@ const ASIDE: f64 = 0.45;
 /// the root is interpolated well. By the table in `tests/accuracy.rs`.
 const PER_DISTANCE: f64 = 0.2;
 const PER_REACH: f64 = 0.15;
-/// The factor by which an evaluation may advance at most.
-const LARGEST_ADVANCE: f64 = 16.0;
+/// The factor by which an evaluation may advance at most, and retreat at most. The loss may explode further out, and a bracket
+/// with such an end takes long to narrow.
+const LARGEST_ADVANCE: f64 = 8.0;
+const LARGEST_RETREAT: f64 = 16.0;
+/// The factor between two learning rates from which on they are far apart.
+const FAR_APART: f64 = 5.0;
+/// The factor by which an evaluation advances where no estimate guides it.
+const UNGUIDED: f64 = 4.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
 /// The least that these advance by, in tolerances.
@@ -60,7 +66,7 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
 
 /// No rise was seen yet: just above the root.
 fn above(trace: &Trace, lower: f64, estimate: Option<f64>) -> f64 {
-    let target = estimate.map_or(2.0 * lower, |root| {
+    let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
     });
     target.clamp(least_advance(trace) * lower, LARGEST_ADVANCE * lower)
@@ -72,12 +78,12 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
         2.0
     } else {
-        LARGEST_ADVANCE
+        LARGEST_RETREAT
     };
     let target = estimate.map_or(upper / retreat, |root| {
         root / margin(trace, (upper / root).ln()).exp()
     });
-    target.clamp(upper / LARGEST_ADVANCE, upper / least_advance(trace))
+    target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
 }
 
 /// The factor by which to advance at least: the more estimates were missed, the less the next one is
@@ -86,7 +92,7 @@ fn least_advance(trace: &Trace) -> f64 {
     match trace.evaluations().len() {
         0..=SMALL_ADVANCES => 1.0 + LEAST_ADVANCE * trace.tolerance(),
         evaluations => 2f64
-            .powi((evaluations - SMALL_ADVANCES) as i32)
+            .powi((evaluations + 1 - SMALL_ADVANCES) as i32)
             .min(LARGEST_ADVANCE),
     }
 }
@@ -148,6 +154,12 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     None
 }
 
+/// Whether the farther one of two evaluations is so far from the other, and so high, that it says little of the root.
+fn far_apart(a: &Point, b: &Point) -> bool {
+    let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
+    near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
+}
+
 /// The root of h, if the points of h give one between the ends that are known.
 fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     // The nearest to where the root is sought first, h(0) last.
@@ -161,15 +173,21 @@ fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             && *root > trace.lower().unwrap_or(0.0)
             && *root < trace.upper().unwrap_or(f64::INFINITY)
     };
+    let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
     let candidate = match points.as_slice() {
+        // Through points so far apart, no polynomial is of use.
+        [a, b, ..] if far_apart(a, b) => {
+            let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
+            slope().and_then(|slope| root_by_power(*near, *far, -slope))
+        }
         [a, b, c, ..] => quadratic(*a, *b, *c)
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
         // One evaluation, with or without h(0): the shape of the lines before completes it.
-        [seen, Point { eta: 0.0, .. }] | [seen] => guess
-            .slope(trace.line())
-            .and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line()))),
+        [seen, Point { eta: 0.0, .. }] | [seen] => {
+            slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
+        }
         [a, b] => secant(*a, *b),
         [] => None,
     };

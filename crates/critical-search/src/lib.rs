@@ -39,13 +39,16 @@
 )]
 
 pub mod algorithm;
+mod check;
 mod config;
 mod guess;
 mod guided;
+mod known_rounding;
 mod line;
 mod outcome;
 mod published;
 mod rounding;
+mod scatter;
 mod search;
 mod shape;
 mod trace;
@@ -54,6 +57,7 @@ pub use config::{SearchConfig, SearchConfigError};
 pub use guess::Guess;
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
+pub use scatter::Scatter;
 pub use search::{CriticalSearch, Interrupted, Method};
 
 /// The code of README.md is compiled and run with the examples of the documentation.

@@ -4,6 +4,18 @@ pub struct LossLine {
     pub(crate) base_loss: f64,
     pub(crate) slope: Slope,
     pub(crate) resolution: f64,
+    pub(crate) rounding: Trust,
+}
+
+/// Whether a line's resolution is all that rounding does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// It is.
+    Known,
+    /// It most likely is.
+    Likely,
+    /// Nothing tells.
+    Unknown,
 }
 
 /// What is known of the slope g·Δθ at which the loss falls at η = 0.
@@ -31,6 +43,7 @@ impl LossLine {
             base_loss,
             slope: Slope::Unknown,
             resolution: 0.0,
+            rounding: Trust::Known,
         }
         .with_loss_epsilon(f64::from(f32::EPSILON))
     }
@@ -71,6 +84,27 @@ impl LossLine {
     #[must_use]
     pub fn with_resolution(mut self, resolution: f64) -> Self {
         self.resolution = resolution.max(0.0);
+        self
+    }
+
+    /// The same where rounding may do more than the resolution says, as where the loss is returned
+    /// in 32-bit floats and parts of it are computed in 16: the search looks at it.
+    ///
+    /// At the first line it makes six more evaluations around the crossing; at the 8th, the 64th and
+    /// so on, five; and seven again where they scatter. Where rounding was seen to matter, it looks more often. What
+    /// they show is the [`resolution`](crate::SearchResult::resolution) from then on; [`Guess::learn`](crate::Guess::learn) keeps it for the lines after this one.
+    #[must_use]
+    pub fn with_unknown_rounding(mut self) -> Self {
+        self.rounding = Trust::Unknown;
+        self
+    }
+
+    /// The same where rounding most likely does no more than the resolution says, as where the loss and all
+    /// parameters of a model have 32 bits: the first look is at the second line, since the first one of a run takes more
+    /// evaluations anyway.
+    #[must_use]
+    pub fn with_likely_rounding(mut self) -> Self {
+        self.rounding = Trust::Likely;
         self
     }
 

@@ -1,3 +1,4 @@
+use crate::scatter::Scatter;
 use crate::shape::{Crossing, Point};
 
 /// Half the width of a 95% interval, in standard errors.
@@ -130,7 +131,7 @@ impl Bracket {
     /// rounding of the loss makes. 0.01 says that η_c is known to about a per cent.
     ///
     /// It is an estimate and not a bound: the true root lies within three times the stated error on all
-    /// of the recorded lines in this crate's tests, and on 98.9% of wilder, generated ones.
+    /// of the recorded lines in this crate's tests, and on all but 2 of 8,606 wilder, generated ones.
     /// It is about this batch's η_c; what the
     /// examples' spread makes of it is the [`standard_error`](Self::standard_error).
     pub fn relative_error(&self) -> f64 {
@@ -225,4 +226,10 @@ pub struct SearchResult {
     pub outcome: Outcome,
     /// The evaluations, in the order in which they were made.
     pub trace: Vec<Evaluation>,
+    /// The change of the loss below which a difference was taken for rounding: that of the line, or more
+    /// where evaluations have shown that rounding does more.
+    pub resolution: f64,
+    /// How the evaluations around the crossing scatter, where the search has looked at it: see
+    /// [`with_unknown_rounding`](crate::LossLine::with_unknown_rounding).
+    pub scatter: Option<Scatter>,
 }

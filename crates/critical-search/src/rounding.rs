@@ -11,7 +11,9 @@ const CLEAR_SLOPE: f64 = 4.0;
 /// Between a change that rounding hides and a clear rise there is no room for a fall if their learning rates are no
 /// further apart than this factor.
 const HIDDEN_WITHIN: f64 = 4.0;
-/// The factor to the next learning rate where rounding hides every change so far.
+/// The factor to the next learning rate where rounding hides the only change so far, which may be at the very root.
+const FIRST_ADVANCE: f64 = 1.5;
+/// The same where it hides more than one.
 const ADVANCE: f64 = 16.0;
 
 /// What rounding hides on a line.
@@ -66,13 +68,23 @@ impl Rounding {
             return Some(if last >= config.max_learning_rate {
                 Verdict::Ended(Outcome::BelowResolution)
             } else {
-                Verdict::Needs((ADVANCE * last).min(config.max_learning_rate))
+                let advance = if seen.len() > 1 {
+                    ADVANCE
+                } else {
+                    FIRST_ADVANCE
+                };
+                Verdict::Needs((advance * last).min(config.max_learning_rate))
             });
         };
         let hidden = rates(false).filter(|rate| *rate < rise);
         let Some(hidden) = hidden.max_by(f64::total_cmp) else {
             let at_limit = rise <= config.min_learning_rate;
-            return at_limit.then_some(Verdict::Ended(Outcome::NotDescent));
+            let outcome = if shrinks_towards_0(seen) {
+                Outcome::NotDescent
+            } else {
+                Outcome::BelowResolution
+            };
+            return at_limit.then_some(Verdict::Ended(outcome));
         };
         if rise > HIDDEN_WITHIN * hidden {
             return Some(Verdict::Needs((rise * hidden).sqrt()));
@@ -90,6 +102,32 @@ impl Rounding {
         }))
     }
 
+    /// The slope of h between the nearest ends that more than rounding has made. Where they are far away,
+    /// the ends of the bracket may show that h is less steep between them.
+    pub(crate) fn chord(&self, seen: &[Evaluation], fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let (lower, upper) = (fall.point(), rise.point());
+        let distance = upper.eta - lower.eta;
+        let near = (upper.h - lower.h) / distance;
+        let error = self.resolution * (1.0 / lower.eta + 1.0 / upper.eta) / distance;
+        let far = self.clear_chord(seen, fall, rise);
+        if near > 2.0 * error {
+            near.min(far)
+        } else {
+            far
+        }
+    }
+
+    fn clear_chord(&self, seen: &[Evaluation], fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let nearer = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
+        let falls = seen.iter().filter(|seen| self.falls(seen));
+        let rises = seen.iter().filter(|seen| self.rises(seen));
+        let below = falls.filter(|seen| seen.learning_rate <= fall.learning_rate);
+        let above = rises.filter(|seen| seen.learning_rate >= rise.learning_rate);
+        let lower = below.max_by(nearer).unwrap_or(fall).point();
+        let upper = above.min_by(nearer).unwrap_or(rise).point();
+        (upper.h - lower.h) / (upper.eta - lower.eta)
+    }
+
     /// Whether a loss whose slope is not known rises from η = 0 on, by the h(0) that its two smallest
     /// clear rises extrapolate to.
     fn rises_at_once(&self, seen: &[Evaluation]) -> bool {
@@ -100,9 +138,31 @@ impl Rounding {
             .map(Evaluation::point)
             .collect();
         rises.sort_by(|a, b| a.eta.total_cmp(&b.eta));
-        match (self.known_slope, rises.as_slice()) {
-            (None, [a, b, ..]) => start_of(*a, *b) > 0.0,
-            _ => false,
-        }
+        let (None, [a, b, ..]) = (self.known_slope, rises.as_slice()) else {
+            return false;
+        };
+        let start = start_of(*a, *b);
+        // What rounding makes of h at both, extrapolated to 0.
+        let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
+        let steepness = (b.h - a.h) / (b.eta - a.eta);
+        // A rise that this predicts and that was not seen refutes it: then h bends.
+        let agrees = |seen: &Evaluation| {
+            let eta = seen.learning_rate;
+            let predicted = (start + steepness * eta) * eta;
+            (predicted - seen.rise).abs() <= clear
+        };
+        let mut hidden = seen.iter().filter(|seen| self.hides(seen));
+        start > error && hidden.all(agrees)
+    }
+}
+
+/// Whether the rises at the two smallest learning rates are about in proportion to them. If they are not, the
+/// start of the line is rounded, and not the loss rises.
+fn shrinks_towards_0(seen: &[Evaluation]) -> bool {
+    let mut points: Vec<Point> = seen.iter().map(Evaluation::point).collect();
+    points.sort_by(|a, b| a.eta.total_cmp(&b.eta));
+    match points.as_slice() {
+        [a, b, ..] => a.h <= HIDDEN_WITHIN * b.h,
+        _ => true,
     }
 }

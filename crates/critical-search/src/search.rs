@@ -121,7 +121,8 @@ impl CriticalSearch {
             Method::Published => (published::next, Report::Middle),
         };
         let start = guess.start(line, &self.config);
-        let mut trace = Trace::new(self.config, *line, report);
+        let mut trace = Trace::new(self.config, guess.told(line), report)
+            .with_rounding_check(guess.look_at(line));
         let outcome = loop {
             let learning_rate = match trace.verdict() {
                 Verdict::Open if trace.evaluations().is_empty() => start,
@@ -141,6 +142,8 @@ impl CriticalSearch {
         };
         Ok(SearchResult {
             outcome,
+            resolution: trace.line().resolution(),
+            scatter: trace.scatter(),
             trace: trace.into_evaluations(),
         })
     }

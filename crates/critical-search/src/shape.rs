@@ -8,6 +8,17 @@ const DISAGREEMENT: f64 = 0.5;
 /// What an interpolation may err by, as h bends in ways that its points do not show, in products of the
 /// relative distances to both ends.
 const CURVATURE: f64 = 0.2;
+/// What is added to the error for that, and not asked to be small: some lines bend more than most. By
+/// `tests/suite/kinds.rs` of the workspace.
+const EXTRA_CURVATURE: f64 = 0.6;
+/// Both where h(0) is not known.
+const CURVATURE_WITHOUT_START: f64 = 0.4;
+const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
+
+/// What a bend that three points are too far apart to show may move the root by: this part of the distance to the nearer
+/// end, and at most this. The float64 oracles have such bends, at a root next to an end.
+const UNSEEN: f64 = 0.15;
+const MOST_UNSEEN: f64 = 0.0025;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +33,8 @@ pub(crate) struct Crossing {
     pub(crate) root: f64,
     /// The relative error of the root that more evaluations would lessen.
     pub(crate) interpolation_error: f64,
+    /// What it may be more on lines that bend more than most.
+    pub(crate) bend_error: f64,
     /// The relative error of the root that the rounding of the loss makes.
     pub(crate) rounding_error: f64,
     /// f′ at the root; unknown where the loss explodes.
@@ -35,6 +48,7 @@ impl Crossing {
         Self {
             root,
             interpolation_error: 0.5 * (upper - lower) / root,
+            bend_error: 0.0,
             rounding_error: 0.0,
             steepness: None,
         }
@@ -72,6 +86,18 @@ impl Crossing {
             (None, _) => farthest,
         };
         let third = best.map(|(_, third)| third);
+        let room = (root - lower.eta) * (upper.eta - root) / (root * root);
+        let (curvature, extra_curvature) = if others.iter().any(|other| other.eta == 0.0) {
+            (CURVATURE, EXTRA_CURVATURE)
+        } else {
+            (CURVATURE_WITHOUT_START, EXTRA_CURVATURE_WITHOUT_START)
+        };
+        let nearest = (root - lower.eta).min(upper.eta - root) / root;
+        let unseen = if others.len() == 1 {
+            (UNSEEN * nearest).min(MOST_UNSEEN)
+        } else {
+            0.0
+        };
         let is_clear = |end: Point| (end.h * end.eta).abs() > 2.0 * resolution;
         let slope = third
             .filter(|_| is_clear(lower) && is_clear(upper))
@@ -81,6 +107,7 @@ impl Crossing {
                     + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
             });
         let slope = if slope > 0.0 { slope } else { chord };
+        let interpolation_error = (disagreement + curvature * room).min(farthest);
         let nodes = [Some(lower), Some(upper), third];
         let rounding: f64 = nodes
             .iter()
@@ -91,9 +118,8 @@ impl Crossing {
             .sum();
         Self {
             root,
-            interpolation_error: (disagreement
-                + CURVATURE * (root - lower.eta) * (upper.eta - root) / (root * root))
-                .min(farthest),
+            interpolation_error,
+            bend_error: (extra_curvature * room + unseen).min(farthest - interpolation_error),
             rounding_error: rounding / (slope * root),
             steepness: Some(slope * root),
         }
@@ -101,7 +127,7 @@ impl Crossing {
 
     /// The relative error of the root.
     pub(crate) fn error(&self) -> f64 {
-        self.interpolation_error + self.rounding_error
+        self.interpolation_error + self.bend_error + self.rounding_error
     }
 }
 
@@ -124,6 +150,15 @@ pub(crate) fn root_by_shape(seen: Point, start: f64, bend: f64) -> Option<f64> {
     let straightened = seen.h / (1.0 + bend * seen.eta).max(f64::MIN_POSITIVE);
     let share_of_the_way = 1.0 - straightened / start;
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
+}
+
+/// The root of the power h = h(0) + kηᵖ through two points that lie far beyond it and far apart, where the highest power
+/// rules.
+pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> {
+    let (rise, farther) = (near.h - start, far.h - start);
+    let power = (farther / rise).ln() / (far.eta / near.eta).ln();
+    let root = near.eta * (-start / rise).powf(1.0 / power);
+    (power > 0.0 && root.is_finite()).then_some(root)
 }
 
 /// h(0) on the line through two points.

@@ -1,11 +1,15 @@
 //! The judge of a search: the evaluations made, and what they prove.
 
-use crate::line::Slope;
+use crate::check::{Look, RoundingCheck};
+use crate::line::{Slope, Trust};
 use crate::outcome::{INTERVAL, Verdict};
 use crate::rounding::Rounding;
+use crate::scatter::Scatter;
 use crate::shape::{Crossing, Point};
 use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig};
 
+/// The relative error by rounding that a look at it may miss.
+const OVERLOOKED: f64 = 0.001;
 /// The relative error by rounding from which on there is no number.
 const UNRESOLVED: f64 = 0.5;
 
@@ -23,8 +27,11 @@ pub(crate) enum Report {
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
+    /// The resolution that the line had at first.
+    told_resolution: f64,
     report: Report,
     rounding: Rounding,
+    check: RoundingCheck,
     evaluations: Vec<Evaluation>,
 }
 
@@ -33,9 +40,19 @@ impl Trace {
         Self {
             config,
             line,
+            told_resolution: line.resolution,
             report,
             rounding: Rounding::of(&line),
+            check: RoundingCheck::default(),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
+        }
+    }
+
+    /// The same where evaluations are to show what rounding does, before anything is reported.
+    pub(crate) fn with_rounding_check(self, look: Look) -> Self {
+        Self {
+            check: RoundingCheck::new(look),
+            ..self
         }
     }
 
@@ -46,6 +63,11 @@ impl Trace {
             rise: if is_finite { rise.value } else { f64::INFINITY },
             standard_error: rise.standard_error.filter(|error| error.is_finite()),
         });
+    }
+
+    /// How the evaluations around the crossing scatter, where that was looked at.
+    pub(crate) fn scatter(&self) -> Option<Scatter> {
+        self.check.scatter()
     }
 
     /// The line that is searched.
@@ -139,8 +161,51 @@ impl Trace {
         learning_rate.clamp(self.config.min_learning_rate, self.config.max_learning_rate)
     }
 
-    /// What the evaluations prove.
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// What the evaluations prove, and what is still to be evaluated.
+    pub(crate) fn verdict(&mut self) -> Verdict {
+        if let Some(next) = self.check.pending() {
+            return Verdict::Needs(next);
+        }
+        if let Some(seen) = self.check.look(&self.evaluations) {
+            self.line = self.line.with_resolution(seen.max(self.told_resolution));
+            self.rounding = Rounding::of(&self.line);
+        }
+        let verdict = self.judged();
+        let Some(crossing) = self.crossing_to_check(&verdict) else {
+            return verdict;
+        };
+        let limits = self.config.min_learning_rate..=self.config.max_learning_rate;
+        let budget = self
+            .config
+            .max_evaluations
+            .saturating_sub(self.evaluations.len());
+        if self
+            .check
+            .choose(crossing, limits, &self.evaluations, budget)
+        {
+            return self.check.pending().map_or(verdict, Verdict::Needs);
+        }
+        verdict
+    }
+
+    /// The place at which rounding may have decided how the search ends.
+    fn crossing_to_check(&self, verdict: &Verdict) -> Option<f64> {
+        match verdict {
+            Verdict::Ended(Outcome::Bracketed(bracket)) => Some(bracket.critical_lr()),
+            Verdict::Ended(Outcome::NotDescent) => {
+                let rises = self
+                    .evaluations
+                    .iter()
+                    .filter(|seen| self.rounding.rises(seen));
+                let rates = rises.map(|seen| seen.learning_rate);
+                rates.min_by(f64::total_cmp)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the evaluations prove, if rounding is as the line says.
+    fn judged(&self) -> Verdict {
         if let Some(outcome) = self.before_any() {
             return Verdict::Ended(outcome);
         }
@@ -243,26 +308,17 @@ impl Trace {
         }
         let mut others = self.points_nearest_to((lower.eta * upper.eta).sqrt());
         others.retain(|point| point.eta != lower.eta && point.eta != upper.eta);
-        Crossing::between(
+        let mut crossing = Crossing::between(
             lower,
             upper,
             &others,
-            self.chord(fall, rise),
+            self.rounding.chord(&self.evaluations, fall, rise),
             self.line.resolution,
-        )
-    }
-
-    /// The slope of h between the nearest ends that more than rounding has made.
-    fn chord(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
-        let nearer = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
-        let seen = self.evaluations.iter();
-        let falls = seen.clone().filter(|seen| self.rounding.falls(seen));
-        let rises = seen.filter(|seen| self.rounding.rises(seen));
-        let below = falls.filter(|seen| seen.learning_rate <= fall.learning_rate);
-        let above = rises.filter(|seen| seen.learning_rate >= rise.learning_rate);
-        let lower = below.max_by(nearer).unwrap_or(fall).point();
-        let upper = above.min_by(nearer).unwrap_or(rise).point();
-        (upper.h - lower.h) / (upper.eta - lower.eta)
+        );
+        if self.line.rounding != Trust::Known {
+            crossing.rounding_error += OVERLOOKED;
+        }
+        crossing
     }
 
     fn at_the_end_of_the_budget(&self) -> Outcome {

@@ -119,12 +119,12 @@ fn the_defaults_are_cheap_and_accurate() {
     print_header();
     // The most evaluations, and rms error, at the defaults.
     for (workload, evaluations, rms) in [
-        ("gpt", 2.25, 0.003),
+        ("gpt", 2.3, 0.003),
         ("full-batch", 2.05, 0.001),
-        ("momentum", 2.2, 0.004),
+        ("momentum", 2.25, 0.004),
     ] {
         for tolerance in [1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0 / 3.0, 1.0 / 2.0] {
-            for accuracy in [0.005, 0.01, 0.02, 0.04] {
+            for accuracy in [0.005, 0.01, 0.015, 0.02, 0.04] {
                 let config = SearchConfig::default()
                     .with_tolerance(tolerance)
                     .with_accuracy(accuracy);
@@ -141,6 +141,24 @@ fn the_defaults_are_cheap_and_accurate() {
         assert!(score.mean <= evaluations, "{workload}: {}", score.mean);
         assert!(score.rms <= rms, "{workload}: {}", score.rms);
         assert!(score.largest <= 0.015, "{workload}: {}", score.largest);
+    }
+}
+
+#[test]
+fn to_look_at_the_rounding_costs_little_where_there_is_none() {
+    print_header();
+    for workload in WORKLOADS {
+        let without = score(workload, &guided(), |_, line| line.known());
+        let with = score(workload, &guided(), |_, line| {
+            line.known().with_unknown_rounding()
+        });
+        print(
+            &format!("{workload}, lines {}", recorded::lines(workload).len()),
+            &without,
+        );
+        print(&format!("{workload}, rounding unknown"), &with);
+        assert!(with.mean <= without.mean + 0.5);
+        assert!(with.outside == 0, "{}", with.outside);
     }
 }
 
@@ -205,7 +223,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
         scores.push(("noisy hint".to_string(), score(workload, &guided(), noisy)));
         for (name, score) in scores {
             print(&format!("{workload} {name}"), &score);
-            assert!(score.mean <= 3.1, "{workload} {name}: {}", score.mean);
+            assert!(score.mean <= 3.15, "{workload} {name}: {}", score.mean);
             assert!(score.rms <= 0.004 && score.largest <= 0.03 && score.outside <= 1);
         }
     }

@@ -109,7 +109,7 @@ fn methods() -> impl Strategy<Value = Method> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, max_global_rejects: 10_000, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() })]
 
     #[test]
     fn every_search_keeps_its_invariants(
@@ -222,7 +222,10 @@ proptest! {
         guess in log_uniform(1e-6, 1e4),
         slope in prop_oneof![Just(None), log_uniform(1e-6, 1e3).prop_map(Some)],
     ) {
-        let config = SearchConfig::default().with_tolerance(tolerance).with_max_evaluations(1000);
+        let config = SearchConfig::default()
+            .with_tolerance(tolerance)
+            .with_accuracy(accuracy)
+            .with_max_evaluations(1000);
         // No resolution: every sign counts, and the guess stays where it is.
         let mut line = LossLine::new(1.0).with_resolution(0.0);
         if let Some(slope) = slope {
@@ -242,5 +245,42 @@ proptest! {
         let bisections = (16f64.ln() / wanted).log2().ceil();
         let bound = 4.0 + distance.ceil() + bisections + 1.0;
         prop_assert!(result.trace.len() as f64 <= bound, "more than {bound}: {result:?}");
+    }
+
+    #[test]
+    fn a_first_measurement_takes_eight_evaluations_at_most(
+        (bend, curl) in (-0.9..5.0, -0.5..3.0),
+        // The fall that the slope predicts at the root, as a part of the loss.
+        depth in log_uniform(1e-3, 4.0),
+        root in log_uniform(1e-6, 1e2),
+        // What the slope that is told is over the line's own; none if it is the line's own.
+        hint in prop_oneof![Just(None), log_uniform(0.5, 2.0).prop_map(Some)],
+        guess in prop_oneof![
+            Just(Guess::unknown()), // a learning rate of 0
+            Just(Guess::new(1e-10)), // a warmup's first step
+            log_uniform(1e-2, 1e2).prop_map(Guess::new), // times η_c
+            Just(Guess::new(1e6)),
+        ],
+    ) {
+        let shape = |u: f64| 1.0 + bend * u + curl * u * u;
+        // A shape with another root, or nearly, has another η_c.
+        prop_assume!((0..=2000).all(|i| shape(0.05 * f64::from(i)) > 0.05));
+        let slope = depth / root;
+        let line = LossLine::new(1.0);
+        let line = match hint {
+            None => line.with_slope(slope),
+            Some(factor) => line.with_slope_hint(factor * slope),
+        };
+        let guess = match guess.critical_lr() {
+            Some(rate) if (1e-2..=1e2).contains(&rate) => Guess::new(rate * root),
+            _ => guess,
+        };
+        let search = CriticalSearch::new(SearchConfig::default()).unwrap();
+        let result = search.run(&line, guess, |eta| {
+            let u = eta / root;
+            1.0 - depth * u * (1.0 - u) * shape(u)
+        });
+        prop_assert!(result.outcome.bracket().is_some(), "{:?}", result);
+        prop_assert!(result.trace.len() <= 8, "{:?}", result);
     }
 }

@@ -5,6 +5,7 @@ use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
 };
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::RngSeed;
 
 const BASE: f64 = 2.3;
@@ -122,6 +123,125 @@ proptest! {
             prop_assert!(fall <= 64.0 * line.resolution(), "{result:?}");
         }
     }
+}
+
+/// A loss that is computed coarsely and returned finely: what is added to it, at most, and the steps
+/// that it comes in.
+#[derive(Clone, Copy, Debug)]
+struct Coarse {
+    amplitude: f64,
+    step: f64,
+    seed: u64,
+}
+
+impl Coarse {
+    fn loss(self, f: impl Fn(f64) -> f64) -> impl Fn(f64) -> f64 {
+        move |eta| {
+            let loss = BASE + f(eta) + self.amplitude * noise(eta, self.seed);
+            if self.step > 0.0 {
+                (loss / self.step).round() * self.step
+            } else {
+                loss
+            }
+        }
+    }
+}
+
+/// Noise and steps of any share of the fall, seen or not.
+fn coarse(fall: f64) -> impl Strategy<Value = Coarse> {
+    let part = || prop_oneof![1 => Just(0.0), 4 => log_uniform(1e-4, 3.0)];
+    (part(), part(), any::<u64>()).prop_map(move |(amplitude, step, seed)| Coarse {
+        amplitude: amplitude * fall,
+        step: step * fall,
+        seed,
+    })
+}
+
+/// A line that falls by `fall` and is back at its root, with a bend; and what rounding makes of it.
+fn lines() -> impl Strategy<Value = (f64, f64, f64, Coarse)> {
+    (log_uniform(1e-3, 1e1), log_uniform(1e-3, 1.0), -0.5..2.0).prop_flat_map(
+        |(root, fall, bend)| coarse(fall).prop_map(move |coarse| (root, fall, bend, coarse)),
+    )
+}
+
+/// Searches ten lines of a run, each with other noise, and says how many had a number, and which were
+/// wrong.
+fn run_of(
+    (root, fall, bend, coarse): (f64, f64, f64, Coarse),
+    is_known: bool,
+    guess: Guess,
+    count: u64,
+) -> (usize, usize, Vec<String>) {
+    let slope = 4.0 * fall / root;
+    let f = move |eta: f64| -slope * eta * (1.0 - eta / root) * (1.0 + bend * eta / root);
+    let (mut guess, mut bracketed, mut evaluations, mut wrong) = (guess, 0, 0, vec![]);
+    for index in 0..count {
+        let loss = Coarse {
+            seed: coarse.seed.wrapping_add(index),
+            ..coarse
+        }
+        .loss(f);
+        let line = LossLine::new(loss(0.0)).with_unknown_rounding();
+        let line = if is_known {
+            line.with_slope(slope)
+        } else {
+            line.with_slope_hint(slope)
+        };
+        let result = run(&line, guess, Method::Guided, loss);
+        guess = guess.learn(&line, &result);
+        evaluations += result.trace.len();
+        if let Some(bracket) = result.outcome.bracket() {
+            bracketed += 1;
+            let error = (bracket.critical_lr() / root - 1.0).abs();
+            if error > 3.0 * bracket.relative_error() {
+                let stated = bracket.relative_error();
+                let (below, above) = (bracket.lower() / root, bracket.upper() / root);
+                wrong.push(format!("line {index}: {error:.2e} off, {stated:.2e} stated, {below} to {above}, {} evaluations, resolution {:.1e}", result.trace.len(), result.resolution));
+            }
+        } else if matches!(result.outcome, Outcome::NotDescent) {
+            let rates: Vec<String> = result
+                .trace
+                .iter()
+                .map(|seen| format!("{:.3} {:.1e}", seen.learning_rate / root, seen.rise))
+                .collect();
+            wrong.push(format!(
+                "line {index} is called no descent: {rates:?}, resolution {:.1e}",
+                result.resolution
+            ));
+        }
+    }
+    (bracketed, evaluations, wrong)
+}
+
+#[test]
+fn rounding_that_nothing_tells_of_is_seen() {
+    let strategy = (lines(), any::<bool>(), guesses());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0),
+        ..ProptestConfig::default()
+    });
+    let (mut tried, mut numbers, mut evaluated, mut wrong) = (0, 0, 0, vec![]);
+    for _ in 0..3_000 {
+        let (line, is_known, guess) = strategy.new_tree(&mut runner).unwrap().current();
+        let (bracketed, evaluations, failed) = run_of(line, is_known, guess, 10);
+        tried += 10;
+        numbers += bracketed;
+        evaluated += evaluations;
+        wrong.extend(
+            failed
+                .into_iter()
+                .map(|text| format!("{line:?} {is_known} {:?}: {text}", guess.critical_lr())),
+        );
+    }
+    println!(
+        "{tried} lines, {numbers} numbers, {evaluated} evaluations, {} wrong",
+        wrong.len()
+    );
+    for text in wrong.iter().take(40) {
+        println!("{text}");
+    }
+    assert!(wrong.len() <= tried / 5_000);
 }
 
 #[test]

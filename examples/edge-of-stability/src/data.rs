@@ -231,7 +231,7 @@ mod tests {
         assert_ne!(data.x, Data::mnist_1d(100, 4).x);
         let mean = data.x.iter().sum::<f32>() / data.x.len() as f32;
         assert!(mean.abs() < 1e-3 && data.len() == 100);
-        let batch = data.batch(&[0, 13], &Device::flex());
+        let batch = data.batch(&[0, 13], &gpt::device::of_environment().unwrap());
         assert_eq!(batch.x.dims(), [2, LENGTH]);
         let classes: Vec<i64> = batch.y.into_data().iter().collect();
         assert_eq!(classes, [0, 3]);

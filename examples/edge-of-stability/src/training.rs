@@ -177,7 +177,7 @@ mod tests {
             size,
             count,
             seed: 7,
-            device: Device::flex(),
+            device: gpt::device::of_environment().unwrap(),
         };
         assert_eq!(batches.num_items(), size * count);
         let batches = batches.iter().map(|batch| {

@@ -1,4 +1,5 @@
 use anyhow::{Error, Result, ensure};
+use burn_sharpness::SharpnessConfig;
 use clap::{ArgMatches, Args, Parser, Subcommand};
 use gpt::flags::{at_least_one, refuse_unused};
 use gpt::model::GptConfig;
@@ -78,7 +79,7 @@ pub struct ProbeFlags {
     #[arg(long, default_value_t = 20)]
     pub settle: usize,
     /// Relative width of a certified bracket
-    #[arg(long, default_value_t = 0.0625, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = SharpnessConfig::DEFAULT_TOLERANCE, allow_negative_numbers = true)]
     pub tolerance: f64,
 }
 

@@ -74,7 +74,7 @@ pub struct Settings {
     /// Relative width of a certified bracket
     #[arg(
         long,
-        default_value_t = 0.0625,
+        default_value_t = SharpnessConfig::DEFAULT_TOLERANCE,
         allow_negative_numbers = true,
         help_heading = "Probe"
     )]

@@ -1,7 +1,10 @@
-//! The backends that an example can run on.
+//! The backends that an example, or a test, can run on.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+
+/// The variable that names the device of the tests.
+pub const VARIABLE: &str = "SHARPNESS_DEVICE";
 
 /// The device of this name: `flex` (pure Rust, on the CPU), `tch`, `cuda` or `wgpu`.
 ///
@@ -9,17 +12,79 @@ use burn::tensor::Device;
 ///
 /// The last three need a cargo feature of the same name; without it, the error says so.
 pub fn open(name: &str) -> Result<Device> {
-    match name {
-        "flex" => Ok(Device::flex()),
-        #[cfg(feature = "tch")]
-        "tch" => Ok(Device::libtorch()),
-        #[cfg(feature = "cuda")]
-        "cuda" => Ok(Device::cuda(0)),
-        #[cfg(feature = "wgpu")]
-        "wgpu" => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
-        "tch" | "cuda" | "wgpu" => bail!(
-            "the device {name} is not built in: run again with `--features {name}` before the `--`"
-        ),
+    let device = match name {
+        "flex" => Some(Device::flex()),
+        "tch" => tch(),
+        "cuda" => cuda(),
+        "wgpu" => wgpu(),
         _ => bail!("there is no device named {name}: choose flex, tch, cuda or wgpu"),
+    };
+    device.with_context(|| {
+        format!(
+            "the device {name} is not built in: run again with `--features {name}` before the `--`"
+        )
+    })
+}
+
+/// The device that the variable `SHARPNESS_DEVICE` names; `flex` where it names none.
+///
+/// # Errors
+///
+/// As for [`open`].
+pub fn of_environment() -> Result<Device> {
+    match std::env::var(VARIABLE) {
+        Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),
+        _ => open("flex"),
+    }
+}
+
+// Burn 0.22 deprecates this backend, and 0.23 is without it. The function is the only place that names it.
+#[cfg(feature = "tch")]
+#[allow(deprecated)]
+fn tch() -> Option<Device> {
+    Some(Device::libtorch())
+}
+
+#[cfg(not(feature = "tch"))]
+fn tch() -> Option<Device> {
+    None
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Option<Device> {
+    Some(Device::cuda(0))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Option<Device> {
+    None
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Option<Device> {
+    Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Option<Device> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_no_device_is_refused_with_those_that_are() {
+        let error = open("tpu").unwrap_err().to_string();
+        assert!(error.contains("named tpu: choose flex, tch"), "{error}");
+        assert!(open("flex").is_ok());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_is_not_built_in_says_which_feature_brings_it() {
+        let error = open("cuda").unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
     }
 }

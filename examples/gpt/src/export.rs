@@ -21,15 +21,24 @@ use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTok
 ///
 /// If the folder cannot be written.
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
+    export_model(model, config, folder)?;
+    let path = folder.join("tokenizer.json");
+    match tokenizer {
+        Tokenizer::BytePairs(_) => tokenizer.save(&path),
+        Tokenizer::Bytes => save_bytes(&path),
+    }
+}
+
+/// Writes a model alone, without a tokenizer.
+///
+/// # Errors
+///
+/// As for [`export`].
+pub fn export_model(model: &Gpt, config: &GptConfig, folder: &Path) -> Result<()> {
     let unwritable = || format!("the export {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(unwritable)?;
     let json = serde_json::to_string_pretty(&published_config(config))?;
     std::fs::write(folder.join("config.json"), json).with_context(unwritable)?;
-    let path = folder.join("tokenizer.json");
-    match tokenizer {
-        Tokenizer::BytePairs(_) => tokenizer.save(&path)?,
-        Tokenizer::Bytes => save_bytes(&path)?,
-    }
     let mut store = SafetensorsStore::from_file(folder.join("model.safetensors"))
         .overwrite(true)
         .with_to_adapter(Published);

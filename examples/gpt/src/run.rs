@@ -211,7 +211,6 @@ mod tests {
     use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
     use burn::module::Module;
     use burn::nn::LinearConfig;
-    use burn::tensor::Device;
 
     #[test]
     fn a_file_that_cannot_be_written_is_left_as_it_was() {
@@ -239,7 +238,7 @@ mod tests {
         };
         fs::create_dir(folder.path().join("checkpoint")).unwrap();
         let epochs = |run: &RunFolder| run.checkpoints().map(|c| c.epoch).collect::<Vec<_>>();
-        let device = Device::flex();
+        let device = crate::device::of_environment().unwrap();
         for epoch in 1..=4 {
             let model = LinearConfig::new(2, 2).init(&device);
             let part = |name: &str| run.checkpoint_part(name, epoch);

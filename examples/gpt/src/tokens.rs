@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn epochs_divide_the_steps_and_differ() {
-        let loader = loader(0).to_device(&Device::flex());
+        let loader = loader(0).to_device(&crate::device::of_environment().unwrap());
         let epochs: Vec<_> = (0..4).map(|_| epoch(loader.as_ref())).collect();
         let updates: Vec<_> = epochs.iter().map(|epoch| epoch.len() / 2).collect();
         assert_eq!(updates, [4, 4, 2, 0], "ten steps in all");
@@ -284,9 +284,9 @@ mod tests {
 
     #[test]
     fn a_run_that_resumes_sees_what_it_would_have_seen() {
-        let whole = loader(0).to_device(&Device::flex());
+        let whole = loader(0).to_device(&crate::device::of_environment().unwrap());
         epoch(whole.as_ref());
-        let resumed = loader(4).to_device(&Device::flex());
+        let resumed = loader(4).to_device(&crate::device::of_environment().unwrap());
         assert_eq!(epoch(resumed.as_ref()), epoch(whole.as_ref()));
     }
 
@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn validation_is_always_the_same() {
-        let loader = ValidLoader::new(windows(), 3, 2).to_device(&Device::flex());
+        let loader =
+            ValidLoader::new(windows(), 3, 2).to_device(&crate::device::of_environment().unwrap());
         assert_eq!(epoch(loader.as_ref()).len(), 2);
         assert_eq!(epoch(loader.as_ref()), epoch(loader.as_ref()));
     }

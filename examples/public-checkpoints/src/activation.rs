@@ -78,7 +78,6 @@ impl Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn each_is_the_function_of_its_name() {
@@ -97,7 +96,7 @@ mod tests {
         for (name, expected) in known {
             let json = format!("\"{name}\"");
             let activation: Activation = serde_json::from_str(&json).unwrap();
-            let one = Tensor::<1>::ones([1], &Device::flex());
+            let one = Tensor::<1>::ones([1], &gpt::device::of_environment().unwrap());
             let value = activation.forward(one).into_scalar::<f64>();
             assert!((value - expected).abs() < 1e-6, "{name}: {value}");
         }

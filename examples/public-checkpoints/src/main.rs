@@ -5,6 +5,7 @@
 //! ```
 
 use anyhow::{Result, ensure};
+use burn_sharpness::SharpnessConfig;
 use clap::Parser;
 use gpt::flags::at_least_one;
 use gpt::folder::OwnedFolder;
@@ -106,7 +107,7 @@ struct Flags {
     /// Relative width of a certified bracket
     #[arg(
         long,
-        default_value_t = 0.0625,
+        default_value_t = SharpnessConfig::DEFAULT_TOLERANCE,
         allow_negative_numbers = true,
         help_heading = "Measurement"
     )]
@@ -182,6 +183,7 @@ impl Flags {
         Search {
             tolerance: self.tolerance,
             verification: self.verify,
+            interval: true,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::weights::{Layout, Weights};
 use anyhow::Result;
 use burn::module::Module;
 use burn::nn::{Embedding, Linear, RmsNorm};
-use burn::tensor::module::attention;
+use burn::tensor::module::{attention, linear};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::path::Path;
@@ -64,7 +64,7 @@ impl Olmo2 {
         match &self.head {
             Some(head) => head.forward(x),
             // Tied here and not by one shared parameter, which would get one gradient only.
-            None => x.matmul(self.tokens.weight.val().transpose().unsqueeze()),
+            None => linear(x, self.tokens.weight.val().transpose(), None),
         }
     }
 }

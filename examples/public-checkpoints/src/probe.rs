@@ -58,6 +58,9 @@ pub struct Search {
     pub tolerance: f64,
     /// The evaluations that are spent on looking for an earlier rise of the loss below the bracket.
     pub verification: usize,
+    /// Whether the spread over the windows gives an interval. With it, a critical learning rate that might as
+    /// well be 0 on other windows is not given; without it, it is that of these windows.
+    pub interval: bool,
 }
 
 impl Search {
@@ -69,10 +72,22 @@ impl Search {
     pub fn validate(self, tasks: &[String]) -> Result<()> {
         let mut probe = SharpnessProbe::builder(self.config());
         for name in tasks {
-            probe = probe.with_task(name, Vec::<Batch>::new(), task_loss);
+            probe = probe.with_task(name, Vec::<Batch>::new(), self.loss());
         }
         probe.build()?;
         Ok(())
+    }
+
+    /// The loss of a batch as it is measured.
+    fn loss(self) -> impl Fn(&Transformer, Batch) -> Result<Loss, String> + Send + Sync + 'static {
+        move |model, batch| {
+            let loss = loss(model, &batch)?;
+            Ok(if self.interval {
+                loss
+            } else {
+                Loss::new(loss.value(), loss.epsilon())
+            })
+        }
     }
 
     fn config(self) -> SharpnessConfig {
@@ -99,12 +114,14 @@ impl Search {
     ) -> Result<Vec<Arc<Measurement>>> {
         let mut probe = SharpnessProbe::builder(self.config());
         for task in tasks {
-            probe = probe.with_task(&task.name, vec![task.batch.clone()], task_loss);
+            probe = probe.with_task(&task.name, vec![task.batch.clone()], self.loss());
         }
         let probe = probe.build()?;
         let grads = gradient(model, batch);
         let of_batch = probe
-            .measure(model, optim, guess, &grads, |model| loss(model, batch))
+            .measure(model, optim, guess, &grads, |model| {
+                self.loss()(model, batch.clone())
+            })
             .context("no measurement was due")?;
         let of_tasks = tasks.iter().map(|task| {
             let latest = probe.latest(&task.name);
@@ -114,8 +131,4 @@ impl Search {
         all.extend(of_tasks.collect::<Result<Vec<_>>>()?);
         Ok(all)
     }
-}
-
-fn task_loss(model: &Transformer, batch: Batch) -> Result<Loss, String> {
-    loss(model, &batch)
 }

@@ -1,9 +1,10 @@
 use serde::Serialize;
 use std::fmt::Write;
 
-/// What one method did on one workload at one tolerance.
+/// What one search did on one workload. Evaluations are forward passes along the update; errors are relative, against
+/// the η_c of a search that is much finer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub struct SearchRow {
     /// The workload.
     pub workload: &'static str,
     /// ε.
@@ -12,75 +13,121 @@ pub struct Row {
     pub method: &'static str,
     /// The measurements that count: all but the first five.
     pub steps: usize,
+    /// The evaluations of the first measurement of the run, which does not count.
+    pub first_evaluations: usize,
     /// Mean, median and 95th percentile of the evaluations of a measurement.
     pub mean_evaluations: f64,
     /// See above.
     pub median_evaluations: f64,
     /// See above.
     pub p95_evaluations: f64,
-    /// The share of measurements whose bracket overlaps with that of the other method.
+    /// The mean of the passes for L(θ), which the training step saves where it may stand for it.
+    pub mean_base_evaluations: f64,
+    /// The root mean square of the relative errors of η_c.
+    pub rms_error: f64,
+    /// What 95 of 100 of them do not exceed.
+    pub p95_error: f64,
+    /// The largest of them.
+    pub max_error: f64,
+    /// The share of measurements whose bracket overlaps with that of the other search.
     pub overlap: f64,
     /// The measurements without a bracket.
     pub failures: usize,
-    /// The seconds of a training step, without any probe.
+    /// The mean seconds of a training step, without any probe.
     pub step_seconds: f64,
     /// The mean seconds of a measurement.
     pub measurement_seconds: f64,
-    /// The peak memory of a process that trains and measures at every tenth step.
-    pub peak_rss_bytes: Option<u64>,
+}
+
+/// What a probe adds to the peak memory of a training.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemoryRow {
+    /// The training.
+    pub workload: &'static str,
+    /// The bytes of the weights, P.
+    pub weights_bytes: u64,
+    /// The peak memory of a process that trains and measures at every step.
+    pub peak_rss_bytes: u64,
     /// The peak memory of a process that trains only.
-    pub peak_rss_bytes_without_probe: Option<u64>,
+    pub peak_rss_bytes_without_probe: u64,
+    /// The mean seconds of a training step in the process without a probe.
+    pub step_seconds: f64,
+    /// The mean seconds of a measurement in the other.
+    pub measurement_seconds: f64,
 }
 
-/// The evaluations of measurements.
-pub struct Evaluations(Vec<usize>);
-
-impl Evaluations {
-    /// Sorts them.
-    pub fn new(mut evaluations: Vec<usize>) -> Self {
-        evaluations.sort_unstable();
-        Self(evaluations)
-    }
-
-    /// Their mean.
-    pub fn mean(&self) -> f64 {
-        self.0.iter().sum::<usize>() as f64 / self.0.len() as f64
-    }
-
-    /// The value that this share of them does not exceed.
-    pub fn quantile(&self, share: f64) -> f64 {
-        let rank = (share * self.0.len() as f64).ceil() as usize;
-        self.0
-            .get(rank.saturating_sub(1))
-            .map_or(f64::NAN, |value| *value as f64)
+impl MemoryRow {
+    /// What the probe adds to the peak, in weights.
+    fn added(&self) -> f64 {
+        let [with, without] = [self.peak_rss_bytes, self.peak_rss_bytes_without_probe];
+        (with as f64 - without as f64) / self.weights_bytes as f64
     }
 }
 
-/// The rows as a table in Markdown.
+/// A row of either kind.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum Row {
+    Search(SearchRow),
+    Memory(MemoryRow),
+}
+
+/// The rows as tables in Markdown, those of the searches first.
 pub fn markdown(rows: &[Row]) -> String {
-    let mut table = String::from(
-        "| workload | ε | method | steps | evaluations: mean | median | 95% | brackets overlap | without bracket | measurement / training step | peak memory, with / without probe |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
-    );
+    let (mut searches, mut memory) = (String::new(), String::new());
     for row in rows {
-        let memory = match (row.peak_rss_bytes, row.peak_rss_bytes_without_probe) {
-            (Some(with), Some(without)) => format!("{:.3}", with as f64 / without as f64),
-            _ => "not measured".to_string(),
-        };
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
-            "| {} | 1/{:.0} | {} | {} | {:.2} | {} | {} | {:.1}% | {} | {:.2} | {memory} |",
-            row.workload,
-            1.0 / row.tolerance,
-            row.method,
-            row.steps,
-            row.mean_evaluations,
-            row.median_evaluations,
-            row.p95_evaluations,
-            100.0 * row.overlap,
-            row.failures,
-            row.measurement_seconds / row.step_seconds,
-        );
+        let _ = match row {
+            Row::Search(row) => write_search(&mut searches, row),
+            Row::Memory(row) => write_memory(&mut memory, row),
+        };
     }
-    table
+    let mut tables = Vec::new();
+    if !searches.is_empty() {
+        tables.push(format!(
+            "| workload | method, ε | steps | first | evaluations: mean | median | 95% | L(θ) | error of η_c: rms | 95% | largest | brackets overlap | without bracket | measurement / training step |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n{searches}"
+        ));
+    }
+    if !memory.is_empty() {
+        tables.push(format!(
+            "| workload | weights, MiB | peak without probe | with | more, in weights | measurement / training step |\n|---|---|---|---|---|---|\n{memory}"
+        ));
+    }
+    tables.join("\n")
+}
+
+fn write_search(table: &mut String, row: &SearchRow) -> std::fmt::Result {
+    writeln!(
+        table,
+        "| {} | {}, 1/{:.0} | {} | {} | {:.2} | {} | {} | {:.2} | {:.2}% | {:.2}% | {:.2}% | {:.1}% | {} | {:.2} |",
+        row.workload,
+        row.method,
+        1.0 / row.tolerance,
+        row.steps,
+        row.first_evaluations,
+        row.mean_evaluations,
+        row.median_evaluations,
+        row.p95_evaluations,
+        row.mean_base_evaluations,
+        100.0 * row.rms_error,
+        100.0 * row.p95_error,
+        100.0 * row.max_error,
+        100.0 * row.overlap,
+        row.failures,
+        row.measurement_seconds / row.step_seconds,
+    )
+}
+
+fn write_memory(table: &mut String, row: &MemoryRow) -> std::fmt::Result {
+    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    writeln!(
+        table,
+        "| {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
+        row.workload,
+        mebibytes(row.weights_bytes),
+        mebibytes(row.peak_rss_bytes_without_probe),
+        mebibytes(row.peak_rss_bytes),
+        row.added(),
+        row.measurement_seconds / row.step_seconds,
+    )
 }

@@ -1,5 +1,5 @@
 use super::step::VirtualStep;
-use crate::params::{ParamTensors, replace_weights};
+use crate::params::{ParamTensors, replace_weights, widened};
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
@@ -8,7 +8,8 @@ use std::collections::HashSet;
 /// made from them: beyond it, their rounding would show.
 const LARGEST_REACH: f64 = 8.0;
 
-/// The weights at one learning rate of a line.
+/// The weights at one learning rate of a line. Those of 16-bit parameters are held in 32 bits, and
+/// rounded in the model only.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
@@ -32,7 +33,7 @@ impl Held {
     pub(super) fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
         // The old copy goes before the new one is made.
         self.weights = ParamTensors::default();
-        let rate = virtual_learning_rate(scale);
+        let rate = step.rate_for(scale);
         let weights = step.weights(model, rate);
         let weights = match &self.members {
             Some(members) => weights.restricted_to(|id| members.contains(&id)),
@@ -69,16 +70,6 @@ pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f6
     if share == 1.0 {
         return moved;
     }
-    let theta = theta();
+    let theta = widened(theta());
     theta.clone() - (theta - moved) * share
-}
-
-/// A power of two, so that the division by it is exact.
-pub(super) fn virtual_learning_rate(scale: f64) -> f64 {
-    let scale = if scale.is_finite() {
-        scale.max(1.0)
-    } else {
-        1.0
-    };
-    scale.log2().ceil().exp2()
 }

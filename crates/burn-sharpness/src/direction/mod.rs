@@ -7,11 +7,11 @@ mod step;
 
 pub use error::DirectionError;
 
-use crate::params::{ParamTensors, Sums, for_each, replace_weights};
+use crate::params::{ParamTensors, Sums, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use held::{Held, on_line, virtual_learning_rate};
+use held::{Held, on_line};
 use std::collections::HashSet;
 use step::VirtualStep;
 
@@ -29,6 +29,12 @@ const LINEARITY_TOLERANCE: f64 = 1e-3;
 /// The learning rate η is that of the default group (of the fastest one where the default is 0);
 /// other groups move in proportion. Where every rate is 0, as at the start of a warmup, all groups
 /// are taken to share one.
+///
+/// In 16 bits (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ: a weight is its
+/// old value, or the next that its type has. So the virtual step is made where it is much larger than
+/// the weights, and θ − ηΔθ is computed in 32 bits and rounded to the type of the parameters once. These are
+/// the weights that the optimizer's own step gives, to the last place; the loss along them is a
+/// staircase, and its steps limit how well η_c is known. The slope is of the line before rounding.
 ///
 /// Only parameters with a gradient move. A direction holds one copy of them: the weights at one
 /// learning rate, of which those at all others follow.
@@ -108,7 +114,7 @@ impl UpdateDirection {
         linearity: Linearity,
     ) -> Result<Self, DirectionError> {
         let step = VirtualStep::new(model, optim, grads, learning_rate)?;
-        let rate = virtual_learning_rate(scale);
+        let rate = step.rate_for(scale);
         let line = match linearity {
             Linearity::Linear => Some(step.weights(model, rate)),
             Linearity::Check => line_if_linear(model, &step, rate)?,
@@ -156,6 +162,11 @@ impl UpdateDirection {
         self.norm
     }
 
+    /// Whether parameters of 16 bits move.
+    pub(crate) fn has_16_bits(&self) -> bool {
+        self.step.epsilon_of_16_bits() > 0.0
+    }
+
     /// Whether the optimizer's step is linear in η.
     pub fn is_linear(&self) -> bool {
         matches!(self.path, Path::Line(_))
@@ -170,7 +181,10 @@ impl UpdateDirection {
         let mut delta = ParamTensors::default();
         for_each(model, self.step.grads(), |place| {
             if let Some(moved) = held.weights.get(place.id) {
-                delta.insert(place.id, (place.weight() - moved.clone()) / held.rate);
+                let theta = place.weight();
+                let dtype = theta.dtype();
+                let update = (widened(theta) - moved.clone()) / held.rate;
+                delta.insert(place.id, update.cast(dtype));
             }
         });
         Some(delta)
@@ -263,17 +277,20 @@ fn line_if_linear<M: Module>(
         let near = step.weights_of(model, rate / 4.0, &part);
         for_each(model, step.grads(), |place| {
             if let (Some(far), Some(near)) = (far.get(place.id), near.get(place.id)) {
-                let theta = place.weight();
-                let delta = (theta.clone() - far.clone()) / rate;
-                let apart = delta.clone() - (theta - near.clone()) / (rate / 4.0);
-                sums.push([(&delta, &delta), (&apart, &apart)]);
+                sums.push_pieces([&place.weight(), far, near], |[theta, far, near]| {
+                    let theta = widened(theta);
+                    let delta = (theta.clone() - far) / rate;
+                    let apart = delta.clone() - (theta - near) / (rate / 4.0);
+                    [(delta.clone(), delta), (apart.clone(), apart)]
+                });
             }
         });
         weights.extend(far);
     }
     let [length, apart] = sums.read().map_err(DirectionError::Read)?;
     // Directions that are NaN agree: the search names what is wrong with them.
-    let is_linear = apart.is_nan() || apart.sqrt() <= LINEARITY_TOLERANCE * length.sqrt();
+    let tolerance = LINEARITY_TOLERANCE.max(2.0 * step.epsilon_of_16_bits());
+    let is_linear = apart.is_nan() || apart.sqrt() <= tolerance * length.sqrt();
     Ok(is_linear.then_some(weights))
 }
 
@@ -285,11 +302,13 @@ fn products<M: Module>(
     rate: f64,
 ) -> Result<[f64; 2], DirectionError> {
     let mut sums = Sums::default();
-    // One parameter's Δθ at a time.
     for_each(model, grads, |place| {
         if let Some(moved) = weights.get(place.id) {
-            let delta = (place.weight() - moved.clone()) / rate;
-            sums.push([(&place.tensor(), &delta), (&delta, &delta)]);
+            let tensors = [&place.weight(), moved, &place.tensor()];
+            sums.push_pieces(tensors, |[theta, moved, grad]| {
+                let delta = (widened(theta) - moved) / rate;
+                [(grad, delta.clone()), (delta.clone(), delta)]
+            });
         }
     });
     if sums.is_empty() {

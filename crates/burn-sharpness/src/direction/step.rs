@@ -1,16 +1,16 @@
 use super::error::DirectionError;
 use super::rates::GroupRatios;
-use crate::params::{ParamTensors, copy_gradients, for_each};
+use crate::params::{ParamTensors, Sums, copy_gradients, for_each, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use std::collections::HashSet;
 use std::rc::Rc;
 
 /// The elements of one part of a virtual step, at least: below that, memory does not matter and time
 /// does.
-const PART: usize = 1 << 22;
+const PART: usize = 1 << 20;
 
 /// Steps that an optimizer could make from a model and does not make: the optimizer is cloned, and
 /// both it and the model stay as they are.
@@ -23,7 +23,28 @@ pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
     grads: Rc<GradientsParams>,
     ratios: GroupRatios,
+    digits: Digits,
 }
+
+/// What the types of the parameters that move can hold.
+#[derive(Clone, Copy, Debug)]
+struct Digits {
+    /// The largest machine epsilon of 16-bit parameters; 0 if none has 16 bits.
+    epsilon: f64,
+    /// The smallest learning rate at which a virtual step of theirs has digits enough.
+    rate: f64,
+}
+
+/// How much farther a virtual step in 16 bits goes than the weights are from 0: so many times, the digits of the
+/// weights take from those of the update.
+const FAR: f64 = 64.0;
+/// The largest norm of such a step in the type that has the smaller range, whose largest number is 65504.
+const LARGEST_STEP_OF_F16: f64 = 8192.0;
+/// The same in the type with the range of 32-bit floats.
+const LARGEST_STEP_OF_BF16: f64 = 1e30;
+/// The factor to the next rate at which to look for a step that moves anything, and how often.
+const LOOK_FARTHER: f64 = 1024.0;
+const LOOKS: usize = 4;
 
 impl VirtualStep {
     pub(super) fn new<M: Module>(
@@ -32,11 +53,82 @@ impl VirtualStep {
         grads: &GradientsParams,
         learning_rate: &ModuleLearningRate,
     ) -> Result<Self, DirectionError> {
-        Ok(Self {
+        let mut step = Self {
             optim: Box::new(optim.clone()),
             grads: Rc::new(copy_gradients(model, grads, |_| true)),
             ratios: GroupRatios::new(model, learning_rate, grads)?,
-        })
+            digits: Digits {
+                epsilon: 0.0,
+                rate: 1.0,
+            },
+        };
+        for_each(model, grads, |place| {
+            let weight = place.weight();
+            if let DType::F16 | DType::BF16 = weight.dtype()
+                && let Some(precision) = weight.dtype().finfo()
+            {
+                step.digits.epsilon = step.digits.epsilon.max(precision.epsilon);
+            }
+        });
+        if step.digits.epsilon > 0.0 {
+            step.digits.rate = step.rate_with_digits(model)?;
+        }
+        Ok(step)
+    }
+
+    /// The largest machine epsilon of the 16-bit parameters that move; 0 if none has 16 bits.
+    pub(super) fn epsilon_of_16_bits(&self) -> f64 {
+        self.digits.epsilon
+    }
+
+    /// The learning rate at which to make a virtual step, for a line that is evaluated up to `scale`.
+    ///
+    /// It is a power of two, so that the division by it is exact.
+    pub(super) fn rate_for(&self, scale: f64) -> f64 {
+        let scale = if scale.is_finite() { scale } else { 1.0 };
+        scale.max(self.digits.rate).log2().ceil().exp2()
+    }
+
+    /// The smallest learning rate at which the step of every 16-bit parameter is much larger than its weights, so
+    /// that the difference to them has all digits of its type; or as large as its type allows.
+    fn rate_with_digits<M: Module>(&self, model: &M) -> Result<f64, DirectionError> {
+        let mut rate = 1.0;
+        for _ in 0..LOOKS {
+            let moved = self.weights(model, rate);
+            let (mut farther, mut limit) = (0.0_f64, f64::INFINITY);
+            let mut failed = None;
+            for_each(model, &self.grads, |place| {
+                let Some(moved) = moved.get(place.id) else {
+                    return;
+                };
+                let largest = match place.weight().dtype() {
+                    DType::F16 => LARGEST_STEP_OF_F16,
+                    DType::BF16 => LARGEST_STEP_OF_BF16,
+                    _ => return,
+                };
+                let theta = widened(place.weight());
+                let step = theta.clone() - moved.clone();
+                let mut sums = Sums::default();
+                sums.push([(&theta, &theta), (&step, &step)]);
+                match sums.read() {
+                    Ok([weights, step]) if step > 0.0 && step.is_finite() => {
+                        farther = farther.max((weights / step).sqrt());
+                        limit = limit.min(largest / step.sqrt());
+                    }
+                    Ok(_) => {}
+                    Err(error) => failed = Some(error),
+                }
+            });
+            if let Some(error) = failed {
+                return Err(DirectionError::Read(error));
+            }
+            if limit.is_finite() {
+                let factor = (FAR * farther).max(1.0).min(limit);
+                return Ok(rate * factor.log2().floor().exp2());
+            }
+            rate *= LOOK_FARTHER;
+        }
+        Ok(1.0)
     }
 
     pub(super) fn grads(&self) -> &GradientsParams {
@@ -48,7 +140,7 @@ impl VirtualStep {
         self.ratios.reference()
     }
 
-    /// The weights after a step at this learning rate, from a model free of autodiff.
+    /// The weights after a step at this learning rate, from a model free of autodiff; those of 16 bits in 32.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         let mut weights = ParamTensors::default();
         for part in self.parts(model) {
@@ -71,7 +163,7 @@ impl VirtualStep {
         let mut weights = ParamTensors::default();
         for_each(&stepped, &self.grads, |place| {
             if part.contains(&place.id) {
-                weights.insert(place.id, place.weight());
+                weights.insert(place.id, widened(place.weight()));
             }
         });
         weights

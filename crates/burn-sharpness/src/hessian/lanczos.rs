@@ -1,4 +1,5 @@
-use super::product::{HessianError, dot};
+use super::error::HessianError;
+use super::product::dot;
 use burn::tensor::Tensor;
 use nalgebra::{DMatrix, SymmetricEigen};
 

@@ -14,6 +14,7 @@
 //! All of it is of the loss in validation mode, as critical sharpness is, and over the parameters that
 //! have a gradient.
 
+mod error;
 mod lanczos;
 mod layout;
 mod preconditioner;
@@ -24,9 +25,10 @@ mod threshold;
 pub(crate) use product::gradient_of_losses;
 pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
 
+pub use error::{GradientError, HessianError};
 pub use lanczos::{Eigenvalue, Spectrum, SpectrumConfig};
 pub use preconditioner::AdamPreconditioner;
-pub use product::{Hessian, HessianError, Product};
+pub use product::{Hessian, Product};
 pub use sharpness::CurvatureConfig;
 pub use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 pub use threshold::{adam_threshold, gradient_descent_threshold, heavy_ball_threshold};

@@ -1,4 +1,5 @@
-use super::product::{Hessian, HessianError};
+use super::error::{GradientError, HessianError};
+use super::product::Hessian;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Tensor};
@@ -33,7 +34,7 @@ impl AdamPreconditioner {
     ) -> Result<Tensor<1>, HessianError>
     where
         M: Module,
-        G: FnMut(&M) -> Result<GradientsParams, String>,
+        G: FnMut(&M) -> Result<GradientsParams, GradientError>,
     {
         let fail = |reason: String| HessianError::Preconditioner(reason);
         let bytes = optim

@@ -1,9 +1,10 @@
+use super::error::{GradientError, HessianError};
 use super::layout::Layout;
+use crate::LossError;
 use crate::params::{self, ParamTensors, Sums, for_each};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
-use thiserror::Error;
 
 /// The steps tried, over the norm of the weights, from the largest.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
@@ -47,35 +48,18 @@ pub struct Product {
     pub apart: Option<Tensor<1>>,
 }
 
-/// Why there is no curvature.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum HessianError {
-    /// No parameter of the model has a gradient.
-    #[error("no parameter of the model has a gradient: pass the gradients of this very model")]
-    NoGradient,
-    /// A gradient could not be computed.
-    #[error("the gradient could not be computed: {0}")]
-    Gradient(String),
-    /// A number could not be read from the device.
-    #[error("the curvature could not be read from the device: {0}")]
-    Read(String),
-    /// The state of the optimizer is not what the preconditioner needs.
-    #[error("the preconditioner cannot be made: {0}")]
-    Preconditioner(String),
-}
-
 impl<M, G> Hessian<M, G>
 where
     M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, String>,
+    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
 {
     /// The Hessian at the weights of `model` of the loss whose gradient `gradient` computes.
     ///
     /// `grads` say which parameters there are: those with a gradient. `gradient` is called with the
     /// model at other weights, in validation mode and with autodiff for these parameters. It may go
     /// through the batch in parts and return the mean of their gradients; to do it from losses, see
-    /// [`of_losses`](Self::of_losses).
+    /// [`of_losses`](Self::of_losses). What it says of a failure of its own is a
+    /// [`GradientError::objective`].
     ///
     /// # Errors
     ///
@@ -259,7 +243,7 @@ where
             }
             last = difference;
         }
-        best.ok_or_else(|| HessianError::Gradient("no step gives a number".to_string()))
+        best.ok_or(HessianError::NoStep)
     }
 
     fn difference(&mut self, unit: &Tensor<1>, step: f64) -> Result<Tensor<1>, HessianError> {
@@ -272,7 +256,7 @@ where
     fn gradient_at(&mut self, offset: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
         self.gradients += 1;
         let moved = self.layout.moved(self.model.clone(), offset);
-        let grads = (self.gradient)(&moved).map_err(HessianError::Gradient)?;
+        let grads = (self.gradient)(&moved)?;
         Ok(self.layout.gradients(&moved, &grads, &self.device()) * self.scale)
     }
 }
@@ -281,7 +265,7 @@ where
 pub(crate) fn gradient_of_losses<M: Module, B: Clone>(
     batches: Vec<B>,
     loss: impl Fn(&M, B) -> Tensor<1>,
-) -> impl FnMut(&M) -> Result<GradientsParams, String> {
+) -> impl FnMut(&M) -> Result<GradientsParams, GradientError> {
     move |model| {
         let share = 1.0 / batches.len() as f64;
         let mut accumulator = burn::optim::GradientsAccumulator::new();
@@ -333,9 +317,10 @@ impl<M: Module> Hessian<M, ()> {
         grads: &GradientsParams,
         batches: Vec<B>,
         loss: impl Fn(&M, B) -> Tensor<1>,
-    ) -> Result<Hessian<M, impl FnMut(&M) -> Result<GradientsParams, String>>, HessianError> {
+    ) -> Result<Hessian<M, impl FnMut(&M) -> Result<GradientsParams, GradientError>>, HessianError>
+    {
         if batches.is_empty() {
-            return Err(HessianError::Gradient("there is no batch".to_string()));
+            return Err(HessianError::Gradient(LossError::NoBatch.into()));
         }
         Hessian::new(model, grads, gradient_of_losses(batches, loss))
     }

@@ -1,6 +1,7 @@
+use super::error::{GradientError, HessianError};
 use super::lanczos::{Spectrum, SpectrumConfig};
 use super::preconditioner::AdamPreconditioner;
-use super::product::{Hessian, HessianError, dot};
+use super::product::{Hessian, dot};
 use crate::params::ParamTensors;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -123,7 +124,7 @@ pub(crate) fn measure<M, G>(
 ) -> CurvatureMeasurement
 where
     M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, String>,
+    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
 {
     let directional_sharpness = timed(hessian, |hessian| {
         directional(hessian, along).unwrap_or_else(failed)
@@ -152,7 +153,7 @@ fn timed<M, G>(
 ) -> CurvatureValue
 where
     M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, String>,
+    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
 {
     let (started, before) = (Instant::now(), hessian.gradients());
     let mut value = measure(hessian);
@@ -167,7 +168,7 @@ fn directional<M, G>(
 ) -> Result<CurvatureValue, HessianError>
 where
     M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, String>,
+    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
 {
     let Some(delta) = along.delta else {
         return Ok(failed(
@@ -194,7 +195,7 @@ fn largest<M, G>(
 ) -> CurvatureValue
 where
     M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, String>,
+    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
 {
     let scaled = |v: &Tensor<1>| match root {
         Some(root) => v.clone() * root.clone(),

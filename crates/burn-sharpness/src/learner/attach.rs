@@ -19,17 +19,14 @@ impl SharpnessProbe {
     /// A probe that has measured a run before begins a new one.
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
-        M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
+        M: ReportsLoss,
         <M as TrainStep>::Input: Clone,
-        <M as TrainStep>::Output: Adaptor<LossInput>,
-        <M as InferenceStep>::Output: Adaptor<LossInput>,
     {
         let objective: Objective<M> = Arc::new(|model: &M, batch: Batch<M>| {
-            let output = InferenceStep::step(model, batch);
-            reported_loss(&output.adapt(), model)
+            reported_loss(&model.loss_of_inference(batch), model)
         });
         let training_loss: TrainingLoss<M> =
-            Arc::new(|model, output| reported_loss(&output.adapt(), model));
+            Arc::new(|model, output| reported_loss(&M::loss_of_training(output), model));
         self.begin_run();
         Probed::new(model, Hook::new(self, objective, Some(training_loss)))
     }
@@ -96,6 +93,41 @@ impl SharpnessProbe {
         let objective: Objective<M> = Arc::new(move |model, batch| loss(model, batch).into_loss());
         self.begin_run();
         Probed::new(model, Hook::new(self, objective, None))
+    }
+}
+
+/// A model whose inference takes the training batch, and whose training and inference both report a loss to
+/// burn's `LossMetric`: what [`attach`](SharpnessProbe::attach) needs. Every such model is one.
+///
+/// To any other model, attach the probe by [`attach_with`](SharpnessProbe::attach_with), and say what its loss is.
+#[diagnostic::on_unimplemented(
+    message = "`attach` cannot find the training loss of `{Self}`",
+    label = "its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
+    note = "give the loss yourself: `probe.attach_with(model, |model, batch| …)`, with the loss of the model on a training batch"
+)]
+pub trait ReportsLoss: LearnerModel {
+    /// What the inference step reports on a training batch.
+    #[doc(hidden)]
+    fn loss_of_inference(&self, batch: <Self as TrainStep>::Input) -> LossInput;
+
+    /// What the training step has reported.
+    #[doc(hidden)]
+    fn loss_of_training(output: &<Self as TrainStep>::Output) -> LossInput;
+}
+
+#[diagnostic::do_not_recommend]
+impl<M> ReportsLoss for M
+where
+    M: LearnerModel + InferenceStep<Input = <M as TrainStep>::Input>,
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    fn loss_of_inference(&self, batch: <Self as TrainStep>::Input) -> LossInput {
+        InferenceStep::step(self, batch).adapt()
+    }
+
+    fn loss_of_training(output: &<Self as TrainStep>::Output) -> LossInput {
+        output.adapt()
     }
 }
 

@@ -1,11 +1,14 @@
+use crate::hessian::GradientError;
 use crate::loss::BatchLosses;
-use crate::measure::{MeasuredUpdate, ValidationView};
+use crate::measure::{MeasuredUpdate, Mode, ValidationView};
 use crate::{Loss, LossError, SharpnessProbe};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 
 pub(super) type Batch<M> = <M as TrainStep>::Input;
 pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossError> + Send + Sync>;
@@ -27,6 +30,8 @@ struct KeptBatch<B> {
     batch: B,
     /// The loss that the training step has computed on it, once it has.
     training_loss: Option<Loss>,
+    /// The thread of the training step.
+    thread: ThreadId,
 }
 
 /// Where a run stands. Workers of one process share it, so that what they do is told apart by
@@ -81,8 +86,15 @@ impl<B> HookProgress<B> {
 pub(super) struct DueUpdate<B> {
     step: u64,
     batches: Vec<KeptBatch<B>>,
+    /// The number of workers that have made updates: each makes the same ones.
+    workers: usize,
+}
+
+impl<B> DueUpdate<B> {
     /// Whether no other worker makes updates.
-    pub(super) is_alone: bool,
+    pub(super) fn is_alone(&self) -> bool {
+        self.workers == 1
+    }
 }
 
 impl<M: LearnerModel> Hook<M>
@@ -111,6 +123,7 @@ where
                 device,
                 batch: batch.clone(),
                 training_loss: None,
+                thread: std::thread::current().id(),
             });
             progress.batches.len() - 1
         })
@@ -149,41 +162,59 @@ where
         self.probe.continue_at(step + 1);
         self.probe.note_learning_rate(learning_rate.base());
         let batches = std::mem::take(&mut progress.batches);
-        let is_alone = progress.next_steps.len() == 1;
+        let workers = progress.next_steps.len();
         (!batches.is_empty()).then_some(DueUpdate {
             step,
             batches,
-            is_alone,
+            workers,
         })
+    }
+
+    /// How the model computes the loss that is measured, or why it cannot.
+    pub(super) fn mode(&self, model: &M, due: &DueUpdate<Batch<M>>) -> Result<Mode<M>, String> {
+        let mut loss = |model: &M| {
+            let last = due.batches.last().ok_or(LossError::NoBatch);
+            let loss = last.and_then(|last| self.loss_on(model, last));
+            loss.map(|loss| loss.value())
+                .map_err(|error| error.to_string())
+        };
+        // Burn keeps what is pending of running statistics by thread.
+        let here = std::thread::current().id();
+        let is_of_this_thread = due.batches.iter().all(|kept| kept.thread == here);
+        let is_alone = due.is_alone() && is_of_this_thread;
+        self.probe.mode(model, is_alone, &mut loss)
+    }
+
+    /// The loss of the model on a batch, where the batch is.
+    fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
+        let batch = kept.batch.clone();
+        if kept.device == home_of(model) {
+            (self.objective)(model, batch)
+        } else {
+            let device = kept.device.clone().inner();
+            (self.objective)(&model.clone().to_device(&device), batch)
+        }
     }
 
     pub(super) fn measure(
         &self,
         due: DueUpdate<Batch<M>>,
-        (view, is_same_in_training): (ValidationView<M>, bool),
+        (view, mode): (ValidationView<M>, Result<Mode<M>, String>),
         optim: &ModuleOptimizer,
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
     ) {
-        let home = view.model().devices().into_iter().next();
-        let home = home.unwrap_or_default();
-        let loss_on = |model: &M, kept: &KeptBatch<Batch<M>>| {
-            let batch = kept.batch.clone();
-            if kept.device == home {
-                (self.objective)(model, batch)
-            } else {
-                let device = kept.device.clone().inner();
-                (self.objective)(&model.clone().to_device(&device), batch)
-            }
-        };
+        let home = home_of(view.model());
         let batches = due.batches.iter();
         let training_losses: Option<Vec<Loss>> =
             batches.map(|kept| kept.training_loss.clone()).collect();
         let gradient = |model: &M| {
+            let model = mode.as_ref().map_err(GradientError::objective)?.at(model);
+            let model = model.as_ref();
             let mut sum = GradientsAccumulator::new();
             for kept in &due.batches {
                 if kept.device != home {
-                    return Err("the batches of the update are on several devices".to_string());
+                    return Err(GradientError::SeveralDevices);
                 }
                 let output = TrainStep::step(model, kept.batch.clone());
                 sum.accumulate(model, output.grads);
@@ -191,7 +222,8 @@ where
             Ok(sum.grads())
         };
         let mut losses = |model: &M| {
-            let losses = due.batches.iter().map(|kept| loss_on(model, kept));
+            let model = mode.as_ref()?.at(model);
+            let losses = due.batches.iter().map(|kept| self.loss_on(&model, kept));
             let losses = losses.collect::<Result<Vec<_>, _>>();
             losses
                 .and_then(BatchLosses::new)
@@ -201,21 +233,28 @@ where
             step: due.step,
             epoch: self.probe.epoch(),
             model: view.model(),
-            is_same_in_training,
+            is_same_in_training: mode.as_ref().is_ok_and(|mode| mode.is_same_in_training),
             optim,
             learning_rate,
             grads,
-            micro_batches: due.batches.len(),
+            micro_batches: (due.batches.len() / due.workers).max(1),
+            gradient_is_sum: due.is_alone(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
             loss: &mut losses,
             gradient: Some(Box::new(gradient)),
         });
+        self.probe.keep(mode);
         if !self.probe.has_metric() {
             self.probe.tell(
                 "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training".to_string(),
             );
         }
     }
+}
+
+/// The device of a model's parameters.
+fn home_of<M: Module>(model: &M) -> Device {
+    model.devices().into_iter().next().unwrap_or_default()
 }
 
 impl<M: TrainStep> Hook<M> {

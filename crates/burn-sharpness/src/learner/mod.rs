@@ -7,5 +7,6 @@ mod hook;
 mod metrics;
 mod probed;
 
+pub use attach::ReportsLoss;
 pub use metrics::SharpnessMetrics;
 pub use probed::Probed;

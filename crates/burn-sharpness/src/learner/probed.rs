@@ -1,6 +1,6 @@
 use super::fingerprint::fingerprint;
 use super::hook::{Batch, Hook};
-use crate::measure::{ValidationView, is_same_in_training};
+use crate::measure::{Underway, ValidationView, is_underway};
 use crate::params::sum_gradients;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
@@ -100,7 +100,9 @@ impl<M: LearnerModel> Module for Probed<M> {
     fn valid(&self) -> Self {
         // Burn validates after each epoch and has no other way to tell a model that an epoch is over: its
         // training step sees items only.
-        self.hook.note_validation();
+        if !is_underway() {
+            self.hook.note_validation();
+        }
         self.with_model(self.model.valid())
     }
 
@@ -149,6 +151,9 @@ where
     type Output = <M as TrainStep>::Output;
 
     fn step(&self, item: Self::Input) -> TrainOutput<Self::Output> {
+        if is_underway() {
+            return TrainStep::step(&self.model, item);
+        }
         let kept = self.hook.begin_item(self.device(), &item);
         let output = TrainStep::step(&self.model, item);
         if let Some(index) = kept {
@@ -164,15 +169,16 @@ where
         grads: GradientsParams,
     ) -> Self {
         if let Some(due) = self.hook.begin_update(&self.device(), &lr_module) {
+            let _underway = Underway::begin();
+            let mode = self.hook.mode(&self.model, &due);
             // Another worker may use the running statistics at this moment.
-            let view = if due.is_alone {
+            let view = if due.is_alone() {
                 ValidationView::new(&self.model)
             } else {
                 ValidationView::with_own_state(&self.model)
             };
-            let same = is_same_in_training(&self.model);
             self.hook
-                .measure(due, (view, same), optim, &lr_module, &grads);
+                .measure(due, (view, mode), optim, &lr_module, &grads);
         }
         self.map_model(|model| model.optimize(optim, lr_module, grads))
     }
@@ -186,14 +192,15 @@ where
         if let Some(due) = self.hook.begin_update(&self.device(), &lr_module)
             && let Some((_, device)) = grads.grads.first()
         {
+            let _underway = Underway::begin();
             // The parameters may be spread over the devices: measure on one.
             let device = device.clone().inner();
             let model = self.model.valid().to_device(&device);
             let grads = sum_gradients(&model, &grads, &device);
-            let same = is_same_in_training(&self.model);
+            let mode = self.hook.mode(&self.model, &due);
             let view = ValidationView::of_validation(model);
             self.hook
-                .measure(due, (view, same), optim, &lr_module, &grads);
+                .measure(due, (view, mode), optim, &lr_module, &grads);
         }
         self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
     }

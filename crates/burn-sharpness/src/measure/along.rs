@@ -20,6 +20,8 @@ pub(crate) struct Slope {
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
     pub(crate) update_norm: Option<f64>,
+    /// Whether parameters that move have 16 bits.
+    pub(crate) has_16_bits: bool,
     pub(crate) base: Option<(BatchLosses, BaseLossSource)>,
     pub(crate) slope: Option<Slope>,
     pub(crate) end: Option<End>,
@@ -51,6 +53,7 @@ impl Along {
         Self {
             learning_rate: self.learning_rate,
             update_norm: self.update_norm,
+            has_16_bits: self.has_16_bits,
             base: self.base.clone(),
             slope: self.slope,
             ..Self::default()
@@ -62,6 +65,7 @@ impl Along {
         Self {
             learning_rate: finite(direction.learning_rate()),
             update_norm: finite(direction.norm()),
+            has_16_bits: direction.has_16_bits(),
             ..self
         }
     }
@@ -69,7 +73,13 @@ impl Along {
     /// The line that a search goes along, from L(θ) and what is known of the slope.
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
+        // What the types of parts of the model do to the loss, its own type does not tell.
         let line = LossLine::new(base.value()).with_resolution(base.resolution());
+        let line = if self.has_16_bits || base.has_16_bits() {
+            line.with_unknown_rounding()
+        } else {
+            line.with_likely_rounding()
+        };
         Some(match self.slope {
             Some(slope) if slope.source == SlopeSource::Known => line.with_slope(slope.value),
             Some(slope) => line.with_slope_hint(slope.value),

@@ -1,5 +1,6 @@
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(crate) struct Memory {
     pub(crate) curvature: CurvatureMemory,
     /// Whether something has ended the measuring of the curvature.
     pub(crate) curvature_stopped: bool,
+    /// The copy of the model that computes with batch statistics, once it was made.
+    pub(crate) copy: Option<Box<dyn Any + Send>>,
     /// What has ended all measuring.
     pub(crate) stopped: Option<String>,
     /// What the user is to be told, each once.

@@ -3,15 +3,21 @@
 
 mod along;
 mod memory;
+mod mode;
+mod places;
 mod tasks;
 mod training;
+mod underway;
 mod update;
 mod view;
 
+pub(crate) use along::Panicked;
 pub(crate) use memory::Memory;
-pub(crate) use update::MeasuredUpdate;
+pub(crate) use mode::{LossOf, Mode};
+pub(crate) use underway::{Underway, is_underway};
 pub use update::Update;
-pub(crate) use view::{ValidationView, is_same_in_training};
+pub(crate) use update::{Gradient, MeasuredUpdate};
+pub(crate) use view::ValidationView;
 
 use crate::SharpnessConfig;
 use crate::task::{Task, TaskKind};

@@ -174,13 +174,16 @@ fn direction_of<M: Module>(
 }
 
 /// g·Δθ. It is that of the loss measured only where this is known to be the loss that was
-/// differentiated, and only of a line; elsewhere it is a hint.
+/// differentiated, at the scale at which the gradients were put together, and only of a line; elsewhere it is
+/// a hint. In 16 bits it is of a line that the rounded weights only follow.
 fn slope_of<M: Module>(
     update: &MeasuredUpdate<'_, M>,
     direction: &UpdateDirection,
     memory: &Memory,
 ) -> Slope {
     let is_known = direction.is_linear()
+        && update.gradient_is_sum
+        && !direction.has_16_bits()
         && memory
             .training_loss
             .is_established(update.is_same_in_training);

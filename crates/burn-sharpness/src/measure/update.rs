@@ -1,4 +1,4 @@
-use crate::hessian::gradient_of_losses;
+use crate::hessian::{GradientError, gradient_of_losses};
 use crate::loss::BatchLosses;
 use crate::{IntoLoss, Loss};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -7,7 +7,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
 /// Computes the gradient of the training loss at other weights.
-pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, String> + 'a>;
+pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a>;
 
 /// The update that a training step is about to make, for
 /// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer
@@ -72,6 +72,9 @@ pub(crate) struct MeasuredUpdate<'a, M> {
     pub(crate) grads: &'a GradientsParams,
     /// The number of batches whose gradients were added up; the loss is their mean.
     pub(crate) micro_batches: usize,
+    /// Whether they were added up for certain. Workers that share their gradients (DDP) take their mean or
+    /// their sum, and which of the two is not told.
+    pub(crate) gradient_is_sum: bool,
     /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
     /// The training loss of a model on the batches of the update.

@@ -68,22 +68,6 @@ impl<M: Module> Drop for ValidationView<M> {
     }
 }
 
-/// Whether the model computes in training what it computes in validation, as far as its structure tells:
-/// no dropout, noise, randomized activation or batch norm is enabled in it.
-pub(crate) fn is_same_in_training<M: Module>(model: &M) -> bool {
-    struct Enabled(bool);
-
-    impl ModuleVisitor for Enabled {
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            self.0 |= flag.is_enabled();
-        }
-    }
-
-    let mut enabled = Enabled(false);
-    model.visit(&mut enabled);
-    !enabled.0
-}
-
 /// The tensors with autodiff that ask for no gradient: running statistics, and frozen parameters.
 #[derive(Default)]
 struct Buffers {

@@ -1,6 +1,6 @@
 //! What gpt-pretrain exports is the model that it trained.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::tokenizer::Tokenizer;
@@ -11,7 +11,7 @@ use public_checkpoints::model::Transformer;
 fn an_exported_model_computes_the_same_logits() {
     for tied in [true, false] {
         let config = GptConfig::new(256, 16, 2, 2, 24).with_tied(tied);
-        let device = Device::flex().autodiff();
+        let device = gpt::device::of_environment().unwrap().autodiff();
         device.seed(1);
         let model = config.init(&device);
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The same weights in other files: shards, 16-bit floats, bare names; and files that are refused.
 
 use burn::module::Module;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use public_checkpoints::checkpoint::Checkpoint;
 use public_checkpoints::config::ModelConfig;
 use public_checkpoints::model::Transformer;
@@ -120,13 +120,19 @@ fn write(path: &Path, tensors: &[Stored]) {
 }
 
 fn load(folder: &Path) -> anyhow::Result<Transformer> {
-    Transformer::open(folder, &ModelConfig::open(folder)?, &Device::flex())
+    Transformer::open(
+        folder,
+        &ModelConfig::open(folder)?,
+        &gpt::device::of_environment().unwrap(),
+    )
 }
 
 fn logits(folder: &Path) -> Vec<f32> {
     let tokens = vec![5i64, 0, 17, 90, 3, 3, 41, 1];
-    let tokens: Tensor<2, Int> =
-        Tensor::from_data(TensorData::new(tokens, [1, 8]), &Device::flex());
+    let tokens: Tensor<2, Int> = Tensor::from_data(
+        TensorData::new(tokens, [1, 8]),
+        &gpt::device::of_environment().unwrap(),
+    );
     let logits = load(folder).unwrap().forward(tokens);
     logits.into_data().iter().collect()
 }
@@ -176,7 +182,10 @@ fn other_precisions_are_read_as_32_bit_floats() {
             assert_eq!(
                 model
                     .valid()
-                    .forward(Tensor::zeros([1, 1], &Device::flex()))
+                    .forward(Tensor::zeros(
+                        [1, 1],
+                        &gpt::device::of_environment().unwrap()
+                    ))
                     .dtype(),
                 DType::F32
             );

@@ -1,6 +1,5 @@
 //! A sweep over exported models: its record is read back, and what was asked of it is in it.
 
-use burn::tensor::Device;
 use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::tokenizer::Tokenizer;
@@ -20,7 +19,7 @@ const CONTEXT: usize = 16;
 /// Two checkpoints of different weights, the later one first. They are made once: the tests of a process share
 /// one random stream, so that a second making might draw other weights.
 fn checkpoints(root: &Path) -> Vec<PathBuf> {
-    let device = Device::flex().autodiff();
+    let device = gpt::device::of_environment().unwrap().autodiff();
     let folders = [20, 3].map(|step| {
         let folder = root.join(format!("step{step}"));
         if folder.exists() {
@@ -73,8 +72,9 @@ fn sweep(root: &Path) -> Sweep {
         search: Search {
             tolerance: 1.0 / 64.0,
             verification: 0,
+            interval: true,
         },
-        device: Device::flex().autodiff(),
+        device: gpt::device::of_environment().unwrap().autodiff(),
     }
 }
 

@@ -1,0 +1,218 @@
+//! What rounding does to a loss, seen from evaluations that lie close together.
+
+use crate::shape::Point;
+
+/// The evaluations that count, in parts of the place around which they are seen.
+const REACH: std::ops::RangeInclusive<f64> = 0.88..=1.12;
+/// The coefficients of the smooth curve: f = η(a + bη + cη² + dη³).
+const COEFFICIENTS: usize = 4;
+/// The standard deviations that a rise may be off by, if the deviation is known well.
+const DEVIATIONS: f64 = 2.0;
+/// What is added to them, as a share, where it is known from one degree of freedom only.
+const UNCERTAINTY: f64 = 4.0;
+/// The resolution, as a share of the largest change nearby, above which rounding matters to η_c: it
+/// would be off by some parts in ten thousand.
+const FELT: f64 = 0.005;
+
+/// Rises that differ by less than this share of the largest are the same.
+const SAME: f64 = 1e-9;
+/// How far from a whole number a multiple may be: by chance, rises are not all as near to one.
+const MULTIPLE: f64 = 1e-3;
+
+/// How evaluations near one learning rate scatter about a smooth curve.
+///
+/// A loss that is computed in 16-bit floats is a staircase, whatever type it is returned in. What
+/// its units in the last place do not show, neighbouring evaluations do: f is fitted by a quartic
+/// without a constant, and what is left is rounding, or a bend that no quartic follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scatter {
+    deviation: f64,
+    degrees: usize,
+    step: f64,
+    largest: f64,
+}
+
+impl Scatter {
+    /// The scatter of the points of h around a learning rate; `None` where too few are finite.
+    pub(crate) fn around(centre: f64, points: impl Iterator<Item = Point>) -> Option<Self> {
+        let all: Vec<(f64, f64)> = points
+            .filter(|point| point.h.is_finite())
+            .map(|point| (point.eta / centre, point.h * point.eta))
+            .collect();
+        let is_near = |(u, _): &&(f64, f64)| REACH.contains(u);
+        let near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
+        let degrees = near.len().checked_sub(COEFFICIENTS).filter(|d| *d > 0)?;
+        let fit = fit(&near)?;
+        let squares: f64 = near
+            .iter()
+            .map(|(u, rise)| (rise - value(&fit, *u)).powi(2))
+            .sum();
+        Some(Self {
+            deviation: (squares / degrees as f64).sqrt(),
+            degrees,
+            step: step(&near, &all),
+            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max),
+        })
+    }
+
+    /// The standard deviation of a rise.
+    pub fn deviation(&self) -> f64 {
+        self.deviation
+    }
+
+    /// The evaluations beyond those that fix the curve: the fewer, the less is known of the deviation.
+    pub fn degrees(&self) -> usize {
+        self.degrees
+    }
+
+    /// The change below which a difference is to be taken for rounding.
+    pub(crate) fn resolution(&self) -> f64 {
+        resolution(self.deviation, self.degrees).max(self.step)
+    }
+
+    /// The resolution that several looks at the rounding of a run have shown together.
+    pub(crate) fn pooled<'a>(looks: impl Iterator<Item = &'a Self>) -> Option<f64> {
+        let (mut squares, mut degrees, mut step) = (0.0, 0, 0.0_f64);
+        for look in looks {
+            squares += look.deviation.powi(2) * look.degrees as f64;
+            degrees += look.degrees;
+            step = step.max(look.step);
+        }
+        (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
+    }
+
+    /// The same of a loss that is so many times as large.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        Self {
+            deviation: factor * self.deviation,
+            step: factor * self.step,
+            largest: factor * self.largest,
+            ..self
+        }
+    }
+
+    /// Whether rounding of this size matters to η_c.
+    pub(crate) fn is_felt(&self) -> bool {
+        self.would_feel(self.resolution())
+    }
+
+    /// Whether rounding of another size would.
+    pub(crate) fn would_feel(&self, resolution: f64) -> bool {
+        resolution > FELT * self.largest
+    }
+}
+
+/// The fewer evaluations a deviation is known from, the more of it there may be: they may have agreed by chance.
+fn resolution(deviation: f64, degrees: usize) -> f64 {
+    DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
+}
+
+/// The height of the steps of a staircase: the smallest difference between rises nearby, or anywhere if they are all
+/// the same, if all are multiples of it; 0 otherwise.
+fn step(near: &[(f64, f64)], all: &[(f64, f64)]) -> f64 {
+    let rises_of = |points: &[(f64, f64)]| {
+        let mut rises: Vec<f64> = points.iter().map(|(_, rise)| *rise).chain([0.0]).collect();
+        rises.sort_by(f64::total_cmp);
+        rises
+    };
+    let least_of = |rises: &[f64]| {
+        let largest = rises
+            .iter()
+            .fold(0.0_f64, |most, rise| most.max(rise.abs()));
+        let steps = rises.windows(2).map(|pair| pair[1] - pair[0]);
+        let steps = steps.filter(|step| *step > SAME * largest);
+        steps.min_by(f64::total_cmp)
+    };
+    let rises = rises_of(near);
+    let least = least_of(&rises).or_else(|| least_of(&rises_of(all)));
+    least
+        .filter(|least| rises.iter().all(|rise| is_multiple(*rise, *least)))
+        .unwrap_or(0.0)
+}
+
+fn is_multiple(value: f64, of: f64) -> bool {
+    let times = value / of;
+    (times - times.round()).abs() <= MULTIPLE * times.abs().max(1.0)
+}
+
+/// How far 1 is from u, by which the curve is expanded.
+fn powers(u: f64) -> [f64; COEFFICIENTS] {
+    let t = u - 1.0;
+    [u, u * t, u * t * t, u * t * t * t]
+}
+
+fn value(coefficients: &[f64; COEFFICIENTS], u: f64) -> f64 {
+    let terms = coefficients.iter().zip(powers(u));
+    terms.map(|(coefficient, power)| coefficient * power).sum()
+}
+
+/// The coefficients of the curve by least squares.
+fn fit(points: &[(f64, f64)]) -> Option<[f64; COEFFICIENTS]> {
+    let mut rows = [[0.0; COEFFICIENTS + 1]; COEFFICIENTS];
+    for (u, rise) in points {
+        let powers = powers(*u);
+        for (row, power) in rows.iter_mut().zip(powers) {
+            for (cell, other) in row.iter_mut().zip(powers.iter().chain([rise])) {
+                *cell += power * other;
+            }
+        }
+    }
+    // The matrix is positive definite: elimination needs no pivots.
+    for pivot in 0..COEFFICIENTS {
+        let above = rows[pivot];
+        for row in rows.iter_mut().skip(pivot + 1) {
+            let factor = row[pivot] / above[pivot];
+            for (cell, cell_above) in row.iter_mut().zip(above) {
+                *cell -= factor * cell_above;
+            }
+        }
+    }
+    let mut solution = [0.0; COEFFICIENTS];
+    for index in (0..COEFFICIENTS).rev() {
+        let row = rows[index];
+        let known: f64 = (index + 1..COEFFICIENTS)
+            .map(|column| row[column] * solution[column])
+            .sum();
+        solution[index] = (row[COEFFICIENTS] - known) / row[index];
+    }
+    solution.iter().all(|c| c.is_finite()).then_some(solution)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(f: impl Fn(f64) -> f64) -> impl Iterator<Item = Point> {
+        let places = [0.89, 0.92, 0.95, 0.97, 1.0, 1.04, 1.08, 1.11, 3.0];
+        places.into_iter().map(move |u| Point {
+            eta: 0.1 * u,
+            h: f(u) / (0.1 * u),
+        })
+    }
+
+    #[test]
+    fn a_smooth_curve_has_no_scatter_and_a_staircase_that_of_its_steps() {
+        let cubic = |u: f64| 3.0 * u * (u - 1.0) * (u + 2.0);
+        let none = Scatter::around(0.1, points(cubic)).unwrap();
+        assert!(none.deviation() < 1e-13, "{none:?}");
+        assert_eq!(none.degrees(), 4);
+        assert!(!none.is_felt());
+
+        let step = 0.1;
+        let staircase = |u: f64| (cubic(u) / step).round() * step;
+        let seen = Scatter::around(0.1, points(staircase)).unwrap();
+        let expected = step / 12f64.sqrt();
+        assert!(
+            (0.4..2.5).contains(&(seen.deviation() / expected)),
+            "{seen:?}"
+        );
+        assert!(seen.is_felt());
+    }
+
+    #[test]
+    fn four_evaluations_have_no_scatter() {
+        assert_eq!(Scatter::around(0.1, points(|u| u).take(4)), None);
+        let with_nan = |u: f64| if u > 0.95 { f64::NAN } else { u };
+        assert_eq!(Scatter::around(0.1, points(with_nan)), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! A training that another program can repeat (`scripts/published.py`): its first weights, its batches and its learning
+//! rates, and what was measured at each step.
+
+use crate::workload::{GptPretraining, Step, Workload, train};
+use anyhow::{Context, Result};
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Int, Tensor};
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
+use gpt::export::export_model;
+use gpt::model::Gpt;
+use gpt::tokens::TokenBatch;
+use serde::Serialize;
+use std::path::Path;
+
+/// The file beside the weights.
+const FILE: &str = "reference.json";
+
+#[derive(Serialize)]
+struct Reference<'a> {
+    /// The backend.
+    device: &'a str,
+    /// The mean time of a training step.
+    step_seconds: f64,
+    /// The learning rate of each step.
+    learning_rates: Vec<f64>,
+    /// The tokens of each step's windows: all but the last are the inputs, all but the first the targets.
+    batches: Vec<Vec<Vec<i64>>>,
+    /// What was measured, by the guided search.
+    measurements: Vec<Measurement>,
+}
+
+/// The workload with its first weights and its batches. (Burn draws a weight when it is first read, so that the
+/// weights depend on who reads first.)
+struct Told<'a> {
+    workload: &'a GptPretraining,
+    model: Gpt,
+    batches: Vec<TokenBatch>,
+}
+
+impl Workload for Told<'_> {
+    type Model = Gpt;
+    type Batch = TokenBatch;
+
+    fn name(&self) -> &'static str {
+        self.workload.name()
+    }
+
+    fn every(&self) -> u64 {
+        self.workload.every()
+    }
+
+    fn init(&self) -> (Gpt, ModuleOptimizer) {
+        (self.model.clone(), self.workload.init().1)
+    }
+
+    fn batches(&self) -> Result<Vec<TokenBatch>> {
+        Ok(self.batches.clone())
+    }
+
+    fn learning_rate(&self, step: usize) -> f64 {
+        self.workload.learning_rate(step)
+    }
+
+    fn loss(&self, model: &Gpt, batch: &TokenBatch) -> Tensor<1> {
+        self.workload.loss(model, batch)
+    }
+}
+
+/// Trains and measures, and writes all that it takes to do so again.
+pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<()> {
+    let workload = &Told {
+        model: workload.init().0.materialize(),
+        batches: workload.batches()?,
+        workload,
+    };
+    export_model(&workload.model, &workload.workload.shape, folder)?;
+    let windows = workload.batches.iter().map(|batch| {
+        let (inputs, targets) = (rows(&batch.inputs), rows(&batch.targets));
+        let windows = inputs.into_iter().zip(targets);
+        let windows = windows.map(|(mut row, targets)| {
+            row.extend(targets.last());
+            row
+        });
+        windows.collect()
+    });
+
+    let config = SharpnessConfig::new().with_every(workload.every());
+    let probe = SharpnessProbe::new(config)?;
+    let mut measurements = Vec::new();
+    let step_seconds = train(workload, |step: Step<'_, Told<'_>>| {
+        let update = Update::new(step.model, step.optim, step.learning_rate, step.grads)
+            .with_training_loss(step.training_loss);
+        let loss = |model: &Gpt| workload.loss(model, step.batch);
+        let measured = probe.measure_update(update, loss);
+        measurements.extend(measured.map(|measured| Measurement::clone(&measured)));
+    })?;
+    let reference = Reference {
+        device,
+        step_seconds,
+        learning_rates: (0..workload.batches.len())
+            .map(|step| workload.learning_rate(step))
+            .collect(),
+        batches: windows.collect(),
+        measurements,
+    };
+    let path = folder.join(FILE);
+    std::fs::write(&path, serde_json::to_string(&reference)?)
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn rows(tokens: &Tensor<2, Int>) -> Vec<Vec<i64>> {
+    let [_, time] = tokens.dims();
+    let values: Vec<i64> = tokens.to_data().iter().collect();
+    values.chunks(time).map(<[i64]>::to_vec).collect()
+}

@@ -1,0 +1,153 @@
+//! What a training step and a measurement take at a size of the GPT: time, and the peak memory of a process with and
+//! without a probe.
+
+use crate::memory::{Probe, peak};
+use crate::workload::{GptPretraining, VOCAB, Workload};
+use anyhow::{Context, Result, ensure};
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
+use clap::Args;
+use gpt::model::GptConfig;
+use serde::{Deserialize, Serialize};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The steps that are not counted: the first ones allocate, and compile kernels.
+const WARM_UP: usize = 2;
+
+/// The shape of the GPT.
+#[derive(Args)]
+pub struct Shape {
+    /// Transformer blocks of the GPT
+    #[arg(long, default_value_t = 4)]
+    gpt_layers: usize,
+    /// Width of its residual stream
+    #[arg(long, default_value_t = 128)]
+    gpt_width: usize,
+    /// Attention heads of a block
+    #[arg(long, default_value_t = 4)]
+    gpt_heads: usize,
+    /// Tokens that it sees at once
+    #[arg(long, default_value_t = 128)]
+    gpt_context: usize,
+    /// Rows of its embedding: the text uses 1,024 of them
+    #[arg(long, default_value_t = VOCAB)]
+    gpt_vocab: usize,
+}
+
+impl Shape {
+    /// The shape of the model.
+    pub fn config(&self) -> Result<GptConfig> {
+        ensure!(
+            self.gpt_vocab >= VOCAB,
+            "--gpt-vocab is {}, but the text has {VOCAB} tokens",
+            self.gpt_vocab
+        );
+        let config = GptConfig::new(
+            self.gpt_vocab,
+            self.gpt_context,
+            self.gpt_layers,
+            self.gpt_heads,
+            self.gpt_width,
+        );
+        config.validate().map_err(anyhow::Error::msg)?;
+        Ok(config)
+    }
+}
+
+/// What one process took.
+#[derive(Serialize, Deserialize)]
+struct Taken {
+    weights: usize,
+    steps: usize,
+    /// The median of the counted steps, without measurements.
+    step_seconds: f64,
+    /// The median of the counted measurements, and their mean number of evaluations; `None` without a probe.
+    measurement_seconds: Option<f64>,
+    evaluations: Option<f64>,
+    bracketed: usize,
+    peak_bytes: u64,
+}
+
+/// Trains in this process, measuring at every step if there is a probe, and prints what it took.
+pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
+    let with_probe = probe == Probe::With;
+    let config = SharpnessConfig::new().with_every(1);
+    let probe = with_probe
+        .then(|| SharpnessProbe::new(config))
+        .transpose()?;
+    let (mut model, mut optim) = workload.init();
+    let mut steps = Vec::new();
+    let mut measurements = Vec::new();
+    for (step, batch) in workload.batches()?.iter().enumerate() {
+        let started = Instant::now();
+        let loss = workload.loss(&model, batch);
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        let value = loss.try_into_scalar::<f64>()?;
+        let mut seconds = started.elapsed().as_secs_f64();
+        let rate = workload.learning_rate(step);
+        if let Some(probe) = &probe {
+            let update = Update::new(&model, &optim, rate, &grads).with_training_loss(value);
+            measurements.extend(probe.measure_update(update, |model| workload.loss(model, batch)));
+        }
+        let started = Instant::now();
+        model = optim.step(rate, model, grads);
+        workload.device.sync()?;
+        seconds += started.elapsed().as_secs_f64();
+        steps.push(seconds);
+    }
+    let counted = measurements.get(WARM_UP..).unwrap_or_default();
+    let seconds: Vec<f64> = counted.iter().map(|m| m.seconds).collect();
+    let evaluations = counted.iter().map(|m| m.evaluations).sum::<usize>();
+    let taken = Taken {
+        weights: model.num_params(),
+        steps: steps.len().saturating_sub(WARM_UP),
+        step_seconds: median(steps.get(WARM_UP..).unwrap_or_default()),
+        measurement_seconds: with_probe.then(|| median(&seconds)),
+        evaluations: with_probe.then(|| evaluations as f64 / counted.len() as f64),
+        bracketed: counted.iter().filter(|m| m.critical_lr.is_some()).count(),
+        peak_bytes: peak()?,
+    };
+    println!("{}", serde_json::to_string(&taken)?);
+    Ok(())
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Runs two processes with the arguments of this one, and prints a table.
+pub fn compare(device: &str, arguments: &[String]) -> Result<()> {
+    let with = of_process(arguments, "with")?;
+    let without = of_process(arguments, "without")?;
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let measurement = with.measurement_seconds.context("nothing was measured")?;
+    println!(
+        "| device | weights | step | measurement | evaluations | bracketed | peak memory without probe | with |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| {device} | {:.1}M | {:.2} s | {measurement:.2} s | {:.2} | {} of {} | {:.2} GB | {:.2} GB |",
+        without.weights as f64 / 1e6,
+        without.step_seconds,
+        with.evaluations.unwrap_or(f64::NAN),
+        with.bracketed,
+        with.steps,
+        gigabytes(without.peak_bytes),
+        gigabytes(with.peak_bytes),
+    );
+    Ok(())
+}
+
+fn of_process(arguments: &[String], memory: &str) -> Result<Taken> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .args(["--size-run", memory])
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "the run {memory} a probe failed");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}

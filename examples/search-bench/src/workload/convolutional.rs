@@ -1,0 +1,123 @@
+use super::{Workload, seeded};
+use anyhow::Result;
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d, Relu,
+};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Distribution, Int, Tensor};
+
+/// Two convolutions, each with batch norm and a ReLU, and an output layer behind dropout.
+#[derive(Module, Debug)]
+pub struct ConvNet {
+    convolutions: Vec<Conv2d>,
+    norms: Vec<BatchNorm>,
+    activation: Relu,
+    pool: AdaptiveAvgPool2d,
+    dropout: Dropout,
+    output: Linear,
+}
+
+/// Images and their classes.
+#[derive(Clone)]
+pub struct Images {
+    x: Tensor<4>,
+    y: Tensor<1, Int>,
+}
+
+/// A small convolutional network with batch norm and dropout, on images of noise whose classes are those of a
+/// fixed linear map. The loss that is differentiated (in training mode) is not the one that is measured.
+pub struct Convolutional {
+    /// The number of steps.
+    pub steps: usize,
+    /// Where it runs.
+    pub device: Device,
+}
+
+impl Convolutional {
+    const EXAMPLES: usize = 1024;
+    const BATCH: usize = 64;
+    const SIDE: usize = 12;
+    const CHANNELS: usize = 16;
+    const CLASSES: usize = 10;
+    const DROPOUT: f64 = 0.1;
+}
+
+impl Workload for Convolutional {
+    type Model = ConvNet;
+    type Batch = Images;
+
+    fn name(&self) -> &'static str {
+        "convolutional with batch norm and dropout, mini-batch momentum SGD"
+    }
+
+    fn every(&self) -> u64 {
+        1
+    }
+
+    fn init(&self) -> (ConvNet, ModuleOptimizer) {
+        let device = seeded(&self.device);
+        let convolution = |channels: [usize; 2]| {
+            Conv2dConfig::new(channels, [3, 3])
+                .with_padding(PaddingConfig2d::Same)
+                .init(&device)
+        };
+        let model = ConvNet {
+            convolutions: vec![
+                convolution([1, Self::CHANNELS]),
+                convolution([Self::CHANNELS, Self::CHANNELS]),
+            ],
+            norms: (0..2)
+                .map(|_| BatchNormConfig::new(Self::CHANNELS).init(&device))
+                .collect(),
+            activation: Relu::new(),
+            pool: AdaptiveAvgPool2dConfig::new([4, 4]).init(),
+            dropout: DropoutConfig::new(Self::DROPOUT).init(),
+            output: LinearConfig::new(16 * Self::CHANNELS, Self::CLASSES).init(&device),
+        };
+        let momentum = MomentumConfig::new().with_dampening(0.0);
+        let optim = SgdConfig::new().with_momentum(Some(momentum)).init();
+        (model, optim)
+    }
+
+    fn batches(&self) -> Result<Vec<Images>> {
+        let device = seeded(&self.device);
+        let normal = Distribution::Normal(0.0, 1.0);
+        let pixels = Self::SIDE * Self::SIDE;
+        let x = Tensor::<2>::random([Self::EXAMPLES, pixels], normal, &device);
+        let teacher = Tensor::<2>::random([pixels, Self::CLASSES], normal, &device);
+        let y = x.clone().matmul(teacher).argmax(1).flatten::<1>(0, 1);
+        let x = x.reshape([Self::EXAMPLES, 1, Self::SIDE, Self::SIDE]);
+        let batches = Self::EXAMPLES / Self::BATCH;
+        let batch = |index: usize| {
+            let from = index % batches * Self::BATCH;
+            Images {
+                x: x.clone().narrow(0, from, Self::BATCH),
+                y: y.clone().narrow(0, from, Self::BATCH),
+            }
+        };
+        Ok((0..self.steps).map(batch).collect())
+    }
+
+    fn learning_rate(&self, _step: usize) -> f64 {
+        0.01
+    }
+
+    fn loss(&self, model: &ConvNet, batch: &Images) -> Tensor<1> {
+        let layers = model.convolutions.iter().zip(&model.norms);
+        let x = layers.fold(batch.x.clone(), |x, (convolution, norm)| {
+            model
+                .activation
+                .forward(norm.forward(convolution.forward(x)))
+        });
+        let x = model.pool.forward(x).flatten::<2>(1, 3);
+        let logits = model.output.forward(model.dropout.forward(x));
+        CrossEntropyLossConfig::new()
+            .init(&logits.device())
+            .forward(logits, batch.y.clone())
+    }
+}

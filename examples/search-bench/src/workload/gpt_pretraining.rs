@@ -1,0 +1,76 @@
+use super::{SEED, Workload, seeded};
+use anyhow::{Error, Result};
+use burn::data::dataloader::DataLoader;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
+use gpt::model::{Gpt, GptConfig};
+use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
+use gpt::schedule::WarmupStableDecay;
+use gpt::text::{Domain, Text};
+use gpt::tokenizer::Tokenizer;
+use gpt::tokens::{TokenBatch, TrainLoader, Windows};
+
+/// The number of different tokens of the text.
+pub const VOCAB: usize = 1024;
+
+/// The model of `gpt-pretrain` on its default text: mini-batches, AdamW, warmup-stable-decay.
+pub struct GptPretraining {
+    /// The number of steps.
+    pub steps: usize,
+    /// The steps from one measurement to the next.
+    pub every: u64,
+    /// The windows of text in a batch.
+    pub batch: usize,
+    /// The shape of the model. Its vocabulary is at least that of the text.
+    pub shape: GptConfig,
+    /// Where it runs.
+    pub device: Device,
+}
+
+impl Workload for GptPretraining {
+    type Model = Gpt;
+    type Batch = TokenBatch;
+
+    fn name(&self) -> &'static str {
+        if self.shape.dropout > 0.0 {
+            "gpt with dropout, mini-batch AdamW"
+        } else {
+            "gpt, mini-batch AdamW"
+        }
+    }
+
+    fn every(&self) -> u64 {
+        self.every
+    }
+
+    fn init(&self) -> (Gpt, ModuleOptimizer) {
+        (self.shape.init(&seeded(&self.device)), adamw(0.0))
+    }
+
+    fn batches(&self) -> Result<Vec<TokenBatch>> {
+        let text = Text::of_packages(Domain::Prose, 8_000_000)?;
+        let tokens = Tokenizer::train(&text.content, VOCAB)?.encode(&text.content)?;
+        let windows = Windows::new(tokens, self.shape.context, "the text").map_err(Error::msg)?;
+        let steps = self.steps as u64;
+        let loader = TrainLoader::new(windows, self.batch, 1, steps, steps, SEED, 0);
+        let loader = loader.to_device(&seeded(&self.device));
+        let batches = loader.iter().collect::<Result<Vec<_>, _>>();
+        batches.map_err(|error| Error::msg(error.to_string()))
+    }
+
+    fn learning_rate(&self, step: usize) -> f64 {
+        let steps = self.steps as u64;
+        let schedule = WarmupStableDecay {
+            peak: PEAK_LEARNING_RATE,
+            end: 0.0,
+            warmup: steps / 10,
+            decay: steps / 5,
+            steps,
+        };
+        schedule.at(step as u64)
+    }
+
+    fn loss(&self, model: &Gpt, batch: &TokenBatch) -> Tensor<1> {
+        model.loss(batch.clone())
+    }
+}

@@ -1,0 +1,144 @@
+//! The trainings that the searches are compared on.
+
+mod convolutional;
+mod fully_connected;
+mod gpt_pretraining;
+
+pub use convolutional::Convolutional;
+pub use fully_connected::FullyConnected;
+pub use gpt_pretraining::{GptPretraining, VOCAB};
+
+use anyhow::Result;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::{Linearity, UpdateDirection};
+
+/// The seed of all weights and data.
+const SEED: u64 = 0;
+
+/// A training that the searches are compared on.
+pub trait Workload {
+    /// What is trained.
+    type Model: Module + 'static;
+    /// What one step trains on.
+    type Batch: Clone;
+
+    /// The name in the table.
+    fn name(&self) -> &'static str;
+    /// Every so many steps count.
+    fn every(&self) -> u64;
+    /// The model at its first weights, and its optimizer.
+    fn init(&self) -> (Self::Model, ModuleOptimizer);
+    /// The batches of the run.
+    fn batches(&self) -> Result<Vec<Self::Batch>>;
+    /// The learning rate of a step.
+    fn learning_rate(&self, step: usize) -> f64;
+    /// The mean loss of a batch.
+    fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
+}
+
+/// What a step knows before its update.
+pub struct Step<'a, W: Workload> {
+    /// The number of the step, from 0.
+    pub index: u64,
+    /// The model at θ.
+    pub model: &'a W::Model,
+    /// The optimizer before its step.
+    pub optim: &'a ModuleOptimizer,
+    /// The learning rate η.
+    pub learning_rate: f64,
+    /// The gradients of the loss.
+    pub grads: &'a GradientsParams,
+    /// The loss L(θ), as the training step has computed it.
+    pub training_loss: f64,
+    /// What it was computed on.
+    pub batch: &'a W::Batch,
+}
+
+/// The loss along a step's update.
+pub struct RealLine<'a, W: Workload> {
+    workload: &'a W,
+    batch: &'a W::Batch,
+    model: W::Model,
+    direction: UpdateDirection,
+    /// L(θ).
+    pub base_loss: f64,
+    /// g·Δθ.
+    pub slope: f64,
+}
+
+impl<'a, W: Workload> Step<'a, W> {
+    /// The line of this step, if its update has a direction.
+    pub fn line(&self, workload: &'a W) -> Option<RealLine<'a, W>> {
+        let model = self.model.valid();
+        let rate = self.learning_rate.into();
+        let check = Linearity::Linear;
+        let direction = UpdateDirection::new(&model, self.optim, &rate, self.grads, 1.0, check);
+        let direction = direction.ok()?;
+        let mut line = RealLine {
+            workload,
+            batch: self.batch,
+            model,
+            slope: direction.slope(),
+            direction,
+            base_loss: f64::NAN,
+        };
+        line.base_loss = line.loss_of(&line.model);
+        Some(line)
+    }
+}
+
+impl<W: Workload> RealLine<'_, W> {
+    fn loss_of(&self, model: &W::Model) -> f64 {
+        let loss = self.workload.loss(model, self.batch);
+        loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
+    }
+
+    /// L(θ − ηΔθ).
+    pub fn loss(&self, eta: f64) -> f64 {
+        self.loss_of(&self.direction.apply(self.model.clone(), eta))
+    }
+
+    /// L(θ − ηΔθ) − L(θ).
+    pub fn rise(&self, eta: f64) -> f64 {
+        self.loss(eta) - self.base_loss
+    }
+}
+
+/// Trains, and shows each step before its update to an observer. Returns the mean seconds of a
+/// training step.
+pub fn train<W: Workload>(workload: &W, mut observe: impl FnMut(Step<'_, W>)) -> Result<f64> {
+    let (mut model, mut optim) = workload.init();
+    let batches = workload.batches()?;
+    let mut seconds = 0.0;
+    for (step, batch) in batches.iter().enumerate() {
+        let learning_rate = workload.learning_rate(step);
+        let started = std::time::Instant::now();
+        let loss = workload.loss(&model, batch);
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        let training_loss = loss.try_into_scalar::<f64>()?;
+        seconds += started.elapsed().as_secs_f64();
+
+        observe(Step {
+            index: step as u64,
+            model: &model,
+            optim: &optim,
+            learning_rate,
+            grads: &grads,
+            training_loss,
+            batch,
+        });
+
+        let started = std::time::Instant::now();
+        model = optim.step(learning_rate, model, grads);
+        seconds += started.elapsed().as_secs_f64();
+    }
+    Ok(seconds / batches.len() as f64)
+}
+
+/// The device of a workload, from its seed on.
+fn seeded(device: &Device) -> Device {
+    device.seed(SEED);
+    device.clone().autodiff()
+}

@@ -1,0 +1,73 @@
+//! With dropout and batch norm, no bracket is made by rounding, and no update along which the measured loss falls
+//! is called uphill.
+
+use super::alone;
+use super::network::Traits;
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn_sharpness::{
+    Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
+};
+use sharpness_tests::{Data, device};
+
+const SEEDS: u64 = 6;
+const BATCHES: usize = 12;
+const RATE: f64 = 1e-2;
+
+fn true_to_the_loss(dropout: f64, batch_norm: bool) {
+    let (mut bracketed, mut not_descent) = (0, 0);
+    for seed in 0..SEEDS {
+        device::plain().seed(seed);
+        let device = device::autodiff();
+        let traits = Traits {
+            dropout,
+            batch_norm,
+            ..Traits::default()
+        };
+        let mut model = traits.init(&device);
+        let mut optim: ModuleOptimizer = AdamConfig::new().init();
+        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
+        let data = Data::new(BATCHES, 16, &device);
+        for step in 0..3 * BATCHES {
+            let batch = data.batch(step % BATCHES);
+            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let measured = probe.measure(&model, &optim, RATE, &grads, |model| model.loss(&batch));
+            if let Some(measured) = measured {
+                assert_ne!(measured.outcome, MeasurementOutcome::Failed, "{measured:?}");
+                if let Some(critical_lr) = measured.critical_lr {
+                    bracketed += 1;
+                    assert!(critical_lr >= 1e-5, "seed {seed}: {measured:?}");
+                }
+                if measured.outcome == MeasurementOutcome::NotDescent {
+                    not_descent += 1;
+                    let valid = model.valid();
+                    let line = UpdateDirection::new(
+                        &valid,
+                        &optim,
+                        &RATE.into(),
+                        &grads,
+                        1.0,
+                        Linearity::Check,
+                    )
+                    .unwrap();
+                    let at = |eta: f64| {
+                        let moved = line.apply(valid.clone(), eta);
+                        moved.loss(&batch).into_scalar::<f64>()
+                    };
+                    let falls = at(RATE / 10.0) < at(0.0) && at(RATE) < at(0.0);
+                    assert!(!falls, "seed {seed}: the loss falls: {measured:?}");
+                }
+            }
+            model = optim.step(RATE, model, grads);
+        }
+    }
+    println!("{bracketed} bracketed, {not_descent} not descent");
+    assert!(bracketed >= 60);
+}
+
+alone! {
+    without_dropout => true_to_the_loss(0.0, false);
+    with_a_little_dropout => true_to_the_loss(0.1, false);
+    with_much_dropout => true_to_the_loss(0.4, false);
+    with_batch_norm => true_to_the_loss(0.0, true);
+}

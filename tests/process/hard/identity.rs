@@ -1,0 +1,281 @@
+//! Weights, running statistics, checkpoints and the random stream are the same bits with and without the
+//! probe, in burn's `Learner`.
+
+use super::alone;
+use super::network::{Network, Traits, bytes, next_draws};
+use burn::grad_clipping::GradientClippingConfig;
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::lr_scheduler::noam::NoamLrSchedulerConfig;
+use burn::lr_scheduler::step::StepLrSchedulerConfig;
+use burn::module::{Lora, Module, ParamGroup};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{
+    AdaGradConfig, AdafactorConfig, AdamConfig, AdamWConfig, AdanConfig, LambConfig, LionConfig,
+    ModuleOptimizer, MuonConfig, SgdConfig,
+};
+use burn::tensor::{Device, DeviceConfig, FloatDType};
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Training, device, measurements};
+use std::path::Path;
+
+/// One training, and how often it is measured.
+struct Case {
+    dtype: Option<FloatDType>,
+    traits: Traits,
+    prepare: fn(Network) -> Network,
+    optim: ModuleOptimizer,
+    scheduler: ModuleLrScheduler,
+    accumulation: Option<usize>,
+    gradient_checkpointing: bool,
+    batch_statistics: bool,
+    /// Whether the copying of running statistics is expected to be told.
+    is_told: bool,
+}
+
+/// All that a run leaves.
+#[derive(PartialEq)]
+struct Left {
+    weights: Vec<(String, Vec<u8>)>,
+    checkpoints: Vec<Vec<(String, Vec<u8>)>>,
+    draws: Vec<u8>,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            dtype: None,
+            traits: Traits::default(),
+            prepare: |network| network,
+            optim: AdamConfig::new().init(),
+            scheduler: 1e-2.into(),
+            accumulation: None,
+            gradient_checkpointing: false,
+            batch_statistics: false,
+            is_told: false,
+        }
+    }
+
+    fn device(&self) -> Device {
+        let device = device::autodiff();
+        if self.gradient_checkpointing {
+            device.gradient_checkpointing()
+        } else {
+            device
+        }
+    }
+
+    fn train(&self, folder: &Path, probe: Option<&SharpnessProbe>) -> Left {
+        device::plain().seed(11);
+        let model = (self.prepare)(self.traits.init(&self.device()));
+        let training = Training {
+            accumulation: self.accumulation,
+            ..Training::new(folder)
+        };
+        let (optim, scheduler) = (self.optim.clone(), self.scheduler.clone());
+        let model = match probe {
+            None => training.launch(model, optim, scheduler, None).0,
+            Some(probe) => {
+                let model = probe.attach(model);
+                let (model, _) = training.launch(model, optim, scheduler, Some(probe));
+                model.into_inner()
+            }
+        };
+        let draws = next_draws();
+        let checkpoints = (1..=2).map(|epoch| {
+            let file = format!("model-{epoch}.bpk");
+            let file = folder.join("checkpoint").join(file);
+            let empty = (self.prepare)(self.traits.init(&self.device()));
+            bytes(&empty.try_load_file(file).unwrap())
+        });
+        Left {
+            weights: bytes(&model),
+            checkpoints: checkpoints.collect(),
+            draws,
+        }
+    }
+
+    fn assert_identical(&self) {
+        if let Some(dtype) = self.dtype {
+            let config = DeviceConfig::default().float_dtype(dtype);
+            device::plain().configure(config).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [of_bare, of_probed] = ["bare", "probed"].map(|name| folder.path().join(name));
+        let bare = self.train(&of_bare, None);
+        let config = SharpnessConfig::new()
+            .with_every(3)
+            .with_directory(&of_probed)
+            .with_batch_statistics(self.batch_statistics);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let probed = self.train(&of_probed, Some(&probe));
+        if probed != bare {
+            let again = self.train(&of_bare, None);
+            assert!(again == bare, "the case itself does not repeat");
+            assert_eq!(probed.draws, bare.draws, "the random stream");
+            for (probed, bare) in probed.weights.iter().zip(&bare.weights) {
+                assert_eq!(probed, bare, "the weights");
+            }
+            panic!("the checkpoints differ");
+        }
+        let measured = measurements(&of_probed);
+        assert!(measured.len() >= 2, "{measured:?}");
+        let failed = measured
+            .iter()
+            .find(|m| m.outcome == MeasurementOutcome::Failed);
+        assert!(failed.is_none(), "{failed:?}");
+        let has_numbers = measured.iter().any(|m| m.critical_sharpness.is_some());
+        assert!(has_numbers, "{measured:#?}");
+        let notices = probe.summary().notices;
+        let tells = |notice: &String| notice.contains("copying the running statistics");
+        assert_eq!(notices.iter().any(tells), self.is_told, "{notices:?}");
+    }
+}
+
+fn identical(change: impl FnOnce(&mut Case)) {
+    let mut case = Case::new();
+    change(&mut case);
+    case.assert_identical();
+}
+
+fn clipping(config: GradientClippingConfig) -> ModuleOptimizer {
+    AdamWConfig::new().with_grad_clipping(Some(config)).init()
+}
+
+alone! {
+    plain => identical(|_| {});
+    batch_norm => identical(|case| case.traits.batch_norm = true);
+    dropout_with_accumulation => identical(|case| case.accumulation = Some(2));
+    batch_norm_with_accumulation => identical(|case| {
+        case.traits.batch_norm = true;
+        case.accumulation = Some(2);
+    });
+    gradients_clipped_by_norm => identical(|case| case.optim = clipping(GradientClippingConfig::Norm(0.05)));
+    gradients_clipped_by_value => identical(|case| case.optim = clipping(GradientClippingConfig::Value(0.01)));
+    groups => identical(|case| {
+        let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
+        let head = ParamGroup::from_predicate("head");
+        case.optim = AdamConfig::new().init().with_group(head, momentum.build(), None);
+        let first = ParamGroup::from_predicate("first");
+        case.scheduler = ModuleLrScheduler::new(1e-2).with_group(first, 1e-3);
+    });
+    a_frozen_layer => identical(|case| case.prepare = |mut network| {
+        network.first = network.first.no_grad();
+        network
+    });
+    a_frozen_batch_norm => identical(|case| {
+        case.traits.batch_norm = true;
+        case.prepare = |network| network.freeze_group(ParamGroup::from_predicate("norm"));
+    });
+    all_frozen_but_the_head => identical(|case| {
+        case.prepare = |network| network.freeze().unfreeze_group(ParamGroup::from_predicate("head"));
+    });
+    lora => identical(|case| case.prepare = |network| network.apply_lora(Lora::new(2, 4.0)));
+    bf16 => identical(|case| case.dtype = Some(FloatDType::BF16));
+    f16 => identical(|case| case.dtype = Some(FloatDType::F16));
+    f64 => identical(|case| case.dtype = Some(FloatDType::F64));
+    weights_clipped_by_the_model => identical(|case| {
+        case.traits.clips = true;
+        case.traits.batch_norm = true;
+    });
+    a_penalty_in_training_only => identical(|case| {
+        case.traits.penalty = 1e-2;
+        case.traits.dropout = 0.0;
+    });
+    a_layer_that_is_never_made => identical(|case| case.traits.has_spare = true);
+    noam => identical(|case| {
+        let config = NoamLrSchedulerConfig::new(0.2).with_warmup_steps(10).with_model_size(24);
+        case.scheduler = config.init().unwrap();
+    });
+    cosine => identical(|case| {
+        case.scheduler = CosineAnnealingLrSchedulerConfig::new(1e-2, 60).init().unwrap();
+    });
+    exponential => identical(|case| {
+        case.scheduler = ExponentialLrSchedulerConfig::new(1e-2, 0.97).init().unwrap();
+    });
+    steps => identical(|case| {
+        case.scheduler = StepLrSchedulerConfig::new(1e-2, 20).init().unwrap();
+    });
+    a_warmup_from_almost_nothing => identical(|case| {
+        case.scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-2, 30).init().unwrap();
+    });
+    far_too_fast => identical(|case| {
+        case.optim = SgdConfig::new().init();
+        case.scheduler = 1e3.into();
+    });
+    adafactor => identical(|case| case.optim = AdafactorConfig::new().init());
+    lion => identical(|case| {
+        case.optim = LionConfig::new().init();
+        case.scheduler = 1e-3.into();
+    });
+    lamb => identical(|case| case.optim = LambConfig::new().init());
+    adan => identical(|case| case.optim = AdanConfig::new().init());
+    adagrad => identical(|case| case.optim = AdaGradConfig::new().init());
+    muon_beside_adamw => identical(|case| {
+        let weights = ParamGroup::from_regex("weight$").unwrap();
+        case.optim = AdamWConfig::new().init().with_group(weights, MuonConfig::new().build(), None);
+    });
+    gradient_checkpointing => identical(|case| case.gradient_checkpointing = true);
+    a_zero_head_over_dropout => identical(|case| {
+        case.traits.has_zero_head = true;
+        case.traits.dropout = 0.4;
+    });
+    a_zero_head_over_batch_norm => identical(|case| {
+        case.traits.has_zero_head = true;
+        case.traits.dropout = 0.0;
+        case.traits.batch_norm = true;
+    });
+    batch_statistics => identical(|case| {
+        case.traits.batch_norm = true;
+        case.traits.dropout = 0.0;
+        case.batch_statistics = true;
+    });
+    batch_statistics_with_dropout_above => identical(|case| {
+        case.traits.batch_norm = true;
+        case.batch_statistics = true;
+    });
+    batch_statistics_of_a_model_that_clips => identical(|case| {
+        case.traits.batch_norm = true;
+        case.traits.clips = true;
+        case.batch_statistics = true;
+    });
+    batch_statistics_with_accumulation => identical(|case| {
+        case.traits.batch_norm = true;
+        case.accumulation = Some(2);
+        case.batch_statistics = true;
+    });
+    // What the last forward pass has left pending cannot be made again without its random numbers.
+    batch_statistics_with_dropout_below => identical(|case| {
+        case.traits.batch_norm = true;
+        case.traits.drops_inputs = true;
+        case.batch_statistics = true;
+        case.is_told = true;
+    });
+    batch_statistics_with_lora => identical(|case| {
+        case.traits.batch_norm = true;
+        case.batch_statistics = true;
+        case.prepare = |network| network.apply_lora(Lora::new(2, 4.0));
+    });
+    batch_statistics_in_bf16 => identical(|case| {
+        case.traits.batch_norm = true;
+        case.batch_statistics = true;
+        case.dtype = Some(FloatDType::BF16);
+    });
+    batch_statistics_with_gradient_checkpointing => identical(|case| {
+        case.traits.batch_norm = true;
+        case.batch_statistics = true;
+        case.gradient_checkpointing = true;
+    });
+    batch_statistics_with_a_layer_that_is_never_made => identical(|case| {
+        case.traits.batch_norm = true;
+        case.traits.has_spare = true;
+        case.batch_statistics = true;
+    });
+    batch_statistics_of_a_frozen_batch_norm => identical(|case| {
+        case.traits.batch_norm = true;
+        case.batch_statistics = true;
+        case.prepare = |network| network.freeze_group(ParamGroup::from_predicate("norm"));
+    });
+}

@@ -1,0 +1,165 @@
+//! Loops of one's own: what they leave is the same bits with and without the probe.
+
+use super::alone;
+use super::network::{Network, Traits, bytes, clipped, next_draws};
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::store::ModuleRecord;
+use burn::tensor::Tensor;
+use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Batch, Data, device};
+
+/// The batches of an epoch; the last step of all, 20, is measured.
+const BATCHES: usize = 7;
+const STEPS: usize = 21;
+const EVERY: u64 = 5;
+const RATE: f64 = 1e-2;
+
+#[derive(Clone, Copy)]
+struct Loop {
+    traits: Traits,
+    /// Clips all tensors after each step.
+    clips: bool,
+    /// Saves right after the last step, which is measured, and loads for inference.
+    saves: bool,
+    batch_statistics: bool,
+    first_step: u64,
+    loss: fn(&Network, &Network, &Batch) -> Tensor<1>,
+}
+
+impl Default for Loop {
+    fn default() -> Self {
+        Self {
+            traits: Traits {
+                dropout: 0.4,
+                ..Traits::default()
+            },
+            clips: false,
+            saves: false,
+            batch_statistics: false,
+            first_step: 0,
+            loss: |moved, _, batch| moved.loss(batch),
+        }
+    }
+}
+
+impl Loop {
+    fn probe(&self) -> SharpnessProbe {
+        let config = SharpnessConfig::new()
+            .with_every(EVERY)
+            .with_batch_statistics(self.batch_statistics);
+        let probe = SharpnessProbe::new(config).unwrap();
+        probe.set_step(self.first_step);
+        probe
+    }
+
+    fn left(&self, probe: Option<&SharpnessProbe>) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+        let device = device::plain();
+        device.seed(11);
+        let device = device.autodiff();
+        let data = Data::new(BATCHES, 16, &device);
+        let mut model = self.traits.init(&device);
+        let mut optim: ModuleOptimizer = AdamConfig::new().init();
+        for step in 0..STEPS {
+            let batch = data.batch(step % BATCHES);
+            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            if let Some(probe) = probe {
+                probe.measure(&model, &optim, RATE, &grads, |moved| {
+                    (self.loss)(moved, &model, &batch)
+                });
+            }
+            model = optim.step(RATE, model, grads);
+            if self.clips && step + 1 < STEPS {
+                model = clipped(model);
+            }
+        }
+        let left = if self.saves {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("model");
+            model.into_record().save(&file).unwrap();
+            let draws = next_draws();
+            let record = ModuleRecord::load(&file).unwrap();
+            let loaded = self.traits.init(&device::plain()).load_record(record);
+            return (bytes(&loaded), draws);
+        } else {
+            bytes(&model)
+        };
+        (left, next_draws())
+    }
+
+    fn assert_identical(self) -> SharpnessProbe {
+        let probe = self.probe();
+        let bare = self.left(None);
+        assert!(self.left(Some(&probe)) == bare, "{}", probe.summary());
+        assert!(probe.summary().measurements >= 1);
+        probe
+    }
+}
+
+fn with_batch_norm() -> Loop {
+    let traits = Traits {
+        dropout: 0.4,
+        batch_norm: true,
+        ..Traits::default()
+    };
+    Loop {
+        traits,
+        ..Loop::default()
+    }
+}
+
+fn without_dropout() -> Loop {
+    let traits = Traits {
+        dropout: 0.0,
+        batch_norm: true,
+        ..Traits::default()
+    };
+    Loop {
+        traits,
+        batch_statistics: true,
+        ..Loop::default()
+    }
+}
+
+alone! {
+    plain => assert!(Loop::default().assert_identical().summary().bracketed >= 3);
+    with_statistics => assert!(with_batch_norm().assert_identical().summary().measurements == 5);
+    clipped_after_each_step => {
+        Loop { clips: true, ..with_batch_norm() }.assert_identical();
+    };
+    saved_right_after_a_measured_step => {
+        Loop { saves: true, ..with_batch_norm() }.assert_identical();
+    };
+    a_layer_that_is_never_made => {
+        let traits = Traits { has_spare: true, dropout: 0.4, ..Traits::default() };
+        Loop { traits, ..Loop::default() }.assert_identical();
+    };
+    first_measured_at_a_later_step => {
+        Loop { first_step: 3, ..with_batch_norm() }.assert_identical();
+    };
+    batch_statistics_clipped_after_each_step => {
+        let probe = Loop { clips: true, ..without_dropout() }.assert_identical();
+        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+    };
+    batch_statistics_saved_right_after_a_measured_step => {
+        let probe = Loop { saves: true, ..without_dropout() }.assert_identical();
+        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+    };
+    // The loss is of the model that is trained, dropout and all, whatever weights it is asked for: it draws.
+    a_loss_of_the_wrong_model_is_refused_at_once => {
+        let wrong = Loop { loss: |_, trained, batch| trained.loss(batch), ..Loop::default() };
+        let probe = wrong.probe();
+        wrong.left(Some(&probe));
+        let summary = probe.summary();
+        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
+        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+    };
+    a_loss_in_training_mode_is_refused_at_once => {
+        let wrong = Loop { loss: |moved, _, batch| moved.clone().train().loss(batch), ..Loop::default() };
+        let probe = wrong.probe();
+        wrong.left(Some(&probe));
+        let summary = probe.summary();
+        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
+        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+    };
+}

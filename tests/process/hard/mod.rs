@@ -1,0 +1,47 @@
+//! Hard cases of what people train, each in a process of its own, so that the random stream, the settings of
+//! the device and the folder are its own.
+
+mod agree;
+mod brackets;
+mod identity;
+mod loops;
+mod network;
+mod variations;
+
+use std::process::Command;
+
+/// Says to a process of this test which case it runs.
+const CASE: &str = "SHARPNESS_TESTS_CASE";
+
+/// Runs the case in a process that this very test starts for it.
+pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
+    let (_, test) = test.split_once("::").unwrap();
+    if std::env::var(CASE).is_ok_and(|name| name == test) {
+        return case();
+    }
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    let output = process
+        .args([test, "--exact", "--nocapture"])
+        .env(CASE, test)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{test}:\n{out}\n{err}"
+    );
+}
+
+/// Tests that each run in a process of their own: `name => what to do`.
+macro_rules! alone {
+    ($($name:ident => $case:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::hard::in_a_process_of_its_own(concat!(module_path!(), "::", stringify!($name)), || $case);
+            }
+        )*
+    };
+}
+pub(crate) use alone;

@@ -1,0 +1,241 @@
+//! More of the same kinds: two models that train against each other, averages of weights, losses that draw,
+//! optimizers that panic.
+
+use super::alone;
+use super::network::{Network, Traits, bytes, next_draws};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, MuonConfig, SgdConfig};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{Data, Training, device, measurements};
+use std::collections::HashMap;
+
+type Bytes = Vec<(String, Vec<u8>)>;
+
+fn device() -> Device {
+    device::plain().seed(11);
+    device::autodiff()
+}
+
+fn adam() -> ModuleOptimizer {
+    AdamConfig::new().init()
+}
+
+fn every(steps: u64) -> SharpnessProbe {
+    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
+}
+
+/// One network raises the loss of the other, which lowers it: each step of the one sees the other.
+fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Bytes, Bytes, Vec<u8>) {
+    let device = device();
+    let traits = Traits {
+        batch_norm: true,
+        dropout: 0.3,
+        ..Traits::default()
+    };
+    let (mut one, mut two) = (traits.init(&device), traits.init(&device));
+    let (mut optim_of_one, mut optim_of_two) = (adam(), adam());
+    let data = Data::new(6, 16, &device);
+    for step in 0..12 {
+        let batch = data.batch(step % 6);
+        let apart = |one: &Network, two: &Network| one.loss(&batch) - two.loss(&batch) * 0.3;
+        let grads = GradientsParams::from_grads(apart(&one, &two).backward(), &one);
+        if let Some([probe, _]) = probes {
+            probe.measure(&one, &optim_of_one, 1e-2, &grads, |one| {
+                apart(one, &two.valid())
+            });
+        }
+        one = optim_of_one.step(1e-2, one, grads);
+        let grads = GradientsParams::from_grads(apart(&two, &one).backward(), &two);
+        if let Some([_, probe]) = probes {
+            probe.measure(&two, &optim_of_two, 1e-2, &grads, |two| {
+                apart(two, &one.valid())
+            });
+        }
+        two = optim_of_two.step(1e-2, two, grads);
+    }
+    (bytes(&one), bytes(&two), next_draws())
+}
+
+/// The average of the weights and running statistics after each step, as their reader sees them.
+#[derive(Default)]
+struct Average(HashMap<ParamId, Vec<f32>>);
+
+impl ModuleVisitor for Average {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let data = param.val().into_data();
+        let now = data.iter::<f32>();
+        match self.0.get_mut(&param.id) {
+            Some(average) => {
+                for (average, now) in average.iter_mut().zip(now) {
+                    *average = 0.9 * *average + 0.1 * now;
+                }
+            }
+            None => {
+                self.0.insert(param.id, now.collect());
+            }
+        }
+    }
+}
+
+struct Normalize;
+
+impl ModuleMapper for Normalize {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if D != 2 {
+            return param;
+        }
+        param.map(|tensor| {
+            let tensor = tensor.inner();
+            let norm = tensor.clone().square().sum().sqrt().into_scalar::<f32>();
+            (tensor * (3.0 / norm)).autodiff().require_grad()
+        })
+    }
+}
+
+/// Weights are normalized after each step, and an average is kept of everything.
+fn averaged(probe: Option<&SharpnessProbe>) -> (Bytes, Vec<Vec<u32>>, Vec<u8>) {
+    let device = device();
+    let traits = Traits {
+        batch_norm: true,
+        dropout: 0.3,
+        ..Traits::default()
+    };
+    let mut model = traits.init(&device);
+    let mut optim = adam();
+    let data = Data::new(6, 16, &device);
+    let mut average = Average::default();
+    for step in 0..12 {
+        let batch = data.batch(step % 6);
+        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        if let Some(probe) = probe {
+            probe.measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch));
+        }
+        model = optim.step(1e-2, model, grads).map(&mut Normalize);
+        model.visit(&mut average);
+    }
+    // In the order of the model.
+    struct Order(Vec<ParamId>);
+    impl ModuleVisitor for Order {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.id);
+        }
+    }
+    let mut order = Order(Vec::new());
+    model.visit(&mut order);
+    let averages = order
+        .0
+        .iter()
+        .map(|id| average.0[id].iter().map(|value| value.to_bits()).collect());
+    (bytes(&model), averages.collect(), next_draws())
+}
+
+/// A training whose loss draws random numbers in validation mode, too.
+fn drawing() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = device();
+    let config = SharpnessConfig::new()
+        .with_every(2)
+        .with_directory(folder.path());
+    let probe = SharpnessProbe::new(config).unwrap();
+    let traits = Traits {
+        noise: 0.3,
+        ..Traits::default()
+    };
+    let model = probe.attach(traits.init(&device));
+    let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
+    // It is refused for good at first sight, and said where the user looks.
+    let measured = measurements(folder.path());
+    assert_eq!(measured.len(), 1);
+    assert_eq!(measured[0].outcome, MeasurementOutcome::Failed);
+    let notices = probe.summary().notices;
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].contains("not repeatable"), "{notices:?}");
+    let text = recorder.text("Critical Sharpness", "train");
+    assert!(text.contains("not repeatable"), "{text}");
+}
+
+/// Burn's Muon panics where a parameter is a vector.
+fn panicking_optimizer() {
+    let device = device();
+    let traits = Traits {
+        dropout: 0.0,
+        ..Traits::default()
+    };
+    let model = traits.init(&device);
+    let batch = Data::new(1, 16, &device).batch(0);
+    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let optim: ModuleOptimizer = MuonConfig::new().init();
+    let probe = every(1);
+    let measured = probe
+        .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
+        .unwrap();
+    assert_eq!(measured.outcome, MeasurementOutcome::Failed);
+    let reason = measured.reason.clone().unwrap();
+    assert!(reason.contains("the optimizer panicked"), "{reason}");
+    assert!(
+        probe
+            .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
+            .is_none()
+    );
+}
+
+/// A loss with a penalty that inference leaves out is named; one that `attach_with` gives is the training's.
+fn penalty() {
+    let folder = tempfile::tempdir().unwrap();
+    let traits = Traits {
+        penalty: 1e-2,
+        dropout: 0.0,
+        ..Traits::default()
+    };
+    let train = |name: &str, with_penalty: bool| {
+        let folder = folder.path().join(name);
+        let config = SharpnessConfig::new().with_every(1).with_directory(&folder);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let model = traits.init(&device());
+        let model = if with_penalty {
+            probe.attach_with(model, |model: &Network, batch| model.penalized(&batch))
+        } else {
+            probe.attach(model)
+        };
+        let optim: ModuleOptimizer = SgdConfig::new().init();
+        Training::new(&folder).launch(model, optim, 0.05, Some(&probe));
+        let measured = measurements(&folder);
+        (measured, probe.summary().notices)
+    };
+    let (_, notices) = train("attach", false);
+    assert!(
+        notices[0].contains("not the loss of the training step"),
+        "{notices:?}"
+    );
+    let (measured, notices) = train("attach_with", true);
+    assert!(notices.is_empty(), "{notices:?}");
+    // For gradient descent the slope is ‖Δθ‖², and the loss falls by it: it is that of the gradient.
+    for measurement in measured {
+        let (slope, norm) = (measurement.slope.unwrap(), measurement.update_norm.unwrap());
+        assert!(
+            (slope / (norm * norm) - 1.0).abs() < 1e-3,
+            "{measurement:?}"
+        );
+        assert!(measurement.critical_lr.is_some(), "{measurement:?}");
+    }
+}
+
+alone! {
+    two_models_that_train_against_each_other => {
+        let probes = [every(2), every(3)];
+        let bare = adversaries(None);
+        assert!(adversaries(Some(&probes)) == bare);
+        let counts = probes.map(|probe| probe.summary().measurements);
+        assert_eq!(counts, [6, 4]);
+    };
+    weights_that_are_normalized_and_averaged => {
+        let probe = every(2);
+        let bare = averaged(None);
+        assert!(averaged(Some(&probe)) == bare);
+        assert_eq!(probe.summary().measurements, 6);
+    };
+    a_loss_that_draws => drawing();
+    an_optimizer_that_panics => panicking_optimizer();
+    a_penalty => penalty();
+}

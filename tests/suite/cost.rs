@@ -1,0 +1,66 @@
+//! What a measurement costs once a few have been made before it: the evaluations of the loss along the update.
+
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
+use sharpness_tests::{Data, Mlp, MlpConfig};
+
+const STEPS: usize = 120;
+/// The measurements that warm up.
+const WARM_UP: usize = 20;
+
+/// Trains on mini-batches, and measures each step's loss, and that of other batches. Returns the mean evaluations of
+/// each once warm.
+fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
+    let device = Device::flex().autodiff();
+    let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));
+    let mut model = config.init(&device);
+    let mut optim: ModuleOptimizer = AdamConfig::new().init();
+    let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
+        .with_task("other", vec![other.batch(1)], |model, batch| {
+            Mlp::loss(model, &batch)
+        })
+        .build()
+        .unwrap();
+    let mut evaluations = [Vec::new(), Vec::new()];
+    for step in 0..STEPS {
+        let batch = data.batch(step % 20);
+        let loss = model.loss(&batch);
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        let update = Update::new(&model, &optim, 3e-3, &grads);
+        let trained = probe
+            .measure_update(update.with_training_loss(loss), |model| model.loss(&batch))
+            .unwrap();
+        let of_task = probe.latest("other").unwrap();
+        if step >= WARM_UP {
+            assert_eq!(trained.slope_source, Some(source));
+            assert_eq!(of_task.slope_source, None);
+            for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
+                // A task that the update hurts at once has no crossing to find.
+                if measured.outcome == MeasurementOutcome::Bracketed {
+                    all.push(measured.evaluations as f64);
+                }
+            }
+        }
+        model = optim.step(3e-3, model, grads);
+    }
+    evaluations.map(|all| {
+        assert!(all.len() >= STEPS / 2);
+        all.iter().sum::<f64>() / all.len() as f64
+    })
+}
+
+#[test]
+fn a_warm_measurement_takes_few_evaluations() {
+    let known = MlpConfig::for_data();
+    let hinted = MlpConfig::for_data().with_dropout(0.1).with_batch_norm();
+    for (name, config, source, most) in [
+        ("known slope", known, SlopeSource::Known, 2.6),
+        ("hint of a slope", hinted, SlopeSource::Hint, 3.5),
+    ] {
+        let [trained, of_task] = mean_evaluations(&config, source);
+        println!("{name}: {trained:.2}, of a task {of_task:.2}");
+        assert!(trained <= most, "{name}: {trained}");
+        assert!(of_task <= 3.5, "{name}, of a task: {of_task}");
+    }
+}

@@ -1,0 +1,148 @@
+//! Several devices: workers that make the same updates, as burn's distributed training (DDP) has them.
+//!
+//! Burn's own DDP needs a backend that reduces over devices, which only `cuda` does: here the gradients are
+//! reduced on the host, and the rest is what a worker does. The other strategies run in `learner` and
+//! `kinds_of_training`, on these same two devices.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Tensor};
+use burn::train::TrainStep;
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, measurements, weights};
+
+const STEPS: usize = 6;
+const RATE: f64 = 0.1;
+
+/// How the workers put their gradients together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reduce {
+    Mean,
+    Sum,
+}
+
+/// One device of a training, with its copy of the model and of the optimizer.
+struct Worker<M> {
+    device: Device,
+    model: M,
+    optim: ModuleOptimizer,
+}
+
+/// The gradients of all workers, put together on the device of one of them.
+fn reduced<M: Module>(
+    model: &M,
+    all: &[GradientsParams],
+    device: &Device,
+    reduce: Reduce,
+) -> GradientsParams {
+    struct Sum<'a> {
+        all: &'a [GradientsParams],
+        device: Device,
+        scale: f64,
+        sum: GradientsParams,
+    }
+    impl ModuleVisitor for Sum<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let grads = self.all.iter().filter_map(|grads| grads.get::<D>(param.id));
+            let grads = grads.map(|grad| Tensor::from_data(grad.into_data(), &self.device));
+            if let Some(sum) = grads.reduce(|a: Tensor<D>, b| a + b) {
+                self.sum.register::<D>(param.id, sum * self.scale);
+            }
+        }
+    }
+    let mut sum = Sum {
+        all,
+        device: device.clone().inner(),
+        scale: match reduce {
+            Reduce::Mean => 1.0 / all.len() as f64,
+            Reduce::Sum => 1.0,
+        },
+        sum: GradientsParams::new(),
+    };
+    model.visit(&mut sum);
+    sum.sum
+}
+
+/// Trains copies of a model as DDP does: each on batches of its own, all by the same gradients. The second worker
+/// lags: it makes its update after the first has begun the next item.
+fn train<M>(start: M, reduce: Reduce) -> Vec<M>
+where
+    M: Module + TrainStep<Input = Batch>,
+{
+    let mut workers = device::two().map(|device| Worker {
+        model: start.clone().fork(&device),
+        device,
+        optim: SgdConfig::new().init(),
+    });
+    let item = |worker: &Worker<M>, index: usize| {
+        let batch = Data::new(2 * STEPS, 16, &worker.device).batch(index);
+        worker.model.step(batch).grads
+    };
+    let mut first = item(&workers[0], 0);
+    for step in 0..STEPS {
+        let second = item(&workers[1], 2 * step + 1);
+        let all = [first, second];
+        let grads = [0, 1].map(|of| {
+            let Worker { model, device, .. } = &workers[of];
+            reduced(model, &all, device, reduce)
+        });
+        let mut grads = grads.into_iter();
+        let mut update = |worker: &mut Worker<M>| {
+            let grads = grads.next().unwrap();
+            let model = worker.model.clone();
+            worker.model = model.optimize(&mut worker.optim, RATE.into(), grads);
+        };
+        update(&mut workers[0]);
+        first = if step + 1 < STEPS {
+            item(&workers[0], 2 * (step + 1))
+        } else {
+            GradientsParams::new()
+        };
+        update(&mut workers[1]);
+    }
+    workers.into_iter().map(|worker| worker.model).collect()
+}
+
+#[test]
+fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
+    let [first, second] = device::two();
+    if first == second {
+        println!(
+            "left out: this backend has one device, so that burn cannot tell its workers apart"
+        );
+        return;
+    }
+    let model = MlpConfig::for_data().init(&first);
+    for reduce in [Reduce::Mean, Reduce::Sum] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SharpnessConfig::new()
+            .with_every(1)
+            .with_tolerance(1e-3)
+            .with_directory(folder.path());
+        let probe = SharpnessProbe::new(config).unwrap();
+        let bare = train(model.clone(), reduce);
+        let probed = train(probe.attach(model.clone()), reduce);
+        for (probed, bare) in probed.into_iter().zip(&bare) {
+            assert_eq!(weights(&probed.into_inner()), weights(bare), "{reduce:?}");
+        }
+
+        let measured = measurements(folder.path());
+        let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
+        assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
+        for measurement in &measured {
+            assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+            // Whether the workers take the mean or the sum is not told: the slope's scale proves nothing.
+            assert_eq!(measurement.slope_source, Some(SlopeSource::Hint));
+        }
+        let loss = mean_loss(&model, 0, &first);
+        let base = measured[0].base_loss.unwrap();
+        assert!((base - loss).abs() < 1e-5, "{base} {loss}");
+    }
+}
+
+/// The loss of a model on the batches of both workers at a step.
+fn mean_loss(model: &Mlp, step: usize, device: &Device) -> f64 {
+    let data = Data::new(2 * STEPS, 16, device);
+    let of = |index: usize| model.loss(&data.batch(index)).into_scalar::<f64>();
+    (of(2 * step) + of(2 * step + 1)) / 2.0
+}

@@ -1,0 +1,349 @@
+//! Small networks of many kinds, each measured at every step of a short training and held against a dense
+//! scan of the very loss that was measured.
+//!
+//! `cargo test --workspace --test suite -- --ignored --nocapture ten_thousand` makes ten thousand
+//! measurements and counts the wrong ones.
+
+use burn::module::Module;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, FloatDType};
+use burn_sharpness::{
+    Linearity, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update,
+    UpdateDirection,
+};
+use sharpness_tests::{Batch, Data, Kind, Scan, Zoo, noise_around};
+use std::collections::BTreeMap;
+
+/// The optimizers, with a learning rate that trains.
+fn optimizers() -> [(&'static str, ModuleOptimizer, f64); 4] {
+    let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new().with_momentum(0.9)));
+    [
+        ("SGD", SgdConfig::new().init(), 0.2),
+        ("momentum", momentum.init(), 0.05),
+        ("Adam", AdamConfig::new().with_epsilon(1e-4).init(), 1e-2),
+        ("AdamW", AdamWConfig::new().with_epsilon(1e-4).init(), 3e-3),
+    ]
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    kind: Kind,
+    optimizer: usize,
+    seed: u64,
+    steps: u64,
+    batch_size: usize,
+    /// Whether the probe is told the loss of the training step, which makes the slope known.
+    is_loss_told: bool,
+}
+
+/// How the measurements of some cases have ended.
+#[derive(Default)]
+struct Count {
+    measured: usize,
+    bracketed: usize,
+    evaluations: usize,
+    /// Brackets of a crossing after an earlier one.
+    later: usize,
+    wrong: Vec<String>,
+    outcomes: BTreeMap<String, usize>,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.measured += other.measured;
+        self.bracketed += other.bracketed;
+        self.evaluations += other.evaluations;
+        self.later += other.later;
+        self.wrong.extend(other.wrong);
+        for (outcome, count) in other.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+    }
+
+    fn check(&mut self, case: Case, measured: &Measurement, rise: impl Fn(f64) -> f64) {
+        self.measured += 1;
+        self.evaluations += measured.evaluations;
+        let outcome = format!("{:?}", measured.outcome);
+        *self.outcomes.entry(outcome).or_default() += 1;
+        let wrong = match measured.outcome {
+            MeasurementOutcome::Bracketed => {
+                self.bracketed += 1;
+                self.check_bracket(measured, rise)
+            }
+            MeasurementOutcome::NotDescent => {
+                falls(case.kind, measured, rise).map(|fall| format!("it falls: {fall}"))
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            self.wrong.push(format!(
+                "{case:?}, step {}: {wrong}; {measured:?}",
+                measured.step
+            ));
+        }
+    }
+
+    fn check_bracket(
+        &mut self,
+        measured: &Measurement,
+        rise: impl Fn(f64) -> f64,
+    ) -> Option<String> {
+        let (critical_lr, error) = (measured.critical_lr?, measured.critical_lr_error?);
+        let scan = Scan::around(critical_lr, rise);
+        let Some(distance) = scan.distance(critical_lr) else {
+            return Some(format!("the scan finds no crossing: {scan:?}"));
+        };
+        self.later += usize::from(scan.earlier_rise.is_some());
+        (distance > 3.0 * error).then(|| format!("off by {distance}, stated {error}: {scan:?}"))
+    }
+}
+
+/// Where and how much a loss falls at first that is said not to.
+fn falls(kind: Kind, measured: &Measurement, rise: impl Fn(f64) -> f64) -> Option<String> {
+    let rate = measured.learning_rate?;
+    let rates: Vec<f64> = (-16..8).map(|power| rate * 2f64.powi(power)).collect();
+    // Where next to nothing moves, rounding does not show.
+    let up_to_now = rates.iter().filter(|other| **other <= rate);
+    let noise = up_to_now
+        .map(|rate| noise_around(*rate, &rise))
+        .fold(0.0, f64::max);
+    let loss = measured.base_loss?;
+    let units = match kind {
+        Kind::HalfLoss(dtype) => 10.0 * dtype.finfo().epsilon,
+        _ => 1e-5,
+    };
+    let visible = (10.0 * noise).max(units * loss);
+    let first = rates
+        .windows(2)
+        .map(|pair| (pair[0], rise(pair[0]), rise(pair[1])));
+    let first = first
+        .into_iter()
+        .find(|(_, change, _)| change.abs() > visible || change.is_nan())?;
+    let (rate, change, next) = first;
+    (change < 0.0 && next < -visible)
+        .then(|| format!("by {:e} at {rate:e}, noise {noise:e}", -change))
+}
+
+fn value(loss: burn::tensor::Tensor<1>) -> f64 {
+    let losses: Vec<f64> = loss.into_data().iter().collect();
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+fn mean(loss: burn::tensor::Tensor<1>) -> burn::tensor::Tensor<1> {
+    loss.mean()
+}
+
+/// Trains, measures and scans. `see` looks at each measurement.
+fn train(case: Case, mut see: impl FnMut(&Zoo, &Batch, &ModuleOptimizer, &Measurement)) -> Count {
+    let device = Device::flex().autodiff();
+    let (_, mut optim, rate) = optimizers().into_iter().nth(case.optimizer).unwrap();
+    let mut model = case.kind.init(case.seed, &device);
+    let data = Data::new(64, case.batch_size, &device);
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let mut count = Count::default();
+    for step in 0..case.steps {
+        let batch = data.batch(((case.seed * 11 + step) % 64) as usize);
+        let loss = model.loss(&batch);
+        let grads = GradientsParams::from_grads(mean(loss.clone()).backward(), &model);
+        let update = Update::new(&model, &optim, rate, &grads);
+        let update = if case.is_loss_told {
+            update.with_training_loss(loss)
+        } else {
+            update
+        };
+        let measured = probe
+            .measure_update(update, |model| model.loss(&batch))
+            .unwrap();
+        let valid = if case.kind == Kind::BatchNorm {
+            // A copy of its own, so that the scan flushes nothing of the model.
+            let copy = case.kind.init(case.seed, &device);
+            copy.load_record(model.clone().into_record()).valid()
+        } else {
+            model.valid()
+        };
+        let scale = measured.critical_lr.unwrap_or(rate);
+        let line = UpdateDirection::new(
+            &valid,
+            &optim,
+            &rate.into(),
+            &grads,
+            scale,
+            Linearity::Linear,
+        );
+        if let Ok(line) = line {
+            let base = value(valid.loss(&batch));
+            count.check(case, &measured, |eta| {
+                value(line.apply(valid.clone(), eta).loss(&batch)) - base
+            });
+        }
+        see(&model, &batch, &optim, &measured);
+        model = optim.step(rate, model, grads);
+    }
+    count
+}
+
+fn report(name: &str, count: &Count) {
+    println!(
+        "{name:28} {:5} measured, {:5} bracketed, {:.2} evaluations, {} later crossings, {} wrong, {:?}",
+        count.measured,
+        count.bracketed,
+        count.evaluations as f64 / count.measured as f64,
+        count.later,
+        count.wrong.len(),
+        count.outcomes,
+    );
+    for wrong in count.wrong.iter().take(3) {
+        println!("    {wrong}");
+    }
+}
+
+/// Trains every kind with each optimizer, from several seeds.
+fn all(seeds: std::ops::Range<u64>, optimizers: std::ops::Range<usize>, steps: u64) -> Count {
+    let mut total = Count::default();
+    for kind in Kind::ALL {
+        let mut count = Count::default();
+        for seed in seeds.clone() {
+            for optimizer in optimizers.clone() {
+                let batch_size = [8, 16, 32][(seed as usize + optimizer) % 3];
+                let is_loss_told = seed % 2 == 0;
+                let case = Case {
+                    kind,
+                    optimizer,
+                    seed,
+                    steps,
+                    batch_size,
+                    is_loss_told,
+                };
+                count.add(train(case, |_, _, _, _| {}));
+            }
+        }
+        report(&format!("{kind:?}"), &count);
+        total.add(count);
+    }
+    report("all", &total);
+    total
+}
+
+/// η_c of the same weights in 64 bits: the first crossing from an eighth of a place on.
+fn exact_critical_lr(
+    model: &Zoo,
+    batch: &Batch,
+    optim: &ModuleOptimizer,
+    near: f64,
+) -> Option<f64> {
+    let exact = model.exact();
+    let batch = Batch {
+        x: batch.x.clone().cast(FloatDType::F64),
+        y: batch.y.clone(),
+    };
+    let grads = GradientsParams::from_grads(mean(exact.loss(&batch)).backward(), &exact);
+    let valid = exact.valid();
+    let line =
+        UpdateDirection::new(&valid, optim, &near.into(), &grads, near, Linearity::Linear).ok()?;
+    let base = value(valid.loss(&batch));
+    let rise = |eta: f64| value(line.apply(valid.clone(), eta).loss(&batch)) - base;
+    let mut low = near / 8.0;
+    if rise(low) > 0.0 {
+        return None;
+    }
+    let mut high = low;
+    while rise(high) <= 0.0 {
+        low = high;
+        high *= 1.1;
+        if high > 8.0 * near {
+            return None;
+        }
+    }
+    for _ in 0..30 {
+        let middle = 0.5 * (low + high);
+        if rise(middle) > 0.0 {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    Some(high)
+}
+
+/// Measures in 16 bits, and compares with the same weights in 64.
+fn against_64_bits(seeds: std::ops::Range<u64>, steps: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for kind in Kind::ALL
+        .into_iter()
+        .filter(|kind| kind.sixteen_bits().is_some())
+    {
+        let (mut errors, mut stated, mut within, mut none) = (vec![], vec![], 0, 0);
+        for seed in seeds.clone() {
+            let batch_size = [8, 16, 32][seed as usize % 3];
+            let case = Case {
+                kind,
+                optimizer: 0,
+                seed,
+                steps,
+                batch_size,
+                is_loss_told: seed % 2 == 0,
+            };
+            train(case, |model, batch, optim, measured| {
+                let (Some(critical_lr), Some(error)) =
+                    (measured.critical_lr, measured.critical_lr_error)
+                else {
+                    return;
+                };
+                let Some(exact) = exact_critical_lr(model, batch, optim, critical_lr) else {
+                    none += 1;
+                    return;
+                };
+                let off = (critical_lr / exact - 1.0).abs();
+                if off <= 3.0 * error {
+                    within += 1;
+                }
+                if off > 0.5 {
+                    wrong.push(format!("{case:?}: {exact} in 64 bits, {measured:?}"));
+                }
+                errors.push(off);
+                stated.push(error);
+            });
+        }
+        errors.sort_by(f64::total_cmp);
+        stated.sort_by(f64::total_cmp);
+        let part = |of: &[f64], part: usize| 100.0 * of[(of.len() - 1) * part / 100];
+        println!(
+            "{:28} {:4} compared: off by {:.2}% (median), {:.2}% (95 of 100), {:.1}% (most); stated {:.2}% (median); {:.1}% within 3 stated; {none} without a crossing nearby",
+            format!("{kind:?}"),
+            errors.len(),
+            part(&errors, 50),
+            part(&errors, 95),
+            part(&errors, 100),
+            part(&stated, 50),
+            100.0 * within as f64 / errors.len() as f64,
+        );
+    }
+    wrong
+}
+
+#[test]
+fn every_bracket_is_true_on_every_kind_of_network() {
+    let count = all(0..1, 1..3, 8);
+    // One line with weight norm bends so much that its η_c is off by 11%, and states 2%.
+    assert!(count.wrong.len() <= 1, "{:#?}", count.wrong);
+    assert!(count.bracketed * 2 > count.measured);
+}
+
+#[test]
+fn in_16_bits_it_is_what_64_bits_give_to_the_stated_error() {
+    let wrong = against_64_bits(0..2, 8);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+#[ignore = "takes minutes: run it after a change of the search, by hand"]
+fn ten_thousand_measurements() {
+    let count = all(1..5, 0..4, 28);
+    let far = against_64_bits(1..7, 28);
+    assert!(count.measured >= 10_000);
+    assert!(count.wrong.len() <= 3, "{} wrong", count.wrong.len());
+    // One step of each type, of which an earlier crossing is in 64 bits and a later one is found in 16.
+    assert!(far.len() <= 10, "{far:#?}");
+}

@@ -1,0 +1,307 @@
+//! What happens to those who forget a line, attach twice, stop, resume or run again: the run is never lost, and what
+//! cannot work is said.
+
+use burn::module::Module;
+use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use burn::train::metric::LossMetric;
+use burn::train::metric::store::{Aggregate, Direction, Split};
+use burn::train::renderer::MetricsRenderer;
+use burn::train::{
+    InferenceStep, Interrupter, Learner, LearnerModel, MetricEarlyStoppingStrategy,
+    StoppingCondition, SupervisedTraining, TrainStep,
+};
+use burn_sharpness::hessian::CurvatureConfig;
+use burn_sharpness::{
+    ConfigError, Quantity, SharpnessConfig, SharpnessMetric, SharpnessMetrics, SharpnessProbe,
+};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Recorder, Training, device, measurements, weights,
+};
+use std::path::Path;
+
+/// An epoch has seven updates, of which every third is measured.
+const EVERY: u64 = 3;
+
+fn model() -> Mlp {
+    MlpConfig::for_data().init(&device::autodiff())
+}
+
+fn adam() -> ModuleOptimizer {
+    AdamConfig::new().init()
+}
+
+fn probe(folder: &Path) -> SharpnessProbe {
+    let config = SharpnessConfig::new()
+        .with_every(EVERY)
+        .with_directory(folder);
+    SharpnessProbe::new(config).unwrap()
+}
+
+fn steps(folder: &Path) -> Vec<u64> {
+    measurements(folder).iter().map(|m| m.step).collect()
+}
+
+/// Burn's training, without output.
+fn training<M>(folder: &Path, epochs: usize) -> (SupervisedTraining<M>, Recorder)
+where
+    M: LearnerModel + TrainStep<Input = Batch> + InferenceStep<Input = Batch>,
+    <M as TrainStep>::Output: burn::train::metric::Adaptor<burn::train::metric::LossInput>,
+    <M as InferenceStep>::Output: burn::train::metric::Adaptor<burn::train::metric::LossInput>,
+{
+    let recorder = Recorder::default();
+    let renderer: Box<dyn MetricsRenderer> = Box::new(recorder.clone());
+    let train = Data::new(7, 16, &device::autodiff()).loader();
+    let valid = Data::new(2, 16, &device::plain()).loader();
+    let training = SupervisedTraining::new(folder, train, valid)
+        .metrics((LossMetric::new(),))
+        .with_default_checkpointers()
+        .num_epochs(epochs)
+        .with_application_logger(None)
+        .renderer(renderer);
+    (training, recorder)
+}
+
+fn learner<M: LearnerModel>(model: M) -> Learner<M> {
+    Learner::new(model, adam(), 1e-2)
+}
+
+#[test]
+fn metrics_of_a_probe_that_was_not_attached_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(folder.path());
+    let (training, recorder) = training::<Mlp>(folder.path(), 4);
+    training.metrics_sharpness(&probe).launch(learner(model()));
+    let text = recorder.text("Critical Sharpness", "train");
+    assert!(text.contains("attach this probe to the model"), "{text}");
+    assert_eq!(probe.summary().measurements, 0);
+}
+
+#[test]
+fn metrics_of_another_probe_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| probe(&folder.path().join(name)));
+    let (training, recorder) = training(folder.path(), 4);
+    let training = training.metrics_sharpness(&one);
+    training.launch(learner(two.attach(model())));
+    let text = recorder.text("Critical Sharpness", "train");
+    assert!(text.contains("attach this probe to the model"), "{text}");
+    let notices = two.summary().notices;
+    assert!(notices[0].contains("no metric shows"), "{notices:?}");
+    assert_eq!(two.summary().measurements, 10);
+}
+
+#[test]
+fn a_probe_without_metrics_writes_its_record_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(folder.path());
+    let (training, _) = training(folder.path(), 2);
+    training.launch(learner(probe.attach(model())));
+    assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12]);
+    let notices = probe.summary().notices;
+    assert!(notices[0].contains("no metric shows"), "{notices:?}");
+}
+
+#[test]
+fn metrics_may_be_registered_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(folder.path());
+    let (training, recorder) = training(folder.path(), 2);
+    let training = training.metrics_sharpness(&probe).metrics_sharpness(&probe);
+    training.launch(learner(probe.attach(model())));
+    assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12]);
+    assert!(!recorder.points("Critical Sharpness").is_empty());
+}
+
+#[test]
+fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+    let with_curvature = |folder: &Path| {
+        let config = SharpnessConfig::new().with_every(EVERY);
+        let curvature = CurvatureConfig::new(2 * EVERY);
+        let config = config.with_directory(folder).with_curvature(curvature);
+        SharpnessProbe::new(config).unwrap()
+    };
+    // The one is inside of the other, whose copies and gradients for a measurement are no validations and no
+    // items.
+    let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
+    let model_of_both = of_two.attach(of_one.attach(model()));
+    let (run, _) = training(folder.path(), 2);
+    let run = run.metrics_sharpness(&of_one).metrics_sharpness(&of_two);
+    let both = run.launch(learner(model_of_both)).model;
+    let critical = |folder: &Path| -> Vec<_> {
+        let measured = measurements(folder);
+        measured
+            .iter()
+            .map(|m| (m.step, m.epoch, m.critical_lr))
+            .collect()
+    };
+    assert_eq!(critical(&one), critical(&two));
+    assert_eq!(steps(&one), [0, 3, 6, 9, 12]);
+
+    let (run, _) = training(&folder.path().join("bare"), 2);
+    let bare = run.launch(learner(model())).model;
+    assert_eq!(weights(&both.into_inner().into_inner()), weights(&bare));
+
+    // In one folder, the second is refused where it is made.
+    let shared = folder.path().join("shared");
+    let _first = probe(&shared);
+    let refused = SharpnessProbe::new(SharpnessConfig::new().with_directory(&shared));
+    assert!(matches!(
+        refused.err(),
+        Some(ConfigError::DirectoryInUse { .. })
+    ));
+}
+
+#[test]
+fn a_probe_that_is_used_again_begins_a_new_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(folder.path());
+    for run in ["one", "two"] {
+        let (training, recorder) = training(&folder.path().join(run), 1);
+        let training = training.metrics_sharpness(&probe);
+        training.launch(learner(probe.attach(model())));
+        let summary = probe.summary();
+        assert_eq!((summary.measurements, probe.step()), (3, 7), "{summary}");
+        assert!(!recorder.points("Critical Sharpness").is_empty(), "{run}");
+    }
+    // The second run took the place of the first one in the record.
+    assert_eq!(steps(folder.path()), [0, 3, 6]);
+}
+
+#[test]
+fn a_program_that_runs_again_in_its_folder_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let probe = probe(folder.path());
+        let (training, _) = training(folder.path(), 1);
+        let training = training.metrics_sharpness(&probe);
+        training.launch(learner(probe.attach(model())));
+        measurements(folder.path())
+    };
+    let numbers = |measured: Vec<burn_sharpness::Measurement>| -> Vec<_> {
+        measured.iter().map(|m| (m.step, m.critical_lr)).collect()
+    };
+    assert_eq!(numbers(run()), numbers(run()));
+}
+
+#[test]
+fn training_can_be_stopped_early_on_sharpness() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = probe(folder.path());
+    let metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
+    let stop = MetricEarlyStoppingStrategy::new(
+        &metric,
+        Aggregate::Mean,
+        Direction::Lowest,
+        Split::Train,
+        StoppingCondition::NoImprovementSince { n_epochs: 2 },
+    );
+    let (training, _) = training(folder.path(), 40);
+    let training = training.metrics_sharpness(&probe).early_stopping(stop);
+    training.launch(learner(probe.attach(model())));
+    assert!((7 * 3..7 * 40).contains(&probe.step()), "{}", probe.step());
+}
+
+#[test]
+fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let interrupter = Interrupter::new();
+    // In the second epoch, at an edge that is always passed.
+    let first = SharpnessProbe::new(
+        SharpnessConfig::new()
+            .with_every(EVERY)
+            .with_warning_after(4)
+            .with_directory(folder.path()),
+    );
+    let first = first.unwrap().on_edge({
+        let interrupter = interrupter.clone();
+        move |measurement| interrupter.stop(Some(&format!("at {}", measurement.step)))
+    });
+    let (run, _) = training(folder.path(), 3);
+    let run = run.with_interrupter(interrupter);
+    let run = run.metrics_sharpness(&first);
+    let optim = SgdConfig::new().init();
+    let result = run.launch(Learner::new(first.attach(model()), optim, 50.0));
+    let stopped_at = measurements(folder.path()).last().unwrap().step;
+    if let Some(interrupted) = result.interrupted {
+        assert_eq!(interrupted.reason, Some(format!("at {stopped_at}")));
+    }
+
+    let again = probe(folder.path());
+    let (run, _) = training(folder.path(), 3);
+    let run = run.checkpoint(1).metrics_sharpness(&again);
+    let optim = SgdConfig::new().init();
+    run.launch(Learner::new(again.attach(model()), optim, 0.1));
+    assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12, 15, 18]);
+    assert_eq!(again.step(), 21);
+}
+
+#[test]
+fn a_checkpoint_that_was_made_without_the_probe_counts_from_0_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = training::<Mlp>(folder.path(), 1);
+    run.launch(learner(model()));
+    let probe = probe(folder.path());
+    let (run, _) = training(folder.path(), 2);
+    let run = run.checkpoint(1).metrics_sharpness(&probe);
+    run.launch(learner(probe.attach(model())));
+    assert_eq!(steps(folder.path()), [0, 3, 6]);
+    let notices = probe.summary().notices;
+    assert!(
+        notices[0].contains("steps are counted from 0"),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn without_a_folder_a_resumed_run_counts_from_0() {
+    let folder = tempfile::tempdir().unwrap();
+    for (epochs, checkpoint) in [(1, None), (2, Some(1))] {
+        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(EVERY)).unwrap();
+        let training = Training {
+            epochs,
+            checkpoint,
+            ..Training::new(folder.path())
+        };
+        training.launch(probe.attach(model()), adam(), 1e-2, Some(&probe));
+        assert_eq!(probe.step(), 7);
+    }
+}
+
+#[test]
+fn weights_that_are_loaded_after_attaching_are_those_that_are_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let pretrained = model().into_record();
+    let probe = probe(folder.path());
+    let other = MlpConfig::for_data().with_zero_head();
+    let other = other.init(&device::autodiff());
+    let loaded = probe.attach(other).load_record(pretrained);
+    let (run, _) = training(folder.path(), 1);
+    let run = run.metrics_sharpness(&probe);
+    let trained = run.launch(learner(loaded)).model.into_inner();
+
+    let (run, _) = training::<Mlp>(&folder.path().join("bare"), 1);
+    let bare = run.launch(learner(model())).model;
+    assert_eq!(weights(&trained), weights(&bare));
+    assert_eq!(steps(folder.path()), [0, 3, 6]);
+}
+
+#[test]
+fn a_strategy_that_passes_no_learning_rate_is_named() {
+    use burn::data::dataloader::Progress;
+    use burn::train::metric::{Metric, MetricMetadata};
+
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
+    let folder = tempfile::tempdir().unwrap();
+    Training::new(folder.path()).launch(probe.attach(model()), adam(), 1e-2, None);
+    let metadata = MetricMetadata {
+        progress: Progress::new(1, 1, None),
+        iteration: Some(1),
+        lr: None,
+    };
+    let texts = (0..64).map(|_| metric.update(&(), &metadata).unwrap().formatted);
+    let text = texts.last().unwrap();
+    assert!(text.contains("no learning rate"), "{text}");
+}

@@ -1,0 +1,100 @@
+//! Parameters that a model holds or uses twice: the line goes through the step that the optimizer makes.
+
+use burn::module::{Module, Param};
+use burn::nn::loss::CrossEntropyLoss;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_sharpness::{Linearity, UpdateDirection};
+use sharpness_tests::{device, weights};
+
+const RATE: f64 = 0.1;
+
+/// A layer that is held twice: burn's optimizers update its first occurrence only.
+#[derive(Module, Debug)]
+struct HeldTwice {
+    first: Linear,
+    second: Linear,
+}
+
+/// An embedding that is the output layer, too.
+#[derive(Module, Debug)]
+struct UsedTwice {
+    embedding: Embedding,
+    mix: Linear,
+}
+
+impl UsedTwice {
+    fn loss(&self, device: &Device) -> Tensor<1> {
+        let tokens = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 6]], device);
+        let next = Tensor::<1, Int>::from_data([4, 7], device);
+        let words = self.embedding.forward(tokens).mean_dim(1);
+        let x = self.mix.forward(words.squeeze_dim::<2>(1)).tanh();
+        let scores = x.matmul(self.embedding.weight.val().transpose());
+        CrossEntropyLoss::new(None, device).forward(scores, next)
+    }
+}
+
+/// A matrix without a pattern that would matter here.
+fn matrix(rows: usize, columns: usize, device: &Device) -> Param<Tensor<2>> {
+    let values = (0..rows * columns).map(|place| (place as f32 * 0.618).sin());
+    let data = TensorData::new(values.collect::<Vec<_>>(), [rows, columns]);
+    Param::from_tensor(Tensor::from_data(data, device))
+}
+
+fn layer(device: &Device) -> Linear {
+    let mut layer = LinearConfig::new(6, 6).with_bias(false).init(device);
+    layer.weight = matrix(6, 6, device);
+    layer
+}
+
+fn assert_on_the_line<M: Module>(model: &M, loss: impl Fn(&M) -> Tensor<1>) {
+    let optimizers: [ModuleOptimizer; 2] = [SgdConfig::new().init(), AdamConfig::new().init()];
+    for mut optim in optimizers {
+        let grads = GradientsParams::from_grads(loss(model).backward(), model);
+        let valid = model.valid();
+        let line =
+            UpdateDirection::new(&valid, &optim, &RATE.into(), &grads, 1.0, Linearity::Check);
+        let values = |model: &M| -> Vec<f32> {
+            let weights = weights(model).into_iter();
+            weights
+                .flat_map(|(_, bits)| bits)
+                .map(f32::from_bits)
+                .collect()
+        };
+        let along = values(&line.unwrap().apply(valid, RATE));
+        let before = values(model);
+        let real = values(&optim.step(RATE, model.clone(), grads));
+        let largest = |a: &[f32], b: &[f32]| {
+            let apart = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+            apart.fold(0.0, f32::max)
+        };
+        let (apart, moved) = (largest(&along, &real), largest(&before, &real));
+        assert!(apart < 1e-4 * moved, "{apart} of {moved}");
+    }
+}
+
+#[test]
+fn a_layer_that_is_held_twice_moves_as_it_does_in_the_step() {
+    let device = device::autodiff();
+    let first = layer(&device);
+    let model = HeldTwice {
+        second: first.clone(),
+        first,
+    };
+    let x = matrix(5, 6, &device).val().detach();
+    assert_on_the_line(&model, |model| {
+        let hidden = model.first.forward(x.clone()).tanh();
+        model.second.forward(hidden).square().mean()
+    });
+}
+
+#[test]
+fn an_embedding_that_is_used_twice_moves_as_it_does_in_the_step() {
+    let device = device::autodiff();
+    let mut embedding = EmbeddingConfig::new(10, 6).init(&device);
+    embedding.weight = matrix(10, 6, &device);
+    let mix = layer(&device);
+    let model = UsedTwice { embedding, mix };
+    assert_on_the_line(&model, |model| model.loss(&device));
+}

@@ -1,0 +1,43 @@
+//! Update directions of parameters that have 16 bits.
+
+use burn::module::Module;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Device, FloatDType};
+use burn_sharpness::{Linearity, UpdateDirection};
+use sharpness_tests::{Data, Kind, Zoo};
+
+fn first_weights(model: &Zoo) -> Vec<f64> {
+    model.first.weight.val().into_data().iter().collect()
+}
+
+#[test]
+fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
+    let device = Device::flex().autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let sgd: ModuleOptimizer = SgdConfig::new().init();
+    let adam: ModuleOptimizer = AdamConfig::new().with_epsilon(1e-4).init();
+    for dtype in [FloatDType::F16, FloatDType::BF16] {
+        for (optim, rate) in [(&sgd, 0.05), (&adam, 1e-3)] {
+            let model = Kind::Half(dtype).init(3, &device);
+            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let valid = model.valid();
+            let check = Linearity::Check;
+            let line =
+                UpdateDirection::new(&valid, optim, &rate.into(), &grads, 1.0, check).unwrap();
+            assert!(line.is_linear(), "{dtype:?}");
+            let (before, moved) = (
+                first_weights(&valid),
+                first_weights(&line.apply(valid, rate)),
+            );
+            let stepped = first_weights(&optim.clone().step(rate, model, grads));
+            let same = moved.iter().zip(&stepped).filter(|(a, b)| a == b).count();
+            println!("{dtype:?}: {same} of {} the same", moved.len());
+            assert!(same * 10 >= moved.len() * 8);
+            for ((moved, stepped), before) in moved.iter().zip(&stepped).zip(&before) {
+                // One place of the type.
+                let place = dtype.finfo().epsilon * before.abs().max(stepped.abs());
+                assert!((moved - stepped).abs() <= place, "{moved}, {stepped}");
+            }
+        }
+    }
+}
