@@ -2,8 +2,8 @@
 
 use crate::shape::Point;
 
-/// The evaluations that count, in parts of the place around which they are seen.
-const REACH: std::ops::RangeInclusive<f64> = 0.88..=1.12;
+/// How far from the place around which they are seen the evaluations that count may be, in parts of it.
+const REACH: f64 = 0.12;
 /// The coefficients of the smooth curve: f = η(a + bη + cη² + dη³).
 const COEFFICIENTS: usize = 4;
 /// The standard deviations that a rise may be off by, if the deviation is known well.
@@ -33,25 +33,31 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// The scatter of the points of h around a learning rate; `None` where too few are finite.
-    pub(crate) fn around(centre: f64, points: impl Iterator<Item = Point>) -> Option<Self> {
+    /// The scatter of the points of h around a learning rate, within a part `scale` of the full reach of 12%; `None`
+    /// where too few are finite.
+    pub(crate) fn around(
+        centre: f64,
+        scale: f64,
+        points: impl Iterator<Item = Point>,
+    ) -> Option<Self> {
         let all: Vec<(f64, f64)> = points
             .filter(|point| point.h.is_finite())
-            .map(|point| (point.eta / centre, point.h * point.eta))
+            .map(|point| ((point.eta / centre - 1.0) / scale, point.h * point.eta))
             .collect();
-        let is_near = |(u, _): &&(f64, f64)| REACH.contains(u);
+        let is_near = |(t, _): &&(f64, f64)| t.abs() <= REACH;
         let near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
         let degrees = near.len().checked_sub(COEFFICIENTS).filter(|d| *d > 0)?;
-        let fit = fit(&near)?;
+        let fit = fit(&near, scale)?;
         let squares: f64 = near
             .iter()
-            .map(|(u, rise)| (rise - value(&fit, *u)).powi(2))
+            .map(|(t, rise)| (rise - value(&fit, *t, scale)).powi(2))
             .sum();
         Some(Self {
             deviation: (squares / degrees as f64).sqrt(),
             degrees,
             step: step(&near, &all),
-            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max),
+            // f is nearly straight: what it would be at the full reach.
+            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale,
         })
     }
 
@@ -135,22 +141,22 @@ fn is_multiple(value: f64, of: f64) -> bool {
     (times - times.round()).abs() <= MULTIPLE * times.abs().max(1.0)
 }
 
-/// How far 1 is from u, by which the curve is expanded.
-fn powers(u: f64) -> [f64; COEFFICIENTS] {
-    let t = u - 1.0;
+/// The functions that make the curve, at the place u = 1 + scale·t.
+fn powers(t: f64, scale: f64) -> [f64; COEFFICIENTS] {
+    let u = 1.0 + scale * t;
     [u, u * t, u * t * t, u * t * t * t]
 }
 
-fn value(coefficients: &[f64; COEFFICIENTS], u: f64) -> f64 {
-    let terms = coefficients.iter().zip(powers(u));
+fn value(coefficients: &[f64; COEFFICIENTS], t: f64, scale: f64) -> f64 {
+    let terms = coefficients.iter().zip(powers(t, scale));
     terms.map(|(coefficient, power)| coefficient * power).sum()
 }
 
 /// The coefficients of the curve by least squares.
-fn fit(points: &[(f64, f64)]) -> Option<[f64; COEFFICIENTS]> {
+fn fit(points: &[(f64, f64)], scale: f64) -> Option<[f64; COEFFICIENTS]> {
     let mut rows = [[0.0; COEFFICIENTS + 1]; COEFFICIENTS];
-    for (u, rise) in points {
-        let powers = powers(*u);
+    for (t, rise) in points {
+        let powers = powers(*t, scale);
         for (row, power) in rows.iter_mut().zip(powers) {
             for (cell, other) in row.iter_mut().zip(powers.iter().chain([rise])) {
                 *cell += power * other;
@@ -193,14 +199,14 @@ mod tests {
     #[test]
     fn a_smooth_curve_has_no_scatter_and_a_staircase_that_of_its_steps() {
         let cubic = |u: f64| 3.0 * u * (u - 1.0) * (u + 2.0);
-        let none = Scatter::around(0.1, points(cubic)).unwrap();
+        let none = Scatter::around(0.1, 1.0, points(cubic)).unwrap();
         assert!(none.deviation() < 1e-13, "{none:?}");
         assert_eq!(none.degrees(), 4);
         assert!(!none.is_felt());
 
         let step = 0.1;
         let staircase = |u: f64| (cubic(u) / step).round() * step;
-        let seen = Scatter::around(0.1, points(staircase)).unwrap();
+        let seen = Scatter::around(0.1, 1.0, points(staircase)).unwrap();
         let expected = step / 12f64.sqrt();
         assert!(
             (0.4..2.5).contains(&(seen.deviation() / expected)),
@@ -211,8 +217,8 @@ mod tests {
 
     #[test]
     fn four_evaluations_have_no_scatter() {
-        assert_eq!(Scatter::around(0.1, points(|u| u).take(4)), None);
+        assert_eq!(Scatter::around(0.1, 1.0, points(|u| u).take(4)), None);
         let with_nan = |u: f64| if u > 0.95 { f64::NAN } else { u };
-        assert_eq!(Scatter::around(0.1, points(with_nan)), None);
+        assert_eq!(Scatter::around(0.1, 1.0, points(with_nan)), None);
     }
 }

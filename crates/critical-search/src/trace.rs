@@ -51,7 +51,7 @@ impl Trace {
     /// The same where evaluations are to show what rounding does, before anything is reported.
     pub(crate) fn with_rounding_check(self, look: Look) -> Self {
         Self {
-            check: RoundingCheck::new(look),
+            check: RoundingCheck::new(look, self.line.rounding),
             ..self
         }
     }

@@ -11,11 +11,14 @@ use burn_sharpness::{
 use sharpness_tests::{Data, device};
 
 const SEEDS: u64 = 6;
+/// How often the batches are gone through. In the end the loss is some thousandths, of which rounding takes more than a
+/// loss of 1 would lose: the logits that it is the difference of have not become smaller.
+const PASSES: usize = 8;
 const BATCHES: usize = 12;
 const RATE: f64 = 1e-2;
 
 fn true_to_the_loss(dropout: f64, batch_norm: bool) {
-    let (mut bracketed, mut not_descent) = (0, 0);
+    let (mut bracketed, mut below, mut not_descent) = (0, 0, 0);
     for seed in 0..SEEDS {
         device::plain().seed(seed);
         let device = device::autodiff();
@@ -28,7 +31,7 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
         let mut optim: ModuleOptimizer = AdamConfig::new().init();
         let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
         let data = Data::new(BATCHES, 16, &device);
-        for step in 0..3 * BATCHES {
+        for step in 0..PASSES * BATCHES {
             let batch = data.batch(step % BATCHES);
             let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
             let measured = probe.measure(&model, &optim, RATE, &grads, |model| model.loss(&batch));
@@ -36,7 +39,7 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
                 assert_ne!(measured.outcome, MeasurementOutcome::Failed, "{measured:?}");
                 if let Some(critical_lr) = measured.critical_lr {
                     bracketed += 1;
-                    assert!(critical_lr >= 1e-5, "seed {seed}: {measured:?}");
+                    below += usize::from(critical_lr < 1e-5);
                 }
                 if measured.outcome == MeasurementOutcome::NotDescent {
                     not_descent += 1;
@@ -61,7 +64,8 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
             model = optim.step(RATE, model, grads);
         }
     }
-    println!("{bracketed} bracketed, {not_descent} not descent");
+    println!("{bracketed} bracketed, {below} below 1e-5, {not_descent} not descent");
+    assert_eq!(below, 0, "made by rounding");
     assert!(bracketed >= 60);
 }
 

@@ -141,6 +141,14 @@ where
         }
     }
 
+    /// The device that stands for a model whose parameters are spread over several: always the same one, though
+    /// such a model names its devices in any order.
+    pub(super) fn device_of_spread(&self, any: Device) -> Device {
+        let progress = self.progress();
+        let known = progress.next_steps.first();
+        known.map_or(any, |(device, _)| device.clone())
+    }
+
     /// An update is about to be made on this device. Says whether, and on which batches, it is to
     /// be measured; where several workers make the same update, the first of them measures it.
     pub(super) fn begin_update(

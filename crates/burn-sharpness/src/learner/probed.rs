@@ -189,7 +189,8 @@ where
         lr_module: ModuleLearningRate,
         grads: MultiGradientsParams,
     ) -> Self {
-        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module)
+        let device = self.hook.device_of_spread(self.device());
+        if let Some(due) = self.hook.begin_update(&device, &lr_module)
             && let Some((_, device)) = grads.grads.first()
         {
             let _underway = Underway::begin();
