@@ -1,3 +1,4 @@
+use crate::check::Look;
 use crate::outcome::Verdict;
 use crate::trace::{Report, Trace};
 use crate::{
@@ -121,8 +122,12 @@ impl CriticalSearch {
             Method::Published => (published::next, Report::Middle),
         };
         let start = guess.start(line, &self.config);
-        let mut trace = Trace::new(self.config, guess.told(line), report)
-            .with_rounding_check(guess.look_at(line));
+        let look = match self.method {
+            Method::Guided => guess.look_at(line),
+            // As it was published.
+            Method::Published => Look::No,
+        };
+        let mut trace = Trace::new(self.config, guess.told(line), report).with_rounding_check(look);
         let outcome = loop {
             let learning_rate = match trace.verdict() {
                 Verdict::Open if trace.evaluations().is_empty() => start,
