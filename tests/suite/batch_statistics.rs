@@ -45,6 +45,7 @@ fn with_batch_statistics_the_loss_of_the_gradient_is_measured() {
         let measured = probe
             .measure_update(update, |model| model.loss(&batch))
             .unwrap();
+        assert_eq!(measured.batch_statistics, Some(true));
         // The loss in training mode, of a copy of its own.
         let valid = config
             .init(&device)

@@ -223,6 +223,7 @@ impl SharpnessProbe {
                 epoch: self.epoch(),
                 model: view.model(),
                 is_same_in_training,
+                has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
                 optim: update.optim,
                 learning_rate: &update.learning_rate,
                 grads: update.grads,

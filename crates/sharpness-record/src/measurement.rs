@@ -112,6 +112,10 @@ pub struct Measurement {
     /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
     #[serde(default)]
     pub first_crossing_verified: Option<bool>,
+    /// Whether batch norm computed from the statistics of the batch, as in training; absent where it computed from
+    /// its running statistics, or where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_statistics: Option<bool>,
     /// The curvature that critical sharpness stands for, at the steps at which it is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
@@ -165,6 +169,7 @@ impl Measurement {
             critical_lr_interval: None,
             critical_lr_spread: None,
             first_crossing_verified: None,
+            batch_statistics: None,
             curvature: None,
             evaluations: 0,
             seconds: 0.0,

@@ -242,6 +242,7 @@ where
             epoch: self.probe.epoch(),
             model: view.model(),
             is_same_in_training: mode.as_ref().is_ok_and(|mode| mode.is_same_in_training),
+            has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
             optim,
             learning_rate,
             grads,

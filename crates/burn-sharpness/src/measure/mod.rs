@@ -45,6 +45,7 @@ pub(crate) fn measure<M: Module + 'static>(
     let seconds = started.elapsed().as_secs_f64();
     let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
     training.curvature = curvature;
+    training.batch_statistics = update.has_batch_statistics.then_some(true);
 
     let mut of_tasks = Vec::new();
     for task in tasks.iter_mut() {
@@ -52,7 +53,7 @@ pub(crate) fn measure<M: Module + 'static>(
         if line.stopped {
             continue;
         }
-        let measurement = match task.kind {
+        let mut measurement = match task.kind {
             TaskKind::Training => training.of_other_task(&task.name),
             _ => {
                 let of_update = tasks::OfUpdate {
@@ -64,6 +65,9 @@ pub(crate) fn measure<M: Module + 'static>(
                 tasks::measure_task(&mut update, of_update, task, config, search, line)
             }
         };
+        if matches!(task.kind, TaskKind::Group(_)) {
+            measurement.batch_statistics = training.batch_statistics;
+        }
         of_tasks.push(measurement);
     }
     name_limiting_task(&mut training, &mut of_tasks, tasks);

@@ -59,6 +59,11 @@ impl<M: Module> Mode<M> {
         }
     }
 
+    /// Whether batch norm computes from the batch.
+    pub(crate) fn has_batch_statistics(&self) -> bool {
+        self.copy.is_some()
+    }
+
     /// The copy, for the next measurement.
     pub(crate) fn into_copy(self) -> Option<BatchStatistics<M>> {
         self.copy

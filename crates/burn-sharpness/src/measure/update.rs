@@ -67,6 +67,8 @@ pub(crate) struct MeasuredUpdate<'a, M> {
     pub(crate) model: &'a M,
     /// Whether the model computes in training what it computes in validation.
     pub(crate) is_same_in_training: bool,
+    /// Whether batch norm computes from the batch while the training loss is measured.
+    pub(crate) has_batch_statistics: bool,
     pub(crate) optim: &'a ModuleOptimizer,
     pub(crate) learning_rate: &'a ModuleLearningRate,
     pub(crate) grads: &'a GradientsParams,
