@@ -1,6 +1,7 @@
 //! What the tests of burn-sharpness share: a small network that burn's `Learner` can train, and the
 //! float64 oracles that an independent program made.
 
+mod clipped;
 mod data;
 pub mod device;
 mod fixture;
@@ -10,6 +11,7 @@ mod scan;
 mod training;
 mod zoo;
 
+pub use clipped::clipped;
 pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
 pub use mlp::{LossKind, Mlp, MlpConfig};

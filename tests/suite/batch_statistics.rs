@@ -1,24 +1,15 @@
 //! Batch norm that computes from the batch while the loss is measured, as it does in training.
 
-use crate::training_mode::scanned;
+use crate::training_mode::{adam, device, scanned};
 use burn::module::{Module, ParamGroup};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::MultiDeviceOptim;
 use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update,
     UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, weights};
-
-fn device() -> Device {
-    device::autodiff()
-}
-
-fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
-}
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, weights};
 
 fn with_batch_statistics() -> SharpnessProbe {
     let config = SharpnessConfig::new()

@@ -1,20 +1,20 @@
 //! Models that compute something else in training than in validation: the loss that is measured is known,
 //! rounding makes no number, and nothing is flushed that the run would not have flushed.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use burn_sharpness::{
     BaseLossSource, Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource,
     UpdateDirection,
 };
-use sharpness_tests::{Data, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::{Data, MlpConfig, Training, clipped, device, measurements, weights};
 
-fn device() -> Device {
+pub(crate) fn device() -> Device {
     device::autodiff()
 }
 
-fn adam() -> ModuleOptimizer {
+pub(crate) fn adam() -> ModuleOptimizer {
     AdamConfig::new().init()
 }
 
@@ -129,23 +129,6 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
     assert_true(&MlpConfig::for_data().with_batch_norm());
 }
 
-/// Clips all tensors, running statistics too.
-struct Clip;
-
-impl ModuleMapper for Clip {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, tensor, mapper) = param.consume();
-        let requires = tensor.is_require_grad();
-        let clipped = Tensor::from_inner(tensor.inner().clamp(-0.3, 0.3));
-        let clipped = if requires {
-            clipped.require_grad()
-        } else {
-            clipped
-        };
-        Param::from_mapped_value(id, clipped, mapper)
-    }
-}
-
 /// What a loop of one's own leaves when it maps all tensors after each step, and saves after the last.
 fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
     let device = device();
@@ -161,7 +144,7 @@ fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
         }
         model = optim.step(0.1, model, grads);
         if step < 5 {
-            model = model.map(&mut Clip);
+            model = clipped(model);
         }
     }
     let saved = model.into_record();

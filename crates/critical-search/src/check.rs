@@ -93,9 +93,11 @@ impl RoundingCheck {
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
         let is_felt = self.scatter.is_none_or(|scatter| scatter.is_felt());
         // The first crossing is looked at in any case, others only if rounding may have made them.
-        let is_due = self.look != Look::No && is_felt;
+        if self.look == Look::No || !is_felt {
+            return false;
+        }
         if is_elsewhere {
-            if !is_due || self.crossings == CROSSINGS {
+            if self.crossings == CROSSINGS {
                 return false;
             }
             self.crossings += 1;
@@ -103,8 +105,6 @@ impl RoundingCheck {
             self.earlier = self.earlier.max(seen);
             self.centre = Some(crossing);
             self.rounds = 0;
-        } else if !is_due {
-            return false;
         }
         let places = match (self.rounds, self.look) {
             (0, Look::First) => FIRST,

@@ -196,13 +196,7 @@ impl Source {
 
 fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) -> Result<Gpt> {
     let steps = flags.pretrain_steps;
-    let schedule = WarmupStableDecay {
-        peak: PEAK_LEARNING_RATE,
-        end: 0.0,
-        warmup: steps / 10,
-        decay: steps / 5,
-        steps,
-    };
+    let schedule = WarmupStableDecay::usual(PEAK_LEARNING_RATE, steps);
     schedule.validate().map_err(Error::msg)?;
     let mut scheduler = schedule.scheduler();
     let mut optim = adamw(0.0);

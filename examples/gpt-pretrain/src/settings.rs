@@ -307,12 +307,12 @@ impl Settings {
 
     /// The learning rate over the run.
     pub fn schedule(&self) -> WarmupStableDecay {
+        let usual = WarmupStableDecay::usual(self.lr, self.steps);
         WarmupStableDecay {
-            peak: self.lr,
             end: self.final_lr,
-            warmup: self.warmup.unwrap_or(self.steps / 10),
-            decay: self.decay.unwrap_or(self.steps / 5),
-            steps: self.steps,
+            warmup: self.warmup.unwrap_or(usual.warmup),
+            decay: self.decay.unwrap_or(usual.decay),
+            ..usual
         }
     }
 

@@ -23,6 +23,17 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
+    /// The schedule of the examples: a tenth of the steps is warmup, and the last fifth decays to 0.
+    pub fn usual(peak: f64, steps: u64) -> Self {
+        Self {
+            peak,
+            end: 0.0,
+            warmup: steps / 10,
+            decay: steps / 5,
+            steps,
+        }
+    }
+
     /// Says what makes this schedule impossible, if anything does.
     ///
     /// # Errors

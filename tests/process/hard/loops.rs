@@ -1,13 +1,13 @@
 //! Loops of one's own: what they leave is the same bits with and without the probe.
 
 use super::alone;
-use super::network::{Network, Traits, bytes, clipped, next_draws};
+use super::network::{Network, Traits, bytes, next_draws};
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Batch, Data, device};
+use sharpness_tests::{Batch, Data, clipped, device};
 
 /// The batches of an epoch; the last step of all, 20, is measured.
 const BATCHES: usize = 7;

@@ -1,7 +1,7 @@
 //! A small classifier with the parts and the habits that models have.
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{
     BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Initializer, Linear, LinearConfig, Relu,
@@ -9,7 +9,7 @@ use burn::nn::{
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bool, Device, Distribution, Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
-use sharpness_tests::{Batch, Data, device};
+use sharpness_tests::{Batch, Data, clipped, device};
 
 /// The width of the hidden layers.
 const WIDTH: usize = 16;
@@ -173,27 +173,6 @@ impl InferenceStep for Network {
     fn step(&self, batch: Batch) -> ClassificationOutput {
         self.output(batch)
     }
-}
-
-/// The model with all tensors clipped, running statistics too.
-pub fn clipped<M: Module>(model: M) -> M {
-    struct Clip;
-
-    impl ModuleMapper for Clip {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, tensor, mapper) = param.consume();
-            let requires_grad = tensor.is_require_grad();
-            let clipped = Tensor::from_inner(tensor.inner().clamp(-0.3, 0.3));
-            let clipped = if requires_grad {
-                clipped.require_grad()
-            } else {
-                clipped
-            };
-            Param::from_mapped_value(id, clipped, mapper)
-        }
-    }
-
-    model.map(&mut Clip)
 }
 
 /// The bytes of every tensor of a model, with its path.

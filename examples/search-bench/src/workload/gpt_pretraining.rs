@@ -59,15 +59,7 @@ impl Workload for GptPretraining {
     }
 
     fn learning_rate(&self, step: usize) -> f64 {
-        let steps = self.steps as u64;
-        let schedule = WarmupStableDecay {
-            peak: PEAK_LEARNING_RATE,
-            end: 0.0,
-            warmup: steps / 10,
-            decay: steps / 5,
-            steps,
-        };
-        schedule.at(step as u64)
+        WarmupStableDecay::usual(PEAK_LEARNING_RATE, self.steps as u64).at(step as u64)
     }
 
     fn loss(&self, model: &Gpt, batch: &TokenBatch) -> Tensor<1> {
