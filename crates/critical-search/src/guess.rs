@@ -1,4 +1,5 @@
 use crate::check::Look;
+use crate::forecast::Forecast;
 use crate::known_rounding::KnownRounding;
 use crate::line::Trust;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
@@ -17,7 +18,9 @@ const FIRST_FALL: f64 = 0.1;
 /// done clearly better.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guess {
-    critical_lr: Option<f64>,
+    /// What the caller or a line without a crossing has told, until a crossing is measured.
+    told: Option<f64>,
+    /// The critical learning rates, which may go with the slopes of their lines.
     history: Option<Forecast>,
     /// The slope of a straight h with the root and the steepness of the line's.
     slope: Option<Forecast>,
@@ -25,79 +28,6 @@ pub struct Guess {
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
     rounding: KnownRounding,
-}
-
-/// Two predictions of a positive quantity that changes from line to line, and how well they did.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Forecast {
-    last: f64,
-    /// The exponentially weighted geometric mean.
-    mean: f64,
-    /// The exponentially weighted squares of the logarithmic errors.
-    error_of_last: f64,
-    error_of_mean: f64,
-}
-
-impl Forecast {
-    /// The weight of the newest value in the mean.
-    const MEAN_WEIGHT: f64 = 0.4;
-    /// The weight of the newest error.
-    const ERROR_WEIGHT: f64 = 0.1;
-    /// The part of the mean's squared error that the last one's must stay below to be preferred: it is
-    /// the noisier of the two.
-    const CLEARLY: f64 = 0.4;
-
-    fn first(value: f64) -> Self {
-        Self {
-            last: value,
-            mean: value,
-            error_of_last: 0.0,
-            error_of_mean: 0.0,
-        }
-    }
-
-    fn push(self, value: f64) -> Self {
-        let blend = |old: f64, new: f64, weight: f64| (1.0 - weight) * old + weight * new;
-        let error = |predicted: f64| (predicted / value).ln().powi(2);
-        let mean = blend(self.mean.ln(), value.ln(), Self::MEAN_WEIGHT);
-        Self {
-            last: value,
-            mean: mean.exp(),
-            error_of_last: blend(self.error_of_last, error(self.last), Self::ERROR_WEIGHT),
-            error_of_mean: blend(self.error_of_mean, error(self.mean), Self::ERROR_WEIGHT),
-        }
-    }
-
-    /// Whether the last value has predicted clearly better than the mean.
-    fn prefers_last(&self) -> bool {
-        self.error_of_last < Self::CLEARLY * self.error_of_mean
-    }
-
-    /// The forecast after one more value; the same where the value is none.
-    fn learn(forecast: Option<Self>, value: Option<f64>) -> Option<Self> {
-        match (forecast, value.filter(|v| *v > 0.0 && v.is_finite())) {
-            (Some(forecast), Some(value)) => Some(forecast.push(value)),
-            (None, Some(value)) => Some(Self::first(value)),
-            (forecast, None) => forecast,
-        }
-    }
-
-    fn prediction(&self) -> f64 {
-        if self.prefers_last() {
-            self.last
-        } else {
-            self.mean
-        }
-    }
-
-    /// The square of the logarithmic error of the prediction, of late.
-    fn error(&self) -> f64 {
-        if self.prefers_last() {
-            self.error_of_last
-        } else {
-            self.error_of_mean
-        }
-    }
 }
 
 impl Guess {
@@ -109,7 +39,7 @@ impl Guess {
     /// One that is 0, negative, NaN or infinite is none: see [`unknown`](Self::unknown).
     pub fn new(critical_lr: f64) -> Self {
         Self {
-            critical_lr: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
+            told: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
             ..Self::default()
         }
     }
@@ -122,7 +52,14 @@ impl Guess {
 
     /// The guessed critical learning rate, if there is a guess.
     pub fn critical_lr(&self) -> Option<f64> {
-        self.critical_lr
+        self.told
+            .or(self.history.map(|history| history.prediction()))
+    }
+
+    /// The same of a line, whose slope may make it more or less.
+    fn critical_lr_of(&self, line: &LossLine) -> Option<f64> {
+        let of_slope = |history: Forecast| history.prediction_with(line.predictor());
+        self.told.or(self.history.map(of_slope))
     }
 
     /// The guess for the next line, from what a search has found on this one: its critical learning
@@ -140,11 +77,11 @@ impl Guess {
         match result.outcome {
             Outcome::Bracketed(bracket) => self.learn_bracket(line, result, &bracket),
             Outcome::NoIncrease { limit } => Self {
-                critical_lr: Some(limit),
+                told: Some(limit),
                 ..self
             },
             Outcome::BudgetExhausted { lower, upper } => Self {
-                critical_lr: upper.or(lower).or(self.critical_lr),
+                told: upper.or(lower).or(self.told),
                 ..self
             },
             _ => self,
@@ -154,7 +91,6 @@ impl Guess {
     fn learn_bracket(self, line: &LossLine, result: &SearchResult, bracket: &Bracket) -> Self {
         let root = bracket.critical_lr();
         let steepness = bracket.steepness();
-        let history = Forecast::learn(self.history, Some(root));
         let over_hint = line
             .slope_hint()
             .and_then(|hint| steepness.map(|steepness| steepness / hint));
@@ -166,10 +102,10 @@ impl Guess {
             (old, new) => new.or(old),
         };
         Self {
-            critical_lr: history.map(|history| history.prediction()),
-            history,
-            slope: Forecast::learn(self.slope, steepness),
-            slope_over_hint: Forecast::learn(self.slope_over_hint, over_hint),
+            told: None,
+            history: Forecast::learn(self.history, Some(root), line.predictor()),
+            slope: Forecast::learn(self.slope, steepness, None),
+            slope_over_hint: Forecast::learn(self.slope_over_hint, over_hint, None),
             bend,
             rounding: self.rounding,
         }
@@ -225,7 +161,7 @@ impl Guess {
         let slope = self.slope(line).filter(|slope| *slope > 0.0);
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
-        let start = match (self.critical_lr, whole) {
+        let start = match (self.critical_lr_of(line), whole) {
             // A loss cannot be expected to fall by more than the whole of it.
             (Some(rate), Some(whole)) if self.history.is_none() && rate > whole => {
                 FIRST_FALL * whole

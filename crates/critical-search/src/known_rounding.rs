@@ -8,6 +8,9 @@ const REMEMBERED: usize = 5;
 /// Where rounding matters and was looked at often enough, one line in so many is looked at.
 const FELT_EVERY: u64 = 8;
 
+/// The lines of which one look is enough where rounding is likely known: each costs as much as two measurements.
+const FEW: u64 = 8;
+
 /// What the lines of a run have shown of their rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct KnownRounding {
@@ -44,17 +47,19 @@ impl KnownRounding {
         Some(part * line.base_loss().abs())
     }
 
-    /// Whether to look at the next line: at the first (the second, where its resolution is likely all), the
-    /// 8th, the 64th and so on; where rounding matters, at each until it is known.
+    /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
+    /// and not at the 8th, where its resolution is likely all. Where rounding matters, at each until it is known.
     pub(crate) fn look(&self, trust: Trust) -> Look {
         let next = self.lines + 1;
+        let is_likely_all = trust == Trust::Likely;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
+        let is_due = is_power_of_eight && !(is_likely_all && next <= FEW);
         let is_unsure =
             self.is_felt && (self.looks < REMEMBERED || next.is_multiple_of(FELT_EVERY));
         match self.looks {
-            0 if trust == Trust::Likely && self.lines == 0 => Look::No,
+            0 if is_likely_all && self.lines == 0 => Look::No,
             0 => Look::First,
-            _ if is_power_of_eight || is_unsure => Look::Again,
+            _ if is_due || is_unsure => Look::Again,
             _ => Look::No,
         }
     }

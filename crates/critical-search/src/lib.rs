@@ -41,6 +41,7 @@
 pub mod algorithm;
 mod check;
 mod config;
+mod forecast;
 mod guess;
 mod guided;
 mod known_rounding;

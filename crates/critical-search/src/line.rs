@@ -3,6 +3,7 @@
 pub struct LossLine {
     pub(crate) base_loss: f64,
     pub(crate) slope: Slope,
+    update_norm: Option<f64>,
     pub(crate) resolution: f64,
     pub(crate) rounding: Trust,
 }
@@ -42,6 +43,7 @@ impl LossLine {
         Self {
             base_loss,
             slope: Slope::Unknown,
+            update_norm: None,
             resolution: 0.0,
             rounding: Trust::Known,
         }
@@ -66,6 +68,17 @@ impl LossLine {
     #[must_use]
     pub fn with_slope_hint(mut self, slope: f64) -> Self {
         self.slope = Slope::Hint(slope);
+        self
+    }
+
+    /// The Euclidean norm ‖Δθ‖ of the update direction.
+    ///
+    /// For a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), where q = Δθ·HΔθ/‖Δθ‖² is the curvature in the direction of the
+    /// update. So g·Δθ/‖Δθ‖² predicts η_c as far as q stays as it was on the lines before, which the
+    /// [`Guess`](crate::Guess) learns. It proves nothing. A norm that is NaN, infinite, 0 or negative says nothing.
+    #[must_use]
+    pub fn with_update_norm(mut self, norm: f64) -> Self {
+        self.update_norm = Some(norm).filter(|norm| *norm > 0.0 && norm.is_finite());
         self
     }
 
@@ -101,7 +114,7 @@ impl LossLine {
 
     /// The same where rounding most likely does no more than the resolution says, as where the loss and all
     /// parameters of a model have 32 bits: the first look is at the second line, since the first one of a run takes more
-    /// evaluations anyway.
+    /// evaluations anyway, and the next at the 64th.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;
@@ -128,6 +141,12 @@ impl LossLine {
             Slope::Hint(slope) if slope > 0.0 && slope.is_finite() => Some(slope),
             _ => None,
         }
+    }
+
+    /// What η_c goes with, as far as it is known: g·Δθ/‖Δθ‖², or g·Δθ where the norm is not known.
+    pub(crate) fn predictor(&self) -> Option<f64> {
+        let slope = self.slope().or(self.slope_hint())?;
+        Some(slope / self.update_norm.unwrap_or(1.0).powi(2))
     }
 
     /// The change of the loss below which a difference is taken for rounding.

@@ -121,7 +121,7 @@ fn the_defaults_are_cheap_and_accurate() {
     for (workload, evaluations, rms) in [
         ("gpt", 2.3, 0.003),
         ("full-batch", 2.05, 0.001),
-        ("momentum", 2.25, 0.004),
+        ("momentum", 2.25, 0.003),
     ] {
         for tolerance in [1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0 / 3.0, 1.0 / 2.0] {
             for accuracy in [0.005, 0.01, 0.015, 0.02, 0.04] {
@@ -133,14 +133,16 @@ fn the_defaults_are_cheap_and_accurate() {
                 print(&name, &score);
                 // Whatever is asked for, the stated error holds.
                 assert!(score.outside <= 1, "{name}: {} beyond", score.outside);
-                assert!(score.largest <= 2.0 * accuracy, "{name}: {}", score.largest);
+                // What an interpolation does not see goes with the square of the bracket's width.
+                let most = (2.0 * accuracy).max(0.25 * tolerance * tolerance);
+                assert!(score.largest <= most, "{name}: {}", score.largest);
             }
         }
         let score = score(workload, &guided(), |_, line| line.known());
         print(&format!("{workload} defaults"), &score);
         assert!(score.mean <= evaluations, "{workload}: {}", score.mean);
         assert!(score.rms <= rms, "{workload}: {}", score.rms);
-        assert!(score.largest <= 0.015, "{workload}: {}", score.largest);
+        assert!(score.largest <= 0.02, "{workload}: {}", score.largest);
     }
 }
 
@@ -171,7 +173,8 @@ fn the_published_estimator_takes_more_evaluations_for_a_larger_error() {
         print(&format!("{workload} published 1/16"), &published);
         assert!(published.mean >= 5.5 && published.mean >= 2.5 * guided.mean);
         assert!(published.rms >= 0.012 && published.rms >= 3.0 * guided.rms);
-        assert!(published.largest <= 1.0 / 32.0 * 1.05 && published.outside == 0);
+        // Half a bracket, as a part of its lower end.
+        assert!(published.largest <= 1.0 / 30.0 && published.outside == 0);
     }
 }
 
@@ -223,7 +226,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
         scores.push(("noisy hint".to_string(), score(workload, &guided(), noisy)));
         for (name, score) in scores {
             print(&format!("{workload} {name}"), &score);
-            assert!(score.mean <= 3.15, "{workload} {name}: {}", score.mean);
+            assert!(score.mean <= 3.4, "{workload} {name}: {}", score.mean);
             assert!(score.rms <= 0.004 && score.largest <= 0.03 && score.outside <= 1);
         }
     }

@@ -15,6 +15,7 @@ pub struct Line {
     workload: &'static str,
     step: u64,
     slope: f64,
+    update_norm: f64,
     base_loss: f64,
     /// (η, f(η)), by rising η.
     points: Vec<(f64, f64)>,
@@ -39,6 +40,7 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
                 workload: workload.name(),
                 step: at.index,
                 slope: line.slope,
+                update_norm: line.update_norm,
                 base_loss: line.base_loss,
                 points: points.to_vec(),
             });

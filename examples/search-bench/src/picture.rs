@@ -23,7 +23,9 @@ pub fn draw<W: Workload>(workload: &W) -> Result<String> {
         let Some(real) = at.line(workload) else {
             return;
         };
-        let line = LossLine::new(real.base_loss).with_slope(real.slope);
+        let line = LossLine::new(real.base_loss)
+            .with_slope(real.slope)
+            .with_update_norm(real.update_norm);
         let result = search.run(&line, guess, |eta| real.loss(eta));
         guess = guess.learn(&line, &result);
         if let (Some(bracket), EVALUATIONS) =

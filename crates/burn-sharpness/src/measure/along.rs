@@ -74,7 +74,9 @@ impl Along {
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
         // What the types of parts of the model do to the loss, its own type does not tell.
-        let line = LossLine::new(base.value()).with_resolution(base.resolution());
+        let line = LossLine::new(base.value())
+            .with_resolution(base.resolution())
+            .with_update_norm(self.update_norm.unwrap_or(f64::NAN));
         let line = if self.has_16_bits || base.has_16_bits() {
             line.with_unknown_rounding()
         } else {

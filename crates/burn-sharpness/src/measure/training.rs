@@ -226,7 +226,9 @@ fn base_loss<M: Module>(
         let was_refuted = memory.training_loss.is_refuted();
         memory.training_loss.note(agrees);
         memory.training.is_repeatable |= agrees;
-        if !agrees && !was_refuted && base.is_scalar() && base.batch_fraction() == 1.0 {
+        // Several workers may each have made their step from other weights: some backends do not wait for a transfer.
+        let is_alone = update.gradient_is_sum;
+        if !agrees && !was_refuted && is_alone && base.is_scalar() && base.batch_fraction() == 1.0 {
             memory.notices.push_back(format!(
                 "the loss that is measured, {}, is not the loss of the training step, {}: the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss",
                 base.value(),

@@ -1,5 +1,5 @@
-//! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, and 200 each
-//! of a fully connected network's. `cargo run -p search-bench -- --lines FILE` records such lines;
+//! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully
+//! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --lines FILE` records such lines;
 //! `lines.json` has them without the step and rounded to six or seven digits.
 
 #![allow(dead_code, reason = "each test and the benchmark use a part")]
@@ -13,6 +13,7 @@ pub struct Line {
     /// The training that it is of.
     pub workload: String,
     slope: f64,
+    update_norm: f64,
     base_loss: f64,
     /// (η, f(η)), by rising η.
     pub points: Vec<(f64, f64)>,
@@ -67,7 +68,7 @@ impl Line {
 
     /// The line without its slope.
     pub fn unknown(&self) -> LossLine {
-        LossLine::new(self.base_loss)
+        LossLine::new(self.base_loss).with_update_norm(self.update_norm)
     }
 
     /// What a search finds on this line, told of in this way, and its guess for the next one.

@@ -66,6 +66,8 @@ pub struct RealLine<'a, W: Workload> {
     pub base_loss: f64,
     /// g·Δθ.
     pub slope: f64,
+    /// ‖Δθ‖.
+    pub update_norm: f64,
 }
 
 impl<'a, W: Workload> Step<'a, W> {
@@ -81,6 +83,7 @@ impl<'a, W: Workload> Step<'a, W> {
             batch: self.batch,
             model,
             slope: direction.slope(),
+            update_norm: direction.norm(),
             direction,
             base_loss: f64::NAN,
         };

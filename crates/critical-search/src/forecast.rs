@@ -1,0 +1,193 @@
+//! What a quantity will be on the next line, from what it was on those before.
+
+/// Two predictions of a positive quantity that changes from line to line, and how well they did: its last
+/// value, and the mean.
+///
+/// It may go with another quantity that is known beforehand: then it is taken to be proportional to a power of that
+/// one, which is learned. The power is 0 where the two have nothing to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Forecast {
+    last: Seen,
+    /// The exponentially weighted geometric mean.
+    mean: Seen,
+    /// The exponentially weighted squares of the logarithmic errors.
+    error_of_last: f64,
+    error_of_mean: f64,
+    /// The exponentially weighted products of what both logarithms change by from line to line, and the squares
+    /// of what that of the other one does.
+    product: f64,
+    square: f64,
+}
+
+/// The logarithms of a value, and of the other quantity where it is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seen {
+    value: f64,
+    other: Option<f64>,
+}
+
+impl Seen {
+    /// What the logarithm of the other quantity is more here than it was there; 0 where one is not known.
+    fn other_since(&self, earlier: &Self) -> f64 {
+        match (self.other, earlier.other) {
+            (Some(here), Some(there)) => here - there,
+            _ => 0.0,
+        }
+    }
+}
+
+impl Forecast {
+    /// The weight of the newest value in the mean.
+    const MEAN_WEIGHT: f64 = 0.4;
+    /// The weight of the newest error, and of the newest changes.
+    const ERROR_WEIGHT: f64 = 0.1;
+    /// The part of the mean's squared error that the last one's must stay below to be preferred: it is
+    /// the noisier of the two.
+    const CLEARLY: f64 = 0.9;
+    /// The square of a change of the other quantity before any was seen, which keeps the first from deciding.
+    const FIRST_SQUARE: f64 = 1e-2;
+    /// What the other quantity may add to the logarithm of a prediction at most: a factor of 8.
+    const MOST: f64 = 2.08;
+
+    fn first(seen: Seen) -> Self {
+        Self {
+            last: seen,
+            mean: seen,
+            error_of_last: 0.0,
+            error_of_mean: 0.0,
+            product: 0.0,
+            square: Self::FIRST_SQUARE,
+        }
+    }
+
+    fn push(self, seen: Seen) -> Self {
+        let blend = |old: f64, new: f64, weight: f64| old + weight * (new - old);
+        let lately = |old: f64, new: f64| blend(old, new, Self::ERROR_WEIGHT);
+        let error = |from: &Seen| (self.from(from, seen.other) - seen.value).powi(2);
+        let change = seen.other_since(&self.last);
+        let mean = Seen {
+            value: blend(self.mean.value, seen.value, Self::MEAN_WEIGHT),
+            other: match (self.mean.other, seen.other) {
+                (Some(old), Some(new)) => Some(blend(old, new, Self::MEAN_WEIGHT)),
+                (old, new) => new.or(old),
+            },
+        };
+        Self {
+            last: Seen {
+                other: seen.other.or(self.last.other),
+                ..seen
+            },
+            mean,
+            error_of_last: lately(self.error_of_last, error(&self.last)),
+            error_of_mean: lately(self.error_of_mean, error(&self.mean)),
+            product: lately(self.product, change * (seen.value - self.last.value)),
+            square: lately(self.square, change * change),
+        }
+    }
+
+    /// The forecast after one more value; the same where the value is none.
+    pub(crate) fn learn(
+        forecast: Option<Self>,
+        value: Option<f64>,
+        other: Option<f64>,
+    ) -> Option<Self> {
+        let logarithm = |v: f64| (v > 0.0 && v.is_finite()).then(|| v.ln());
+        let Some(value) = value.and_then(logarithm) else {
+            return forecast;
+        };
+        let seen = Seen {
+            value,
+            other: other.and_then(logarithm),
+        };
+        Some(match forecast {
+            Some(forecast) => forecast.push(seen),
+            None => Self::first(seen),
+        })
+    }
+
+    /// The power of the other quantity that this one goes with.
+    fn power(&self) -> f64 {
+        (self.product / self.square).clamp(0.0, 1.0)
+    }
+
+    /// The logarithm of the prediction from what was seen, where the other quantity has this logarithm.
+    fn from(&self, seen: &Seen, other: Option<f64>) -> f64 {
+        let here = Seen { other, ..*seen };
+        let more = self.power() * here.other_since(seen);
+        seen.value + more.clamp(-Self::MOST, Self::MOST)
+    }
+
+    /// Whether the last value has predicted clearly better than the mean.
+    fn prefers_last(&self) -> bool {
+        self.error_of_last < Self::CLEARLY * self.error_of_mean
+    }
+
+    /// What to expect where nothing is known of the other quantity.
+    pub(crate) fn prediction(&self) -> f64 {
+        self.prediction_with(None)
+    }
+
+    /// What to expect where the other quantity has this value.
+    pub(crate) fn prediction_with(&self, other: Option<f64>) -> f64 {
+        let seen = if self.prefers_last() {
+            &self.last
+        } else {
+            &self.mean
+        };
+        let other = other.filter(|other| *other > 0.0 && other.is_finite());
+        self.from(seen, other.map(f64::ln)).exp()
+    }
+
+    /// The square of the logarithmic error of the prediction, of late.
+    pub(crate) fn error(&self) -> f64 {
+        if self.prefers_last() {
+            self.error_of_last
+        } else {
+            self.error_of_mean
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forecast(values: impl Iterator<Item = (f64, Option<f64>)>) -> Forecast {
+        let learn = |forecast, (value, other)| Forecast::learn(forecast, Some(value), other);
+        values.fold(None, learn).unwrap()
+    }
+
+    #[test]
+    fn the_power_of_the_other_quantity_is_learned() {
+        let others = || (0..100).map(|i| (f64::from(i * i).sin() / 2.0).exp());
+        let half = forecast(others().map(|other| (3.0 * other.sqrt(), Some(other))));
+        assert!(
+            (half.prediction_with(Some(4.0)) / 6.0 - 1.0).abs() < 0.1,
+            "{half:?}"
+        );
+        let values = (0..100).map(|i| ((f64::from(i % 5) - 2.0) / 2.0).exp());
+        let none = forecast(values.zip(others().map(Some)));
+        assert!(
+            (none.prediction_with(Some(2.0)) / none.prediction() - 1.0).abs() < 0.2,
+            "{none:?}"
+        );
+    }
+
+    #[test]
+    fn another_quantity_that_is_unknown_or_no_number_changes_nothing() {
+        let known = || (0..50).map(|i| (f64::from(i), f64::from(i % 7 + 1)));
+        let plain = forecast(known().map(|(_, value)| (value, None)));
+        for other in [
+            None,
+            Some(f64::NAN),
+            Some(0.0),
+            Some(-1.0),
+            Some(f64::INFINITY),
+        ] {
+            let same = forecast(known().map(|(_, value)| (value, other)));
+            assert_eq!(same, plain);
+            assert_eq!(same.prediction_with(other), plain.prediction());
+        }
+        assert_eq!(Forecast::learn(None, Some(f64::NAN), None), None);
+    }
+}
