@@ -1,7 +1,7 @@
 //! The device of all tests, named by `SHARPNESS_DEVICE` (`flex`, `tch`, `wgpu` or `cuda`; `flex` if it is not
 //! set), and how far its numbers may be from exact ones.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, DeviceConfig, FloatDType};
 
 /// The device, without gradients.
 ///
@@ -42,6 +42,33 @@ fn second(first: &Device) -> Device {
         return Device::flex();
     }
     first.clone()
+}
+
+/// Makes this the type of floats on the device. Says so and returns false where the device has no such type.
+///
+/// # Panics
+///
+/// As [`plain`], and where the device is in use already.
+#[must_use]
+pub fn use_floats(dtype: FloatDType) -> bool {
+    let mut device = plain();
+    if !device.supports_dtype(dtype) {
+        println!("left out: this device has no {dtype:?}");
+        return false;
+    }
+    let config = DeviceConfig::default().float_dtype(dtype);
+    device.configure(config).unwrap();
+    true
+}
+
+/// Whether a forward pass of a batch norm in 16 bits that is made once more leaves the same running statistics. With `tch` it
+/// did not, so that what the probe has flushed stays flushed, and it says so.
+///
+/// # Panics
+///
+/// As [`plain`].
+pub fn repeats_in_16_bits() -> bool {
+    !gpt::device::open("tch").is_ok_and(|tch| plain() == tch)
 }
 
 /// How far a backend's 32-bit numbers may be from exact ones, relative to them.

@@ -233,7 +233,9 @@ fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
     let run = run.checkpoint(1).metrics_sharpness(&again);
     let optim = SgdConfig::new().init();
     run.launch(Learner::new(again.attach(model()), optim, 0.1));
-    assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12, 15, 18]);
+    let summary = again.summary();
+    let expected = [0, 3, 6, 9, 12, 15, 18];
+    assert_eq!(steps(folder.path()), expected, "{summary}");
     assert_eq!(again.step(), 21);
 }
 

@@ -230,6 +230,7 @@ impl SharpnessProbe {
                 micro_batches: 1,
                 gradient_is_sum: true,
                 training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
+                is_on_one_device: true,
                 loss: &mut losses,
                 gradient,
             });

@@ -249,6 +249,7 @@ where
             micro_batches: (due.batches.len() / due.workers).max(1),
             gradient_is_sum: due.is_alone(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
+            is_on_one_device: due.batches.iter().all(|kept| kept.device == home),
             loss: &mut losses,
             gradient: Some(Box::new(gradient)),
         });

@@ -226,9 +226,8 @@ fn base_loss<M: Module>(
         let was_refuted = memory.training_loss.is_refuted();
         memory.training_loss.note(agrees);
         memory.training.is_repeatable |= agrees;
-        // Several workers may each have made their step from other weights: some backends do not wait for a transfer.
-        let is_alone = update.gradient_is_sum;
-        if !agrees && !was_refuted && is_alone && base.is_scalar() && base.batch_fraction() == 1.0 {
+        let is_comparable = base.is_scalar() && base.batch_fraction() == 1.0;
+        if !agrees && !was_refuted && is_comparable && update.is_on_one_device {
             memory.notices.push_back(format!(
                 "the loss that is measured, {}, is not the loss of the training step, {}: the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss",
                 base.value(),

@@ -79,6 +79,9 @@ pub(crate) struct MeasuredUpdate<'a, M> {
     pub(crate) gradient_is_sum: bool,
     /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
+    /// Whether all of it was computed where the model is. On another device it may be of other weights: not every
+    /// backend waits for them to arrive.
+    pub(crate) is_on_one_device: bool,
     /// The training loss of a model on the batches of the update.
     pub(crate) loss: &'a mut dyn FnMut(&M) -> Result<BatchLosses, String>,
     /// Its gradient, summed over the batches, where the curvature may be measured.
