@@ -31,10 +31,10 @@ use workload::{Convolutional, FullyConnected, GptPretraining};
 #[command(version)]
 struct Flags {
     /// Steps of the GPT's training
-    #[arg(long, default_value_t = 800)]
+    #[arg(long, default_value_t = 600)]
     gpt_steps: usize,
     /// Steps from one measurement of the GPT to the next, each made by every method
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 8)]
     gpt_every: u64,
     /// Windows of text in a batch of the GPT
     #[arg(long, default_value_t = 16)]

@@ -1,5 +1,5 @@
 //! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully
-//! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --lines FILE` records such lines;
+//! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --gpt-steps 800 --gpt-every 10 --lines FILE` records such lines;
 //! `lines.json` has them without the step and rounded to six or seven digits.
 
 #![allow(dead_code, reason = "each test and the benchmark use a part")]
