@@ -13,10 +13,10 @@ pub(crate) struct Forecast {
     /// The exponentially weighted squares of the logarithmic errors.
     error_of_last: f64,
     error_of_mean: f64,
-    /// The exponentially weighted products of what both logarithms change by from line to line, and the squares
-    /// of what that of the other one does.
-    product: f64,
+    /// The exponentially weighted squares of what both logarithms change by from line to line, and their products.
     square: f64,
+    square_of_other: f64,
+    product: f64,
 }
 
 /// The logarithms of a value, and of the other quantity where it is known.
@@ -39,6 +39,8 @@ impl Seen {
 impl Forecast {
     /// The weight of the newest value in the mean.
     const MEAN_WEIGHT: f64 = 0.4;
+    /// The squared logarithmic error from which on the mean starts anew, where the last value has failed, too: a factor of 4.
+    const ELSEWHERE: f64 = 1.92;
     /// The weight of the newest error, and of the newest changes.
     const ERROR_WEIGHT: f64 = 0.1;
     /// The part of the mean's squared error that the last one's must stay below to be preferred: it is
@@ -46,6 +48,8 @@ impl Forecast {
     const CLEARLY: f64 = 0.9;
     /// The square of a change of the other quantity before any was seen, which keeps the first from deciding.
     const FIRST_SQUARE: f64 = 1e-2;
+    /// The part of the squared changes that the other quantity must explain to be believed.
+    const EXPLAINED: f64 = 0.3;
     /// What the other quantity may add to the logarithm of a prediction at most: a factor of 8.
     const MOST: f64 = 2.08;
 
@@ -55,8 +59,9 @@ impl Forecast {
             mean: seen,
             error_of_last: 0.0,
             error_of_mean: 0.0,
+            square: 0.0,
+            square_of_other: Self::FIRST_SQUARE,
             product: 0.0,
-            square: Self::FIRST_SQUARE,
         }
     }
 
@@ -64,11 +69,18 @@ impl Forecast {
         let blend = |old: f64, new: f64, weight: f64| old + weight * (new - old);
         let lately = |old: f64, new: f64| blend(old, new, Self::ERROR_WEIGHT);
         let error = |from: &Seen| (self.from(from, seen.other) - seen.value).powi(2);
-        let change = seen.other_since(&self.last);
+        let errors = [error(&self.last), error(&self.mean)];
+        let change = seen.value - self.last.value;
+        let change_of_other = seen.other_since(&self.last);
+        let weight = if errors.iter().all(|error| *error > Self::ELSEWHERE) {
+            1.0
+        } else {
+            Self::MEAN_WEIGHT
+        };
         let mean = Seen {
-            value: blend(self.mean.value, seen.value, Self::MEAN_WEIGHT),
+            value: blend(self.mean.value, seen.value, weight),
             other: match (self.mean.other, seen.other) {
-                (Some(old), Some(new)) => Some(blend(old, new, Self::MEAN_WEIGHT)),
+                (Some(old), Some(new)) => Some(blend(old, new, weight)),
                 (old, new) => new.or(old),
             },
         };
@@ -78,10 +90,11 @@ impl Forecast {
                 ..seen
             },
             mean,
-            error_of_last: lately(self.error_of_last, error(&self.last)),
-            error_of_mean: lately(self.error_of_mean, error(&self.mean)),
-            product: lately(self.product, change * (seen.value - self.last.value)),
+            error_of_last: lately(self.error_of_last, errors[0]),
+            error_of_mean: lately(self.error_of_mean, errors[1]),
             square: lately(self.square, change * change),
+            square_of_other: lately(self.square_of_other, change_of_other * change_of_other),
+            product: lately(self.product, change * change_of_other),
         }
     }
 
@@ -105,9 +118,14 @@ impl Forecast {
         })
     }
 
-    /// The power of the other quantity that this one goes with.
+    /// The power of the other quantity that this one goes with; 0 where they go together by chance.
     fn power(&self) -> f64 {
-        (self.product / self.square).clamp(0.0, 1.0)
+        let explained = self.product * self.product / self.square_of_other;
+        if self.product > 0.0 && explained >= Self::EXPLAINED * self.square {
+            (self.product / self.square_of_other).min(1.0)
+        } else {
+            0.0
+        }
     }
 
     /// The logarithm of the prediction from what was seen, where the other quantity has this logarithm.

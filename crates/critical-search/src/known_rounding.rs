@@ -9,7 +9,7 @@ const REMEMBERED: usize = 5;
 const FELT_EVERY: u64 = 8;
 
 /// The lines of which one look is enough where rounding is likely known: each costs as much as two measurements.
-const FEW: u64 = 8;
+const FEW: u64 = 64;
 
 /// What the lines of a run have shown of their rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -48,7 +48,7 @@ impl KnownRounding {
     }
 
     /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
-    /// and not at the 8th, where its resolution is likely all. Where rounding matters, at each until it is known.
+    /// and then not before the 512th, where its resolution is likely all. Where rounding matters, at each until it is known.
     pub(crate) fn look(&self, trust: Trust) -> Look {
         let next = self.lines + 1;
         let is_likely_all = trust == Trust::Likely;

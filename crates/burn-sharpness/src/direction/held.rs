@@ -71,5 +71,6 @@ pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f6
         return moved;
     }
     let theta = widened(theta());
-    theta.clone() - (theta - moved) * share
+    // In this order the backends that can reuse the memory of a tensor make no other.
+    (moved - theta.clone()) * share + theta
 }

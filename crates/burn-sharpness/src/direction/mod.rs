@@ -306,13 +306,14 @@ fn products<M: Module>(
         if let Some(moved) = weights.get(place.id) {
             let tensors = [&place.weight(), moved, &place.tensor()];
             sums.push_pieces(tensors, |[theta, moved, grad]| {
-                let delta = (widened(theta) - moved) / rate;
-                [(grad, delta.clone()), (delta.clone(), delta)]
+                let step = widened(theta) - moved;
+                [(grad, step.clone()), (step.clone(), step)]
             });
         }
     });
     if sums.is_empty() {
         return Err(DirectionError::NoGradient);
     }
-    sums.read().map_err(DirectionError::Read)
+    let [slope, squared_norm] = sums.read().map_err(DirectionError::Read)?;
+    Ok([slope / rate, squared_norm / (rate * rate)])
 }
