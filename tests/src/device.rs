@@ -38,7 +38,7 @@ fn second(first: &Device) -> Device {
         return Device::wgpu(burn::tensor::DeviceKind::Cpu);
     }
     #[cfg(feature = "tch")]
-    if gpt::device::open("tch").is_ok_and(|tch| *first == tch) {
+    if is_tch(first) {
         return Device::flex();
     }
     first.clone()
@@ -68,7 +68,22 @@ pub fn use_floats(dtype: FloatDType) -> bool {
 ///
 /// As [`plain`].
 pub fn repeats_in_16_bits() -> bool {
-    !gpt::device::open("tch").is_ok_and(|tch| plain() == tch)
+    !is_tch(&plain())
+}
+
+/// Whether the device tries kernels out as it computes, as `wgpu` and `cuda` do: the first training of a process may then
+/// differ in bits from all later ones.
+///
+/// # Panics
+///
+/// As [`plain`].
+pub fn tries_kernels_out() -> bool {
+    let device = plain();
+    device != Device::flex() && !is_tch(&device)
+}
+
+fn is_tch(device: &Device) -> bool {
+    gpt::device::open("tch").is_ok_and(|tch| *device == tch)
 }
 
 /// How far a backend's 32-bit numbers may be from exact ones, relative to them.

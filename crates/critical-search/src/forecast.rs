@@ -104,7 +104,6 @@ impl Forecast {
         value: Option<f64>,
         other: Option<f64>,
     ) -> Option<Self> {
-        let logarithm = |v: f64| (v > 0.0 && v.is_finite()).then(|| v.ln());
         let Some(value) = value.and_then(logarithm) else {
             return forecast;
         };
@@ -152,8 +151,7 @@ impl Forecast {
         } else {
             &self.mean
         };
-        let other = other.filter(|other| *other > 0.0 && other.is_finite());
-        self.from(seen, other.map(f64::ln)).exp()
+        self.from(seen, other.and_then(logarithm)).exp()
     }
 
     /// The square of the logarithmic error of the prediction, of late.
@@ -164,6 +162,10 @@ impl Forecast {
             self.error_of_mean
         }
     }
+}
+
+fn logarithm(value: f64) -> Option<f64> {
+    (value > 0.0 && value.is_finite()).then(|| value.ln())
 }
 
 #[cfg(test)]

@@ -213,17 +213,18 @@ where
         grads: &GradientsParams,
     ) {
         let home = home_of(view.model());
+        let is_on_one_device = due.batches.iter().all(|kept| kept.device == home);
         let batches = due.batches.iter();
         let training_losses: Option<Vec<Loss>> =
             batches.map(|kept| kept.training_loss.clone()).collect();
         let gradient = |model: &M| {
             let model = mode.as_ref().map_err(GradientError::objective)?.at(model);
             let model = model.as_ref();
+            if !is_on_one_device {
+                return Err(GradientError::SeveralDevices);
+            }
             let mut sum = GradientsAccumulator::new();
             for kept in &due.batches {
-                if kept.device != home {
-                    return Err(GradientError::SeveralDevices);
-                }
                 let output = TrainStep::step(model, kept.batch.clone());
                 sum.accumulate(model, output.grads);
             }
@@ -249,7 +250,7 @@ where
             micro_batches: (due.batches.len() / due.workers).max(1),
             gradient_is_sum: due.is_alone(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
-            is_on_one_device: due.batches.iter().all(|kept| kept.device == home),
+            is_on_one_device,
             loss: &mut losses,
             gradient: Some(Box::new(gradient)),
         });
