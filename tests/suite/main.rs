@@ -18,6 +18,7 @@ mod robustness;
 mod schedule;
 mod shared_parameters;
 mod sixteen_bits;
+mod step_first;
 mod tasks;
 mod training_mode;
 mod update;

@@ -26,6 +26,7 @@ pub struct SharpnessConfig {
     pub(crate) task_batches: usize,
     pub(crate) curvature: Option<CurvatureConfig>,
     pub(crate) batch_statistics: bool,
+    pub(crate) step_first: bool,
     pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
 }
@@ -41,6 +42,7 @@ impl Default for SharpnessConfig {
             task_batches: 1,
             curvature: None,
             batch_statistics: false,
+            step_first: false,
             warn_after: 3,
             directory: None,
         }
@@ -162,6 +164,27 @@ impl SharpnessConfig {
     /// failure with its reason, and nothing is measured.
     pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
         self.batch_statistics = batch_statistics;
+        self
+    }
+
+    /// Whether a model in burn's `Learner` makes its step before the measurement, so that the weights after it show the
+    /// direction of the update; by default a copy of the optimizer makes a step of its own for that.
+    ///
+    /// It saves that step, and the moments that it makes: with it, a measurement adds about one copy of the
+    /// weights to the memory of the step, however large a single parameter is. In return, the update is all
+    /// that the model's `optimize` does to the weights. Where that is burn's own, as in most models, the
+    /// update is the optimizer's, and the measurements are the same to rounding. Where the model has an
+    /// `optimize` of its own, which clips the weights after the optimizer's step, say, clipping is part of
+    /// the update, and L(θ − ηΔθ) is the loss along the straight line to the clipped weights.
+    ///
+    /// The weights do not always show it: at a learning rate of 0, or one so small that the update has few
+    /// digits left, with weights of 16 bits, with an optimizer that is not linear in the learning rate, with
+    /// several workers, or where a [group](crate::SharpnessProbeBuilder::with_group) is measured. There the
+    /// measurement comes before the step, as without this setting.
+    ///
+    /// In a loop of one's own, [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize) does this.
+    pub fn with_step_first(mut self, step_first: bool) -> Self {
+        self.step_first = step_first;
         self
     }
 

@@ -108,7 +108,7 @@ pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 #[cfg(feature = "learner")]
 pub use learner::{Probed, ReportsLoss, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
-pub use measure::Update;
+pub use measure::{Step, Update};
 #[cfg(feature = "learner")]
 pub use metric::{Quantity, SharpnessMetric};
 pub use probe::SharpnessProbe;

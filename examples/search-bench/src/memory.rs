@@ -10,7 +10,7 @@ use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
@@ -163,13 +163,19 @@ pub fn tell(training: Training, probe: Probe) -> Result<()> {
         let started = Instant::now();
         let loss = model.loss(&x, &y);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
-        if probe == Probe::With {
-            let update =
-                Update::new(&model, &optim, learning_rate.clone(), &grads).with_training_loss(loss);
-            let measured = with.measure_update(update, |model| model.loss(&x, &y));
-            measurements.extend(measured.map(|measured| measured.seconds));
-        }
-        model = optim.step(learning_rate.clone(), model, grads);
+        model = match probe {
+            Probe::With => {
+                let step = Step::new(model, &mut optim, learning_rate.clone(), grads)
+                    .with_training_loss(loss);
+                let model = with.optimize_step(step, |model| model.loss(&x, &y));
+                measurements.extend(with.latest(TRAIN_TASK).map(|measured| measured.seconds));
+                model
+            }
+            Probe::Without => {
+                drop(loss);
+                optim.step(learning_rate.clone(), model, grads)
+            }
+        };
         steps.push(started.elapsed().as_secs_f64());
     }
     let told = Told {

@@ -31,6 +31,7 @@ struct Case {
     accumulation: Option<usize>,
     gradient_checkpointing: bool,
     batch_statistics: bool,
+    step_first: bool,
     /// Whether the copying of running statistics is expected to be told.
     is_told: bool,
 }
@@ -54,6 +55,7 @@ impl Case {
             accumulation: None,
             gradient_checkpointing: false,
             batch_statistics: false,
+            step_first: false,
             is_told: false,
         }
     }
@@ -109,7 +111,8 @@ impl Case {
         let config = SharpnessConfig::new()
             .with_every(3)
             .with_directory(&of_probed)
-            .with_batch_statistics(self.batch_statistics);
+            .with_batch_statistics(self.batch_statistics)
+            .with_step_first(self.step_first);
         let probe = SharpnessProbe::new(config).unwrap();
         let probed = self.train(&of_probed, Some(&probe));
         let bare = if probed != bare && device::tries_kernels_out() {
@@ -258,6 +261,27 @@ alone! {
         case.traits.drops_inputs = true;
         case.batch_statistics = true;
         case.is_told = true;
+    });
+    the_step_first => identical(|case| case.step_first = true);
+    the_step_first_with_accumulation => identical(|case| {
+        case.step_first = true;
+        case.traits.batch_norm = true;
+        case.accumulation = Some(2);
+    });
+    the_step_first_with_batch_statistics => identical(|case| {
+        case.step_first = true;
+        case.traits.batch_norm = true;
+        case.traits.dropout = 0.0;
+        case.batch_statistics = true;
+    });
+    the_step_first_of_a_model_that_clips => identical(|case| {
+        case.step_first = true;
+        case.traits.clips = true;
+        case.traits.batch_norm = true;
+    });
+    the_step_first_in_16_bits => identical(|case| {
+        case.step_first = true;
+        case.dtype = Some(FloatDType::BF16);
     });
     batch_statistics_with_lora => identical(|case| {
         case.traits.batch_norm = true;

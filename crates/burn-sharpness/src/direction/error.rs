@@ -29,6 +29,11 @@ pub enum DirectionError {
         "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
     )]
     NotLinear,
+    /// A step has replaced parameters instead of moving them.
+    #[error(
+        "parameters that have a gradient are gone after the step, or have another shape: without `with_step_first`, the update is that of the optimizer alone"
+    )]
+    Replaced,
     /// A number could not be read from the device.
     #[error("the update direction could not be read from the device: {0}")]
     Read(String),

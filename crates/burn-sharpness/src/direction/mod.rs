@@ -2,22 +2,22 @@
 
 mod error;
 mod held;
+mod kind;
 mod rates;
 mod step;
 
 pub use error::DirectionError;
+pub(crate) use kind::StepKind;
 
-use crate::params::{ParamTensors, Sums, for_each, replace_weights, widened};
+use crate::params::{ParamTensors, Sums, copy_gradients, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use held::{Held, on_line};
+use rates::GroupRatios;
 use std::collections::HashSet;
+use std::rc::Rc;
 use step::VirtualStep;
-
-/// The relative difference of two virtual steps, made at two learning rates, above which the
-/// optimizer's step is not linear in the learning rate. Rounding stays far below it.
-const LINEARITY_TOLERANCE: f64 = 1e-3;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
@@ -66,20 +66,22 @@ const LINEARITY_TOLERANCE: f64 = 1e-3;
 /// # Ok::<(), burn_sharpness::DirectionError>(())
 /// ```
 pub struct UpdateDirection {
-    step: VirtualStep,
     path: Path,
     learning_rate: f64,
     slope: f64,
     norm: f64,
+    has_16_bits: bool,
 }
 
 /// The weights along the direction.
 enum Path {
     /// The step is linear in η: these are the weights at one rate, and on the line through them and θ
     /// lie all others.
-    Line(Held),
-    /// It is not: the optimizer makes its step afresh at each η.
-    Curve,
+    Line(VirtualStep, Held),
+    /// The same, where the weights are those after a step that was made. They stay as they are.
+    Made(Held),
+    /// The step is not linear: the optimizer makes it afresh at each η.
+    Curve(VirtualStep),
 }
 
 /// Whether the optimizer's step is linear in the learning rate.
@@ -113,37 +115,67 @@ impl UpdateDirection {
         scale: f64,
         linearity: Linearity,
     ) -> Result<Self, DirectionError> {
+        let grads = Rc::new(copy_gradients(model, grads, |_| true));
         let step = VirtualStep::new(model, optim, grads, learning_rate)?;
         let rate = step.rate_for(scale);
-        let line = match linearity {
-            Linearity::Linear => Some(step.weights(model, rate)),
-            Linearity::Check => line_if_linear(model, &step, rate)?,
-            Linearity::Nonlinear => None,
+        let is_linear = match linearity {
+            Linearity::Linear => true,
+            Linearity::Nonlinear => false,
+            Linearity::Check => StepKind::of_step(model, &step, rate)?.is_linear,
         };
         let learning_rate = step.learning_rate();
-        let (path, [slope, squared_norm]) = match line {
-            Some(weights) => {
-                let products = products(model, step.grads(), &weights, rate)?;
-                (Path::Line(Held::new(rate, weights, None)), products)
-            }
-            None => {
-                // Only the start of a curve has a direction: take it at the rate in use.
-                let start = if learning_rate > 0.0 {
-                    learning_rate
-                } else {
-                    1e-3
-                };
-                let weights = step.weights(model, start);
-                let products = products(model, step.grads(), &weights, start)?;
-                (Path::Curve, products)
-            }
+        let rate = if is_linear {
+            rate
+        } else if learning_rate > 0.0 {
+            // Only the start of a curve has a direction: take it at the rate in use.
+            learning_rate
+        } else {
+            1e-3
         };
+        let weights = step.weights(model, rate);
+        let [slope, squared_norm] = products(model, step.grads(), &weights, rate)?;
         Ok(Self {
-            step,
-            path,
+            has_16_bits: step.epsilon_of_16_bits() > 0.0,
+            path: if is_linear {
+                Path::Line(step, Held::new(rate, weights, None))
+            } else {
+                Path::Curve(step)
+            },
             learning_rate,
             slope,
             norm: squared_norm.sqrt(),
+        })
+    }
+
+    /// The direction of a step that was made, from `model` to `after`, by an optimizer whose steps
+    /// [show it](StepKind::shows_direction_at).
+    pub(crate) fn of_step<M: Module>(
+        model: &M,
+        after: &M,
+        learning_rate: &ModuleLearningRate,
+        grads: &GradientsParams,
+    ) -> Result<Self, DirectionError> {
+        let learning_rate = GroupRatios::new(model, learning_rate, grads)?.reference();
+        let mut weights = ParamTensors::default();
+        for_each(after, grads, |place| {
+            weights.insert(place.id, place.weight());
+        });
+        let mut is_whole = true;
+        for_each(model, grads, |place| {
+            is_whole &= weights
+                .get(place.id)
+                .is_some_and(|after| after.shape().num_elements() == place.elements);
+        });
+        if !is_whole {
+            return Err(DirectionError::Replaced);
+        }
+        let [slope, squared_norm] = products(model, grads, &weights, learning_rate)?;
+        Ok(Self {
+            path: Path::Made(Held::new(learning_rate, weights, None)),
+            learning_rate,
+            slope,
+            norm: squared_norm.sqrt(),
+            has_16_bits: false,
         })
     }
 
@@ -164,22 +196,24 @@ impl UpdateDirection {
 
     /// Whether parameters of 16 bits move.
     pub(crate) fn has_16_bits(&self) -> bool {
-        self.step.epsilon_of_16_bits() > 0.0
+        self.has_16_bits
     }
 
     /// Whether the optimizer's step is linear in η.
     pub fn is_linear(&self) -> bool {
-        matches!(self.path, Path::Line(_))
+        !matches!(self.path, Path::Curve(_))
     }
 
     /// Δθ of each parameter that moves, where the step is linear in η, from the model at θ that the
     /// direction was made of.
-    pub(crate) fn delta<M: Module>(&self, model: &M) -> Option<ParamTensors> {
-        let Path::Line(held) = &self.path else {
-            return None;
-        };
+    pub(crate) fn delta<M: Module>(
+        &self,
+        model: &M,
+        grads: &GradientsParams,
+    ) -> Option<ParamTensors> {
+        let held = self.held()?;
         let mut delta = ParamTensors::default();
-        for_each(model, self.step.grads(), |place| {
+        for_each(model, grads, |place| {
             if let Some(moved) = held.weights.get(place.id) {
                 let theta = place.weight();
                 let dtype = theta.dtype();
@@ -192,16 +226,43 @@ impl UpdateDirection {
 
     /// Gives Δθ all its digits back, after the direction has gone along with a search.
     pub(crate) fn renew<M: Module>(&mut self, model: &M) {
-        if let Path::Line(held) = &mut self.path
+        if let Path::Line(step, held) = &mut self.path
             && held.smallest_rate < 1.0
         {
-            held.renew(&self.step, model, 1.0);
+            held.renew(step, model, 1.0);
         }
     }
 
-    /// The optimizer as it would be after the step.
-    pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
-        self.step.optimizer_after(model)
+    /// A copy of the optimizer as it is after the step, from the one that this direction was made with.
+    pub(crate) fn optimizer_after<M: Module>(
+        &self,
+        model: &M,
+        optim: &ModuleOptimizer,
+    ) -> ModuleOptimizer {
+        match &self.path {
+            Path::Line(step, _) | Path::Curve(step) => step.optimizer_after(model),
+            Path::Made(_) => optim.clone(),
+        }
+    }
+
+    /// The same direction for a group, with the gradients that it was made of.
+    pub(crate) fn of_group<M: Module>(
+        &self,
+        group: &ParamGroup,
+        model: &M,
+    ) -> Result<Self, DirectionError> {
+        match &self.path {
+            Path::Line(step, _) => self.restricted_to(group, model, step.grads()),
+            Path::Made(_) | Path::Curve(_) => Err(DirectionError::NotLinear),
+        }
+    }
+
+    /// The weights at one rate of a line.
+    fn held(&self) -> Option<&Held> {
+        match &self.path {
+            Path::Line(_, held) | Path::Made(held) => Some(held),
+            Path::Curve(_) => None,
+        }
     }
 
     /// The direction that moves the parameters of a group only, and holds all others.
@@ -215,9 +276,7 @@ impl UpdateDirection {
         model: &M,
         grads: &GradientsParams,
     ) -> Result<Self, DirectionError> {
-        let Path::Line(held) = &self.path else {
-            return Err(DirectionError::NotLinear);
-        };
+        let held = self.held().ok_or(DirectionError::NotLinear)?;
         let mut members = HashSet::new();
         for_each(model, grads, |place| {
             if group.matches(&place.id, Some(place.path)) {
@@ -229,25 +288,29 @@ impl UpdateDirection {
             Err(DirectionError::NoGradient) => Err(DirectionError::NothingInGroup),
             products => products,
         }?;
+        let held = Held::new(held.rate, weights, Some(members));
         Ok(Self {
-            step: self.step.clone(),
-            path: Path::Line(Held::new(held.rate, weights, Some(members))),
+            path: match &self.path {
+                Path::Line(step, _) => Path::Line(step.clone(), held),
+                Path::Made(_) | Path::Curve(_) => Path::Made(held),
+            },
             learning_rate: self.learning_rate,
             slope,
             norm: squared_norm.sqrt(),
+            has_16_bits: self.has_16_bits,
         })
     }
 
     /// The model at θ − ηΔθ, from the model at θ that the direction was made of.
     pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
         match &self.path {
-            Path::Line(held) => {
+            Path::Line(_, held) | Path::Made(held) => {
                 let share = learning_rate / held.rate;
                 replace_weights(model, |id, theta| {
                     Some(on_line(theta, held.weights.get(id)?.clone(), share))
                 })
             }
-            Path::Curve => self.step.weights(&model, learning_rate).place_into(model),
+            Path::Curve(step) => step.weights(&model, learning_rate).place_into(model),
         }
     }
 
@@ -255,43 +318,12 @@ impl UpdateDirection {
     /// that both together hold one. The model that was moved before must be dropped by then.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
-            Path::Line(held) if learning_rate > 0.0 => {
-                held.advance(&self.step, model, learning_rate)
+            Path::Line(step, held) if learning_rate > 0.0 => {
+                held.advance(step, model, learning_rate)
             }
             _ => self.apply(model, learning_rate),
         }
     }
-}
-
-/// The weights after a virtual step at this rate, if a step at a quarter of it has the same
-/// direction.
-fn line_if_linear<M: Module>(
-    model: &M,
-    step: &VirtualStep,
-    rate: f64,
-) -> Result<Option<ParamTensors>, DirectionError> {
-    let mut weights = ParamTensors::default();
-    let mut sums = Sums::default();
-    for part in step.parts(model) {
-        let far = step.weights_of(model, rate, &part);
-        let near = step.weights_of(model, rate / 4.0, &part);
-        for_each(model, step.grads(), |place| {
-            if let (Some(far), Some(near)) = (far.get(place.id), near.get(place.id)) {
-                sums.push_pieces([&place.weight(), far, near], |[theta, far, near]| {
-                    let theta = widened(theta);
-                    let delta = (theta.clone() - far) / rate;
-                    let apart = delta.clone() - (theta - near) / (rate / 4.0);
-                    [(delta.clone(), delta), (apart.clone(), apart)]
-                });
-            }
-        });
-        weights.extend(far);
-    }
-    let [length, apart] = sums.read().map_err(DirectionError::Read)?;
-    // Directions that are NaN agree: the search names what is wrong with them.
-    let tolerance = LINEARITY_TOLERANCE.max(2.0 * step.epsilon_of_16_bits());
-    let is_linear = apart.is_nan() || apart.sqrt() <= tolerance * length.sqrt();
-    Ok(is_linear.then_some(weights))
 }
 
 /// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.

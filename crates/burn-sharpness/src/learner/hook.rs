@@ -1,6 +1,6 @@
 use crate::hessian::GradientError;
 use crate::loss::BatchLosses;
-use crate::measure::{MeasuredUpdate, Mode, ValidationView};
+use crate::measure::{MeasuredUpdate, Mode, Stage, ValidationView};
 use crate::{Loss, LossError, SharpnessProbe};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
@@ -193,6 +193,33 @@ where
         self.probe.mode(model, is_alone, &mut loss)
     }
 
+    /// The model in validation mode for a measurement.
+    pub(super) fn view(model: &M, due: &DueUpdate<Batch<M>>) -> ValidationView<M> {
+        // Another worker may use the running statistics at this moment.
+        if due.is_alone() {
+            ValidationView::new(model)
+        } else {
+            ValidationView::with_own_state(model)
+        }
+    }
+
+    /// Whether the model is to make its step before the measurement.
+    pub(super) fn steps_first(
+        &self,
+        model: &M,
+        due: &DueUpdate<Batch<M>>,
+        optim: &ModuleOptimizer,
+        learning_rate: &ModuleLearningRate,
+        grads: &GradientsParams,
+    ) -> bool {
+        if !self.probe.config().step_first || !due.is_alone() {
+            return false;
+        }
+        let view = Self::view(model, due);
+        self.probe
+            .may_step_first(view.model(), optim, learning_rate, grads)
+    }
+
     /// The loss of the model on a batch, where the batch is.
     fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
         let batch = kept.batch.clone();
@@ -208,9 +235,9 @@ where
         &self,
         due: DueUpdate<Batch<M>>,
         (view, mode): (ValidationView<M>, Result<Mode<M>, String>),
-        optim: &ModuleOptimizer,
+        stage: Stage<'_, M>,
         learning_rate: &ModuleLearningRate,
-        grads: &GradientsParams,
+        grads: GradientsParams,
     ) {
         let home = home_of(view.model());
         let is_on_one_device = due.batches.iter().all(|kept| kept.device == home);
@@ -244,9 +271,9 @@ where
             model: view.model(),
             is_same_in_training: mode.as_ref().is_ok_and(|mode| mode.is_same_in_training),
             has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
-            optim,
+            stage,
             learning_rate,
-            grads,
+            grads: Some(grads),
             micro_batches: (due.batches.len() / due.workers).max(1),
             gradient_is_sum: due.is_alone(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),

@@ -1,7 +1,7 @@
 use super::fingerprint::fingerprint;
 use super::hook::{Batch, Hook};
-use crate::measure::{Underway, ValidationView, is_underway};
-use crate::params::sum_gradients;
+use crate::measure::{Stage, Underway, ValidationView, is_underway};
+use crate::params::{copy_gradients, sum_gradients};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
@@ -168,19 +168,28 @@ where
         lr_module: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        if let Some(due) = self.hook.begin_update(&self.device(), &lr_module) {
+        let Some(due) = self.hook.begin_update(&self.device(), &lr_module) else {
+            return self.map_model(|model| model.optimize(optim, lr_module, grads));
+        };
+        let underway = Underway::begin();
+        let mode = self.hook.mode(&self.model, &due);
+        let kept = copy_gradients(&self.model, &grads, |_| true);
+        let hook = self.hook.clone();
+        if hook.steps_first(&self.model, &due, optim, &lr_module, &kept) {
+            drop(underway);
+            let before = self.model.clone();
+            let after = self.map_model(|model| model.optimize(optim, lr_module.clone(), grads));
             let _underway = Underway::begin();
-            let mode = self.hook.mode(&self.model, &due);
-            // Another worker may use the running statistics at this moment.
-            let view = if due.is_alone() {
-                ValidationView::new(&self.model)
-            } else {
-                ValidationView::with_own_state(&self.model)
-            };
-            self.hook
-                .measure(due, (view, mode), optim, &lr_module, &grads);
+            let view = Hook::view(&before, &due);
+            let stage = Stage::After(optim, &after.model);
+            hook.measure(due, (view, mode), stage, &lr_module, kept);
+            after
+        } else {
+            let view = Hook::view(&self.model, &due);
+            hook.measure(due, (view, mode), Stage::Before(optim), &lr_module, kept);
+            drop(underway);
+            self.map_model(|model| model.optimize(optim, lr_module, grads))
         }
-        self.map_model(|model| model.optimize(optim, lr_module, grads))
     }
 
     fn optimize_multi(
@@ -200,8 +209,9 @@ where
             let grads = sum_gradients(&model, &grads, &device);
             let mode = self.hook.mode(&self.model, &due);
             let view = ValidationView::of_validation(model);
+            let stage = Stage::Before(optim);
             self.hook
-                .measure(due, (view, mode), optim, &lr_module, &grads);
+                .measure(due, (view, mode), stage, &lr_module, grads);
         }
         self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
     }

@@ -1,3 +1,4 @@
+use crate::direction::StepKind;
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
 use std::any::Any;
@@ -18,8 +19,8 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// Whether the optimizer's step is linear in the learning rate, once that is known.
-    pub(crate) linear: Option<bool>,
+    /// What the optimizer's steps are like, once that is known.
+    pub(crate) step_kind: Option<StepKind>,
     /// Where the next measurement of the curvature starts.
     pub(crate) curvature: CurvatureMemory,
     /// Whether something has ended the measuring of the curvature.

@@ -2,6 +2,7 @@
 //! and what they teach. It knows no handle, no lock, no file, and no clock but its own.
 
 mod along;
+mod line;
 mod memory;
 mod mode;
 mod places;
@@ -12,11 +13,12 @@ mod update;
 mod view;
 
 pub(crate) use along::Panicked;
+pub(crate) use line::may_step_first;
 pub(crate) use memory::Memory;
 pub(crate) use mode::{LossOf, Mode};
 pub(crate) use underway::{Underway, is_underway};
-pub use update::Update;
-pub(crate) use update::{Gradient, MeasuredUpdate};
+pub(crate) use update::{Gradient, Known, MeasuredUpdate, Stage};
+pub use update::{Step, Update};
 pub(crate) use view::ValidationView;
 
 use crate::SharpnessConfig;
@@ -37,6 +39,9 @@ pub(crate) fn measure<M: Module + 'static>(
 ) -> (Measurement, Vec<Measurement>) {
     let started = Instant::now();
     let (step, epoch) = (update.step, update.epoch);
+    if !training::is_curvature_due(step, config, memory) {
+        update.gradient = None;
+    }
     let (along, mut direction) = training::measure_training(&mut update, search, memory);
     let curvature = direction
         .as_mut()

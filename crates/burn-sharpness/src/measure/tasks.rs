@@ -149,7 +149,7 @@ fn along_group<M: Module>(
 ) -> Along {
     let model = update.model;
     direction.renew(model);
-    let mut direction = match direction.restricted_to(group, model, update.grads) {
+    let mut direction = match direction.of_group(group, model) {
         Ok(direction) => direction,
         Err(error) => return Along::failed(error.to_string()),
     };

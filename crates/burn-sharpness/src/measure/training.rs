@@ -1,9 +1,10 @@
 use super::along::{Along, End, Panicked, Slope, finite, unless_it_panics};
+use super::line::direction_of;
 use super::memory::Memory;
-use super::update::MeasuredUpdate;
+use super::update::{MeasuredUpdate, Stage};
 use crate::hessian::{self, Hessian};
 use crate::loss::BatchLosses;
-use crate::{Linearity, SharpnessConfig, UpdateDirection};
+use crate::{SharpnessConfig, UpdateDirection};
 use burn::module::Module;
 use critical_search::{CriticalSearch, Guess};
 use sharpness_record::{BaseLossSource, CurvatureMeasurement, MeasurementOutcome, SlopeSource};
@@ -42,6 +43,10 @@ pub(super) fn measure_training<M: Module>(
         Ok(direction) => direction,
         Err(failure) => return (with_base.ended(stop_on_panic(failure, memory)), None),
     };
+    if update.gradient.is_none() {
+        // They have as many numbers as the weights.
+        update.grads = None;
+    }
     let along = with_base.with_direction(&direction);
     let along = Along {
         slope: Some(slope_of(update, &direction, memory)),
@@ -150,29 +155,6 @@ fn stop_on_panic(failure: Panicked, memory: &mut Memory) -> End {
     }
 }
 
-fn direction_of<M: Module>(
-    update: &MeasuredUpdate<'_, M>,
-    memory: &mut Memory,
-) -> Result<UpdateDirection, String> {
-    let rate = update.learning_rate.base();
-    let expected = memory.training.guess.and_then(|guess| guess.critical_lr());
-    let direction = UpdateDirection::new(
-        update.model,
-        update.optim,
-        update.learning_rate,
-        update.grads,
-        2.0 * expected.unwrap_or(rate),
-        match memory.linear {
-            None => Linearity::Check,
-            Some(true) => Linearity::Linear,
-            Some(false) => Linearity::Nonlinear,
-        },
-    )
-    .map_err(|error| error.to_string())?;
-    memory.linear = Some(direction.is_linear());
-    Ok(direction)
-}
-
 /// g·Δθ. It is that of the loss measured only where this is known to be the loss that was
 /// differentiated, at the scale at which the gradients were put together, and only of a line; elsewhere it is
 /// a hint. In 16 bits it is of a line that the rounded weights only follow.
@@ -257,7 +239,14 @@ pub(super) fn check_repeatable(base: &BatchLosses, again: &BatchLosses) -> Resul
     ))
 }
 
-/// The curvature, if it is due at this step and its gradient can be computed. Whatever goes wrong here
+/// Whether the curvature is to be measured at this step.
+pub(super) fn is_curvature_due(step: u64, config: &SharpnessConfig, memory: &Memory) -> bool {
+    let curvature = config.curvature.as_ref();
+    curvature.is_some_and(|curvature| step.is_multiple_of(curvature.every))
+        && !memory.curvature_stopped
+}
+
+/// The curvature, if it is due and its gradient can be computed. Whatever goes wrong here
 /// leaves the critical sharpness as it was measured.
 pub(super) fn measure_curvature<M: Module>(
     update: &mut MeasuredUpdate<'_, M>,
@@ -266,19 +255,20 @@ pub(super) fn measure_curvature<M: Module>(
     memory: &mut Memory,
 ) -> Option<CurvatureMeasurement> {
     let config = config.curvature.as_ref()?;
-    let is_due = update.step.is_multiple_of(config.every) && !memory.curvature_stopped;
-    let gradient = update.gradient.take().filter(|_| is_due)?;
+    let gradient = update.gradient.take()?;
+    let grads = update.grads.take()?;
     let parts = update.micro_batches;
     let model = update.model;
     let measured = unless_it_panics("the gradient of the loss", || {
-        let hessian = Hessian::in_validation(model.clone(), update.grads, gradient);
+        let hessian = Hessian::in_validation(model.clone(), &grads, gradient);
         let mut hessian = hessian
             .map_err(|error| error.to_string())?
             .with_parts(parts);
         direction.renew(model);
         // The preconditioner of an update has seen its gradient.
-        let optim = direction.optimizer_after(model);
-        let delta = direction.delta(model);
+        let (Stage::Before(optim) | Stage::After(optim, _)) = update.stage;
+        let optim = direction.optimizer_after(model, optim);
+        let delta = direction.delta(model, &grads);
         let along = hessian::AlongUpdate {
             delta: delta.as_ref(),
             slope: direction.slope() / parts as f64,

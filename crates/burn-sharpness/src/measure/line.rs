@@ -1,0 +1,81 @@
+//! How the direction of an update is found: by a virtual step, or from a step that was made.
+
+use super::along::unless_it_panics;
+use super::memory::Memory;
+use super::update::{MeasuredUpdate, Stage};
+use crate::direction::StepKind;
+use crate::task::{Task, TaskKind};
+use crate::{Linearity, UpdateDirection};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+
+/// Whether the weights after the step will show the direction of the update, so that the step may be made
+/// before the measurement. The model is in validation mode.
+pub(crate) fn may_step_first<M: Module>(
+    model: &M,
+    optim: &ModuleOptimizer,
+    learning_rate: &ModuleLearningRate,
+    grads: &GradientsParams,
+    tasks: &[Task],
+    memory: &mut Memory,
+) -> bool {
+    // A group may move much less than all parameters together.
+    let has_group = tasks
+        .iter()
+        .any(|task| matches!(task.kind, TaskKind::Group(_)));
+    if has_group {
+        return false;
+    }
+    // What fails here fails again in the measurement, which records it.
+    let kind = unless_it_panics("the optimizer", || {
+        step_kind(model, optim, learning_rate, grads, memory)
+    });
+    kind.is_ok_and(|kind| kind.shows_direction_at(learning_rate.base()))
+}
+
+/// What the optimizer's steps are like, from two virtual ones where that is not known.
+fn step_kind<M: Module>(
+    model: &M,
+    optim: &ModuleOptimizer,
+    learning_rate: &ModuleLearningRate,
+    grads: &GradientsParams,
+    memory: &mut Memory,
+) -> Result<StepKind, String> {
+    if let Some(kind) = memory.step_kind {
+        return Ok(kind);
+    }
+    let kind = StepKind::of(model, optim, learning_rate, grads, learning_rate.base())
+        .map_err(|error| error.to_string())?;
+    memory.step_kind = Some(kind);
+    Ok(kind)
+}
+
+pub(super) fn direction_of<M: Module>(
+    update: &MeasuredUpdate<'_, M>,
+    memory: &mut Memory,
+) -> Result<UpdateDirection, String> {
+    let (model, learning_rate) = (update.model, update.learning_rate);
+    let none = GradientsParams::new();
+    let grads = update.grads.as_ref().unwrap_or(&none);
+    let direction = match update.stage {
+        Stage::After(_, after) => UpdateDirection::of_step(model, after, learning_rate, grads),
+        Stage::Before(optim) => {
+            let kind = step_kind(model, optim, learning_rate, grads, memory)?;
+            let linearity = if kind.is_linear {
+                Linearity::Linear
+            } else {
+                Linearity::Nonlinear
+            };
+            let expected = memory.training.guess.and_then(|guess| guess.critical_lr());
+            let scale = 2.0 * expected.unwrap_or(learning_rate.base());
+            UpdateDirection::new(model, optim, learning_rate, grads, scale, linearity)
+        }
+    };
+    let direction = direction.map_err(|error| error.to_string())?;
+    if direction.norm().is_finite() {
+        let kind = memory.step_kind;
+        memory.step_kind = kind.map(|kind| kind.with_update_norm(direction.norm()));
+    }
+    Ok(direction)
+}

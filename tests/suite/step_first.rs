@@ -1,0 +1,269 @@
+//! A step that is made before its measurement: the same weights, the same numbers, and no step of a copy.
+
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::module::ParamGroup;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{
+    AdamWConfig, AdanConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
+};
+use burn::tensor::{Device, Tensor};
+use burn_sharpness::hessian::CurvatureConfig;
+use burn_sharpness::{
+    Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, Update,
+};
+use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, weights};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const STEPS: usize = 12;
+const BATCHES: usize = 4;
+
+fn adamw() -> ModuleOptimizer {
+    AdamWConfig::new().with_weight_decay(0.1).init()
+}
+
+fn probe(config: SharpnessConfig) -> SharpnessProbe {
+    let batch = Data::new(1, 32, &device::plain()).batch(0);
+    SharpnessProbe::builder(config)
+        .with_task("other", vec![batch], |model: &Mlp, batch| {
+            model.loss(&batch)
+        })
+        .build()
+        .unwrap()
+}
+
+/// The weights after a training, and all that was measured.
+type Trained = (Vec<(String, Vec<u32>)>, Vec<Arc<Measurement>>);
+
+/// Measures before each step.
+fn measured_before(
+    mut optim: ModuleOptimizer,
+    rate: &ModuleLearningRate,
+    config: SharpnessConfig,
+) -> Trained {
+    let device = device::autodiff();
+    let data = Data::new(BATCHES, 16, &device);
+    let mut model = MlpConfig::for_data().init(&device);
+    let probe = probe(config);
+    let mut measured = Vec::new();
+    for step in 0..STEPS {
+        let batch = data.batch(step % BATCHES);
+        let loss = |model: &Mlp| model.loss(&batch);
+        let differentiated = loss(&model);
+        let grads = GradientsParams::from_grads(differentiated.backward(), &model);
+        let update = Update::new(&model, &optim, rate.clone(), &grads)
+            .with_training_loss(differentiated)
+            .with_curvature(loss);
+        measured.extend(probe.measure_update(update, loss));
+        measured.extend(probe.latest("other"));
+        model = optim.step(rate.clone(), model, grads);
+    }
+    (weights(&model), measured)
+}
+
+/// Leaves the step to the probe.
+fn measured_with_step(
+    mut optim: ModuleOptimizer,
+    rate: &ModuleLearningRate,
+    config: SharpnessConfig,
+) -> Trained {
+    let device = device::autodiff();
+    let data = Data::new(BATCHES, 16, &device);
+    let mut model = MlpConfig::for_data().init(&device);
+    let probe = probe(config);
+    let mut measured = Vec::new();
+    for step in 0..STEPS {
+        let batch = data.batch(step % BATCHES);
+        let loss = |model: &Mlp| model.loss(&batch);
+        let differentiated = loss(&model);
+        let grads = GradientsParams::from_grads(differentiated.backward(), &model);
+        let step = Step::new(model, &mut optim, rate.clone(), grads)
+            .with_training_loss(differentiated)
+            .with_curvature(loss);
+        model = probe.optimize_step(step, loss);
+        measured.extend(probe.latest("train"));
+        measured.extend(probe.latest("other"));
+    }
+    (weights(&model), measured)
+}
+
+fn assert_close(name: &str, what: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
+    match (a, b) {
+        (Some(a), Some(b)) => assert!((a / b - 1.0).abs() < tolerance, "{name}, {what}: {a} {b}"),
+        _ => assert_eq!(a, b, "{name}, {what}"),
+    }
+}
+
+fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(4));
+    let (weights_before, before) = measured_before(optim.clone(), rate, config.clone());
+    let (weights_with, with) = measured_with_step(optim.clone(), rate, config);
+    assert_eq!(weights_with, weights_before, "{name}");
+    assert_eq!(before.len(), 2 * STEPS);
+    assert_eq!(with.len(), 2 * STEPS);
+    let bracketed = |m: &&Arc<Measurement>| m.outcome == MeasurementOutcome::Bracketed;
+    assert!(before.iter().filter(bracketed).count() >= STEPS, "{name}");
+    for (before, with) in before.iter().zip(&with) {
+        let name = format!("{name}, {} at {}", before.task, before.step);
+        assert_eq!(with.outcome, before.outcome, "{name}");
+        assert_eq!(with.learning_rate, before.learning_rate, "{name}");
+        assert_close(&name, "norm", with.update_norm, before.update_norm, 1e-3);
+        assert_close(&name, "slope", with.slope, before.slope, 1e-3);
+        // Each knows η_c to its accuracy.
+        assert_close(&name, "η_c", with.critical_lr, before.critical_lr, 2e-2);
+        let directional = |m: &Measurement| {
+            let curvature = m.curvature.as_ref()?;
+            curvature.directional_sharpness.value
+        };
+        let preconditioned = |m: &Measurement| {
+            let curvature = m.curvature.as_ref()?;
+            curvature.preconditioned_sharpness.as_ref()?.value
+        };
+        assert_close(&name, "λ_dir", directional(with), directional(before), 2e-2);
+        let (with, before) = (preconditioned(with), preconditioned(before));
+        assert_close(&name, "preconditioned λ_max", with, before, 2e-2);
+    }
+}
+
+#[test]
+fn a_step_made_first_gives_the_same_weights_and_numbers() {
+    let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
+    let first_layer = ParamGroup::from_predicate("layers.0");
+    let grouped = ModuleLrScheduler::new(1e-2)
+        .with_group(first_layer.clone(), 2e-3)
+        .step();
+    let frozen_default = ModuleLrScheduler::new(0.0)
+        .with_group(first_layer, 1e-2)
+        .step();
+    for (name, optim, rate) in [
+        ("sgd", SgdConfig::new().init(), 0.1.into()),
+        ("momentum", momentum.init(), 0.05.into()),
+        ("adamw", adamw(), 1e-2.into()),
+        ("groups", adamw(), grouped),
+        // Here the weights after the step do not show the direction.
+        ("a frozen default", adamw(), frozen_default),
+        ("no rate", adamw(), 0.0.into()),
+        ("hardly a rate", adamw(), 1e-9.into()),
+        (
+            "a proximal decay",
+            AdanConfig::new().with_weight_decay(0.5).init(),
+            1e-2.into(),
+        ),
+    ] {
+        assert_same(name, &optim, &rate);
+    }
+}
+
+/// Gradient descent that counts the parameters that it has stepped.
+#[derive(Clone)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Optimizer for Counting {
+    type State<const D: usize> = ();
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        _state: Option<()>,
+    ) -> (Tensor<D>, Option<()>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        (tensor - grad * learning_rate, None)
+    }
+
+    fn to_device<const D: usize>((): (), _device: &Device) {}
+}
+
+/// The parameters that an optimizer steps in a training that is measured at each step.
+fn stepped(
+    train: fn(ModuleOptimizer, &ModuleLearningRate, SharpnessConfig) -> Trained,
+    rate: f64,
+) -> usize {
+    let count = Arc::new(AtomicUsize::new(0));
+    let optim = ModuleOptimizer::from(Counting(count.clone()));
+    train(optim, &rate.into(), SharpnessConfig::new().with_every(1));
+    count.load(Ordering::Relaxed)
+}
+
+/// Those of the two linear layers.
+const PARAMETERS: usize = 4;
+
+#[test]
+fn a_step_made_first_needs_no_step_of_a_copy() {
+    let made = STEPS * PARAMETERS;
+    // At the first measurement, two steps of a copy are compared.
+    let compared = 2 * PARAMETERS;
+    assert_eq!(stepped(measured_with_step, 0.1), made + compared);
+    assert!(stepped(measured_before, 0.1) >= 2 * made + compared);
+    // Without digits, the copy makes its steps all the same.
+    assert!(stepped(measured_with_step, 1e-9) >= 2 * made + compared);
+}
+
+#[test]
+fn a_group_is_measured_before_the_step() {
+    let device = device::autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let loss = |model: &Mlp| model.loss(&batch);
+    let group = ParamGroup::from_predicate("layers.1");
+    let probe = || {
+        let builder = SharpnessProbe::builder(SharpnessConfig::new());
+        builder.with_group("head", group.clone()).build().unwrap()
+    };
+    let model = MlpConfig::for_data().init(&device);
+    let grads = || GradientsParams::from_grads(loss(&model).backward(), &model);
+    let (before, with) = (probe(), probe());
+    before.measure(&model, &adamw(), 1e-2, &grads(), loss);
+    let grads = grads();
+    with.optimize(model.clone(), &mut adamw(), 1e-2, grads, loss);
+    for task in ["train", "head"] {
+        let (before, with) = (before.latest(task).unwrap(), with.latest(task).unwrap());
+        assert!(with.critical_lr.is_some());
+        assert_eq!(with.critical_lr, before.critical_lr);
+    }
+}
+
+/// The weights and measurements of a training by burn's `Learner`.
+fn learned(
+    config: &MlpConfig,
+    scheduler: impl Into<ModuleLrScheduler>,
+    step_first: bool,
+) -> (Vec<(String, Vec<u32>)>, Vec<Measurement>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config_of_probe = SharpnessConfig::new()
+        .with_every(1)
+        .with_directory(folder.path())
+        .with_step_first(step_first);
+    let probe = SharpnessProbe::new(config_of_probe).unwrap();
+    let model = probe.attach(config.init(&device::autodiff()));
+    let training = Training::new(folder.path());
+    let (model, _) = training.launch(model, adamw(), scheduler, Some(&probe));
+    drop(probe);
+    (weights(&model.into_inner()), measurements(folder.path()))
+}
+
+#[test]
+fn the_learner_measures_the_same_after_the_step() {
+    // The first rate is 0, as in many a warmup.
+    let warmup = || LinearLrSchedulerConfig::new(1e-12, 2e-2, 7).init().unwrap();
+    for config in [
+        MlpConfig::for_data(),
+        MlpConfig::for_data().with_batch_norm(),
+    ] {
+        let (weights_before, before) = learned(&config, warmup(), false);
+        let (weights_with, with) = learned(&config, warmup(), true);
+        assert_eq!(weights_with, weights_before);
+        assert_eq!(before.len(), 14);
+        assert_eq!(with.len(), 14);
+        for (before, with) in before.iter().zip(&with) {
+            let name = format!("at {}", before.step);
+            assert_eq!(with.outcome, before.outcome, "{name}");
+            assert_eq!(with.slope_source, before.slope_source, "{name}");
+            assert_close(&name, "norm", with.update_norm, before.update_norm, 1e-3);
+            assert_close(&name, "η_c", with.critical_lr, before.critical_lr, 2e-2);
+        }
+    }
+}
