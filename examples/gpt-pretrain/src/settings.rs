@@ -288,7 +288,8 @@ impl Settings {
     pub fn probe(&self) -> SharpnessConfig {
         let mut config = SharpnessConfig::new()
             .with_every(self.every)
-            .with_tolerance(self.tolerance);
+            .with_tolerance(self.tolerance)
+            .with_step_first(true);
         if let Some(steps) = self.dense_every {
             config = config.with_dense_every(steps);
         }
