@@ -56,6 +56,11 @@ impl Guess {
             .or(self.history.map(|history| history.prediction()))
     }
 
+    /// Whether a critical learning rate was measured.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.history.is_some()
+    }
+
     /// The same of a line, whose slope may make it more or less.
     fn critical_lr_of(&self, line: &LossLine) -> Option<f64> {
         let of_slope = |history: Forecast| history.prediction_with(line.predictor());

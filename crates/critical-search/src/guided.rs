@@ -24,6 +24,8 @@ const FAR_APART: f64 = 5.0;
 const UNGUIDED: f64 = 4.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
+/// The part of the last advance that the next one may be at most, where estimates converge.
+const NEARER: f64 = 0.5;
 /// The least that these advance by, in tolerances.
 const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
@@ -33,7 +35,10 @@ const SLACK: i32 = 1;
 pub(crate) fn next(trace: &Trace, guess: &Guess) -> f64 {
     let estimate = estimate(trace, guess);
     match (trace.lower(), trace.upper()) {
-        (Some(lower), None) => above(trace, lower, estimate),
+        (Some(lower), None) => {
+            let is_believed = guess.is_measured() && converges(trace, lower, estimate);
+            above(trace, lower, estimate, is_believed)
+        }
         (lower, Some(upper)) => match lower {
             None => below(trace, upper, estimate),
             Some(lower) => between(trace, lower, upper, estimate),
@@ -65,11 +70,16 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
 }
 
 /// No rise was seen yet: just above the root.
-fn above(trace: &Trace, lower: f64, estimate: Option<f64>) -> f64 {
+fn above(trace: &Trace, lower: f64, estimate: Option<f64>, is_believed: bool) -> f64 {
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
     });
-    target.clamp(least_advance(trace) * lower, LARGEST_ADVANCE * lower)
+    let least = if is_believed {
+        least_advance(trace).sqrt()
+    } else {
+        least_advance(trace)
+    };
+    target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 
 /// No fall was seen yet: just below the root.
@@ -84,6 +94,15 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
         root / margin(trace, (upper / root).ln()).exp()
     });
     target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
+}
+
+/// Whether an estimate lies much nearer to the last fall than that one to the fall before: then it is the more to be
+/// believed.
+fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
+    let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
+    let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);
+    estimate
+        .is_some_and(|root| before > 0.0 && (root / lower).ln() < NEARER * (lower / before).ln())
 }
 
 /// The factor by which to advance at least: the more estimates were missed, the less the next one is
