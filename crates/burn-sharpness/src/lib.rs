@@ -93,6 +93,7 @@ mod loss;
 mod measure;
 #[cfg(feature = "learner")]
 mod metric;
+mod own_loop;
 mod params;
 mod probe;
 mod run;

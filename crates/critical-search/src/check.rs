@@ -8,9 +8,11 @@ use crate::scatter::Scatter;
 /// where rounding is felt.
 ///
 /// They lie so close to each other that the bends of the loss do not show, and rounding does; and not in step with
-/// any staircase. Where rounding is likely known, they lie closer still ([`CLOSE`]).
+/// any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
+/// The same where rounding is likely known: they lie closer still ([`CLOSE`]), so that fewer do.
+const LIKELY: &[f64] = &[0.893, 0.955, 1.031, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 /// Evaluations as near to each other as this see the same rounding.
 const APART: f64 = 0.01;
@@ -36,8 +38,7 @@ pub(crate) enum Look {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
-    /// The part of the distances between evaluations that is kept.
-    scale: f64,
+    trust: Trust,
     crossings: usize,
     centre: Option<f64>,
     rounds: usize,
@@ -50,14 +51,18 @@ pub(crate) struct RoundingCheck {
 impl RoundingCheck {
     /// Looks at a line whose resolution deserves this trust.
     pub(crate) fn new(look: Look, trust: Trust) -> Self {
-        let scale = match trust {
-            Trust::Likely => CLOSE,
-            Trust::Known | Trust::Unknown => 1.0,
-        };
         Self {
             look,
-            scale,
+            trust,
             ..Self::default()
+        }
+    }
+
+    /// The part of the distances between evaluations that is kept.
+    fn scale(&self) -> f64 {
+        match self.trust {
+            Trust::Likely => CLOSE,
+            Trust::Known | Trust::Unknown => 1.0,
         }
     }
 
@@ -74,7 +79,7 @@ impl RoundingCheck {
     /// The resolution that the evaluations show, once those around a crossing are made.
     pub(crate) fn look(&mut self, seen: &[Evaluation]) -> Option<f64> {
         let points = seen.iter().map(Evaluation::point);
-        let scatter = Scatter::around(self.centre?, self.scale, points);
+        let scatter = Scatter::around(self.centre?, self.scale(), points);
         self.scatter = scatter.or(self.scatter);
         scatter.map(|scatter| scatter.resolution().max(self.earlier))
     }
@@ -106,21 +111,22 @@ impl RoundingCheck {
             self.centre = Some(crossing);
             self.rounds = 0;
         }
-        let places = match (self.rounds, self.look) {
-            (0, Look::First) => FIRST,
-            (0, _) => LATER,
-            (1, _) => FELT,
+        let places = match (self.rounds, self.look, self.trust) {
+            (0, _, Trust::Likely) => LIKELY,
+            (0, Look::First, _) => FIRST,
+            (0, ..) => LATER,
+            (1, ..) => FELT,
             _ => return false,
         };
+        let scale = self.scale();
         let is_new = |place: &f64| {
             let mut rates = seen.iter().map(|seen| seen.learning_rate);
-            limits.contains(place)
-                && !rates.any(|rate| (place / rate - 1.0).abs() < APART * self.scale)
+            limits.contains(place) && !rates.any(|rate| (place / rate - 1.0).abs() < APART * scale)
         };
         let pending: Vec<f64> = places
             .iter()
             .rev()
-            .map(|place| (1.0 + (place - 1.0) * self.scale) * crossing)
+            .map(|place| (1.0 + (place - 1.0) * scale) * crossing)
             .filter(is_new)
             .collect();
         if pending.is_empty() || pending.len() > budget {

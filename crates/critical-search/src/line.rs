@@ -9,9 +9,10 @@ pub struct LossLine {
 }
 
 /// Whether a line's resolution is all that rounding does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// It is.
+    #[default]
     Known,
     /// It most likely is.
     Likely,

@@ -4,8 +4,10 @@ use crate::shape::Point;
 
 /// How far from the place around which they are seen the evaluations that count may be, in parts of it.
 const REACH: f64 = 0.12;
-/// The coefficients of the smooth curve: f = η(a + bη + cη² + dη³).
+/// The coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the first ones of them, which do within a
+/// small part of the full reach.
 const COEFFICIENTS: usize = 4;
+const COEFFICIENTS_NEARBY: usize = 3;
 /// The standard deviations that a rise may be off by, if the deviation is known well.
 const DEVIATIONS: f64 = 2.0;
 /// What is added to them, as a share, where it is known from one degree of freedom only.
@@ -46,8 +48,13 @@ impl Scatter {
             .collect();
         let is_near = |(t, _): &&(f64, f64)| t.abs() <= REACH;
         let near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
-        let degrees = near.len().checked_sub(COEFFICIENTS).filter(|d| *d > 0)?;
-        let fit = fit(&near, scale)?;
+        let coefficients = if scale < 1.0 {
+            COEFFICIENTS_NEARBY
+        } else {
+            COEFFICIENTS
+        };
+        let degrees = near.len().checked_sub(coefficients).filter(|d| *d > 0)?;
+        let fit = fit(&near, scale, coefficients)?;
         let squares: f64 = near
             .iter()
             .map(|(t, rise)| (rise - value(&fit, *t, scale)).powi(2))
@@ -152,8 +159,8 @@ fn value(coefficients: &[f64; COEFFICIENTS], t: f64, scale: f64) -> f64 {
     terms.map(|(coefficient, power)| coefficient * power).sum()
 }
 
-/// The coefficients of the curve by least squares.
-fn fit(points: &[(f64, f64)], scale: f64) -> Option<[f64; COEFFICIENTS]> {
+/// The first coefficients of the curve by least squares; the others are 0.
+fn fit(points: &[(f64, f64)], scale: f64, count: usize) -> Option<[f64; COEFFICIENTS]> {
     let mut rows = [[0.0; COEFFICIENTS + 1]; COEFFICIENTS];
     for (t, rise) in points {
         let powers = powers(*t, scale);
@@ -164,9 +171,9 @@ fn fit(points: &[(f64, f64)], scale: f64) -> Option<[f64; COEFFICIENTS]> {
         }
     }
     // The matrix is positive definite: elimination needs no pivots.
-    for pivot in 0..COEFFICIENTS {
+    for pivot in 0..count {
         let above = rows[pivot];
-        for row in rows.iter_mut().skip(pivot + 1) {
+        for row in rows.iter_mut().take(count).skip(pivot + 1) {
             let factor = row[pivot] / above[pivot];
             for (cell, cell_above) in row.iter_mut().zip(above) {
                 *cell -= factor * cell_above;
@@ -174,9 +181,9 @@ fn fit(points: &[(f64, f64)], scale: f64) -> Option<[f64; COEFFICIENTS]> {
         }
     }
     let mut solution = [0.0; COEFFICIENTS];
-    for index in (0..COEFFICIENTS).rev() {
+    for index in (0..count).rev() {
         let row = rows[index];
-        let known: f64 = (index + 1..COEFFICIENTS)
+        let known: f64 = (index + 1..count)
             .map(|column| row[column] * solution[column])
             .sum();
         solution[index] = (row[COEFFICIENTS] - known) / row[index];
@@ -213,6 +220,25 @@ mod tests {
             "{seen:?}"
         );
         assert!(seen.is_felt());
+    }
+
+    #[test]
+    fn nearby_a_bend_is_no_scatter_either() {
+        let near = |f: fn(f64) -> f64| {
+            let places = [0.987, 0.994, 1.004, 1.012];
+            places.into_iter().map(move |u| Point {
+                eta: 0.1 * u,
+                h: f(u) / (0.1 * u),
+            })
+        };
+        let bent = |u: f64| (u.powi(12) - 1.0) * u;
+        let seen = Scatter::around(0.1, 0.125, near(bent)).unwrap();
+        assert_eq!(seen.degrees(), 1);
+        assert!(!seen.is_felt(), "{seen:?}");
+
+        let staircase = |u: f64| (50.0 * (u * u - 1.0)).round() / 50.0;
+        let seen = Scatter::around(0.1, 0.125, near(staircase)).unwrap();
+        assert!(seen.is_felt(), "{seen:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use super::error::DirectionError;
+use super::products::push_products;
 use super::step::VirtualStep;
-use crate::params::{ParamTensors, Sums, copy_gradients, for_each, widened};
+use crate::params::{Sums, copy_gradients, for_each};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -111,27 +112,4 @@ impl StepKind {
             && learning_rate * self.update_norm >= DIGITS * rounding
             && self.update_norm > 0.0
     }
-}
-
-/// Adds the products of a step, θ − θ′, with the gradients, with θ and with itself.
-fn push_products<M: Module>(
-    sums: &mut Sums<3>,
-    model: &M,
-    grads: &GradientsParams,
-    weights: &ParamTensors,
-) {
-    for_each(model, grads, |place| {
-        if let Some(moved) = weights.get(place.id) {
-            let tensors = [&place.weight(), moved, &place.tensor()];
-            sums.push_pieces(tensors, |[theta, moved, grad]| {
-                let theta = widened(theta);
-                let step = theta.clone() - moved;
-                [
-                    (grad, step.clone()),
-                    (theta, step.clone()),
-                    (step.clone(), step),
-                ]
-            });
-        }
-    });
 }

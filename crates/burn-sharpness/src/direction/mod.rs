@@ -3,17 +3,19 @@
 mod error;
 mod held;
 mod kind;
+mod products;
 mod rates;
 mod step;
 
 pub use error::DirectionError;
 pub(crate) use kind::StepKind;
 
-use crate::params::{ParamTensors, Sums, copy_gradients, for_each, replace_weights, widened};
+use crate::params::{ParamTensors, copy_gradients, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use held::{Held, on_line};
+use products::products;
 use rates::GroupRatios;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -324,28 +326,4 @@ impl UpdateDirection {
             _ => self.apply(model, learning_rate),
         }
     }
-}
-
-/// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.
-fn products<M: Module>(
-    model: &M,
-    grads: &GradientsParams,
-    weights: &ParamTensors,
-    rate: f64,
-) -> Result<[f64; 2], DirectionError> {
-    let mut sums = Sums::default();
-    for_each(model, grads, |place| {
-        if let Some(moved) = weights.get(place.id) {
-            let tensors = [&place.weight(), moved, &place.tensor()];
-            sums.push_pieces(tensors, |[theta, moved, grad]| {
-                let step = widened(theta) - moved;
-                [(grad, step.clone()), (step.clone(), step)]
-            });
-        }
-    });
-    if sums.is_empty() {
-        return Err(DirectionError::NoGradient);
-    }
-    let [slope, squared_norm] = sums.read().map_err(DirectionError::Read)?;
-    Ok([slope / rate, squared_norm / (rate * rate)])
 }

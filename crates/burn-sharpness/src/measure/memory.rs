@@ -9,6 +9,8 @@ use std::sync::Arc;
 /// stand for it. Once proves nothing: an output layer that starts at zero hides whatever random numbers
 /// the layers below draw.
 const AGREEMENTS: u64 = 3;
+/// The factor of the number of measurements after which the two are compared again.
+const COMPARE_AGAIN: u64 = 4;
 
 /// What earlier measurements of a run have taught.
 #[derive(Default)]
@@ -52,15 +54,18 @@ pub(crate) struct LineMemory {
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,
     measurements: u64,
+    /// The measurement at which the two were compared last.
+    compared_at: u64,
     is_refuted: bool,
 }
 
 impl TrainingLossTrust {
-    /// Whether the training step's loss may stand for L(θ) at this measurement. The two are compared again at the
-    /// measurements 1, 2, 4, 8, ….
+    /// Whether the training step's loss may stand for L(θ) at this measurement. The two are compared again once four times
+    /// as many measurements have been made as at the last time.
     pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
         self.measurements += 1;
-        self.is_established(is_same_in_training) && !self.measurements.is_power_of_two()
+        self.is_established(is_same_in_training)
+            && self.measurements < COMPARE_AGAIN * self.compared_at
     }
 
     /// Whether the loss measured is known to be the one that was differentiated.
@@ -71,6 +76,7 @@ impl TrainingLossTrust {
     /// Notes whether the two losses agreed. One disagreement is for good.
     pub(crate) fn note(&mut self, agrees: bool) {
         self.comparisons += 1;
+        self.compared_at = self.measurements;
         self.is_refuted |= !agrees;
     }
 

@@ -1,0 +1,251 @@
+//! Measuring in a training loop of one's own.
+
+use crate::hessian::GradientError;
+use crate::loss::BatchLosses;
+use crate::measure::{
+    Gradient, Known, MeasuredUpdate, Mode, Stage, Step, Underway, Update, ValidationView,
+};
+use crate::params::copy_gradients;
+use crate::{IntoLoss, Measurement, SharpnessProbe};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use std::sync::Arc;
+
+impl SharpnessProbe {
+    /// Measures, if a measurement is due at this step, and counts the step.
+    ///
+    /// Call it once a step, between the backward pass and the optimizer's step, with what that step
+    /// is about to use: the model, the optimizer before its step, the learning rate (a number, or
+    /// one per group) and the gradients. `loss` is called with the model at other weights and must
+    /// compute the loss whose gradient `grads` is, on the batch that made it. If it returns the
+    /// losses of the examples, the record has an interval for η_c too. Where more is known, such as the
+    /// loss that the training step has computed, see [`measure_update`](Self::measure_update).
+    ///
+    /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
+    /// sees is in validation mode, without autodiff, dropout or batch-norm updates. Running statistics
+    /// of batch norm are as a checkpoint would have them now; `loss` must not call `train` on the
+    /// model, which would flush them. (With [`with_batch_statistics`](SharpnessConfig::with_batch_statistics),
+    /// batch norm computes as in training, and writes into statistics of the copy.) A loss that draws random numbers all the same moves the run's
+    /// random state twice, and is then refused for good.
+    ///
+    /// Returns the measurement, or `None` if none is due.
+    pub fn measure<M: Module + 'static, L: IntoLoss>(
+        &self,
+        model: &M,
+        optim: &ModuleOptimizer,
+        learning_rate: impl Into<ModuleLearningRate>,
+        grads: &GradientsParams,
+        loss: impl FnMut(&M) -> L,
+    ) -> Option<Arc<Measurement>> {
+        self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
+    }
+
+    /// The same, of an update of which more is known: the loss that the training step has computed, how
+    /// to differentiate the loss for the curvature, or both.
+    ///
+    /// ```
+    /// use burn::module::{Module, Param};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::hessian::CurvatureConfig;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Point {
+    ///     theta: Param<Tensor<1>>,
+    /// }
+    ///
+    /// // L = 3θ²: λ_c, λ_dir and λ_max are all the second derivative, 6.
+    /// let loss = |point: &Point| (point.theta.val().square() * 3.0).sum();
+    /// let device = Device::flex().autodiff();
+    /// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// let optim: ModuleOptimizer = SgdConfig::new().init();
+    ///
+    /// let config = SharpnessConfig::new().with_curvature(CurvatureConfig::new(10));
+    /// let probe = SharpnessProbe::new(config)?;
+    /// let at_this_step = loss(&point);
+    /// let grads = GradientsParams::from_grads(at_this_step.backward(), &point);
+    /// let update = Update::new(&point, &optim, 0.1, &grads)
+    ///     .with_training_loss(at_this_step)
+    ///     .with_curvature(loss);
+    /// let measured = probe.measure_update(update, loss).unwrap();
+    /// assert!((measured.critical_sharpness.unwrap() - 6.0).abs() < 0.1);
+    /// let curvature = measured.curvature.as_ref().unwrap();
+    /// assert!((curvature.hessian_sharpness.value.unwrap() - 6.0).abs() < 0.1);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn measure_update<M: Module + 'static, L: IntoLoss>(
+        &self,
+        update: Update<'_, M>,
+        mut loss: impl FnMut(&M) -> L,
+    ) -> Option<Arc<Measurement>> {
+        let step = self.begin_step(&update.known.learning_rate)?;
+        let _underway = Underway::begin();
+        let mode = self.mode_of(update.model, &mut loss);
+        let grads = copy_gradients(update.model, update.grads, |_| true);
+        let view = ValidationView::new(update.model);
+        let stage = Stage::Before(update.optim);
+        Some(self.measure_known(step, (view, mode), stage, grads, update.known, loss))
+    }
+
+    /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
+    ///
+    /// It stands for [`measure`](Self::measure) and the optimizer's step, with the same result, and takes less:
+    /// the weights after the step show the direction of the update, so that no step of a copy of the optimizer is made for
+    /// it, and no second set of moments. With it, a measurement adds about one copy of the weights to the memory of the
+    /// step, however large a single parameter is. Where they show it not (a learning rate of 0, or one so small that
+    /// the update has few digits left, weights of 16 bits, an optimizer that is not linear in the
+    /// learning rate), or where a [group](crate::SharpnessProbeBuilder::with_group) is measured, it does what
+    /// `measure` does.
+    ///
+    /// ```
+    /// use burn::module::{Module, Param};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// #[derive(Module, Debug)]
+    /// struct Point {
+    ///     theta: Param<Tensor<1>>,
+    /// }
+    ///
+    /// // L = 3θ², whose second derivative is 6.
+    /// let loss = |point: &Point| (point.theta.val().square() * 3.0).sum();
+    /// let device = Device::flex().autodiff();
+    /// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
+    /// let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    ///
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
+    /// let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
+    /// let point = probe.optimize(point, &mut optim, 0.1, grads, loss);
+    /// assert!((point.theta.val().into_scalar::<f64>() - 0.8).abs() < 1e-6); // 2 - 0.1 * 12
+    /// let measured = probe.latest("train").unwrap();
+    /// assert!((measured.critical_sharpness.unwrap() - 6.0).abs() < 0.1);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn optimize<M: Module + 'static, L: IntoLoss>(
+        &self,
+        model: M,
+        optim: &mut ModuleOptimizer,
+        learning_rate: impl Into<ModuleLearningRate>,
+        grads: GradientsParams,
+        loss: impl FnMut(&M) -> L,
+    ) -> M {
+        self.optimize_step(Step::new(model, optim, learning_rate, grads), loss)
+    }
+
+    /// The same, of a step of which more is known: the loss that was differentiated, how to differentiate it
+    /// for the curvature, or both.
+    pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
+        &self,
+        step: Step<'_, M>,
+        mut loss: impl FnMut(&M) -> L,
+    ) -> M {
+        let Step {
+            model,
+            optim,
+            grads,
+            known,
+        } = step;
+        let learning_rate = known.learning_rate.clone();
+        let Some(step) = self.begin_step(&learning_rate) else {
+            return optim.step(learning_rate, model, grads);
+        };
+        let _underway = Underway::begin();
+        let mode = self.mode_of(&model, &mut loss);
+        let kept = copy_gradients(&model, &grads, |_| true);
+        let steps_first = {
+            let view = ValidationView::new(&model);
+            self.may_step_first(view.model(), optim, &learning_rate, &kept)
+        };
+        if steps_first {
+            let before = model.clone();
+            let after = optim.step(learning_rate, model, grads);
+            let view = ValidationView::new(&before);
+            let stage = Stage::After(optim, &after);
+            self.measure_known(step, (view, mode), stage, kept, known, loss);
+            after
+        } else {
+            let view = ValidationView::new(&model);
+            let stage = Stage::Before(optim);
+            self.measure_known(step, (view, mode), stage, kept, known, loss);
+            optim.step(learning_rate, model, grads)
+        }
+    }
+
+    /// Counts a step of a hand-written loop. Returns it if a measurement is due.
+    fn begin_step(&self, learning_rate: &ModuleLearningRate) -> Option<u64> {
+        self.begin_item();
+        let step = self.step();
+        let is_due = self.is_due_at(step);
+        let mut run = self.run();
+        run.step = step + 1;
+        run.schedule.note_learning_rate(learning_rate.base());
+        is_due.then_some(step)
+    }
+
+    /// How the model of a hand-written loop computes the loss.
+    fn mode_of<M: Module + 'static, L: IntoLoss>(
+        &self,
+        model: &M,
+        loss: &mut impl FnMut(&M) -> L,
+    ) -> Result<Mode<M>, String> {
+        let mut value_of = |model: &M| read(loss(model)).map(|losses| losses.value());
+        self.mode(model, true, &mut value_of)
+    }
+
+    /// Measures the update of a hand-written loop.
+    fn measure_known<M: Module + 'static, L: IntoLoss>(
+        &self,
+        step: u64,
+        (view, mode): (ValidationView<M>, Result<Mode<M>, String>),
+        stage: Stage<'_, M>,
+        grads: GradientsParams,
+        known: Known<'_, M>,
+        mut loss: impl FnMut(&M) -> L,
+    ) -> Arc<Measurement> {
+        let training_loss = known.training_loss.map(|loss| vec![loss]);
+        let mut losses = |model: &M| read(loss(mode.as_ref()?.at(model).as_ref()));
+        let is_same_in_training = mode.as_ref().is_ok_and(|mode| mode.is_same_in_training);
+        let gradient = known.gradient.map(|mut gradient| -> Gradient<'_, M> {
+            let mode = &mode;
+            Box::new(move |model: &M| {
+                let mode = mode.as_ref().map_err(GradientError::objective)?;
+                gradient(mode.at(model).as_ref())
+            })
+        });
+        let (training, notices) = self.measure_and_publish(MeasuredUpdate {
+            step,
+            epoch: self.epoch(),
+            model: view.model(),
+            is_same_in_training,
+            has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
+            stage,
+            learning_rate: &known.learning_rate,
+            grads: Some(grads),
+            micro_batches: 1,
+            gradient_is_sum: true,
+            training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
+            is_on_one_device: true,
+            loss: &mut losses,
+            gradient,
+        });
+        self.keep(mode);
+        for notice in notices {
+            // No dashboard says it in a loop of one's own.
+            // (`eprintln!` would panic where nobody reads it any more.)
+            let _ = std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("burn-sharpness: {notice}\n"),
+            );
+        }
+        training
+    }
+}
+
+fn read(loss: impl IntoLoss) -> Result<BatchLosses, String> {
+    let loss = loss.into_loss();
+    let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
+    losses.map_err(|error| error.to_string())
+}
