@@ -2,7 +2,9 @@
 //! tests.
 
 // ANCHOR: use
-use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessMetrics, SharpnessProbe, Update};
+use burn_sharpness::{
+    ConfigError, SharpnessConfig, SharpnessMetrics, SharpnessProbe, Step, Update,
+};
 // ANCHOR_END: use
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
@@ -120,6 +122,22 @@ fn a_loop_of_ones_own() -> Result<(), ConfigError> {
         model = optim.step(lr, model, grads);
     }
     // ANCHOR_END: loop
+    assert_eq!(probe.summary().bracketed, 4);
+    Ok(())
+}
+
+#[test]
+fn a_loop_whose_steps_the_probe_makes() -> Result<(), ConfigError> {
+    let (mut model, mut optim, lr) = (model(), sgd(), 0.1);
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2))?;
+    // ANCHOR: loop_step
+    for batch in batches() {
+        let value = loss(&model, &batch);
+        let grads = GradientsParams::from_grads(value.backward(), &model);
+        let step = Step::new(model, &mut optim, lr, grads).with_training_loss(value);
+        model = probe.optimize_step(step, |model| loss(model, &batch));
+    }
+    // ANCHOR_END: loop_step
     assert_eq!(probe.summary().bracketed, 4);
     Ok(())
 }

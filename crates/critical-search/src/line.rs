@@ -114,8 +114,8 @@ impl LossLine {
     }
 
     /// The same where rounding most likely does no more than the resolution says, as where the loss and all
-    /// parameters of a model have 32 bits: the first look is at the second line, since the first one of a run takes more
-    /// evaluations anyway, and the next at the 512th.
+    /// parameters of a model have 32 bits: a look takes four evaluations, closer to the crossing; the first one is at the second
+    /// line, since the first one of a run takes more evaluations anyway, and the next at the 512th.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;

@@ -25,7 +25,7 @@ pub struct Line {
 pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut critical_lr = None;
-    train(workload, |at: Step<'_, W>| {
+    train(workload, None, |at: Step<'_, W>| {
         if !at.index.is_multiple_of(workload.every()) {
             return;
         }

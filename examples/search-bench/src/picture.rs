@@ -16,7 +16,7 @@ pub fn draw<W: Workload>(workload: &W) -> Result<String> {
     let search = CriticalSearch::new(SearchConfig::default())?;
     let mut guess = Guess::unknown();
     let mut drawn = None;
-    train(workload, |at: Step<'_, W>| {
+    train(workload, None, |at: Step<'_, W>| {
         if !at.index.is_multiple_of(workload.every()) {
             return;
         }

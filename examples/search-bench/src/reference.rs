@@ -1,12 +1,12 @@
 //! A training that another program can repeat (`scripts/published.py`): its first weights, its batches and its learning
 //! rates, and what was measured at each step.
 
-use crate::workload::{GptPretraining, Step, Workload, train};
+use crate::workload::{GptPretraining, Workload, train};
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Int, Tensor};
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Update};
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
 use gpt::export::export_model;
 use gpt::model::Gpt;
 use gpt::tokens::TokenBatch;
@@ -87,22 +87,19 @@ pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<(
 
     let config = SharpnessConfig::new().with_every(workload.every());
     let probe = SharpnessProbe::new(config)?;
-    let mut measurements = Vec::new();
-    let step_seconds = train(workload, |step: Step<'_, Told<'_>>| {
-        let update = Update::new(step.model, step.optim, step.learning_rate, step.grads)
-            .with_training_loss(step.training_loss);
-        let loss = |model: &Gpt| workload.loss(model, step.batch);
-        let measured = probe.measure_update(update, loss);
-        measurements.extend(measured.map(|measured| Measurement::clone(&measured)));
-    })?;
+    let trained = train(workload, Some(&probe), |_| {})?;
     let reference = Reference {
         device,
-        step_seconds,
+        step_seconds: trained.step_seconds,
         learning_rates: (0..workload.batches.len())
             .map(|step| workload.learning_rate(step))
             .collect(),
         batches: windows.collect(),
-        measurements,
+        measurements: trained
+            .measurements
+            .iter()
+            .map(|measured| Measurement::clone(measured))
+            .collect(),
     };
     let path = folder.join(FILE);
     std::fs::write(&path, serde_json::to_string(&reference)?)

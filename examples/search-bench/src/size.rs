@@ -6,7 +6,7 @@ use crate::workload::{GptPretraining, VOCAB, Workload};
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK};
 use clap::Args;
 use gpt::model::GptConfig;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ impl Shape {
 struct Taken {
     weights: usize,
     steps: usize,
-    /// The median of the counted steps, without measurements.
+    /// The median of the counted steps, with their measurements if there is a probe.
     step_seconds: f64,
     /// The median of the counted measurements, and their mean number of evaluations; `None` without a probe.
     measurement_seconds: Option<f64>,
@@ -85,17 +85,18 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
         let loss = workload.loss(&model, batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
         let value = loss.try_into_scalar::<f64>()?;
-        let mut seconds = started.elapsed().as_secs_f64();
         let rate = workload.learning_rate(step);
-        if let Some(probe) = &probe {
-            let update = Update::new(&model, &optim, rate, &grads).with_training_loss(value);
-            measurements.extend(probe.measure_update(update, |model| workload.loss(model, batch)));
-        }
-        let started = Instant::now();
-        model = optim.step(rate, model, grads);
+        model = match &probe {
+            Some(probe) => {
+                let step = Step::new(model, &mut optim, rate, grads).with_training_loss(value);
+                let model = probe.optimize_step(step, |model| workload.loss(model, batch));
+                measurements.extend(probe.latest(TRAIN_TASK));
+                model
+            }
+            None => optim.step(rate, model, grads),
+        };
         workload.device.sync()?;
-        seconds += started.elapsed().as_secs_f64();
-        steps.push(seconds);
+        steps.push(started.elapsed().as_secs_f64());
     }
     let counted = measurements.get(WARM_UP..).unwrap_or_default();
     let seconds: Vec<f64> = counted.iter().map(|m| m.seconds).collect();

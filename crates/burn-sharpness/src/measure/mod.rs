@@ -37,6 +37,11 @@ pub(crate) fn measure<M: Module + 'static>(
     tasks: &mut [Task],
     memory: &mut Memory,
 ) -> (Measurement, Vec<Measurement>) {
+    for device in update.model.devices() {
+        // What is still to be computed of the training step is no part of the measurement. A device that
+        // fails here fails below again, where it is told.
+        let _ = device.sync();
+    }
     let started = Instant::now();
     let (step, epoch) = (update.step, update.epoch);
     if !training::is_curvature_due(step, config, memory) {

@@ -12,7 +12,9 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use burn_sharpness::{Linearity, UpdateDirection};
+use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection};
+use std::sync::Arc;
+use std::time::Instant;
 
 /// The seed of all weights and data.
 const SEED: u64 = 0;
@@ -109,15 +111,27 @@ impl<W: Workload> RealLine<'_, W> {
     }
 }
 
-/// Trains, and shows each step before its update to an observer. Returns the mean seconds of a
-/// training step.
-pub fn train<W: Workload>(workload: &W, mut observe: impl FnMut(Step<'_, W>)) -> Result<f64> {
+/// What a training has shown.
+pub struct Trained {
+    /// The mean seconds of a training step, without those of the probe.
+    pub step_seconds: f64,
+    /// What the probe has measured.
+    pub measurements: Vec<Arc<Measurement>>,
+}
+
+/// Trains, and shows each step before its update to an observer. The probe makes the steps, if there is one.
+pub fn train<W: Workload>(
+    workload: &W,
+    probe: Option<&SharpnessProbe>,
+    mut observe: impl FnMut(Step<'_, W>),
+) -> Result<Trained> {
     let (mut model, mut optim) = workload.init();
     let batches = workload.batches()?;
     let mut seconds = 0.0;
+    let mut measurements: Vec<Arc<Measurement>> = Vec::new();
     for (step, batch) in batches.iter().enumerate() {
         let learning_rate = workload.learning_rate(step);
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let loss = workload.loss(&model, batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
         let training_loss = loss.try_into_scalar::<f64>()?;
@@ -133,11 +147,26 @@ pub fn train<W: Workload>(workload: &W, mut observe: impl FnMut(Step<'_, W>)) ->
             batch,
         });
 
-        let started = std::time::Instant::now();
-        model = optim.step(learning_rate, model, grads);
+        let started = Instant::now();
+        model = match probe {
+            Some(probe) => {
+                let step = burn_sharpness::Step::new(model, &mut optim, learning_rate, grads)
+                    .with_training_loss(training_loss);
+                probe.optimize_step(step, |model| workload.loss(model, batch))
+            }
+            None => optim.step(learning_rate, model, grads),
+        };
         seconds += started.elapsed().as_secs_f64();
+        let measured = probe.and_then(|probe| probe.latest(TRAIN_TASK));
+        if let Some(measured) = measured.filter(|measured| measured.step == step as u64) {
+            seconds -= measured.seconds;
+            measurements.push(measured);
+        }
     }
-    Ok(seconds / batches.len() as f64)
+    Ok(Trained {
+        step_seconds: seconds / batches.len() as f64,
+        measurements,
+    })
 }
 
 /// The device of a workload, from its seed on.
