@@ -24,7 +24,7 @@ const FAR_APART: f64 = 5.0;
 const UNGUIDED: f64 = 4.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
-/// The part of the last advance that the next one may be at most, where estimates converge.
+/// The part of the last advance, in ln η, that the next one may be at most where estimates converge.
 const NEARER: f64 = 0.5;
 /// The least that these advance by, in tolerances.
 const LEAST_ADVANCE: f64 = 0.1;
@@ -74,11 +74,8 @@ fn above(trace: &Trace, lower: f64, estimate: Option<f64>, is_believed: bool) ->
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
     });
-    let least = if is_believed {
-        least_advance(trace).sqrt()
-    } else {
-        least_advance(trace)
-    };
+    let least = least_advance(trace);
+    let least = if is_believed { least.min(2.0) } else { least };
     target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 
@@ -96,8 +93,8 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
 }
 
-/// Whether an estimate lies much nearer to the last fall than that one to the fall before: then it is the more to be
-/// believed.
+/// Whether an estimate lies much nearer to the last fall than that one to the fall before: then it is more to be
+/// believed than the ones that were missed.
 fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
     let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);

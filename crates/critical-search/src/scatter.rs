@@ -25,7 +25,8 @@ const MULTIPLE: f64 = 1e-3;
 ///
 /// A loss that is computed in 16-bit floats is a staircase, whatever type it is returned in. What
 /// its units in the last place do not show, neighbouring evaluations do: f is fitted by a quartic
-/// without a constant, and what is left is rounding, or a bend that no quartic follows.
+/// without a constant (by a cubic, if all lie within a small part of the reach), and what is left is rounding, or a bend
+/// that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scatter {
     deviation: f64,

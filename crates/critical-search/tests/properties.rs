@@ -220,6 +220,7 @@ proptest! {
         tolerance in log_uniform(1e-3, 0.5),
         accuracy in log_uniform(1e-3, 0.5),
         guess in log_uniform(1e-6, 1e4),
+        has_history in any::<bool>(),
         slope in prop_oneof![Just(None), log_uniform(1e-6, 1e3).prop_map(Some)],
     ) {
         let config = SearchConfig::default()
@@ -232,7 +233,15 @@ proptest! {
             line = line.with_slope(slope);
         }
         let search = CriticalSearch::new(config).unwrap();
-        let result = search.run(&line, Guess::new(guess), |eta| loss.at(eta));
+        let told = Guess::new(guess);
+        let start = if has_history {
+            let straight = line.with_slope(1.0);
+            let before = search.run(&straight, told, |eta| eta * (eta / guess - 1.0));
+            told.learn(&straight, &before)
+        } else {
+            told
+        };
+        let result = search.run(&line, start, |eta| loss.at(eta));
 
         let ends: Vec<f64> = match result.outcome {
             Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
