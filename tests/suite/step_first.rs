@@ -1,18 +1,22 @@
-//! A step that is made before its measurement: the same weights, the same numbers, and no step of a copy.
+//! A step that is made before its measurement gives the same weights and numbers, and needs no step of a copy of
+//! the optimizer.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::ParamGroup;
+use burn::module::{Module, ParamGroup};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
     AdamWConfig, AdanConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
 };
 use burn::tensor::{Device, Tensor};
+use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{
     Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, Update,
 };
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Training, clipped, device, measurements, weights,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -266,4 +270,73 @@ fn the_learner_measures_the_same_after_the_step() {
             assert_close(&name, "η_c", with.critical_lr, before.critical_lr, 2e-2);
         }
     }
+}
+
+/// A network whose weights are clipped after each step.
+#[derive(Module, Debug)]
+struct Clipping {
+    network: Mlp,
+}
+
+impl TrainStep for Clipping {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
+        TrainStep::step(&self.network, batch)
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        learning_rate: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        clipped(optim.step(learning_rate, self, grads))
+    }
+}
+
+impl InferenceStep for Clipping {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> ClassificationOutput {
+        InferenceStep::step(&self.network, batch)
+    }
+}
+
+/// How far two models are apart.
+fn distance(a: &impl Module, b: &impl Module) -> f64 {
+    let pairs = weights(a).into_iter().zip(weights(b));
+    let squares = pairs.flat_map(|((_, a), (_, b))| {
+        let differ = |(a, b)| f64::from(f32::from_bits(a)) - f64::from(f32::from_bits(b));
+        a.into_iter().zip(b).map(differ).map(|apart| apart * apart)
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
+    let rate = 0.01;
+    let device = device::autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let network = MlpConfig::for_data().init(&device);
+    let far = |step_first: bool| {
+        let config = SharpnessConfig::new().with_step_first(step_first);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let model = probe.attach(Clipping {
+            network: network.clone(),
+        });
+        let grads = TrainStep::step(&model, batch.clone()).grads;
+        let mut optim: ModuleOptimizer = SgdConfig::new().init();
+        let after = TrainStep::optimize(model, &mut optim, rate.into(), grads);
+        let measured = probe.latest("train").unwrap();
+        let moved = distance(&network, &after.into_inner().network);
+        (rate * measured.update_norm.unwrap(), moved)
+    };
+    let (told, moved) = far(true);
+    assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
+    // Most of the way is the clipping's.
+    let (told, moved) = far(false);
+    assert!(told < 0.5 * moved, "{told} {moved}");
 }

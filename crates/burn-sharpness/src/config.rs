@@ -42,7 +42,7 @@ impl Default for SharpnessConfig {
             task_batches: 1,
             curvature: None,
             batch_statistics: false,
-            step_first: false,
+            step_first: true,
             warn_after: 3,
             directory: None,
         }
@@ -168,19 +168,19 @@ impl SharpnessConfig {
     }
 
     /// Whether a model in burn's `Learner` makes its step before the measurement, so that the weights after it show the
-    /// direction of the update; by default a copy of the optimizer makes a step of its own for that.
+    /// direction of the update; by default it does. Otherwise a copy of the optimizer makes a step of its own for that,
+    /// before the model makes its step.
     ///
-    /// It saves that step, and the moments that it makes: with it, a measurement adds about one copy of the
-    /// weights to the memory of the step, however large a single parameter is. In return, the update is all
-    /// that the model's `optimize` does to the weights. Where that is burn's own, as in most models, the
-    /// update is the optimizer's, and the measurements are the same to rounding. Where the model has an
-    /// `optimize` of its own, which clips the weights after the optimizer's step, say, clipping is part of
-    /// the update, and L(θ − ηΔθ) is the loss along the straight line to the clipped weights.
+    /// It saves that step, and the moments that it makes: a measurement adds about one copy of the weights to the memory
+    /// of the step, however large a single parameter is. The measurements are the same to rounding, but for a model with an
+    /// `optimize` of its own. Then the update is all that this does to the weights: where it clips them after the
+    /// optimizer's step, say, L(θ − ηΔθ) is the loss along the straight line to the clipped weights. Without this
+    /// setting, the update is the optimizer's alone.
     ///
     /// The weights do not always show it: at a learning rate of 0, or one so small that the update has few
     /// digits left, with weights of 16 bits, with an optimizer that is not linear in the learning rate, with
     /// several workers, or where a [group](crate::SharpnessProbeBuilder::with_group) is measured. There the
-    /// measurement comes before the step, as without this setting.
+    /// measurement comes before the step, of a copy of the optimizer.
     ///
     /// In a loop of one's own, [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize) does this.
     pub fn with_step_first(mut self, step_first: bool) -> Self {

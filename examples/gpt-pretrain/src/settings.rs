@@ -288,8 +288,7 @@ impl Settings {
     pub fn probe(&self) -> SharpnessConfig {
         let mut config = SharpnessConfig::new()
             .with_every(self.every)
-            .with_tolerance(self.tolerance)
-            .with_step_first(true);
+            .with_tolerance(self.tolerance);
         if let Some(steps) = self.dense_every {
             config = config.with_dense_every(steps);
         }

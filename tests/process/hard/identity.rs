@@ -55,7 +55,7 @@ impl Case {
             accumulation: None,
             gradient_checkpointing: false,
             batch_statistics: false,
-            step_first: false,
+            step_first: true,
             is_told: false,
         }
     }
@@ -262,26 +262,22 @@ alone! {
         case.batch_statistics = true;
         case.is_told = true;
     });
-    the_step_first => identical(|case| case.step_first = true);
-    the_step_first_with_accumulation => identical(|case| {
-        case.step_first = true;
+    before_the_step => identical(|case| case.step_first = false);
+    before_the_step_with_accumulation => identical(|case| {
+        case.step_first = false;
         case.traits.batch_norm = true;
         case.accumulation = Some(2);
     });
-    the_step_first_with_batch_statistics => identical(|case| {
-        case.step_first = true;
+    before_the_step_with_batch_statistics => identical(|case| {
+        case.step_first = false;
         case.traits.batch_norm = true;
         case.traits.dropout = 0.0;
         case.batch_statistics = true;
     });
-    the_step_first_of_a_model_that_clips => identical(|case| {
-        case.step_first = true;
+    before_the_step_of_a_model_that_clips => identical(|case| {
+        case.step_first = false;
         case.traits.clips = true;
         case.traits.batch_norm = true;
-    });
-    the_step_first_in_16_bits => identical(|case| {
-        case.step_first = true;
-        case.dtype = Some(FloatDType::BF16);
     });
     batch_statistics_with_lora => identical(|case| {
         case.traits.batch_norm = true;

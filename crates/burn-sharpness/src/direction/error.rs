@@ -31,7 +31,7 @@ pub enum DirectionError {
     NotLinear,
     /// A step has replaced parameters instead of moving them.
     #[error(
-        "parameters that have a gradient are gone after the step, or have another shape: without `with_step_first`, the update is that of the optimizer alone"
+        "parameters that have a gradient are gone after the step, or have another shape: `with_step_first(false)` measures the optimizer's update alone"
     )]
     Replaced,
     /// A number could not be read from the device.

@@ -16,8 +16,9 @@ use std::sync::Arc;
 ///
 /// It is the model in every respect: the same parameters under the same paths, the same display,
 /// checkpoints that load into the bare model and the other way round. The one thing that it adds is
-/// that [`TrainStep::optimize`] measures, when a measurement is due, before it hands over to the
-/// model's own.
+/// that [`TrainStep::optimize`] measures, when a measurement is due, after the model's own has made the
+/// step, or before it where the step would not show the update
+/// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
 ///
 /// Made by [`SharpnessProbe::attach`](crate::SharpnessProbe::attach); [`into_inner`](Self::into_inner) gives the model back.
 pub struct Probed<M: TrainStep> {
