@@ -3,7 +3,7 @@
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::{Module, ParamGroup};
+use burn::module::{Module, Param, ParamGroup};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
     AdamWConfig, AdanConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
@@ -228,6 +228,41 @@ fn a_group_is_measured_before_the_step() {
         assert!(with.critical_lr.is_some());
         assert_eq!(with.critical_lr, before.critical_lr);
     }
+}
+
+/// A point on a parabola of any height.
+#[derive(Module, Debug)]
+struct Point {
+    theta: Param<Tensor<1>>,
+}
+
+#[test]
+fn an_update_that_the_weights_hide_is_no_measurement() {
+    let device = device::autodiff();
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    let mut point = Point {
+        theta: Param::from_tensor(Tensor::from_floats([1.0], &device)),
+    };
+    let mut has_bracket = Vec::new();
+    for height in [1.0, 3e-6, 3e-6, 1.0] {
+        let loss = |point: &Point| (point.theta.val().square() * height).sum();
+        let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
+        point = probe.optimize(point, &mut optim, 0.1, grads, loss);
+        let measured = probe.latest("train").unwrap();
+        has_bracket.push(measured.outcome == MeasurementOutcome::Bracketed);
+        if measured.outcome == MeasurementOutcome::Failed {
+            let reason = measured.reason.as_ref().unwrap();
+            assert!(reason.contains("do not show it"), "{reason}");
+            assert_eq!(measured.critical_lr, None);
+        } else {
+            let exact = 1.0 / height;
+            let off = measured.critical_lr.unwrap() / exact - 1.0;
+            assert!(off.abs() < 1e-2, "{measured:?}");
+        }
+    }
+    // The next one comes before the step, of a copy of the optimizer.
+    assert_eq!(has_bracket, [true, false, true, true]);
 }
 
 /// The weights and measurements of a training by burn's `Learner`.

@@ -11,9 +11,11 @@ use std::rc::Rc;
 /// optimizer's step is not linear in the learning rate. Rounding stays far below it.
 const LINEARITY_TOLERANCE: f64 = 1e-3;
 
-/// A step keeps its digits where it is so many times larger than the rounding of the weights that it
-/// moves: then rounding is about a thousandth of it, without a direction.
-const DIGITS: f64 = 256.0;
+/// The weights after a step show its direction where it is so many times larger than the rounding of the weights:
+/// then rounding is a few ten-thousandths of it, without a direction of its own.
+const SHOWN: f64 = 1024.0;
+/// Below so many times, they hide it: rounding may be some per cent of it.
+const HIDDEN: f64 = 16.0;
 
 /// What two virtual steps tell of the steps of an optimizer.
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +105,19 @@ impl StepKind {
         }
     }
 
-    /// Whether the weights after a step at this learning rate tell the direction of the update: it is
-    /// linear, and its digits are not lost in those of the weights.
-    pub(crate) fn shows_direction_at(&self, learning_rate: f64) -> bool {
+    /// Whether the weights after a step at this learning rate will show the direction of the update.
+    pub(crate) fn will_show_at(&self, learning_rate: f64) -> bool {
+        let is_known = self.is_linear && !self.has_16_bits && self.update_norm > 0.0;
+        is_known && self.is_above_rounding(SHOWN, learning_rate)
+    }
+
+    /// Whether they hide it after all, since the update is much smaller than the last one.
+    pub(crate) fn hides_at(&self, learning_rate: f64) -> bool {
+        !self.is_above_rounding(HIDDEN, learning_rate)
+    }
+
+    fn is_above_rounding(&self, times: f64, learning_rate: f64) -> bool {
         let rounding = f64::from(f32::EPSILON) * self.weights_norm;
-        self.is_linear
-            && !self.has_16_bits
-            && learning_rate * self.update_norm >= DIGITS * rounding
-            && self.update_norm > 0.0
+        learning_rate * self.update_norm >= times * rounding
     }
 }

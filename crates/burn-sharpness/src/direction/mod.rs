@@ -149,8 +149,8 @@ impl UpdateDirection {
         })
     }
 
-    /// The direction of a step that was made, from `model` to `after`, by an optimizer whose steps
-    /// [show it](StepKind::shows_direction_at).
+    /// The direction of a step that was made, from `model` to `after`, where the weights after the step
+    /// [show it](StepKind::will_show_at).
     pub(crate) fn of_step<M: Module>(
         model: &M,
         after: &M,

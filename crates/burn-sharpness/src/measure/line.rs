@@ -10,6 +10,9 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 
+/// Why a step that was made has no direction.
+const HIDDEN: &str = "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step";
+
 /// Whether the weights after the step will show the direction of the update, so that the step may be made
 /// before the measurement. The model is in validation mode.
 pub(crate) fn may_step_first<M: Module>(
@@ -31,7 +34,7 @@ pub(crate) fn may_step_first<M: Module>(
     let kind = unless_it_panics("the optimizer", || {
         step_kind(model, optim, learning_rate, grads, memory)
     });
-    kind.is_ok_and(|kind| kind.shows_direction_at(learning_rate.base()))
+    kind.is_ok_and(|kind| kind.will_show_at(learning_rate.base()))
 }
 
 /// What the optimizer's steps are like, from two virtual ones where that is not known.
@@ -73,9 +76,13 @@ pub(super) fn direction_of<M: Module>(
         }
     };
     let direction = direction.map_err(|error| error.to_string())?;
-    if direction.norm().is_finite() {
-        let kind = memory.step_kind;
-        memory.step_kind = kind.map(|kind| kind.with_update_norm(direction.norm()));
+    if let Some(kind) = &mut memory.step_kind
+        && direction.norm().is_finite()
+    {
+        *kind = kind.with_update_norm(direction.norm());
+        if matches!(update.stage, Stage::After(..)) && kind.hides_at(direction.learning_rate()) {
+            return Err(HIDDEN.to_string());
+        }
     }
     Ok(direction)
 }
