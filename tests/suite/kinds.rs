@@ -4,13 +4,13 @@
 //! `cargo test --workspace --test suite -- --ignored --nocapture ten_thousand` makes ten thousand
 //! measurements and counts the wrong ones.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::{Device, FloatDType, Tensor};
 use burn_sharpness::{
-    Linearity, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update,
-    UpdateDirection,
+    Linearity, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK,
+    Update, UpdateDirection,
 };
 use sharpness_tests::{Batch, Data, Kind, Scan, Zoo, noise_around};
 use std::collections::BTreeMap;
@@ -126,13 +126,30 @@ fn falls(kind: Kind, measured: &Measurement, rise: impl Fn(f64) -> f64) -> Optio
         .then(|| format!("by {:e} at {rate:e}, noise {noise:e}", -change))
 }
 
-fn value(loss: burn::tensor::Tensor<1>) -> f64 {
+fn value(loss: Tensor<1>) -> f64 {
     let losses: Vec<f64> = loss.into_data().iter().collect();
     losses.iter().sum::<f64>() / losses.len() as f64
 }
 
-fn mean(loss: burn::tensor::Tensor<1>) -> burn::tensor::Tensor<1> {
+fn mean(loss: Tensor<1>) -> Tensor<1> {
     loss.mean()
+}
+
+/// A copy of the gradients: to compute them once more would draw another dropout.
+fn copied(model: &Zoo, grads: &GradientsParams) -> GradientsParams {
+    struct Copy<'a>(&'a GradientsParams, GradientsParams);
+
+    impl ModuleVisitor for Copy<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.get::<D>(param.id) {
+                self.1.register(param.id, grad);
+            }
+        }
+    }
+
+    let mut copy = Copy(grads, GradientsParams::new());
+    model.visit(&mut copy);
+    copy.1
 }
 
 /// Trains, measures and scans. `see` looks at each measurement.
@@ -147,28 +164,42 @@ fn train(case: Case, mut see: impl FnMut(&Zoo, &Batch, &ModuleOptimizer, &Measur
         let batch = data.batch(((case.seed * 11 + step) % 64) as usize);
         let loss = model.loss(&batch);
         let grads = GradientsParams::from_grads(mean(loss.clone()).backward(), &model);
-        let update = Update::new(&model, &optim, rate, &grads);
-        let update = if case.is_loss_told {
-            update.with_training_loss(loss)
+        let of_scan = copied(&model, &grads);
+        let (before, optim_before) = (model.clone(), optim.clone());
+        let of_batch = |model: &Zoo| model.loss(&batch);
+        // Half of the optimizers' steps are measured with the step, the others before it.
+        model = if case.optimizer % 2 == 1 {
+            let step = Step::new(model, &mut optim, rate, grads);
+            let step = if case.is_loss_told {
+                step.with_training_loss(loss)
+            } else {
+                step
+            };
+            probe.optimize_step(step, of_batch)
         } else {
-            update
+            let update = Update::new(&model, &optim, rate, &grads);
+            let update = if case.is_loss_told {
+                update.with_training_loss(loss)
+            } else {
+                update
+            };
+            probe.measure_update(update, of_batch);
+            optim.step(rate, model, grads)
         };
-        let measured = probe
-            .measure_update(update, |model| model.loss(&batch))
-            .unwrap();
+        let measured = probe.latest(TRAIN_TASK).unwrap();
         let valid = if case.kind == Kind::BatchNorm {
             // A copy of its own, so that the scan flushes nothing of the model.
             let copy = case.kind.init(case.seed, &device);
-            copy.load_record(model.clone().into_record()).valid()
+            copy.load_record(before.clone().into_record()).valid()
         } else {
-            model.valid()
+            before.valid()
         };
         let scale = measured.critical_lr.unwrap_or(rate);
         let line = UpdateDirection::new(
             &valid,
-            &optim,
+            &optim_before,
             &rate.into(),
-            &grads,
+            &of_scan,
             scale,
             Linearity::Linear,
         );
@@ -178,8 +209,7 @@ fn train(case: Case, mut see: impl FnMut(&Zoo, &Batch, &ModuleOptimizer, &Measur
                 value(line.apply(valid.clone(), eta).loss(&batch)) - base
             });
         }
-        see(&model, &batch, &optim, &measured);
-        model = optim.step(rate, model, grads);
+        see(&before, &batch, &optim_before, &measured);
     }
     count
 }
