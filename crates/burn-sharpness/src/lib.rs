@@ -48,7 +48,7 @@
 //! # }
 //! ```
 //!
-//! In a hand-written loop, see [`SharpnessProbe::measure`]. It needs nothing of burn's `Learner`: without the
+//! In a hand-written loop, see [`SharpnessProbe::measure`], and [`SharpnessProbe::optimize`], which takes less. It needs nothing of burn's `Learner`: without the
 //! default feature `learner`, burn is built without burn-train.
 //!
 //! # More than one number

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// search) and the measurements.
 ///
 /// With burn's `Learner`, [`attach`](Self::attach) it to the model. In a hand-written loop, call
-/// [`measure`](Self::measure) between the backward pass and the optimizer's step:
+/// [`measure`](Self::measure) between the backward pass and the optimizer's step (or
+/// [`optimize`](Self::optimize) instead of the step, which takes less memory and time):
 ///
 /// ```
 /// use burn::module::Module;

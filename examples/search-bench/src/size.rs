@@ -2,6 +2,7 @@
 //! without a probe.
 
 use crate::memory::{Probe, peak};
+use crate::statistics::quantile;
 use crate::workload::{GptPretraining, VOCAB, Workload};
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
@@ -104,20 +105,14 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
     let taken = Taken {
         weights: model.num_params(),
         steps: steps.len().saturating_sub(WARM_UP),
-        step_seconds: median(steps.get(WARM_UP..).unwrap_or_default()),
-        measurement_seconds: with_probe.then(|| median(&seconds)),
+        step_seconds: quantile(steps.get(WARM_UP..).unwrap_or_default(), 0.5),
+        measurement_seconds: with_probe.then(|| quantile(&seconds, 0.5)),
         evaluations: with_probe.then(|| evaluations as f64 / counted.len() as f64),
         bracketed: counted.iter().filter(|m| m.critical_lr.is_some()).count(),
         peak_bytes: peak()?,
     };
     println!("{}", serde_json::to_string(&taken)?);
     Ok(())
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Runs two processes with the arguments of this one, and prints a table.

@@ -23,6 +23,8 @@ struct Loop {
     /// Saves right after the last step, which is measured, and loads for inference.
     saves: bool,
     batch_statistics: bool,
+    /// Leaves the steps to the probe.
+    makes_steps: bool,
     first_step: u64,
     loss: fn(&Network, &Network, &Batch) -> Tensor<1>,
 }
@@ -37,6 +39,7 @@ impl Default for Loop {
             clips: false,
             saves: false,
             batch_statistics: false,
+            makes_steps: false,
             first_step: 0,
             loss: |moved, _, batch| moved.loss(batch),
         }
@@ -63,12 +66,19 @@ impl Loop {
         for step in 0..STEPS {
             let batch = data.batch(step % BATCHES);
             let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-            if let Some(probe) = probe {
-                probe.measure(&model, &optim, RATE, &grads, |moved| {
-                    (self.loss)(moved, &model, &batch)
-                });
-            }
-            model = optim.step(RATE, model, grads);
+            model = match probe {
+                Some(probe) if self.makes_steps => {
+                    let loss = |moved: &Network| moved.loss(&batch);
+                    probe.optimize(model, &mut optim, RATE, grads, loss)
+                }
+                Some(probe) => {
+                    probe.measure(&model, &optim, RATE, &grads, |moved| {
+                        (self.loss)(moved, &model, &batch)
+                    });
+                    optim.step(RATE, model, grads)
+                }
+                None => optim.step(RATE, model, grads),
+            };
             if self.clips && step + 1 < STEPS {
                 model = clipped(model);
             }
@@ -129,6 +139,17 @@ alone! {
     };
     saved_right_after_a_measured_step => {
         Loop { saves: true, ..with_batch_norm() }.assert_identical();
+    };
+    steps_of_the_probe => {
+        let probe = Loop { makes_steps: true, ..Loop::default() }.assert_identical();
+        assert!(probe.summary().bracketed >= 3);
+    };
+    steps_of_the_probe_saved_right_after_a_measured_one => {
+        Loop { makes_steps: true, saves: true, ..with_batch_norm() }.assert_identical();
+    };
+    steps_of_the_probe_with_batch_statistics_clipped_after_each => {
+        let probe = Loop { makes_steps: true, clips: true, ..without_dropout() }.assert_identical();
+        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
     };
     a_layer_that_is_never_made => {
         let traits = Traits { has_spare: true, dropout: 0.4, ..Traits::default() };
