@@ -4,16 +4,18 @@
 //! `cargo test --workspace --test suite -- --ignored --nocapture ten_thousand` makes ten thousand
 //! measurements and counts the wrong ones.
 
-use burn::module::{Module, ModuleVisitor, Param};
+mod count;
+
+use burn::module::Module;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType, Tensor};
 use burn_sharpness::{
-    Linearity, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK,
-    Update, UpdateDirection,
+    Linearity, Measurement, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK, Update,
+    UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Kind, Scan, Zoo, noise_around};
-use std::collections::BTreeMap;
+use count::{Case, Count};
+use sharpness_tests::{Batch, Data, Kind, Zoo, copied_gradients};
 
 /// The optimizers, with a learning rate that trains.
 fn optimizers() -> [(&'static str, ModuleOptimizer, f64); 4] {
@@ -26,106 +28,6 @@ fn optimizers() -> [(&'static str, ModuleOptimizer, f64); 4] {
     ]
 }
 
-/// What is trained.
-#[derive(Clone, Copy, Debug)]
-struct Case {
-    kind: Kind,
-    optimizer: usize,
-    seed: u64,
-    steps: u64,
-    batch_size: usize,
-    /// Whether the probe is told the loss of the training step, which makes the slope known.
-    is_loss_told: bool,
-}
-
-/// How the measurements of some cases have ended.
-#[derive(Default)]
-struct Count {
-    measured: usize,
-    bracketed: usize,
-    evaluations: usize,
-    /// Brackets of a crossing after an earlier one.
-    later: usize,
-    wrong: Vec<String>,
-    outcomes: BTreeMap<String, usize>,
-}
-
-impl Count {
-    fn add(&mut self, other: Self) {
-        self.measured += other.measured;
-        self.bracketed += other.bracketed;
-        self.evaluations += other.evaluations;
-        self.later += other.later;
-        self.wrong.extend(other.wrong);
-        for (outcome, count) in other.outcomes {
-            *self.outcomes.entry(outcome).or_default() += count;
-        }
-    }
-
-    fn check(&mut self, case: Case, measured: &Measurement, rise: impl Fn(f64) -> f64) {
-        self.measured += 1;
-        self.evaluations += measured.evaluations;
-        let outcome = format!("{:?}", measured.outcome);
-        *self.outcomes.entry(outcome).or_default() += 1;
-        let wrong = match measured.outcome {
-            MeasurementOutcome::Bracketed => {
-                self.bracketed += 1;
-                self.check_bracket(measured, rise)
-            }
-            MeasurementOutcome::NotDescent => {
-                falls(case.kind, measured, rise).map(|fall| format!("it falls: {fall}"))
-            }
-            _ => None,
-        };
-        if let Some(wrong) = wrong {
-            self.wrong.push(format!(
-                "{case:?}, step {}: {wrong}; {measured:?}",
-                measured.step
-            ));
-        }
-    }
-
-    fn check_bracket(
-        &mut self,
-        measured: &Measurement,
-        rise: impl Fn(f64) -> f64,
-    ) -> Option<String> {
-        let (critical_lr, error) = (measured.critical_lr?, measured.critical_lr_error?);
-        let scan = Scan::around(critical_lr, rise);
-        let Some(distance) = scan.distance(critical_lr) else {
-            return Some(format!("the scan finds no crossing: {scan:?}"));
-        };
-        self.later += usize::from(scan.earlier_rise.is_some());
-        (distance > 3.0 * error).then(|| format!("off by {distance}, stated {error}: {scan:?}"))
-    }
-}
-
-/// Where and how much a loss falls at first that is said not to.
-fn falls(kind: Kind, measured: &Measurement, rise: impl Fn(f64) -> f64) -> Option<String> {
-    let rate = measured.learning_rate?;
-    let rates: Vec<f64> = (-16..8).map(|power| rate * 2f64.powi(power)).collect();
-    // Where next to nothing moves, rounding does not show.
-    let up_to_now = rates.iter().filter(|other| **other <= rate);
-    let noise = up_to_now
-        .map(|rate| noise_around(*rate, &rise))
-        .fold(0.0, f64::max);
-    let loss = measured.base_loss?;
-    let units = match kind {
-        Kind::HalfLoss(dtype) => 10.0 * dtype.finfo().epsilon,
-        _ => 1e-5,
-    };
-    let visible = (10.0 * noise).max(units * loss);
-    let first = rates
-        .windows(2)
-        .map(|pair| (pair[0], rise(pair[0]), rise(pair[1])));
-    let first = first
-        .into_iter()
-        .find(|(_, change, _)| change.abs() > visible || change.is_nan())?;
-    let (rate, change, next) = first;
-    (change < 0.0 && next < -visible)
-        .then(|| format!("by {:e} at {rate:e}, noise {noise:e}", -change))
-}
-
 fn value(loss: Tensor<1>) -> f64 {
     let losses: Vec<f64> = loss.into_data().iter().collect();
     losses.iter().sum::<f64>() / losses.len() as f64
@@ -133,23 +35,6 @@ fn value(loss: Tensor<1>) -> f64 {
 
 fn mean(loss: Tensor<1>) -> Tensor<1> {
     loss.mean()
-}
-
-/// A copy of the gradients: to compute them once more would draw another dropout.
-fn copied(model: &Zoo, grads: &GradientsParams) -> GradientsParams {
-    struct Copy<'a>(&'a GradientsParams, GradientsParams);
-
-    impl ModuleVisitor for Copy<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.0.get::<D>(param.id) {
-                self.1.register(param.id, grad);
-            }
-        }
-    }
-
-    let mut copy = Copy(grads, GradientsParams::new());
-    model.visit(&mut copy);
-    copy.1
 }
 
 /// Trains, measures and scans. `see` looks at each measurement.
@@ -164,7 +49,8 @@ fn train(case: Case, mut see: impl FnMut(&Zoo, &Batch, &ModuleOptimizer, &Measur
         let batch = data.batch(((case.seed * 11 + step) % 64) as usize);
         let loss = model.loss(&batch);
         let grads = GradientsParams::from_grads(mean(loss.clone()).backward(), &model);
-        let of_scan = copied(&model, &grads);
+        // To compute them once more would draw another dropout.
+        let of_scan = copied_gradients(&model, &grads);
         let (before, optim_before) = (model.clone(), optim.clone());
         let of_batch = |model: &Zoo| model.loss(&batch);
         // Half of the optimizers' steps are measured with the step, the others before it.

@@ -19,6 +19,7 @@ mod schedule;
 mod shared_parameters;
 mod sixteen_bits;
 mod step_first;
+mod step_first_in_learner;
 mod tasks;
 mod training_mode;
 mod update;

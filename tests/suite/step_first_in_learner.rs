@@ -1,0 +1,133 @@
+//! In burn's `Learner` the model makes its step before the measurement, and what it does to the weights is the update.
+
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Training, clipped, device, measurements, weights,
+};
+
+fn adamw() -> ModuleOptimizer {
+    AdamWConfig::new().with_weight_decay(0.1).init()
+}
+
+fn assert_close(name: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
+    match (a, b) {
+        (Some(a), Some(b)) => assert!((a / b - 1.0).abs() < tolerance, "{name}: {a} {b}"),
+        _ => assert_eq!(a, b, "{name}"),
+    }
+}
+
+/// The weights and measurements of a training by burn's `Learner`.
+fn learned(
+    config: &MlpConfig,
+    scheduler: impl Into<ModuleLrScheduler>,
+    step_first: bool,
+) -> (Vec<(String, Vec<u32>)>, Vec<Measurement>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config_of_probe = SharpnessConfig::new()
+        .with_every(1)
+        .with_directory(folder.path())
+        .with_step_first(step_first);
+    let probe = SharpnessProbe::new(config_of_probe).unwrap();
+    let model = probe.attach(config.init(&device::autodiff()));
+    let training = Training::new(folder.path());
+    let (model, _) = training.launch(model, adamw(), scheduler, Some(&probe));
+    drop(probe);
+    (weights(&model.into_inner()), measurements(folder.path()))
+}
+
+#[test]
+fn the_learner_measures_the_same_after_the_step() {
+    // The first rate is 0, as in many a warmup.
+    let warmup = || LinearLrSchedulerConfig::new(1e-12, 2e-2, 7).init().unwrap();
+    for config in [
+        MlpConfig::for_data(),
+        MlpConfig::for_data().with_batch_norm(),
+    ] {
+        let (weights_before, before) = learned(&config, warmup(), false);
+        let (weights_with, with) = learned(&config, warmup(), true);
+        assert_eq!(weights_with, weights_before);
+        assert_eq!(before.len(), 14);
+        assert_eq!(with.len(), 14);
+        for (before, with) in before.iter().zip(&with) {
+            let name = format!("at {}", before.step);
+            assert_eq!(with.outcome, before.outcome, "{name}");
+            assert_eq!(with.slope_source, before.slope_source, "{name}");
+            assert_close(&name, with.update_norm, before.update_norm, 1e-3);
+            assert_close(&name, with.critical_lr, before.critical_lr, 2e-2);
+        }
+    }
+}
+
+/// A network whose weights are clipped after each step.
+#[derive(Module, Debug)]
+struct Clipping {
+    network: Mlp,
+}
+
+impl TrainStep for Clipping {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
+        TrainStep::step(&self.network, batch)
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        learning_rate: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        clipped(optim.step(learning_rate, self, grads))
+    }
+}
+
+impl InferenceStep for Clipping {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> ClassificationOutput {
+        InferenceStep::step(&self.network, batch)
+    }
+}
+
+/// How far two models are apart.
+fn distance(a: &impl Module, b: &impl Module) -> f64 {
+    let pairs = weights(a).into_iter().zip(weights(b));
+    let squares = pairs.flat_map(|((_, a), (_, b))| {
+        let differ = |(a, b)| f64::from(f32::from_bits(a)) - f64::from(f32::from_bits(b));
+        a.into_iter().zip(b).map(differ).map(|apart| apart * apart)
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
+    let rate = 0.01;
+    let device = device::autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let network = MlpConfig::for_data().init(&device);
+    let far = |step_first: bool| {
+        let config = SharpnessConfig::new().with_step_first(step_first);
+        let probe = SharpnessProbe::new(config).unwrap();
+        let model = probe.attach(Clipping {
+            network: network.clone(),
+        });
+        let grads = TrainStep::step(&model, batch.clone()).grads;
+        let mut optim: ModuleOptimizer = SgdConfig::new().init();
+        let after = TrainStep::optimize(model, &mut optim, rate.into(), grads);
+        let measured = probe.latest("train").unwrap();
+        let moved = distance(&network, &after.into_inner().network);
+        (rate * measured.update_norm.unwrap(), moved)
+    };
+    let (told, moved) = far(true);
+    assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
+    // Most of the way is the clipping's.
+    let (told, moved) = far(false);
+    assert!(told < 0.5 * moved, "{told} {moved}");
+}
