@@ -25,7 +25,7 @@ impl SharpnessProbe {
     /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
     /// sees is in validation mode, without autodiff, dropout or batch-norm updates. Running statistics
     /// of batch norm are as a checkpoint would have them now; `loss` must not call `train` on the
-    /// model, which would flush them. (With [`with_batch_statistics`](SharpnessConfig::with_batch_statistics),
+    /// model, which would flush them. (With [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics),
     /// batch norm computes as in training, and writes into statistics of the copy.) A loss that draws random numbers all the same moves the run's
     /// random state twice, and is then refused for good.
     ///
