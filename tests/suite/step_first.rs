@@ -36,34 +36,15 @@ fn probe(config: SharpnessConfig) -> SharpnessProbe {
 /// The weights after a training, and all that was measured.
 type Trained = (Vec<(String, Vec<u32>)>, Vec<Arc<Measurement>>);
 
-/// Measures before each step.
-fn measured_before(
-    mut optim: ModuleOptimizer,
-    rate: &ModuleLearningRate,
-    config: SharpnessConfig,
-) -> Trained {
-    let device = device::autodiff();
-    let data = Data::new(BATCHES, 16, &device);
-    let mut model = MlpConfig::for_data().init(&device);
-    let probe = probe(config);
-    let mut measured = Vec::new();
-    for step in 0..STEPS {
-        let batch = data.batch(step % BATCHES);
-        let loss = |model: &Mlp| model.loss(&batch);
-        let differentiated = loss(&model);
-        let grads = GradientsParams::from_grads(differentiated.backward(), &model);
-        let update = Update::new(&model, &optim, rate.clone(), &grads)
-            .with_training_loss(differentiated)
-            .with_curvature(loss);
-        measured.extend(probe.measure_update(update, loss));
-        measured.extend(probe.latest("other"));
-        model = optim.step(rate.clone(), model, grads);
-    }
-    (weights(&model), measured)
+/// Who makes the steps of a training: the optimizer, after the measurement, or the probe.
+#[derive(Clone, Copy)]
+enum Maker {
+    Optimizer,
+    Probe,
 }
 
-/// Leaves the step to the probe.
-fn measured_with_step(
+fn trained(
+    maker: Maker,
     mut optim: ModuleOptimizer,
     rate: &ModuleLearningRate,
     config: SharpnessConfig,
@@ -78,10 +59,21 @@ fn measured_with_step(
         let loss = |model: &Mlp| model.loss(&batch);
         let differentiated = loss(&model);
         let grads = GradientsParams::from_grads(differentiated.backward(), &model);
-        let step = Step::new(model, &mut optim, rate.clone(), grads)
-            .with_training_loss(differentiated)
-            .with_curvature(loss);
-        model = probe.optimize_step(step, loss);
+        model = match maker {
+            Maker::Optimizer => {
+                let update = Update::new(&model, &optim, rate.clone(), &grads)
+                    .with_training_loss(differentiated)
+                    .with_curvature(loss);
+                probe.measure_update(update, loss);
+                optim.step(rate.clone(), model, grads)
+            }
+            Maker::Probe => {
+                let step = Step::new(model, &mut optim, rate.clone(), grads)
+                    .with_training_loss(differentiated)
+                    .with_curvature(loss);
+                probe.optimize_step(step, loss)
+            }
+        };
         measured.extend(probe.latest("train"));
         measured.extend(probe.latest("other"));
     }
@@ -99,8 +91,8 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
     let config = SharpnessConfig::new()
         .with_every(1)
         .with_curvature(CurvatureConfig::new(4));
-    let (weights_before, before) = measured_before(optim.clone(), rate, config.clone());
-    let (weights_with, with) = measured_with_step(optim.clone(), rate, config);
+    let (weights_before, before) = trained(Maker::Optimizer, optim.clone(), rate, config.clone());
+    let (weights_with, with) = trained(Maker::Probe, optim.clone(), rate, config);
     assert_eq!(weights_with, weights_before, "{name}");
     assert_eq!(before.len(), 2 * STEPS);
     assert_eq!(with.len(), 2 * STEPS);
@@ -179,13 +171,11 @@ impl Optimizer for Counting {
 }
 
 /// The parameters that an optimizer steps in a training that is measured at each step.
-fn stepped(
-    train: fn(ModuleOptimizer, &ModuleLearningRate, SharpnessConfig) -> Trained,
-    rate: f64,
-) -> usize {
+fn stepped(maker: Maker, rate: f64) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
     let optim = ModuleOptimizer::from(Counting(count.clone()));
-    train(optim, &rate.into(), SharpnessConfig::new().with_every(1));
+    let config = SharpnessConfig::new().with_every(1);
+    trained(maker, optim, &rate.into(), config);
     count.load(Ordering::Relaxed)
 }
 
@@ -197,10 +187,10 @@ fn a_step_made_first_needs_no_step_of_a_copy() {
     let made = STEPS * PARAMETERS;
     // At the first measurement, two steps of a copy are compared.
     let compared = 2 * PARAMETERS;
-    assert_eq!(stepped(measured_with_step, 0.1), made + compared);
-    assert!(stepped(measured_before, 0.1) >= 2 * made + compared);
+    assert_eq!(stepped(Maker::Probe, 0.1), made + compared);
+    assert!(stepped(Maker::Optimizer, 0.1) >= 2 * made + compared);
     // Without digits, the copy makes its steps all the same.
-    assert!(stepped(measured_with_step, 1e-9) >= 2 * made + compared);
+    assert!(stepped(Maker::Probe, 1e-9) >= 2 * made + compared);
 }
 
 #[test]
