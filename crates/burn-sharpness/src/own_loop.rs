@@ -3,7 +3,7 @@
 use crate::hessian::GradientError;
 use crate::loss::BatchLosses;
 use crate::measure::{
-    Gradient, Known, MeasuredUpdate, Mode, Stage, Step, Underway, Update, ValidationView,
+    Gradient, Known, MeasuredUpdate, Mode, Stage, Step, Underway, Update, ValidationView, with_step,
 };
 use crate::params::copy_gradients;
 use crate::{IntoLoss, Measurement, SharpnessProbe};
@@ -155,23 +155,17 @@ impl SharpnessProbe {
         let _underway = Underway::begin();
         let mode = self.mode_of(&model, &mut loss);
         let kept = copy_gradients(&model, &grads, |_| true);
-        let steps_first = {
-            let view = ValidationView::new(&model);
-            self.may_step_first(view.model(), optim, &learning_rate, &kept)
-        };
-        if steps_first {
-            let before = model.clone();
-            let after = optim.step(learning_rate, model, grads);
-            let view = ValidationView::new(&before);
-            let stage = Stage::After(optim, &after);
-            self.measure_known(step, (view, mode), stage, kept, known, loss);
-            after
-        } else {
-            let view = ValidationView::new(&model);
-            let stage = Stage::Before(optim);
-            self.measure_known(step, (view, mode), stage, kept, known, loss);
-            optim.step(learning_rate, model, grads)
-        }
+        let step_first = self.may_step_first(&model, optim, &learning_rate, &kept);
+        with_step(
+            model,
+            optim,
+            step_first,
+            |model, optim| optim.step(learning_rate, model, grads),
+            |model, stage| {
+                let view = ValidationView::new(model);
+                self.measure_known(step, (view, mode), stage, kept, known, loss);
+            },
+        )
     }
 
     /// Counts a step of a hand-written loop. Returns it if a measurement is due.

@@ -124,7 +124,7 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Whether a step may be made before it is measured, from a model in validation mode.
+    /// Whether a step may be made before it is measured, from a model that no other thread uses.
     pub(crate) fn may_step_first<M: Module>(
         &self,
         model: &M,

@@ -35,10 +35,7 @@ const SLACK: i32 = 1;
 pub(crate) fn next(trace: &Trace, guess: &Guess) -> f64 {
     let estimate = estimate(trace, guess);
     match (trace.lower(), trace.upper()) {
-        (Some(lower), None) => {
-            let is_believed = guess.is_measured() && converges(trace, lower, estimate);
-            above(trace, lower, estimate, is_believed)
-        }
+        (Some(lower), None) => above(trace, guess, lower, estimate),
         (lower, Some(upper)) => match lower {
             None => below(trace, upper, estimate),
             Some(lower) => between(trace, lower, upper, estimate),
@@ -70,12 +67,14 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
 }
 
 /// No rise was seen yet: just above the root.
-fn above(trace: &Trace, lower: f64, estimate: Option<f64>, is_believed: bool) -> f64 {
+fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
     });
-    let least = least_advance(trace);
-    let least = if is_believed { least.min(2.0) } else { least };
+    let mut least = least_advance(trace);
+    if guess.is_measured() && converges(trace, lower, estimate) {
+        least = least.min(2.0);
+    }
     target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 

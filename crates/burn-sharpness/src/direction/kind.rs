@@ -1,11 +1,10 @@
 use super::error::DirectionError;
 use super::products::push_products;
 use super::step::VirtualStep;
-use crate::params::{Sums, copy_gradients, for_each};
+use crate::params::{ParamTensors, Sums, for_each};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use std::rc::Rc;
 
 /// The relative difference of two virtual steps, made at two learning rates, above which the
 /// optimizer's step is not linear in the learning rate. Rounding stays far below it.
@@ -37,11 +36,9 @@ impl StepKind {
         optim: &ModuleOptimizer,
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
-        scale: f64,
     ) -> Result<Self, DirectionError> {
-        let grads = Rc::new(copy_gradients(model, grads, |_| true));
         let step = VirtualStep::new(model, optim, grads, learning_rate)?;
-        Self::of_step(model, &step, step.rate_for(scale))
+        Self::of_step(model, &step, step.rate_for(learning_rate.base()))
     }
 
     /// Compares a step at this rate with one at a quarter of it, by what each has in common with the
@@ -54,12 +51,24 @@ impl StepKind {
         let (far_rate, near_rate) = (rate, rate / 4.0);
         let mut starts = Sums::default();
         let (mut far, mut near) = (Sums::default(), Sums::default());
+        let push = |sums: &mut Sums<3>, weights: ParamTensors| {
+            push_products(
+                sums,
+                model,
+                step.grads(),
+                &weights,
+                |[theta, step, grad]| {
+                    [
+                        (grad, step.clone()),
+                        (theta, step.clone()),
+                        (step.clone(), step),
+                    ]
+                },
+            );
+        };
         for part in step.parts(model) {
-            let weights = step.weights_of(model, far_rate, &part);
-            push_products(&mut far, model, step.grads(), &weights);
-            drop(weights);
-            let weights = step.weights_of(model, near_rate, &part);
-            push_products(&mut near, model, step.grads(), &weights);
+            push(&mut far, step.weights_of(model, far_rate, &part));
+            push(&mut near, step.weights_of(model, near_rate, &part));
         }
         for_each(model, step.grads(), |place| {
             starts.push_pieces([&place.weight(), &place.tensor()], |[theta, grad]| {

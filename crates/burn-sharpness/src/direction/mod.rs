@@ -10,7 +10,7 @@ mod step;
 pub use error::DirectionError;
 pub(crate) use kind::StepKind;
 
-use crate::params::{ParamTensors, copy_gradients, for_each, replace_weights, widened};
+use crate::params::{ParamTensors, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -18,7 +18,6 @@ use held::{Held, on_line};
 use products::products;
 use rates::GroupRatios;
 use std::collections::HashSet;
-use std::rc::Rc;
 use step::VirtualStep;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
@@ -72,7 +71,6 @@ pub struct UpdateDirection {
     learning_rate: f64,
     slope: f64,
     norm: f64,
-    has_16_bits: bool,
 }
 
 /// The weights along the direction.
@@ -117,7 +115,6 @@ impl UpdateDirection {
         scale: f64,
         linearity: Linearity,
     ) -> Result<Self, DirectionError> {
-        let grads = Rc::new(copy_gradients(model, grads, |_| true));
         let step = VirtualStep::new(model, optim, grads, learning_rate)?;
         let rate = step.rate_for(scale);
         let is_linear = match linearity {
@@ -137,7 +134,6 @@ impl UpdateDirection {
         let weights = step.weights(model, rate);
         let [slope, squared_norm] = products(model, step.grads(), &weights, rate)?;
         Ok(Self {
-            has_16_bits: step.epsilon_of_16_bits() > 0.0,
             path: if is_linear {
                 Path::Line(step, Held::new(rate, weights, None))
             } else {
@@ -177,7 +173,6 @@ impl UpdateDirection {
             learning_rate,
             slope,
             norm: squared_norm.sqrt(),
-            has_16_bits: false,
         })
     }
 
@@ -198,7 +193,10 @@ impl UpdateDirection {
 
     /// Whether parameters of 16 bits move.
     pub(crate) fn has_16_bits(&self) -> bool {
-        self.has_16_bits
+        match &self.path {
+            Path::Line(step, _) | Path::Curve(step) => step.epsilon_of_16_bits() > 0.0,
+            Path::Made(_) => false,
+        }
     }
 
     /// Whether the optimizer's step is linear in η.
@@ -213,7 +211,9 @@ impl UpdateDirection {
         model: &M,
         grads: &GradientsParams,
     ) -> Option<ParamTensors> {
-        let held = self.held()?;
+        let (Path::Line(_, held) | Path::Made(held)) = &self.path else {
+            return None;
+        };
         let mut delta = ParamTensors::default();
         for_each(model, grads, |place| {
             if let Some(moved) = held.weights.get(place.id) {
@@ -259,14 +259,6 @@ impl UpdateDirection {
         }
     }
 
-    /// The weights at one rate of a line.
-    fn held(&self) -> Option<&Held> {
-        match &self.path {
-            Path::Line(_, held) | Path::Made(held) => Some(held),
-            Path::Curve(_) => None,
-        }
-    }
-
     /// The direction that moves the parameters of a group only, and holds all others.
     ///
     /// # Errors
@@ -278,7 +270,10 @@ impl UpdateDirection {
         model: &M,
         grads: &GradientsParams,
     ) -> Result<Self, DirectionError> {
-        let held = self.held().ok_or(DirectionError::NotLinear)?;
+        // One that was made is of no group: it may move much less than the whole.
+        let Path::Line(step, held) = &self.path else {
+            return Err(DirectionError::NotLinear);
+        };
         let mut members = HashSet::new();
         for_each(model, grads, |place| {
             if group.matches(&place.id, Some(place.path)) {
@@ -292,14 +287,10 @@ impl UpdateDirection {
         }?;
         let held = Held::new(held.rate, weights, Some(members));
         Ok(Self {
-            path: match &self.path {
-                Path::Line(step, _) => Path::Line(step.clone(), held),
-                Path::Made(_) | Path::Curve(_) => Path::Made(held),
-            },
+            path: Path::Line(step.clone(), held),
             learning_rate: self.learning_rate,
             slope,
             norm: squared_norm.sqrt(),
-            has_16_bits: self.has_16_bits,
         })
     }
 

@@ -4,6 +4,7 @@ use super::error::DirectionError;
 use crate::params::{ParamTensors, Sums, for_each, widened};
 use burn::module::Module;
 use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 
 /// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.
 pub(super) fn products<M: Module>(
@@ -13,14 +14,8 @@ pub(super) fn products<M: Module>(
     rate: f64,
 ) -> Result<[f64; 2], DirectionError> {
     let mut sums = Sums::default();
-    for_each(model, grads, |place| {
-        if let Some(moved) = weights.get(place.id) {
-            let tensors = [&place.weight(), moved, &place.tensor()];
-            sums.push_pieces(tensors, |[theta, moved, grad]| {
-                let step = widened(theta) - moved;
-                [(grad, step.clone()), (step.clone(), step)]
-            });
-        }
+    push_products(&mut sums, model, grads, weights, |[_, step, grad]| {
+        [(grad, step.clone()), (step.clone(), step)]
     });
     if sums.is_empty() {
         return Err(DirectionError::NoGradient);
@@ -29,12 +24,13 @@ pub(super) fn products<M: Module>(
     Ok([slope / rate, squared_norm / (rate * rate)])
 }
 
-/// Adds the products of a step, θ − θ′, with the gradients, with θ and with itself.
-pub(super) fn push_products<M: Module>(
-    sums: &mut Sums<3>,
+/// Adds the inner products that `products` makes of θ, of the step θ − θ′ and of the gradients.
+pub(super) fn push_products<M: Module, const N: usize>(
+    sums: &mut Sums<N>,
     model: &M,
     grads: &GradientsParams,
     weights: &ParamTensors,
+    products: impl Fn([Tensor<1>; 3]) -> [(Tensor<1>, Tensor<1>); N],
 ) {
     for_each(model, grads, |place| {
         if let Some(moved) = weights.get(place.id) {
@@ -42,11 +38,7 @@ pub(super) fn push_products<M: Module>(
             sums.push_pieces(tensors, |[theta, moved, grad]| {
                 let theta = widened(theta);
                 let step = theta.clone() - moved;
-                [
-                    (grad, step.clone()),
-                    (theta, step.clone()),
-                    (step.clone(), step),
-                ]
+                products([theta, step, grad])
             });
         }
     });

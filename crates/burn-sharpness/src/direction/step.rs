@@ -50,19 +50,19 @@ impl VirtualStep {
     pub(super) fn new<M: Module>(
         model: &M,
         optim: &ModuleOptimizer,
-        grads: Rc<GradientsParams>,
+        grads: &GradientsParams,
         learning_rate: &ModuleLearningRate,
     ) -> Result<Self, DirectionError> {
         let mut step = Self {
             optim: Box::new(optim.clone()),
-            ratios: GroupRatios::new(model, learning_rate, &grads)?,
-            grads,
+            grads: Rc::new(copy_gradients(model, grads, |_| true)),
+            ratios: GroupRatios::new(model, learning_rate, grads)?,
             digits: Digits {
                 epsilon: 0.0,
                 rate: 1.0,
             },
         };
-        for_each(model, &step.grads, |place| {
+        for_each(model, grads, |place| {
             let weight = place.weight();
             if let DType::F16 | DType::BF16 = weight.dtype()
                 && let Some(precision) = weight.dtype().finfo()

@@ -212,12 +212,11 @@ where
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
     ) -> bool {
-        if !self.probe.config().step_first || !due.is_alone() {
-            return false;
-        }
-        let view = Self::view(model, due);
-        self.probe
-            .may_step_first(view.model(), optim, learning_rate, grads)
+        self.probe.config().step_first
+            && due.is_alone()
+            && self
+                .probe
+                .may_step_first(model, optim, learning_rate, grads)
     }
 
     /// The loss of the model on a batch, where the batch is.

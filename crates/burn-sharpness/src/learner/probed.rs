@@ -1,6 +1,6 @@
 use super::fingerprint::fingerprint;
 use super::hook::{Batch, Hook};
-use crate::measure::{Stage, Underway, ValidationView, is_underway};
+use crate::measure::{Stage, Underway, ValidationView, is_underway, with_step};
 use crate::params::{copy_gradients, sum_gradients};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
@@ -172,25 +172,25 @@ where
         let Some(due) = self.hook.begin_update(&self.device(), &lr_module) else {
             return self.map_model(|model| model.optimize(optim, lr_module, grads));
         };
+        let Self { model, hook } = self;
         let underway = Underway::begin();
-        let mode = self.hook.mode(&self.model, &due);
-        let kept = copy_gradients(&self.model, &grads, |_| true);
-        let hook = self.hook.clone();
-        if hook.steps_first(&self.model, &due, optim, &lr_module, &kept) {
-            drop(underway);
-            let before = self.model.clone();
-            let after = self.map_model(|model| model.optimize(optim, lr_module.clone(), grads));
-            let _underway = Underway::begin();
-            let view = Hook::view(&before, &due);
-            let stage = Stage::After(optim, &after.model);
-            hook.measure(due, (view, mode), stage, &lr_module, kept);
-            after
-        } else {
-            let view = Hook::view(&self.model, &due);
-            hook.measure(due, (view, mode), Stage::Before(optim), &lr_module, kept);
-            drop(underway);
-            self.map_model(|model| model.optimize(optim, lr_module, grads))
-        }
+        let mode = hook.mode(&model, &due);
+        let kept = copy_gradients(&model, &grads, |_| true);
+        let step_first = hook.steps_first(&model, &due, optim, &lr_module, &kept);
+        // The model may have another probe inside, whose updates are none of a measurement.
+        drop(underway);
+        let model = with_step(
+            model,
+            optim,
+            step_first,
+            |model, optim| model.optimize(optim, lr_module.clone(), grads),
+            |model, stage| {
+                let _underway = Underway::begin();
+                let view = Hook::view(model, &due);
+                hook.measure(due, (view, mode), stage, &lr_module, kept);
+            },
+        );
+        Self { model, hook }
     }
 
     fn optimize_multi(

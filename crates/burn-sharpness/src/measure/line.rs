@@ -3,9 +3,10 @@
 use super::along::unless_it_panics;
 use super::memory::Memory;
 use super::update::{MeasuredUpdate, Stage};
+use super::view::ValidationView;
 use crate::direction::StepKind;
 use crate::task::{Task, TaskKind};
-use crate::{Linearity, UpdateDirection};
+use crate::{DirectionError, Linearity, UpdateDirection};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -14,7 +15,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 const HIDDEN: &str = "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step";
 
 /// Whether the weights after the step will show the direction of the update, so that the step may be made
-/// before the measurement. The model is in validation mode.
+/// before the measurement. No other thread uses the model.
 pub(crate) fn may_step_first<M: Module>(
     model: &M,
     optim: &ModuleOptimizer,
@@ -31,13 +32,18 @@ pub(crate) fn may_step_first<M: Module>(
         return false;
     }
     // What fails here fails again in the measurement, which records it.
-    let kind = unless_it_panics("the optimizer", || {
-        step_kind(model, optim, learning_rate, grads, memory)
+    let kind = unless_it_panics("the optimizer", || match memory.step_kind {
+        Some(kind) => Ok(kind),
+        None => {
+            let view = ValidationView::new(model);
+            step_kind(view.model(), optim, learning_rate, grads, memory)
+        }
     });
     kind.is_ok_and(|kind| kind.will_show_at(learning_rate.base()))
 }
 
-/// What the optimizer's steps are like, from two virtual ones where that is not known.
+/// What the optimizer's steps are like, from two virtual ones where that is not known. The model is in validation
+/// mode.
 fn step_kind<M: Module>(
     model: &M,
     optim: &ModuleOptimizer,
@@ -48,8 +54,8 @@ fn step_kind<M: Module>(
     if let Some(kind) = memory.step_kind {
         return Ok(kind);
     }
-    let kind = StepKind::of(model, optim, learning_rate, grads, learning_rate.base())
-        .map_err(|error| error.to_string())?;
+    let kind =
+        StepKind::of(model, optim, learning_rate, grads).map_err(|error| error.to_string())?;
     memory.step_kind = Some(kind);
     Ok(kind)
 }
@@ -59,8 +65,8 @@ pub(super) fn direction_of<M: Module>(
     memory: &mut Memory,
 ) -> Result<UpdateDirection, String> {
     let (model, learning_rate) = (update.model, update.learning_rate);
-    let none = GradientsParams::new();
-    let grads = update.grads.as_ref().unwrap_or(&none);
+    let grads = update.grads.as_ref();
+    let grads = grads.ok_or_else(|| DirectionError::NoGradient.to_string())?;
     let direction = match update.stage {
         Stage::After(_, after) => UpdateDirection::of_step(model, after, learning_rate, grads),
         Stage::Before(optim) => {

@@ -17,7 +17,7 @@ pub(crate) use line::may_step_first;
 pub(crate) use memory::Memory;
 pub(crate) use mode::{LossOf, Mode};
 pub(crate) use underway::{Underway, is_underway};
-pub(crate) use update::{Gradient, Known, MeasuredUpdate, Stage};
+pub(crate) use update::{Gradient, Known, MeasuredUpdate, Stage, with_step};
 pub use update::{Step, Update};
 pub(crate) use view::ValidationView;
 

@@ -130,6 +130,24 @@ pub(crate) enum Stage<'a, M> {
     After(&'a ModuleOptimizer, &'a M),
 }
 
+/// The model after its step, which is measured before it is made, or after.
+pub(crate) fn with_step<M: Module>(
+    model: M,
+    optim: &mut ModuleOptimizer,
+    step_first: bool,
+    make: impl FnOnce(M, &mut ModuleOptimizer) -> M,
+    measure: impl FnOnce(&M, Stage<'_, M>),
+) -> M {
+    if !step_first {
+        measure(&model, Stage::Before(optim));
+        return make(model, optim);
+    }
+    let before = model.clone();
+    let after = make(model, optim);
+    measure(&before, Stage::After(optim, &after));
+    after
+}
+
 /// All that a measurement needs to know of an update.
 pub(crate) struct MeasuredUpdate<'a, M> {
     pub(crate) step: u64,
