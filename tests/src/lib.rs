@@ -2,6 +2,7 @@
 //! float64 oracles that an independent program made.
 
 mod clipped;
+mod close;
 mod data;
 pub mod device;
 mod fixture;
@@ -13,11 +14,12 @@ mod training;
 mod zoo;
 
 pub use clipped::clipped;
+pub use close::assert_close;
 pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
 pub use gradients::copied_gradients;
 pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use recorder::{Recorder, TRAIN_SERIES};
 pub use scan::{Scan, noise_around};
-pub use training::{Training, measurements, weights};
+pub use training::{Training, measurements, values, weights};
 pub use zoo::{Block, Kind, Zoo};

@@ -100,6 +100,14 @@ pub fn measurements(directory: &Path) -> Vec<Measurement> {
         .collect()
 }
 
+/// The numbers of all float tensors of a model.
+pub fn values<M: Module>(model: &M) -> Vec<f32> {
+    let weights = weights(model).into_iter();
+    weights
+        .flat_map(|(_, bits)| bits.into_iter().map(f32::from_bits))
+        .collect()
+}
+
 /// The bits of every float tensor of a model, with its path.
 pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
     struct Collector {

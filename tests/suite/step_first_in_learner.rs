@@ -7,18 +7,12 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Training, clipped, device, measurements, weights,
+    Batch, Data, Mlp, MlpConfig, Training, assert_close, clipped, device, measurements, values,
+    weights,
 };
 
 fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(0.1).init()
-}
-
-fn assert_close(name: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
-    match (a, b) {
-        (Some(a), Some(b)) => assert!((a / b - 1.0).abs() < tolerance, "{name}: {a} {b}"),
-        _ => assert_eq!(a, b, "{name}"),
-    }
 }
 
 /// The weights and measurements of a training by burn's `Learner`.
@@ -98,12 +92,9 @@ impl InferenceStep for Clipping {
 
 /// How far two models are apart.
 fn distance(a: &impl Module, b: &impl Module) -> f64 {
-    let pairs = weights(a).into_iter().zip(weights(b));
-    let squares = pairs.flat_map(|((_, a), (_, b))| {
-        let differ = |(a, b)| f64::from(f32::from_bits(a)) - f64::from(f32::from_bits(b));
-        a.into_iter().zip(b).map(differ).map(|apart| apart * apart)
-    });
-    squares.sum::<f64>().sqrt()
+    let pairs = values(a).into_iter().zip(values(b));
+    let apart = pairs.map(|(a, b)| f64::from(a) - f64::from(b));
+    apart.map(|apart| apart * apart).sum::<f64>().sqrt()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, values, weights};
 
 fn device() -> Device {
     device::autodiff()
@@ -37,12 +37,6 @@ fn direction(model: &Mlp, optim: &ModuleOptimizer, rate: &ModuleLearningRate) ->
 
 /// The largest difference of two models' weights, relative to the largest of them.
 fn distance(a: &Mlp, b: &Mlp) -> f32 {
-    let values = |model: &Mlp| -> Vec<f32> {
-        let weights = weights(model).into_iter();
-        weights
-            .flat_map(|(_, bits)| bits.into_iter().map(f32::from_bits))
-            .collect()
-    };
     let (a, b) = (values(a), values(b));
     let scale = a.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
     let pairs = a.iter().zip(&b);

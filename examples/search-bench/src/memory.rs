@@ -2,6 +2,7 @@
 
 use crate::statistics::mean;
 use crate::table::MemoryRow;
+use crate::workload::make_step;
 use anyhow::{Context, Result};
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
@@ -10,7 +11,7 @@ use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK};
+use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
@@ -39,6 +40,17 @@ pub enum Training {
 pub enum Probe {
     With,
     Without,
+}
+
+impl Probe {
+    /// The probe, which measures each step.
+    pub fn of_each_step(self) -> Result<Option<SharpnessProbe>, ConfigError> {
+        let config = SharpnessConfig::new().with_every(1);
+        match self {
+            Self::With => SharpnessProbe::new(config).map(Some),
+            Self::Without => Ok(None),
+        }
+    }
 }
 
 /// What a process tells of itself.
@@ -157,32 +169,24 @@ pub fn tell(training: Training, probe: Probe) -> Result<()> {
     let normal = Distribution::Normal(0.0, 1.0);
     let x = Tensor::random([BATCH, width], normal, &device);
     let y = Tensor::random([BATCH, width], normal, &device);
-    let with = SharpnessProbe::new(SharpnessConfig::new().with_every(1))?;
+    let probe = probe.of_each_step()?;
     let (mut steps, mut measurements) = (Vec::new(), Vec::new());
     for _ in 0..STEPS {
         let started = Instant::now();
         let loss = model.loss(&x, &y);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
-        model = match probe {
-            Probe::With => {
-                let step = Step::new(model, &mut optim, learning_rate.clone(), grads)
-                    .with_training_loss(loss);
-                let model = with.optimize_step(step, |model| model.loss(&x, &y));
-                measurements.extend(with.latest(TRAIN_TASK).map(|measured| measured.seconds));
-                model
-            }
-            Probe::Without => {
-                drop(loss);
-                optim.step(learning_rate.clone(), model, grads)
-            }
-        };
+        let step = (&mut optim, learning_rate.clone());
+        let again = |model: &Layers| model.loss(&x, &y);
+        let measured;
+        (model, measured) = make_step(probe.as_ref(), model, step, grads, loss, again);
+        measurements.extend(measured.map(|measured| measured.seconds));
         steps.push(started.elapsed().as_secs_f64());
     }
     let told = Told {
         weights,
         peak: peak()?,
         step_seconds: mean(&steps[1..]),
-        measurement_seconds: (probe == Probe::With).then(|| mean(&measurements[1..])),
+        measurement_seconds: probe.map(|_| mean(&measurements[1..])),
     };
     println!("{}", serde_json::to_string(&told)?);
     Ok(())

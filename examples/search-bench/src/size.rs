@@ -3,13 +3,12 @@
 
 use crate::memory::{Probe, peak};
 use crate::statistics::quantile;
-use crate::workload::{GptPretraining, VOCAB, Workload};
+use crate::workload::{GptPretraining, VOCAB, Workload, make_step};
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK};
 use clap::Args;
-use gpt::model::GptConfig;
+use gpt::model::{Gpt, GptConfig};
 use serde::{Deserialize, Serialize};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -73,11 +72,7 @@ struct Taken {
 
 /// Trains in this process, measuring at every step if there is a probe, and prints what it took.
 pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
-    let with_probe = probe == Probe::With;
-    let config = SharpnessConfig::new().with_every(1);
-    let probe = with_probe
-        .then(|| SharpnessProbe::new(config))
-        .transpose()?;
+    let probe = probe.of_each_step()?;
     let (mut model, mut optim) = workload.init();
     let mut steps = Vec::new();
     let mut measurements = Vec::new();
@@ -86,16 +81,11 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
         let loss = workload.loss(&model, batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
         let value = loss.try_into_scalar::<f64>()?;
-        let rate = workload.learning_rate(step);
-        model = match &probe {
-            Some(probe) => {
-                let step = Step::new(model, &mut optim, rate, grads).with_training_loss(value);
-                let model = probe.optimize_step(step, |model| workload.loss(model, batch));
-                measurements.extend(probe.latest(TRAIN_TASK));
-                model
-            }
-            None => optim.step(rate, model, grads),
-        };
+        let step = (&mut optim, workload.learning_rate(step).into());
+        let again = |model: &Gpt| workload.loss(model, batch);
+        let measured;
+        (model, measured) = make_step(probe.as_ref(), model, step, grads, value, again);
+        measurements.extend(measured);
         workload.device.sync()?;
         steps.push(started.elapsed().as_secs_f64());
     }
@@ -106,8 +96,8 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
         weights: model.num_params(),
         steps: steps.len().saturating_sub(WARM_UP),
         step_seconds: quantile(steps.get(WARM_UP..).unwrap_or_default(), 0.5),
-        measurement_seconds: with_probe.then(|| quantile(&seconds, 0.5)),
-        evaluations: with_probe.then(|| evaluations as f64 / counted.len() as f64),
+        measurement_seconds: probe.as_ref().map(|_| quantile(&seconds, 0.5)),
+        evaluations: probe.map(|_| evaluations as f64 / counted.len() as f64),
         bracketed: counted.iter().filter(|m| m.critical_lr.is_some()).count(),
         peak_bytes: peak()?,
     };

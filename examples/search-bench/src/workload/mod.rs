@@ -9,10 +9,13 @@ pub use fully_connected::FullyConnected;
 pub use gpt_pretraining::{GptPretraining, VOCAB};
 
 use anyhow::Result;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection};
+use burn_sharpness::{
+    IntoLoss, Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection,
+};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -148,25 +151,42 @@ pub fn train<W: Workload>(
         });
 
         let started = Instant::now();
-        model = match probe {
-            Some(probe) => {
-                let step = burn_sharpness::Step::new(model, &mut optim, learning_rate, grads)
-                    .with_training_loss(training_loss);
-                probe.optimize_step(step, |model| workload.loss(model, batch))
-            }
-            None => optim.step(learning_rate, model, grads),
-        };
+        let rate = learning_rate.into();
+        let loss = |model: &W::Model| workload.loss(model, batch);
+        let measured;
+        (model, measured) = make_step(probe, model, (&mut optim, rate), grads, training_loss, loss);
         seconds += started.elapsed().as_secs_f64();
-        let measured = probe.and_then(|probe| probe.latest(TRAIN_TASK));
-        if let Some(measured) = measured.filter(|measured| measured.step == step as u64) {
-            seconds -= measured.seconds;
-            measurements.push(measured);
-        }
+        seconds -= measured
+            .iter()
+            .map(|measured| measured.seconds)
+            .sum::<f64>();
+        measurements.extend(measured);
     }
     Ok(Trained {
         step_seconds: seconds / batches.len() as f64,
         measurements,
     })
+}
+
+/// The model after a step, and what was measured of it. The probe makes the step, if there is one.
+pub fn make_step<M: Module + 'static>(
+    probe: Option<&SharpnessProbe>,
+    model: M,
+    (optim, learning_rate): (&mut ModuleOptimizer, ModuleLearningRate),
+    grads: GradientsParams,
+    training_loss: impl IntoLoss,
+    loss: impl FnMut(&M) -> Tensor<1>,
+) -> (M, Option<Arc<Measurement>>) {
+    let Some(probe) = probe else {
+        drop(training_loss);
+        return (optim.step(learning_rate, model, grads), None);
+    };
+    let index = probe.step();
+    let step = burn_sharpness::Step::new(model, optim, learning_rate, grads)
+        .with_training_loss(training_loss);
+    let model = probe.optimize_step(step, loss);
+    let latest = probe.latest(TRAIN_TASK);
+    (model, latest.filter(|measured| measured.step == index))
 }
 
 /// The device of a workload, from its seed on.

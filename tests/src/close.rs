@@ -1,0 +1,12 @@
+/// Asserts that two numbers differ by less than a part of them, or that neither is there.
+///
+/// # Panics
+///
+/// If they do not, with what they are.
+#[track_caller]
+pub fn assert_close(what: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
+    match (a, b) {
+        (Some(a), Some(b)) => assert!((a / b - 1.0).abs() < tolerance, "{what}: {a} {b}"),
+        _ => assert_eq!(a, b, "{what}"),
+    }
+}
