@@ -1,7 +1,8 @@
-use crate::check::Look;
+use crate::calibration::Calibration;
 use crate::forecast::Forecast;
 use crate::known_rounding::KnownRounding;
-use crate::line::Trust;
+use crate::line::{Slope, Trust};
+use crate::slope_test::SlopeTest;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
 /// How many units of the loss's resolution the first evaluation should lie below the base loss: a
@@ -10,6 +11,9 @@ const RESOLVED_GUESS: f64 = 64.0;
 /// The predicted fall, as a share of the loss, from which a first measurement starts: large enough to
 /// see, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
+
+/// So many lines in a row that do not rise are each searched for a rise everywhere.
+const FEW_WITHOUT_INCREASE: u64 = 3;
 
 /// Where a search starts: what the measurements before it have taught.
 ///
@@ -28,6 +32,10 @@ pub struct Guess {
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
     rounding: KnownRounding,
+    calibration: Calibration,
+    slope_test: SlopeTest,
+    /// The lines in a row of which none rises.
+    without_increase: u64,
 }
 
 impl Guess {
@@ -71,25 +79,32 @@ impl Guess {
     /// rate, or the end of what it could see, the shape of the line, and what rounding does to it.
     #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
-        let rounding = self.rounding.learn(line, result);
-        Self {
-            rounding,
-            ..self.learn_outcome(line, result)
-        }
-    }
-
-    fn learn_outcome(self, line: &LossLine, result: &SearchResult) -> Self {
-        match result.outcome {
-            Outcome::Bracketed(bracket) => self.learn_bracket(line, result, &bracket),
-            Outcome::NoIncrease { limit } => Self {
-                told: Some(limit),
-                ..self
+        let is_bracketed = result.outcome.bracket().is_some();
+        let is_known = is_bracketed && line.slope().is_some();
+        let calibration = if is_bracketed {
+            self.calibration.learn(result.claim_ratio)
+        } else {
+            self.calibration
+        };
+        let learned = Self {
+            rounding: self.rounding.learn(line, result),
+            calibration,
+            slope_test: self.slope_test.learn(is_known, result.slope_holds),
+            without_increase: match result.outcome {
+                Outcome::NoIncrease { .. } => self.without_increase + 1,
+                _ => 0,
             },
+            ..self
+        };
+        // What a slope that is none has taught is of no use.
+        let line = learned.told(line);
+        match result.outcome {
+            Outcome::Bracketed(bracket) => learned.learn_bracket(&line, result, &bracket),
             Outcome::BudgetExhausted { lower, upper } => Self {
                 told: upper.or(lower).or(self.told),
-                ..self
+                ..learned
             },
-            _ => self,
+            _ => learned,
         }
     }
 
@@ -112,26 +127,54 @@ impl Guess {
             slope: Forecast::learn(self.slope, steepness, None),
             slope_over_hint: Forecast::learn(self.slope_over_hint, over_hint, None),
             bend,
-            rounding: self.rounding,
+            ..self
         }
     }
 
-    /// The line with what the lines before it have shown of its rounding.
+    /// The line with what the lines before it have shown of its rounding and of its slope.
     pub(crate) fn told(&self, line: &LossLine) -> LossLine {
-        match self.rounding.resolution(line) {
+        let line = match line.slope {
+            Slope::Known(slope) if self.slope_test.is_refuted() => line.with_slope_hint(slope),
+            _ => *line,
+        };
+        match self.rounding.resolution(&line) {
             Some(seen) if line.rounding != Trust::Known => {
                 line.with_resolution(seen.max(line.resolution))
             }
-            _ => *line,
+            _ => line,
         }
     }
 
-    /// Whether the search is to look at the rounding of this line.
-    pub(crate) fn look_at(&self, line: &LossLine) -> Look {
-        match line.rounding {
-            Trust::Known => Look::No,
-            trust => self.rounding.look(trust),
-        }
+    /// Whether slopes that were said to be known have turned out not to be those of the loss.
+    pub fn is_slope_refuted(&self) -> bool {
+        self.slope_test.is_refuted()
+    }
+
+    /// What earlier lines have shown of their rounding.
+    pub(crate) fn rounding(&self) -> &KnownRounding {
+        &self.rounding
+    }
+
+    /// What earlier lines have shown of the errors that were stated for them.
+    pub(crate) fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// What earlier lines have shown of their slopes.
+    pub(crate) fn slope_test(&self) -> &SlopeTest {
+        &self.slope_test
+    }
+
+    /// Whether to look for a rise everywhere before a line is said to have none: on the first ones in a row that have
+    /// none, then ever more rarely.
+    pub(crate) fn is_far_due(&self) -> bool {
+        self.without_increase < FEW_WITHOUT_INCREASE || self.without_increase.is_power_of_two()
+    }
+
+    /// The critical learning rate that earlier lines predict for this one, if one was measured.
+    pub(crate) fn expected(&self, line: &LossLine) -> Option<f64> {
+        let history = self.history?;
+        Some(history.prediction_with(line.predictor()))
     }
 
     /// The bend κ of the lines before this one; 0, a parabola, if there was none or if their slopes
@@ -163,6 +206,11 @@ impl Guess {
     /// learning rate in use may say nothing (that of a warmup's first step): then the slope decides.
     pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
         let (min, max) = (config.min_learning_rate, config.max_learning_rate);
+        if let Some(slope) = line.slope().filter(|slope| *slope < 0.0) {
+            // It says that the loss rises: look where that would show.
+            let shown = RESOLVED_GUESS * line.resolution / -slope;
+            return shown.clamp(min, max);
+        }
         let slope = self.slope(line).filter(|slope| *slope > 0.0);
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
@@ -199,11 +247,14 @@ mod tests {
                         trace,
                         resolution: line.resolution(),
                         scatter: None,
+                        claim_ratio: None,
+                        slope_holds: None,
                     },
                 )
                 .critical_lr()
         };
-        assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(8.0));
+        // A limit is where a loss was seen to fall, and not where it rises.
+        assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(0.25));
         assert_eq!(learned(Outcome::NotDescent), Some(0.25));
         let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });
         assert_eq!(exhausted(Some(1.0), Some(2.0)), Some(2.0));

@@ -1,7 +1,10 @@
 //! The guided search: which learning rate it evaluates next. [`crate::algorithm`] tells how and why.
 
 use crate::guess::Guess;
-use crate::shape::{Point, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant};
+use crate::shape::{
+    Point, compressed_root, explosiveness, inverse_quadratic, quadratic, root_by_power,
+    root_by_shape, secant,
+};
 use crate::trace::Trace;
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
@@ -31,9 +34,8 @@ const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
 
-/// The next learning rate to evaluate, after the first.
-pub(crate) fn next(trace: &Trace, guess: &Guess) -> f64 {
-    let estimate = estimate(trace, guess);
+/// The next learning rate to evaluate, after the first, where the root is estimated to be somewhere.
+pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), None) => above(trace, guess, lower, estimate),
         (lower, Some(upper)) => match lower {
@@ -175,8 +177,11 @@ fn far_apart(a: &Point, b: &Point) -> bool {
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
+/// How much the ends of a bracket must look like those of an explosion for their compressed root to be the estimate.
+const EXPLOSIVE: f64 = 0.3;
+
 /// The root of h, if the points of h give one between the ends that are known.
-fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
+pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     // The nearest to where the root is sought first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
@@ -189,6 +194,11 @@ fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             && *root < trace.upper().unwrap_or(f64::INFINITY)
     };
     let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
+    if let (Some(fall), Some(rise)) = (trace.last_fall(), trace.first_rise())
+        && explosiveness(fall.point(), rise.point(), trace.depth()) > EXPLOSIVE
+    {
+        return Some(compressed_root(fall.point(), rise.point())).filter(inside);
+    }
     let candidate = match points.as_slice() {
         // Through points so far apart, no polynomial is of use.
         [a, b, ..] if far_apart(a, b) => {

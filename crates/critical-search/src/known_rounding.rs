@@ -1,5 +1,5 @@
-use crate::check::Look;
 use crate::line::Trust;
+use crate::look::Look;
 use crate::scatter::Scatter;
 use crate::{LossLine, SearchResult};
 
@@ -7,19 +7,37 @@ use crate::{LossLine, SearchResult};
 const REMEMBERED: usize = 5;
 /// Where rounding matters and was looked at often enough, one line in so many is looked at.
 const FELT_EVERY: u64 = 8;
-
-/// The lines of which one look is enough where rounding is likely known: each costs as much as two measurements.
+/// The lines that one look covers where rounding is likely known: each costs as much as two measurements.
 const FEW: u64 = 64;
+/// The factor between the losses of two lines from which on what was seen at one says nothing of the other.
+const ANOTHER_LOSS: f64 = 8.0;
+/// The factor between the falls of two lines from which on rounding is looked at again.
+const ANOTHER_FALL: f64 = 4.0;
+/// A fall of less than so many times the resolution may be rounding, if the resolution is not what it seems.
+const DOUBTFUL: f64 = 128.0;
 
-/// What the lines of a run have shown of their rounding.
+/// What the lines of a run have shown of their rounding: in units of the loss, since what rounds is the inside of a loss
+/// and not its value. A mean of differences of logits keeps their rounding while it goes to 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct KnownRounding {
-    /// The last looks, in a ring, in parts of the loss L(θ).
+    /// The last looks, in a ring.
     seen: [Option<Scatter>; REMEMBERED],
     looks: usize,
     /// The lines with a crossing.
     lines: u64,
     is_felt: bool,
+    last: Option<Looked>,
+}
+
+/// The line of the last look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Looked {
+    /// |L(θ)|.
+    loss: f64,
+    /// The deepest fall that was seen.
+    fall: f64,
+    /// The lines since, whatever they ended in.
+    since: u64,
 }
 
 impl KnownRounding {
@@ -28,11 +46,18 @@ impl KnownRounding {
         if result.outcome.bracket().is_some() || result.scatter.is_some() {
             self.lines += 1;
         }
-        let loss = line.base_loss().abs();
-        if let Some(scatter) = result.scatter
-            && loss > 0.0
-        {
-            let scatter = scatter.scaled(1.0 / loss);
+        if let Some(last) = &mut self.last {
+            last.since += 1;
+        }
+        if let Some(scatter) = result.scatter {
+            if self.is_of_another_loss(line) {
+                self.seen = [None; REMEMBERED];
+            }
+            self.last = Some(Looked {
+                loss: line.base_loss().abs(),
+                fall: result.deepest_fall(),
+                since: 0,
+            });
             self.seen[self.looks % REMEMBERED] = Some(scatter);
             self.looks += 1;
             let known = Scatter::pooled(self.seen.iter().flatten()).unwrap_or(0.0);
@@ -41,26 +66,53 @@ impl KnownRounding {
         self
     }
 
-    /// The resolution of a line by what the looks have shown.
+    /// The resolution of a line by what the looks have shown. If rounding is likely known, a jump of the loss in the middle of
+    /// a look must not pass for it for long: the looks vote.
     pub(crate) fn resolution(&self, line: &LossLine) -> Option<f64> {
-        let part = Scatter::pooled(self.seen.iter().flatten())?;
-        Some(part * line.base_loss().abs())
+        if line.rounding != Trust::Likely {
+            return Scatter::pooled(self.seen.iter().flatten());
+        }
+        let seen = self.seen.iter().flatten();
+        let mut seen: Vec<f64> = seen.map(Scatter::resolution).collect();
+        seen.sort_by(f64::total_cmp);
+        let middle = seen.len().saturating_sub(1) / 2;
+        seen.get(middle).copied()
+    }
+
+    fn is_of_another_loss(&self, line: &LossLine) -> bool {
+        let loss = line.base_loss().abs();
+        self.last.is_some_and(|last| {
+            !(last.loss / ANOTHER_LOSS..=last.loss * ANOTHER_LOSS).contains(&loss)
+        })
     }
 
     /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
-    /// and then not before the 512th, where its resolution is likely all. Where rounding matters, at each until it is known.
-    pub(crate) fn look(&self, trust: Trust) -> Look {
+    /// and then not before the 512th, if its resolution is likely all. If rounding matters, at each until it is known. If the
+    /// loss is of another size, again.
+    pub(crate) fn look(&self, line: &LossLine) -> Look {
         let next = self.lines + 1;
-        let is_likely_all = trust == Trust::Likely;
+        let is_likely_all = line.rounding == Trust::Likely;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
         let is_due = is_power_of_eight && !(is_likely_all && next <= FEW);
         let is_unsure =
             self.is_felt && (self.looks < REMEMBERED || next.is_multiple_of(FELT_EVERY));
         match self.looks {
+            _ if line.rounding == Trust::Known => Look::No,
             0 if is_likely_all && self.lines == 0 => Look::No,
             0 => Look::First,
-            _ if is_due || is_unsure => Look::Again,
+            _ if is_due || is_unsure || self.is_of_another_loss(line) => Look::Again,
             _ => Look::No,
         }
+    }
+
+    /// Whether a fall of this size may be rounding, and no look of late has seen such a line.
+    pub(crate) fn doubts(&self, fall: f64, resolution: f64) -> bool {
+        let is_new = self.last.is_none_or(|last| fall * ANOTHER_FALL < last.fall);
+        fall < DOUBTFUL * resolution && (is_new || self.is_old())
+    }
+
+    /// Whether the last look is some lines ago.
+    pub(crate) fn is_old(&self) -> bool {
+        self.last.is_none_or(|last| last.since + 1 >= FELT_EVERY)
     }
 }

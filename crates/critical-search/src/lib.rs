@@ -39,19 +39,23 @@
 )]
 
 pub mod algorithm;
-mod check;
+mod audit;
+mod calibration;
 mod config;
 mod forecast;
 mod guess;
 mod guided;
+mod judge;
 mod known_rounding;
 mod line;
+mod look;
 mod outcome;
 mod published;
 mod rounding;
 mod scatter;
 mod search;
 mod shape;
+mod slope_test;
 mod trace;
 
 pub use config::{SearchConfig, SearchConfigError};

@@ -4,6 +4,8 @@ pub struct LossLine {
     pub(crate) base_loss: f64,
     pub(crate) slope: Slope,
     update_norm: Option<f64>,
+    /// The learning rate of the step that is made along this line.
+    pub(crate) rate_in_use: Option<f64>,
     pub(crate) resolution: f64,
     pub(crate) rounding: Trust,
 }
@@ -45,6 +47,7 @@ impl LossLine {
             base_loss,
             slope: Slope::Unknown,
             update_norm: None,
+            rate_in_use: None,
             resolution: 0.0,
             rounding: Trust::Known,
         }
@@ -80,6 +83,16 @@ impl LossLine {
     #[must_use]
     pub fn with_update_norm(mut self, norm: f64) -> Self {
         self.update_norm = Some(norm).filter(|norm| *norm > 0.0 && norm.is_finite());
+        self
+    }
+
+    /// The learning rate η of the step that training makes along this line.
+    ///
+    /// Now and then, and always on a loss that was seen to jump, a search that finds η_c above it looks at f(η) as well:
+    /// if the loss rises there, that is the earlier crossing. A rate that is NaN, infinite, 0 or negative says nothing.
+    #[must_use]
+    pub fn with_rate_in_use(mut self, rate: f64) -> Self {
+        self.rate_in_use = Some(rate).filter(|rate| *rate > 0.0 && rate.is_finite());
         self
     }
 

@@ -58,26 +58,35 @@ pub struct Bracket {
     critical_lr: f64,
     relative_error: f64,
     steepness: Option<f64>,
-    verified: bool,
+    verified_from: Option<f64>,
+    explodes: bool,
     standard_error: Option<f64>,
 }
 
 impl Bracket {
     /// Only the search makes brackets, from evaluations that happened.
-    pub(crate) fn new(lower: f64, upper: f64, crossing: &Crossing) -> Self {
+    pub(crate) fn new(lower: f64, upper: f64, crossing: &Crossing, relative_error: f64) -> Self {
         Self {
             lower,
             upper,
             critical_lr: crossing.root,
-            relative_error: crossing.error(),
+            relative_error,
             steepness: crossing.steepness,
-            verified: false,
+            verified_from: None,
+            explodes: false,
             standard_error: None,
         }
     }
 
-    pub(crate) fn with_verified(self, verified: bool) -> Self {
-        Self { verified, ..self }
+    pub(crate) fn with_verified_from(self, verified_from: Option<f64>) -> Self {
+        Self {
+            verified_from,
+            ..self
+        }
+    }
+
+    pub(crate) fn with_explosion(self, explodes: bool) -> Self {
+        Self { explodes, ..self }
     }
 
     pub(crate) fn with_standard_error(self, standard_error: Option<f64>) -> Self {
@@ -111,7 +120,18 @@ impl Bracket {
     /// Whether the search looked below the bracket for an earlier crossing, as
     /// [`verification`](crate::SearchConfig::verification) asks, and saw none.
     pub fn is_verified(&self) -> bool {
-        self.verified
+        self.verified_from.is_some()
+    }
+
+    /// The learning rate down to which a verified search looked for an earlier crossing, at ratios of 2: from
+    /// there to [`lower`](Self::lower) it has missed none that lasts for a factor of 2.
+    pub fn verified_from(&self) -> Option<f64> {
+        self.verified_from
+    }
+
+    /// Whether the loss at [`upper`](Self::upper) is NaN or infinite: it explodes before it is seen to rise.
+    pub fn explodes(&self) -> bool {
+        self.explodes
     }
 
     /// The critical learning rate η_c, between [`lower`](Self::lower) and [`upper`](Self::upper).
@@ -208,16 +228,6 @@ impl Outcome {
     }
 }
 
-/// What evaluations prove.
-pub(crate) enum Verdict {
-    /// Nothing yet: a method may choose the next learning rate.
-    Open,
-    /// Nothing before this learning rate is evaluated.
-    Needs(f64),
-    /// How the search ends.
-    Ended(Outcome),
-}
-
 /// How a search ended, and every evaluation that it made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -232,4 +242,23 @@ pub struct SearchResult {
     /// How the evaluations around the crossing scatter, where the search has looked at it: see
     /// [`with_unknown_rounding`](crate::LossLine::with_unknown_rounding).
     pub scatter: Option<Scatter>,
+    /// By how many times its estimated error the root was off that the search would have reported earlier, if it has
+    /// evaluated more since.
+    pub(crate) claim_ratio: Option<f64>,
+    /// Whether the slope that was said to be known is that of the loss, where the search has tested it.
+    pub(crate) slope_holds: Option<bool>,
+}
+
+impl SearchResult {
+    /// The deepest fall that was seen; 0 if none was.
+    pub(crate) fn deepest_fall(&self) -> f64 {
+        let falls = self.trace.iter().map(|seen| -seen.rise);
+        falls.fold(0.0, f64::max)
+    }
+
+    /// Whether the line falls from η = 0 on by another slope than the one that was said to be
+    /// [known](crate::LossLine::with_slope). The search took it for a [hint](crate::LossLine::with_slope_hint) then.
+    pub fn is_slope_refuted(&self) -> bool {
+        self.slope_holds == Some(false)
+    }
 }

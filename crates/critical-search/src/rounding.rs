@@ -1,6 +1,6 @@
 //! What may be said of a line where rounding hides its changes.
 
-use crate::outcome::Verdict;
+use crate::judge::Verdict;
 use crate::shape::{Point, start_of};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
@@ -8,6 +8,10 @@ use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 const CLEAR: f64 = 2.0;
 /// Two rises of more than this many times the loss's resolution are large enough to extrapolate h(0) from.
 const CLEAR_SLOPE: f64 = 4.0;
+/// The part of the error of h(0) by which it may be negative at a minimum of the loss.
+const MINIMUM: f64 = 0.5;
+/// A fall of more than this part of the loss's resolution is no proof of one, but keeps the line from being said to rise at once.
+const HINT_OF_A_FALL: f64 = 0.5;
 /// Between a change that rounding hides and a clear rise there is no room for a fall if their learning rates are no
 /// further apart than this factor.
 const HIDDEN_WITHIN: f64 = 4.0;
@@ -15,19 +19,54 @@ const HIDDEN_WITHIN: f64 = 4.0;
 const FIRST_ADVANCE: f64 = 1.5;
 /// The same where it hides more than one.
 const ADVANCE: f64 = 16.0;
+/// Two clear rises show how the line starts if their learning rates are no further apart than this factor.
+const EXTRAPOLATED_WITHIN: f64 = 4.0;
+
+/// What rounding hides, where nothing can be said yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hidden {
+    /// All changes, up to this learning rate.
+    All(f64),
+    /// A change too far from the first clear rise to leave no room for a fall between them.
+    Between { hidden: f64, rise: f64 },
+    /// A change that may lie at the very root, so that the fall is below it.
+    Root(f64),
+    /// How the line starts: this clear rise has no other one near it.
+    Start(f64),
+}
+
+impl Hidden {
+    /// The learning rate at which an evaluation shows more, after so many.
+    pub(crate) fn next(self, evaluations: usize) -> f64 {
+        match self {
+            Self::All(last) if evaluations > 1 => ADVANCE * last,
+            Self::All(last) => FIRST_ADVANCE * last,
+            Self::Between { hidden, rise } => (rise * hidden).sqrt(),
+            Self::Root(hidden) => 0.5 * hidden,
+            Self::Start(rise) => 2.0 * rise,
+        }
+    }
+}
 
 /// What rounding hides on a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
-    known_slope: Option<f64>,
+    /// Whether the slope is known, and says that the loss rises.
+    says_rise: bool,
+    /// Whether a slope, known or not, says that it falls.
+    says_fall: bool,
 }
 
 impl Rounding {
     pub(crate) fn of(line: &LossLine) -> Self {
         Self {
             resolution: line.resolution(),
-            known_slope: line.slope(),
+            says_rise: line.slope().is_some_and(|slope| slope < 0.0),
+            says_fall: line
+                .slope()
+                .or(line.slope_hint())
+                .is_some_and(|slope| slope > 0.0),
         }
     }
 
@@ -63,19 +102,17 @@ impl Rounding {
             return None;
         }
         let Some(rise) = first_rise else {
-            // All is hidden: look further out.
             let last = rates(false).fold(0.0, f64::max);
             return Some(if last >= config.max_learning_rate {
                 Verdict::Ended(Outcome::BelowResolution)
             } else {
-                let advance = if seen.len() > 1 {
-                    ADVANCE
-                } else {
-                    FIRST_ADVANCE
-                };
-                Verdict::Needs((advance * last).min(config.max_learning_rate))
+                Verdict::Hidden(Hidden::All(last))
             });
         };
+        if self.says_rise {
+            // The slope says that it rises at once, and it does.
+            return Some(Verdict::Ended(Outcome::NotDescent));
+        }
         let hidden = rates(false).filter(|rate| *rate < rise);
         let Some(hidden) = hidden.max_by(f64::total_cmp) else {
             let at_limit = rise <= config.min_learning_rate;
@@ -87,19 +124,27 @@ impl Rounding {
             return at_limit.then_some(Verdict::Ended(outcome));
         };
         if rise > HIDDEN_WITHIN * hidden {
-            return Some(Verdict::Needs((rise * hidden).sqrt()));
+            return Some(Verdict::Hidden(Hidden::Between { hidden, rise }));
         }
-        // The hidden change may be at the very root: then the fall is below it.
         let below = 0.25 * hidden..0.75 * hidden;
         let is_searched = rates(false).any(|rate| below.contains(&rate));
         if !is_searched && 0.5 * hidden >= config.min_learning_rate {
-            return Some(Verdict::Needs(0.5 * hidden));
+            return Some(Verdict::Hidden(Hidden::Root(hidden)));
         }
-        Some(Verdict::Ended(if self.rises_at_once(seen) {
-            Outcome::NotDescent
-        } else {
-            Outcome::BelowResolution
-        }))
+        match self.clear_rises(seen).as_slice() {
+            [a, b, ..] if b.eta <= EXTRAPOLATED_WITHIN * a.eta => {
+                Some(Verdict::Ended(if self.rises_at_once(*a, *b, seen) {
+                    Outcome::NotDescent
+                } else {
+                    Outcome::BelowResolution
+                }))
+            }
+            [a, ..] if 2.0 * a.eta <= config.max_learning_rate => {
+                Some(Verdict::Hidden(Hidden::Start(a.eta)))
+            }
+            // A rise at which the loss is not finite, or the largest learning rate.
+            _ => Some(Verdict::Ended(Outcome::BelowResolution)),
+        }
     }
 
     /// The slope of h between the nearest ends that more than rounding has made. Where they are far away,
@@ -128,9 +173,8 @@ impl Rounding {
         (upper.h - lower.h) / (upper.eta - lower.eta)
     }
 
-    /// Whether a loss whose slope is not known rises from η = 0 on, by the h(0) that its two smallest
-    /// clear rises extrapolate to.
-    fn rises_at_once(&self, seen: &[Evaluation]) -> bool {
+    /// The points of the rises that are large enough to extrapolate h(0) from, by rising learning rate.
+    fn clear_rises(&self, seen: &[Evaluation]) -> Vec<Point> {
         let clear = CLEAR_SLOPE * self.resolution;
         let mut rises: Vec<Point> = seen
             .iter()
@@ -138,21 +182,31 @@ impl Rounding {
             .map(Evaluation::point)
             .collect();
         rises.sort_by(|a, b| a.eta.total_cmp(&b.eta));
-        let (None, [a, b, ..]) = (self.known_slope, rises.as_slice()) else {
-            return false;
-        };
-        let start = start_of(*a, *b);
+        rises
+    }
+
+    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. If a slope says
+    /// that it falls, they must show that h(0) is positive; if nothing does, that it is not negative. At a minimum of the
+    /// loss it is 0.
+    fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
+        let start = start_of(a, b);
         // What rounding makes of h at both, extrapolated to 0.
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
         let steepness = (b.h - a.h) / (b.eta - a.eta);
-        // A rise that this predicts and that was not seen refutes it: then h bends.
+        let predicted = |eta: f64| (start + steepness * eta) * eta;
+        let hidden = || seen.iter().filter(|seen| self.hides(seen));
+        // A change that this predicts and that was not seen refutes it: then h bends.
         let agrees = |seen: &Evaluation| {
-            let eta = seen.learning_rate;
-            let predicted = (start + steepness * eta) * eta;
-            (predicted - seen.rise).abs() <= clear
+            (predicted(seen.learning_rate) - seen.rise).abs() <= CLEAR_SLOPE * self.resolution
         };
-        let mut hidden = seen.iter().filter(|seen| self.hides(seen));
-        start > error && hidden.all(agrees)
+        if self.says_fall {
+            return start > error && hidden().all(agrees);
+        }
+        let has_fallen = |seen: &Evaluation| seen.rise < -HINT_OF_A_FALL * self.resolution;
+        let is_no_fall =
+            |seen: &Evaluation| predicted(seen.learning_rate) < -CLEAR * self.resolution;
+        let shows_none = start > -MINIMUM * error || hidden().any(is_no_fall);
+        shows_none && !hidden().any(has_fallen)
     }
 }
 

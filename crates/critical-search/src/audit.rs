@@ -1,0 +1,294 @@
+//! What a search looks at before it reports a result, beyond what its certificate needs.
+
+use crate::guess::Guess;
+use crate::judge::Claim;
+use crate::look::RoundingCheck;
+use crate::trace::Trace;
+use crate::{Bracket, Evaluation, Outcome};
+
+/// The factor from one learning rate to the next at which a search looks for an earlier crossing.
+const VERIFICATION: f64 = 2.0;
+/// What rounding may make of a ratio of two learning rates.
+const ROUNDED: f64 = 1e-9;
+/// Rises of less than this many resolutions are not looked for.
+const VISIBLE: f64 = 4.0;
+/// Where the slope is tested: at this part of η_c the line is nearly straight.
+const NEAR_START: f64 = 0.03;
+/// The part by which the fall there may differ from what the slope predicts.
+const SLOPE_TOLERANCE: f64 = 0.2;
+/// The part of that distance at which it is tested again, the evaluations that do it at most, and the part of the difference that
+/// is left there if the line is straight.
+const NEARER: f64 = 0.125;
+const SLOPE_EVALUATIONS: usize = 3;
+const STRAIGHT: f64 = 0.9;
+/// The evaluations of a first measurement from which on its root is not evaluated, too.
+const FIRST: usize = 6;
+/// Two learning rates that differ by less are one.
+const SAME_RATE: f64 = 0.05;
+/// The factor of errors from which on the loss is taken to jump.
+const WILD: f64 = 3.0;
+/// An η_c by so many times another than expected is a surprise, which rounding may have made.
+const SURPRISE: f64 = 4.0;
+
+/// The evaluations that a search makes before it reports a result, and what they have shown.
+pub(crate) struct Audit {
+    guess: Guess,
+    rounding: RoundingCheck,
+    is_root_due: bool,
+    is_slope_due: bool,
+    is_rate_due: bool,
+    is_far_due: bool,
+    slope_holds: Option<bool>,
+    claim: Option<Claim>,
+    has_doubted: bool,
+}
+
+impl Audit {
+    /// The audit that a line deserves after those from which the guess comes.
+    pub(crate) fn of(trace: &Trace, guess: &Guess) -> Self {
+        let line = trace.line();
+        Self {
+            guess: *guess,
+            rounding: RoundingCheck::new(guess.rounding().look(line), line.rounding),
+            is_root_due: guess.calibration().is_due(),
+            is_far_due: guess.is_far_due(),
+            is_rate_due: guess.is_measured() && guess.calibration().is_due(),
+            // The first measurement of a run takes more evaluations anyway.
+            is_slope_due: line.slope().is_some()
+                && guess.is_measured()
+                && guess.slope_test().is_due(),
+            slope_holds: None,
+            claim: None,
+            has_doubted: false,
+        }
+    }
+
+    /// None at all.
+    pub(crate) fn none(guess: &Guess) -> Self {
+        Self {
+            guess: *guess,
+            rounding: RoundingCheck::default(),
+            is_root_due: false,
+            is_slope_due: false,
+            is_rate_due: false,
+            is_far_due: false,
+            slope_holds: None,
+            claim: None,
+            has_doubted: true,
+        }
+    }
+
+    pub(crate) fn rounding(&self) -> &RoundingCheck {
+        &self.rounding
+    }
+
+    pub(crate) fn slope_holds(&self) -> Option<bool> {
+        self.slope_holds
+    }
+
+    /// By how many times its estimated error the first root was off that the search would have reported.
+    pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
+        self.claim.map(|claim| claim.ratio(bracket.critical_lr()))
+    }
+
+    /// The next place of a look that has begun. Once it is over, the trace learns what it has shown.
+    pub(crate) fn pending(&mut self, trace: &mut Trace) -> Option<f64> {
+        let next = self
+            .rounding
+            .pending(limits(trace), trace.evaluations(), trace.budget());
+        if next.is_some() {
+            return next;
+        }
+        if let Some(seen) = self.rounding.seen(trace.evaluations()) {
+            trace.set_resolution(seen);
+        }
+        None
+    }
+
+    /// Keeps the first root that the search would report.
+    pub(crate) fn note(&mut self, claim: Option<Claim>) {
+        self.claim = self.claim.or(claim);
+    }
+
+    /// Where to look before the search may end like this, if anywhere.
+    pub(crate) fn next(&mut self, trace: &mut Trace, outcome: &Outcome) -> Option<f64> {
+        if trace.budget() == 0 {
+            return None;
+        }
+        let rate = match outcome {
+            Outcome::Bracketed(bracket) => self
+                .look(trace, bracket)
+                .or_else(|| self.slope_test(trace, bracket))
+                .or_else(|| self.root(trace, bracket))
+                .or_else(|| self.rate_in_use(trace, bracket))
+                .or_else(|| earlier(trace, bracket)),
+            Outcome::NoIncrease { .. } if self.is_far_due => gap(trace),
+            Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
+            // What earlier looks have found may be there no more.
+            Outcome::BelowResolution if trace.has_found_rounding() => {
+                if !std::mem::replace(&mut self.has_doubted, true) && self.guess.rounding().is_old()
+                {
+                    self.rounding.doubt();
+                }
+                let rise = first_rise(trace)?;
+                self.choose(
+                    trace,
+                    last_hidden(trace, rise).map_or(rise, |hidden| (hidden * rise).sqrt()),
+                )
+            }
+            _ => None,
+        };
+        rate.map(|rate| trace.within_limits(rate))
+    }
+
+    /// Nearer and nearer to the start, where the line must fall by its slope at last. A line may bend so much that it
+    /// does so only very near; one that is straight there and falls by another slope refutes it.
+    fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
+        let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
+        let near = NEAR_START * bracket.critical_lr();
+        let off = |seen: &Evaluation| (-seen.point().h / slope - 1.0).abs();
+        let rounding = |rate: f64| trace.line().resolution() / (slope * rate);
+        let mut seen: Vec<&Evaluation> = trace.evaluations().iter().collect();
+        seen.retain(|seen| seen.learning_rate <= 2.0 * near);
+        seen.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
+        let verdict = match seen.as_slice() {
+            [nearest, ..] if off(nearest) <= SLOPE_TOLERANCE => Some(true),
+            [a, b, ..] if off(a) >= STRAIGHT * off(b) - rounding(a.learning_rate) => Some(false),
+            _ => None,
+        };
+        let next = seen
+            .first()
+            .map_or(near, |seen| NEARER * seen.learning_rate);
+        // What rounding hides tells nothing.
+        let is_visible = rounding(next) <= 0.5 * SLOPE_TOLERANCE;
+        if verdict.is_none() && is_visible && seen.len() < SLOPE_EVALUATIONS {
+            return Some(next);
+        }
+        self.is_slope_due = false;
+        self.slope_holds = verdict;
+        if verdict == Some(false) {
+            trace.distrust_slope();
+        }
+        None
+    }
+
+    /// The root itself, where that is due.
+    fn root(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
+        std::mem::take(&mut self.is_root_due).then_some(())?;
+        let root = bracket.critical_lr();
+        let is_new = root > bracket.lower() && root < bracket.upper();
+        // The first measurement of a run takes eight evaluations at most.
+        let is_free = self.guess.is_measured() || trace.evaluations().len() < FIRST;
+        (is_new && is_free).then_some(root)
+    }
+
+    /// The learning rate in use, if it lies below the bracket: the loss may rise there already. That is looked at where the
+    /// root is, and on every line of a run whose roots were off by more than expected, since its loss jumps.
+    fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
+        let rate = trace.line().rate_in_use?;
+        let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
+        let is_new =
+            rate < bracket.lower() && !seen.any(|seen| (seen / rate - 1.0).abs() < SAME_RATE);
+        (is_new && (self.is_rate_due || trace.error_factor() > WILD)).then_some(rate)
+    }
+
+    /// Around the root, where rounding may have made it.
+    fn look(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
+        if !std::mem::replace(&mut self.has_doubted, true) && self.is_doubtful(trace, bracket) {
+            self.rounding.doubt();
+        }
+        self.choose(trace, bracket.critical_lr())
+    }
+
+    fn choose(&mut self, trace: &Trace, crossing: f64) -> Option<f64> {
+        self.rounding
+            .choose(crossing, limits(trace), trace.evaluations(), trace.budget())
+    }
+
+    /// Whether rounding may have made a crossing, if there is more of it than is known.
+    fn is_doubtful(&self, trace: &Trace, bracket: &Bracket) -> bool {
+        if trace.line().rounding == crate::line::Trust::Known {
+            return false;
+        }
+        let root = bracket.critical_lr();
+        let expected = self.guess.expected(trace.line());
+        let is_surprise = expected
+            .is_some_and(|expected| !(expected / SURPRISE..=expected * SURPRISE).contains(&root));
+        let fall = trace.depth();
+        is_surprise
+            || self
+                .guess
+                .rounding()
+                .doubts(fall, trace.line().resolution())
+    }
+
+    /// The learning rate down to which no earlier crossing was seen, if that was looked for.
+    pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
+        let is_verified = trace.config().verification > 0 && earlier(trace, bracket).is_none();
+        is_verified.then(|| looked_down_to(trace, bracket))
+    }
+}
+
+fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
+    trace.config().min_learning_rate..=trace.config().max_learning_rate
+}
+
+/// The next learning rate at which to look for a rise between evaluations that all fall.
+fn gap(trace: &Trace) -> Option<f64> {
+    let mut rates: Vec<f64> = trace
+        .evaluations()
+        .iter()
+        .map(|seen| seen.learning_rate)
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    let mut gaps = rates.windows(2);
+    let gap = gaps.find(|pair| pair[1] > VERIFICATION * (1.0 + ROUNDED) * pair[0])?;
+    Some(VERIFICATION * gap[0])
+}
+
+/// The smallest learning rate at which the loss was seen to rise by more than rounding.
+fn first_rise(trace: &Trace) -> Option<f64> {
+    let seen = trace.evaluations().iter();
+    let rates = seen.filter(|seen| trace.rounding().rises(seen));
+    rates.map(|seen| seen.learning_rate).min_by(f64::total_cmp)
+}
+
+/// The largest learning rate below it at which rounding hides what the loss does.
+fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
+    let seen = trace.evaluations().iter();
+    let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding().hides(seen));
+    rates.map(|seen| seen.learning_rate).max_by(f64::total_cmp)
+}
+
+/// The smallest learning rate at which a verification looks for a rise: so many halvings below the bracket, or where
+/// rounding would hide one as steep as the line is between its ends.
+fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
+    let halvings = trace.config().verification as i32;
+    let steepness = bracket.steepness().unwrap_or(f64::INFINITY);
+    let visible = VISIBLE * trace.line().resolution() / steepness;
+    (bracket.lower() * VERIFICATION.powi(-halvings))
+        .max(visible)
+        .max(trace.config().min_learning_rate)
+}
+
+/// The smallest learning rate down to which evaluations follow each other by at most a factor of 2.
+fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
+    let seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
+    let mut rates: Vec<f64> = seen.filter(|rate| *rate < bracket.lower()).collect();
+    rates.sort_by(|a, b| b.total_cmp(a));
+    let mut from = bracket.lower();
+    for rate in rates {
+        if from > rate * VERIFICATION * (1.0 + ROUNDED) {
+            break;
+        }
+        from = rate;
+    }
+    from
+}
+
+/// The next learning rate at which to look for a crossing below the bracket, if one is left.
+fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
+    let next = looked_down_to(trace, bracket) / VERIFICATION;
+    let is_wanted = trace.config().verification > 0;
+    (is_wanted && next >= floor(trace, bracket) * (1.0 - ROUNDED)).then_some(next)
+}

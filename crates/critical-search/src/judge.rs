@@ -1,0 +1,151 @@
+//! The only judge of how a search ends: whatever chooses the next learning rate cannot claim more than the trace shows.
+
+use crate::line::Slope;
+use crate::outcome::INTERVAL;
+use crate::rounding::Hidden;
+use crate::shape::Crossing;
+use crate::trace::{Report, Trace};
+use crate::{Bracket, Evaluation, Outcome};
+
+/// The relative error by rounding from which on there is no number.
+const UNRESOLVED: f64 = 0.5;
+
+/// What evaluations prove.
+pub(crate) enum Verdict {
+    /// Nothing yet: no crossing is enclosed, or not narrowly or accurately enough.
+    Open,
+    /// Nothing yet, since rounding hides what matters.
+    Hidden(Hidden),
+    /// How the search ends.
+    Ended(Outcome),
+}
+
+/// A root that a search would report if no earlier line had taught it to widen its errors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    root: f64,
+    error: f64,
+    rounding_error: f64,
+}
+
+impl Claim {
+    /// By how many times its estimated error the claim was off, as far as rounding does not explain it.
+    pub(crate) fn ratio(&self, root: f64) -> f64 {
+        let off = (root / self.root).ln().abs();
+        (off - self.rounding_error).max(0.0) / self.error
+    }
+}
+
+/// What the evaluations prove.
+pub(crate) fn judge(trace: &Trace) -> Verdict {
+    if let Some(outcome) = before_any(trace) {
+        return Verdict::Ended(outcome);
+    }
+    let verdict = trace
+        .rounding()
+        .verdict(trace.evaluations(), trace.config())
+        .unwrap_or_else(|| by_signs(trace));
+    match verdict {
+        Verdict::Open | Verdict::Hidden(_) if trace.budget() == 0 => {
+            Verdict::Ended(at_the_end_of_the_budget(trace))
+        }
+        verdict => verdict,
+    }
+}
+
+/// How the search ends before anything is evaluated, if it does.
+fn before_any(trace: &Trace) -> Option<Outcome> {
+    if !trace.line().base_loss.is_finite() {
+        return Some(Outcome::NonFiniteBaseLoss);
+    }
+    match trace.line().slope {
+        Slope::Known(slope) if !slope.is_finite() => Some(Outcome::NonFiniteSlope),
+        _ => None,
+    }
+}
+
+/// What follows from the signs of the rises, once a fall was seen or everything rises.
+fn by_signs(trace: &Trace) -> Verdict {
+    match (trace.last_fall(), trace.first_rise()) {
+        (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
+        (Some(fall), None) if fall.learning_rate >= trace.config().max_learning_rate => {
+            Verdict::Ended(Outcome::NoIncrease {
+                limit: fall.learning_rate,
+            })
+        }
+        _ => Verdict::Open,
+    }
+}
+
+fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
+    let crossing = trace.crossing(fall, rise);
+    let factor = trace.error_factor();
+    if !is_good_enough(trace, fall, rise, &crossing, factor) {
+        return Verdict::Open;
+    }
+    if crossing.rounding_error >= UNRESOLVED {
+        return Verdict::Ended(Outcome::BelowResolution);
+    }
+    let error = crossing.error(factor);
+    let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing, error)
+        .with_explosion(!rise.rise.is_finite());
+    Verdict::Ended(resolved(bracket, fall, rise))
+}
+
+/// Whether the bracket is as narrow and its root as accurate as the configuration asks for.
+fn is_good_enough(
+    trace: &Trace,
+    fall: &Evaluation,
+    rise: &Evaluation,
+    crossing: &Crossing,
+    factor: f64,
+) -> bool {
+    let width = 1.0 - fall.learning_rate / rise.learning_rate;
+    // What rounding does, no evaluation can undo, once it has made an end.
+    let is_hidden = trace.rounding().hides(fall) || trace.rounding().hides(rise);
+    let of_rounding = if is_hidden {
+        crossing.rounding_error
+    } else {
+        0.0
+    };
+    let wanted = trace.accuracy().max(of_rounding);
+    let is_accurate = trace.report() == Report::Middle || crossing.asked_error(factor) <= wanted;
+    width <= trace.tolerance() && is_accurate
+}
+
+/// The root that would be reported if errors were as they are estimated.
+pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
+    let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
+    let crossing = trace.crossing(fall, rise);
+    is_good_enough(trace, fall, rise, &crossing, 1.0).then(|| Claim {
+        root: crossing.root,
+        error: crossing.asked_error(1.0),
+        rounding_error: crossing.rounding_error,
+    })
+}
+
+/// The bracket with all that is known of it, unless the spread over the examples is so wide that
+/// η_c might as well be 0. The error of f at the crossing moves its root by that over f′.
+fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
+    let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
+    let steepness = bracket.steepness().unwrap_or(chord);
+    let error = match (fall.standard_error, rise.standard_error) {
+        (Some(a), Some(b)) => Some(a.max(b) / steepness).filter(|error| error.is_finite()),
+        _ => None,
+    };
+    if error.is_some_and(|error| INTERVAL * error >= bracket.critical_lr()) {
+        return Outcome::BelowResolution;
+    }
+    Outcome::Bracketed(bracket.with_standard_error(error))
+}
+
+fn at_the_end_of_the_budget(trace: &Trace) -> Outcome {
+    let mut seen = trace.evaluations().iter();
+    if seen.all(|seen| trace.rounding().hides(seen)) {
+        return Outcome::BelowResolution;
+    }
+    Outcome::BudgetExhausted {
+        lower: trace.lower(),
+        upper: trace.upper(),
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether slopes that are said to be known are those of the loss.
+
+/// The lines that are tested at first.
+const FIRST: u64 = 2;
+
+/// What tests of a run's slopes have shown. One that failed is for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SlopeTest {
+    /// The lines with a bracket and a slope that was said to be known.
+    lines: u64,
+    passed: u64,
+    is_refuted: bool,
+}
+
+impl SlopeTest {
+    /// What is known after one more line.
+    pub(crate) fn learn(mut self, is_known: bool, holds: Option<bool>) -> Self {
+        self.lines += u64::from(is_known);
+        self.passed += u64::from(holds == Some(true));
+        self.is_refuted |= holds == Some(false);
+        self
+    }
+
+    /// Whether to test the next line: until two have passed, then at the 8th, the 64th and so on.
+    pub(crate) fn is_due(&self) -> bool {
+        let next = self.lines + 1;
+        let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
+        !self.is_refuted && (self.passed < FIRST || is_power_of_eight)
+    }
+
+    pub(crate) fn is_refuted(&self) -> bool {
+        self.is_refuted
+    }
+}
