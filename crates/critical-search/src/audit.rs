@@ -88,7 +88,7 @@ impl Audit {
 
     /// By how many times its estimated error the first root was off that the search would have reported.
     pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
-        self.claim.map(|claim| claim.ratio(bracket.critical_lr()))
+        self.claim?.ratio(bracket.critical_lr())
     }
 
     /// The next place of a look that has begun. Once it is over, the trace learns what it has shown.

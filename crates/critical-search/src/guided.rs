@@ -2,8 +2,7 @@
 
 use crate::guess::Guess;
 use crate::shape::{
-    Point, compressed_root, explosiveness, inverse_quadratic, quadratic, root_by_power,
-    root_by_shape, secant,
+    Point, explosiveness, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant,
 };
 use crate::trace::Trace;
 
@@ -177,8 +176,10 @@ fn far_apart(a: &Point, b: &Point) -> bool {
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
-/// How much the ends of a bracket must look like those of an explosion for their compressed root to be the estimate.
+/// How much the ends of a bracket must look like those of an explosion for their middle to be the estimate: a polynomial has its root at the lower end.
 const EXPLOSIVE: f64 = 0.3;
+/// The factor between both ends up to which that is so.
+const NEAR: f64 = 2.0;
 
 /// The root of h, if the points of h give one between the ends that are known.
 pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
@@ -195,9 +196,10 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     };
     let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
     if let (Some(fall), Some(rise)) = (trace.last_fall(), trace.first_rise())
+        && rise.learning_rate < NEAR * fall.learning_rate
         && explosiveness(fall.point(), rise.point(), trace.depth()) > EXPLOSIVE
     {
-        return Some(compressed_root(fall.point(), rise.point())).filter(inside);
+        return Some((fall.learning_rate * rise.learning_rate).sqrt()).filter(inside);
     }
     let candidate = match points.as_slice() {
         // Through points so far apart, no polynomial is of use.

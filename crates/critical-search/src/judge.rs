@@ -29,10 +29,12 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// By how many times its estimated error the claim was off, as far as rounding does not explain it.
-    pub(crate) fn ratio(&self, root: f64) -> f64 {
+    /// By how many times its estimated error the claim was off, as far as rounding does not explain it; `None` if the search
+    /// has reported the claim itself.
+    pub(crate) fn ratio(&self, root: f64) -> Option<f64> {
         let off = (root / self.root).ln().abs();
-        (off - self.rounding_error).max(0.0) / self.error
+        let ratio = (off - self.rounding_error).max(0.0) / self.error;
+        (root != self.root).then_some(ratio)
     }
 }
 
@@ -108,7 +110,7 @@ fn is_good_enough(
     } else {
         0.0
     };
-    let wanted = trace.accuracy().max(of_rounding);
+    let wanted = trace.wanted_accuracy().max(of_rounding);
     let is_accurate = trace.report() == Report::Middle || crossing.asked_error(factor) <= wanted;
     width <= trace.tolerance() && is_accurate
 }

@@ -126,18 +126,15 @@ impl CriticalSearch {
         };
         let line = told;
         let start = guess.start(&line, &self.config);
-        let (mut trace, mut audit) = match self.method {
-            Method::Guided => {
-                let factor = guess.calibration().factor();
-                let trace = Trace::new(self.config, line, told_resolution, Report::Root, factor);
-                let audit = Audit::of(&trace, &guess);
-                (trace, audit)
-            }
+        let report = match self.method {
+            Method::Guided => Report::Root,
+            Method::Published => Report::Middle,
+        };
+        let mut trace = Trace::new(self.config, line, told_resolution, report, &guess);
+        let mut audit = match self.method {
+            Method::Guided => Audit::of(&trace, &guess),
             // As it was published.
-            Method::Published => {
-                let trace = Trace::new(self.config, line, told_resolution, Report::Middle, 1.0);
-                (trace, Audit::none(&guess))
-            }
+            Method::Published => Audit::none(&guess),
         };
         let outcome = loop {
             let expected = match self.method {

@@ -23,17 +23,17 @@ const MOST_UNSEEN: f64 = 0.0025;
 const SURPRISE: f64 = 0.2;
 
 /// The ratios of the upper end to the lower one between which polynomials lose their value.
-const STEEP: std::ops::RangeInclusive<f64> = 4.0..=100.0;
+const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
 /// The part of the deepest fall from which on the loss has not begun to rise at the lower end.
 const DEEP: f64 = 0.5;
-/// The part of the disagreement with the compressed root that is taken for the error of a root in an explosion.
-const HUGGING: f64 = 0.5;
+/// The part of the distance to the farther end that is taken for the error of a root in an explosion, which may lie anywhere.
+const HUGGING: f64 = 0.25;
 
 /// The factor of errors from which on they have exceeded what is stated.
 const EXCEEDED: f64 = 1.5;
 /// The part of the error of interpolation that is stated beyond what is asked to be small: a loss with jumps needs it before its
 /// first jump was seen.
-const UNASKED: f64 = 0.4;
+const UNASKED: f64 = 0.6;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
@@ -126,9 +126,7 @@ impl Crossing {
                     + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
             });
         let slope = if slope > 0.0 { slope } else { chord };
-        let hugging = HUGGING
-            * explosiveness(lower, upper, depth)
-            * (root / compressed_root(lower, upper)).ln().abs();
+        let hugging = HUGGING * explosiveness(lower, upper, depth) * farthest;
         let interpolation_error = (disagreement + curvature * room + hugging).min(farthest);
         let nodes = [Some(lower), Some(upper), third];
         let rounding: f64 = nodes
@@ -172,17 +170,6 @@ impl Crossing {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
         (factor * interpolation).min(self.farthest) + self.rounding_error
     }
-}
-
-/// The root of f between both ends if it is not f that is straight there, but asinh f at the scale of the end that is nearer to 0.
-/// Where one end is very much higher than the other, f is more like an exponential than like a polynomial, whose root would
-/// lie at the lower end.
-pub(crate) fn compressed_root(lower: Point, upper: Point) -> f64 {
-    let (fall, rise) = (lower.h * lower.eta, upper.h * upper.eta);
-    let scale = fall.abs().min(rise.abs());
-    let (fall, rise) = ((fall / scale).asinh(), (rise / scale).asinh());
-    let root = lower.eta - (upper.eta - lower.eta) * fall / (rise - fall);
-    if root.is_finite() { root } else { lower.eta }
 }
 
 /// How much both ends look like those of an explosion, from 0 to 1: the loss is very much higher at the upper end, and at the

@@ -3,10 +3,13 @@
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::shape::{Crossing, Point};
-use crate::{Evaluation, LossLine, Rise, SearchConfig};
+use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 
 /// The relative error by rounding that a look at it may miss.
 const OVERLOOKED: f64 = 0.001;
+/// The evaluations of a first measurement from which on so many times the accuracy will do.
+const LONG: usize = 7;
+const LENIENCY: f64 = 6.0;
 
 /// What a search reports of its bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(crate) struct Trace {
     rounding: Rounding,
     /// The factor from the error that is estimated for a root to the one that is stated.
     error_factor: f64,
+    /// Whether no line before this one had a bracket.
+    is_first: bool,
     evaluations: Vec<Evaluation>,
     /// Where the root was expected before each evaluation.
     expected: Vec<Option<f64>>,
@@ -38,7 +43,7 @@ impl Trace {
         line: LossLine,
         told_resolution: f64,
         report: Report,
-        error_factor: f64,
+        guess: &Guess,
     ) -> Self {
         Self {
             config,
@@ -46,7 +51,11 @@ impl Trace {
             told_resolution,
             report,
             rounding: Rounding::of(&line),
-            error_factor,
+            error_factor: match report {
+                Report::Root => guess.calibration().factor(),
+                Report::Middle => 1.0,
+            },
+            is_first: !guess.is_measured(),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
             expected: Vec::new(),
         }
@@ -116,6 +125,16 @@ impl Trace {
     /// The relative error wanted of η_c.
     pub(crate) fn accuracy(&self) -> f64 {
         self.config.accuracy
+    }
+
+    /// The same as far as it is asked for: a first measurement that comes from far away has taken long enough by then, and
+    /// states its larger error.
+    pub(crate) fn wanted_accuracy(&self) -> f64 {
+        if self.is_first && self.evaluations.len() >= LONG {
+            LENIENCY * self.accuracy()
+        } else {
+            self.accuracy()
+        }
     }
 
     /// The relative width at which every bracket is narrow and accurate enough.

@@ -226,7 +226,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
         scores.push(("noisy hint".to_string(), score(workload, &guided(), noisy)));
         for (name, score) in scores {
             print(&format!("{workload} {name}"), &score);
-            assert!(score.mean <= 3.5, "{workload} {name}: {}", score.mean);
+            assert!(score.mean <= 3.6, "{workload} {name}: {}", score.mean);
             assert!(score.rms <= 0.004 && score.largest <= 0.03 && score.outside <= 1);
         }
     }

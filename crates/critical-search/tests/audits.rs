@@ -74,9 +74,9 @@ fn tally(kind: &str, is_known: bool) -> Tally {
         off_by_3: 0,
         off_by_5_percent: 0,
     };
-    for _ in 0..20 {
+    for _ in 0..12 {
         let mut guess = Guess::new(0.05);
-        for _ in 0..120 {
+        for _ in 0..200 {
             let rise = line(kind, &mut random);
             let told = LossLine::new(1.0).with_loss_epsilon(f64::EPSILON);
             let told = if is_known {
