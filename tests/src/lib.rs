@@ -17,7 +17,7 @@ pub use clipped::clipped;
 pub use close::assert_close;
 pub use data::{Batch, Data};
 pub use fixture::{Fixture, OptimizerSpec, Row};
-pub use gradients::copied_gradients;
+pub use gradients::{copied_gradients, gradients_of};
 pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use recorder::{Recorder, TRAIN_SERIES};
 pub use scan::{Scan, noise_around};

@@ -12,6 +12,7 @@ mod kinds;
 mod kinds_of_training;
 mod learner;
 mod life;
+mod limited;
 mod oracle;
 mod readme;
 mod robustness;

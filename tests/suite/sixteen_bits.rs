@@ -1,10 +1,10 @@
 //! Update directions of parameters that have 16 bits.
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};
 use burn_sharpness::{Linearity, UpdateDirection};
-use sharpness_tests::{Data, Kind, Zoo};
+use sharpness_tests::{Data, Kind, Zoo, copied_gradients};
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()
@@ -38,6 +38,31 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
                 let place = dtype.finfo().epsilon * before.abs().max(stepped.abs());
                 assert!((moved - stepped).abs() <= place, "{moved}, {stepped}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_capped_rate_is_seen_though_a_small_step_has_no_digits() {
+    let device = Device::flex().autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    for dtype in [FloatDType::F16, FloatDType::BF16] {
+        let mut optim: ModuleOptimizer = AdafactorConfig::new().init();
+        let mut model = Kind::Half(dtype).init(3, &device);
+        for step in 0..12 {
+            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let valid = model.valid();
+            let check = Linearity::Check;
+            let curve =
+                UpdateDirection::new(&valid, &optim, &5e-3.into(), &grads, 1.0, check).unwrap();
+            assert!(!curve.is_linear(), "{dtype:?}, step {step}");
+            for rate in [5e-3, 0.2, 50.0] {
+                let moved = first_weights(&curve.apply(valid.clone(), rate));
+                let grads = copied_gradients(&model, &grads);
+                let stepped = optim.clone().step(rate, model.clone(), grads);
+                assert_eq!(moved, first_weights(&stepped), "{dtype:?} at {rate}");
+            }
+            model = optim.step(5e-3, model, grads);
         }
     }
 }

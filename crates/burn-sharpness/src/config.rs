@@ -178,8 +178,8 @@ impl SharpnessConfig {
     /// setting, the update is the optimizer's alone.
     ///
     /// The weights do not always show it: at a learning rate of 0, or one so small that the update has few
-    /// digits left, with weights of 16 bits, with an optimizer that is not linear in the learning rate, with
-    /// several workers, or where a [group](crate::SharpnessProbeBuilder::with_group) is measured. There the
+    /// digits left, with weights of 16 bits, with an optimizer that is not linear in the learning rate (Adafactor
+    /// caps it), with several workers, or where a [group](crate::SharpnessProbeBuilder::with_group) is measured. There the
     /// measurement comes before the step, of a copy of the optimizer.
     ///
     /// In a loop of one's own, [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize) does this.

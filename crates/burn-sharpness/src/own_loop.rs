@@ -96,7 +96,7 @@ impl SharpnessProbe {
     /// it, and no second set of moments. With it, a measurement adds about one copy of the weights to the memory of the
     /// step, however large a single parameter is. Where they show it not (a learning rate of 0, or one so small that
     /// the update has few digits left, weights of 16 bits, an optimizer that is not linear in the
-    /// learning rate), or where a [group](crate::SharpnessProbeBuilder::with_group) is measured, it does what
+    /// learning rate, such as Adafactor), or where a [group](crate::SharpnessProbeBuilder::with_group) is measured, it does what
     /// `measure` does.
     ///
     /// ```

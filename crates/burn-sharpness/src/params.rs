@@ -274,17 +274,29 @@ impl<const N: usize> Sums<N> {
 
     /// The totals; 0 where nothing was added.
     pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
-        let mut totals = [0.0; N];
-        let sums = self.0.into_iter().flatten();
-        let sums: Vec<Tensor<1>> = sums.map(|sum| sum.cast(DType::F32)).collect();
+        let totals = Self::read_each(vec![self])?;
+        Ok(totals.first().copied().unwrap_or([0.0; N]))
+    }
+
+    /// The totals of several, which the device gives out at once.
+    pub(crate) fn read_each(all: Vec<Self>) -> Result<Vec<[f64; N]>, ReadError> {
+        let mut totals = vec![[0.0; N]; all.len()];
+        let mut owners = Vec::new();
+        let mut sums = Vec::new();
+        for (owner, Self(products)) in all.into_iter().enumerate() {
+            for sum in products.into_iter().flatten() {
+                owners.push(owner);
+                sums.push(sum.cast(DType::F32));
+            }
+        }
         if sums.is_empty() {
             return Ok(totals);
         }
         let values = Tensor::cat(sums, 0)
             .try_into_data()
             .map_err(|error| error.to_string())?;
-        for (index, value) in values.iter::<f64>().enumerate() {
-            totals[index % N] += value;
+        for (index, (value, owner)) in values.iter::<f64>().zip(owners).enumerate() {
+            totals[owner][index % N] += value;
         }
         Ok(totals)
     }

@@ -24,11 +24,11 @@ pub enum DirectionError {
         /// Its learning rate.
         learning_rate: f64,
     },
-    /// The optimizer's step is not linear in the learning rate.
+    /// A step that was made shows the update of all parameters together.
     #[error(
-        "the optimizer's step is not linear in the learning rate, so that it cannot be split into groups"
+        "a step that was made shows the update of all parameters, and a group may move too little to be seen in it: measure it before the step, by `measure`"
     )]
-    NotLinear,
+    StepMade,
     /// A step has replaced parameters instead of moving them.
     #[error(
         "parameters that have a gradient are gone after the step, or have another shape: `with_step_first(false)` measures the optimizer's update alone"

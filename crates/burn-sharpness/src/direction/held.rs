@@ -34,12 +34,9 @@ impl Held {
         // The old copy goes before the new one is made.
         self.weights = ParamTensors::default();
         let rate = step.rate_for(scale);
-        let weights = step.weights(model, rate);
-        let weights = match &self.members {
-            Some(members) => weights.restricted_to(|id| members.contains(&id)),
-            None => weights,
-        };
-        *self = Self::new(rate, weights, self.members.take());
+        let members = self.members.take();
+        let weights = step.weights_where(model, rate, |id| moves(&members, id));
+        *self = Self::new(rate, weights, members);
     }
 
     /// The model at `learning_rate`, whose weights are the ones that are held from then on.
@@ -63,6 +60,11 @@ impl Held {
         self.smallest_rate = self.smallest_rate.min(learning_rate);
         model
     }
+}
+
+/// Whether a parameter moves, where only some do if they are named.
+pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
+    members.as_ref().is_none_or(|members| members.contains(&id))
 }
 
 /// The weights at a share of the way from θ to the weights that are held.

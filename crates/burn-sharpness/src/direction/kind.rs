@@ -1,109 +1,117 @@
 use super::error::DirectionError;
-use super::products::push_products;
+use super::linearity::{Look, look};
 use super::step::VirtualStep;
-use crate::params::{ParamTensors, Sums, for_each};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
-
-/// The relative difference of two virtual steps, made at two learning rates, above which the
-/// optimizer's step is not linear in the learning rate. Rounding stays far below it.
-const LINEARITY_TOLERANCE: f64 = 1e-3;
+use crate::params::for_each;
+use burn::module::{Module, ParamId};
+use std::collections::HashSet;
 
 /// The weights after a step show its direction where it is so many times larger than the rounding of the weights:
 /// then rounding is a few ten-thousandths of it, without a direction of its own.
 const SHOWN: f64 = 1024.0;
 /// Below so many times, they hide it: rounding may be some per cent of it.
-const HIDDEN: f64 = 16.0;
+pub(super) const HIDDEN: f64 = 16.0;
 
-/// What two virtual steps tell of the steps of an optimizer.
+/// The parameters, at most, whose steps are looked at again at each measurement.
+const FEW: usize = 4;
+/// The part of all elements that may be looked at again at each measurement, once it has added up to a parameter.
+const PART: usize = 64;
+/// So many elements may be, however small the model is.
+const LITTLE: usize = 1 << 12;
+/// If the critical learning rate is this factor or more from where it was, all steps are looked at again.
+const SURPRISE: f64 = 4.0;
+
+/// What virtual steps tell of the steps of an optimizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepKind {
-    /// Whether a step is linear in the learning rate.
+    /// Whether a step is linear in the learning rate, as far as was seen. Once it was not, it is not for good.
     pub(crate) is_linear: bool,
     /// Whether parameters of 16 bits move.
     has_16_bits: bool,
-    /// ‖θ‖ of the parameters that move.
-    weights_norm: f64,
+    /// The norm of the rounding of the weights, at most.
+    rounding: f64,
     /// ‖Δθ‖.
     update_norm: f64,
+    /// Whose step is looked at next.
+    next: usize,
+    /// The elements that may be looked at now.
+    credit: usize,
+    /// Where the critical learning rate was when it was known last.
+    critical_lr: Option<f64>,
 }
 
 impl StepKind {
-    /// From a model free of autodiff.
+    /// From virtual steps of all parameters. The model is free of autodiff.
     pub(crate) fn of<M: Module>(
         model: &M,
-        optim: &ModuleOptimizer,
-        learning_rate: &ModuleLearningRate,
-        grads: &GradientsParams,
-    ) -> Result<Self, DirectionError> {
-        let step = VirtualStep::new(model, optim, grads, learning_rate)?;
-        Self::of_step(model, &step, step.rate_for(learning_rate.base()))
-    }
-
-    /// Compares a step at this rate with one at a quarter of it, by what each has in common with the
-    /// gradients and with the weights. Neither step is held.
-    pub(super) fn of_step<M: Module>(
-        model: &M,
         step: &VirtualStep,
-        rate: f64,
+        critical_lr: Option<f64>,
     ) -> Result<Self, DirectionError> {
-        let (far_rate, near_rate) = (rate, rate / 4.0);
-        let mut starts = Sums::default();
-        let (mut far, mut near) = (Sums::default(), Sums::default());
-        let push = |sums: &mut Sums<3>, weights: ParamTensors| {
-            push_products(
-                sums,
-                model,
-                step.grads(),
-                &weights,
-                |[theta, step, grad]| {
-                    [
-                        (grad, step.clone()),
-                        (theta, step.clone()),
-                        (step.clone(), step),
-                    ]
-                },
-            );
-        };
-        for part in step.parts(model) {
-            push(&mut far, step.weights_of(model, far_rate, &part));
-            push(&mut near, step.weights_of(model, near_rate, &part));
-        }
-        for_each(model, step.grads(), |place| {
-            starts.push_pieces([&place.weight(), &place.tensor()], |[theta, grad]| {
-                [(theta.clone(), theta), (grad.clone(), grad)]
-            });
-        });
-        let read = |sums: Sums<3>, rate: f64| -> Result<[f64; 3], DirectionError> {
-            let [with_grads, with_weights, squared] = sums.read().map_err(DirectionError::Read)?;
-            Ok([
-                with_grads / rate,
-                with_weights / rate,
-                squared / (rate * rate),
-            ])
-        };
-        let [weights, grads] = starts.read().map_err(DirectionError::Read)?;
-        let (far, near) = (read(far, far_rate)?, read(near, near_rate)?);
-        let [.., squared_norm] = far;
-        // The largest that each product could be.
-        let largest = [
-            (grads * squared_norm).sqrt(),
-            (weights * squared_norm).sqrt(),
-            squared_norm,
-        ];
-        // Steps that are NaN agree: the search names what is wrong with them.
-        let tolerance = LINEARITY_TOLERANCE.max(2.0 * step.epsilon_of_16_bits());
-        let is_linear = (0..3).all(|product| {
-            let apart = (far[product] - near[product]).abs();
-            apart.is_nan() || apart <= tolerance * largest[product]
-        });
+        let Look {
+            is_linear,
+            rounding,
+            update_norm,
+        } = look(model, step, &all(model, step))?;
         Ok(Self {
             is_linear,
             has_16_bits: step.epsilon_of_16_bits() > 0.0,
-            weights_norm: weights.sqrt(),
-            update_norm: squared_norm.sqrt(),
+            rounding,
+            update_norm,
+            next: 0,
+            credit: 0,
+            critical_lr,
         })
+    }
+
+    /// Looks again whether steps are linear, since the state of the optimizer has moved on: at those of a few parameters
+    /// in turn, and at all after a surprise.
+    pub(crate) fn look_again<M: Module>(
+        &mut self,
+        model: &M,
+        step: &VirtualStep,
+        critical_lr: Option<f64>,
+    ) -> Result<(), DirectionError> {
+        if !self.is_linear {
+            return Ok(());
+        }
+        let before = self.critical_lr;
+        self.critical_lr = critical_lr.or(before);
+        let is_surprise = before
+            .zip(critical_lr)
+            .is_some_and(|(before, now)| !(1.0 / SURPRISE..SURPRISE).contains(&(now / before)));
+        let again = if is_surprise {
+            all(model, step)
+        } else {
+            self.few(model, step)
+        };
+        if !again.is_empty() {
+            self.is_linear = look(model, step, &again)?.is_linear;
+        }
+        Ok(())
+    }
+
+    /// The parameters whose turn it is.
+    fn few<M: Module>(&mut self, model: &M, step: &VirtualStep) -> HashSet<ParamId> {
+        let mut sizes = Vec::new();
+        for_each(model, step.grads(), |place| {
+            sizes.push((place.id, place.elements));
+        });
+        let total: usize = sizes.iter().map(|(_, elements)| elements).sum();
+        let most = total.max(LITTLE);
+        self.credit = (self.credit + LITTLE.max(total / PART)).min(most);
+        let mut few = HashSet::new();
+        // A large one waits until its turn comes with credit enough.
+        for _ in 0..sizes.len() {
+            if few.len() == FEW {
+                break;
+            }
+            let (id, elements) = sizes[self.next % sizes.len()];
+            self.next = (self.next + 1) % sizes.len();
+            if elements <= self.credit {
+                self.credit -= elements;
+                few.insert(id);
+            }
+        }
+        few
     }
 
     /// The same after an update of this norm.
@@ -126,7 +134,15 @@ impl StepKind {
     }
 
     fn is_above_rounding(&self, times: f64, learning_rate: f64) -> bool {
-        let rounding = f64::from(f32::EPSILON) * self.weights_norm;
-        learning_rate * self.update_norm >= times * rounding
+        learning_rate * self.update_norm >= times * self.rounding
     }
+}
+
+/// All parameters that move.
+fn all<M: Module>(model: &M, step: &VirtualStep) -> HashSet<ParamId> {
+    let mut all = HashSet::new();
+    for_each(model, step.grads(), |place| {
+        all.insert(place.id);
+    });
+    all
 }

@@ -1,24 +1,28 @@
 //! The update direction Δθ of an optimizer's next step, and the weights along it.
 
+mod curve;
 mod error;
 mod held;
 mod kind;
+mod linearity;
 mod products;
 mod rates;
 mod step;
 
 pub use error::DirectionError;
 pub(crate) use kind::StepKind;
+pub use linearity::Linearity;
+pub(crate) use step::VirtualStep;
 
 use crate::params::{ParamTensors, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::{Module, ParamGroup};
+use burn::module::{Module, ParamGroup, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use curve::Curve;
 use held::{Held, on_line};
 use products::products;
 use rates::GroupRatios;
 use std::collections::HashSet;
-use step::VirtualStep;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
@@ -37,8 +41,11 @@ use step::VirtualStep;
 /// the weights that the optimizer's own step gives, to the last place; the loss along them is a
 /// staircase, and its steps limit how well η_c is known. The slope is of the line before rounding.
 ///
+/// **Where the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such line.
+/// Then θ(η) are the weights after a step of the clone at this very η, and Δθ is that of the step at the rate in use.
+///
 /// Only parameters with a gradient move. A direction holds one copy of them: the weights at one
-/// learning rate, of which those at all others follow.
+/// learning rate, of which those at all others follow. One that is not linear holds none.
 ///
 /// ```
 /// use burn::module::{Module, Param};
@@ -81,19 +88,7 @@ enum Path {
     /// The same, where the weights are those after a step that was made. They stay as they are.
     Made(Held),
     /// The step is not linear: the optimizer makes it afresh at each η.
-    Curve(VirtualStep),
-}
-
-/// Whether the optimizer's step is linear in the learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Linearity {
-    /// Compare two virtual steps, and find out. Costs a second virtual step.
-    Check,
-    /// It is: SGD, Adam, AdamW and most others.
-    Linear,
-    /// It is not, as with a proximal weight decay: step afresh at each learning rate.
-    Nonlinear,
+    Curve(Curve),
 }
 
 impl UpdateDirection {
@@ -116,33 +111,50 @@ impl UpdateDirection {
         linearity: Linearity,
     ) -> Result<Self, DirectionError> {
         let step = VirtualStep::new(model, optim, grads, learning_rate)?;
-        let rate = step.rate_for(scale);
         let is_linear = match linearity {
             Linearity::Linear => true,
             Linearity::Nonlinear => false,
-            Linearity::Check => StepKind::of_step(model, &step, rate)?.is_linear,
+            Linearity::Check => StepKind::of(model, &step, None)?.is_linear,
         };
-        let learning_rate = step.learning_rate();
-        let rate = if is_linear {
-            rate
-        } else if learning_rate > 0.0 {
-            // Only the start of a curve has a direction: take it at the rate in use.
-            learning_rate
-        } else {
-            1e-3
-        };
+        Self::of_virtual(model, step, scale, is_linear)
+    }
+
+    /// The direction of virtual steps, which are linear in the learning rate or are not.
+    pub(crate) fn of_virtual<M: Module>(
+        model: &M,
+        step: VirtualStep,
+        scale: f64,
+        is_linear: bool,
+    ) -> Result<Self, DirectionError> {
+        if !is_linear {
+            return Self::of_curve(model, step, None, scale);
+        }
+        let (learning_rate, rate) = (step.learning_rate(), step.rate_for(scale));
         let weights = step.weights(model, rate);
-        let [slope, squared_norm] = products(model, step.grads(), &weights, rate)?;
-        Ok(Self {
-            path: if is_linear {
-                Path::Line(step, Held::new(rate, weights, None))
-            } else {
-                Path::Curve(step)
-            },
+        let products = products(model, step.grads(), &weights, rate)?;
+        let path = Path::Line(step, Held::new(rate, weights, None));
+        Ok(Self::along(path, learning_rate, products))
+    }
+
+    fn along(path: Path, learning_rate: f64, [slope, squared_norm]: [f64; 2]) -> Self {
+        Self {
+            path,
             learning_rate,
             slope,
             norm: squared_norm.sqrt(),
-        })
+        }
+    }
+
+    /// The direction of steps that are not linear in the learning rate, or of those of some parameters.
+    fn of_curve<M: Module>(
+        model: &M,
+        step: VirtualStep,
+        members: Option<HashSet<ParamId>>,
+        scale: f64,
+    ) -> Result<Self, DirectionError> {
+        let learning_rate = step.learning_rate();
+        let (curve, products) = Curve::new(model, step, members, scale)?;
+        Ok(Self::along(Path::Curve(curve), learning_rate, products))
     }
 
     /// The direction of a step that was made, from `model` to `after`, where the weights after the step
@@ -167,13 +179,9 @@ impl UpdateDirection {
         if !is_whole {
             return Err(DirectionError::Replaced);
         }
-        let [slope, squared_norm] = products(model, grads, &weights, learning_rate)?;
-        Ok(Self {
-            path: Path::Made(Held::new(learning_rate, weights, None)),
-            learning_rate,
-            slope,
-            norm: squared_norm.sqrt(),
-        })
+        let products = products(model, grads, &weights, learning_rate)?;
+        let path = Path::Made(Held::new(learning_rate, weights, None));
+        Ok(Self::along(path, learning_rate, products))
     }
 
     /// The learning rate η of the real step.
@@ -187,16 +195,37 @@ impl UpdateDirection {
     }
 
     /// The Euclidean norm ‖Δθ‖ over all parameters.
+    ///
+    /// Where the step is not linear, Δθ is that of the step at the rate in use, and the rounding of the weights after it is in
+    /// the norm and in the slope.
     pub fn norm(&self) -> f64 {
         self.norm
     }
 
+    /// Whether Δθ has digits. It has none where the step is not linear, and so small at the rate in use that it is lost in
+    /// the rounding of the weights; larger steps may be seen all the same.
+    pub(crate) fn is_shown(&self) -> bool {
+        !matches!(&self.path, Path::Curve(curve) if curve.is_hidden())
+    }
+
+    /// Whether no step moves anything.
+    pub(crate) fn is_zero(&self) -> bool {
+        self.norm == 0.0 && self.is_shown()
+    }
+
+    /// The virtual steps, if it is made of any.
+    fn step(&self) -> Option<&VirtualStep> {
+        match &self.path {
+            Path::Line(step, _) => Some(step),
+            Path::Curve(curve) => Some(curve.step()),
+            Path::Made(_) => None,
+        }
+    }
+
     /// Whether parameters of 16 bits move.
     pub(crate) fn has_16_bits(&self) -> bool {
-        match &self.path {
-            Path::Line(step, _) | Path::Curve(step) => step.epsilon_of_16_bits() > 0.0,
-            Path::Made(_) => false,
-        }
+        self.step()
+            .is_some_and(|step| step.epsilon_of_16_bits() > 0.0)
     }
 
     /// Whether the optimizer's step is linear in η.
@@ -241,9 +270,9 @@ impl UpdateDirection {
         model: &M,
         optim: &ModuleOptimizer,
     ) -> ModuleOptimizer {
-        match &self.path {
-            Path::Line(step, _) | Path::Curve(step) => step.optimizer_after(model),
-            Path::Made(_) => optim.clone(),
+        match self.step() {
+            Some(step) => step.optimizer_after(model),
+            None => optim.clone(),
         }
     }
 
@@ -253,48 +282,47 @@ impl UpdateDirection {
         group: &ParamGroup,
         model: &M,
     ) -> Result<Self, DirectionError> {
-        match &self.path {
-            Path::Line(step, _) => self.restricted_to(group, model, step.grads()),
-            Path::Made(_) | Path::Curve(_) => Err(DirectionError::NotLinear),
-        }
+        let step = self.step().ok_or(DirectionError::StepMade)?;
+        self.restricted_to(group, model, step.grads())
     }
 
     /// The direction that moves the parameters of a group only, and holds all others.
     ///
     /// # Errors
     ///
-    /// If the group has no parameter with a gradient, or the step is not linear in η.
+    /// If the group has no parameter with a gradient.
     pub fn restricted_to<M: Module>(
         &self,
         group: &ParamGroup,
         model: &M,
         grads: &GradientsParams,
     ) -> Result<Self, DirectionError> {
-        // One that was made is of no group: it may move much less than the whole.
-        let Path::Line(step, held) = &self.path else {
-            return Err(DirectionError::NotLinear);
-        };
         let mut members = HashSet::new();
         for_each(model, grads, |place| {
             if group.matches(&place.id, Some(place.path)) {
                 members.insert(place.id);
             }
         });
+        if members.is_empty() {
+            return Err(DirectionError::NothingInGroup);
+        }
+        let (step, held) = match &self.path {
+            Path::Line(step, held) => (step.clone(), held),
+            Path::Curve(curve) => {
+                let step = curve.step().clone();
+                return Self::of_curve(model, step, Some(members), self.learning_rate);
+            }
+            Path::Made(_) => return Err(DirectionError::StepMade),
+        };
         let weights = held.weights.restricted_to(|id| members.contains(&id));
-        let [slope, squared_norm] = match products(model, grads, &weights, held.rate) {
-            Err(DirectionError::NoGradient) => Err(DirectionError::NothingInGroup),
-            products => products,
-        }?;
+        let products = products(model, grads, &weights, held.rate)?;
         let held = Held::new(held.rate, weights, Some(members));
-        Ok(Self {
-            path: Path::Line(step.clone(), held),
-            learning_rate: self.learning_rate,
-            slope,
-            norm: squared_norm.sqrt(),
-        })
+        let path = Path::Line(step, held);
+        Ok(Self::along(path, self.learning_rate, products))
     }
 
-    /// The model at θ − ηΔθ, from the model at θ that the direction was made of.
+    /// The model at θ − ηΔθ, from the model at θ that the direction was made of; where the step is not linear, the model
+    /// after a step at this η.
     pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
         match &self.path {
             Path::Line(_, held) | Path::Made(held) => {
@@ -303,7 +331,7 @@ impl UpdateDirection {
                     Some(on_line(theta, held.weights.get(id)?.clone(), share))
                 })
             }
-            Path::Curve(step) => step.weights(&model, learning_rate).place_into(model),
+            Path::Curve(curve) => curve.weights(&model, learning_rate).place_into(model),
         }
     }
 

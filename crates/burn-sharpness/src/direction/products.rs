@@ -4,7 +4,7 @@ use super::error::DirectionError;
 use crate::params::{ParamTensors, Sums, for_each, widened};
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::DType;
 
 /// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.
 pub(super) fn products<M: Module>(
@@ -14,8 +14,14 @@ pub(super) fn products<M: Module>(
     rate: f64,
 ) -> Result<[f64; 2], DirectionError> {
     let mut sums = Sums::default();
-    push_products(&mut sums, model, grads, weights, |[_, step, grad]| {
-        [(grad, step.clone()), (step.clone(), step)]
+    for_each(model, grads, |place| {
+        if let Some(moved) = weights.get(place.id) {
+            let tensors = [&place.weight(), moved, &place.tensor()];
+            sums.push_pieces(tensors, |[theta, moved, grad]| {
+                let step = widened(theta) - moved;
+                [(grad, step.clone()), (step.clone(), step)]
+            });
+        }
     });
     if sums.is_empty() {
         return Err(DirectionError::NoGradient);
@@ -24,22 +30,32 @@ pub(super) fn products<M: Module>(
     Ok([slope / rate, squared_norm / (rate * rate)])
 }
 
-/// Adds the inner products that `products` makes of θ, of the step θ − θ′ and of the gradients.
-pub(super) fn push_products<M: Module, const N: usize>(
-    sums: &mut Sums<N>,
+/// The norm of the rounding, at most, of the weights that are moved to others.
+pub(super) fn rounding<M: Module>(
     model: &M,
     grads: &GradientsParams,
-    weights: &ParamTensors,
-    products: impl Fn([Tensor<1>; 3]) -> [(Tensor<1>, Tensor<1>); N],
-) {
+    moved: &ParamTensors,
+) -> Result<f64, DirectionError> {
+    let (mut epsilons, mut sums) = (Vec::new(), Vec::new());
     for_each(model, grads, |place| {
-        if let Some(moved) = weights.get(place.id) {
-            let tensors = [&place.weight(), moved, &place.tensor()];
-            sums.push_pieces(tensors, |[theta, moved, grad]| {
-                let theta = widened(theta);
-                let step = theta.clone() - moved;
-                products([theta, step, grad])
-            });
+        if moved.get(place.id).is_some() {
+            let weight = place.weight();
+            epsilons.push(epsilon(weight.dtype()));
+            let mut square = Sums::default();
+            square.push_pieces([&weight], |[theta]| [(theta.clone(), theta)]);
+            sums.push(square);
         }
     });
+    let squares = Sums::read_each(sums).map_err(DirectionError::Read)?;
+    let roundings = squares.into_iter().zip(epsilons);
+    let sum: f64 = roundings
+        .map(|([square], epsilon)| epsilon * epsilon * square)
+        .sum();
+    Ok(sum.sqrt())
+}
+
+/// The machine epsilon of a type.
+pub(super) fn epsilon(dtype: DType) -> f64 {
+    let precision = dtype.finfo();
+    precision.map_or(f64::from(f32::EPSILON), |info| info.epsilon)
 }

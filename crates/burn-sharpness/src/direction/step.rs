@@ -47,7 +47,8 @@ const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 
 impl VirtualStep {
-    pub(super) fn new<M: Module>(
+    /// From a model free of autodiff.
+    pub(crate) fn new<M: Module>(
         model: &M,
         optim: &ModuleOptimizer,
         grads: &GradientsParams,
@@ -142,8 +143,18 @@ impl VirtualStep {
 
     /// The weights after a step at this learning rate, from a model free of autodiff; those of 16 bits in 32.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
+        self.weights_where(model, learning_rate, |_| true)
+    }
+
+    /// The same of the parameters that `moves` names.
+    pub(super) fn weights_where<M: Module>(
+        &self,
+        model: &M,
+        learning_rate: f64,
+        moves: impl Fn(ParamId) -> bool,
+    ) -> ParamTensors {
         let mut weights = ParamTensors::default();
-        for part in self.parts(model) {
+        for part in self.parts(model, moves) {
             weights.extend(self.weights_of(model, learning_rate, &part));
         }
         weights
@@ -169,12 +180,18 @@ impl VirtualStep {
         weights
     }
 
-    /// The parameters in parts, the largest first: the state of a large parameter is made while few
-    /// stepped weights are held.
-    pub(super) fn parts<M: Module>(&self, model: &M) -> Vec<HashSet<ParamId>> {
+    /// The parameters that `moves` names in parts, the largest first: the state of a large parameter is made while
+    /// few stepped weights are held.
+    pub(super) fn parts<M: Module>(
+        &self,
+        model: &M,
+        moves: impl Fn(ParamId) -> bool,
+    ) -> Vec<HashSet<ParamId>> {
         let mut sizes = Vec::new();
         for_each(model, &self.grads, |place| {
-            sizes.push((place.elements, place.id));
+            if moves(place.id) {
+                sizes.push((place.elements, place.id));
+            }
         });
         sizes.sort_by_key(|(elements, _)| std::cmp::Reverse(*elements));
         let mut parts: Vec<HashSet<ParamId>> = Vec::new();
@@ -196,7 +213,7 @@ impl VirtualStep {
 
     /// The optimizer after a step at the rates of the real one.
     pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
-        let all: HashSet<ParamId> = self.parts(model).into_iter().flatten().collect();
+        let all: HashSet<ParamId> = self.parts(model, |_| true).into_iter().flatten().collect();
         let model = with_autodiff(model.clone(), &all);
         let grads = copy_gradients(&model, &self.grads, |_| true);
         let mut optim = (*self.optim).clone();

@@ -64,7 +64,7 @@ impl Along {
     pub(crate) fn with_direction(self, direction: &UpdateDirection) -> Self {
         Self {
             learning_rate: finite(direction.learning_rate()),
-            update_norm: finite(direction.norm()),
+            update_norm: finite(direction.norm()).filter(|_| direction.is_shown()),
             has_16_bits: direction.has_16_bits(),
             ..self
         }

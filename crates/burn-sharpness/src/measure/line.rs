@@ -4,9 +4,9 @@ use super::along::unless_it_panics;
 use super::memory::Memory;
 use super::update::{MeasuredUpdate, Stage};
 use super::view::ValidationView;
-use crate::direction::StepKind;
+use crate::direction::{StepKind, VirtualStep};
 use crate::task::{Task, TaskKind};
-use crate::{DirectionError, Linearity, UpdateDirection};
+use crate::{DirectionError, UpdateDirection};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -31,31 +31,36 @@ pub(crate) fn may_step_first<M: Module>(
     if has_group {
         return false;
     }
+    if memory
+        .step_kind
+        .is_some_and(|kind| !kind.will_show_at(learning_rate.base()))
+    {
+        // Then the measurement looks at it.
+        return false;
+    }
     // What fails here fails again in the measurement, which records it.
-    let kind = unless_it_panics("the optimizer", || match memory.step_kind {
-        Some(kind) => Ok(kind),
-        None => {
-            let view = ValidationView::new(model);
-            step_kind(view.model(), optim, learning_rate, grads, memory)
-        }
+    let kind = unless_it_panics("the optimizer", || {
+        let view = ValidationView::new(model);
+        let step = VirtualStep::new(view.model(), optim, grads, learning_rate);
+        let step = step.map_err(|error| error.to_string())?;
+        step_kind(view.model(), &step, memory)
     });
     kind.is_ok_and(|kind| kind.will_show_at(learning_rate.base()))
 }
 
-/// What the optimizer's steps are like, from two virtual ones where that is not known. The model is in validation
-/// mode.
+/// What the optimizer's steps are like: from virtual ones of all parameters where that is not known, and of a few where
+/// it is. The model is in validation mode.
 fn step_kind<M: Module>(
     model: &M,
-    optim: &ModuleOptimizer,
-    learning_rate: &ModuleLearningRate,
-    grads: &GradientsParams,
+    step: &VirtualStep,
     memory: &mut Memory,
 ) -> Result<StepKind, String> {
-    if let Some(kind) = memory.step_kind {
-        return Ok(kind);
-    }
-    let kind =
-        StepKind::of(model, optim, learning_rate, grads).map_err(|error| error.to_string())?;
+    let critical_lr = memory.training.guess.and_then(|guess| guess.critical_lr());
+    let kind = match memory.step_kind {
+        None => StepKind::of(model, step, critical_lr),
+        Some(mut kind) => kind.look_again(model, step, critical_lr).map(|()| kind),
+    };
+    let kind = kind.map_err(|error| error.to_string())?;
     memory.step_kind = Some(kind);
     Ok(kind)
 }
@@ -70,15 +75,12 @@ pub(super) fn direction_of<M: Module>(
     let direction = match update.stage {
         Stage::After(_, after) => UpdateDirection::of_step(model, after, learning_rate, grads),
         Stage::Before(optim) => {
-            let kind = step_kind(model, optim, learning_rate, grads, memory)?;
-            let linearity = if kind.is_linear {
-                Linearity::Linear
-            } else {
-                Linearity::Nonlinear
-            };
+            let step = VirtualStep::new(model, optim, grads, learning_rate);
+            let step = step.map_err(|error| error.to_string())?;
+            let kind = step_kind(model, &step, memory)?;
             let expected = memory.training.guess.and_then(|guess| guess.critical_lr());
             let scale = 2.0 * expected.unwrap_or(learning_rate.base());
-            UpdateDirection::new(model, optim, learning_rate, grads, scale, linearity)
+            UpdateDirection::of_virtual(model, step, scale, kind.is_linear)
         }
     };
     let direction = direction.map_err(|error| error.to_string())?;

@@ -155,7 +155,7 @@ fn along_group<M: Module>(
     };
     let along = Along {
         base: of_update.base.cloned(),
-        slope: Some(Slope {
+        slope: direction.is_shown().then(|| Slope {
             value: direction.slope() / update.micro_batches as f64,
             source: of_update.training.slope_source.unwrap_or(SlopeSource::Hint),
         }),

@@ -49,7 +49,9 @@ pub(super) fn measure_training<M: Module>(
     }
     let along = with_base.with_direction(&direction);
     let along = Along {
-        slope: Some(slope_of(update, &direction, memory)),
+        slope: direction
+            .is_shown()
+            .then(|| slope_of(update, &direction, memory)),
         ..along
     };
     // Gradients that are not finite have no direction, whatever loss they are of.
@@ -57,7 +59,7 @@ pub(super) fn measure_training<M: Module>(
         let outcome = MeasurementOutcome::NonFiniteSlope;
         return (along.ended(End::Known(outcome)), Some(direction));
     }
-    if direction.norm() == 0.0 {
+    if direction.is_zero() {
         // Nothing moves, so that no evaluation could show a fall.
         let outcome = MeasurementOutcome::NotDescent;
         return (along.ended(End::Known(outcome)), Some(direction));

@@ -1,0 +1,70 @@
+use super::error::DirectionError;
+use super::held::moves;
+use super::kind::HIDDEN;
+use super::products::{products, rounding};
+use super::step::VirtualStep;
+use crate::params::ParamTensors;
+use burn::module::{Module, ParamId};
+use std::collections::HashSet;
+
+/// The rate at which the direction is taken where neither the one in use nor a critical one is known.
+const ANY_RATE: f64 = 1e-3;
+
+/// The steps of an optimizer that are not linear in the learning rate.
+pub(super) struct Curve {
+    step: VirtualStep,
+    /// The parameters that move, if not all that have a gradient.
+    members: Option<HashSet<ParamId>>,
+    is_hidden: bool,
+}
+
+impl Curve {
+    /// The curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of its own.
+    pub(super) fn new<M: Module>(
+        model: &M,
+        step: VirtualStep,
+        members: Option<HashSet<ParamId>>,
+        scale: f64,
+    ) -> Result<(Self, [f64; 2]), DirectionError> {
+        let mut curve = Self {
+            step,
+            members,
+            is_hidden: false,
+        };
+        let learning_rate = curve.step.learning_rate();
+        let rate = if learning_rate > 0.0 {
+            learning_rate
+        } else if scale > 0.0 && scale.is_finite() {
+            scale / 2.0
+        } else {
+            ANY_RATE
+        };
+        let weights = curve.weights(model, rate);
+        let of_step = products(model, curve.step.grads(), &weights, rate)?;
+        let rounding = rounding(model, curve.step.grads(), &weights)?;
+        let [_, squared_norm] = of_step;
+        if rate * squared_norm.sqrt() < HIDDEN * rounding {
+            // Unless nothing moves at all.
+            let larger = curve.step.rate_for(1.0);
+            let weights = curve.weights(model, larger);
+            let [_, squared_norm] = products(model, curve.step.grads(), &weights, larger)?;
+            curve.is_hidden = squared_norm != 0.0;
+        }
+        Ok((curve, of_step))
+    }
+
+    pub(super) fn step(&self) -> &VirtualStep {
+        &self.step
+    }
+
+    /// Whether the weights hide the step at the rate in use: then its direction has no digits.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.is_hidden
+    }
+
+    /// The weights after a step at this rate.
+    pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
+        let moves = |id| moves(&self.members, id);
+        self.step.weights_where(model, learning_rate, moves)
+    }
+}

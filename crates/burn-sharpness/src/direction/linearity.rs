@@ -1,0 +1,245 @@
+//! Whether the steps of an optimizer are linear in the learning rate, by two virtual steps far apart.
+
+use super::error::DirectionError;
+use super::products::epsilon;
+use super::step::VirtualStep;
+use crate::params::{Sums, for_each, widened};
+use burn::module::{Module, ParamId};
+use burn::tensor::{DType, Tensor};
+use std::collections::{HashMap, HashSet};
+
+/// The far learning rate: no search goes beyond it, unless it is told to.
+const FAR: f64 = (1_u64 << 20) as f64;
+/// The factor, at least, between the two rates.
+const APART: f64 = 64.0;
+/// The same in 16 bits, where only steps larger than the weights have digits, and much larger ones overflow.
+const APART_IN_16_BITS: f64 = 16.0;
+/// The near rate where the learning rate in use is 0.
+const NEAR_WITHOUT_RATE: f64 = 1e-3;
+
+/// The relative difference of two steps above which they are not linear in the learning rate. Rounding stays far
+/// below it, but for small steps.
+const TOLERANCE: f64 = 1e-3;
+/// A step is compared where it is so many times larger than the rounding of the weights.
+const COMPARABLE: f64 = 16.0;
+/// Where a step is too small for that, one is made that is so many times larger, by the far one.
+const CLEAR: f64 = 1024.0;
+
+/// Whether the optimizer's step is linear in the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Linearity {
+    /// Compare two virtual steps, one at the rate in use and one at a rate that no search goes beyond, and find out. Costs
+    /// these two.
+    Check,
+    /// It is: SGD, Adam, AdamW and most others.
+    Linear,
+    /// It is not, as with a capped rate or a proximal weight decay: step afresh at each learning rate.
+    Nonlinear,
+}
+
+/// What two virtual steps have shown of some parameters.
+pub(super) struct Look {
+    /// Whether the steps of all of them are linear in the learning rate.
+    pub(super) is_linear: bool,
+    /// The norm of the rounding of the weights, at most.
+    pub(super) rounding: f64,
+    /// ‖Δθ‖, if they are.
+    pub(super) update_norm: f64,
+}
+
+/// What a step has in common with the gradients, with the weights, and its square.
+type Products = [f64; 3];
+
+/// A parameter at its start.
+struct Start {
+    has_16_bits: bool,
+    epsilon: f64,
+    squared_weights: f64,
+    squared_gradient: f64,
+    /// The norm of the rounding of its weights, at most.
+    rounding: f64,
+}
+
+#[derive(PartialEq)]
+enum Verdict {
+    Same,
+    Different,
+    /// The near step is lost in the rounding of the weights.
+    Hidden,
+}
+
+/// Compares the steps of some parameters at the learning rate in use with those at one that no search goes beyond.
+///
+/// An optimizer that refuses a large rate (Adafactor caps it) or that acts on a small one in another way shows it
+/// there, even if it is linear in between. Each parameter is compared by itself, since it may have an
+/// optimizer of its own whose steps are small among all. Neither step is held.
+pub(super) fn look<M: Module>(
+    model: &M,
+    step: &VirtualStep,
+    of: &HashSet<ParamId>,
+) -> Result<Look, DirectionError> {
+    let starts = starts(model, step, of)?;
+    let mut look = Look {
+        is_linear: true,
+        rounding: 0.0,
+        update_norm: 0.0,
+    };
+    let mut squared_update = 0.0;
+    for has_16_bits in [false, true] {
+        let params = starts.iter().filter(|(_, s)| s.has_16_bits == has_16_bits);
+        let mut params: HashSet<ParamId> = params.map(|(id, _)| *id).collect();
+        if params.is_empty() {
+            continue;
+        }
+        let (far_rate, mut near_rate) = if has_16_bits {
+            let far = step.rate_for(0.0);
+            (far, far / APART_IN_16_BITS)
+        } else {
+            let in_use = step.learning_rate();
+            let near = if in_use > 0.0 {
+                in_use
+            } else {
+                NEAR_WITHOUT_RATE
+            };
+            (FAR.max((APART * near).log2().ceil().exp2()), near)
+        };
+        let far = products_at(model, step, far_rate, &params)?;
+        squared_update += far.values().map(|[.., squared]| squared).sum::<f64>();
+        while !params.is_empty() {
+            let near = products_at(model, step, near_rate, &params)?;
+            let judged = |id: &ParamId| {
+                let (start, far, near) = (starts.get(id)?, far.get(id)?, near.get(id)?);
+                Some(start.compare((far_rate, far), (near_rate, near)))
+            };
+            look.is_linear &= params
+                .iter()
+                .all(|id| judged(id) != Some(Verdict::Different));
+            if !look.is_linear {
+                break;
+            }
+            params.retain(|id| judged(id) == Some(Verdict::Hidden));
+            let clear = params.iter().filter_map(|id| {
+                let (start, [.., squared]) = (starts.get(id)?, far.get(id)?);
+                Some(CLEAR * start.rounding / squared.sqrt())
+            });
+            let largest = far_rate / APART;
+            let next = clear.fold(0.0, f64::max).min(largest);
+            if near_rate >= largest || next <= near_rate {
+                break;
+            }
+            near_rate = next;
+        }
+    }
+    let roundings = starts.values().map(|start| start.rounding.powi(2));
+    look.rounding = roundings.sum::<f64>().sqrt();
+    look.update_norm = squared_update.sqrt();
+    Ok(look)
+}
+
+impl Start {
+    fn compare(&self, far: (f64, &Products), near: (f64, &Products)) -> Verdict {
+        let [.., far_square] = *far.1;
+        let [.., near_square] = *near.1;
+        let size = |(rate, [.., square]): (f64, &Products)| rate * square.sqrt();
+        let (far_size, near_size) = (size(far), size(near));
+        if near.1.iter().any(|product| !product.is_finite()) {
+            // The search names what is wrong with such a step.
+            return Verdict::Same;
+        }
+        if far.1.iter().any(|product| !product.is_finite()) {
+            return Verdict::Different;
+        }
+        let comparable = COMPARABLE * self.rounding;
+        if far_size.max(near_size) <= comparable {
+            // Nothing moves, whatever the rate.
+            return Verdict::Same;
+        }
+        if near_size <= comparable {
+            return Verdict::Hidden;
+        }
+        let square = far_square.max(near_square);
+        // The largest that each product could be.
+        let largest = [
+            (self.squared_gradient * square).sqrt(),
+            (self.squared_weights * square).sqrt(),
+            square,
+        ];
+        let tolerance = TOLERANCE
+            .max(2.0 * self.epsilon)
+            .max(4.0 * self.rounding / near_size);
+        let mut pairs = far.1.iter().zip(near.1).zip(largest);
+        let is_same = pairs.all(|((far, near), largest)| (far - near).abs() <= tolerance * largest);
+        if is_same {
+            Verdict::Same
+        } else {
+            Verdict::Different
+        }
+    }
+}
+
+fn starts<M: Module>(
+    model: &M,
+    step: &VirtualStep,
+    of: &HashSet<ParamId>,
+) -> Result<HashMap<ParamId, Start>, DirectionError> {
+    let (mut types, mut sums) = (Vec::new(), Vec::new());
+    for_each(model, step.grads(), |place| {
+        if of.contains(&place.id) {
+            let weight = place.weight();
+            let dtype = weight.dtype();
+            types.push((place.id, dtype));
+            let mut products = Sums::default();
+            products.push_pieces([&weight, &place.tensor()], |[theta, grad]| {
+                [(theta.clone(), theta), (grad.clone(), grad)]
+            });
+            sums.push(products);
+        }
+    });
+    let sums = Sums::read_each(sums).map_err(DirectionError::Read)?;
+    let starts = types.into_iter().zip(sums);
+    let starts = starts.map(|((id, dtype), [squared_weights, squared_gradient])| {
+        let epsilon = epsilon(dtype);
+        let start = Start {
+            has_16_bits: matches!(dtype, DType::F16 | DType::BF16),
+            epsilon,
+            squared_weights,
+            squared_gradient,
+            rounding: epsilon * squared_weights.sqrt(),
+        };
+        (id, start)
+    });
+    Ok(starts.collect())
+}
+
+/// The products of the steps of some parameters at this rate, over it.
+fn products_at<M: Module>(
+    model: &M,
+    step: &VirtualStep,
+    rate: f64,
+    of: &HashSet<ParamId>,
+) -> Result<HashMap<ParamId, Products>, DirectionError> {
+    let (mut ids, mut sums) = (Vec::new(), Vec::new());
+    for part in step.parts(model, |id| of.contains(&id)) {
+        let weights = step.weights_of(model, rate, &part);
+        for_each(model, step.grads(), |place| {
+            if let Some(moved) = weights.get(place.id) {
+                ids.push(place.id);
+                let mut products = Sums::default();
+                let tensors = [&place.weight(), moved, &place.tensor()];
+                products.push_pieces(tensors, |[theta, moved, grad]| {
+                    let theta = widened(theta);
+                    let update: Tensor<1> = (theta.clone() - moved) / rate;
+                    [
+                        (grad, update.clone()),
+                        (theta, update.clone()),
+                        (update.clone(), update),
+                    ]
+                });
+                sums.push(products);
+            }
+        });
+    }
+    let sums = Sums::read_each(sums).map_err(DirectionError::Read)?;
+    Ok(ids.into_iter().zip(sums).collect())
+}

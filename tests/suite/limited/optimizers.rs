@@ -1,0 +1,78 @@
+//! Optimizers whose step is linear in the learning rate only in a range, or nowhere.
+
+use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
+use burn::tensor::{Device, Tensor};
+
+/// What gradient descent does with a learning rate.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Nothing: it is linear.
+    None,
+    /// No rate above this one.
+    Cap(f64),
+    /// The same, of a rate that falls with the square root of the steps of the parameter.
+    FallingCap(f64),
+    /// The same, after so many steps of the parameter.
+    CapAfter(f64, usize),
+    /// No rate below this one.
+    Floor(f64),
+    /// No step of a parameter whose norm is above this one.
+    Norm(f64),
+    /// No step of an element above this one: it saturates smoothly.
+    Saturation(f64),
+    /// The rate goes with its square root.
+    Root,
+}
+
+/// Gradient descent with a limit.
+#[derive(Clone)]
+pub struct Limited(pub Limit);
+
+/// How many steps a parameter has made.
+#[derive(Clone)]
+pub struct Steps {
+    made: usize,
+}
+
+// (Burn's derive is for its own crate.)
+impl RecordState for Steps {
+    fn state_flatten(&self, _prefix: &str, _out: &mut StateSink) {}
+
+    fn state_unflatten(_: &str, _: &mut StateSource, _: &Device) -> Option<Self> {
+        None
+    }
+}
+
+impl Optimizer for Limited {
+    type State<const D: usize> = Steps;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<Steps>,
+    ) -> (Tensor<D>, Option<Steps>) {
+        let made = state.map_or(0, |state| state.made) + 1;
+        let update = match self.0 {
+            Limit::None => grad * learning_rate,
+            Limit::Cap(cap) => grad * learning_rate.min(cap),
+            Limit::FallingCap(cap) => grad * learning_rate.min(cap / (made as f64).sqrt()),
+            Limit::CapAfter(cap, after) if made > after => grad * learning_rate.min(cap),
+            Limit::CapAfter(..) => grad * learning_rate,
+            Limit::Floor(floor) => grad * learning_rate.max(floor),
+            Limit::Norm(most) => {
+                let update = grad * learning_rate;
+                let norm = update.clone().square().sum().sqrt().into_scalar::<f64>();
+                update * (most / norm).min(1.0)
+            }
+            Limit::Saturation(most) => (grad * (learning_rate / most)).tanh() * most,
+            Limit::Root => grad * learning_rate.sqrt(),
+        };
+        (tensor - update, Some(Steps { made }))
+    }
+
+    fn to_device<const D: usize>(state: Steps, _device: &Device) -> Steps {
+        state
+    }
+}
