@@ -27,8 +27,6 @@ const FIRST: usize = 6;
 const SAME_RATE: f64 = 0.05;
 /// The factor of errors from which on the loss is taken to jump.
 const WILD: f64 = 3.0;
-/// An η_c by so many times another than expected is a surprise, which rounding may have made.
-const SURPRISE: f64 = 4.0;
 
 /// The evaluations that a search makes before it reports a result, and what they have shown.
 pub(crate) struct Audit {
@@ -210,10 +208,7 @@ impl Audit {
         if trace.line().rounding == crate::line::Trust::Known {
             return false;
         }
-        let root = bracket.critical_lr();
-        let expected = self.guess.expected(trace.line());
-        let is_surprise = expected
-            .is_some_and(|expected| !(expected / SURPRISE..=expected * SURPRISE).contains(&root));
+        let is_surprise = self.guess.is_surprise(trace.line(), bracket.critical_lr());
         let fall = trace.depth();
         is_surprise
             || self

@@ -15,6 +15,11 @@ const FIRST_FALL: f64 = 0.1;
 /// So many lines in a row that do not rise are each searched for a rise everywhere.
 const FEW_WITHOUT_INCREASE: u64 = 3;
 
+/// An η_c by so many times another than expected is a surprise: the first number if predictions are good, the second if so many
+/// of their standard deviations are as much.
+const SURPRISE: std::ops::RangeInclusive<f64> = 4.0..=12.0;
+const SURPRISE_DEVIATIONS: f64 = 3.0;
+
 /// Where a search starts: what the measurements before it have taught.
 ///
 /// With full batches η_c moves little by little, and the last one predicts the next best; with
@@ -171,10 +176,14 @@ impl Guess {
         self.without_increase < FEW_WITHOUT_INCREASE || self.without_increase.is_power_of_two()
     }
 
-    /// The critical learning rate that earlier lines predict for this one, if one was measured.
-    pub(crate) fn expected(&self, line: &LossLine) -> Option<f64> {
-        let history = self.history?;
-        Some(history.prediction_with(line.predictor()))
+    /// Whether a critical learning rate is far from what earlier lines predict for this one, as far as they predict any well.
+    pub(crate) fn is_surprise(&self, line: &LossLine, critical_lr: f64) -> bool {
+        self.history.is_some_and(|history| {
+            let expected = history.prediction_with(line.predictor());
+            let usual = SURPRISE_DEVIATIONS * history.error().sqrt();
+            let least = usual.clamp(SURPRISE.start().ln(), SURPRISE.end().ln());
+            (critical_lr / expected).ln().abs() > least
+        })
     }
 
     /// The bend κ of the lines before this one; 0, a parabola, if there was none or if their slopes

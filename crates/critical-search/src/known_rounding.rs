@@ -11,6 +11,8 @@ const FELT_EVERY: u64 = 8;
 const FEW: u64 = 64;
 /// The factor between the losses of two lines from which on what was seen at one says nothing of the other.
 const ANOTHER_LOSS: f64 = 8.0;
+/// The weight of the newest line in the level of the loss.
+const NEWEST: f64 = 0.2;
 /// The factor between the falls of two lines from which on rounding is looked at again.
 const ANOTHER_FALL: f64 = 4.0;
 /// A fall of less than so many times the resolution may be rounding, if the resolution is not what it seems.
@@ -26,14 +28,16 @@ pub(crate) struct KnownRounding {
     /// The lines with a crossing.
     lines: u64,
     is_felt: bool,
+    /// ln |L(θ)| of late: that of a single batch may be any.
+    level: Option<f64>,
     last: Option<Looked>,
 }
 
 /// The line of the last look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Looked {
-    /// |L(θ)|.
-    loss: f64,
+    /// ln |L(θ)| of late.
+    level: f64,
     /// The deepest fall that was seen.
     fall: f64,
     /// The lines since, whatever they ended in.
@@ -49,12 +53,19 @@ impl KnownRounding {
         if let Some(last) = &mut self.last {
             last.since += 1;
         }
+        let level = line.base_loss().abs().max(f64::MIN_POSITIVE).ln();
+        let level = self
+            .level
+            .map_or(level, |of_late| of_late + NEWEST * (level - of_late));
+        if level.is_finite() {
+            self.level = Some(level);
+        }
         if let Some(scatter) = result.scatter {
-            if self.is_of_another_loss(line) {
+            if self.is_of_another_loss() {
                 self.seen = [None; REMEMBERED];
             }
             self.last = Some(Looked {
-                loss: line.base_loss().abs(),
+                level,
                 fall: result.deepest_fall(),
                 since: 0,
             });
@@ -79,11 +90,9 @@ impl KnownRounding {
         seen.get(middle).copied()
     }
 
-    fn is_of_another_loss(&self, line: &LossLine) -> bool {
-        let loss = line.base_loss().abs();
-        self.last.is_some_and(|last| {
-            !(last.loss / ANOTHER_LOSS..=last.loss * ANOTHER_LOSS).contains(&loss)
-        })
+    fn is_of_another_loss(&self) -> bool {
+        let levels = self.last.zip(self.level);
+        levels.is_some_and(|(last, level)| (level - last.level).abs() > ANOTHER_LOSS.ln())
     }
 
     /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
@@ -100,14 +109,16 @@ impl KnownRounding {
             _ if line.rounding == Trust::Known => Look::No,
             0 if is_likely_all && self.lines == 0 => Look::No,
             0 => Look::First,
-            _ if is_due || is_unsure || self.is_of_another_loss(line) => Look::Again,
+            _ if is_due || is_unsure || self.is_of_another_loss() => Look::Again,
             _ => Look::No,
         }
     }
 
     /// Whether a fall of this size may be rounding, and no look of late has seen such a line.
     pub(crate) fn doubts(&self, fall: f64, resolution: f64) -> bool {
-        let is_new = self.last.is_none_or(|last| fall * ANOTHER_FALL < last.fall);
+        let is_new = self
+            .last
+            .is_none_or(|last| fall * ANOTHER_FALL < last.fall && last.since + 1 >= FELT_EVERY / 2);
         fall < DOUBTFUL * resolution && (is_new || self.is_old())
     }
 

@@ -94,8 +94,9 @@ pub struct Measurement {
     /// The critical learning rate η_c, inside a certified bracket.
     #[serde(default)]
     pub critical_lr: Option<f64>,
-    /// The largest relative error that η_c can have, where the measurement states one: the true value lies
-    /// within η_c·(1 ± this).
+    /// The estimated relative error of η_c, if the measurement states one. It is no bound: evaluations at η_c check it
+    /// during the run and widen it, so that 95 of 100 true values lie within η_c·(1 ± this), and nearly all within three
+    /// times it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical_lr_error: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
@@ -112,6 +113,13 @@ pub struct Measurement {
     /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
     #[serde(default)]
     pub first_crossing_verified: Option<bool>,
+    /// The learning rate down to which an earlier crossing was looked for, at ratios of 2, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_from: Option<f64>,
+    /// Whether the loss at `upper` is NaN or infinite, so that it explodes there before it was seen to rise; absent if the
+    /// loss there is finite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_explodes: Option<bool>,
     /// Whether batch norm computed from the statistics of the batch, as in training; absent where it computed from
     /// its running statistics, or where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +177,8 @@ impl Measurement {
             critical_lr_interval: None,
             critical_lr_spread: None,
             first_crossing_verified: None,
+            verified_from: None,
+            loss_explodes: None,
             batch_statistics: None,
             curvature: None,
             evaluations: 0,

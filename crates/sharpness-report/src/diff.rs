@@ -32,7 +32,8 @@ impl Value {
         }
     }
 
-    /// λ_c, with the error that the measurement states, or else half the width of its bracket.
+    /// λ_c, with three times the error that the measurement states, but no more than its bracket; with half the width of the
+    /// bracket if the measurement states none.
     fn of_sharpness(measurement: &Measurement) -> Self {
         let Some(value) = measurement.critical_sharpness else {
             let reason = measurement.no_number().unwrap_or_default();
@@ -40,12 +41,13 @@ impl Value {
         };
         let bracket = || {
             let width = measurement.upper? - measurement.lower?;
-            Some(0.5 * width / measurement.critical_lr?)
+            Some(width / measurement.critical_lr?)
         };
-        let error = measurement
-            .critical_lr_error
-            .or_else(bracket)
-            .unwrap_or(0.0);
+        let error = match (measurement.critical_lr_error, bracket()) {
+            (Some(stated), Some(width)) => (DEVIATIONS * stated).min(width),
+            (Some(stated), None) => DEVIATIONS * stated,
+            (None, width) => 0.5 * width.unwrap_or(0.0),
+        };
         Self::Known { value, error }
     }
 
@@ -101,12 +103,15 @@ impl Display for Comparison {
     }
 }
 
+/// By how many times its stated error a value may be off: the error is an estimate and no bound.
+const DEVIATIONS: f64 = 3.0;
+
 /// Reads a quantity of a measurement.
 type Read = fn(&Measurement) -> Value;
 
 /// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order.
-/// Two values are the same if their errors allow it: the bracket of λ_c, or the error that its
-/// measurement states, and rounding for the loss (10⁻⁵) and for η (10⁻⁹).
+/// Two values are the same if their errors allow it: three times the error that a measurement states for λ_c, or the bracket,
+/// and rounding for the loss (10⁻⁵) and for η (10⁻⁹).
 pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
     let training: [(&str, Read); 3] = [
         ("λc", Value::of_sharpness),

@@ -103,6 +103,8 @@ fn columns() -> Vec<Column> {
         column("first_crossing_verified", |m| {
             said(m.first_crossing_verified)
         }),
+        numeric("verified_from", |m| m.verified_from),
+        column("loss_explodes", |m| said(m.loss_explodes)),
         column("batch_statistics", |m| said(m.batch_statistics)),
         column("limiting_task", |m| {
             m.limiting_task.clone().unwrap_or_default()
@@ -206,7 +208,8 @@ mod tests {
             "outcome": "bracketed", "reason": "two\nlines", "lower": 0.125, "upper": 0.25,
             "critical_lr": 0.1875, "critical_lr_error": 0.0625, "critical_sharpness": 1e20,
             "critical_lr_interval": [0.11, 0.22], "critical_lr_spread": 0.33,
-            "first_crossing_verified": true, "batch_statistics": true, "evaluations": 7, "seconds": 8.5,
+            "first_crossing_verified": true, "verified_from": 0.0078125, "loss_explodes": true,
+            "batch_statistics": true, "evaluations": 7, "seconds": 8.5,
             "curvature": {
                 "directional_sharpness": curvature(1100), "hessian_sharpness": curvature(1200),
                 "preconditioned_sharpness": curvature(1300),

@@ -112,7 +112,13 @@ impl Along {
         match searched {
             Ok(result) => {
                 self.evaluations = result.trace.len();
-                memory.guess = Some(guess.learn(&line, &result));
+                let guess = guess.learn(&line, &result);
+                memory.guess = Some(guess);
+                if let Some(slope) = &mut self.slope
+                    && guess.is_slope_refuted()
+                {
+                    slope.source = SlopeSource::Hint;
+                }
                 self.ended(End::Searched(result))
             }
             Err(interrupted) => {
@@ -166,6 +172,8 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
             measurement.critical_sharpness = Some(bracket.critical_sharpness());
             measurement.critical_lr_interval = bracket.interval();
             measurement.first_crossing_verified = Some(bracket.is_verified());
+            measurement.verified_from = bracket.verified_from();
+            measurement.loss_explodes = bracket.explodes().then_some(true);
             if batches > 1 && measurement.task != sharpness_record::TRAIN_TASK {
                 measurement.critical_lr_spread = spread(bracket, batches);
             }

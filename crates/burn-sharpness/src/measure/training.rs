@@ -159,7 +159,8 @@ fn stop_on_panic(failure: Panicked, memory: &mut Memory) -> End {
 
 /// g·Δθ. It is that of the loss measured only where this is known to be the loss that was
 /// differentiated, at the scale at which the gradients were put together, and only of a line; elsewhere it is
-/// a hint. In 16 bits it is of a line that the rounded weights only follow.
+/// a hint. In 16 bits it is of a line that the rounded weights only follow. Equal losses prove no equal gradients (a
+/// stopped gradient, clipping by hand): a search that sees the loss fall by another slope refutes it for good.
 fn slope_of<M: Module>(
     update: &MeasuredUpdate<'_, M>,
     direction: &UpdateDirection,
@@ -170,7 +171,11 @@ fn slope_of<M: Module>(
         && !direction.has_16_bits()
         && memory
             .training_loss
-            .is_established(update.is_same_in_training);
+            .is_established(update.is_same_in_training)
+        && !memory
+            .training
+            .guess
+            .is_some_and(|guess| guess.is_slope_refuted());
     Slope {
         // Gradients of micro-batches add up, while their loss is a mean.
         value: direction.slope() / update.micro_batches as f64,
