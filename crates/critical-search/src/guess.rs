@@ -144,7 +144,7 @@ impl Guess {
         };
         match self.rounding.resolution(&line) {
             Some(seen) if line.rounding != Trust::Known => {
-                line.with_resolution(seen.max(line.resolution))
+                line.with_seen_resolution(seen.max(line.resolution))
             }
             _ => line,
         }

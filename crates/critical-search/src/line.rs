@@ -7,6 +7,8 @@ pub struct LossLine {
     /// The learning rate of the step that is made along this line.
     pub(crate) rate_in_use: Option<f64>,
     pub(crate) resolution: f64,
+    /// The units that the loss comes in, as far as its type tells.
+    pub(crate) grain: f64,
     pub(crate) rounding: Trust,
 }
 
@@ -49,6 +51,7 @@ impl LossLine {
             update_norm: None,
             rate_in_use: None,
             resolution: 0.0,
+            grain: 0.0,
             rounding: Trust::Known,
         }
         .with_loss_epsilon(f64::from(f32::EPSILON))
@@ -109,9 +112,20 @@ impl LossLine {
     ///
     /// A negative or NaN resolution counts as 0.
     #[must_use]
-    pub fn with_resolution(mut self, resolution: f64) -> Self {
-        self.resolution = resolution.max(0.0);
-        self
+    pub fn with_resolution(self, resolution: f64) -> Self {
+        let line = self.with_seen_resolution(resolution);
+        Self {
+            grain: line.resolution / Self::ROUNDING_UNITS,
+            ..line
+        }
+    }
+
+    /// The same where it was seen, and the type of the loss told another.
+    pub(crate) fn with_seen_resolution(self, resolution: f64) -> Self {
+        Self {
+            resolution: resolution.max(0.0),
+            ..self
+        }
     }
 
     /// The same where rounding may do more than the resolution says, as where the loss is returned

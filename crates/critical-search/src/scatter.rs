@@ -18,6 +18,14 @@ const FELT: f64 = 0.005;
 
 /// A jump is believed if it leaves less than this part of the deviation: by chance, one of several places leaves a third.
 const JUMP: f64 = 0.1;
+/// The changes that must be multiples of one quantum, at least.
+const ENOUGH: usize = 3;
+/// A quantum is so many times the units that the loss itself comes in, at least.
+const COARSE: f64 = 16.0;
+/// Changes of up to so many times the deepest fall are compared for a quantum.
+const SMALL: f64 = 8.0;
+/// The steps that rounding may be off by where neighbours share one.
+const FEW_STEPS: f64 = 3.0;
 /// Rises that differ by less than this share of the largest are the same.
 const SAME: f64 = 1e-9;
 /// How far from a whole number a multiple may be: by chance, rises are not all as near to one.
@@ -85,9 +93,11 @@ impl Scatter {
         self.degrees
     }
 
-    /// The change below which a difference is to be taken for rounding.
+    /// The change below which a difference is to be taken for rounding: on a staircase of which few steps were seen, a few of
+    /// them.
     pub(crate) fn resolution(&self) -> f64 {
-        resolution(self.deviation, self.degrees).max(self.step)
+        let steps = if self.is_flat { FEW_STEPS } else { 1.0 };
+        resolution(self.deviation, self.degrees).max(steps * self.step)
     }
 
     /// The resolution that several looks at the rounding of a run have shown together.
@@ -120,6 +130,27 @@ impl Scatter {
 /// The fewer evaluations a deviation is known from, the more of it there may be: they may have agreed by chance.
 fn resolution(deviation: f64, degrees: usize) -> f64 {
     DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
+}
+
+/// The quantum of which all of a search's small changes are multiples, if they are: then a fall of a few quanta is rounding.
+/// Changes of a smooth loss are not multiples of the smallest. The loss itself comes in units of `grain`, which are much smaller.
+pub(crate) fn quantum(rises: impl Iterator<Item = f64>, grain: f64) -> Option<f64> {
+    let mut rises: Vec<f64> = rises.filter(|rise| rise.is_finite()).collect();
+    let deepest = rises
+        .iter()
+        .fold(0.0_f64, |deepest, rise| deepest.max(-rise));
+    rises.retain(|rise| rise.abs() <= SMALL * deepest);
+    rises.push(0.0);
+    rises.sort_by(f64::total_cmp);
+    rises.dedup_by(|a, b| *a - *b <= grain);
+    let steps = rises.windows(2).map(|pair| pair[1] - pair[0]);
+    let quantum = steps.min_by(f64::total_cmp)?;
+    let is_multiple = |rise: &f64| {
+        let off = rise - (rise / quantum).round() * quantum;
+        off.abs() <= MULTIPLE * rise.abs() + grain
+    };
+    let is_quantum = rises.len() > ENOUGH && quantum > COARSE * grain;
+    (is_quantum && rises.iter().all(is_multiple)).then_some(quantum)
 }
 
 fn is_flat(near: &[(f64, f64)]) -> bool {

@@ -2,11 +2,14 @@
 
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
+use crate::scatter::quantum;
 use crate::shape::{Crossing, Point};
 use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 
 /// The relative error by rounding that a look at it may miss.
 const OVERLOOKED: f64 = 0.001;
+/// The quanta of the loss that rounding may be off by.
+const QUANTA: f64 = 4.0;
 /// The evaluations of a first measurement from which on so many times the accuracy will do.
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
@@ -26,6 +29,8 @@ pub(crate) struct Trace {
     line: LossLine,
     /// The least resolution, which no look makes smaller.
     told_resolution: f64,
+    /// The resolution by the looks of this line and of earlier ones.
+    seen_resolution: f64,
     report: Report,
     rounding: Rounding,
     /// The factor from the error that is estimated for a root to the one that is stated.
@@ -49,6 +54,7 @@ impl Trace {
             config,
             line,
             told_resolution,
+            seen_resolution: line.resolution,
             report,
             rounding: Rounding::of(&line),
             error_factor: match report {
@@ -70,11 +76,23 @@ impl Trace {
             standard_error: rise.standard_error.filter(|error| error.is_finite()),
         });
         self.expected.push(expected);
+        self.resolve();
     }
 
     /// Takes changes of up to `seen` for rounding, or what the line has told if that is more.
     pub(crate) fn set_resolution(&mut self, seen: f64) {
-        self.line = self.line.with_resolution(seen.max(self.told_resolution));
+        self.seen_resolution = seen.max(self.told_resolution);
+        self.resolve();
+    }
+
+    /// Takes changes for rounding that are a few of the quanta in which all come. Where nothing is known of rounding, looks find more.
+    fn resolve(&mut self) {
+        let rises = self.evaluations.iter().map(|seen| seen.rise);
+        let grain = self.line.grain;
+        let quantum = quantum(rises, grain).filter(|_| self.line.rounding == Trust::Likely);
+        let resolution = QUANTA * quantum.unwrap_or(0.0);
+        let resolution = resolution.max(self.seen_resolution);
+        self.line = self.line.with_seen_resolution(resolution);
         self.rounding = Rounding::of(&self.line);
     }
 
