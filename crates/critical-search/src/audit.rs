@@ -120,7 +120,9 @@ impl Audit {
                 .or_else(|| self.root(trace, bracket))
                 .or_else(|| self.rate_in_use(trace, bracket))
                 .or_else(|| earlier(trace, bracket)),
-            Outcome::NoIncrease { .. } if self.is_far_due => gap(trace),
+            Outcome::NoIncrease { .. } => {
+                near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
+            }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             // What earlier looks have found may be there no more.
             Outcome::BelowResolution if trace.has_found_rounding() => {
@@ -226,6 +228,14 @@ impl Audit {
 
 fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
     trace.config().min_learning_rate..=trace.config().max_learning_rate
+}
+
+/// The learning rate in use, if all evaluations are beyond it: what falls far out may have risen before.
+fn near(trace: &Trace) -> Option<f64> {
+    let rate = trace.line().rate_in_use?;
+    let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
+    let smallest = rates.min_by(f64::total_cmp)?;
+    (rate < smallest).then_some(rate)
 }
 
 /// The next learning rate at which to look for a rise between evaluations that all fall.

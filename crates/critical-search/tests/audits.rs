@@ -190,6 +190,10 @@ fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
     let loss = |eta: f64| f64::from((1.0 + eta * (1.0 - eta / 50.0)) as f32);
     let next = search.run(&falls, guess, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
+    // Nor if it falls already where the search begins.
+    let beyond = Guess::new(400.0);
+    let next = search.run(&falls.with_rate_in_use(0.1), beyond, loss);
+    assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
 }
 
 #[test]
