@@ -89,7 +89,7 @@ impl<'a> Scan<'a> {
         let third = |w: &[f64]| (w[3] - 3.0 * w[2] + 3.0 * w[1] - w[0]).abs() / 20f64.sqrt();
         let mut thirds: Vec<f64> = rises.windows(4).map(third).collect();
         thirds.sort_by(f64::total_cmp);
-        1.5 * thirds[thirds.len() / 2]
+        1.5 * thirds[(thirds.len() - 1) / 2]
     }
 
     /// Where the line goes from below a level to above it, from one rate to another.

@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use table::{Row, rows};
 use tally::{Fault, Tally};
 
+/// The measurements of each case in the short run.
+const SHORT: u64 = 6;
+
 /// The cases of the table whose names, or whose kinds' names, have one of the words of `KINDS`.
 fn chosen() -> Vec<Row> {
     let words = std::env::var("KINDS").unwrap_or_default();
@@ -107,7 +110,7 @@ fn report(rows: &[Row]) -> (Tally, Vec<String>) {
 fn a_few_measurements_of_every_kind_are_true() {
     let mut rows = chosen();
     for row in &mut rows {
-        row.cases = row.cases.drain(..).map(|case| case.short(8)).collect();
+        row.cases = row.cases.drain(..).map(|case| case.short(SHORT)).collect();
     }
     let (total, worse) = report(&rows);
     assert!(worse.is_empty(), "{worse:#?}");

@@ -80,18 +80,52 @@ impl Sample {
 
     /// The same in another type.
     pub fn cast(&self, dtype: FloatDType) -> Self {
+        struct Cast(FloatDType);
+
+        impl Change for Cast {
+            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+                tensor.cast(self.0)
+            }
+        }
+
+        self.changed(&Cast(dtype))
+    }
+
+    /// The same without autodiff, which costs as much as the loss of a small network.
+    pub fn inner(&self) -> Self {
+        struct Inner;
+
+        impl Change for Inner {
+            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+                tensor.inner()
+            }
+        }
+
         Self {
-            x: self.x.clone().cast(dtype),
-            view: self.view.clone().cast(dtype),
+            classes: self.classes.clone().inner(),
+            tokens: self.tokens.clone().inner(),
+            ..self.changed(&Inner)
+        }
+    }
+
+    fn changed(&self, change: &impl Change) -> Self {
+        Self {
+            x: change.change(self.x.clone()),
+            view: change.change(self.view.clone()),
             classes: self.classes.clone(),
-            targets: self.targets.clone().cast(dtype),
+            targets: change.change(self.targets.clone()),
             tokens: self.tokens.clone(),
-            pictures: self.pictures.clone().cast(dtype),
-            advantages: self.advantages.clone().cast(dtype),
-            old: self.old.clone().map(|old| old.cast(dtype)),
+            pictures: change.change(self.pictures.clone()),
+            advantages: change.change(self.advantages.clone()),
+            old: self.old.clone().map(|old| change.change(old)),
             turn: self.turn,
         }
     }
+}
+
+/// What is done to all tensors of floats.
+trait Change {
+    fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D>;
 }
 
 fn floats<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {

@@ -6,7 +6,7 @@ use super::run::{Run, Update, value};
 use super::tally::{Fault, Tally};
 use super::tasks::{Place, Scene, TASKS};
 use super::ways::{WAYS, learner};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK};
 use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
 use std::collections::BTreeMap;
@@ -114,13 +114,14 @@ fn hold(
     tally: &mut Tally,
 ) {
     let valid = run.valid();
+    let update = &update.on(Sample::inner);
     let start = loss(&valid, update);
     let examples = start.dims()[0];
     let dtype = start.dtype();
     let base = value(start);
     let rise = |rate: f64| value(loss(&line.at(&valid, rate), update)) - base;
     let exact = valid.exact().filter(|_| case.tweak != Tweak::Double);
-    let exact_update = update.exact();
+    let exact_update = update.on(|sample| sample.cast(FloatDType::F64));
     let exact_base = exact
         .as_ref()
         .map(|model| value(loss(model, &exact_update)));
@@ -171,7 +172,7 @@ fn bare(case: &Case) -> Vec<u8> {
 /// above it later.
 fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usize, u64)) -> Place {
     let crossing = case.rate(part, step) * 0.37 * 1.05f64.powi(step as i32);
-    let sample = update.samples[0].clone();
+    let sample = update.samples[0].inner();
     let other = Data::new(1, 32, &sample.x.device());
     Place {
         sample,

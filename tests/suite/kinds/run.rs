@@ -42,14 +42,10 @@ impl Update {
         total(losses) + self.offset
     }
 
-    /// The same in 64 bits, of a model that is in 64 bits.
-    pub fn exact(&self) -> Self {
+    /// The same loss, on other samples.
+    pub fn on(&self, change: impl Fn(&Sample) -> Sample) -> Self {
         Self {
-            samples: self
-                .samples
-                .iter()
-                .map(|sample| sample.cast(FloatDType::F64))
-                .collect(),
+            samples: self.samples.iter().map(change).collect(),
             grads: GradientsParams::new(),
             told: self.told.clone(),
             offset: self.offset,

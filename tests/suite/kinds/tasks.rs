@@ -55,7 +55,10 @@ pub const TASKS: [(&str, TaskLoss); 15] = [
     ),
     (
         "jump",
-        TaskLoss::Of(|t| t.clone().greater_equal_elem(1.0).float().cast(t.dtype()) * 6.0 - t + 2.0),
+        TaskLoss::Of(|t| {
+            let is_after = t.clone().greater_equal_elem(1.0).float().cast(t.dtype());
+            is_after * (t.clone() * 2.0 + 1.0) - t + 2.0
+        }),
     ),
     (
         "wall",
