@@ -80,11 +80,11 @@ impl<'a> Scan<'a> {
         level
     }
 
-    /// How far neighbours are from a smooth curve: a kink or a jump among them does not count.
+    /// How far neighbours are from a smooth curve: a kink or a jump among them does not count, nor how steeply the line
+    /// rises afterwards.
     fn scatter(&self, rate: f64) -> f64 {
-        let half = NEIGHBOURS / 2;
-        let rises: Vec<f64> = (-half..=half)
-            .map(|place| self.at(rate * (1.0 + APART * f64::from(place))))
+        let rises: Vec<f64> = (0..NEIGHBOURS)
+            .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))
             .collect();
         let third = |w: &[f64]| (w[3] - 3.0 * w[2] + 3.0 * w[1] - w[0]).abs() / 20f64.sqrt();
         let mut thirds: Vec<f64> = rises.windows(4).map(third).collect();
