@@ -5,6 +5,7 @@
 //! with them, a line a kind. `KINDS` leaves out all kinds and cases whose name has none of these words, separated by `;`.
 
 mod case;
+mod fault;
 mod held;
 mod judge;
 mod optimizers;
@@ -15,12 +16,13 @@ mod tasks;
 mod ways;
 
 use case::Case;
+use fault::Fault;
 use held::{Tallies, held};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use table::{Row, rows};
-use tally::{Fault, Tally};
+use tally::Tally;
 
 /// The measurements of each case in the short run.
 const SHORT: u64 = 6;

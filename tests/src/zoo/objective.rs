@@ -59,7 +59,7 @@ impl Zoo {
                 .init(&scores.device())
                 .forward(scores, sample.classes.clone()),
             Objective::Examples => -logarithms(scores),
-            Objective::Clamped => (-logarithms(scores)).clamp(0.05, 1.0).mean(),
+            Objective::Clamped => (-logarithms(scores)).clamp(0.5, 1.5).mean(),
             Objective::Worst => (-logarithms(scores)).max(),
             Objective::Advantage => -(logarithms(scores) * gains()).mean(),
             Objective::Clipped => {

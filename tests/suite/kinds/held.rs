@@ -1,9 +1,10 @@
 //! Trains a case, measures its steps in all ways, and holds each measurement against a scan.
 
 use super::case::{Case, Tweak};
+use super::fault::Fault;
 use super::judge::judge;
 use super::run::{Run, Update, value};
-use super::tally::{Fault, Tally};
+use super::tally::Tally;
 use super::tasks::{Place, Scene, TASKS};
 use super::ways::{WAYS, learner};
 use burn::tensor::{FloatDType, Tensor};
@@ -141,7 +142,7 @@ fn hold(
     let mut scan = Scan::new(&rise, same, units * epsilon * base.abs());
     for (way, measured) in measured {
         let verdict = judge(measured, &mut scan, wide);
-        tally.count(measured, &verdict.faults);
+        tally.count(measured, &verdict);
         if !verdict.faults.is_empty() {
             let slope = (measured.slope, measured.slope_source);
             tally.note(format!(

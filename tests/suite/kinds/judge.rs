@@ -1,6 +1,6 @@
 //! What one measurement is worth, by a dense scan of the very loss.
 
-use super::tally::Fault;
+use super::fault::{Fault, Verdict};
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use sharpness_tests::Scan;
 
@@ -14,20 +14,6 @@ const REACH_BELOW: f64 = 1e3;
 const CLEAR: f64 = 3.0;
 /// The largest learning rate that a search tries.
 const LARGEST: f64 = 1e6;
-
-/// The faults of a measurement, and what is to be known of them.
-#[derive(Default)]
-pub struct Verdict {
-    pub faults: Vec<Fault>,
-    pub note: String,
-}
-
-impl Verdict {
-    fn add(&mut self, fault: Fault, note: String) {
-        self.faults.push(fault);
-        self.note += &format!("{fault:?}: {note}; ");
-    }
-}
 
 /// Judges a measurement. `wide` is the same loss in 64 bits, where the measured one has 16.
 pub fn judge(
@@ -128,12 +114,21 @@ fn judge_bracket(
     }
 }
 
-/// Of parts in 16 bits: the crossing in 64 is not much lower or higher.
+/// Of parts in 16 bits: how far the first crossing in 64 bits is, if there is one nearby.
 fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict) {
-    let rises = |factor: f64| wide(factor * critical_lr) > 0.0;
-    let crosses = !rises(1.0 / 8.0) && rises(8.0);
-    if crosses && (rises(1.0 / 1.5) || !rises(2.0)) {
-        verdict.add(Fault::Far64, format!("η_c {critical_lr:e}"));
+    let (nearest, farthest) = (critical_lr / 8.0, critical_lr * 8.0);
+    let mut wide = Scan::new(wide, None, 0.0);
+    if wide.at(nearest) > 0.0 {
+        return;
+    }
+    let crossings = wide.crossings(nearest, farthest, 0.0);
+    if let Some(crossing) = crossings.first() {
+        let off = (critical_lr / crossing - 1.0).abs();
+        verdict.off_64_bits = Some(off);
+        if off > 0.5 {
+            let note = format!("η_c {critical_lr:e}, in 64 bits {crossing:e}");
+            verdict.add(Fault::Far64, note);
+        }
     }
 }
 

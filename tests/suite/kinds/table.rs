@@ -1,10 +1,10 @@
 //! All that is trained.
 
 use super::case::{Case, Part, Tweak};
+use super::fault::Fault;
 use super::optimizers::{
     Optimizer, adafactor, adam, adam_of_16_bits, adamw, momentum, others, sgd,
 };
-use super::tally::Fault;
 use burn::tensor::FloatDType::{BF16, F16};
 use sharpness_tests::{Kind, Network, Objective};
 

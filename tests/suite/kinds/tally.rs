@@ -1,79 +1,8 @@
 //! What is wrong with measurements, counted.
 
+use super::fault::{Fault, Verdict};
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use std::collections::BTreeMap;
-
-/// What can be wrong with a measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// The true η_c is off by more than the stated error.
-    Outside,
-    /// It is off by more than three times the stated error.
-    Off3,
-    /// It is off by more than 5%.
-    Off5,
-    /// No fall before it but that of rounding.
-    Rounding,
-    /// The loss rises clearly before it.
-    Later,
-    /// The same, though it was verified to be the first.
-    Verified,
-    /// It is above the learning rate in use, at which the loss clearly rises.
-    Side,
-    /// The loss falls and rises, and there is no number.
-    Missed,
-    /// The loss rises at once, and that is not what it is said to do.
-    Misnamed,
-    /// The loss falls, though it is said not to.
-    NotDescent,
-    /// The loss rises, though it is said not to.
-    NoIncrease,
-    /// Weights of 16 bits whose η_c is another one than in 64 bits.
-    Far64,
-    /// Another task is limiting than the one that is named.
-    Limiting,
-    /// The weights are others than without the probe.
-    Bits,
-    /// Something panicked.
-    Panic,
-}
-
-impl Fault {
-    pub const ALL: [Self; 15] = [
-        Self::Outside,
-        Self::Off3,
-        Self::Off5,
-        Self::Rounding,
-        Self::Later,
-        Self::Verified,
-        Self::Side,
-        Self::Missed,
-        Self::Misnamed,
-        Self::NotDescent,
-        Self::NoIncrease,
-        Self::Far64,
-        Self::Limiting,
-        Self::Bits,
-        Self::Panic,
-    ];
-
-    /// Whether its share is one of the brackets, and not of all measurements.
-    fn is_of_brackets(self) -> bool {
-        self <= Self::Side || self == Self::Far64
-    }
-
-    /// The share that a kind may have of it.
-    pub fn share(self) -> f64 {
-        match self {
-            Self::Outside => 0.05,
-            Self::Off3 | Self::Off5 => 0.005,
-            Self::Far64 => 0.01,
-            // The smallest crossing is looked for, not proved; and no number is no wrong number.
-            Self::Later | Self::Side | Self::Missed | Self::Misnamed => 1.0,
-            _ => 0.0,
-        }
-    }
-}
 
 /// How the measurements of a kind have ended.
 #[derive(Clone, Default)]
@@ -85,13 +14,14 @@ pub struct Tally {
     evaluations: usize,
     faults: BTreeMap<Fault, usize>,
     outcomes: BTreeMap<String, usize>,
+    off_64_bits: Vec<f64>,
     pub notes: Vec<String>,
 }
 
 const NOTES: usize = 3;
 
 impl Tally {
-    pub fn count(&mut self, measured: &Measurement, faults: &[Fault]) {
+    pub fn count(&mut self, measured: &Measurement, verdict: &Verdict) {
         self.measured += 1;
         let is_bracket = measured.outcome == MeasurementOutcome::Bracketed;
         self.bracketed += usize::from(is_bracket);
@@ -106,9 +36,10 @@ impl Tally {
             let outcome = measured.outcome.name().to_string();
             *self.outcomes.entry(outcome).or_default() += 1;
         }
-        for fault in faults {
+        for fault in &verdict.faults {
             self.add_fault(*fault);
         }
+        self.off_64_bits.extend(verdict.off_64_bits);
     }
 
     pub fn add_fault(&mut self, fault: Fault) {
@@ -132,6 +63,7 @@ impl Tally {
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
+        self.off_64_bits.extend(&other.off_64_bits);
         for note in &other.notes {
             self.note(note.clone());
         }
@@ -170,13 +102,24 @@ impl Tally {
             .iter()
             .map(|(outcome, count)| format!("{outcome} {count}"))
             .collect();
+        let mut off = self.off_64_bits.clone();
+        off.sort_by(f64::total_cmp);
+        let off_by = |part: usize| 100.0 * off[(off.len() - 1) * part / 100];
+        let off = match off.len() {
+            0 => String::new(),
+            of => format!(
+                "; of {of} η_c in 64 bits half are off by {:.2}% at most, 95 of 100 by {:.2}%",
+                off_by(50),
+                off_by(95)
+            ),
+        };
         let faults: Vec<String> = Fault::ALL
             .into_iter()
             .zip(Fault::ALL.map(|fault| format!("{fault:?}").len()))
             .map(|(fault, width)| format!("{:width$}", self.of(fault)))
             .collect();
         format!(
-            "{name:34} {:8} {:9} {:>6} {:>7} {:11.2} | {} | {}",
+            "{name:34} {:8} {:9} {:>6} {:>7} {:11.2} | {} | {}{off}",
             self.measured,
             self.bracketed,
             within(self.of(Fault::Outside)),
