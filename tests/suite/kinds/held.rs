@@ -100,8 +100,7 @@ pub fn held(case: &Case) -> Tallies {
 
 fn fault(case: &Case, tallies: &mut Tallies, fault: Fault, note: String) {
     let tally = tallies.entry(TRAIN_TASK.to_string()).or_default();
-    tally.add_fault(fault);
-    tally.note(format!("{}, step {note}", case.name));
+    tally.add_fault(fault, format!("{}, step {note}", case.name));
 }
 
 /// Holds what all ways have measured of a loss at a step against one scan.
@@ -143,9 +142,9 @@ fn hold(
     for (way, measured) in measured {
         let verdict = judge(measured, &mut scan, wide);
         tally.count(measured, &verdict);
-        if !verdict.faults.is_empty() {
+        tally.note(&verdict.faults, || {
             let slope = (measured.slope, measured.slope_source);
-            tally.note(format!(
+            format!(
                 "{}, step {step}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {} evaluations",
                 case.name,
                 verdict.note,
@@ -154,8 +153,8 @@ fn hold(
                 measured.lower,
                 measured.upper,
                 measured.evaluations,
-            ));
-        }
+            )
+        });
     }
 }
 

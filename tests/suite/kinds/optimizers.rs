@@ -102,6 +102,15 @@ pub fn others() -> Vec<Optimizer> {
         optimizer("rmsprop", RmsPropConfig::new().init(), 1e-3),
         optimizer("rmsprop, centered", centered.init(), 1e-3),
         optimizer("adan", AdanConfig::new().init(), 5e-3),
+        Optimizer {
+            // Its decay divides by 1 + ηλ.
+            is_straight: false,
+            ..optimizer(
+                "adan, decay",
+                AdanConfig::new().with_weight_decay(0.05).init(),
+                5e-3,
+            )
+        },
         optimizer("lion", LionConfig::new().init(), 1e-3),
         optimizer("lamb", LambConfig::new().init(), 5e-3),
         optimizer("muon, adamw", muon, 5e-3),

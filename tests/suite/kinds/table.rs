@@ -89,7 +89,7 @@ fn kinds() -> Vec<(&'static str, Kind)> {
 fn usual(kind: Kind) -> [Optimizer; 3] {
     let factor = match kind.objective {
         Objective::Huge => 1e-6,
-        Objective::Poisson => 0.1,
+        Objective::Poisson | Objective::LogDensity => 0.1,
         _ => 1.0,
     };
     let adam = match kind.network {
@@ -166,7 +166,10 @@ fn loops() -> Vec<Row> {
         tweak("norm clipped by hand", 0.5, Tweak::ClippedNorm(0.1)),
         tweak("values clipped by hand", 0.5, Tweak::ClippedValues(0.005)),
         tweak("noise", 0.1, Tweak::Noise(0.05)),
-        tweak("nan gradient", 0.1, Tweak::NanAt(20)),
+        both("nan gradient", 0.1, |case| {
+            case.tweak = Tweak::NanAt(2);
+            case.steps = 6;
+        }),
         tweak("accumulation", 0.05, Tweak::Accumulated),
         tweak("offset 1e4", 0.05, Tweak::Offset(1e4)),
         tweak("offset to 0", 0.05, Tweak::Offset(-1.0)),
@@ -201,7 +204,7 @@ fn small_losses() -> Vec<Row> {
         move |case: &mut Case| {
             case.steps = steps;
             case.every = 20;
-            case.late = steps / 2;
+            case.late = 600;
             case.batches = batches;
             case.size = |_| 8;
         }
@@ -217,13 +220,13 @@ fn small_losses() -> Vec<Row> {
     let overfit = |case: &mut Case| {
         case.steps = 900;
         case.every = 3;
-        case.late = 700;
+        case.late = 300;
         case.batches = 16;
     };
     let falling = |case: &mut Case| {
         case.steps = 600;
         case.every = 4;
-        case.late = 500;
+        case.late = 300;
     };
     let crossing = |case: &mut Case| {
         case.tweak = Tweak::Offset(-0.5);
@@ -275,6 +278,20 @@ fn small_losses() -> Vec<Row> {
     ]
 }
 
+/// What burn's `Learner` trains.
+fn learners() -> [(&'static str, Kind); 7] {
+    let plain = |objective| Network::Plain.with(objective);
+    [
+        ("plain", Network::Plain.kind()),
+        ("stochastic depth", Network::StochasticDepth.kind()),
+        ("mixture", Network::Mixture { balanced: true }.kind()),
+        ("mixed bf16", Network::Mixed(BF16).kind()),
+        ("hidden penalty", plain(Objective::HiddenPenalty)),
+        ("log density", plain(Objective::LogDensity)),
+        ("contrastive", plain(Objective::Contrastive)),
+    ]
+}
+
 /// What needs more than one optimizer, one loss or one loop.
 fn special() -> Vec<Row> {
     let plain = Network::Plain.kind();
@@ -307,6 +324,8 @@ fn special() -> Vec<Row> {
         case.steps = 300;
         case.every = 2;
     };
+    let critic = |case: &mut Case| case.parts[0].owns = is_critic;
+    let game_of_two = Network::Plain.with(Objective::Adversarial);
     let squared = Network::Plain.with(Objective::Squared);
     vec![
         row(
@@ -315,19 +334,30 @@ fn special() -> Vec<Row> {
             vec![
                 (adafactor(5e-3, true), &learner),
                 (adafactor(5e-3, false), &learner),
+                (adafactor(5e-3, true), &|case| {
+                    case.tweak = Tweak::StillGroup
+                }),
+                (adafactor(5e-3, true), &|case| {
+                    case.kind.network = Network::Half(BF16)
+                }),
             ],
         ),
+        Row {
+            name: "learner".to_string(),
+            cases: learners()
+                .map(|(name, kind)| {
+                    let name = format!("learner, {name}");
+                    Case::new(&name, kind, adam(5e-3)).with(learner)
+                })
+                .into(),
+        },
         row(
-            "learner",
-            plain,
-            vec![(sgd(0.05), &learner), (adam(5e-3), &learner)],
+            "critic",
+            game_of_two,
+            vec![(adam(1e-2), &critic), (sgd(0.05), &critic)],
         ),
         row("two optimizers", plain, vec![(adam(5e-3), &two)]),
-        row(
-            "game",
-            Network::Plain.with(Objective::Adversarial),
-            vec![(adam(2e-3), &game)],
-        ),
+        row("game", game_of_two, vec![(adam(2e-3), &game)]),
         row(
             "tasks",
             plain,

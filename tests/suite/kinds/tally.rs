@@ -15,10 +15,8 @@ pub struct Tally {
     faults: BTreeMap<Fault, usize>,
     outcomes: BTreeMap<String, usize>,
     off_64_bits: Vec<f64>,
-    pub notes: Vec<String>,
+    notes: BTreeMap<Fault, String>,
 }
-
-const NOTES: usize = 3;
 
 impl Tally {
     pub fn count(&mut self, measured: &Measurement, verdict: &Verdict) {
@@ -37,18 +35,21 @@ impl Tally {
             *self.outcomes.entry(outcome).or_default() += 1;
         }
         for fault in &verdict.faults {
-            self.add_fault(*fault);
+            *self.faults.entry(*fault).or_default() += 1;
         }
         self.off_64_bits.extend(verdict.off_64_bits);
     }
 
-    pub fn add_fault(&mut self, fault: Fault) {
+    pub fn add_fault(&mut self, fault: Fault, note: String) {
+        self.note(&[fault], || note.clone());
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    pub fn note(&mut self, note: String) {
-        if self.notes.len() < NOTES {
-            self.notes.push(note);
+    /// The first example of each fault is kept.
+    pub fn note(&mut self, faults: &[Fault], note: impl Fn() -> String) {
+        let mut faults = faults.iter();
+        if let Some(fault) = faults.find(|fault| !self.notes.contains_key(fault)) {
+            self.notes.insert(*fault, note());
         }
     }
 
@@ -64,9 +65,14 @@ impl Tally {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
         self.off_64_bits.extend(&other.off_64_bits);
-        for note in &other.notes {
-            self.note(note.clone());
+        for (fault, note) in &other.notes {
+            self.note(&[*fault], || note.clone());
         }
+    }
+
+    /// An example of each fault.
+    pub fn notes(&self) -> impl Iterator<Item = &String> {
+        self.notes.values()
     }
 
     pub fn of(&self, fault: Fault) -> usize {
