@@ -1,6 +1,6 @@
 use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor, TensorData};
 
 /// A copy of the gradients of a model.
 pub fn copied_gradients<M: Module>(model: &M, grads: &GradientsParams) -> GradientsParams {
@@ -47,4 +47,39 @@ pub fn gradients_of<M: Module>(
     };
     model.visit(&mut copy);
     copy.copy
+}
+
+/// The gradients of a model with every number changed.
+pub fn mapped_gradients<M: Module>(
+    model: &M,
+    grads: &GradientsParams,
+    change: impl FnMut(f64) -> f64,
+) -> GradientsParams {
+    struct Map<'a, F> {
+        grads: &'a GradientsParams,
+        mapped: GradientsParams,
+        change: F,
+    }
+
+    impl<F: FnMut(f64) -> f64> ModuleVisitor for Map<'_, F> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(grad) = self.grads.get::<D>(param.id) else {
+                return;
+            };
+            let (device, dtype) = (grad.device(), FloatDType::from(grad.dtype()));
+            let shape = grad.dims();
+            let values = grad.into_data();
+            let values: Vec<f64> = values.iter::<f64>().map(&mut self.change).collect();
+            let mapped = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
+            self.mapped.register(param.id, mapped.cast(dtype));
+        }
+    }
+
+    let mut map = Map {
+        grads,
+        mapped: GradientsParams::new(),
+        change,
+    };
+    model.visit(&mut map);
+    map.mapped
 }

@@ -1,108 +1,122 @@
 //! The truth about a line, by far more evaluations than a search makes.
 
-/// How much of η_c the evaluations that show the noise are apart.
-const NEAR: f64 = 0.02;
-/// The evaluations that show it.
-const NOISE_POINTS: usize = 9;
-/// The points of the grid, and its factor.
-const GRID: usize = 30;
+use std::collections::HashMap;
+
+/// The factor between neighbours of the grid.
 const FACTOR: f64 = 1.15;
-const BISECTIONS: usize = 10;
+/// The evaluations that show how much a line scatters, and how far apart they are.
+const NEIGHBOURS: i32 = 9;
+const APART: f64 = 0.005;
+/// How much of its distance from exact values counts at a place: those at these shares of it, too.
+const NEARER: [f64; 4] = [1.0, 0.5, 0.2, 0.05];
+const BISECTIONS: usize = 26;
 
-/// What a dense scan of a loss along a direction has found.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// Where the loss rises above its start by more than its noise for good, up to 1.3 times the η_c that was
-    /// reported: the crossing lies between the last place at which it is lower and the first at which it is
-    /// higher.
-    pub crossing: Option<(f64, f64)>,
-    /// An earlier place at which it was higher, if there is one.
-    pub earlier_rise: Option<f64>,
-    /// How far a rise is off a smooth curve, at most.
-    pub noise: f64,
+/// A dense scan of a rise f(η) = L(θ − ηΔθ) − L(θ): each place is evaluated once.
+pub struct Scan<'a> {
+    rise: &'a dyn Fn(f64) -> f64,
+    exact: Option<&'a dyn Fn(f64) -> f64>,
+    resolution: f64,
+    grid: HashMap<i32, f64>,
+    levels: HashMap<i32, f64>,
 }
 
-impl Scan {
-    /// Scans f(η) = L(θ − ηΔθ) − L(θ) around the η_c that was reported.
-    pub fn around(critical_lr: f64, rise: impl Fn(f64) -> f64) -> Self {
-        let noise = noise_around(critical_lr, &rise);
-        // From far above to far below, a grid that does not know where the search looked.
-        let top = 1.3 * critical_lr;
-        let grid: Vec<(f64, f64)> = (0..GRID)
-            .map(|index| top / FACTOR.powi(index as i32))
-            .map(|rate| (rate, rise(rate)))
-            .collect();
-        // A fall that the noise hides is looked for by its sign alone.
-        let falls = |noise: f64| grid.iter().position(|(_, rise)| *rise < -noise);
-        let level = if falls(noise).is_some() { noise } else { 0.0 };
-        let last_fall = falls(level);
-        let crossing = last_fall.and_then(|index| {
-            let (fall, _) = grid[index];
-            let above = grid[..index].iter().rev();
-            let (above, _) = above.into_iter().find(|(_, rise)| is_above(*rise, level))?;
-            Some((
-                bisect(fall, *above, |rate| rise(rate) < -level),
-                bisect(fall, *above, |rate| rise(rate) <= level),
-            ))
-        });
-        let earlier = last_fall.map_or(&grid[..], |index| &grid[index..]);
-        let earlier_rise = earlier
-            .iter()
-            .rev()
-            .find(|(_, rise)| is_above(*rise, noise));
+impl<'a> Scan<'a> {
+    /// Of a rise whose smallest differences are `resolution`, by the type of the loss. `exact` is the same in 64 bits, where
+    /// that makes a difference of rounding only.
+    pub fn new(
+        rise: &'a dyn Fn(f64) -> f64,
+        exact: Option<&'a dyn Fn(f64) -> f64>,
+        resolution: f64,
+    ) -> Self {
         Self {
-            crossing,
-            earlier_rise: earlier_rise.map(|(rate, _)| *rate),
-            noise,
+            rise,
+            exact,
+            resolution,
+            grid: HashMap::new(),
+            levels: HashMap::new(),
         }
     }
 
-    /// By what factor a rate is outside of the crossing; 0 if it lies in it.
-    pub fn distance(&self, rate: f64) -> Option<f64> {
-        let (low, high) = self.crossing?;
-        Some((low / rate - 1.0).max(rate / high - 1.0).max(0.0))
+    /// The smallest difference that the type of the loss has.
+    pub fn resolution(&self) -> f64 {
+        self.resolution
     }
-}
 
-/// The largest distance of evaluations near a place from the parabola through them.
-pub fn noise_around(rate: f64, rise: &impl Fn(f64) -> f64) -> f64 {
-    let half = (NOISE_POINTS / 2) as f64;
-    let points: Vec<(f64, f64)> = (0..NOISE_POINTS)
-        .map(|index| (index as f64 - half) / half)
-        .map(|t| (t, rise(rate * (1.0 + NEAR * t))))
-        .collect();
-    // Evenly spaced t: 1, t and t² − mean t² are orthogonal.
-    let count = NOISE_POINTS as f64;
-    let mean_square = points.iter().map(|(t, _)| t * t).sum::<f64>() / count;
-    let basis = |t: f64| [1.0, t, t * t - mean_square];
-    let mut fit = [0.0; 3];
-    for (index, coefficient) in fit.iter_mut().enumerate() {
-        let product: f64 = points.iter().map(|(t, y)| basis(*t)[index] * y).sum();
-        let length: f64 = points.iter().map(|(t, _)| basis(*t)[index].powi(2)).sum();
-        *coefficient = product / length;
+    /// f(η).
+    pub fn at(&self, rate: f64) -> f64 {
+        (self.rise)(rate)
     }
-    let value = |t: f64| -> f64 { basis(t).iter().zip(fit).map(|(b, c)| b * c).sum() };
-    points
-        .iter()
-        .map(|(t, y)| (y - value(*t)).abs())
-        .fold(0.0, f64::max)
-}
 
-/// Whether a rise is more than noise. NaN is.
-fn is_above(rise: f64, noise: f64) -> bool {
-    rise > noise || rise.is_nan()
-}
+    /// The points of the grid from one rate to another, which does not know where a search has looked.
+    pub fn over(&mut self, from: f64, to: f64) -> Vec<(f64, f64)> {
+        let cell = |rate: f64| rate.ln() / FACTOR.ln();
+        let (from, to) = (cell(from).floor() as i32, cell(to).ceil() as i32);
+        (from..=to)
+            .map(|cell| {
+                let rate = FACTOR.powi(cell);
+                let rise = self.rise;
+                (rate, *self.grid.entry(cell).or_insert_with(|| rise(rate)))
+            })
+            .collect()
+    }
 
-/// Where a condition that holds at `from` and not at `to` ceases to.
-fn bisect(from: f64, to: f64, holds: impl Fn(f64) -> bool) -> f64 {
-    let (mut from, mut to) = (from, to);
-    for _ in 0..BISECTIONS {
-        let middle = (from * to).sqrt();
-        if holds(middle) {
-            from = middle;
-        } else {
-            to = middle;
+    /// What may be rounding at a rate: what the type of the loss leaves out, what neighbours scatter by, and how far all is
+    /// from exact values on the way there.
+    pub fn level(&mut self, rate: f64) -> f64 {
+        let cell = (rate.ln() / FACTOR.ln()).round() as i32;
+        if let Some(level) = self.levels.get(&cell) {
+            return *level;
         }
+        let rate = FACTOR.powi(cell);
+        let off = self.exact.map_or(0.0, |exact| {
+            let off = |share| (self.at(share * rate) - exact(share * rate)).abs();
+            NEARER.map(off).into_iter().fold(0.0, f64::max)
+        });
+        // What is not finite there is no rounding.
+        let parts = [3.0 * self.scatter(rate), off].into_iter();
+        let parts = parts.filter(|part| part.is_finite());
+        let level = parts.fold(self.resolution, f64::max);
+        self.levels.insert(cell, level);
+        level
     }
-    (from * to).sqrt()
+
+    /// How far neighbours are from a smooth curve: a kink or a jump among them does not count, nor how steeply the line
+    /// rises afterwards.
+    fn scatter(&self, rate: f64) -> f64 {
+        let rises: Vec<f64> = (0..NEIGHBOURS)
+            .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))
+            .collect();
+        let third = |w: &[f64]| (w[3] - 3.0 * w[2] + 3.0 * w[1] - w[0]).abs() / 20f64.sqrt();
+        let mut thirds: Vec<f64> = rises.windows(4).map(third).collect();
+        thirds.sort_by(f64::total_cmp);
+        1.5 * thirds[(thirds.len() - 1) / 2]
+    }
+
+    /// Where the line goes from below a level to above it, from one rate to another.
+    pub fn crossings(&mut self, from: f64, to: f64, level: f64) -> Vec<f64> {
+        let mut crossings = Vec::new();
+        let mut last_fall = None;
+        for (rate, rise) in self.over(from, to) {
+            if rise < -level {
+                last_fall = Some(rate);
+            } else if (rise > level || rise.is_nan())
+                && let Some(fall) = last_fall.take()
+            {
+                crossings.push(self.bisected(fall, rate));
+            }
+        }
+        crossings
+    }
+
+    fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
+        for _ in 0..BISECTIONS {
+            let middle = (low * high).sqrt();
+            if self.at(middle) <= 0.0 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        (low * high).sqrt()
+    }
 }

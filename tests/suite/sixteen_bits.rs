@@ -4,7 +4,11 @@ use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};
 use burn_sharpness::{Linearity, UpdateDirection};
+<<<<<<< HEAD
 use sharpness_tests::{Data, Kind, Zoo, copied_gradients};
+=======
+use sharpness_tests::{Data, Network, Sample, Zoo};
+>>>>>>> zoo
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()
@@ -13,13 +17,13 @@ fn first_weights(model: &Zoo) -> Vec<f64> {
 #[test]
 fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
     let device = Device::flex().autodiff();
-    let batch = Data::new(1, 16, &device).batch(0);
+    let sample = Sample::of(&Data::new(1, 16, &device).batch(0));
     let sgd: ModuleOptimizer = SgdConfig::new().init();
     let adam: ModuleOptimizer = AdamConfig::new().with_epsilon(1e-4).init();
     for dtype in [FloatDType::F16, FloatDType::BF16] {
         for (optim, rate) in [(&sgd, 0.05), (&adam, 1e-3)] {
-            let model = Kind::Half(dtype).init(3, &device);
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let model = Network::Half(dtype).kind().init(3, &device);
+            let grads = GradientsParams::from_grads(model.loss(&sample).backward(), &model);
             let valid = model.valid();
             let check = Linearity::Check;
             let line =

@@ -1,0 +1,125 @@
+use crate::random::Random;
+use burn::module::{Initializer, Module, ModuleMapper, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+
+/// Weights spread over ±1/√inputs, and biases of 0.
+pub(super) fn linear(
+    random: &mut Random,
+    [inputs, outputs]: [usize; 2],
+    device: &Device,
+) -> Linear {
+    let config = LinearConfig::new(inputs, outputs).with_initializer(Initializer::Zeros);
+    let mut layer = config.init(device);
+    let weight = Tensor::zeros([inputs, outputs], device);
+    layer.weight = spread(
+        Param::from_tensor(weight),
+        1.0 / (inputs as f32).sqrt(),
+        random,
+    );
+    layer
+}
+
+/// The module with all its weights spread over ±`bound`.
+pub(super) fn filled<M: Module>(module: M, bound: f32, random: &mut Random) -> M {
+    struct Fill<'a>(f32, &'a mut Random);
+
+    impl ModuleMapper for Fill<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            spread(param, self.0, self.1)
+        }
+    }
+
+    module.map(&mut Fill(bound, random))
+}
+
+fn spread<const D: usize>(
+    param: Param<Tensor<D>>,
+    bound: f32,
+    random: &mut Random,
+) -> Param<Tensor<D>> {
+    param.map(|tensor| {
+        let shape = tensor.dims();
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| random.within(bound))
+            .collect();
+        Tensor::<D>::from_data(TensorData::new(values, shape), &tensor.device()).require_grad()
+    })
+}
+
+pub(super) fn zeros_of(layer: &Linear) -> Param<Tensor<2>> {
+    let zeros = layer.weight.val().inner().zeros_like();
+    Param::from_tensor(Tensor::from_inner(zeros))
+}
+
+/// What a layer computes with, which its network may change.
+pub(super) struct Layer {
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+}
+
+impl Layer {
+    pub(super) fn of(layer: &Linear) -> Self {
+        Self {
+            weight: layer.weight.val(),
+            bias: layer.bias.as_ref().map(Param::val),
+        }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    pub(super) fn cast(self, dtype: FloatDType) -> Self {
+        Self {
+            weight: self.weight.cast(dtype),
+            bias: self.bias.map(|bias| bias.cast(dtype)),
+        }
+    }
+
+    pub(super) fn map(self, change: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Self {
+        Self {
+            weight: change(self.weight),
+            bias: self.bias,
+        }
+    }
+
+    pub(super) fn forward(self, x: Tensor<2>) -> Tensor<2> {
+        let x = x.cast(FloatDType::from(self.weight.dtype()));
+        let x = x.matmul(self.weight);
+        match self.bias {
+            Some(bias) => x + bias.unsqueeze::<2>(),
+            None => x,
+        }
+    }
+}
+
+/// Rounded to multiples of a step, or of a 127th of the largest weight; the gradient is that of the weights.
+pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
+    let fixed = weight.clone().detach();
+    let step = match step {
+        Some(step) => fixed.zeros_like().narrow(0, 0, 1).narrow(1, 0, 1) + step,
+        None => fixed.clone().abs().max().unsqueeze::<2>() / 127.0,
+    };
+    let rounded = (fixed / step.clone()).round() * step;
+    weight.clone() + (rounded - weight).detach()
+}
+
+/// By a few steps of the power method from a fixed vector, as is usual.
+pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2> {
+    let normalized = |v: Tensor<2>| {
+        let length = (v.clone().square().sum() + 1e-12).sqrt();
+        v / length.unsqueeze::<2>()
+    };
+    let [_, outputs] = weight.dims();
+    let mut right =
+        Tensor::<2>::ones([outputs, 1], &weight.device()).cast(FloatDType::from(weight.dtype()));
+    let mut left = normalized(weight.clone().matmul(right));
+    for _ in 0..2 {
+        right = normalized(weight.clone().transpose().matmul(left));
+        left = normalized(weight.clone().matmul(right));
+    }
+    right = normalized(weight.clone().transpose().matmul(left.clone()));
+    let largest = left.transpose().matmul(weight.clone().matmul(right));
+    weight / largest
+}

@@ -1,0 +1,133 @@
+use crate::data::{Batch, Data};
+use crate::random::Random;
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+
+/// The tokens that there are, most of them rare.
+pub(super) const TOKENS: usize = 64;
+const TOKENS_OF_EXAMPLE: usize = 6;
+/// The width and height of a picture.
+pub(super) const PIXELS: usize = 12;
+
+/// What networks of all kinds take of a batch.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The inputs `[batch, features]`.
+    pub x: Tensor<2>,
+    /// Another view of them.
+    pub view: Tensor<2>,
+    /// The classes `[batch]`.
+    pub classes: Tensor<1, Int>,
+    /// The targets of a regression `[batch, 2]`.
+    pub targets: Tensor<2>,
+    /// Tokens `[batch, tokens]`.
+    pub tokens: Tensor<2, Int>,
+    /// Pictures of a bright bar at the place of the class, with noise.
+    pub pictures: Tensor<4>,
+    /// What each example has gained, with mean 0.
+    pub advantages: Tensor<1>,
+    /// The logarithms of the probabilities that an older network gives the classes.
+    pub old: Option<Tensor<1>>,
+    /// Whose turn it is, where several train in turns.
+    pub turn: usize,
+}
+
+impl Sample {
+    /// All that follows from a batch: the same for the same inputs.
+    pub fn of(batch: &Batch) -> Self {
+        let device = batch.x.device();
+        let classes: Vec<i64> = batch.y.clone().into_data().iter().collect();
+        let x: Vec<f32> = batch.x.clone().into_data().iter().collect();
+        let (mut view, mut targets, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut pictures, mut advantages) = (Vec::new(), Vec::new());
+        for (row, class) in x.chunks(Data::FEATURES).zip(&classes) {
+            let seed = row.iter().fold(1u64, |seed, value| {
+                seed.wrapping_mul(31)
+                    .wrapping_add(u64::from(value.to_bits()))
+            });
+            let mut random = Random::new(seed);
+            view.extend(row.iter().map(|value| value + 0.3 * random.normal()));
+            targets.push(row[0].sin() + 0.3 * row[1] * row[2]);
+            targets.push((row[3] - row[4]).tanh() + 0.1 * random.normal());
+            tokens.extend((0..TOKENS_OF_EXAMPLE).map(|_| {
+                let place = random.unit().powi(4) * (TOKENS - Data::CLASSES) as f32;
+                place as i64 + class
+            }));
+            pictures.extend((0..PIXELS * PIXELS).map(|at| {
+                let is_bar = at % PIXELS == 3 * *class as usize + 1;
+                random.unit() + if is_bar { 0.35 } else { 0.0 }
+            }));
+            advantages.push(random.normal());
+        }
+        let size = classes.len();
+        let mean = advantages.iter().sum::<f32>() / size as f32;
+        let two = |values: Vec<f32>| floats(values, [size, 2], &device);
+        Self {
+            x: batch.x.clone(),
+            view: floats(view, [size, Data::FEATURES], &device),
+            classes: batch.y.clone(),
+            targets: two(targets),
+            tokens: Tensor::from_data(TensorData::new(tokens, [size, TOKENS_OF_EXAMPLE]), &device),
+            pictures: floats(pictures, [size, 1, PIXELS, PIXELS], &device),
+            advantages: floats(
+                advantages.iter().map(|gain| gain - mean).collect(),
+                [size],
+                &device,
+            ),
+            old: None,
+            turn: 0,
+        }
+    }
+
+    /// The same in another type.
+    pub fn cast(&self, dtype: FloatDType) -> Self {
+        struct Cast(FloatDType);
+
+        impl Change for Cast {
+            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+                tensor.cast(self.0)
+            }
+        }
+
+        self.changed(&Cast(dtype))
+    }
+
+    /// The same without autodiff, which costs as much as the loss of a small network.
+    pub fn inner(&self) -> Self {
+        struct Inner;
+
+        impl Change for Inner {
+            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
+                tensor.inner()
+            }
+        }
+
+        Self {
+            classes: self.classes.clone().inner(),
+            tokens: self.tokens.clone().inner(),
+            ..self.changed(&Inner)
+        }
+    }
+
+    fn changed(&self, change: &impl Change) -> Self {
+        Self {
+            x: change.change(self.x.clone()),
+            view: change.change(self.view.clone()),
+            classes: self.classes.clone(),
+            targets: change.change(self.targets.clone()),
+            tokens: self.tokens.clone(),
+            pictures: change.change(self.pictures.clone()),
+            advantages: change.change(self.advantages.clone()),
+            old: self.old.clone().map(|old| change.change(old)),
+            turn: self.turn,
+        }
+    }
+}
+
+/// What is done to all tensors of floats.
+trait Change {
+    fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D>;
+}
+
+fn floats<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}

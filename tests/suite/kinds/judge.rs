@@ -1,0 +1,177 @@
+//! What one measurement is worth, by a dense scan of the very loss.
+
+use super::fault::{Fault, Verdict};
+use burn_sharpness::{Measurement, MeasurementOutcome};
+use sharpness_tests::Scan;
+
+/// How far from the crossing its error is looked for at least: what the weights' own rounding moves it by.
+const LEAST_ERROR: f64 = 2e-4;
+/// How far below and above the learning rate in use a line is looked at.
+const REACH: f64 = 1e5;
+/// How far below a crossing.
+const REACH_BELOW: f64 = 1e3;
+/// So many times the smallest difference is a clear one.
+const CLEAR: f64 = 3.0;
+/// The largest learning rate that a search tries.
+const LARGEST: f64 = 1e6;
+
+/// Judges a measurement. `wide` is the same loss in 64 bits, where the measured one has 16.
+pub fn judge(
+    measured: &Measurement,
+    scan: &mut Scan<'_>,
+    wide: Option<&dyn Fn(f64) -> f64>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    match (&measured.outcome, measured.critical_lr) {
+        (MeasurementOutcome::Bracketed, Some(critical_lr)) => {
+            judge_bracket(measured, critical_lr, scan, &mut verdict);
+            if let Some(wide) = wide {
+                judge_wide(critical_lr, wide, &mut verdict);
+            }
+        }
+        (
+            MeasurementOutcome::Failed
+            | MeasurementOutcome::NonFiniteBaseLoss
+            | MeasurementOutcome::NonFiniteSlope,
+            _,
+        ) => {}
+        _ => judge_name(measured, scan, &mut verdict),
+    }
+    verdict
+}
+
+fn judge_bracket(
+    measured: &Measurement,
+    critical_lr: f64,
+    scan: &mut Scan<'_>,
+    verdict: &mut Verdict,
+) {
+    let level = scan.level(critical_lr);
+    let error = measured.critical_lr_error.unwrap_or(0.0).max(LEAST_ERROR);
+    let below = scan.over(critical_lr / REACH_BELOW, critical_lr / 1.02);
+    let deepest = below.iter().map(|(_, rise)| *rise).fold(0.0, f64::min);
+    if deepest.min(measured.lower.map_or(0.0, |lower| scan.at(lower))) >= -level {
+        let note = format!("η_c {critical_lr:e}, falls by {deepest:e} at most, level {level:e}");
+        verdict.add(Fault::Rounding, note);
+        return;
+    }
+    let is_within = |error: f64| {
+        let after = scan.at(critical_lr * (1.0 + error));
+        // What is NaN is above all.
+        scan.at(critical_lr * (1.0 - error.min(0.99))) <= level && !(after < -level)
+    };
+    let bounds = [
+        (Fault::Outside, error),
+        (Fault::Off3, 3.0 * error),
+        (Fault::Off5, 0.05),
+    ];
+    let wrong: Vec<_> = bounds
+        .into_iter()
+        .filter(|(_, bound)| !is_within(*bound))
+        .collect();
+    if !wrong.is_empty() {
+        let crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
+        let off = |crossing: &f64| (critical_lr / crossing - 1.0).abs();
+        let nearest = crossings
+            .into_iter()
+            .min_by(|a, b| off(a).total_cmp(&off(b)));
+        let off = nearest.as_ref().map_or(f64::INFINITY, off);
+        for (fault, bound) in wrong {
+            if off > bound {
+                let note = format!(
+                    "η_c {critical_lr:e} ± {error:.4}, the nearest crossing is at {nearest:?}, off by {off:.4}, level {level:e}"
+                );
+                verdict.add(fault, note);
+            }
+        }
+    }
+    let is_clear = |scan: &mut Scan<'_>, (rate, rise): (f64, f64)| {
+        rise > 2.0 * level && rise > CLEAR * scan.level(rate)
+    };
+    let before = critical_lr * (1.0 - (3.0 * error).clamp(0.05, 0.99));
+    let earlier = below.into_iter().filter(|(rate, _)| *rate < before);
+    let earlier = earlier
+        .collect::<Vec<_>>()
+        .into_iter()
+        .find(|point| point.1 > 2.0 * level && is_clear(scan, *point));
+    if let Some((rate, rise)) = earlier {
+        let fault = match measured.first_crossing_verified {
+            Some(true) => Fault::Verified,
+            _ => Fault::Later,
+        };
+        let note = format!("η_c {critical_lr:e}, rises by {rise:e} at {rate:e}, level {level:e}");
+        verdict.add(fault, note);
+    }
+    if let Some(rate) = measured.learning_rate
+        && rate > 0.0
+        && critical_lr > 1.05 * rate
+    {
+        let rise = scan.at(rate);
+        if rise > CLEAR * scan.level(rate) {
+            let note = format!("η_c {critical_lr:e}, rises by {rise:e} at {rate:e}");
+            verdict.add(Fault::Side, note);
+        }
+    }
+}
+
+/// Of parts in 16 bits: how far the first crossing in 64 bits is, if there is one nearby.
+fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict) {
+    let (nearest, farthest) = (critical_lr / 8.0, critical_lr * 8.0);
+    let mut wide = Scan::new(wide, None, 0.0);
+    if wide.at(nearest) > 0.0 {
+        return;
+    }
+    let crossings = wide.crossings(nearest, farthest, 0.0);
+    if let Some(crossing) = crossings.first() {
+        let off = (critical_lr / crossing - 1.0).abs();
+        verdict.off_64_bits = Some(off);
+        if off > 0.5 {
+            let note = format!("η_c {critical_lr:e}, in 64 bits {crossing:e}");
+            verdict.add(Fault::Far64, note);
+        }
+    }
+}
+
+/// Whether an outcome without a number says what the line does.
+fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
+    let rate = measured.learning_rate.filter(|rate| *rate > 0.0);
+    let rate = rate.unwrap_or(1e-3);
+    let line = scan.over(rate / REACH, (rate * REACH).min(LARGEST));
+    let (mut first_fall, mut first_rise) = (None, None);
+    // The largest jump between neighbours: a fall or a rise counts from two stairs on.
+    let (mut last, mut jump, mut hidden) = (0.0, 0.0f64, 0.0);
+    for (rate, rise) in line {
+        let is_candidate = match first_fall {
+            None => rise.abs() > 2.0 * jump.max((rise - last).abs()) || rise > 2.0 * jump,
+            Some(_) => rise > 0.0,
+        };
+        if rise.is_nan() {
+            first_rise = Some((rate, rise));
+        } else if is_candidate && rise.abs() > 1.2 * hidden {
+            if rise.abs() <= CLEAR * scan.level(rate) {
+                hidden = rise.abs();
+            } else if rise > 0.0 {
+                first_rise = Some((rate, rise));
+            } else {
+                (first_fall, hidden) = (Some((rate, rise)), 0.0);
+            }
+        }
+        if first_rise.is_some() {
+            break;
+        }
+        jump = jump.max((rise - last).abs());
+        last = rise;
+    }
+    let note = format!("first fall {first_fall:?}, first rise {first_rise:?}");
+    let limit = measured.lower.unwrap_or(LARGEST);
+    match (&measured.outcome, first_fall, first_rise) {
+        (MeasurementOutcome::NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
+        (MeasurementOutcome::NotDescent, None, _) => {}
+        (MeasurementOutcome::NoIncrease, _, Some((rise, _))) if rise < limit => {
+            verdict.add(Fault::NoIncrease, note);
+        }
+        (_, Some(_), Some(_)) => verdict.add(Fault::Missed, note),
+        (_, None, Some(_)) => verdict.add(Fault::Misnamed, note),
+        _ => {}
+    }
+}

@@ -1,0 +1,117 @@
+//! The ways to measure a step.
+
+use super::case::Case;
+use super::run::{Run, Update as Pending};
+use super::tasks::{Scene, TASKS};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Device;
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK, Update};
+use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
+
+/// A way to measure in a loop of one's own.
+#[derive(Clone, Copy)]
+pub struct Way {
+    pub name: &'static str,
+    /// Whether the step is made first, and shows its direction.
+    pub is_step_first: bool,
+    /// Whether the probe is told the loss of the training step, which makes the slope known.
+    is_told: bool,
+    /// The evaluations that look for an earlier crossing.
+    verification: usize,
+}
+
+/// All of them.
+pub const WAYS: [Way; 5] = [
+    Way::new("measure", false, false, 0),
+    Way::new("measure, told", false, true, 0),
+    Way::new("optimize", true, false, 0),
+    Way::new("optimize, told", true, true, 0),
+    Way::new("verified", false, true, 8),
+];
+
+impl Way {
+    const fn new(
+        name: &'static str,
+        is_step_first: bool,
+        is_told: bool,
+        verification: usize,
+    ) -> Self {
+        Self {
+            name,
+            is_step_first,
+            is_told,
+            verification,
+        }
+    }
+
+    /// A probe for it.
+    pub fn probe(self, case: &Case, scene: &Scene) -> SharpnessProbe {
+        let config = SharpnessConfig::new()
+            .with_every(1)
+            .with_verification(self.verification);
+        let mut probe = SharpnessProbe::builder(config);
+        if case.has_tasks {
+            for (name, task) in TASKS {
+                let scene = scene.clone();
+                probe = probe.with_task(name, vec![()], move |model: &Zoo, ()| {
+                    task.of(model, scene.lock().unwrap().as_ref().unwrap())
+                });
+            }
+        }
+        probe.build().unwrap()
+    }
+
+    /// Measures an update, and returns the model and the optimizer after the step, if this way makes it.
+    pub fn measure(
+        self,
+        probe: &SharpnessProbe,
+        case: &Case,
+        run: &Run<'_>,
+        (part, step): (usize, u64),
+        pending: &Pending,
+    ) -> Option<(Zoo, ModuleOptimizer)> {
+        let rates = case.rates(case.rate(part, step));
+        let (model, optim) = (&run.model, &run.optims[part]);
+        let loss = |model: &Zoo| pending.loss(model);
+        if self.is_step_first {
+            let grads = copied_gradients(model, &pending.grads);
+            let mut optim = optim.clone();
+            let update = Step::new(model.clone(), &mut optim, rates, grads);
+            let update = match self.is_told {
+                true => update.with_training_loss(pending.told.clone()),
+                false => update,
+            };
+            let moved = probe.optimize_step(update, loss);
+            Some((moved, optim))
+        } else {
+            let update = Update::new(model, optim, rates, &pending.grads);
+            let update = match self.is_told {
+                true => update.with_training_loss(pending.told.clone()),
+                false => update,
+            };
+            probe.measure_update(update, loss);
+            None
+        }
+    }
+}
+
+/// The measurements of a training by burn's `Learner`, with the bits of its weights.
+pub fn learner(case: &Case, is_step_first: bool) -> (Vec<Measurement>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_step_first(is_step_first)
+        .with_directory(folder.path());
+    let probe = SharpnessProbe::new(config).unwrap();
+    let device = Device::flex().autodiff();
+    let mut training = Training::new(folder.path());
+    // One epoch, so that no step is left out.
+    training.data = Data::new(case.steps as usize, (case.size)(0), &device);
+    training.epochs = 1;
+    let model = probe.attach(case.kind.init(case.seed, &device));
+    let optim = case.parts[0].optimizer.optim.clone();
+    let (model, _) = training.launch(model, optim, case.rate(0, 0), Some(&probe));
+    let mut measured = measurements(folder.path());
+    measured.retain(|measurement| measurement.task == TRAIN_TASK);
+    (measured, bits(&model.into_inner()))
+}
