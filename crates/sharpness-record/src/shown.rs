@@ -77,7 +77,7 @@ pub fn number(value: f64) -> String {
 /// assert_eq!(decimals(0.06, 1), "6.00e-2");
 /// ```
 pub fn decimals(value: f64, decimals: usize) -> String {
-    let smallest = 0.1_f64.powi(decimals.min(2) as i32);
+    let smallest = [1.0, 0.1, 0.01][decimals.min(2)];
     let magnitude = value.abs();
     match magnitude == 0.0 || (smallest..1e7).contains(&magnitude) {
         true => format!("{value:.decimals$}"),

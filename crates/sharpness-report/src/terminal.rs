@@ -5,6 +5,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Chain;
 use sharpness_record::shown::printable;
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -58,8 +59,12 @@ pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether standard output is a terminal on which a dashboard can be drawn.
 pub fn can_draw() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name.is_empty() || name == "dumb");
-    io::stdout().is_terminal() && !is_dumb
+    io::stdout().is_terminal() && !is_dumb(std::env::var_os("TERM"))
+}
+
+/// Whether a terminal of this kind can only print.
+fn is_dumb(kind: Option<OsString>) -> bool {
+    kind.is_some_and(|kind| kind.is_empty() || kind == "dumb")
 }
 
 fn write(mut stream: impl Write, style: Style, text: &str) -> io::Result<()> {
@@ -69,4 +74,29 @@ fn write(mut stream: impl Write, style: Style, text: &str) -> io::Result<()> {
         ErrorKind::BrokenPipe => error,
         kind => io::Error::new(kind, format!("the output cannot be written: {error}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_is_told_by_its_kind() {
+        for (kind, expected) in [
+            (Some("dumb"), true),
+            (Some(""), true),
+            (Some("xterm-256color"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_dumb(kind.map(OsString::from)), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_ended_is_told_from_a_disk_that_is_full() {
+        let failed =
+            |kind: ErrorKind| anyhow::Error::new(io::Error::from(kind)).context("printing");
+        assert!(is_closed(failed(ErrorKind::BrokenPipe).as_ref()));
+        assert!(!is_closed(failed(ErrorKind::StorageFull).as_ref()));
+    }
 }

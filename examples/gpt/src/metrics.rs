@@ -109,7 +109,7 @@ mod tests {
         let id = MetricId::new(Arc::new("λc".to_string()));
         let definition = MetricDefinition {
             metric_id: id.clone(),
-            name: "Loss of all".to_string(),
+            name: Arc::new("Loss of all".to_string()),
             description: None,
             attributes: NumericAttributes::default().into(),
         };

@@ -136,7 +136,7 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
         .collect();
     if !kinds.is_empty() {
         notes.push(format!(
-            "of {count} files of text, the {} for training are read; passed over: {}",
+            "files of text for training: {} of {count}; passed over: {}",
             read.len(),
             kinds.join(", ")
         ));
@@ -214,7 +214,7 @@ mod tests {
         let (_, note) = chosen(&["a.txt", "test.txt", "train-0.txt", "train-1.txt", "val.txt"]);
         assert_eq!(
             note,
-            "of 5 files of text, the 2 for training are read; passed over: 1 for validation, 1 for testing, 1 beside them that say neither"
+            "files of text for training: 2 of 5; passed over: 1 for validation, 1 for testing, 1 beside them that say neither"
         );
     }
 
