@@ -85,7 +85,7 @@ pub struct Follower {
 
 impl Follower {
     /// Begins at the first line of a record, given as a run's folder or as the file itself. Neither need
-    /// exist: a path that does not is taken for a folder unless it ends in `.jsonl`.
+    /// exist: a path that does not is taken for a folder unless it ends in `.jsonl`. A pipe is read once.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -99,9 +99,9 @@ impl Follower {
 
     /// The file that is followed.
     pub fn file(&self) -> PathBuf {
-        let is_file =
-            self.path.is_file() || self.path.extension().is_some_and(|end| end == "jsonl");
-        match is_file && !self.path.is_dir() {
+        let may_be_file =
+            self.path.exists() || self.path.extension().is_some_and(|end| end == "jsonl");
+        match may_be_file && !self.path.is_dir() {
             true => self.path.clone(),
             false => self.path.join(MEASUREMENTS_FILE),
         }
@@ -233,7 +233,8 @@ enum State {
 /// A record that is open, read up to some place.
 #[derive(Debug)]
 struct OpenRecord {
-    handle: Handle,
+    /// None of a pipe, which cannot change.
+    handle: Option<Handle>,
     reader: BufReader<File>,
     /// The bytes read so far.
     position: u64,
@@ -248,8 +249,12 @@ struct OpenRecord {
 impl OpenRecord {
     fn open(file: &Path) -> io::Result<Self> {
         let opened = File::open(file)?;
+        let handle = match opened.metadata()?.is_file() {
+            true => Some(Handle::from_file(opened.try_clone()?)?),
+            false => None,
+        };
         Ok(Self {
-            handle: Handle::from_file(opened.try_clone()?)?,
+            handle,
             reader: BufReader::new(opened),
             position: 0,
             lines: 0,
@@ -277,12 +282,15 @@ impl OpenRecord {
 
     /// Whether the file is another one than that which was read so far.
     fn change(&mut self, file: &Path) -> io::Result<Option<WentBack>> {
+        let Some(handle) = &self.handle else {
+            return Ok(None);
+        };
         match Handle::from_path(file) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Some(WentBack::Removed));
             }
             Err(error) => return Err(error),
-            Ok(handle) if handle != self.handle => return Ok(Some(WentBack::Replaced)),
+            Ok(now) if now != *handle => return Ok(Some(WentBack::Replaced)),
             Ok(_) => {}
         }
         let read_again = (self.last.len() + self.line.len()) as u64;

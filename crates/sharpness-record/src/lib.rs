@@ -48,7 +48,9 @@ mod lock;
 mod measurement;
 mod outcome;
 mod read;
+pub mod shown;
 mod summary;
+mod whole;
 mod write;
 
 pub use checkpoint::CheckpointNote;
@@ -61,6 +63,7 @@ pub use measurement::{BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, 
 pub use outcome::MeasurementOutcome;
 pub use read::{ReadError, Reading, file_of, parse, read};
 pub use summary::{NoNumber, SharpnessSummary};
+pub use whole::write_whole;
 pub use write::{MeasurementWriter, WriteError, supersede_from};
 
 /// The code of README.md is compiled and run with the examples of the documentation.

@@ -1,3 +1,4 @@
+use crate::shown::{number, one_line};
 use crate::{Measurement, MeasurementOutcome};
 use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 pub struct NoNumber {
     /// The outcome.
     pub outcome: MeasurementOutcome,
+    /// The reason that the first of them states, if it does.
+    pub reason: Option<String>,
     /// How many measurements ended so.
     pub count: u64,
     /// The step of the first of them.
@@ -79,13 +82,15 @@ impl SharpnessSummary {
 
     /// Adds a measurement. They come in the order of their steps.
     pub fn push(&mut self, measurement: &Measurement) {
-        self.probe_time += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
+        let time = Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
+        self.probe_time = self.probe_time.saturating_add(time);
+        let evaluations = measurement.evaluations as u64;
         if !measurement.is_of_training() {
-            self.task_evaluations += measurement.evaluations as u64;
+            self.task_evaluations = self.task_evaluations.saturating_add(evaluations);
             return;
         }
         self.measurements += 1;
-        self.evaluations += measurement.evaluations as u64;
+        self.evaluations = self.evaluations.saturating_add(evaluations);
         if let Some(task) = &measurement.limiting_task {
             self.count_limiting(task);
         }
@@ -119,6 +124,7 @@ impl SharpnessSummary {
             }
             None => self.no_number.push(NoNumber {
                 outcome: outcome.clone(),
+                reason: measurement.reason.clone(),
                 count: 1,
                 first_step: step,
                 last_step: step,
@@ -156,7 +162,7 @@ impl Display for SharpnessSummary {
     /// A few lines for the end of a run.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let point = |point: Option<(u64, f64)>| match point {
-            Some((step, sharpness)) => format!("{sharpness:.4} (step {step})"),
+            Some((step, sharpness)) => format!("{} (step {step})", number(sharpness)),
             None => "not measured".to_string(),
         };
         let last = match &self.no_number_since {
@@ -191,10 +197,16 @@ impl Display for SharpnessSummary {
                 1 => write!(f, " (step {})", none.first_step)?,
                 _ => write!(f, " (steps {} to {})", none.first_step, none.last_step)?,
             }
+            match &none.reason {
+                Some(reason) if none.count == 1 => write!(f, ": {}", one_line(reason))?,
+                Some(reason) => write!(f, ", the first: {}", one_line(reason))?,
+                None => {}
+            }
         }
         if !self.limiting_tasks.is_empty() {
             let tasks = self.limiting_tasks.iter();
-            let tasks: Vec<String> = tasks.map(|(name, n)| format!("{name} at {n}")).collect();
+            let tasks = tasks.map(|(name, n)| format!("{} at {n}", one_line(name)));
+            let tasks: Vec<String> = tasks.collect();
             write!(f, "\nlimiting task       {}", tasks.join(", "))?;
             write!(f, " of {} measured steps", self.measurements)?;
         }
@@ -289,5 +301,41 @@ mod tests {
             summary.push(&measurement);
         }
         assert_eq!(summary.probe_time, Duration::ZERO);
+    }
+
+    #[test]
+    fn sums_that_are_too_large_end_at_the_largest() {
+        let mut summary = SharpnessSummary::default();
+        for task in [TRAIN_TASK, "code"] {
+            let mut measurement = bracketed(0, 1.0);
+            measurement.task = task.to_string();
+            measurement.seconds = 1e19;
+            measurement.evaluations = usize::MAX;
+            summary.push(&measurement);
+            summary.push(&measurement);
+        }
+        assert_eq!(summary.probe_time, Duration::MAX);
+        let sums = [summary.evaluations, summary.task_evaluations];
+        assert_eq!(sums, [u64::MAX; 2]);
+    }
+
+    #[test]
+    fn why_it_failed_is_said() {
+        let mut summary = SharpnessSummary::default();
+        for step in [0, 5] {
+            let mut failed = without(step, MeasurementOutcome::Failed);
+            failed.reason = Some(format!("the reason at step {step}"));
+            summary.push(&failed);
+        }
+        let text = summary.to_string();
+        let said = "2 of 2: failed (steps 0 to 5), the first: the reason at step 0";
+        assert!(text.contains(said), "{text}");
+    }
+
+    #[test]
+    fn a_small_number_keeps_its_digits() {
+        let mut summary = SharpnessSummary::default();
+        summary.push(&bracketed(0, 1.234e-5));
+        assert!(summary.to_string().contains("first 1.23e-5 (step 0)"));
     }
 }

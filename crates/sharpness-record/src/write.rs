@@ -1,6 +1,7 @@
 use crate::Measurement;
 use crate::files::{LOCK_FILE, MEASUREMENTS_FILE, SUPERSEDED_FILE};
 use crate::lock::{FolderLock, LockError, holder_text};
+use crate::whole::write_whole;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -179,8 +180,7 @@ fn move_away_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     }
     let aside = directory.join(SUPERSEDED_FILE);
     append_lines(&aside, &superseded.concat()).map_err(|source| WriteError::at(&aside, source))?;
-    let rewritten = directory.join(format!("{MEASUREMENTS_FILE}.tmp"));
-    replace(&path, &rewritten, &kept.concat()).map_err(|source| WriteError::at(&rewritten, source))
+    write_whole(&path, &kept.concat()).map_err(|source| WriteError::at(&path, source))
 }
 
 /// Whether a line is complete and belongs to a step before `step`.
@@ -190,13 +190,6 @@ fn is_before(line: &[u8], step: u64) -> bool {
         step: u64,
     }
     line.ends_with(b"\n") && serde_json::from_slice::<Step>(line).is_ok_and(|line| line.step < step)
-}
-
-fn replace(path: &Path, by: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(by)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(by, path)
 }
 
 fn open_to_append(path: &Path) -> io::Result<File> {

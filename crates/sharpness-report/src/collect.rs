@@ -1,8 +1,15 @@
 //! Many runs by the paths of a command line: folders, files, patterns, and folders of runs.
 
 use crate::Run;
-use sharpness_record::{MEASUREMENTS_FILE, ReadError};
+use sharpness_record::shown::one_line;
+use sharpness_record::{MEASUREMENTS_FILE, ReadError, file_of};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// How many folders deep runs are looked for.
+const DEPTH: usize = 4;
 
 /// Runs that were read, and those that were left out.
 #[derive(Debug, Default)]
@@ -12,6 +19,8 @@ pub struct Collected {
     pub runs: Vec<Run>,
     /// Why each of the others was left out.
     pub left_out: Vec<ReadError>,
+    /// The runs that are not read because they are in hidden folders, which no path names.
+    pub hidden: Vec<PathBuf>,
 }
 
 impl Collected {
@@ -23,14 +32,23 @@ impl Collected {
     }
 }
 
-/// Reads the runs at these paths, and leaves out what cannot be read.
+/// Reads the runs at these paths, each run once, and leaves out what cannot be read.
 ///
-/// A path is a run's folder or its file of measurements; a folder that holds folders of runs, which
-/// stands for all of them; or a pattern such as `runs/*`, where the shell has not expanded it.
+/// A path is a run's folder or its file of measurements; a folder that holds folders of runs, up to four deep, which
+/// stands for all of them; or a pattern such as `runs/*`, where the shell has not expanded it. A run that several paths
+/// lead to, such as a link named `latest`, is that of its own name. Hidden folders are passed over unless a path names
+/// them.
 pub fn collect(paths: &[PathBuf]) -> Collected {
     let mut collected = Collected::default();
     let mut from: Vec<PathBuf> = Vec::new();
-    for path in paths.iter().flat_map(|path| expand(path)) {
+    let mut found = Found::default();
+    for path in paths {
+        found.expand(path);
+    }
+    let runs = each_once(found.runs);
+    let hidden = runs.iter().cloned().chain(found.hidden);
+    collected.hidden = each_once(hidden.collect()).split_off(runs.len());
+    for path in runs {
         match Run::open(&path) {
             Ok(run) => {
                 collected.runs.push(run);
@@ -40,42 +58,103 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
         }
     }
     // Runs of one name must be told apart in a legend.
-    let names: Vec<String> = collected.runs.iter().map(|run| run.name.clone()).collect();
+    let mut names: HashMap<String, usize> = HashMap::new();
+    for run in &collected.runs {
+        *names.entry(run.name.clone()).or_default() += 1;
+    }
     for (run, path) in collected.runs.iter_mut().zip(from) {
-        if names.iter().filter(|name| **name == run.name).count() > 1 {
-            run.name = path.display().to_string();
+        if names[&run.name] > 1 {
+            run.name = one_line(&path.to_string_lossy()).into_owned();
         }
     }
     collected
 }
 
-/// The runs that a path stands for, or the path itself.
-fn expand(path: &Path) -> Vec<PathBuf> {
-    let within = runs_within(path);
-    if !within.is_empty() {
-        return within;
-    }
-    let text = path.to_string_lossy();
-    if !path.exists() && text.contains(['*', '?', '[']) {
-        let matching = glob::glob(&text).ok().into_iter().flatten().flatten();
-        let matching: Vec<PathBuf> = matching.collect();
-        if !matching.is_empty() {
-            return matching;
+/// Of paths that lead to one run, the one that has most of its own name, from the end, or else the first.
+fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut kept: Vec<PathBuf> = Vec::new();
+    let mut places: HashMap<PathBuf, (usize, usize)> = HashMap::new();
+    for path in paths {
+        let file = file_of(&path).unwrap_or_else(|_| path.clone());
+        let file = std::path::absolute(&file).unwrap_or(file);
+        let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+        let names = file.iter().rev().zip(real.iter().rev());
+        let own_names = names.take_while(|(given, own)| given == own).count();
+        match places.entry(real) {
+            Entry::Vacant(place) => {
+                place.insert((kept.len(), own_names));
+                kept.push(path);
+            }
+            Entry::Occupied(mut place) if own_names > place.get().1 => {
+                place.get_mut().1 = own_names;
+                kept[place.get().0] = path;
+            }
+            Entry::Occupied(_) => {}
         }
     }
-    vec![path.to_path_buf()]
+    kept
 }
 
-/// The folders of runs in a folder that is not one itself, in the order of their names.
-pub fn runs_within(path: &Path) -> Vec<PathBuf> {
-    if path.join(MEASUREMENTS_FILE).exists() {
-        return Vec::new();
+/// Runs that were found.
+#[derive(Default)]
+struct Found {
+    runs: Vec<PathBuf>,
+    /// Those in hidden folders.
+    hidden: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Adds the runs that a path stands for, or the path itself.
+    fn expand(&mut self, path: &Path) {
+        if self.look_within(path) {
+            return;
+        }
+        let text = path.to_string_lossy();
+        if !path.exists() && text.contains(['*', '?', '[']) {
+            let as_in_a_shell = glob::MatchOptions {
+                require_literal_leading_dot: true,
+                ..glob::MatchOptions::default()
+            };
+            let matching = glob::glob_with(&text, as_in_a_shell);
+            let matching = matching.ok().into_iter().flatten().flatten();
+            let matching: Vec<PathBuf> = matching.collect();
+            matching.iter().for_each(|path| self.expand(path));
+            if !matching.is_empty() {
+                return;
+            }
+        }
+        self.runs.push(path.to_path_buf());
     }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let folders = entries.map(|entry| entry.path());
-    let mut runs: Vec<PathBuf> = folders
-        .filter(|folder| folder.join(MEASUREMENTS_FILE).exists())
-        .collect();
-    runs.sort();
-    runs
+
+    /// Adds the runs in a folder that is not one itself. Whether there are any.
+    fn look_within(&mut self, path: &Path) -> bool {
+        let is_run = |folder: &Path| folder.join(MEASUREMENTS_FILE).exists();
+        if !path.is_dir() || is_run(path) {
+            return false;
+        }
+        let before = self.runs.len();
+        let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
+        let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = folders.next() {
+            // What cannot be looked into, or leads in a circle, holds no run that is not found otherwise.
+            let Ok(entry) = entry else { continue };
+            if entry.file_type().is_dir() && is_run(entry.path()) {
+                folders.skip_current_dir();
+                let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+                let mut names = below.iter().map(|name| name.as_encoded_bytes());
+                match names.any(|name| name.starts_with(b".")) {
+                    true => self.hidden.push(entry.into_path()),
+                    false => self.runs.push(entry.into_path()),
+                }
+            }
+        }
+        self.runs.len() > before
+    }
+}
+
+/// The folders of runs in a folder that is not one itself, in the order of their names, each run once.
+pub fn runs_within(path: &Path) -> Vec<PathBuf> {
+    let mut found = Found::default();
+    found.look_within(path);
+    each_once(found.runs)
 }

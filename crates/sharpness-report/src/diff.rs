@@ -1,6 +1,7 @@
 //! Where two runs part.
 
 use crate::{Measurement, Run, TRAIN_TASK};
+use sharpness_record::shown::one_line;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 
@@ -67,14 +68,17 @@ impl Value {
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Known { value, error } if *error > 1e-4 => {
-                write!(f, "{value:.6} (±{:.1}%)", 100.0 * error)
+            Self::Known { value, error } => {
+                match *value == 0.0 || (1e-3..1e9).contains(&value.abs()) {
+                    true => write!(f, "{value:.6}")?,
+                    false => write!(f, "{value:.6e}")?,
+                }
+                match *error > 1e-4 {
+                    true => write!(f, " (±{:.1}%)", 100.0 * error),
+                    false => Ok(()),
+                }
             }
-            Self::Known { value, .. } if *value != 0.0 && value.abs() < 1e-3 => {
-                write!(f, "{value:.6e}")
-            }
-            Self::Known { value, .. } => write!(f, "{value:.6}"),
-            Self::None(reason) => f.write_str(reason),
+            Self::None(reason) => f.write_str(&one_line(reason)),
         }
     }
 }
@@ -165,7 +169,7 @@ mod tests {
                 measurement.lower = Some(0.98 * critical);
                 measurement.upper = Some(1.02 * critical);
             }
-            run.push(measurement);
+            run.extend([measurement]);
         }
         run
     }

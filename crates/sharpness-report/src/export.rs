@@ -128,7 +128,7 @@ fn columns() -> Vec<Column> {
 /// The measurements of runs as CSV with a header, one line each, with every field of the record; what
 /// was not measured is empty.
 ///
-/// Names are as they are in the record: a reader that takes some words for missing values, as pandas takes
+/// Names are as they are in the record, but that control characters stand as escapes: a reader that takes some words for missing values, as pandas takes
 /// `NA`, must be told that only an empty cell is one
 /// (`pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str, "task": str})`).
 ///
@@ -223,7 +223,7 @@ mod tests {
             name: "null".to_string(),
             ..Run::default()
         };
-        run.push(full());
+        run.extend([full()]);
         [run]
     }
 

@@ -54,10 +54,11 @@ pub fn chart(runs: &[Run]) -> Chart {
             });
             curves += 1;
         }
-        if let Some((step, outcome)) = run.summary().no_number_since {
+        if let Some((step, _)) = run.summary().no_number_since {
+            let text = run.no_number().unwrap_or_default();
             let text = match runs {
-                [_] => format!("no number since step {step}: {outcome}"),
-                _ => format!("{}: no number since step {step}: {outcome}", run.name),
+                [_] => text,
+                _ => format!("{}: {text}", run.name),
             };
             chart = chart.with_mark(step as f64, &text);
         }
@@ -92,7 +93,7 @@ mod tests {
                 measurement.critical_sharpness = Some(7.0);
                 measurement.critical_lr = Some(2.0 / 7.0);
             }
-            run.push(measurement);
+            run.extend([measurement]);
         }
         run
     }

@@ -26,12 +26,13 @@ pub mod plot;
 pub mod report;
 mod run;
 pub mod table;
+pub mod terminal;
 
 pub use collect::{Collected, collect, runs_within};
 pub use run::{Run, told};
 pub use sharpness_record::{
     MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION, ReadError, Reading,
-    TRAIN_TASK, file_of, read,
+    TRAIN_TASK, file_of, read, shown,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

@@ -5,13 +5,14 @@ mod following;
 mod tail;
 mod watch;
 
-use anstream::{eprintln, print, println};
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser};
 use flags::{Command, Export, Flags, Format};
+use sharpness_record::shown::one_line;
+use sharpness_record::write_whole;
+use sharpness_report::terminal::{fail, is_closed, print, print_in, say, warn};
 use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,22 +24,12 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     match run(Flags::parse()) {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_closed(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            let style = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
-            eprintln!("{style}error:{style:#} {error:#}");
+            fail(error.as_ref());
             ExitCode::from(FAILED)
         }
     }
-}
-
-/// Whoever read our output has seen enough: no reason to complain.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain();
-    causes.any(|cause| {
-        let cause = cause.downcast_ref::<std::io::Error>();
-        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }
 
 fn run(flags: Flags) -> Result<ExitCode> {
@@ -71,17 +62,18 @@ fn run(flags: Flags) -> Result<ExitCode> {
         }
         Command::Csv { runs, format } => {
             let (runs, code) = open(&runs)?;
-            let output = std::io::stdout().lock();
+            let mut exported = Vec::new();
             match format {
-                Export::Csv => export::csv(&runs, output)?,
-                Export::Json => export::json(&runs, std::io::BufWriter::new(output))?,
+                Export::Csv => export::csv(&runs, &mut exported)?,
+                Export::Json => export::json(&runs, &mut exported)?,
             }
+            print(&String::from_utf8(exported)?)?;
             Ok(code)
         }
         Command::Diff { a, b } => {
             let comparisons = diff::diff(&Run::open(&a)?, &Run::open(&b)?);
             for comparison in &comparisons {
-                println!("{comparison}");
+                print(&format!("{comparison}\n"))?;
             }
             let is_same = |one: &diff::Comparison| one.parts.is_none() && one.common > 0;
             match comparisons.iter().all(is_same) {
@@ -96,8 +88,9 @@ fn run(flags: Flags) -> Result<ExitCode> {
         } => tail::tail(&run, !no_follow, format).map(|()| done),
         Command::Watch { run } => watch::watch(&run).map(|()| done),
         Command::Completions { shell } => {
-            let output = &mut std::io::stdout();
-            clap_complete::generate(shell, &mut Flags::command(), "sharpness", output);
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Flags::command(), "sharpness", &mut script);
+            print(&String::from_utf8(script)?)?;
             Ok(done)
         }
     }
@@ -110,16 +103,22 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
         true => ExitCode::from(PARTLY),
         false => ExitCode::SUCCESS,
     };
+    for path in &collected.hidden {
+        let path = path.display();
+        warn(format_args!(
+            "note: {path} is hidden and not read: name it to read it"
+        ));
+    }
     if let ([], [_]) = (collected.runs.as_slice(), collected.left_out.as_slice()) {
         collected.left_out.into_iter().try_for_each(Err)?;
         return Ok((Vec::new(), code));
     }
     for error in &collected.left_out {
-        eprintln!("note: left out: {error}");
+        warn(format_args!("note: left out: {error}"));
     }
     for run in &collected.runs {
         for note in &run.notes {
-            eprintln!("note: {}: {note}", run.name);
+            warn(format_args!("note: {}: {note}", run.name));
         }
     }
     ensure!(
@@ -131,21 +130,19 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
-    std::fs::write(path, content)
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    println!("{}", path.display());
+    write_whole(path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+    say(one_line(&path.to_string_lossy()));
     Ok(())
 }
 
 fn print_table(runs: &[Run], format: Format) -> Result<()> {
     if format == Format::Json {
         let rows: Vec<table::Row> = runs.iter().map(table::Row::new).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(());
+        let json = serde_json::to_string_pretty(&rows)?;
+        return Ok(print(&format!("{json}\n"))?);
     }
     let table = table::summary(runs);
     let (header, rows) = table.split_once('\n').unwrap_or((&table, ""));
-    let bold = Style::new().bold();
-    print!("{bold}{header}{bold:#}\n{rows}");
-    Ok(std::io::stdout().flush()?)
+    print_in(Style::new().bold(), header)?;
+    Ok(print(&format!("\n{rows}"))?)
 }

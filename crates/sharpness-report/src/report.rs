@@ -130,8 +130,8 @@ pub fn html(runs: &[Run]) -> String {
                 .chain(run.tasks())
                 .map(|task| Task::new(run, task))
                 .collect(),
-            evaluations: run.measurements.iter().map(|m| m.evaluations as u64).sum(),
-            seconds: run.measurements.iter().map(|m| m.seconds).sum(),
+            evaluations: run.evaluations(),
+            seconds: run.seconds(),
         })
         .collect();
     // These columns are numbers and strings, which always serialize.

@@ -1,12 +1,17 @@
+use sharpness_record::shown::one_line;
 use sharpness_record::{
-    Measurement, ReadError, SharpnessSummary, TRAIN_TASK, WentBack, file_of, read,
+    MEASUREMENTS_FILE, Measurement, MeasurementOutcome, ReadError, SharpnessSummary, TRAIN_TASK,
+    WentBack, file_of, read,
 };
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// A run: its measurements and its configuration.
+/// A run: its measurements and its configuration. Names, of the run and of its tasks, are on one line and give no orders
+/// to a terminal ([`one_line`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The name of its folder.
+    /// The name of its folder, or of its file where that has a name of its own.
     pub name: String,
     /// The measurements, by rising step; of a step that occurs twice for a task, the last one.
     pub measurements: Vec<Measurement>,
@@ -31,34 +36,44 @@ impl Run {
             config: config.and_then(|config| std::fs::read_to_string(config).ok()),
             ..Self::of_file(&file)
         };
-        for measurement in reading.measurements {
-            run.push(measurement);
-        }
+        run.extend(reading.measurements);
         Ok(run)
     }
 
-    /// A run without measurements, by the name of the folder of its file of measurements, which need not
-    /// exist yet.
+    /// A run without measurements, by the name of its file of measurements, which need not exist yet, or of the folder
+    /// of it.
     pub fn of_file(file: &Path) -> Self {
-        let folder = file.parent().unwrap_or(Path::new("."));
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
-        let name = folder.file_name().unwrap_or(file.as_os_str());
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
+        let folder = match file.ends_with(MEASUREMENTS_FILE) {
+            true => file.parent().and_then(Path::file_name),
+            false => None,
+        };
+        let name = folder.or(file.file_name()).unwrap_or(file.as_os_str());
         Self {
-            name: name.to_string_lossy().into_owned(),
+            name: one_line(&name.to_string_lossy()).into_owned(),
             ..Self::default()
         }
     }
 
-    /// Adds a measurement at its step, in place of an earlier one of the same step and task.
-    pub fn push(&mut self, measurement: Measurement) {
-        let (step, all) = (measurement.step, &mut self.measurements);
-        let end = all.partition_point(|other| other.step <= step);
-        let start = all[..end].partition_point(|other| other.step < step);
-        let mut same_step = all[start..end].iter_mut();
-        match same_step.find(|other| other.task == measurement.task) {
-            Some(same) => *same = measurement,
-            None => all.insert(end, measurement),
+    /// Adds measurements, in whichever order, each in place of an earlier one of the same step and task.
+    pub fn extend(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
+        let new = measurements.into_iter().map(with_names_on_one_line);
+        self.measurements.extend(new);
+        // Those of one step stay in the order in which they came.
+        self.measurements
+            .sort_by_key(|measurement| measurement.step);
+        let mut places = HashMap::new();
+        let mut kept: Vec<Measurement> = Vec::with_capacity(self.measurements.len());
+        for measurement in self.measurements.drain(..) {
+            match places.entry((measurement.step, measurement.task.clone())) {
+                Entry::Occupied(place) => kept[*place.get()] = measurement,
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push(measurement);
+                }
+            }
         }
+        self.measurements = kept;
     }
 
     /// The measurements of a task.
@@ -74,13 +89,9 @@ impl Run {
 
     /// The names of the other tasks, in the order in which they occur.
     pub fn tasks(&self) -> Vec<&str> {
-        let mut tasks: Vec<&str> = Vec::new();
-        for measurement in &self.measurements {
-            if !measurement.is_of_training() && !tasks.contains(&measurement.task.as_str()) {
-                tasks.push(&measurement.task);
-            }
-        }
-        tasks
+        let mut known = HashSet::from([TRAIN_TASK]);
+        let tasks = self.measurements.iter().map(|m| m.task.as_str());
+        tasks.filter(|task| known.insert(task)).collect()
     }
 
     /// Its measurements in a few numbers.
@@ -97,9 +108,36 @@ impl Run {
     ///
     /// The text is such as `no number since step 5: the loss is not finite`.
     pub fn no_number(&self) -> Option<String> {
-        let (step, outcome) = self.summary().no_number_since?;
-        Some(format!("no number since step {step}: {outcome}"))
+        let (step, _) = self.summary().no_number_since?;
+        let why = self.training().last()?.no_number()?;
+        Some(format!("no number since step {step}: {}", one_line(&why)))
     }
+
+    /// The evaluations of all its measurements.
+    pub(crate) fn evaluations(&self) -> u64 {
+        let evaluations = self.measurements.iter().map(|m| m.evaluations as u64);
+        evaluations.fold(0, u64::saturating_add)
+    }
+
+    /// The seconds of all its measurements.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.measurements.iter().map(|m| m.seconds).sum()
+    }
+}
+
+/// A measurement whose names can be shown anywhere.
+fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
+    let clean = |name: &mut String| {
+        if let std::borrow::Cow::Owned(shown) = one_line(name) {
+            *name = shown;
+        }
+    };
+    clean(&mut measurement.task);
+    measurement.limiting_task.as_mut().map(clean);
+    if let MeasurementOutcome::Other(name) = &mut measurement.outcome {
+        clean(name);
+    }
+    measurement
 }
 
 /// A sentence for the user about a run that went back: why, and after which step it goes on. Of the measurements
@@ -117,5 +155,48 @@ pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
             format!("{cause} after step {step}; {count} later {measurements} dropped")
         }
         None => format!("{cause}; all {count} {measurements} dropped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measurement(step: u64, task: &str, loss: f64) -> Measurement {
+        let mut measurement = Measurement::new(step, None, task, MeasurementOutcome::NoIncrease);
+        measurement.base_loss = Some(loss);
+        measurement
+    }
+
+    #[test]
+    fn measurements_are_in_order_and_the_last_of_a_step_counts() {
+        let mut run = Run::default();
+        run.extend([measurement(5, "train", 1.0), measurement(0, "code", 2.0)]);
+        run.extend([
+            measurement(0, "train", 3.0),
+            measurement(5, "train", 4.0),
+            measurement(0, "code", 5.0),
+        ]);
+        let all = run.measurements.iter();
+        let all: Vec<_> = all
+            .map(|m| (m.step, m.task.as_str(), m.base_loss))
+            .collect();
+        let expected = [
+            (0, "code", Some(5.0)),
+            (0, "train", Some(3.0)),
+            (5, "train", Some(4.0)),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(run.tasks(), ["code"]);
+    }
+
+    #[test]
+    fn a_run_is_named_by_its_folder_or_by_a_file_of_another_name() {
+        let named = |file: &str| Run::of_file(Path::new(file)).name;
+        assert_eq!(named("runs/a/measurements.jsonl"), "a");
+        assert_eq!(named("runs/a\u{7}/measurements.jsonl"), "a\\u0007");
+        assert_eq!(named("records/old.jsonl"), "old.jsonl");
+        assert_eq!(named("/dev/stdin"), "stdin");
+        assert_eq!(named("/measurements.jsonl"), "measurements.jsonl");
     }
 }

@@ -3,6 +3,7 @@
 use crate::Run;
 use serde::Serialize;
 use sharpness_record::SharpnessSummary;
+use sharpness_record::shown::{number, one_line};
 
 /// How a run went, in numbers. What was not measured is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +47,8 @@ pub struct NoNumberRow {
     pub count: u64,
     /// The steps of the first and of the last of them.
     pub steps: (u64, u64),
+    /// The reason that the first of them states.
+    pub reason: Option<String>,
 }
 
 impl Row {
@@ -58,6 +61,7 @@ impl Row {
             outcome: none.outcome.name().to_string(),
             count: none.count,
             steps: (none.first_step, none.last_step),
+            reason: none.reason.clone(),
         });
         Self {
             run: run.name.clone(),
@@ -70,7 +74,7 @@ impl Row {
             past_edge: summary.past_edge,
             limiting_task: summary.limiting_task().map(str::to_string),
             evaluations: summary.mean_evaluations(),
-            seconds: run.measurements.iter().map(|m| m.seconds).sum(),
+            seconds: run.seconds(),
             no_number: no_number.collect(),
             no_number_since: since,
         }
@@ -78,14 +82,18 @@ impl Row {
 
     fn cells(&self) -> [String; 11] {
         let none = || "–".to_string();
-        let number = |value: Option<f64>| value.map_or_else(none, |value| format!("{value:.4}"));
+        let number = |value: Option<f64>| value.map_or_else(none, number);
         let no_number = self.no_number.iter().map(|none| {
             let (first, last) = none.steps;
             let steps = match first == last {
                 true => format!("step {first}"),
                 false => format!("steps {first} to {last}"),
             };
-            format!("{} {} ({steps})", none.count, none.outcome)
+            let (count, outcome) = (none.count, &none.outcome);
+            match &none.reason {
+                Some(reason) => format!("{count} {outcome} ({steps}): {}", one_line(reason)),
+                None => format!("{count} {outcome} ({steps})"),
+            }
         });
         let no_number: Vec<String> = no_number.collect();
         [

@@ -1,18 +1,19 @@
 //! `sharpness tail`: measurements as lines, as they are made.
 
 use crate::flags::Format;
-use crate::following::{PAUSE, check_followed};
-use anstream::{eprintln, println};
+use crate::following::{PAUSE, check_followed, is_pipe};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use sharpness_record::shown::{number, one_line};
 use sharpness_record::{Followed, Follower, Measurement};
+use sharpness_report::terminal::{print_in, warn};
 use sharpness_report::told;
-use std::io::Write;
 use std::path::Path;
 
 /// Prints what is recorded, and goes on as long as the run may, unless `follow` says otherwise.
 pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
     check_followed(path, follow)?;
+    let follow = follow && !is_pipe(path);
     let mut follower = Follower::new(path);
     let mut followed = Vec::new();
     let mut said = None;
@@ -40,7 +41,6 @@ pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
         if !follow {
             return Ok(());
         }
-        std::io::stdout().flush()?;
         std::thread::sleep(PAUSE);
     }
 }
@@ -60,44 +60,47 @@ fn say_once(said: &mut Option<String>, now: Option<String>) {
 }
 
 fn note(text: &str) {
-    eprintln!("note: {text}");
+    warn(format_args!("note: {text}"));
 }
 
 fn print_line(measurement: &Measurement, format: Format) -> Result<()> {
-    if format == Format::Json {
-        println!("{}", serde_json::to_string(measurement)?);
-        return Ok(());
-    }
-    let number =
-        |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.4}"));
-    let ratio = measurement.edge_ratio();
-    let (style, result) = match (measurement.critical_sharpness, measurement.no_number()) {
-        (Some(sharpness), _) => {
+    let (style, line) = match format {
+        Format::Json => (Style::new(), serde_json::to_string(measurement)?),
+        Format::Text => line(measurement),
+    };
+    Ok(print_in(style, &format!("{line}\n"))?)
+}
+
+fn line(measurement: &Measurement) -> (Style, String) {
+    let number = |value: Option<f64>| value.map_or("–".to_string(), number);
+    let in_color = |color: AnsiColor| Style::new().fg_color(Some(color.into()));
+    let (style, result) = match measurement.no_number() {
+        None => {
             let style = match measurement.is_past_edge() {
-                true => Style::new().fg_color(Some(AnsiColor::Red.into())),
+                true => in_color(AnsiColor::Red),
                 false => Style::new(),
             };
+            let sharpness = number(measurement.critical_sharpness);
             let threshold = number(measurement.edge_threshold());
-            let ratio = number(ratio);
-            (
-                style,
-                format!("λc {sharpness:<11.4} 2/η {threshold:<11} η/η_c {ratio}"),
-            )
+            let ratio = number(measurement.edge_ratio());
+            let result = format!("λc {sharpness:<11} 2/η {threshold:<11} η/η_c {ratio}");
+            (style, result)
         }
-        (None, why) => (
-            Style::new().fg_color(Some(AnsiColor::Yellow.into())),
-            format!(
-                "{}: {}",
-                measurement.outcome.name(),
-                why.unwrap_or_default()
-            ),
-        ),
+        Some(why) => {
+            let name = measurement.outcome.name();
+            // An outcome that has no words but its name says it once.
+            let result = match why.starts_with(name) {
+                true => why,
+                false => format!("{name}: {why}"),
+            };
+            (in_color(AnsiColor::Yellow), result)
+        }
     };
-    println!(
-        "step {:>7}  {:<10} loss {:<9} {style}{result}{style:#}",
+    let line = format!(
+        "step {:>7}  {:<10} loss {:<9} {result}",
         measurement.step,
         measurement.task,
         number(measurement.base_loss)
     );
-    Ok(())
+    (style, one_line(&line).into_owned())
 }

@@ -8,18 +8,19 @@ use ratatui::layout::{Constraint, Layout};
 use ratatui::style::Stylize;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders};
+use sharpness_record::shown::one_line;
 use sharpness_record::{Followed, Follower, Measurement};
 use sharpness_report::overlay::{Overlay, Window};
+use sharpness_report::terminal::can_draw;
 use sharpness_report::{Run, told};
-use std::io::IsTerminal;
 use std::path::Path;
 
 /// Shows a run and what is added to it, until a key ends it. The run need not have begun.
 pub fn watch(path: &Path) -> Result<()> {
     check_followed(path, true)?;
     ensure!(
-        std::io::stdout().is_terminal(),
-        "a chart needs a terminal: `sharpness tail` prints to a pipe, `sharpness plot` draws a file"
+        can_draw(),
+        "a chart needs a terminal that can draw (not TERM=dumb): `sharpness tail` prints lines, `sharpness plot` draws a file"
     );
     let mut terminal = ratatui::try_init().context("the terminal cannot be drawn on")?;
     let result = show(&mut terminal, Watched::new(path));
@@ -50,28 +51,27 @@ impl Watched {
 
     /// Takes in all that happened.
     fn update(&mut self) {
+        let mut shown = self.followed.len();
         loop {
             match self.follower.next_event() {
-                Ok(Some(Followed::Measurement(measurement))) => {
-                    self.followed.push(*measurement.clone());
-                    self.run.push(*measurement);
-                }
+                Ok(Some(Followed::Measurement(measurement))) => self.followed.push(*measurement),
                 Ok(Some(Followed::WentBack { kept, cause, .. })) => {
                     self.message = Some(told(cause, &self.followed, kept));
                     self.followed.truncate(kept);
                     self.run.measurements.clear();
-                    for measurement in &self.followed {
-                        self.run.push(measurement.clone());
-                    }
+                    shown = 0;
                 }
                 Ok(Some(Followed::Note(text))) => self.message = Some(text),
-                Ok(_) => return,
+                Ok(_) => break,
                 // It may come back, such as a folder on a network.
                 Err(error) => {
                     self.message = Some(error.to_string());
-                    return;
+                    break;
                 }
             }
+        }
+        if shown < self.followed.len() {
+            self.run.extend(self.followed[shown..].iter().cloned());
         }
     }
 
@@ -100,7 +100,8 @@ fn show(terminal: &mut DefaultTerminal, mut watched: Watched) -> Result<()> {
             frame.render_widget(Overlay::new(&watched.run, window), block.inner(chart));
             frame.render_widget(block, chart);
             if let Some(message) = message {
-                frame.render_widget(Line::from(format!(" {message}")).yellow(), said);
+                let message = format!(" {}", one_line(&message));
+                frame.render_widget(Line::from(message).yellow(), said);
             }
             frame.render_widget(keys_of(window), keys);
         })?;

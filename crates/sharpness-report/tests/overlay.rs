@@ -26,13 +26,11 @@ fn run(steps: u64) -> Run {
         let rate = 0.01 * ((step + 10) as f64 / 200.0).min(1.0);
         let sharpness = 20.0 * (step.min(500) as f64 / 150.0).exp();
         let is_known = !(300..360).contains(&step);
-        run.push(measurement(
-            step,
-            "train",
-            rate,
-            is_known.then_some(sharpness),
-        ));
-        run.push(measurement(step, "pretrain", rate, Some(8.0 * sharpness)));
+        let sharpness = (is_known.then_some(sharpness), Some(8.0 * sharpness));
+        run.extend([
+            measurement(step, "train", rate, sharpness.0),
+            measurement(step, "pretrain", rate, sharpness.1),
+        ]);
     }
     run
 }
@@ -108,7 +106,7 @@ fn curves_are_told_apart_by_what_they_are_and_not_by_their_names() {
     let mut run = run(290);
     for (task, last) in [("λc", 1e4), ("2/η", 1.0)] {
         for step in (0..=290).step_by(10) {
-            run.push(measurement(step, task, 0.01, Some(last)));
+            run.extend([measurement(step, task, 0.01, Some(last))]);
         }
     }
     // A task above the threshold is not past the edge, nor is the training above a task of that name.
@@ -122,7 +120,7 @@ fn names_of_many_tasks_differ_on_the_screen() {
         let task = format!("a long name of a validation task, number {task}");
         (0..=290)
             .step_by(10)
-            .for_each(|step| run.push(measurement(step, &task, 0.01, Some(50.0))));
+            .for_each(|step| run.extend([measurement(step, &task, 0.01, Some(50.0))]));
     }
     let drawn = drawn(&run, Window::Full, (80, 24));
     for task in 0..10 {

@@ -5,7 +5,7 @@ use crate::flags::Flags;
 use crate::network::Network;
 use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
 use crate::training::{Batches, train};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::module::Module;
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
@@ -14,6 +14,7 @@ use gpt::say;
 use serde::Serialize;
 use sharpness_report::Run;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
+use sharpness_report::shown::decimals;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,7 +65,7 @@ impl Approach {
     }
 
     fn line(&self, name: &str) -> String {
-        let number = |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.3}"));
+        let number = |value: Option<f64>| value.map_or("–".to_string(), |v| decimals(v, 3));
         format!(
             "{name:<6} first above 2/η at step {:<6} mean over 2/η from then on {}, in the last third {}",
             self.first_above
@@ -112,10 +113,11 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         seed: flags.seed,
         device,
     };
-    let model = train(network, flags.lr, batches, &probe, out)?;
+    let trained = train(network, flags.lr, batches, &probe, out);
+    let model = trained.network;
     let record = Record(Run::open(out)?);
     let (planned, steps) = (steps, probe.step());
-    if steps < planned {
+    if steps < planned && trained.failure.is_none() {
         say!("stopped before step {steps} of {planned}");
     }
 
@@ -160,6 +162,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     );
     say!("{}", summary.failures);
     say!("\n{}", cost_table(&summary.costs));
+    if let Some(why) = trained.failure {
+        bail!("the training broke off before step {steps} of {planned}: {why}");
+    }
     write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
 
     let ends = [(0.0, threshold), (steps as f64, threshold)];

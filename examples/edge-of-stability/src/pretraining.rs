@@ -20,6 +20,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Serialize;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
+use sharpness_report::shown::decimals;
 use std::path::Path;
 use std::time::Instant;
 
@@ -114,8 +115,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
                 model.valid().loss(batch.clone()).try_into_scalar::<f64>()?;
                 forward.push(started.elapsed().as_secs_f64());
                 let preconditioned = curvature.preconditioned_sharpness.as_ref();
-                let show =
-                    |value: Option<f64>| value.map_or("–".to_string(), |v| format!("{v:.1}"));
+                let show = |value: Option<f64>| value.map_or("–".to_string(), |v| decimals(v, 1));
                 say!(
                     "step {step:>5}  loss {:<5} λc {:<8} λ_dir {:<8} λ_max {:<8} λ_pre {:<9} 2/η {}",
                     show(measurement.base_loss),
@@ -127,7 +127,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
                 );
             }
             if let Some(measurement) = measured {
-                record.0.push(Measurement::clone(&measurement));
+                record.0.extend([Measurement::clone(&measurement)]);
             }
             model = optim.step(rate, model, grads);
         }

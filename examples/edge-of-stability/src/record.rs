@@ -3,6 +3,7 @@ use burn_sharpness::{Measurement, TRAIN_TASK};
 use serde::Serialize;
 use sharpness_report::Run;
 use sharpness_report::plot::Series;
+use sharpness_report::shown::{decimals, number};
 use std::fmt::{Display, Formatter};
 
 /// The file of a run's results.
@@ -122,8 +123,11 @@ pub fn cost_table(costs: &[Cost]) -> String {
     );
     for cost in costs {
         table += &format!(
-            "{:<7} {:>12} {:>10.4} {:>15.1}\n",
-            cost.name, cost.measurements, cost.seconds, cost.forward_passes
+            "{:<7} {:>12} {:>10} {:>15}\n",
+            cost.name,
+            cost.measurements,
+            number(cost.seconds),
+            decimals(cost.forward_passes, 1)
         );
     }
     table
@@ -156,7 +160,7 @@ mod tests {
             let mut measurement =
                 Measurement::new(step, None, TRAIN_TASK, MeasurementOutcome::Bracketed);
             measurement.critical_sharpness = (step != 10).then_some(2.0);
-            record.0.push(measurement);
+            record.0.extend([measurement]);
         }
         let points = record.points(|m| m.critical_sharpness);
         let gaps = points.iter().filter(|(_, value)| value.is_nan());

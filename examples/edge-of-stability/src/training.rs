@@ -2,7 +2,6 @@
 
 use crate::data::{Batch, Data};
 use crate::network::Network;
-use anyhow::{Result, anyhow};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::optim::SgdConfig;
@@ -10,14 +9,15 @@ use burn::tensor::Device;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep};
 use burn_sharpness::{SharpnessMetrics, SharpnessProbe};
+use gpt::metrics::MetricFiles;
 use gpt::output::LossOutput;
 use gpt::progress::PlainProgress;
+use gpt::terminal::can_draw;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 impl TrainStep for Network {
     type Input = Batch;
@@ -124,31 +124,43 @@ impl DataLoaderIterator<Batch> for BatchIterator<'_> {
     }
 }
 
+/// How a training ended.
+pub struct Trained {
+    /// The network.
+    pub network: Network,
+    /// What broke the training off.
+    pub failure: Option<String>,
+}
+
 /// Trains by gradient descent at a constant rate, in burn's dashboard where the output is a terminal. The
 /// dashboard's key `q` ends it before its last step.
-///
-/// # Errors
-///
-/// What stopped the training.
 pub fn train(
     network: Network,
     learning_rate: f64,
     batches: Batches,
     probe: &SharpnessProbe,
     out: &Path,
-) -> Result<Network> {
+) -> Trained {
     let validation = Batches {
         size: batches.data.len(),
         count: 1,
         ..batches.clone()
     };
-    let training = SupervisedTraining::new(out, Arc::new(batches), Arc::new(validation))
+    let training = SupervisedTraining::new(out, Arc::new(batches), Arc::new(validation));
+    let failure = Arc::new(OnceLock::new());
+    let (interrupter, failed) = (training.interrupter(), failure.clone());
+    let metrics = MetricFiles::new(out, move |why| {
+        interrupter.stop(Some(&why));
+        let _ = failed.set(why);
+    });
+    let training = training
+        .with_metric_logger(metrics)
         .metrics_sharpness(probe)
         .metric_train_numeric(LossMetric::new())
         .metric_valid_numeric(LossMetric::new())
         .metric_train_numeric(LearningRateMetric::new())
         .num_epochs(1);
-    let training = match std::io::stdout().is_terminal() {
+    let training = match can_draw() {
         true => training.dashboard_sharpness(probe),
         false => training.renderer(Box::new(PlainProgress::default())),
     };
@@ -160,9 +172,10 @@ pub fn train(
     ));
     // The dashboard leaves the screen when it is dropped.
     drop(result.renderer);
-    match result.error {
-        Some(error) => Err(anyhow!("the training stopped: {error}")),
-        None => Ok(result.model.into_inner()),
+    let failure = failure.get().cloned();
+    Trained {
+        network: result.model.into_inner(),
+        failure: failure.or_else(|| Some(result.error?.to_string())),
     }
 }
 

@@ -15,6 +15,7 @@ use gpt::tokens::{TokenBatch, Windows};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde::Deserialize;
+use sharpness_report::shown::number;
 use std::path::{Path, PathBuf};
 
 /// The number of batches that a held-out loss is the mean of.
@@ -157,7 +158,8 @@ impl Base {
             device,
         };
         let [pretrain, target] = base.held_out_losses(&base.model)?;
-        say!("loss    {pretrain:.3} on held-out pre-training text, {target:.3} on target text");
+        let [pretrain, target] = [pretrain, target].map(number);
+        say!("loss    {pretrain} on held-out pre-training text, {target} on target text");
         Ok(base)
     }
 
@@ -208,7 +210,10 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
         model = optim.step(scheduler.step(), model, grads);
         if step.is_multiple_of(50) || step + 1 == steps {
             let loss = loss.try_into_scalar::<f64>()?;
-            say!("pre-training  step {step:>4} of {steps}  loss {loss:.3}");
+            say!(
+                "pre-training  step {step:>4} of {steps}  loss {}",
+                number(loss)
+            );
             ensure!(
                 loss.is_finite(),
                 "the pre-training failed: its loss is {loss}"

@@ -1,13 +1,14 @@
 use crate::base::Base;
 use crate::mix::Mix;
 use crate::sweep::Sweep;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::optim::GradientsParams;
 use gpt::optimizer::adamw;
 use gpt::run::write_result;
 use gpt::say;
 use serde::Serialize;
 use sharpness_report::plot::HeatMap;
+use sharpness_report::shown::decimals;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -84,7 +85,9 @@ pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64
 }
 
 fn show(change: Option<f64>) -> String {
-    change.map_or("diverged".to_string(), |change| format!("{change:+.3}"))
+    let sign = |change: f64| if change >= 0.0 { "+" } else { "" };
+    let shown = change.map(|change| format!("{}{}", sign(change), decimals(change, 3)));
+    shown.unwrap_or_else(|| "diverged".to_string())
 }
 
 const NAMES: [&str; 2] = ["pre-training", "target"];
@@ -96,13 +99,11 @@ impl Grid {
     ///
     /// If a file cannot be written.
     pub fn save(&self, folder: &Path, sweep: &Sweep) -> Result<()> {
-        let path = folder.join("grid.csv");
-        let unwritable = || format!("{} cannot be written", path.display());
-        let mut csv = csv::Writer::from_path(&path).with_context(unwritable)?;
+        let mut csv = csv::Writer::from_writer(Vec::new());
         for cell in &self.cells {
-            csv.serialize(cell).with_context(unwritable)?;
+            csv.serialize(cell)?;
         }
-        csv.flush().with_context(unwritable)?;
+        write_result(folder, "grid.csv", csv.into_inner()?)?;
         write_result(folder, "grid.txt", &self.table(sweep))?;
         for (task, file) in ["grid-pretrain.svg", "grid-target.svg"].iter().enumerate() {
             match self.heat_map(sweep, task).svg() {

@@ -1,4 +1,5 @@
 use burn_sharpness::{Measurement, MeasurementOutcome};
+use sharpness_report::shown::decimals;
 use std::sync::Arc;
 
 /// The tasks, and the training batch itself as `mix`.
@@ -79,7 +80,7 @@ fn show_sharpness(value: f64) -> String {
     } else if value == 0.0 {
         "gains".to_string()
     } else {
-        format!("{value:.1}")
+        decimals(value, 1)
     }
 }
 

@@ -3,7 +3,7 @@ use crate::flags::ProbeFlags;
 use crate::mix::Mix;
 use crate::point::{Point, TASKS, extended};
 use crate::sweet_spot::{SweetSpot, crossing};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use gpt::model::Gpt;
@@ -123,9 +123,7 @@ impl Sweep {
     ///
     /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(SWEEP_FILE);
-        let unwritable = || format!("{} cannot be written", path.display());
-        let mut csv = csv::Writer::from_path(&path).with_context(unwritable)?;
+        let mut csv = csv::Writer::from_writer(Vec::new());
         for point in &self.points {
             for (task, measurements) in TASKS.iter().zip(&point.tasks) {
                 for (batch, measurement) in measurements.iter().enumerate() {
@@ -136,13 +134,12 @@ impl Sweep {
                         outcome: measurement.outcome.clone(),
                         critical_lr: measurement.critical_lr,
                         critical_sharpness: measurement.critical_sharpness,
-                    })
-                    .with_context(unwritable)?;
+                    })?;
                 }
             }
         }
-        csv.flush().with_context(unwritable)?;
-        write_result(folder, "sweep.txt", &self.to_string())?;
+        write_result(folder, SWEEP_FILE, csv.into_inner()?)?;
+        write_result(folder, "sweep.txt", self.to_string())?;
         match self.chart().svg() {
             Ok(svg) => write_result(folder, "sweep.svg", &svg),
             Err(error) => {

@@ -151,10 +151,12 @@ fn run() -> Result<()> {
     say!("\n{}", ending.summary);
     write_report(&folder);
     say!("run                 {}", folder.path().display());
-    if let Some(to) = &flags.export {
-        export(&config, &tokenizer, &device, &folder, to)?;
-    }
-    ending.verdict(&config, &folder)
+    let exported = match &flags.export {
+        Some(to) => export(&config, &tokenizer, &device, &folder, to),
+        None => Ok(()),
+    };
+    ending.verdict(&config, &folder)?;
+    exported
 }
 
 fn export(

@@ -11,15 +11,16 @@ use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{
     LearningRateFinder, LearningRateRange, SharpnessMetrics, SharpnessProbe, SharpnessSummary,
 };
+use gpt::metrics::MetricFiles;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
 use gpt::progress::PlainProgress;
 use gpt::run::{Checkpoint, RunFolder};
 use gpt::say;
 use gpt::stop::Stop;
+use gpt::terminal::can_draw;
 use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -176,7 +177,10 @@ pub fn train(
     let train = Arc::new(train.with_stop(stop.clone()));
     let valid = Arc::new(ValidLoader::new(valid, settings.batch, VALID_BATCHES));
 
+    let failed = stop.clone();
+    let metrics = MetricFiles::new(folder.path(), move |why| failed.fail(why));
     let mut training = SupervisedTraining::new(folder.path(), train.clone(), valid)
+        .with_metric_logger(metrics)
         .metric_train_numeric(LossMetric::new())
         .metric_valid_numeric(LossMetric::new())
         .metric_train_numeric(LearningRateMetric::new())
@@ -189,7 +193,7 @@ pub fn train(
     if let Some(checkpoint) = checkpoint {
         training = training.checkpoint(checkpoint.epoch);
     }
-    let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
+    let renderer: Box<dyn MetricsRenderer> = match can_draw() {
         true => probe.dashboard(Box::new(TuiMetricsRendererWrapper::new(
             stop.wish(),
             checkpoint.map(|checkpoint| checkpoint.epoch),
@@ -204,6 +208,6 @@ pub fn train(
         summary: probe.summary(),
         step: train.next_step(),
         loss: stop.last_loss(),
-        failure: result.error.map(|error| error.to_string()),
+        failure: stop.failure().or_else(|| Some(result.error?.to_string())),
     })
 }

@@ -170,6 +170,55 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     assert!(said.contains("measurements  "), "{said}");
 }
 
+/// burn's own logger of metrics would panic here, and then abort the process in a destructor.
+#[test]
+fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    text(folder.path());
+    let model = MODEL
+        .join(" ")
+        .replace("--epoch-steps 20", "--epoch-steps 100000");
+    // Files of 4 KiB at most: a metric fills its file after some hundred steps.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 4; exec {} {model} --data text.txt --out run --steps 100000 --every 50",
+        env!("CARGO_BIN_EXE_gpt-pretrain"),
+    );
+    let mut shell = Command::new("bash");
+    let output = shell
+        .current_dir(folder.path())
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("error: the training broke off before step"),
+        "{said}"
+    );
+    assert!(
+        said.contains("run/train/epoch-1/") && said.contains(".log cannot be written: "),
+        "{said}"
+    );
+    assert!(said.contains("measurements  "), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_needs_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    text(folder.path());
+    let script = format!(
+        "exec {} {} --data text.txt --out run --steps 20 >/dev/full 2>/dev/full",
+        env!("CARGO_BIN_EXE_gpt-pretrain"),
+        MODEL.join(" ")
+    );
+    let mut shell = Command::new("bash");
+    let shell = shell.current_dir(folder.path()).args(["-c", &script]);
+    assert!(shell.status().unwrap().success());
+    assert!(folder.path().join("run/report.html").exists());
+}
+
 #[test]
 fn a_run_outlives_its_reader() {
     let folder = tempfile::tempdir().unwrap();

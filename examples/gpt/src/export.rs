@@ -1,6 +1,7 @@
 //! A model in the layout in which GPT-2 is published: `config.json`, `model.safetensors`, `tokenizer.json`.
 
 use crate::model::{Gpt, GptConfig};
+use crate::run::{write_result, write_whole};
 use crate::tokenizer::Tokenizer;
 use anyhow::{Context, Result, anyhow};
 use burn::module::Module;
@@ -38,7 +39,7 @@ pub fn export_model(model: &Gpt, config: &GptConfig, folder: &Path) -> Result<()
     let unwritable = || format!("the export {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(unwritable)?;
     let json = serde_json::to_string_pretty(&published_config(config))?;
-    std::fs::write(folder.join("config.json"), json).with_context(unwritable)?;
+    write_result(folder, "config.json", json)?;
     let mut store = SafetensorsStore::from_file(folder.join("model.safetensors"))
         .overwrite(true)
         .with_to_adapter(Published);
@@ -129,8 +130,9 @@ fn save_bytes(path: &Path) -> Result<()> {
     .with_pre_tokenizer(Some(ByteLevel::new(false, true, false).into()))
     .with_decoder(Some(ByteLevel::default().into()))
     .build()
-    .and_then(|tokenizer| tokenizer.save(path, false))
+    .and_then(|tokenizer| tokenizer.to_string(false))
     .map_err(failed)
+    .and_then(|json| write_whole(path, json.as_bytes()))
 }
 
 /// The letters that stand for the bytes in a byte-level vocabulary: printable bytes are their own letter,

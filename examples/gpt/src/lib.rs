@@ -7,29 +7,30 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// Prints a line. If the reader has ended, as `head` does after a few lines, the line is lost and the run goes on: its
-/// results are its files.
+pub use sharpness_report::terminal;
+
+/// Prints a line. If it cannot be written, it is lost and the run goes on: its results are its files.
 #[macro_export]
 macro_rules! say {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($line)*);
-    }};
+    ($($line:tt)*) => {
+        $crate::terminal::say(format_args!($($line)*))
+    };
 }
 
-/// Prints a line to standard error. If its reader has ended, the line is lost and the run goes on.
+/// Prints a line to standard error. If it cannot be written, it is lost and the run goes on.
 #[macro_export]
 macro_rules! warn {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($line)*);
-    }};
+    ($($line:tt)*) => {
+        $crate::terminal::warn(format_args!($($line)*))
+    };
 }
 
 pub mod device;
 pub mod export;
 pub mod flags;
 pub mod folder;
+pub mod guard;
+pub mod metrics;
 pub mod model;
 pub mod optimizer;
 pub mod output;

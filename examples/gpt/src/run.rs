@@ -2,6 +2,7 @@
 
 use crate::folder::OwnedFolder;
 use crate::schedule::Scheduler;
+use crate::terminal;
 use anyhow::{Context, Result, anyhow, ensure};
 use burn::lr_scheduler::LrSchedulerRecord;
 use burn::optim::OptimizerRecord;
@@ -9,7 +10,6 @@ use burn::store::ModuleRecord;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,37 +37,27 @@ pub struct Checkpoint {
 /// # Errors
 ///
 /// If it cannot be written.
-pub fn write_result(folder: &Path, name: &str, content: &str) -> Result<()> {
-    write_whole(&folder.join(name), content)
+pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
+    write_whole(&folder.join(name), content.as_ref())
 }
 
-/// Writes a file whole or not at all: if the disk is full or the process ends, the file that was there before stays as
-/// it was.
+/// Writes a file whole or not at all.
 ///
 /// # Errors
 ///
-/// If it cannot be written.
-pub fn write_whole(path: &Path, content: &str) -> Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let write = || {
-        let mut file = fs::File::create(&unfinished)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().with_context(|| {
-        let _ = fs::remove_file(&unfinished);
-        format!("{} cannot be written", path.display())
-    })
+/// If it cannot be written; what was there before stays.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    sharpness_record::write_whole(path, content)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// What `main` returns: an error is one line, and the exit code 1.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_closed(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            warn!("error: {error:#}");
+            terminal::fail(error.as_ref());
             ExitCode::FAILURE
         }
     }
@@ -134,7 +124,7 @@ impl RunFolder {
     /// If the folder cannot be written.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string_pretty(config)?;
-        write_result(&self.path, CONFIG_FILE, &json)
+        write_result(&self.path, CONFIG_FILE, json)
     }
 
     /// Reads the run's configuration.
@@ -211,23 +201,6 @@ mod tests {
     use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
     use burn::module::Module;
     use burn::nn::LinearConfig;
-
-    #[test]
-    fn a_file_that_cannot_be_written_is_left_as_it_was() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.json");
-        write_whole(&path, "old").unwrap();
-        // A folder where the new file is to be written stands for a disk that is full.
-        let unfinished = folder.path().join("a.json.unfinished");
-        fs::create_dir(&unfinished).unwrap();
-        let error = write_whole(&path, "new").unwrap_err().to_string();
-        assert!(error.contains("a.json cannot be written"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        fs::remove_dir(&unfinished).unwrap();
-        write_whole(&path, "new").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert!(!unfinished.exists());
-    }
 
     #[test]
     fn a_checkpoint_of_which_a_part_is_torn_or_missing_is_passed_over() {

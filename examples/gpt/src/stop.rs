@@ -6,7 +6,7 @@ use burn::train::metric::store::{Aggregate, EventStoreClient, Split};
 use burn::train::{EarlyStoppingStrategy, Interrupter};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How many checkpoints are kept.
 const CHECKPOINTS: usize = 2;
@@ -20,6 +20,7 @@ pub struct Stop {
     wish: Interrupter,
     signal: Arc<AtomicBool>,
     last_loss: Arc<Mutex<Option<f64>>>,
+    failure: Arc<OnceLock<String>>,
     keeps_all: bool,
 }
 
@@ -56,9 +57,20 @@ impl Stop {
         self.wish.clone()
     }
 
-    /// Whether somebody wants the training to stop.
+    /// Whether somebody wants the training to stop, or something failed without which it is of no use.
     pub fn is_wished(&self) -> bool {
-        self.wish.should_stop() || self.signal.load(Ordering::Relaxed)
+        let is_wished = self.wish.should_stop() || self.signal.load(Ordering::Relaxed);
+        is_wished || self.failure.get().is_some()
+    }
+
+    /// Stops the training, since something failed. What failed first is kept.
+    pub fn fail(&self, why: String) {
+        let _ = self.failure.set(why);
+    }
+
+    /// What failed.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     /// The loss of the last validation, if there was one.

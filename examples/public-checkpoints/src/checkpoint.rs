@@ -1,9 +1,12 @@
 //! A checkpoint: a folder as published, and the step at which its weights were saved.
 
 use crate::config::ModelConfig;
+use crate::files::check_is_itself;
+use crate::name;
 use crate::text::TOKENIZER_FILE;
 use crate::weights::check_files;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A checkpoint, of which all but the weights was read.
@@ -21,12 +24,13 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// The checkpoints in these folders by rising step, once every one of them was seen to hold what it
-    /// needs. The steps are those given, one a folder, or those that the folders' names tell. The rates of
-    /// warming are one a folder, one for all, or 0.
+    /// needs. The steps are those given, one a folder, or those that the folders' names tell, where a link to a folder
+    /// that is given as well is passed over. The rates of warming are one a folder, one for all, or 0.
     ///
     /// # Errors
     ///
-    /// If a folder lacks something, if no step is known, or if two checkpoints have the same.
+    /// If a folder lacks something, if a step is not known or may be counted from another beginning than the others, or if
+    /// two checkpoints have the same.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),
@@ -41,14 +45,24 @@ impl Checkpoint {
             folders.len()
         );
         let mut checkpoints = Vec::new();
-        for (index, folder) in folders.iter().enumerate() {
-            let step = steps.get(index).copied().or_else(|| step_of(folder));
-            let step = step.with_context(|| {
-                format!(
-                    "the name of {} tells no step: name it like step-1000, or give --step",
-                    folder.display()
-                )
-            })?;
+        let mut series: Option<(&Path, String)> = None;
+        for index in given_once(folders, steps.is_empty()) {
+            let folder = &folders[index];
+            let step = match steps.get(index) {
+                Some(step) => *step,
+                None => {
+                    let named = name::read(folder)?;
+                    let (first, of_first) =
+                        series.get_or_insert_with(|| (folder, named.series.clone()));
+                    ensure!(
+                        *of_first == named.series,
+                        "the paths of {} and {} differ in more than the step: their steps may be counted from different beginnings, as those of two stages are, so give --step, one for each folder",
+                        first.display(),
+                        folder.display()
+                    );
+                    named.step
+                }
+            };
             let rate = rates.get(index).or(rates.first()).copied();
             checkpoints.push(Self::open(folder, step, rate.unwrap_or(0.0))?);
         }
@@ -57,7 +71,7 @@ impl Checkpoint {
             .windows(2)
             .find(|pair| pair[0].step == pair[1].step);
         if let Some([first, second]) = twice {
-            anyhow::bail!(
+            bail!(
                 "{} and {} are both of step {}: tell them apart by --step",
                 first.folder.display(),
                 second.folder.display(),
@@ -71,11 +85,13 @@ impl Checkpoint {
         ensure!(folder.is_dir(), "there is no folder {}", folder.display());
         let config = ModelConfig::open(folder)?;
         check_files(folder)?;
+        let tokenizer = folder.join(TOKENIZER_FILE);
         ensure!(
-            folder.join(TOKENIZER_FILE).exists(),
+            tokenizer.exists(),
             "{} holds no {TOKENIZER_FILE}",
             folder.display()
         );
+        check_is_itself(&tokenizer)?;
         Ok(Self {
             folder: folder.to_path_buf(),
             step,
@@ -85,41 +101,24 @@ impl Checkpoint {
     }
 }
 
-/// The step that a folder's name tells: the number after `step` (`stage1-step1000-tokens5B`), after
-/// `checkpoint` (`checkpoint-500`), or the number that is the whole name.
-fn step_of(folder: &Path) -> Option<u64> {
-    let folder = std::path::absolute(folder).ok()?;
-    let name = folder.file_name()?.to_str()?.to_lowercase();
-    let number = |text: &str| {
-        let text = text.trim_start_matches(['-', '_', '=', ' ']);
-        let end = text.find(|letter: char| !letter.is_ascii_digit());
-        text[..end.unwrap_or(text.len())].parse().ok()
-    };
-    let after = |word: &str| name.split(word).skip(1).find_map(number);
-    after("step")
-        .or_else(|| after("checkpoint"))
-        .or_else(|| name.parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_tell_steps() {
-        let known = [
-            ("stage1-step1000-tokens5B", Some(1000)),
-            ("runs/step-200", Some(200)),
-            ("Step_0", Some(0)),
-            ("footsteps-step30", Some(30)),
-            ("checkpoint-500/", Some(500)),
-            ("0042", Some(42)),
-            ("gpt2", None),
-            ("OLMo-2-1B", None),
-            ("step", None),
-        ];
-        for (name, step) in known {
-            assert_eq!(step_of(Path::new(name)), step, "{name}");
+/// The numbers of the folders, without those of links to others that are given.
+fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
+    let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    // Without a slash at its end, which would follow the link.
+    let is_link = |folder: &PathBuf| folder.components().as_path().is_symlink();
+    let given = folders.iter().filter(|folder| !is_link(folder));
+    let given: HashMap<PathBuf, &PathBuf> = given.map(|folder| (real(folder), folder)).collect();
+    let mut kept = Vec::new();
+    for (index, folder) in folders.iter().enumerate() {
+        match given.get(&real(folder)) {
+            Some(other) if passes_over_links && is_link(folder) => {
+                let (link, folder) = (folder.display(), other.display());
+                gpt::warn!(
+                    "note: {link} leads to {folder}, which is given as well: it is passed over"
+                );
+            }
+            _ => kept.push(index),
         }
     }
+    kept
 }

@@ -10,6 +10,7 @@ use clap::Parser;
 use gpt::flags::at_least_one;
 use gpt::folder::OwnedFolder;
 use gpt::run::{exit_code, write_result};
+use gpt::say;
 use public_checkpoints::checkpoint::Checkpoint;
 use public_checkpoints::direction::Warming;
 use public_checkpoints::probe::Search;
@@ -18,6 +19,7 @@ use public_checkpoints::report::Report;
 use public_checkpoints::sweep::Sweep;
 use public_checkpoints::text::{DATA_TASK, Drawing, Texts, parse_task};
 use serde::Serialize;
+use sharpness_record::shown::number;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -207,7 +209,7 @@ fn run(flags: &Flags) -> Result<()> {
         limit,
     )?;
     for (name, text) in texts.describe() {
-        println!("text    {name}: {text}");
+        say!("text    {name}: {text}");
     }
 
     let owned = OwnedFolder::for_results(flags.out.as_deref(), "public-checkpoints", CONFIG_FILE)?;
@@ -234,14 +236,20 @@ fn run(flags: &Flags) -> Result<()> {
         search: flags.search(),
         device,
     };
-    sweep.run(&checkpoints, &mut record, |checkpoint, lines| {
-        println!("step {:>8}  {}", checkpoint.step, progress(lines));
-    })?;
-
+    let mut seen = 0;
+    let swept = sweep.run(&checkpoints, &mut record, |checkpoint, lines| {
+        seen += 1;
+        say!("step {:>8}  {}", checkpoint.step, progress(lines));
+    });
+    if seen == 0 {
+        return swept;
+    }
+    // What was measured before a failure is a result, too.
     let report = Report::open(out, flags.beside.as_deref())?;
-    report.save(out)?;
-    print!("\n{}", report.table());
-    println!("written to {}", out.display());
+    let saved = report.save(out);
+    say!("\n{}", report.table().trim_end());
+    swept.and(saved)?;
+    say!("written to {}", out.display());
     Ok(())
 }
 
@@ -250,9 +258,9 @@ fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
         let measurement = line.measurement();
         let value = match (measurement.critical_sharpness, &measurement.reason) {
-            (Some(value), _) => format!("λc {value:.4}"),
+            (Some(value), _) => format!("λc {}", number(value)),
             (None, Some(reason)) => reason.clone(),
-            (None, None) => format!("{:?}", measurement.outcome),
+            (None, None) => measurement.outcome.name().to_string(),
         };
         format!("{} {value}", measurement.task)
     });

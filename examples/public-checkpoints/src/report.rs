@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use gpt::run::write_result;
+use sharpness_record::shown::number;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 use sharpness_report::{Measurement, Run, TRAIN_TASK};
 use std::path::Path;
@@ -64,7 +65,7 @@ impl Report {
             let mut published = self.sweep.of_task(GRADIENT_TASK);
             let published = published.find(|m| m.step == of_adamw.step);
             let loss = published.and_then(|m| m.base_loss);
-            let loss = loss.map_or("–".to_string(), |loss| format!("{loss:.4}"));
+            let loss = loss.map_or("–".to_string(), number);
             let mut row = vec![of_adamw.step.to_string(), loss];
             row.extend(columns.iter().map(|(task, _)| at(&self.sweep, task)));
             row.extend(self.beside.iter().map(|run| at(run, TRAIN_TASK)));
@@ -123,7 +124,7 @@ impl Report {
 /// λ_c, or how the search for it ended.
 fn sharpness(measurement: &Measurement) -> String {
     match measurement.critical_sharpness {
-        Some(value) => format!("{value:.4}"),
+        Some(value) => number(value),
         None => measurement.outcome.name().to_string(),
     }
 }

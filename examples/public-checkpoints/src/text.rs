@@ -3,6 +3,7 @@
 use crate::probe::{Batch, Task};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use burn::tensor::{Device, Int, Tensor};
+use gpt::guard::without_panic;
 use gpt::text::{Domain, Text};
 use gpt::tokens::{TokenBatch, Windows};
 use rand::SeedableRng;
@@ -87,8 +88,10 @@ impl Texts {
     /// few tokens of a text.
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
         let path = folder.join(TOKENIZER_FILE);
-        let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|error| anyhow!("the tokenizer {} cannot be read: {error}", path.display()))?;
+        let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer::open(&path)?;
+        for note in notes {
+            gpt::say!("note    {note}");
+        }
         let largest = tokenizer.get_vocab(true).values().copied().max();
         let largest = largest.with_context(|| format!("{} has no token", path.display()))?;
         ensure!(
@@ -98,7 +101,9 @@ impl Texts {
             folder.display()
         );
         let windows = |name: &str, text: &Text| -> Result<Windows> {
-            let tokens = encode(&tokenizer, &text.content)?;
+            let tokens = without_panic(|| encode(&tokenizer, &text.content));
+            let tokens =
+                tokens.with_context(|| format!("the tokenizer {} failed", path.display()))?;
             let windows = Windows::new(tokens, context, &format!("the text {name}"));
             windows.map_err(Error::msg)
         };
@@ -124,7 +129,7 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
         rest = tail;
     }
     let encodings = tokenizer.encode_batch_fast(pieces, false);
-    let encodings = encodings.map_err(|error| anyhow!("the tokenizer failed: {error}"))?;
+    let encodings = encodings.map_err(|error| anyhow!("{error}"))?;
     let tokens = encodings.iter().flat_map(|piece| piece.get_ids());
     Ok(tokens.copied().collect())
 }

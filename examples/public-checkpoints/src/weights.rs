@@ -1,5 +1,6 @@
 //! The tensors of a checkpoint, by their published names: `model.safetensors`, or its shards.
 
+use crate::files::{check_is_itself, check_weights, other_weights};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::module::Param;
 use burn::nn::{Embedding, EmbeddingConfig, Linear};
@@ -40,33 +41,44 @@ impl Index {
     }
 }
 
-/// Makes sure that the files of the weights are there: one, which needs no index, or all the shards that
-/// the index names.
+/// Makes sure that the files of the weights are there and can be read: one, which needs no index, or all the shards
+/// that the index names.
 ///
 /// # Errors
 ///
-/// The file that is missing is named.
+/// The file that is missing or cannot be read is named, with what to do.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
-    if folder.join(WEIGHTS_FILE).exists() {
+    let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
+    if is_there(WEIGHTS_FILE) {
+        check_weights(&folder.join(WEIGHTS_FILE), is_buffer)?;
         return Ok(None);
     }
     let path = folder.join(INDEX_FILE);
-    ensure!(
-        path.exists(),
-        "{} holds no weights: expected {WEIGHTS_FILE}, or {INDEX_FILE} and its shards",
-        folder.display()
-    );
+    if !is_there(INDEX_FILE) {
+        bail!(
+            "{} holds no weights that are read here: expected {WEIGHTS_FILE}, or {INDEX_FILE} and its shards{}",
+            folder.display(),
+            other_weights(folder).unwrap_or_default()
+        );
+    }
+    check_is_itself(&path)?;
     let unreadable = || format!("the index {} cannot be read", path.display());
     let json = std::fs::read_to_string(&path).with_context(unreadable)?;
     let index: Index = serde_json::from_str(&json).with_context(unreadable)?;
     for shard in index.shards() {
         ensure!(
-            folder.join(shard).exists(),
+            is_there(shard),
             "the shard {shard} is missing from {}: {INDEX_FILE} names it",
             folder.display()
         );
+        check_weights(&folder.join(shard), is_buffer)?;
     }
     Ok(Some(index))
+}
+
+/// Whether a tensor is a mask or a table that is computed here.
+fn is_buffer(name: &str) -> bool {
+    BUFFERS.iter().any(|end| name.ends_with(end))
 }
 
 /// How a file lays out the weights of a linear layer.
@@ -154,11 +166,6 @@ impl Weights {
             "the tensor {stored} in {folder} has the shape {:?}, but the configuration says {shape:?}",
             &tensor.shape[..]
         );
-        ensure!(
-            tensor.dtype.is_float(),
-            "the tensor {stored} in {folder} holds {:?}: expected 16-bit, 32-bit or 64-bit floats",
-            tensor.dtype
-        );
         let data = bridge::into_data(tensor)
             .map_err(|error| anyhow!("the tensor {stored} in {folder} cannot be read: {error}"))?;
         let data = data.convert_dtype(DType::F32);
@@ -235,7 +242,6 @@ impl Weights {
     ///
     /// If the files hold a tensor that the model has no place for: it would be another model.
     pub fn finish(self) -> Result<()> {
-        let is_buffer = |name: &str| BUFFERS.iter().any(|end| name.ends_with(end));
         match self.tensors.keys().find(|name| !is_buffer(name)) {
             None => Ok(()),
             Some(name) => bail!(

@@ -16,11 +16,12 @@ mod statistics;
 mod table;
 mod workload;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use contest::contest;
-use gpt::run::exit_code;
+use gpt::run::{exit_code, write_whole};
+use gpt::terminal::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::{Row, markdown};
@@ -154,26 +155,23 @@ fn run(flags: &Flags) -> Result<()> {
     }
     if let Some(path) = &flags.lines {
         let json = serde_json::to_string(&record(flags)?)?;
-        return std::fs::write(path, json)
-            .with_context(|| format!("{} cannot be written", path.display()));
+        return write_whole(path, json.as_bytes());
     }
     if let Some(path) = &flags.picture {
-        return std::fs::write(path, picture::draw(&flags.gpt()?)?)
-            .with_context(|| format!("{} cannot be written", path.display()));
+        return write_whole(path, picture::draw(&flags.gpt()?)?.as_bytes());
     }
     let rows = rows(flags)?;
-    if flags.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        print!("{}", markdown(&rows));
-    }
-    Ok(())
+    let results = match flags.json {
+        true => serde_json::to_string_pretty(&rows)? + "\n",
+        false => markdown(&rows),
+    };
+    Ok(print(&results)?)
 }
 
 /// The rows of the workloads that are wanted.
 fn rows(flags: &Flags) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let began = |name: &str| eprintln!("{name} …");
+    let began = |name: &str| gpt::warn!("{name} …");
     if flags.wants(WorkloadName::Gpt) {
         began("gpt");
         rows.extend(contest(&flags.gpt()?)?);

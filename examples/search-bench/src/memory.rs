@@ -13,6 +13,7 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
 use clap::ValueEnum;
+use gpt::terminal::print;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::time::Instant;
@@ -188,8 +189,7 @@ pub fn tell(training: Training, probe: Probe) -> Result<()> {
         step_seconds: mean(&steps[1..]),
         measurement_seconds: probe.map(|_| mean(&measurements[1..])),
     };
-    println!("{}", serde_json::to_string(&told)?);
-    Ok(())
+    Ok(print(&(serde_json::to_string(&told)? + "\n"))?)
 }
 
 /// The peak memory of this process in bytes.

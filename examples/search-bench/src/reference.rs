@@ -2,13 +2,14 @@
 //! rates, and what was measured at each step.
 
 use crate::workload::{GptPretraining, Workload, train};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Int, Tensor};
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
 use gpt::export::export_model;
 use gpt::model::Gpt;
+use gpt::run::write_result;
 use gpt::tokens::TokenBatch;
 use serde::Serialize;
 use std::path::Path;
@@ -101,9 +102,7 @@ pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<(
             .map(|measured| Measurement::clone(measured))
             .collect(),
     };
-    let path = folder.join(FILE);
-    std::fs::write(&path, serde_json::to_string(&reference)?)
-        .with_context(|| format!("{} cannot be written", path.display()))
+    write_result(folder, FILE, serde_json::to_string(&reference)?)
 }
 
 fn rows(tokens: &Tensor<2, Int>) -> Vec<Vec<i64>> {

@@ -9,7 +9,9 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use clap::Args;
 use gpt::model::{Gpt, GptConfig};
+use gpt::terminal::print;
 use serde::{Deserialize, Serialize};
+use sharpness_report::shown::decimals;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -101,8 +103,7 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
         bracketed: counted.iter().filter(|m| m.critical_lr.is_some()).count(),
         peak_bytes: peak()?,
     };
-    println!("{}", serde_json::to_string(&taken)?);
-    Ok(())
+    Ok(print(&(serde_json::to_string(&taken)? + "\n"))?)
 }
 
 /// Runs two processes with the arguments of this one, and prints a table.
@@ -111,21 +112,19 @@ pub fn compare(device: &str, arguments: &[String]) -> Result<()> {
     let without = of_process(arguments, "without")?;
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let measurement = with.measurement_seconds.context("nothing was measured")?;
-    println!(
-        "| device | weights | step | measurement | evaluations | bracketed | peak memory without probe | with |"
-    );
-    println!("|---|---|---|---|---|---|---|---|");
-    println!(
-        "| {device} | {:.1}M | {:.2} s | {measurement:.2} s | {:.2} | {} of {} | {:.2} GB | {:.2} GB |",
+    let row = format!(
+        "| {device} | {:.1}M | {} s | {} s | {:.2} | {} of {} | {:.2} GB | {:.2} GB |",
         without.weights as f64 / 1e6,
-        without.step_seconds,
+        decimals(without.step_seconds, 2),
+        decimals(measurement, 2),
         with.evaluations.unwrap_or(f64::NAN),
         with.bracketed,
         with.steps,
         gigabytes(without.peak_bytes),
         gigabytes(with.peak_bytes),
     );
-    Ok(())
+    let head = "| device | weights | step | measurement | evaluations | bracketed | peak memory without probe | with |\n|---|---|---|---|---|---|---|---|";
+    Ok(print(&format!("{head}\n{row}\n"))?)
 }
 
 fn of_process(arguments: &[String], memory: &str) -> Result<Taken> {

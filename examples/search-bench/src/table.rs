@@ -1,4 +1,5 @@
 use serde::Serialize;
+use sharpness_report::shown::decimals;
 use std::fmt::Write;
 
 /// What one search did on one workload. Evaluations are forward passes along the update; errors are relative, against
@@ -99,7 +100,7 @@ pub fn markdown(rows: &[Row]) -> String {
 fn write_search(table: &mut String, row: &SearchRow) -> std::fmt::Result {
     writeln!(
         table,
-        "| {} | {}, 1/{:.0} | {} | {} | {:.2} | {} | {} | {:.2} | {:.2}% | {:.2}% | {:.2}% | {:.1}% | {} | {:.2} |",
+        "| {} | {}, 1/{:.0} | {} | {} | {:.2} | {} | {} | {:.2} | {}% | {}% | {}% | {:.1}% | {} | {} |",
         row.workload,
         row.method,
         1.0 / row.tolerance,
@@ -109,12 +110,12 @@ fn write_search(table: &mut String, row: &SearchRow) -> std::fmt::Result {
         row.median_evaluations,
         row.p95_evaluations,
         row.mean_base_evaluations,
-        100.0 * row.rms_error,
-        100.0 * row.p95_error,
-        100.0 * row.max_error,
+        decimals(100.0 * row.rms_error, 2),
+        decimals(100.0 * row.p95_error, 2),
+        decimals(100.0 * row.max_error, 2),
         100.0 * row.overlap,
         row.failures,
-        row.measurement_seconds / row.step_seconds,
+        decimals(row.measurement_seconds / row.step_seconds, 2),
     )
 }
 
@@ -122,12 +123,12 @@ fn write_memory(table: &mut String, row: &MemoryRow) -> std::fmt::Result {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     writeln!(
         table,
-        "| {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
+        "| {} | {:.0} | {:.0} | {:.0} | {:.2} | {} |",
         row.workload,
         mebibytes(row.weights_bytes),
         mebibytes(row.peak_rss_bytes_without_probe),
         mebibytes(row.peak_rss_bytes),
         row.added(),
-        row.measurement_seconds / row.step_seconds,
+        decimals(row.measurement_seconds / row.step_seconds, 2),
     )
 }

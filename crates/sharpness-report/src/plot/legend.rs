@@ -2,6 +2,7 @@
 
 use super::{Area, PlotError, SCALE, font, px, text};
 use plotters::prelude::*;
+use sharpness_record::shown::one_line;
 
 /// Where title and legend begin.
 const LEFT: i32 = 86;
@@ -39,7 +40,7 @@ impl Legend {
         let mut placed = Vec::new();
         let (mut x, mut row) = (0, 0);
         for entry in entries {
-            let name = fit(&entry.name, ENTRY_SIZE, room - entry.sample)?;
+            let name = fit(&one_line(&entry.name), ENTRY_SIZE, room - entry.sample)?;
             let own = entry.sample + text_width(&name, ENTRY_SIZE)?;
             if x > 0 && x + own > room {
                 (x, row) = (0, row + 1);
@@ -49,7 +50,7 @@ impl Legend {
             x += own + SPACE;
         }
         Ok(Self {
-            title: fit(title, TITLE_SIZE, room)?,
+            title: fit(&one_line(title), TITLE_SIZE, room)?,
             entries: placed,
             rows: row + 1,
         })

@@ -17,6 +17,7 @@ pub use series::{Series, Style};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use resvg::{tiny_skia, usvg};
+use sharpness_record::shown::printable;
 use std::fmt::Display;
 use thiserror::Error;
 
@@ -66,7 +67,8 @@ fn svg(
     }
     let drawn = format!("width=\"{}\" height=\"{}\"", px(width), px(height));
     let shown = format!("width=\"{width}\" height=\"{height}\"");
-    Ok(svg.replacen(&drawn, &shown, 1))
+    // Some characters have no place in XML, not even as entities.
+    Ok(printable(&svg.replacen(&drawn, &shown, 1)).into_owned())
 }
 
 /// A picture as PNG, so many times larger than its SVG says. Text is set in a font of this crate's, so

@@ -1,4 +1,4 @@
-use super::shown::shown;
+use super::shown;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 use super::collect::{Collector, Unit};
 use super::open::{self, Content};
-use super::{columns, guard, json, plain};
+use super::{columns, json, plain};
+use crate::guard;
 use anyhow::{Result, bail};
 use std::path::Path;
 

@@ -1,32 +1,22 @@
 use super::collect::{Collector, Unit};
 use super::file::{format_of, read_file};
-use super::shown::{one_line, shown};
+use super::parts::{Found, to_train_on};
 use anyhow::{Result, ensure};
+use sharpness_record::shown::one_line;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// After the limit, no more entries of the folder than these are counted.
-const COUNTED: usize = 10_000;
-
-/// Reads the files below a folder in the order of their names, and says what else there is.
+/// Reads the files below a folder that are to train on, in the order of their names, and says what else there is.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
-    let mut unread = 0_u64;
-    let mut files = 0_u64;
+    let mut files = Vec::new();
     let mut seen_folders = HashSet::new();
-    let mut counted = 0;
     let mut entries = WalkDir::new(folder)
         .follow_links(true)
         .sort_by_file_name()
         .into_iter();
     while let Some(entry) = entries.next() {
-        if out.wants_no_file() {
-            counted += 1;
-            if counted > COUNTED {
-                break;
-            }
-        }
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.loop_ancestor().is_some() => {
@@ -56,33 +46,37 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         } else if !entry.file_type().is_file() {
             count(&mut others, "pipes, sockets or devices");
         } else if let Some(format) = format_of(path) {
-            files += 1;
-            match out.wants_no_file() {
-                true => unread += 1,
-                false => read_file(path, Some(format), out),
-            }
+            let path = entry.into_path();
+            files.push(Found { path, format });
         } else {
             count(&mut others, &kind_of(path));
+        }
+    }
+    let is_empty = files.is_empty();
+    let (files, mut notes) = to_train_on(folder, files);
+    let mut unread = 0_u64;
+    for file in files {
+        match out.wants_no_file() {
+            true => unread += 1,
+            false => read_file(&file.path, Some(file.format), out),
         }
     }
 
     let others = others.iter().map(|(kind, files)| format!("{files} {kind}"));
     let others = others.collect::<Vec<_>>().join(", ");
     ensure!(
-        files > 0 || !out.notes().is_empty(),
+        !is_empty || !out.notes().is_empty(),
         "the folder {} holds no text: no .txt, .md, .jsonl, .ndjson, .json or .parquet file, as it is or \
          with .gz or .zst{}",
-        shown(folder),
+        one_line(&folder.to_string_lossy()),
         match others.is_empty() {
             true => String::new(),
             false => format!(", but {others}"),
         }
     );
-    let mut notes = Vec::new();
     if unread > 0 {
-        let at_least = if counted > COUNTED { "at least " } else { "" };
         notes.push(format!(
-            "{at_least}{unread} more files of text are not read: the limit is reached"
+            "{unread} more files of text are not read: the limit is reached"
         ));
     }
     if !others.is_empty() {
@@ -93,7 +87,10 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
 
 fn kind_of(path: &Path) -> String {
     match path.extension() {
-        Some(ending) => one_line(&format!(".{}", ending.to_string_lossy().to_lowercase())),
+        Some(ending) => {
+            let ending = ending.to_string_lossy().to_lowercase();
+            one_line(&format!(".{ending}")).into_owned()
+        }
         None => "without ending".to_string(),
     }
 }

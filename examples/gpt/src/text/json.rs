@@ -1,10 +1,9 @@
 use super::collect::{Collector, Unit};
 use super::open::{TextReader, UNDECODABLE};
-use super::shown::one_line;
 use super::values::{Found, LONGEST_RECORD, Values};
 use anyhow::Result;
-use serde::de::IgnoredAny;
 use serde_json::Value;
+use sharpness_record::shown::one_line;
 use std::io::{BufRead, Read};
 
 /// How many names of fields a message lists, and how much of each.
@@ -28,8 +27,7 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
 pub(super) fn is_record(beginning: &[u8]) -> bool {
     let beginning = beginning.trim_ascii_start();
     let line = beginning.split(|byte| *byte == b'\n').next();
-    beginning.starts_with(b"{")
-        && line.is_some_and(|line| serde_json::from_slice::<IgnoredAny>(line).is_ok())
+    beginning.starts_with(b"{") && line.is_some_and(|line| parse(line).is_ok())
 }
 
 enum Layout {
@@ -45,7 +43,7 @@ fn layout(reader: &mut TextReader) -> Layout {
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.next().unwrap_or_default();
     let goes_on = lines.next().is_some_and(|second| !second.starts_with(b"{"));
-    let is_open = serde_json::from_slice::<Value>(first).is_err_and(|error| error.is_eof());
+    let is_open = parse(first).is_err_and(|error| error.is_eof());
     match head.starts_with(b"[") || (goes_on && is_open) {
         true => Layout::Values,
         false => Layout::Lines,
@@ -105,7 +103,7 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
     let bytes = bytes.trim_ascii_end();
     // A mark in the middle of a file is where two files were joined.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let record = serde_json::from_slice::<Value>(bytes);
+    let record = parse(bytes);
     let is_json = record.is_ok();
     let text = match record {
         Ok(value) => text_of(value, out.field),
@@ -125,6 +123,32 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
         Err(why) => out.leave_out(Unit::Record, Some(place), &why),
     }
     is_json
+}
+
+/// Parses JSON, in which words that are none, such as the `NaN` that Python writes, count as null.
+fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).or_else(|error: serde_json::Error| match error.is_eof() {
+        true => Err(error),
+        false => serde_json::from_slice(&with_null_for_words(bytes)),
+    })
+}
+
+/// The same with null for every number and word outside of strings.
+fn with_null_for_words(json: &[u8]) -> Vec<u8> {
+    let mut changed = Vec::with_capacity(json.len());
+    let (mut in_string, mut is_escaped, mut in_word) = (false, false, false);
+    for &byte in json {
+        let is_part_of_word = !in_string && !b"{}[],:\" \t\r\n".contains(&byte);
+        match is_part_of_word {
+            true if in_word => {}
+            true => changed.extend(b"null"),
+            false => changed.push(byte),
+        }
+        in_word = is_part_of_word;
+        in_string ^= byte == b'"' && !is_escaped;
+        is_escaped = in_string && byte == b'\\' && !is_escaped;
+    }
+    changed
 }
 
 /// The text of a record: of the field, or of the record itself if it is a string.
@@ -157,7 +181,7 @@ fn text_of(record: Value, field: &str) -> Result<String, String> {
 pub(super) fn missing(field: &str, fields: &[String]) -> String {
     let listed = fields.iter().take(LISTED_FIELDS).map(|field| {
         let listed: String = field.chars().take(LISTED_CHARACTERS).collect();
-        one_line(&listed)
+        one_line(&listed).into_owned()
     });
     let listed: Vec<String> = listed.collect();
     let more = fields.len().saturating_sub(LISTED_FIELDS);

@@ -4,20 +4,20 @@ mod collect;
 mod columns;
 mod file;
 mod folder;
-mod guard;
 mod json;
 mod open;
 mod packages;
+mod parts;
 mod plain;
-mod shown;
 mod values;
 
+pub use open::stands_for_another;
 pub use packages::Domain;
 
 use anyhow::{Context, Result, bail, ensure};
 use collect::Collector;
 use sha2::{Digest, Sha256};
-use shown::shown;
+use sharpness_record::shown::one_line;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
@@ -90,7 +90,7 @@ impl Text {
     }
 
     /// Reads a file, or all files of text below a folder in the order of their names, up to `limit`
-    /// bytes of text.
+    /// bytes of text. Of a data set in parts, that for training is read.
     ///
     /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records, whose text is in `field`; dots
     ///   lead into nested records. A record without text is left out and counted.
@@ -132,6 +132,11 @@ impl Text {
             notes,
         })
     }
+}
+
+/// A path for a message.
+fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(test)]

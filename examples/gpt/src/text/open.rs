@@ -38,6 +38,13 @@ const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     ),
 ];
 
+/// Says that a file that begins so is not the data itself but stands for it, and what to do.
+pub fn stands_for_another(beginning: &[u8]) -> Option<&'static str> {
+    let mut others = STANDS_FOR_OTHERS.iter();
+    let (_, why) = others.find(|(head, _)| beginning.starts_with(head))?;
+    Some(why)
+}
+
 /// A file by what is in it, whatever its name says.
 pub(super) enum Content {
     Text(TextReader),
@@ -178,8 +185,7 @@ impl Read for Failing {
 }
 
 fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
-    let mut others = STANDS_FOR_OTHERS.iter();
-    if let Some((_, why)) = others.find(|(beginning, _)| head.starts_with(beginning)) {
+    if let Some(why) = stands_for_another(&head) {
         bail!("{why}");
     }
     let (place, tar) = TAR;
@@ -188,8 +194,14 @@ fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
         "it is an archive (tar): unpack it first, and give the folder"
     );
     let is_transcoded = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+    // Zeros at the end are what was never written of a file.
+    let end = head.iter().rposition(|byte| *byte != 0);
+    let has_zeros = match end {
+        Some(end) => head[..end].contains(&0),
+        None => !head.is_empty(),
+    };
     ensure!(
-        is_transcoded || !head.contains(&0),
+        is_transcoded || !has_zeros,
         "it holds NUL bytes: it is a binary file, or UTF-16 without a byte-order mark"
     );
     Ok(TextReader {

@@ -41,6 +41,12 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         if goes_on && most == PIECE {
             out.note_pieces();
         }
+        // Zeros are where the end of a file was never written.
+        let zeros = line.iter().position(|byte| *byte == 0);
+        if let Some(zeros) = zeros {
+            line.truncate(zeros);
+            line.extend((zeros > 0 && is_ended).then_some(b'\n'));
+        }
         match std::str::from_utf8(&line) {
             // A part of a character, no more.
             Ok("") => {}
@@ -53,6 +59,10 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
                 Some(("line", number)),
                 "it holds bytes that are not valid in its encoding",
             ),
+        }
+        if zeros.is_some() {
+            let place = Some(("line", number));
+            out.leave_out(Unit::Line, place, "it holds NUL bytes");
         }
         number += u64::from(is_ended);
         line = rest;

@@ -7,6 +7,7 @@ mod olmo2;
 pub use gpt2::Gpt2Config;
 pub use olmo2::Olmo2Config;
 
+use crate::files::check_is_itself;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::Path;
@@ -39,6 +40,9 @@ impl ModelConfig {
     /// If there is none, if its architecture is not known here, or if a value makes no sense.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
+        if path.exists() {
+            check_is_itself(&path)?;
+        }
         let json = std::fs::read_to_string(&path)
             .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
         Self::parse(&json).with_context(|| format!("{}", path.display()))

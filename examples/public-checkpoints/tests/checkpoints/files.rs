@@ -304,9 +304,105 @@ fn what_does_not_fit_is_named_with_what_was_expected() {
         "version https://git-lfs.github.com/spec/v1",
     )
     .unwrap();
-    contains(refusal(folder.path()), &[ONE_FILE, "downloaded whole"]);
+    contains(refusal(folder.path()), &[ONE_FILE, "git lfs pull"]);
     fs::remove_file(folder.path().join(ONE_FILE)).unwrap();
     contains(refusal(folder.path()), &["holds no weights", ONE_FILE]);
+}
+
+/// What weights are that cannot be read, and what to do, in one sentence before any is loaded.
+#[test]
+fn weights_of_another_kind_are_named_with_what_to_do() {
+    let refused = |folder: &Path, parts: &[&str]| {
+        let tokenizer = folder.join("tokenizer.json");
+        if !tokenizer.exists() {
+            fs::write(tokenizer, "{}").unwrap();
+        }
+        let error = Checkpoint::open_all(&[folder.to_path_buf()], &[7], &[]).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(!error.contains('\n'), "one line: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    };
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n";
+    for name in BOTH {
+        for file in ["config.json", ONE_FILE, "tokenizer.json"] {
+            let folder = Variant::of(name).save();
+            fs::write(folder.path().join(file), pointer).unwrap();
+            refused(folder.path(), &[file, "pointer of Git LFS", "git lfs pull"]);
+        }
+        let folder = Variant::of(name).save_shards(2);
+        fs::write(
+            folder.path().join("model-00002-of-00002.safetensors"),
+            pointer,
+        )
+        .unwrap();
+        refused(folder.path(), &["model-00002-of", "git lfs pull"]);
+
+        let mut variant = Variant::of(name);
+        for tensor in &mut variant.tensors {
+            tensor.dtype = Dtype::F8_E4M3;
+            tensor.bytes.truncate(tensor.bytes.len() / 4);
+        }
+        let save = "save_pretrained";
+        refused(
+            variant.save().path(),
+            &["holds F8_E4M3", "16-bit, 32-bit or 64-bit floats", save],
+        );
+
+        for (prefix, advice) in [("_orig_mod.", "torch.compile"), ("module.", "model.module")] {
+            let mut variant = Variant::of(name);
+            for tensor in &mut variant.tensors {
+                tensor.name = format!("{prefix}{}", tensor.name);
+            }
+            refused(variant.save().path(), &[prefix, advice, "save model."]);
+            refused(variant.save_shards(3).path(), &[prefix, advice]);
+        }
+        let mut variant = Variant::of(name);
+        let tensor = variant.tensors.last_mut().unwrap();
+        tensor.name = tensor.name.replacen('.', "._orig_mod.", 1);
+        refused(variant.save().path(), &["_orig_mod.", "torch.compile"]);
+
+        let folder = Variant::of(name).save();
+        let path = folder.path().join(ONE_FILE);
+        for other in [
+            "pytorch_model.bin",
+            "model.gguf",
+            "tf_model.h5",
+            "model-00001-of-00002.safetensors",
+        ] {
+            let other_path = folder.path().join(other);
+            fs::rename(&path, &other_path).unwrap();
+            refused(
+                folder.path(),
+                &[
+                    "expected model.safetensors",
+                    &format!("it has {other}"),
+                    save,
+                ],
+            );
+            fs::rename(&other_path, &path).unwrap();
+        }
+        let whole = fs::read(&path).unwrap();
+        for length in [0, 5, 100, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            refused(folder.path(), &[ONE_FILE, "downloaded whole"]);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let folder = Variant::of("gpt2-tiny-0").save();
+    let path = folder.path().join(ONE_FILE);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("../blobs/4d7a", &path).unwrap();
+    let error = refusal(folder.path());
+    assert!(
+        error.contains("is a link that leads nowhere: fetch"),
+        "{error}"
+    );
 }
 
 #[test]

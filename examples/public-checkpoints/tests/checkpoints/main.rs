@@ -3,5 +3,7 @@
 
 mod export;
 mod files;
+#[cfg(target_os = "linux")]
+mod program;
 mod published;
 mod sweep;

@@ -149,7 +149,7 @@ fn names_in_messages_are_on_one_line() {
     let text = read(&path);
     let shown = text.to_string();
     assert_eq!(shown.lines().count(), 2, "{shown}");
-    assert!(shown.contains("a\\n\\u{1b}[31m.jsonl, line 2"), "{shown}");
+    assert!(shown.contains("a\\n\\u001b[31m.jsonl, line 2"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "{shown}");
 }
 
@@ -182,4 +182,87 @@ fn a_parquet_file_with_any_byte_damaged_ends_nothing() {
         fs::write(&path, &whole[..place]).unwrap();
         refused(&path);
     }
+}
+
+#[test]
+fn a_tail_of_zeros_costs_the_record_that_it_tore() {
+    let folder = Folder::new();
+    let zeros = [0; 300_000];
+    let text = |name: &str, sound: &[u8]| {
+        let path = folder.with(name, [sound, &zeros].concat());
+        Text::of_path(&path, "text", 1 << 20).unwrap()
+    };
+    for (name, sound) in [
+        ("a.txt", &b"one\ntwo"[..]),
+        ("b.txt", b"one\ntwo\n"),
+        ("c.jsonl", b"{\"text\":\"one\"}\n{\"text\":\"two\"}\n"),
+        (
+            "d.jsonl",
+            b"{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"tor",
+        ),
+        (
+            "e.json",
+            b"[{\"text\":\"one\"},\n{\"text\":\"two\"},\n{\"text\":\"tor",
+        ),
+        ("f.json", b"[{\"text\":\"one\"},{\"text\":\"two\"}]"),
+    ] {
+        let text = text(name, sound);
+        assert_eq!(words(&text), ["one", "two"], "{name} {:?}", text.notes);
+        assert_eq!(text.notes.len(), 1, "{name} {:?}", text.notes);
+    }
+    let lines = b"word\n".repeat(50_000);
+    let text = text("long.txt", &lines);
+    assert_eq!(words(&text).len(), 50_000);
+    // Within a text, too, and where they end a line.
+    let holes = [&b"w\n".repeat(4000)[..], b"a\nb\0\0\nc\0d\ne\n"].concat();
+    let text = read(&folder.with("hole.txt", holes));
+    assert!(text.content.ends_with("w\na\nb\nc\ne\n\n\n"));
+    assert_first_note(&text, "2 of 4006 lines of plain text left out");
+    let utf16: Vec<u8> = "one".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(refused(&folder.with("utf16.txt", utf16)).contains("NUL bytes"));
+    assert!(refused(&folder.with("zeros.txt", [0; 5000])).contains("NUL bytes"));
+}
+
+#[test]
+fn a_word_that_is_no_json_beside_the_text_costs_nothing() {
+    let folder = Folder::new();
+    let record =
+        r#"{"a": NaN, "b": [-Infinity, 1e999, None], "text": "kept: NaN,\"x", "c": Infinity}"#;
+    let lines = format!("{record}\n").repeat(3);
+    let array = format!("[{record},\n{record},\n{record}]");
+    let pretty = record.replace(", ", ",\n  ").replace("{", "{\n  ") + "\n";
+    for (name, content) in [
+        ("a.jsonl", &lines),
+        ("b.data", &lines),
+        ("c.json", &array),
+        ("d.json", &pretty.repeat(3)),
+    ] {
+        let text = read(&folder.with(name, content));
+        let kept = ["kept:", "NaN,\"x"].repeat(3);
+        assert_eq!(words(&text), kept, "{name} {:?}", text.notes);
+    }
+    let text = read(&folder.with("e.jsonl", "{\"text\":NaN}\n{\"text\":\"kept\"}\n{oops}\n"));
+    assert_eq!(words(&text), ["kept"]);
+    assert_first_note(&text, "2 of 3 records left out");
+}
+
+#[test]
+fn of_a_folder_in_parts_that_for_training_is_read() {
+    let folder = Folder::new();
+    let record = |word: &str| format!("{{\"text\":\"{word}\"}}\n");
+    for part in ["test", "train", "validation"] {
+        folder.with(&format!("data/{part}-00000-of-00001.jsonl"), record(part));
+    }
+    folder.with("README.md", "---\nlicense: cc\n---\nA card.");
+    let text = read(folder.path());
+    assert_eq!(words(&text), ["train"]);
+    let notes = text.notes.join("\n");
+    assert!(
+        notes.contains("training: 1 of 4; passed over: 1 for validation, 1 for testing"),
+        "{notes}"
+    );
+    assert!(notes.contains("README.md is passed over"), "{notes}");
+    // A part that is asked for is read.
+    let text = read(&folder.path().join("data/test-00000-of-00001.jsonl"));
+    assert_eq!(words(&text), ["test"]);
 }

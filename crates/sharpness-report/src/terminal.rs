@@ -1,0 +1,102 @@
+//! What a program prints: text that gives no orders to the terminal that shows it, to streams that may be full, or that
+//! nobody reads any more.
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Chain;
+use sharpness_record::shown::printable;
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+/// Prints the results of a program to standard output.
+///
+/// # Errors
+///
+/// If the text cannot be written. Where nobody reads it any more, as after `head`, [`is_closed`] says so.
+pub fn print(text: &str) -> io::Result<()> {
+    print_in(Style::new(), text)
+}
+
+/// The same in a style, where standard output is a terminal that has styles.
+///
+/// # Errors
+///
+/// As for [`print`].
+pub fn print_in(style: Style, text: &str) -> io::Result<()> {
+    write(anstream::stdout(), style, text)
+}
+
+/// Prints a line to standard output that a program can do without: if it cannot be written, it is lost.
+pub fn say(line: impl Display) {
+    let _ = print(&format!("{line}\n"));
+}
+
+/// Prints a line to standard error. If it cannot be written, it is lost.
+pub fn warn(line: impl Display) {
+    let _ = write(anstream::stderr(), Style::new(), &format!("{line}\n"));
+}
+
+/// Prints an error with its causes to standard error, on one line.
+pub fn fail(error: &(dyn Error + 'static)) {
+    let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
+    let _ = write(anstream::stderr(), red, "error:");
+    let mut text = error.to_string();
+    for cause in Chain::new(error).skip(1).map(ToString::to_string) {
+        // Some errors say their cause themselves.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    warn(format_args!(" {text}"));
+}
+
+/// Whether a program ended because whoever read its output has seen enough: that is no failure.
+pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    let mut errors = Chain::new(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
+    errors.any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Whether standard output is a terminal on which a dashboard can be drawn.
+pub fn can_draw() -> bool {
+    io::stdout().is_terminal() && !is_dumb(std::env::var_os("TERM"))
+}
+
+/// Whether a terminal of this kind can only print.
+fn is_dumb(kind: Option<OsString>) -> bool {
+    kind.is_some_and(|kind| kind.is_empty() || kind == "dumb")
+}
+
+fn write(mut stream: impl Write, style: Style, text: &str) -> io::Result<()> {
+    let written = write!(stream, "{style}{}{style:#}", printable(text));
+    let written = written.and_then(|()| stream.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => error,
+        kind => io::Error::new(kind, format!("the output cannot be written: {error}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dumb_terminal_is_told_by_its_kind() {
+        for (kind, expected) in [
+            (Some("dumb"), true),
+            (Some(""), true),
+            (Some("xterm-256color"), false),
+            (None, false),
+        ] {
+            assert_eq!(is_dumb(kind.map(OsString::from)), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_ended_is_told_from_a_disk_that_is_full() {
+        let failed =
+            |kind: ErrorKind| anyhow::Error::new(io::Error::from(kind)).context("printing");
+        assert!(is_closed(failed(ErrorKind::BrokenPipe).as_ref()));
+        assert!(!is_closed(failed(ErrorKind::StorageFull).as_ref()));
+    }
+}

@@ -1,0 +1,240 @@
+//! Which files of a folder are to train on: a data set may come in parts, for training, validation and testing.
+
+use super::file::Format;
+use sharpness_record::shown::one_line;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// What the files of a data set are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Training,
+    Validation,
+    Testing,
+}
+
+impl Part {
+    fn named(word: &str) -> Option<Self> {
+        // As in train2017.
+        match word.trim_end_matches(|letter: char| letter.is_ascii_digit()) {
+            "train" | "training" => Some(Self::Training),
+            "validation" | "valid" | "val" | "dev" => Some(Self::Validation),
+            "test" | "testing" | "eval" | "evaluation" => Some(Self::Testing),
+            _ => None,
+        }
+    }
+}
+
+/// A file of text below a folder.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
+}
+
+/// The part that the path of a file names.
+struct Place {
+    part: Part,
+    /// What stands before the name of the part, without digits: the same in all parts of a data set.
+    before: String,
+}
+
+impl Place {
+    /// The first folder or file of a path that names one part says it; one that names two says nothing.
+    fn of(path: &str) -> Option<Self> {
+        let path = path.to_lowercase();
+        let mut before = String::new();
+        for name in path.split_inclusive('/') {
+            let mut said = None;
+            let mut start = 0;
+            for word in name.split_inclusive(|letter: char| !letter.is_alphanumeric()) {
+                let bare = word.trim_end_matches(|letter: char| !letter.is_alphanumeric());
+                match (Part::named(bare), said) {
+                    (Some(part), None) => said = Some((part, start)),
+                    (Some(part), Some((other, _))) if part != other => {
+                        said = None;
+                        break;
+                    }
+                    _ => {}
+                }
+                start += word.len();
+            }
+            if let Some((part, start)) = said {
+                before.push_str(&name[..start]);
+                before.retain(|letter| !letter.is_ascii_digit());
+                return Some(Self { part, before });
+            }
+            before.push_str(name);
+        }
+        None
+    }
+
+    /// The folder of the data set.
+    fn folder(&self) -> &str {
+        let end = self.before.rfind('/').map_or(0, |end| end + 1);
+        &self.before[..end]
+    }
+}
+
+/// The files to train on, in their order, and what to say of the others.
+///
+/// Where files for training and others for validation or testing differ in nothing before these words, those for
+/// training are read, and of the other files in the folder of the data set none. The card of a folder of records is not
+/// read either.
+pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<String>) {
+    let names = files.iter().map(|file| {
+        let below = file.path.strip_prefix(folder).unwrap_or(&file.path);
+        let names = below.iter().map(|name| name.to_string_lossy());
+        names.collect::<Vec<_>>().join("/")
+    });
+    let names: Vec<String> = names.collect();
+    let places: Vec<Option<Place>> = names.iter().map(|name| Place::of(name)).collect();
+    let beginnings = |is_training: bool| -> HashSet<&str> {
+        let places = places.iter().flatten();
+        let places = places.filter(|place| (place.part == Part::Training) == is_training);
+        places.map(|place| place.before.as_str()).collect()
+    };
+    let (training, others) = (beginnings(true), beginnings(false));
+    let in_parts: Vec<&Place> = places
+        .iter()
+        .flatten()
+        .filter(|place| training.contains(&*place.before) && others.contains(&*place.before))
+        .collect();
+    let folders: HashSet<&str> = in_parts.iter().map(|place| place.folder()).collect();
+    let in_parts: HashSet<&str> = in_parts.iter().map(|place| place.before.as_str()).collect();
+    let has_records = files.iter().any(|file| file.format != Format::Plain);
+
+    let (mut read, mut notes) = (Vec::new(), Vec::new());
+    let (mut of_parts, mut others) = ([0; 2], 0);
+    let mut cards = Vec::new();
+    let count = files.len();
+    for ((file, place), name) in files.into_iter().zip(&places).zip(&names) {
+        let lower = name.to_lowercase();
+        let stem = file.path.file_stem().unwrap_or_default();
+        let is_card =
+            has_records && file.format == Format::Plain && stem.eq_ignore_ascii_case("readme");
+        let is_beside = || folders.iter().any(|folder| lower.starts_with(folder));
+        match place {
+            _ if is_card => cards.push(one_line(name).into_owned()),
+            Some(place) if in_parts.contains(&*place.before) => match place.part {
+                Part::Training => read.push(file),
+                Part::Validation => of_parts[0] += 1,
+                Part::Testing => of_parts[1] += 1,
+            },
+            None if is_beside() => others += 1,
+            _ => read.push(file),
+        }
+    }
+    let [validation, testing] = of_parts;
+    let kinds = [
+        (validation, "for validation"),
+        (testing, "for testing"),
+        (others, "beside them that say neither"),
+    ];
+    let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
+    let kinds: Vec<String> = kinds
+        .map(|(count, kind)| format!("{count} {kind}"))
+        .collect();
+    if !kinds.is_empty() {
+        notes.push(format!(
+            "files of text for training: {} of {count}; passed over: {}",
+            read.len(),
+            kinds.join(", ")
+        ));
+    }
+    if let Some(first) = cards.first() {
+        notes.push(match cards.len() {
+            1 => format!("{first} is passed over: it tells of the records"),
+            many => {
+                format!("{many} files such as {first} are passed over: they tell of the records")
+            }
+        });
+    }
+    (read, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(names: &[&str]) -> (Vec<String>, String) {
+        let files = names.iter().map(|name| Found {
+            path: Path::new("d").join(name),
+            format: super::super::file::format_of(Path::new(name)).unwrap(),
+        });
+        let (files, notes) = to_train_on(Path::new("d"), files.collect());
+        let names = files.iter().map(|file| {
+            let below = file.path.strip_prefix("d").unwrap();
+            below.to_string_lossy().into_owned()
+        });
+        (names.collect(), notes.join("; "))
+    }
+
+    #[test]
+    fn of_a_data_set_in_parts_that_for_training_is_chosen() {
+        for (names, read) in [
+            (
+                &[
+                    "README.md",
+                    "data/test-0.jsonl",
+                    "data/train-0-of-2.jsonl",
+                    "data/validation-0.jsonl",
+                ][..],
+                &["data/train-0-of-2.jsonl"][..],
+            ),
+            (
+                &["ptb.test.txt", "ptb.train.txt", "ptb.valid.txt"],
+                &["ptb.train.txt"],
+            ),
+            (
+                &["en/c4-train.00.json.gz", "en/c4-validation.00.json.gz"],
+                &["en/c4-train.00.json.gz"],
+            ),
+            (
+                &[
+                    "test/a.parquet",
+                    "train/b.parquet",
+                    "train/test-of-time.txt",
+                ],
+                &["train/b.parquet", "train/test-of-time.txt"],
+            ),
+            (&["TRAIN.JSONL", "dev-v1.jsonl"], &["TRAIN.JSONL"]),
+            (&["train2017/a.txt", "val2017/a.txt"], &["train2017/a.txt"]),
+            (
+                &["01-train.txt", "02-test.txt", "all.txt"],
+                &["01-train.txt"],
+            ),
+            // A data set in parts beside another one.
+            (
+                &["books/all.txt", "wiki/test.txt", "wiki/train.txt"],
+                &["books/all.txt", "wiki/train.txt"],
+            ),
+        ] {
+            assert_eq!(chosen(names).0, read);
+        }
+        let (_, note) = chosen(&["a.txt", "test.txt", "train-0.txt", "train-1.txt", "val.txt"]);
+        assert_eq!(
+            note,
+            "files of text for training: 2 of 5; passed over: 1 for validation, 1 for testing, 1 beside them that say neither"
+        );
+    }
+
+    #[test]
+    fn without_parts_all_is_chosen_but_the_card_of_records() {
+        for names in [
+            &["a.txt", "b.md", "readme.md"][..],
+            // Nothing is for training, or nothing is for anything else.
+            &["test.jsonl", "validation.jsonl"],
+            &["more.txt", "train.txt"],
+            &["contest.txt", "trains.txt", "devices.txt"],
+            &["train-test-split.md", "test.md"],
+            &["en/train.txt", "de/test.txt"],
+        ] {
+            let (read, note) = chosen(names);
+            assert_eq!(read, names);
+            assert_eq!(note, "");
+        }
+        let (read, note) = chosen(&["README.md", "a.jsonl"]);
+        assert_eq!(read, ["a.jsonl"]);
+        assert_eq!(note, "README.md is passed over: it tells of the records");
+    }
+}

@@ -1,0 +1,129 @@
+//! The files of a checkpoint: whether they are there, are what their names say, and hold what is read here.
+
+use anyhow::{Context, Result, bail, ensure};
+use gpt::text::stands_for_another;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The endings of weights that are not read here.
+const OTHER_WEIGHTS: [&str; 9] = [
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".h5",
+    ".msgpack",
+    ".gguf",
+    ".npz",
+];
+/// What others put before the names of tensors, by whom, and what they call the bare model.
+const WRAPPERS: [(&str, &str, &str); 2] = [
+    ("_orig_mod.", "torch.compile", "model._orig_mod"),
+    ("module.", "data parallel training", "model.module"),
+];
+/// The types of tensors that are read.
+const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
+/// A longer header is damage.
+const LONGEST_HEADER: u64 = 100 << 20;
+/// How the other kinds become one that is read.
+const SAVE: &str =
+    "AutoModelForCausalLM.from_pretrained(FOLDER, torch_dtype=\"float32\").save_pretrained(OTHER)";
+
+/// A tensor, as the header of its file describes it.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    data_offsets: [u64; 2],
+}
+
+/// Makes sure that a file is itself and no pointer to it, and that a link leads somewhere.
+///
+/// # Errors
+///
+/// If it is not, or cannot be read.
+pub fn check_is_itself(path: &Path) -> Result<()> {
+    ensure!(
+        path.exists() || !path.is_symlink(),
+        "{} is a link that leads nowhere: fetch the file that it is to lead to",
+        path.display()
+    );
+    let mut beginning = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(256).read_to_end(&mut beginning));
+    file.with_context(|| format!("{} cannot be read", path.display()))?;
+    match stands_for_another(&beginning) {
+        Some(why) => bail!("{} cannot be read: {why}", path.display()),
+        None => Ok(()),
+    }
+}
+
+/// Makes sure that a file of weights is whole, and that its tensors are of types and names that are read.
+///
+/// # Errors
+///
+/// Says what it is instead, and what to do.
+pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
+    check_is_itself(path)?;
+    let shown = path.display();
+    let (header, end, length) = header(path).with_context(|| {
+        format!("{shown} cannot be read as safetensors: was it downloaded whole?")
+    })?;
+    for (name, tensor) in &header {
+        let wrapper = WRAPPERS
+            .iter()
+            .find(|(prefix, ..)| name.starts_with(prefix) || name.contains(&format!(".{prefix}")));
+        if let Some((prefix, by, bare)) = wrapper {
+            bail!(
+                "the tensor {name} in {shown} is that of a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
+            );
+        }
+        ensure!(
+            FLOATS.contains(&&*tensor.dtype) || is_buffer(name),
+            "the tensor {name} in {shown} holds {}: expected 16-bit, 32-bit or 64-bit floats, as {SAVE} makes them in Python",
+            tensor.dtype
+        );
+    }
+    ensure!(
+        end <= length,
+        "{shown} has {length} bytes, but its header tells of {end}: fetch it again, since it was not downloaded whole"
+    );
+    Ok(())
+}
+
+/// The tensors of a file, the end of their bytes, and the length of the file.
+fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut size = [0; 8];
+    file.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    ensure!(size <= LONGEST_HEADER, "its header has {size} bytes");
+    let mut json = Vec::new();
+    file.take(size).read_to_end(&mut json)?;
+    let mut tensors: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&json)?;
+    tensors.remove("__metadata__");
+    let tensors = tensors
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, serde_json::from_value(tensor)?)));
+    let tensors = tensors.collect::<Result<BTreeMap<String, Entry>>>()?;
+    let ends = tensors.values().map(|tensor| tensor.data_offsets[1]);
+    let end = ends.max().unwrap_or(0).saturating_add(8 + size);
+    Ok((tensors, end, length))
+}
+
+/// The end of a sentence about a folder that has weights of another kind: which, and what to do.
+pub fn other_weights(folder: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| OTHER_WEIGHTS.iter().any(|ending| name.ends_with(ending)))
+        .collect();
+    names.sort();
+    let name = names.first()?;
+    Some(format!(
+        ", but it has {name}: save the model anew, by {SAVE} in Python"
+    ))
+}
