@@ -4,11 +4,7 @@ use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};
 use burn_sharpness::{Linearity, UpdateDirection};
-<<<<<<< HEAD
-use sharpness_tests::{Data, Kind, Zoo, copied_gradients};
-=======
-use sharpness_tests::{Data, Network, Sample, Zoo};
->>>>>>> zoo
+use sharpness_tests::{Data, Network, Sample, Zoo, copied_gradients};
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()
@@ -49,12 +45,12 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
 #[test]
 fn a_capped_rate_is_seen_though_a_small_step_has_no_digits() {
     let device = Device::flex().autodiff();
-    let batch = Data::new(1, 16, &device).batch(0);
+    let sample = Sample::of(&Data::new(1, 16, &device).batch(0));
     for dtype in [FloatDType::F16, FloatDType::BF16] {
         let mut optim: ModuleOptimizer = AdafactorConfig::new().init();
-        let mut model = Kind::Half(dtype).init(3, &device);
+        let mut model = Network::Half(dtype).kind().init(3, &device);
         for step in 0..12 {
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let grads = GradientsParams::from_grads(model.loss(&sample).backward(), &model);
             let valid = model.valid();
             let check = Linearity::Check;
             let curve =
