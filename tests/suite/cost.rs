@@ -35,6 +35,13 @@ fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
         if step >= WARM_UP {
             assert_eq!(trained.slope_source, Some(source));
             assert_eq!(of_task.slope_source, None);
+            println!(
+                "DBG {} {:?} {:?} {:?}",
+                of_task.evaluations,
+                of_task.outcome,
+                of_task.critical_lr,
+                of_task.critical_lr_error
+            );
             for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
                 // A task that the update hurts at once has no crossing to find.
                 if measured.outcome == MeasurementOutcome::Bracketed {

@@ -36,7 +36,10 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
             for ((moved, stepped), before) in moved.iter().zip(&stepped).zip(&before) {
                 // One place of the type.
                 let place = dtype.finfo().epsilon * before.abs().max(stepped.abs());
-                assert!((moved - stepped).abs() <= place, "{moved}, {stepped}");
+                assert!(
+                    (moved - stepped).abs() <= place,
+                    "{moved}, {stepped}, from {before}, rate {rate}, {dtype:?}"
+                );
             }
         }
     }

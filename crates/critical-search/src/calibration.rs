@@ -7,13 +7,13 @@ const DEVIATIONS: f64 = 2.0;
 /// A stated error is at least this part of the largest that was found.
 const OF_LARGEST: f64 = 0.6;
 /// What is left of the largest ratio after one more line.
-const FADING: f64 = 0.995;
+const FADING: f64 = 0.99;
 /// The most that checks may widen an error by.
 const WIDEST: f64 = 50.0;
 /// The lines that are checked at first.
-const FIRST: std::ops::RangeInclusive<u64> = 1..=4;
+const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
 /// One line in so many is checked from then on.
-const EVERY: u64 = 12;
+const EVERY: u64 = 16;
 
 /// What evaluations at reported roots have shown of the errors that were estimated for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

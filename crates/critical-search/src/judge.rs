@@ -20,7 +20,7 @@ pub(crate) enum Verdict {
     Ended(Outcome),
 }
 
-/// A root that a search would report if no earlier line had taught it to widen its errors.
+/// A root that a search would report if no line had taught it to widen its errors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     root: f64,
@@ -115,13 +115,16 @@ fn is_good_enough(
     width <= trace.tolerance() && is_accurate
 }
 
-/// The root that would be reported if errors were as they are estimated.
+/// The root that would be reported if the loss were as smooth as it looks: a surprise that keeps it from being reported
+/// shows how far it was off.
 pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
     let crossing = trace.crossing(fall, rise);
-    is_good_enough(trace, fall, rise, &crossing, 1.0).then(|| Claim {
+    let width = 1.0 - fall.learning_rate / rise.learning_rate;
+    let is_good = width <= trace.tolerance() && crossing.smooth_error <= trace.accuracy();
+    is_good.then_some(Claim {
         root: crossing.root,
-        error: crossing.asked_error(1.0),
+        error: crossing.smooth_error,
         rounding_error: crossing.rounding_error,
     })
 }

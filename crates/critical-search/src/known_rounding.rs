@@ -5,6 +5,8 @@ use crate::{LossLine, SearchResult};
 
 /// The looks that are remembered.
 const REMEMBERED: usize = 5;
+/// The looks that are enough for the first time where rounding is likely known.
+const ENOUGH: usize = 2;
 /// Where rounding matters and was looked at often enough, one line in so many is looked at.
 const FELT_EVERY: u64 = 8;
 /// The lines that one look covers where rounding is likely known: each costs as much as two measurements.
@@ -103,8 +105,12 @@ impl KnownRounding {
         let is_likely_all = line.rounding == Trust::Likely;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
         let is_due = is_power_of_eight && !(is_likely_all && next <= FEW);
-        let is_unsure =
-            self.is_felt && (self.looks < REMEMBERED || next.is_multiple_of(FELT_EVERY));
+        let (enough, every) = if is_likely_all {
+            (ENOUGH, 2 * FELT_EVERY)
+        } else {
+            (REMEMBERED, FELT_EVERY)
+        };
+        let is_unsure = self.is_felt && (self.looks < enough || next.is_multiple_of(every));
         match self.looks {
             _ if line.rounding == Trust::Known => Look::No,
             0 if is_likely_all && self.lines == 0 => Look::No,

@@ -20,7 +20,7 @@ const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
 const UNSEEN: f64 = 0.15;
 const MOST_UNSEEN: f64 = 0.0025;
 /// The part of what the last evaluation has moved the root by that is taken for the error of where it is now.
-const SURPRISE: f64 = 0.2;
+const SURPRISE: f64 = 0.15;
 
 /// The ratios of the upper end to the lower one between which polynomials lose their value.
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
@@ -33,7 +33,7 @@ const HUGGING: f64 = 0.25;
 const EXCEEDED: f64 = 1.5;
 /// The part of the error of interpolation that is stated beyond what is asked to be small: a loss with jumps needs it before its
 /// first jump was seen.
-const UNASKED: f64 = 0.6;
+const UNASKED: f64 = 0.5;
 
 /// A point of h.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub(crate) struct Crossing {
     pub(crate) steepness: Option<f64>,
     /// The relative distance to the farther end.
     farthest: f64,
+    /// The error of interpolation on a loss that is as smooth as it looks.
+    pub(crate) smooth_error: f64,
 }
 
 impl Crossing {
@@ -66,6 +68,7 @@ impl Crossing {
             root,
             interpolation_error: 0.5 * (upper - lower) / root,
             farthest: 0.5 * (upper - lower) / root,
+            smooth_error: 0.5 * (upper - lower) / root,
             bend_error: 0.0,
             rounding_error: 0.0,
             steepness: None,
@@ -143,6 +146,7 @@ impl Crossing {
             rounding_error: rounding / (slope * root),
             steepness: Some(slope * root),
             farthest,
+            smooth_error: interpolation_error,
         }
     }
 

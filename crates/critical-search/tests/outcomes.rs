@@ -65,7 +65,7 @@ fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
 
     // The roots of the first lines are evaluated, too, to see how far they are off.
     let mut guess = Guess::new(0.1).learn(&line, &far);
-    for critical_lr in [1.01, 0.99, 1.02, 1.0] {
+    for critical_lr in [1.01, 0.99, 1.02, 1.0, 0.98, 1.0, 1.005] {
         let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
         assert_bracketed(&result, critical_lr);
         guess = guess.learn(&line, &result);
