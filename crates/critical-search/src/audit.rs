@@ -125,7 +125,7 @@ impl Audit {
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             // What earlier looks have found may be there no more.
-            Outcome::BelowResolution if trace.has_found_rounding() => {
+            Outcome::BelowResolution if trace.line().has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true) && self.guess.rounding().is_old()
                 {
                     self.rounding.doubt();

@@ -149,6 +149,11 @@ impl LossLine {
         self
     }
 
+    /// Whether looks at rounding have found more of it than the type of the loss tells.
+    pub(crate) fn has_found_rounding(&self) -> bool {
+        self.resolution > Self::ROUNDING_UNITS * self.grain * (1.0 + f64::EPSILON)
+    }
+
     /// The loss L(θ) at which the line starts.
     pub fn base_loss(&self) -> f64 {
         self.base_loss

@@ -52,6 +52,8 @@ impl Hidden {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
+    /// Whether looks at rounding have found more of it than the type of the loss tells.
+    is_found: bool,
     /// Whether the slope is known, and says that the loss rises.
     says_rise: bool,
     /// Whether a slope, known or not, says that it falls.
@@ -62,6 +64,7 @@ impl Rounding {
     pub(crate) fn of(line: &LossLine) -> Self {
         Self {
             resolution: line.resolution(),
+            is_found: line.has_found_rounding(),
             says_rise: line.slope().is_some_and(|slope| slope < 0.0),
             says_fall: line
                 .slope()
@@ -200,7 +203,8 @@ impl Rounding {
             (predicted(seen.learning_rate) - seen.rise).abs() <= CLEAR_SLOPE * self.resolution
         };
         if self.says_fall {
-            return start > error && hidden().all(agrees);
+            // What looks at rounding have found may be jumps of the loss: too little to contradict a slope.
+            return !self.is_found && start > error && hidden().all(agrees);
         }
         let has_fallen = |seen: &Evaluation| seen.rise < -HINT_OF_A_FALL * self.resolution;
         let is_no_fall =

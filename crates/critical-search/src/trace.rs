@@ -113,11 +113,6 @@ impl Trace {
         }
     }
 
-    /// Whether looks at rounding have found more of it than the least.
-    pub(crate) fn has_found_rounding(&self) -> bool {
-        self.line.resolution > self.told_resolution
-    }
-
     pub(crate) fn config(&self) -> &SearchConfig {
         &self.config
     }
