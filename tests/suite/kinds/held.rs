@@ -6,7 +6,7 @@ use super::judge::judge;
 use super::run::{Run, Update, value};
 use super::tally::Tally;
 use super::tasks::{Place, Scene, TASKS, TaskLoss};
-use super::ways::{WAYS, learner};
+use super::ways::{Learned, WAYS, learned};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::FloatDType;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK};
@@ -42,8 +42,7 @@ struct Watch<'a> {
     scene: Scene,
     /// Of each part, for each way.
     probes: Vec<[SharpnessProbe; WAYS.len()]>,
-    /// What burn's `Learner` has measured, with the bits of its weights.
-    learners: Vec<(&'static str, (Vec<Measurement>, Vec<u8>))>,
+    learned: Vec<Learned>,
     tallies: Tallies,
 }
 
@@ -51,14 +50,13 @@ impl<'a> Watch<'a> {
     fn new(case: &'a Case) -> Self {
         let scene = Scene::default();
         let probes = |_| WAYS.map(|way| way.probe(case, &scene));
-        let ways = [("learner", true), ("learner, before", false)].into_iter();
-        let ways = ways.filter(|_| case.has_learner);
         Self {
             case,
             probes: case.parts.iter().map(probes).collect(),
-            learners: ways
-                .map(|(name, is_step_first)| (name, learner(case, is_step_first)))
-                .collect(),
+            learned: match case.has_learner {
+                true => learned(case).into(),
+                false => Vec::new(),
+            },
             tallies: Tallies::new(),
             scene,
         }
@@ -115,11 +113,12 @@ impl<'a> Watch<'a> {
         let probes = WAYS.iter().zip(&self.probes[part]);
         let latest = probes
             .filter_map(|(way, probe)| Some((way.name, probe.latest(loss)?.as_ref().clone())));
-        let records = self.learners.iter().flat_map(|(way, (record, _))| {
-            let record = record.iter().filter(|measured| measured.task == loss);
-            record.map(|measured| (*way, measured.clone()))
+        let records = self.learned.iter().flat_map(|learned| {
+            let measured = learned.measured.iter();
+            measured.map(|measured| (learned.way, measured.clone()))
         });
-        let records = records.filter(|(_, measured)| measured.step == step);
+        let records =
+            records.filter(|(_, measured)| measured.task == loss && measured.step == step);
         latest.chain(records).collect()
     }
 
@@ -187,8 +186,8 @@ impl<'a> Watch<'a> {
     /// The training has come to the same as without a probe, and as in burn's `Learner`.
     fn compare_with_bare(&mut self, result: Vec<u8>) {
         let bare = bare(self.case);
-        let learners = self.learners.iter();
-        let learners = learners.map(|(way, (_, result))| (*way, result != &bare));
+        let learners = self.learned.iter();
+        let learners = learners.map(|learned| (learned.way, learned.bits != bare));
         let results = std::iter::once(("own loop", result != bare)).chain(learners);
         let others: Vec<_> = results.filter(|(_, is_other)| *is_other).collect();
         for (way, _) in others {

@@ -58,7 +58,8 @@ fn judge_bracket(
     let is_within = |error: f64| {
         let after = scan.at(critical_lr * (1.0 + error));
         // What is NaN is above all.
-        scan.at(critical_lr * (1.0 - error.min(0.99))) <= level && !(after < -level)
+        let is_above = after >= -level || after.is_nan();
+        is_above && scan.at(critical_lr * (1.0 - error.min(0.99))) <= level
     };
     let bounds = [
         (Fault::Outside, error),

@@ -118,7 +118,9 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, &dyn Fn(&mut Case))>) -> Row {
+type Change<'a> = &'a dyn Fn(&mut Case);
+
+fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, Change<'_>)>) -> Row {
     Row {
         name: name.to_string(),
         cases: cases
