@@ -110,16 +110,24 @@ fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
             for note in tally.notes() {
                 println!("    {note}");
             }
-            for fault in Fault::ALL {
-                if tally.exceeds(fault, limits::share(&name, fault)) {
-                    worse.push(format!("{name}: {fault:?} {}", tally.of(fault)));
-                }
-            }
+            worse.extend(excess(&name, &tally));
             total.add(&tally);
         }
     });
     println!("{}", total.line("all"));
+    if std::env::var_os("KINDS").is_none() {
+        worse.extend(excess("all", &total));
+    }
     (total, worse)
+}
+
+/// Of which faults a kind has more than it may have.
+fn excess(kind: &str, tally: &Tally) -> Vec<String> {
+    let faults = Fault::ALL.into_iter();
+    faults
+        .filter(|fault| tally.exceeds(*fault, limits::share(kind, *fault)))
+        .map(|fault| format!("{kind}: {fault:?} {}", tally.of(fault)))
+        .collect()
 }
 
 #[test]
