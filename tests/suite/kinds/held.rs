@@ -5,156 +5,195 @@ use super::fault::Fault;
 use super::judge::judge;
 use super::run::{Run, Update, value};
 use super::tally::Tally;
-use super::tasks::{Place, Scene, TASKS};
-use super::ways::{WAYS, learner};
-use burn::tensor::{FloatDType, Tensor};
+use super::tasks::{Place, Scene, TASKS, TaskLoss};
+use super::ways::{Learned, WAYS, learned};
+use burn::optim::ModuleOptimizer;
+use burn::tensor::FloatDType;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK};
 use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What became of each loss of a case.
 pub type Tallies = BTreeMap<String, Tally>;
 
-/// A way to measure, and what it has measured.
-type Measured = (&'static str, Arc<Measurement>);
-
+/// Trains a case in all ways, and counts what is wrong.
 pub fn held(case: &Case) -> Tallies {
-    let scene = Scene::default();
-    let probes: Vec<_> = case
-        .parts
-        .iter()
-        .map(|_| WAYS.map(|way| way.probe(case, &scene)))
-        .collect();
-    let learners = match case.has_learner {
-        true => vec![
-            ("learner", learner(case, true)),
-            ("learner, before", learner(case, false)),
-        ],
-        false => Vec::new(),
-    };
-    let mut tallies = Tallies::from([(TRAIN_TASK.to_string(), Tally::default())]);
+    let mut watch = Watch::new(case);
     let mut run = Run::new(case);
     for step in 0..case.steps {
         let updates = run.updates(step);
         let mut made = None;
         if case.is_measured(step) {
             for (part, update) in updates.iter().enumerate() {
-                let at = (part, step);
-                let stepped = |rate: f64| run.stepped_at(part, rate, update);
-                let is_straight = case.parts[part].optimizer.is_straight;
-                let line = Line::new(&run.model, &stepped, is_straight);
-                if case.has_tasks {
-                    *scene.lock().unwrap() = Some(place(case, &line, update, at));
-                }
-                let (before, after) = (bits(&run.model), bits(&run.after(at, update).0));
-                for (way, probe) in WAYS.iter().zip(&probes[part]) {
-                    let moved = way.measure(probe, case, &run, at, update);
-                    let is_same = match &moved {
-                        Some((moved, _)) => bits(moved) == after,
-                        None => bits(&run.model) == before,
-                    };
-                    made = moved.or(made);
-                    if !is_same {
-                        let note = format!("{step}, {}: other bits", way.name);
-                        fault(case, &mut tallies, Fault::Bits, note);
-                    }
-                    if let Some(note) = wrong_limit(probe) {
-                        let note = format!("{step}, {}: {note}", way.name);
-                        fault(case, &mut tallies, Fault::Limiting, note);
-                    }
-                }
-                let losses = std::iter::once((TRAIN_TASK, None));
-                let tasks = TASKS.iter().map(|(name, task)| (*name, Some(*task)));
-                for (name, task) in losses.chain(tasks.filter(|_| case.has_tasks)) {
-                    let probes = WAYS.iter().zip(&probes[part]);
-                    let mut measured: Vec<Measured> = probes
-                        .filter_map(|(way, probe)| Some((way.name, probe.latest(name)?)))
-                        .collect();
-                    for (way, (record, _)) in learners.iter().filter(|_| task.is_none()) {
-                        let at_step = record.iter().filter(|measured| measured.step == step);
-                        measured.extend(at_step.map(|m| (*way, Arc::new(m.clone()))));
-                    }
-                    let loss = |model: &Zoo, update: &Update| match task {
-                        Some(task) => task.of(model, scene.lock().unwrap().as_ref().unwrap()),
-                        None => update.loss(model),
-                    };
-                    let tally = tallies.entry(name.to_string()).or_default();
-                    hold(case, &run, (step, update), &line, loss, &measured, tally);
-                }
+                made = watch.measure(&run, (part, step), update);
             }
         }
         // Every other step is the one that a probe has made.
         let made = made.filter(|_| case.parts.len() == 1 && step % 2 == 1);
         run.step(step, &updates, made);
     }
-    let mut results = vec![("own loop", run.result())];
-    results.extend(learners.into_iter().map(|(way, (_, bits))| (way, bits)));
-    let bare = bare(case);
-    for (way, _) in results.iter().filter(|(_, result)| *result != bare) {
-        let note = format!("{way}: other weights than without a probe");
-        fault(case, &mut tallies, Fault::Bits, note);
+    watch.compare_with_bare(run.result());
+    watch.tallies
+}
+
+/// What measures a training, and what has become of it.
+struct Watch<'a> {
+    case: &'a Case,
+    scene: Scene,
+    /// Of each part, for each way.
+    probes: Vec<[SharpnessProbe; WAYS.len()]>,
+    learned: Vec<Learned>,
+    tallies: Tallies,
+}
+
+impl<'a> Watch<'a> {
+    fn new(case: &'a Case) -> Self {
+        let scene = Scene::default();
+        let probes = |_| WAYS.map(|way| way.probe(case, &scene));
+        Self {
+            case,
+            probes: case.parts.iter().map(probes).collect(),
+            learned: match case.has_learner {
+                true => learned(case).into(),
+                false => Vec::new(),
+            },
+            tallies: Tallies::new(),
+            scene,
+        }
     }
-    tallies
-}
 
-fn fault(case: &Case, tallies: &mut Tallies, fault: Fault, note: String) {
-    let tally = tallies.entry(TRAIN_TASK.to_string()).or_default();
-    tally.add_fault(fault, format!("{}, step {note}", case.name));
-}
+    fn fault(&mut self, fault: Fault, note: &str) {
+        let tally = self.tallies.entry(TRAIN_TASK.to_string()).or_default();
+        tally.add_fault(fault, format!("{}, {note}", self.case.name));
+    }
 
-/// Holds what all ways have measured of a loss at a step against one scan.
-fn hold(
-    case: &Case,
-    run: &Run<'_>,
-    (step, update): (u64, &Update),
-    line: &Line<'_, Zoo>,
-    loss: impl Fn(&Zoo, &Update) -> Tensor<1>,
-    measured: &[Measured],
-    tally: &mut Tally,
-) {
-    let valid = run.valid();
-    let update = &update.on(Sample::inner);
-    let start = loss(&valid, update);
-    let examples = start.dims()[0];
-    let dtype = start.dtype();
-    let base = value(start);
-    let rise = |rate: f64| value(loss(&line.at(&valid, rate), update)) - base;
-    let exact = valid.exact().filter(|_| case.tweak != Tweak::Double);
-    let exact_update = update.on(|sample| sample.cast(FloatDType::F64));
-    let exact_base = exact
-        .as_ref()
-        .map(|model| value(loss(model, &exact_update)));
-    let exact = exact.zip(exact_base).map(|(model, base)| {
-        let (loss, update) = (&loss, &exact_update);
-        move |rate: f64| value(loss(&line.at(&model, rate), update)) - base
-    });
-    let exact = exact.as_ref().map(|exact| exact as &dyn Fn(f64) -> f64);
-    // In 16 bits it is another line.
-    let (same, wide) = match case.kind.network.sixteen_bits() {
-        Some(_) => (None, exact),
-        None => (exact, None),
-    };
-    // The mean over examples resolves more than each of them.
-    let units = if examples > 1 { 2.0 } else { 4.0 };
-    let epsilon = dtype.finfo().map_or(0.0, |info| info.epsilon);
-    let mut scan = Scan::new(&rise, same, units * epsilon * base.abs());
-    for (way, measured) in measured {
-        let verdict = judge(measured, &mut scan, wide);
-        tally.count(measured, &verdict);
-        tally.note(&verdict.faults, || {
-            let slope = (measured.slope, measured.slope_source);
-            format!(
-                "{}, step {step}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {} evaluations",
-                case.name,
-                verdict.note,
-                measured.learning_rate,
-                measured.outcome.name(),
-                measured.lower,
-                measured.upper,
-                measured.evaluations,
-            )
+    /// Measures a step in all ways. Returns what the last one has made of the model and the optimizer.
+    fn measure(
+        &mut self,
+        run: &Run<'_>,
+        (part, step): (usize, u64),
+        update: &Update,
+    ) -> Option<(Zoo, ModuleOptimizer)> {
+        let case = self.case;
+        let at = (part, step);
+        let stepped = |rate: f64| run.stepped_at(part, rate, update);
+        let is_straight = case.parts[part].optimizer.is_straight;
+        let line = Line::new(&run.model, &stepped, is_straight);
+        if case.has_tasks {
+            *self.scene.lock().unwrap() = Some(place(case, &line, update, at));
+        }
+        let (before, after) = (bits(&run.model), bits(&run.after(at, update).0));
+        let mut made = None;
+        for (index, way) in WAYS.iter().enumerate() {
+            let probe = &self.probes[part][index];
+            let moved = way.measure(probe, case, run, at, update);
+            let is_same = match &moved {
+                Some((moved, _)) => bits(moved) == after,
+                None => bits(&run.model) == before,
+            };
+            made = moved.or(made);
+            if let Some(note) = wrong_limit(probe) {
+                let note = format!("step {step}, {}: {note}", way.name);
+                self.fault(Fault::Limiting, &note);
+            }
+            if !is_same {
+                let note = format!("step {step}, {}: other bits", way.name);
+                self.fault(Fault::Bits, &note);
+            }
+        }
+        self.hold(run, at, update, &line, TRAIN_TASK, None);
+        for (name, task) in TASKS.into_iter().filter(|_| case.has_tasks) {
+            self.hold(run, at, update, &line, name, Some(task));
+        }
+        made
+    }
+
+    /// What all ways have measured of a loss at a step.
+    fn measured(&self, (part, step): (usize, u64), loss: &str) -> Vec<(&'static str, Measurement)> {
+        let probes = WAYS.iter().zip(&self.probes[part]);
+        let latest = probes
+            .filter_map(|(way, probe)| Some((way.name, probe.latest(loss)?.as_ref().clone())));
+        let records = self.learned.iter().flat_map(|learned| {
+            let measured = learned.measured.iter();
+            measured.map(|measured| (learned.way, measured.clone()))
         });
+        let records =
+            records.filter(|(_, measured)| measured.task == loss && measured.step == step);
+        latest.chain(records).collect()
+    }
+
+    /// Holds what all ways have measured of a loss at a step against one scan.
+    fn hold(
+        &mut self,
+        run: &Run<'_>,
+        at: (usize, u64),
+        update: &Update,
+        line: &Line<'_, Zoo>,
+        name: &str,
+        task: Option<TaskLoss>,
+    ) {
+        let (case, scene) = (self.case, self.scene.clone());
+        let loss = |model: &Zoo, update: &Update| match task {
+            Some(task) => task.of(model, scene.lock().unwrap().as_ref().unwrap()),
+            None => update.loss(model),
+        };
+        let valid = run.valid();
+        let update = &update.on(Sample::inner);
+        let start = loss(&valid, update);
+        // A mean over examples resolves more than each of them.
+        let units = if start.dims()[0] > 1 { 2.0 } else { 4.0 };
+        let epsilon = start.dtype().finfo().map_or(0.0, |info| info.epsilon);
+        let base = value(start);
+        let rise = |rate: f64| value(loss(&line.at(&valid, rate), update)) - base;
+
+        let exact_update = update.on(|sample| sample.cast(FloatDType::F64));
+        let exact = valid.exact().filter(|_| case.tweak != Tweak::Double);
+        let exact = exact.map(|model| {
+            let (loss, update) = (&loss, &exact_update);
+            let base = value(loss(&model, update));
+            move |rate: f64| value(loss(&line.at(&model, rate), update)) - base
+        });
+        let exact = exact.as_ref().map(|exact| exact as &dyn Fn(f64) -> f64);
+        // In 16 bits it is another line.
+        let (same, wide) = match case.kind.network.sixteen_bits() {
+            Some(_) => (None, exact),
+            None => (exact, None),
+        };
+
+        let mut scan = Scan::new(&rise, same, units * epsilon * base.abs());
+        let measured = self.measured(at, name);
+        let tally = self.tallies.entry(name.to_string()).or_default();
+        for (way, measured) in measured {
+            let verdict = judge(&measured, &mut scan, wide);
+            tally.count(&measured, &verdict);
+            tally.note(&verdict.faults, || {
+                let slope = (measured.slope, measured.slope_source);
+                format!(
+                    "{}, step {}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {} evaluations",
+                    case.name,
+                    at.1,
+                    verdict.note,
+                    measured.learning_rate,
+                    measured.outcome.name(),
+                    measured.lower,
+                    measured.upper,
+                    measured.evaluations,
+                )
+            });
+        }
+    }
+
+    /// The training has come to the same as without a probe, and as in burn's `Learner`.
+    fn compare_with_bare(&mut self, result: Vec<u8>) {
+        let bare = bare(self.case);
+        let learners = self.learned.iter();
+        let learners = learners.map(|learned| (learned.way, learned.bits != bare));
+        let results = std::iter::once(("own loop", result != bare)).chain(learners);
+        let others: Vec<_> = results.filter(|(_, is_other)| *is_other).collect();
+        for (way, _) in others {
+            let note = format!("{way}: other weights than without a probe");
+            self.fault(Fault::Bits, &note);
+        }
     }
 }
 

@@ -58,7 +58,8 @@ fn judge_bracket(
     let is_within = |error: f64| {
         let after = scan.at(critical_lr * (1.0 + error));
         // What is NaN is above all.
-        scan.at(critical_lr * (1.0 - error.min(0.99))) <= level && !(after < -level)
+        let is_above = after >= -level || after.is_nan();
+        is_above && scan.at(critical_lr * (1.0 - error.min(0.99))) <= level
     };
     let bounds = [
         (Fault::Outside, error),
@@ -85,15 +86,10 @@ fn judge_bracket(
             }
         }
     }
-    let is_clear = |scan: &mut Scan<'_>, (rate, rise): (f64, f64)| {
-        rise > 2.0 * level && rise > CLEAR * scan.level(rate)
-    };
     let before = critical_lr * (1.0 - (3.0 * error).clamp(0.05, 0.99));
-    let earlier = below.into_iter().filter(|(rate, _)| *rate < before);
-    let earlier = earlier
-        .collect::<Vec<_>>()
-        .into_iter()
-        .find(|point| point.1 > 2.0 * level && is_clear(scan, *point));
+    let earlier = below.into_iter().find(|(rate, rise)| {
+        *rate < before && *rise > 2.0 * level && *rise > CLEAR * scan.level(*rate)
+    });
     if let Some((rate, rise)) = earlier {
         let fault = match measured.first_crossing_verified {
             Some(true) => Fault::Verified,

@@ -81,11 +81,9 @@ pub fn others() -> Vec<Optimizer> {
     let centered = RmsPropConfig::new().with_centered(true).with_momentum(0.5);
     let decayed = AdamWConfig::new().with_epsilon(1e-4).with_weight_decay(0.1);
     let matrices = ParamGroup::from_regex("weight$").unwrap();
-    let muon = ModuleOptimizer::from(AdamWConfig::new().init()).with_group(
-        matrices,
-        MuonConfig::new().build(),
-        None,
-    );
+    let muon = AdamWConfig::new()
+        .init()
+        .with_group(matrices, MuonConfig::new().build(), None);
     vec![
         optimizer("nesterov", nesterov.init(), 0.02),
         optimizer(

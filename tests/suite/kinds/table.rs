@@ -1,7 +1,6 @@
 //! All that is trained.
 
 use super::case::{Case, Part, Tweak};
-use super::fault::Fault;
 use super::optimizers::{
     Optimizer, adafactor, adam, adam_of_16_bits, adamw, momentum, others, sgd,
 };
@@ -12,16 +11,6 @@ use sharpness_tests::{Kind, Network, Objective};
 pub struct Row {
     pub name: String,
     pub cases: Vec<Case>,
-}
-
-/// What more than [`Fault::share`] is known of a kind: the lines to delete.
-const KNOWN: &[(&str, Fault, f64)] = &[];
-
-/// The share of a fault that a kind may have.
-pub fn share(kind: &str, fault: Fault) -> f64 {
-    let mut known = KNOWN.iter();
-    let known = known.find(|(name, of, _)| *name == kind && *of == fault);
-    known.map_or(fault.share(), |(_, _, share)| *share)
 }
 
 /// Networks and losses: each is trained by gradient descent, with momentum, and by Adam.
@@ -129,7 +118,9 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, &dyn Fn(&mut Case))>) -> Row {
+type Change<'a> = &'a dyn Fn(&mut Case);
+
+fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, Change<'_>)>) -> Row {
     Row {
         name: name.to_string(),
         cases: cases

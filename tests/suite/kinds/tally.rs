@@ -79,14 +79,13 @@ impl Tally {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
-    /// Whether there is more of a fault than a share allows.
+    /// Whether there is more of a fault than a share allows. One is allowed of few.
     pub fn exceeds(&self, fault: Fault, share: f64) -> bool {
-        let of = if fault.is_of_brackets() {
-            self.bracketed
-        } else {
-            self.measured
+        let of = match fault.is_of_brackets() {
+            true => self.bracketed,
+            false => self.measured,
         };
-        self.of(fault) as f64 > share * of as f64
+        self.of(fault) as f64 > (share * of as f64).ceil()
     }
 
     pub fn header() -> String {

@@ -5,7 +5,7 @@ use super::run::{Run, Update as Pending};
 use super::tasks::{Scene, TASKS};
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK, Update};
+use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, Update};
 use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
 
 /// A way to measure in a loop of one's own.
@@ -95,23 +95,35 @@ impl Way {
     }
 }
 
-/// The measurements of a training by burn's `Learner`, with the bits of its weights.
-pub fn learner(case: &Case, is_step_first: bool) -> (Vec<Measurement>, Vec<u8>) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_step_first(is_step_first)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
-    let device = Device::flex().autodiff();
-    let mut training = Training::new(folder.path());
-    // One epoch, so that no step is left out.
-    training.data = Data::new(case.steps as usize, (case.size)(0), &device);
-    training.epochs = 1;
-    let model = probe.attach(case.kind.init(case.seed, &device));
-    let optim = case.parts[0].optimizer.optim.clone();
-    let (model, _) = training.launch(model, optim, case.rate(0, 0), Some(&probe));
-    let mut measured = measurements(folder.path());
-    measured.retain(|measurement| measurement.task == TRAIN_TASK);
-    (measured, bits(&model.into_inner()))
+/// A training by burn's `Learner`.
+pub struct Learned {
+    pub way: &'static str,
+    pub measured: Vec<Measurement>,
+    /// The bits of its weights.
+    pub bits: Vec<u8>,
+}
+
+/// With the step made first, and with the measurement first.
+pub fn learned(case: &Case) -> [Learned; 2] {
+    [("learner", true), ("learner, before", false)].map(|(way, is_step_first)| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SharpnessConfig::new()
+            .with_every(1)
+            .with_step_first(is_step_first)
+            .with_directory(folder.path());
+        let probe = SharpnessProbe::new(config).unwrap();
+        let device = Device::flex().autodiff();
+        let mut training = Training::new(folder.path());
+        // One epoch, so that no step is left out.
+        training.data = Data::new(case.steps as usize, (case.size)(0), &device);
+        training.epochs = 1;
+        let model = probe.attach(case.kind.init(case.seed, &device));
+        let optim = case.parts[0].optimizer.optim.clone();
+        let (model, _) = training.launch(model, optim, case.rate(0, 0), Some(&probe));
+        Learned {
+            way,
+            measured: measurements(folder.path()),
+            bits: bits(&model.into_inner()),
+        }
+    })
 }
