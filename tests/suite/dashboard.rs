@@ -9,7 +9,7 @@ use sharpness_tests::{
 };
 use std::path::Path;
 
-const CHART: &str = "λ_c (Train) and 2/η (Test), log10";
+const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 
 fn model() -> Mlp {
     MlpConfig::for_data().init(&device::autodiff())
@@ -165,6 +165,8 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
     assert!(at_peak.count() + 1 >= measured.len() - warmup);
     assert!(thresholds.len() < measured.len());
     let highest = |of: &[f64]| of.iter().copied().fold(f64::MIN, f64::max);
+    let of_first = measured[0].edge_threshold().unwrap();
+    assert!(of_first > 1e9, "{of_first}");
     let room = highest(&thresholds).max(highest(&sharpness)) - highest(&sharpness);
     assert!(room <= 1.0, "{room} decades above it");
 }
@@ -191,6 +193,17 @@ fn a_run_near_the_edge_and_past_it_says_so() {
             "{texts:?}"
         );
     }
+}
+
+#[test]
+fn a_threshold_far_above_is_told_and_not_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = every(3, folder.path());
+    let (_, recorder) = run(Training::new(folder.path()), 1e-8, &probe);
+    assert!(recorder.curve(CHART, "2/η").is_empty());
+    assert!(!recorder.curve(CHART, TRAIN_SERIES).is_empty());
+    let text = recorder.text(CHART, "2/η");
+    assert_eq!(text, "200000000.000, above the chart");
 }
 
 #[test]

@@ -44,6 +44,7 @@
 //!     .metric_train_numeric(LearningRateMetric::new())
 //!     .metrics_sharpness(&probe);                                             // 2
 //! training.launch(Learner::new(probe.attach(model), optim, scheduler));       // 3
+//! println!("{}", probe.summary()); // with what is to be said of the measuring
 //! # Ok(())
 //! # }
 //! ```

@@ -20,12 +20,12 @@ use std::sync::Arc;
 
 /// The name of the chart. Burn's axes are linear. It calls what comes from the training "Train", and every curve with a
 /// name of its own "Test" and that name: the words are explained where they are seen.
-const CHART: &str = "λ_c (Train) and 2/η (Test), log10";
+const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 const DESCRIPTION: &str = "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss";
 const THRESHOLD: &str = "2/η";
 const EDGE: &str = "edge";
-/// What burn's word for a second curve means, beside the value of the first that it is said of.
-const TEST: &str = "\"Test\" is burn's word for any other curve";
+/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
+const TEST: &str = "\"Test\" is burn's word";
 
 /// How many times 2/η may be above λ_c to be drawn: farther away, it would take the room of all other curves.
 const FARTHEST: f64 = 1e3;
@@ -166,15 +166,16 @@ impl Dashboard {
 
     fn draw(&mut self, entry: &Entry, training: &Measurement) {
         let threshold = training.edge_threshold();
-        let text = match threshold {
-            Some(threshold) => format!("{} ({TEST})", format_float(threshold, 3)),
+        let drawn = threshold.filter(|threshold| self.has_room_for(*threshold, training));
+        let renderer = self.inner.get();
+        let text = match threshold.map(|threshold| format_float(threshold, 3)) {
+            Some(text) if drawn.is_none() => format!("{text}, above the chart"),
+            Some(text) => format!("{text} ({TEST})"),
             None => "none: the learning rate is 0 or not known".to_string(),
         };
-        let threshold = threshold.filter(|threshold| self.has_room_for(*threshold, training));
-        let renderer = self.inner.get();
         self.chart.say(1, text, renderer);
         // The threshold comes second, after the training.
-        let mut values = vec![None, threshold.map(f64::log10)];
+        let mut values = vec![None, drawn.map(f64::log10)];
         for (index, (task, no_number_since)) in self.tasks.iter_mut().enumerate() {
             let measurement = entry.of_task(task);
             let text = describe(measurement, training.step, no_number_since);
