@@ -68,6 +68,23 @@ fn every_field_and_outcome_of_the_record_is_explained() {
     }
 }
 
+#[test]
+fn every_error_shows_its_sentence_where_it_is_debugged() {
+    for package in ["burn-sharpness", "sharpness-record"] {
+        let mut sources = String::new();
+        let folder = root().join("crates").join(package).join("src");
+        read(&folder, &mut sources);
+        let derives = sources.lines().filter(|line| line.starts_with("#[derive("));
+        let errors: Vec<&str> = derives.filter(|line| line.contains("Error")).collect();
+        assert!(!errors.is_empty(), "{package}");
+        for error in &errors {
+            assert!(!error.contains("Debug"), "{package}: {error}");
+        }
+        let shown = sources.matches("debug_is_the_sentence!(").count();
+        assert_eq!(shown, errors.len(), "{package}");
+    }
+}
+
 /// Appends all sources in a folder.
 fn read(folder: &Path, sources: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {

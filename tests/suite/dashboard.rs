@@ -1,5 +1,6 @@
 //! The chart of λ_c and 2/η that a wrapped renderer is told to draw.
 
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use burn_sharpness::{Measurement, Quantity, SharpnessConfig, SharpnessProbe};
@@ -8,7 +9,7 @@ use sharpness_tests::{
 };
 use std::path::Path;
 
-const CHART: &str = "λ_c (train) and 2/η, log10";
+const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 
 fn model() -> Mlp {
     MlpConfig::for_data().init(&device::autodiff())
@@ -66,13 +67,14 @@ fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
         values(&sharpness),
         logarithms(&measured, |m| m.critical_sharpness)
     );
+    // The first is more than ten times λ_c, and nobody knows yet that no warmup follows.
     assert_eq!(
         values(&threshold),
-        logarithms(&measured, Measurement::edge_threshold)
+        logarithms(&measured[1..], Measurement::edge_threshold)
     );
     // Two curves take three ticks: an odd number, so that each falls on every power of two.
     assert_eq!(ticks(&sharpness), [0, 3, 6, 9, 12]);
-    assert_eq!(ticks(&threshold), [1, 4, 7, 10, 13]);
+    assert_eq!(ticks(&threshold), [4, 7, 10, 13]);
     assert_eq!(recorder.chart(CHART).len(), 14);
 
     let last = measured.last().unwrap();
@@ -82,7 +84,11 @@ fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
         "{text}"
     );
     assert_eq!(last.at_edge().is_some(), text.contains("edge"), "{text}");
-    assert_eq!(recorder.text(CHART, "2/η"), "20.000");
+    let text = recorder.text(CHART, "2/η");
+    assert!(
+        text.starts_with("20.000 (\"Test\" is burn's word"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -126,6 +132,43 @@ fn the_chart_of_the_edge_ratio_has_a_line_at_1() {
     assert_eq!(values(&recorder.curve(name, TRAIN_SERIES)), ratios);
     assert_eq!(values(&recorder.curve(name, "edge")), vec![1.0; 7]);
     assert!(recorder.text(name, TRAIN_SERIES).contains("epoch mean"));
+    assert!(
+        recorder
+            .text(name, "edge")
+            .starts_with("1 (\"Test\" is burn's word")
+    );
+}
+
+#[test]
+fn a_warmup_leaves_critical_sharpness_its_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = every(1, folder.path());
+    let (warmup, peak) = (20, 1.0);
+    let scheduler = LinearLrSchedulerConfig::new(1e-10, peak, warmup);
+    let training = Training {
+        epochs: 5,
+        has_dashboard: true,
+        ..Training::new(folder.path())
+    };
+    let model = probe.attach(model());
+    let (_, recorder) = training.launch(model, sgd(), scheduler.init().unwrap(), Some(&probe));
+
+    let measured = measurements(folder.path());
+    let thresholds = values(&recorder.curve(CHART, "2/η"));
+    let sharpness = values(&recorder.curve(CHART, TRAIN_SERIES));
+    assert_eq!(sharpness.len(), measured.len());
+    // Where the rate stays, and before that where 2/η is near.
+    let peak = (2.0 / peak).log10();
+    let at_peak = thresholds
+        .iter()
+        .filter(|value| (**value - peak).abs() < 1e-9);
+    assert!(at_peak.count() + 1 >= measured.len() - warmup);
+    assert!(thresholds.len() < measured.len());
+    let highest = |of: &[f64]| of.iter().copied().fold(f64::MIN, f64::max);
+    let of_first = measured[0].edge_threshold().unwrap();
+    assert!(of_first > 1e9, "{of_first}");
+    let room = highest(&thresholds).max(highest(&sharpness)) - highest(&sharpness);
+    assert!(room <= 1.0, "{room} decades above it");
 }
 
 #[test]
@@ -150,6 +193,17 @@ fn a_run_near_the_edge_and_past_it_says_so() {
             "{texts:?}"
         );
     }
+}
+
+#[test]
+fn a_threshold_far_above_is_told_and_not_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = every(3, folder.path());
+    let (_, recorder) = run(Training::new(folder.path()), 1e-8, &probe);
+    assert!(recorder.curve(CHART, "2/η").is_empty());
+    assert!(!recorder.curve(CHART, TRAIN_SERIES).is_empty());
+    let text = recorder.text(CHART, "2/η");
+    assert_eq!(text, "200000000.000, above the chart");
 }
 
 #[test]
@@ -206,7 +260,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let threshold = ticks(&recorder.curve(CHART, "2/η"));
     assert_eq!(
         threshold,
-        [1, 4, 7, 10, 13, 16, 19],
+        [4, 7, 10, 13, 16, 19],
         "it is known all the same"
     );
     for metric in [CHART, Quantity::CriticalSharpness.name()] {

@@ -8,10 +8,10 @@ use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
+use burn_sharpness::ConfigError;
 // README: hand-written loop
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 // README: end
-use std::error::Error;
 
 struct Batch {
     x: Tensor<2>,
@@ -26,7 +26,8 @@ fn loss(model: &Linear, batch: &Batch) -> Tensor<1> {
     )
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+// What is refused ends the program with a sentence: what was wrong, and what to do.
+fn main() -> Result<(), ConfigError> {
     let device = Device::flex().autodiff();
     let normal = |shape| Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);
     let mut model = LinearConfig::new(16, 4).init(&device);
@@ -47,8 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         model = optim.step(lr, model, grads);
     }
-    // README: end
-
     println!("{}", probe.summary());
+    // README: end
     Ok(())
 }

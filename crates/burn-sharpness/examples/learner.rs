@@ -16,10 +16,10 @@ use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{
     InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep,
 };
+use burn_sharpness::ConfigError;
 // README: learner
 use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
 // README: end
-use std::error::Error;
 
 /// Learns y = sin(x) from points.
 #[derive(Module, Debug)]
@@ -74,7 +74,8 @@ impl Batcher<f32, Points> for PointBatcher {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+// What is refused ends the program with a sentence: what was wrong, and what to do.
+fn main() -> Result<(), ConfigError> {
     let dir = std::env::temp_dir().join("burn-sharpness-learner");
     let points =
         |from: i32| InMemDataset::new((0..2000).map(|i| (i + from) as f32 / 500.0).collect());
@@ -103,10 +104,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .num_epochs(5);
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
     let trained = result.model.into_inner();
+    drop(result.renderer); // closes the dashboard
+    println!("{}", probe.summary());
     // README: end
 
-    drop(result.renderer);
     println!("{} parameters were trained", trained.num_params());
-    println!("{}", probe.summary());
     Ok(())
 }

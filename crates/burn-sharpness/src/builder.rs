@@ -154,7 +154,7 @@ impl SharpnessProbeBuilder {
             })?;
         Ok(SharpnessProbe::from_parts(
             self.config,
-            search,
+            Some(search),
             self.tasks,
             folder,
         ))

@@ -244,11 +244,13 @@ impl SharpnessConfig {
 }
 
 /// A [`SharpnessConfig`] that cannot work.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The interval between measurements is not a number of steps.
-    #[error("measuring every {0} steps is not an interval: choose at least 1 step")]
+    #[error(
+        "measuring every {0} steps is not an interval: choose at least 1 step (a probe that measures nothing is `SharpnessProbe::disabled()`)"
+    )]
     Every(u64),
     /// The dense interval does not divide the interval.
     #[error(
@@ -298,7 +300,7 @@ pub enum ConfigError {
     },
     /// The run's folder cannot be made.
     #[error(
-        "the folder {} for the measurements cannot be made: choose one that can be written",
+        "the folder {} for the measurements cannot be made ({source}): choose one that can be written",
         directory.display()
     )]
     Directory {
@@ -308,3 +310,5 @@ pub enum ConfigError {
         source: std::io::Error,
     },
 }
+
+debug_is_the_sentence!(ConfigError);

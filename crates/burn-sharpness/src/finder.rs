@@ -268,7 +268,7 @@ impl Display for LearningRateRange {
 }
 
 /// Why nothing could be measured.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum FinderError {
     /// There is nothing to measure on.
@@ -281,3 +281,5 @@ pub enum FinderError {
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
+
+debug_is_the_sentence!(FinderError);

@@ -44,6 +44,7 @@
 //!     .metric_train_numeric(LearningRateMetric::new())
 //!     .metrics_sharpness(&probe);                                             // 2
 //! training.launch(Learner::new(probe.attach(model), optim, scheduler));       // 3
+//! println!("{}", probe.summary()); // with what is to be said of the measuring
 //! # Ok(())
 //! # }
 //! ```
@@ -80,8 +81,20 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+/// `?` in `main`, `unwrap` and `expect` show the debug form of an error. It is the sentence, too.
+macro_rules! debug_is_the_sentence {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
 mod batches;
 mod builder;
+mod calls;
 mod config;
 mod direction;
 mod finder;
@@ -91,6 +104,7 @@ mod journal;
 mod learner;
 mod loss;
 mod measure;
+mod measuring;
 #[cfg(feature = "learner")]
 mod metric;
 mod own_loop;

@@ -205,7 +205,7 @@ pub trait IntoLoss {
 }
 
 /// Why there is no loss.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LossError {
     /// The device did not give the loss out.
@@ -224,6 +224,8 @@ pub enum LossError {
     #[error("there is no batch to measure on")]
     NoBatch,
 }
+
+debug_is_the_sentence!(LossError);
 
 impl IntoLoss for Loss {
     fn into_loss(self) -> Result<Loss, LossError> {

@@ -1,4 +1,5 @@
 use crate::hessian::CurvatureValue;
+use crate::probe::NEVER_ATTACHED;
 use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
@@ -9,6 +10,11 @@ use std::sync::Arc;
 
 /// The items after which a metric says that nothing comes: more than burn's metrics lag behind.
 const ITEMS_TO_WAIT: u64 = 8;
+
+/// What a metric says that is told of validation items only.
+const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, where nothing is measured; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
+/// What a metric says that is told no learning rate at all.
+const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others";
 
 /// The edge ratio below which the chart of the edge threshold has no point.
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
@@ -189,7 +195,7 @@ impl Quantity {
 /// assert!(entry.formatted.contains("at step 0"), "{}", entry.formatted);
 /// # Ok::<(), burn_sharpness::ConfigError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SharpnessMetric {
     quantity: Quantity,
     /// The task whose measurements it shows.
@@ -202,8 +208,11 @@ pub struct SharpnessMetric {
     tick: u64,
     /// A point and the tick at which to draw it.
     waiting: Option<(u64, f64)>,
-    /// Items that came without a learning rate.
+    /// Whether an item came with a learning rate.
+    has_rate: bool,
+    /// Items that came without a learning rate, and those of them that came during a validation.
     items_without_rate: u64,
+    items_of_validation: u64,
     /// The point of the current tick.
     point: Option<f64>,
     /// The last point of all.
@@ -246,13 +255,19 @@ impl SharpnessMetric {
             item: probe.items(),
             tick: 0,
             waiting: None,
+            has_rate: false,
             items_without_rate: 0,
+            items_of_validation: 0,
             point: None,
             last: None,
             sum: 0.0,
             count: 0,
             none_since: None,
-            text: "not measured yet".to_string(),
+            text: if probe.is_enabled() {
+                "not measured yet".to_string()
+            } else {
+                "not measured: the probe is off".to_string()
+            },
         }
     }
 
@@ -301,18 +316,21 @@ impl SharpnessMetric {
 
     /// Why this metric shows nothing, where that can be known.
     fn why_nothing_comes(&self) -> Option<&'static str> {
-        if self.last.is_some() {
+        if self.last.is_some() || !self.probe.is_enabled() {
             return None;
         }
         // Burn tells metrics of an item a little after its step was made.
         if self.tick >= ITEMS_TO_WAIT && self.probe.items() == 0 {
-            return Some(
-                "no measurement: attach this probe to the model that is trained, `probe.attach(model)`",
-            );
+            return Some(NEVER_ATTACHED);
         }
-        let is_without_rate = self.tick == 0 && self.items_without_rate >= ITEMS_TO_WAIT;
+        let is_without_rate = !self.has_rate && self.items_without_rate >= ITEMS_TO_WAIT;
         (is_without_rate && self.probe.items() >= ITEMS_TO_WAIT).then_some(
-            "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others",
+            // A few items of an epoch's end may come late.
+            if 2 * self.items_of_validation > self.items_without_rate {
+                OF_VALIDATION
+            } else {
+                NO_RATE
+            },
         )
     }
 
@@ -371,13 +389,18 @@ impl Metric for SharpnessMetric {
     ) -> Result<SerializedEntry, TensorReadError> {
         // Only training items come with a learning rate.
         if metadata.lr.is_some() {
+            self.has_rate = true;
             self.read_item();
         } else {
             self.point = None;
             self.items_without_rate += 1;
+            self.items_of_validation += u64::from(self.probe.is_validating());
         }
-        if let Some(hint) = self.why_nothing_comes() {
+        if let Some(hint) = self.why_nothing_comes()
+            && self.text != hint
+        {
             self.text = hint.to_string();
+            self.probe.tell(self.text.clone());
         }
         let serialized = self
             .point

@@ -12,6 +12,9 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use std::sync::Arc;
 
+/// What to do where the closure computes another loss than the step has.
+const COMPUTES_ANOTHER: &str = "the closure computes another one than `with_training_loss` was given, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
+
 impl SharpnessProbe {
     /// Measures, if a measurement is due at this step, and counts the step.
     ///
@@ -80,13 +83,13 @@ impl SharpnessProbe {
         update: Update<'_, M>,
         mut loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
-        let step = self.begin_step(&update.known.learning_rate)?;
+        let step = self.begin_step(update.model, &update.known.learning_rate)?;
         let _underway = Underway::begin();
         let mode = self.mode_of(update.model, &mut loss);
         let grads = copy_gradients(update.model, update.grads, |_| true);
         let view = ValidationView::new(update.model);
         let stage = Stage::Before(update.optim);
-        Some(self.measure_known(step, (view, mode), stage, grads, update.known, loss))
+        self.measure_known(step, (view, mode), stage, grads, update.known, loss)
     }
 
     /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
@@ -149,7 +152,7 @@ impl SharpnessProbe {
             known,
         } = step;
         let learning_rate = known.learning_rate.clone();
-        let Some(step) = self.begin_step(&learning_rate) else {
+        let Some(step) = self.begin_step(&model, &learning_rate) else {
             return optim.step(learning_rate, model, grads);
         };
         let _underway = Underway::begin();
@@ -169,7 +172,14 @@ impl SharpnessProbe {
     }
 
     /// Counts a step of a hand-written loop. Returns it if a measurement is due.
-    fn begin_step(&self, learning_rate: &ModuleLearningRate) -> Option<u64> {
+    fn begin_step<M: Module>(&self, model: &M, learning_rate: &ModuleLearningRate) -> Option<u64> {
+        if !self.is_enabled() {
+            return None;
+        }
+        if let Some(notice) = self.note_call(model) {
+            self.tell(notice.to_string());
+            say(notice);
+        }
         self.begin_item();
         let step = self.step();
         let is_due = self.is_due_at(step);
@@ -198,7 +208,8 @@ impl SharpnessProbe {
         grads: GradientsParams,
         known: Known<'_, M>,
         mut loss: impl FnMut(&M) -> L,
-    ) -> Arc<Measurement> {
+    ) -> Option<Arc<Measurement>> {
+        self.expect_step(view.model(), &stage, &known.learning_rate, &grads);
         let training_loss = known.training_loss.map(|loss| vec![loss]);
         let mut losses = |model: &M| read(loss(mode.as_ref()?.at(model).as_ref()));
         let is_same_in_training = mode.as_ref().is_ok_and(|mode| mode.is_same_in_training);
@@ -209,7 +220,7 @@ impl SharpnessProbe {
                 gradient(mode.at(model).as_ref())
             })
         });
-        let (training, notices) = self.measure_and_publish(MeasuredUpdate {
+        let measured = self.measure_and_publish(MeasuredUpdate {
             step,
             epoch: self.epoch(),
             model: view.model(),
@@ -222,20 +233,26 @@ impl SharpnessProbe {
             gradient_is_sum: true,
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
+            advice: COMPUTES_ANOTHER,
             loss: &mut losses,
             gradient,
         });
         self.keep(mode);
+        let (training, notices) = measured?;
         for notice in notices {
-            // No dashboard says it in a loop of one's own.
-            // (`eprintln!` would panic where nobody reads it any more.)
-            let _ = std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("burn-sharpness: {notice}\n"),
-            );
+            say(&notice);
         }
-        training
+        Some(training)
     }
+}
+
+/// No dashboard says it in a loop of one's own.
+fn say(notice: &str) {
+    // (`eprintln!` would panic where nobody reads it any more.)
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("burn-sharpness: {notice}\n"),
+    );
 }
 
 fn read(loss: impl IntoLoss) -> Result<BatchLosses, String> {

@@ -85,6 +85,26 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
+/// The weights of a parameter, if the model has it.
+pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>> {
+    struct Find {
+        id: ParamId,
+        found: Option<Tensor<1>>,
+    }
+
+    impl ModuleVisitor for Find {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.id == self.id && self.found.is_none() {
+                self.found = Some(flatten(param.base().inner()));
+            }
+        }
+    }
+
+    let mut find = Find { id, found: None };
+    model.visit(&mut find);
+    find.found
+}
+
 /// The same in 32 bits if it has 16: differences of two numbers of 16 bits have hardly any digits left.
 pub(crate) fn widened(tensor: Tensor<1>) -> Tensor<1> {
     match tensor.dtype() {

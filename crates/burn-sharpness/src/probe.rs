@@ -1,14 +1,17 @@
 use crate::journal::{ClaimedFolder, Entry};
-use crate::measure::{LossOf, MeasuredUpdate, Memory, Mode, Panicked, may_step_first, measure};
+use crate::measure::Memory;
 use crate::run::Run;
 use crate::task::Task;
 use crate::{Measurement, SharpnessConfig, SharpnessSummary};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
 use critical_search::CriticalSearch;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the user of a probe is told that has seen no training step.
+pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to the model that is trained, `probe.attach(model)`, or call `measure` at each step of a loop of your own";
+
+/// What is told where a model is trained to which the probe was attached before it was attached to another one.
+const ATTACHED_AGAIN: &str = "the probe was attached again: it measures the model to which it was attached last, and no other; a second model takes a probe of its own";
 
 /// Measures critical sharpness along the updates of a training run.
 ///
@@ -54,7 +57,8 @@ pub struct SharpnessProbe {
 
 struct Shared {
     config: SharpnessConfig,
-    search: CriticalSearch,
+    /// None where the probe is off.
+    search: Option<CriticalSearch>,
     task_names: Vec<Arc<str>>,
     /// Locked for the whole of a measurement, and never after the run.
     measuring: Mutex<Measuring>,
@@ -62,15 +66,15 @@ struct Shared {
 }
 
 /// What measuring needs and learns.
-struct Measuring {
-    tasks: Vec<Task>,
-    memory: Memory,
+pub(crate) struct Measuring {
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) memory: Memory,
 }
 
 impl SharpnessProbe {
     pub(crate) fn from_parts(
         config: SharpnessConfig,
-        search: CriticalSearch,
+        search: Option<CriticalSearch>,
         tasks: Vec<Task>,
         folder: Option<ClaimedFolder>,
     ) -> Self {
@@ -86,6 +90,31 @@ impl SharpnessProbe {
                 run: Mutex::new(Run::new(folder)),
             }),
         }
+    }
+
+    /// A probe that is off, for a program in which measuring is a choice of its user: it is attached and called like any
+    /// other, measures nothing, writes nothing, shows nothing in burn's dashboard, and counts no step.
+    ///
+    /// ```
+    /// use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
+    ///
+    /// fn probe(is_wanted: bool) -> Result<SharpnessProbe, ConfigError> {
+    ///     if is_wanted {
+    ///         SharpnessProbe::new(SharpnessConfig::new())
+    ///     } else {
+    ///         Ok(SharpnessProbe::disabled())
+    ///     }
+    /// }
+    /// assert!(probe(true)?.is_enabled() && !probe(false)?.is_enabled());
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub fn disabled() -> Self {
+        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None)
+    }
+
+    /// Whether it measures: not if it was made by [`disabled`](Self::disabled).
+    pub fn is_enabled(&self) -> bool {
+        self.shared.search.is_some()
     }
 
     pub(crate) fn config(&self) -> &SharpnessConfig {
@@ -124,91 +153,6 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Whether a step may be made before it is measured, from a model that no other thread uses.
-    pub(crate) fn may_step_first<M: Module>(
-        &self,
-        model: &M,
-        optim: &ModuleOptimizer,
-        learning_rate: &ModuleLearningRate,
-        grads: &GradientsParams,
-    ) -> bool {
-        let mut measuring = lock(&self.shared.measuring);
-        let Measuring { tasks, memory } = &mut *measuring;
-        may_step_first(model, optim, learning_rate, grads, tasks, memory)
-    }
-
-    /// How the model computes the loss that is measured, or why it cannot: then all measuring ends. `loss` is that of
-    /// the last batch that the model has seen in training.
-    pub(crate) fn mode<M: Module + 'static>(
-        &self,
-        model: &M,
-        is_alone: bool,
-        loss: LossOf<'_, M>,
-    ) -> Result<Mode<M>, String> {
-        if !self.shared.config.batch_statistics {
-            return Ok(Mode::validation(model));
-        }
-        let mut measuring = lock(&self.shared.measuring);
-        let memory = &mut measuring.memory;
-        let known = memory.copy.take().and_then(|copy| copy.downcast().ok());
-        let known = known.map(|copy| *copy);
-        match Mode::batch_statistics(model, known, is_alone, loss) {
-            Ok((mode, notice)) => {
-                memory.notices.extend(notice);
-                Ok(mode)
-            }
-            Err(Panicked::Yes(reason) | Panicked::No(reason)) => {
-                memory.stopped = Some(reason.clone());
-                Err(reason)
-            }
-        }
-    }
-
-    /// Keeps what the next measurement needs to compute the loss in this way.
-    pub(crate) fn keep<M: Module + 'static>(&self, mode: Result<Mode<M>, String>) {
-        if let Ok(mode) = mode
-            && let Some(copy) = mode.into_copy()
-        {
-            lock(&self.shared.measuring).memory.copy = Some(Box::new(copy));
-        }
-    }
-
-    /// Measures along an update, and publishes the measurements. Returns that of the training loss, and
-    /// what the user is to be told. Never panics.
-    pub(crate) fn measure_and_publish<M: Module + 'static>(
-        &self,
-        update: MeasuredUpdate<'_, M>,
-    ) -> (Arc<Measurement>, Vec<String>) {
-        let config = &self.shared.config;
-        let interval = update.micro_batches as u64 * config.interval();
-        let mut measuring = lock(&self.shared.measuring);
-        let Measuring { tasks, memory } = &mut *measuring;
-        let (training, of_tasks) = measure(update, config, &self.shared.search, tasks, memory);
-        let mut notices: Vec<String> = memory.notices.drain(..).collect();
-        let stopped = memory.stopped.clone();
-        drop(measuring);
-        let training = Arc::new(training);
-        let of_tasks = of_tasks.into_iter().map(Arc::new);
-        let measurements: Vec<_> = std::iter::once(training.clone()).chain(of_tasks).collect();
-        notices.extend(stopped.clone());
-
-        let on_edge = {
-            let mut run = self.run();
-            run.is_stopped = stopped.is_some();
-            for notice in &notices {
-                run.journal.tell(notice.clone());
-            }
-            run.publish(measurements, interval, config)
-        };
-        if let Some(on_edge) = on_edge {
-            let call = AssertUnwindSafe(|| on_edge(&training));
-            if catch_unwind(call).is_err() {
-                tracing::warn!("the function to call at the edge panicked; the training goes on");
-            }
-        }
-        (training, notices)
-    }
-
     /// Says which epoch the next steps belong to, for the record of a hand-written loop.
     pub fn set_epoch(&self, epoch: u64) {
         self.run().epoch = Some(epoch);
@@ -216,10 +160,10 @@ impl SharpnessProbe {
 
     /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
     /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
-    /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it.
+    /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
+    /// the probe is attached, and before the first step, holds as well.
     pub fn set_step(&self, step: u64) {
-        self.continue_at(step);
-        self.run().journal.begin_record_at(step);
+        self.run().set_step(step);
     }
 
     /// The next update is the one of this step.
@@ -236,20 +180,45 @@ impl SharpnessProbe {
         self.run().step
     }
 
-    /// The run's measurements so far in a few numbers.
+    /// The run's measurements so far in a few numbers, with what is to be said of them.
     pub fn summary(&self) -> SharpnessSummary {
-        self.run().journal.summary().clone()
+        let run = self.run();
+        let mut summary = run.journal.summary().clone();
+        let is_unused = self.is_enabled() && !run.has_begun;
+        if is_unused
+            && !summary
+                .notices
+                .iter()
+                .any(|notice| notice == NEVER_ATTACHED)
+        {
+            summary.notices.push(NEVER_ATTACHED.to_string());
+        }
+        summary
     }
 
-    /// A model is attached: a probe that was used before begins a new run.
-    pub(crate) fn begin_run(&self) {
+    /// A model is attached: a probe that was used before begins a new run. Returns the number of the model.
+    pub(crate) fn begin_run(&self) -> u64 {
         let mut run = self.run();
-        if run.step == 0 {
-            return;
+        run.attached += 1;
+        let attached = run.attached;
+        if run.has_begun {
+            run.restart();
+            drop(run);
+            self.measuring().memory = Memory::default();
         }
-        run.restart();
-        drop(run);
-        lock(&self.shared.measuring).memory = Memory::default();
+        attached
+    }
+
+    /// Whether this model is the one that is measured.
+    pub(crate) fn is_of(&self, attached: u64) -> bool {
+        self.is_enabled() && self.run().attached == attached
+    }
+
+    /// A model to which the probe was attached before is trained.
+    pub(crate) fn note_earlier_model(&self) {
+        if self.is_enabled() {
+            self.tell(ATTACHED_AGAIN.to_string());
+        }
     }
 
     /// Whether a measurement is to be made at this step.
@@ -264,9 +233,16 @@ impl SharpnessProbe {
 
     /// Announces a training item, before its step is made.
     pub(crate) fn begin_item(&self) {
-        let mut run = self.run();
-        let step = run.step;
-        run.journal.begin_item(step);
+        self.run().begin_item();
+    }
+
+    /// A validation begins.
+    pub(crate) fn note_validation(&self) {
+        self.run().is_validating = true;
+    }
+
+    pub(crate) fn is_validating(&self) -> bool {
+        self.run().is_validating
     }
 
     /// A new epoch has begun.
@@ -306,13 +282,42 @@ impl SharpnessProbe {
 
     /// Continues at the step at which weights with this fingerprint were saved, if they were.
     pub(crate) fn resume_from(&self, fingerprint: u64) {
-        if self.shared.config.directory.is_some() {
-            self.run().resume_from(fingerprint);
-        }
+        self.run().resume_from(fingerprint);
+    }
+
+    /// Whether the steps of checkpoints are kept.
+    pub(crate) fn keeps_steps(&self) -> bool {
+        self.shared.config.directory.is_some()
+    }
+
+    /// None where the probe is off.
+    pub(crate) fn search(&self) -> Option<&CriticalSearch> {
+        self.shared.search.as_ref()
+    }
+
+    pub(crate) fn measuring(&self) -> MutexGuard<'_, Measuring> {
+        lock(&self.shared.measuring)
     }
 
     pub(crate) fn run(&self) -> MutexGuard<'_, Run> {
         lock(&self.shared.run)
+    }
+}
+
+impl Debug for SharpnessProbe {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let mut probe = f.debug_struct("SharpnessProbe");
+        probe
+            .field("is_enabled", &self.is_enabled())
+            .field("config", &self.shared.config)
+            .field("tasks", &self.shared.task_names);
+        // It may be printed while it measures.
+        if let Ok(run) = self.shared.run.try_lock() {
+            probe
+                .field("step", &run.step)
+                .field("measurements", &run.journal.summary().measurements);
+        }
+        probe.finish()
     }
 }
 

@@ -11,6 +11,14 @@ pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 pub(crate) struct Run {
     /// The run-wide step of the next update.
     pub(crate) step: u64,
+    /// Whether a training item was seen since the run began.
+    pub(crate) has_begun: bool,
+    /// Whether the step was set since then, for the run that begins.
+    pub(crate) is_step_set: bool,
+    /// How many models the probe was attached to. It measures the last of them.
+    pub(crate) attached: u64,
+    /// Whether a validation has begun since the last training item.
+    pub(crate) is_validating: bool,
     pub(crate) epoch: Option<u64>,
     /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
@@ -26,6 +34,10 @@ impl Run {
     pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
         Self {
             step: 0,
+            has_begun: false,
+            is_step_set: false,
+            attached: 0,
+            is_validating: false,
             epoch: None,
             is_stopped: false,
             schedule: Schedule::default(),
@@ -35,13 +47,34 @@ impl Run {
         }
     }
 
-    /// A new run begins, in the same folder.
+    /// A new run begins, in the same folder, at the step that was set for it.
     pub(crate) fn restart(&mut self) {
-        self.step = 0;
+        if !self.is_step_set {
+            self.step = 0;
+        }
+        self.has_begun = false;
         self.epoch = None;
         self.is_stopped = false;
         self.schedule = Schedule::default();
         self.journal.restart();
+        if self.is_step_set {
+            self.journal.begin_record_at(self.step);
+        }
+    }
+
+    /// A training item is about to be made.
+    pub(crate) fn begin_item(&mut self) {
+        self.has_begun = true;
+        self.is_step_set = false;
+        self.is_validating = false;
+        self.journal.begin_item(self.step);
+    }
+
+    /// The run that begins, or goes on, is at this step.
+    pub(crate) fn set_step(&mut self, step: u64) {
+        self.is_step_set = true;
+        self.continue_at(step);
+        self.journal.begin_record_at(step);
     }
 
     /// The next update is the one of this step.

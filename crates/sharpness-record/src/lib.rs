@@ -39,6 +39,17 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+/// `?` in `main`, `unwrap` and `expect` show the debug form of an error. It is the sentence, too.
+macro_rules! debug_is_the_sentence {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
 mod checkpoint;
 mod curvature;
 mod edge;

@@ -28,7 +28,7 @@ pub struct FolderLock {
 }
 
 /// Why a folder is not locked.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// Somebody else holds the lock.
@@ -48,6 +48,8 @@ pub enum LockError {
         source: io::Error,
     },
 }
+
+debug_is_the_sentence!(LockError);
 
 /// Who holds a lock, as the subject of a sentence.
 pub(crate) fn holder_text(holder: Option<u32>) -> String {

@@ -16,7 +16,7 @@ pub struct Reading {
 }
 
 /// Why a record cannot be read.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// There is no such file or folder.
@@ -71,6 +71,8 @@ pub enum ReadError {
         version: u32,
     },
 }
+
+debug_is_the_sentence!(ReadError);
 
 impl ReadError {
     /// Whether the record is only missing because nothing was measured yet: a run that begins will write it.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a record cannot be written.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum WriteError {
     /// Somebody else writes the record of this folder.
@@ -33,6 +33,8 @@ pub enum WriteError {
         source: io::Error,
     },
 }
+
+debug_is_the_sentence!(WriteError);
 
 impl WriteError {
     pub(crate) fn at(path: &Path, source: io::Error) -> Self {

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 /// Why there is no update direction.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DirectionError {
     /// No parameter of the model has a gradient.
@@ -38,3 +38,5 @@ pub enum DirectionError {
     #[error("the update direction could not be read from the device: {0}")]
     Read(String),
 }
+
+debug_is_the_sentence!(DirectionError);

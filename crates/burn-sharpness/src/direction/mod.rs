@@ -12,7 +12,7 @@ mod step;
 pub use error::DirectionError;
 pub(crate) use kind::StepKind;
 pub use linearity::Linearity;
-pub(crate) use step::VirtualStep;
+pub(crate) use step::{VirtualStep, after_step_of, smallest};
 
 use crate::params::{ParamTensors, for_each, replace_weights, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;

@@ -222,6 +222,30 @@ impl VirtualStep {
     }
 }
 
+/// The smallest parameter that has a gradient.
+pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<ParamId> {
+    let mut smallest: Option<(usize, ParamId)> = None;
+    for_each(model, grads, |place| {
+        if smallest.is_none_or(|(elements, _)| place.elements < elements) {
+            smallest = Some((place.elements, place.id));
+        }
+    });
+    smallest.map(|(_, id)| id)
+}
+
+/// The model after the step of one parameter, as the optimizer would make it, from a model free of autodiff.
+pub(crate) fn after_step_of<M: Module>(
+    id: ParamId,
+    model: &M,
+    optim: &ModuleOptimizer,
+    learning_rate: &ModuleLearningRate,
+    grads: &GradientsParams,
+) -> M {
+    let model = with_autodiff(model.clone(), &HashSet::from([id]));
+    let grads = copy_gradients(&model, grads, |other| other == id);
+    optim.clone().step(learning_rate.clone(), model, grads)
+}
+
 /// Burn's optimizers ask each parameter for its autodiff state, so it must have one; as a constant it
 /// takes part in no graph and in no collective operation.
 fn with_autodiff<M: Module>(model: M, part: &HashSet<ParamId>) -> M {

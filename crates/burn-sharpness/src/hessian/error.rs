@@ -3,7 +3,7 @@ use std::fmt::Display;
 use thiserror::Error;
 
 /// Why there is no gradient.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GradientError {
     /// The loss to differentiate could not be computed.
@@ -17,6 +17,8 @@ pub enum GradientError {
     SeveralDevices,
 }
 
+debug_is_the_sentence!(GradientError);
+
 impl GradientError {
     /// What a closure that computes the gradient says of its own failure.
     pub fn objective(error: impl Display) -> Self {
@@ -25,7 +27,7 @@ impl GradientError {
 }
 
 /// Why there is no curvature.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum HessianError {
     /// No parameter of the model has a gradient.
@@ -44,3 +46,5 @@ pub enum HessianError {
     #[error("the preconditioner cannot be made: {0}")]
     Preconditioner(String),
 }
+
+debug_is_the_sentence!(HessianError);

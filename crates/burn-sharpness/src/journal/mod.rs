@@ -9,7 +9,7 @@ pub(crate) use folder::ClaimedFolder;
 
 use edge_watch::EdgeWatch;
 use feed::Feed;
-use sharpness_record::{CheckpointNote, Measurement, SharpnessSummary};
+use sharpness_record::{CheckpointNote, Measurement, MeasurementOutcome, SharpnessSummary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,12 @@ pub(crate) struct Journal {
     /// The last measurement of each task.
     latest: BTreeMap<String, Arc<Measurement>>,
     summary: SharpnessSummary,
+    /// How many reasons of failed measurements were told.
+    reasons: usize,
 }
+
+/// So many reasons of failed measurements are told: some have numbers in them that are others each time.
+const REASONS: usize = 4;
 
 impl Journal {
     pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
@@ -79,6 +84,27 @@ impl Journal {
         }
     }
 
+    /// Tells why a measurement failed.
+    fn tell_reason(&mut self, measurement: &Measurement) {
+        let MeasurementOutcome::Failed = measurement.outcome else {
+            return;
+        };
+        let Some(reason) = measurement.reason.as_ref() else {
+            return;
+        };
+        let mut told = self.summary.notices.iter();
+        if self.reasons == REASONS || told.any(|notice| notice.contains(reason)) {
+            return;
+        }
+        self.reasons += 1;
+        let what = if measurement.is_of_training() {
+            "a measurement failed".to_string()
+        } else {
+            format!("a measurement of {} failed", measurement.task)
+        };
+        self.tell(format!("{what}: {reason}"));
+    }
+
     /// Everything that reads measurements gets those of one update: the training's, then the tasks'.
     /// Returns whether the run has been past the edge for as long as `warn_after` says.
     pub(crate) fn publish(
@@ -88,6 +114,11 @@ impl Journal {
         warn_after: u64,
     ) -> bool {
         let mut warns = false;
+        let has_failed = |of: &Arc<Measurement>| of.outcome == MeasurementOutcome::Failed;
+        // Where the training's own measurement failed, those of tasks did for the same reason.
+        if let Some(failed) = measurements.iter().find(|of| has_failed(of)) {
+            self.tell_reason(failed);
+        }
         for measurement in &measurements {
             log(measurement);
             if measurement.is_of_training() && self.edge.note(measurement, warn_after) {

@@ -16,7 +16,8 @@ impl SharpnessProbe {
     /// serves as L(θ), which saves a forward pass. Where the model's inference takes another input
     /// or reports no loss, use [`attach_with`](Self::attach_with).
     ///
-    /// A probe that has measured a run before begins a new one.
+    /// A probe that has measured a run before begins a new one. It measures one model: where it is attached to another,
+    /// or once more to the same, it measures the one to which it was attached last.
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
         M: ReportsLoss,
@@ -27,7 +28,6 @@ impl SharpnessProbe {
         });
         let training_loss: TrainingLoss<M> =
             Arc::new(|model, output| reported_loss(&M::loss_of_training(output), model));
-        self.begin_run();
         Probed::new(model, Hook::new(self, objective, Some(training_loss)))
     }
 
@@ -91,7 +91,6 @@ impl SharpnessProbe {
         L: IntoLoss,
     {
         let objective: Objective<M> = Arc::new(move |model, batch| loss(model, batch).into_loss());
-        self.begin_run();
         Probed::new(model, Hook::new(self, objective, None))
     }
 }
@@ -103,7 +102,8 @@ impl SharpnessProbe {
 #[diagnostic::on_unimplemented(
     message = "`attach` cannot find the training loss of `{Self}`",
     label = "its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
-    note = "give the loss yourself: `probe.attach_with(model, |model, batch| …)`, with the loss of the model on a training batch"
+    note = "if it has no `InferenceStep`, implement one first: burn's `Learner` needs it to validate, and so does `attach_with`",
+    note = "else give the loss yourself: `probe.attach_with(model, |model, batch| …)`, with the loss of the model on a training batch"
 )]
 pub trait ReportsLoss: LearnerModel {
     /// What the inference step reports on a training batch.

@@ -1,3 +1,5 @@
+use super::fingerprint::fingerprint;
+use super::progress::{HookProgress, KeptBatch};
 use crate::hessian::GradientError;
 use crate::loss::BatchLosses;
 use crate::measure::{MeasuredUpdate, Mode, Stage, ValidationView};
@@ -8,78 +10,24 @@ use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
 
 pub(super) type Batch<M> = <M as TrainStep>::Input;
 pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossError> + Send + Sync>;
 pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
+/// What to do where the model's two steps report different losses.
+const REPORTS_ANOTHER: &str = "the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
+
 /// The step machine that all clones and forks of a probed model share.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
+    /// The number of the model, of those to which the probe was attached.
+    attached: u64,
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, where the model reports it.
     training_loss: Option<TrainingLoss<M>>,
     progress: Mutex<HookProgress<Batch<M>>>,
-}
-
-/// A batch of an update that will be measured.
-struct KeptBatch<B> {
-    device: Device,
-    batch: B,
-    /// The loss that the training step has computed on it, once it has.
-    training_loss: Option<Loss>,
-    /// The thread of the training step.
-    thread: ThreadId,
-}
-
-/// Where a run stands. Workers of one process share it, so that what they do is told apart by
-/// device.
-struct HookProgress<B> {
-    /// The batches of the update that is being accumulated, kept only if it will be measured.
-    batches: Vec<KeptBatch<B>>,
-    /// The run-wide step at which the run began or resumed.
-    first_step: Option<u64>,
-    /// The run-wide step of the next update of each device that has made one.
-    next_steps: Vec<(Device, u64)>,
-    /// The last step that a worker took on itself to measure.
-    claimed: Option<u64>,
-    /// The updates made since the epoch began; `None` before the first one.
-    epoch_updates: Option<u64>,
-    /// Whether a validation has begun since the last item: burn validates after each epoch.
-    validated: bool,
-}
-
-impl<B> HookProgress<B> {
-    fn new() -> Self {
-        Self {
-            batches: Vec::new(),
-            first_step: None,
-            next_steps: Vec::new(),
-            claimed: None,
-            epoch_updates: None,
-            validated: false,
-        }
-    }
-
-    fn next_step_on(&self, device: &Device) -> Option<u64> {
-        let mut steps = self.next_steps.iter();
-        steps.find(|(of, _)| of == device).map(|(_, step)| *step)
-    }
-
-    fn set_next_step_on(&mut self, device: &Device, next: u64) {
-        match self.next_steps.iter_mut().find(|(of, _)| of == device) {
-            Some((_, step)) => *step = next,
-            None => self.next_steps.push((device.clone(), next)),
-        }
-    }
-
-    /// Whether the next item is the first of an epoch.
-    fn is_epoch_start(&self) -> bool {
-        self.epoch_updates
-            .is_none_or(|updates| self.validated && updates > 0)
-    }
 }
 
 /// An update that is to be measured, with the batches that made its gradients.
@@ -277,6 +225,7 @@ where
             gradient_is_sum: due.is_alone(),
             training_loss: training_losses.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device,
+            advice: REPORTS_ANOTHER,
             loss: &mut losses,
             gradient: Some(Box::new(gradient)),
         });
@@ -302,25 +251,48 @@ impl<M: TrainStep> Hook<M> {
     ) -> Self {
         Self {
             probe: probe.clone(),
+            attached: probe.begin_run(),
             objective,
             training_loss,
             progress: Mutex::new(HookProgress::new()),
         }
     }
 
-    pub(super) fn probe(&self) -> &SharpnessProbe {
-        &self.probe
+    /// Whether the probe measures this model.
+    pub(super) fn is_live(&self) -> bool {
+        self.probe.is_of(self.attached)
+    }
+
+    /// The model is trained though the probe does not measure it.
+    pub(super) fn note_unmeasured_item(&self) {
+        self.probe.note_earlier_model();
     }
 
     /// A validation begins.
     pub(super) fn note_validation(&self) {
         self.progress().validated = true;
+        self.probe.note_validation();
     }
 
-    /// Weights with this fingerprint were loaded.
-    pub(super) fn resume(&self, fingerprint: u64) {
+    /// The model is saved.
+    pub(super) fn note_checkpoint(&self, model: &M)
+    where
+        M: Module,
+    {
+        if self.is_live() && self.probe.keeps_steps() {
+            self.probe.note_checkpoint(fingerprint(model));
+        }
+    }
+
+    /// Weights were loaded into the model.
+    pub(super) fn resume(&self, model: &M)
+    where
+        M: Module,
+    {
         *self.progress() = HookProgress::new();
-        self.probe.resume_from(fingerprint);
+        if self.is_live() && self.probe.keeps_steps() {
+            self.probe.resume_from(fingerprint(model));
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, HookProgress<Batch<M>>> {

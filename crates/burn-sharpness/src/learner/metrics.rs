@@ -23,6 +23,9 @@ pub trait SharpnessMetrics: Sized {
 
 impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self {
+        if !probe.is_enabled() {
+            return self;
+        }
         let of_training = Quantity::ALL.map(|quantity| SharpnessMetric::new(probe, quantity));
         let curvature = probe.config().curvature.iter().flat_map(|config| {
             let wanted = match config.preconditioner {
@@ -43,6 +46,9 @@ impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
     }
 
     fn dashboard_sharpness(self, probe: &SharpnessProbe) -> Self {
+        if !probe.is_enabled() {
+            return self;
+        }
         let renderer = probe.dashboard_of_burn(self.interrupter());
         self.renderer(renderer)
     }

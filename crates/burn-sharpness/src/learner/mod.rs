@@ -6,6 +6,7 @@ mod fingerprint;
 mod hook;
 mod metrics;
 mod probed;
+mod progress;
 
 pub use attach::ReportsLoss;
 pub use metrics::SharpnessMetrics;

@@ -1,4 +1,3 @@
-use super::fingerprint::fingerprint;
 use super::hook::{Batch, Hook};
 use crate::measure::{Stage, Underway, ValidationView, is_underway, with_step};
 use crate::params::{copy_gradients, sum_gradients};
@@ -19,6 +18,9 @@ use std::sync::Arc;
 /// that [`TrainStep::optimize`] measures, when a measurement is due, after the model's own has made the
 /// step, or before it where the step would not show the update
 /// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
+///
+/// It is the type of a model to which a probe was attached, whether that is [off](crate::SharpnessProbe::disabled) or not: fields
+/// and functions that hold such a model name `Probed<M>`.
 ///
 /// Made by [`SharpnessProbe::attach`](crate::SharpnessProbe::attach); [`into_inner`](Self::into_inner) gives the model back.
 pub struct Probed<M: TrainStep> {
@@ -101,7 +103,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     fn valid(&self) -> Self {
         // Burn validates after each epoch and has no other way to tell a model that an epoch is over: its
         // training step sees items only.
-        if !is_underway() {
+        if !is_underway() && self.hook.is_live() {
             self.hook.note_validation();
         }
         self.with_model(self.model.valid())
@@ -120,13 +122,13 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn into_record(self) -> ModuleRecord {
-        self.hook.probe().note_checkpoint(fingerprint(&self.model));
+        self.hook.note_checkpoint(&self.model);
         self.model.into_record()
     }
 
     fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
         let model = self.model.try_load_record(record)?;
-        self.hook.resume(fingerprint(&model));
+        self.hook.resume(&model);
         Ok(Self {
             model,
             hook: self.hook,
@@ -155,6 +157,10 @@ where
         if is_underway() {
             return TrainStep::step(&self.model, item);
         }
+        if !self.hook.is_live() {
+            self.hook.note_unmeasured_item();
+            return TrainStep::step(&self.model, item);
+        }
         let kept = self.hook.begin_item(self.device(), &item);
         let output = TrainStep::step(&self.model, item);
         if let Some(index) = kept {
@@ -169,7 +175,9 @@ where
         lr_module: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        let Some(due) = self.hook.begin_update(&self.device(), &lr_module) else {
+        let is_live = self.hook.is_live();
+        let due = is_live.then(|| self.hook.begin_update(&self.device(), &lr_module));
+        let Some(due) = due.flatten() else {
             return self.map_model(|model| model.optimize(optim, lr_module, grads));
         };
         let Self { model, hook } = self;
@@ -200,7 +208,8 @@ where
         grads: MultiGradientsParams,
     ) -> Self {
         let device = self.hook.device_of_spread(self.device());
-        if let Some(due) = self.hook.begin_update(&device, &lr_module)
+        if self.hook.is_live()
+            && let Some(due) = self.hook.begin_update(&device, &lr_module)
             && let Some((_, device)) = grads.grads.first()
         {
             let _underway = Underway::begin();

@@ -1,3 +1,4 @@
+use crate::calls::CallWatch;
 use crate::direction::StepKind;
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
@@ -23,6 +24,10 @@ pub(crate) struct Memory {
     pub(crate) training_loss: TrainingLossTrust,
     /// What the optimizer's steps are like, once that is known.
     pub(crate) step_kind: Option<StepKind>,
+    /// Whether a loop of one's own calls the probe at every step.
+    pub(crate) calls: CallWatch,
+    /// How many measurements in a row found the training loss the same at all weights.
+    pub(crate) constant: u32,
     /// Where the next measurement of the curvature starts.
     pub(crate) curvature: CurvatureMemory,
     /// Whether something has ended the measuring of the curvature.

@@ -12,7 +12,7 @@ mod underway;
 mod update;
 mod view;
 
-pub(crate) use along::Panicked;
+pub(crate) use along::{Panicked, unless_it_panics};
 pub(crate) use line::may_step_first;
 pub(crate) use memory::Memory;
 pub(crate) use mode::{LossOf, Mode};
@@ -23,10 +23,16 @@ pub(crate) use view::ValidationView;
 
 use crate::SharpnessConfig;
 use crate::task::{Task, TaskKind};
+use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
+
+/// What is said of a loss that is the same wherever it was evaluated.
+const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
+/// So many evaluations, at least, tell it from a loss that rounding makes equal.
+const ALL_THE_SAME: usize = 3;
 
 /// Measures the training loss along an update, then each task. Returns the measurement of the training
 /// loss, and those of the tasks. Never panics.
@@ -52,8 +58,16 @@ pub(crate) fn measure<M: Module + 'static>(
         .as_mut()
         .and_then(|direction| training::measure_curvature(&mut update, direction, config, memory));
     let base = along.base.clone();
+    let is_constant = is_constant(&along);
     let seconds = started.elapsed().as_secs_f64();
     let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
+    memory.constant = if is_constant { memory.constant + 1 } else { 0 };
+    if is_constant {
+        training.reason.get_or_insert_with(|| CONSTANT.to_string());
+    }
+    if memory.constant == 2 {
+        memory.notices.push_back(CONSTANT.to_string());
+    }
     training.curvature = curvature;
     training.batch_statistics = update.has_batch_statistics.then_some(true);
 
@@ -82,6 +96,19 @@ pub(crate) fn measure<M: Module + 'static>(
     }
     name_limiting_task(&mut training, &mut of_tasks, tasks);
     (training, of_tasks)
+}
+
+/// Whether a loss that is not 0 did not change anywhere along the line.
+fn is_constant(along: &Along) -> bool {
+    let is_zero = along
+        .base
+        .as_ref()
+        .is_some_and(|(base, _)| base.value() == 0.0);
+    let trace = match &along.end {
+        Some(End::Searched(result)) => &result.trace,
+        _ => return false,
+    };
+    !is_zero && trace.len() >= ALL_THE_SAME && trace.iter().all(|at| at.rise == 0.0)
 }
 
 /// Writes into each measurement which task has the smallest critical learning rate, if there are tasks.

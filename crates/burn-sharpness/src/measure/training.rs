@@ -218,9 +218,10 @@ fn base_loss<M: Module>(
         let is_comparable = base.is_scalar() && base.batch_fraction() == 1.0;
         if !agrees && !was_refuted && is_comparable && update.is_on_one_device {
             memory.notices.push_back(format!(
-                "the loss that is measured, {}, is not the loss of the training step, {}: the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss",
+                "the loss that is measured, {}, is not the loss of the training step, {}: {}",
                 base.value(),
                 compared.map_or(f64::NAN, BatchLosses::value),
+                update.advice,
             ));
         }
     }

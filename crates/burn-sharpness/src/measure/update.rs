@@ -172,6 +172,8 @@ pub(crate) struct MeasuredUpdate<'a, M> {
     /// Whether all of it was computed where the model is. On another device it may be of other weights: not every
     /// backend waits for them to arrive.
     pub(crate) is_on_one_device: bool,
+    /// What to do where the loss of the training step is another one than the loss that is measured.
+    pub(crate) advice: &'static str,
     /// The training loss of a model on the batches of the update.
     pub(crate) loss: &'a mut dyn FnMut(&M) -> Result<BatchLosses, String>,
     /// Its gradient, summed over the batches, where the curvature may be measured.

@@ -18,18 +18,28 @@ use chart::Chart;
 use inner::Inner;
 use std::sync::Arc;
 
-/// The name of the chart: burn's axes are linear and say "Train" for the first curve.
-const CHART: &str = "λ_c (train) and 2/η, log10";
+/// The name of the chart. Burn's axes are linear. It calls what comes from the training "Train", and every curve with a
+/// name of its own "Test" and that name: the words are explained where they are seen.
+const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 const DESCRIPTION: &str = "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss";
 const THRESHOLD: &str = "2/η";
 const EDGE: &str = "edge";
+/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
+const TEST: &str = "\"Test\" is burn's word";
+
+/// How many times 2/η may be above λ_c to be drawn: farther away, it would take the room of all other curves.
+const FARTHEST: f64 = 1e3;
+/// The same while 2/η falls, as in a warmup, which passes over many decades and is soon over.
+const FARTHEST_IN_WARMUP: f64 = 10.0;
 
 impl SharpnessProbe {
     /// Wraps a renderer of burn's training, so that its dashboard shows λ_c, 2/η and the relative critical
     /// sharpness of each task in one chart, where the crossing is seen.
     ///
     /// The chart is the first of the dashboard. Burn's axes are linear, so that it shows logarithms to base
-    /// 10; λ_c is the curve `Train`, every other one is named. A measurement takes as many ticks of the
+    /// 10; λ_c is the curve that burn calls `Train`, every other one has its name after burn's word `Test`. 2/η is drawn where it is at
+    /// most 1000 times λ_c, and 10 times while it falls, so that a warmup leaves λ_c its room; the text beside the
+    /// chart has it always. A measurement takes as many ticks of the
     /// horizontal axis as there are curves (one more if that is even), and a history that burn thins out
     /// keeps the same share of each curve. What was not measured has no point, and the text beside the chart
     /// says since when and why. A run that resumes begins with what its record has from before (of a long record, a
@@ -53,6 +63,9 @@ impl SharpnessProbe {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     pub fn dashboard(&self, renderer: Box<dyn MetricsRenderer>) -> Box<dyn MetricsRenderer> {
+        if !self.is_enabled() {
+            return renderer;
+        }
         Box::new(Dashboard::new(self, Inner::of(renderer)))
     }
 
@@ -74,6 +87,9 @@ struct Dashboard {
     /// Whether a measurement of this run was drawn.
     has_begun: bool,
     chart: Chart,
+    /// The last λ_c of the training, and the last 2/η.
+    sharpness: Option<f64>,
+    threshold: Option<f64>,
     /// The training and the tasks, and the step since which each has given no number.
     tasks: Vec<(Arc<str>, Option<u64>)>,
     /// The chart of the edge ratio, if there is one.
@@ -94,6 +110,8 @@ impl Dashboard {
             is_registered: false,
             has_begun: false,
             chart: Chart::new(id, others.collect(), probe.config().interval()),
+            sharpness: None,
+            threshold: None,
             tasks: training.chain(tasks).map(|task| (task, None)).collect(),
             ratio: None,
             probe: probe.clone(),
@@ -147,15 +165,17 @@ impl Dashboard {
     }
 
     fn draw(&mut self, entry: &Entry, training: &Measurement) {
-        let renderer = self.inner.get();
         let threshold = training.edge_threshold();
-        let text = match threshold {
-            Some(threshold) => format_float(threshold, 3),
+        let drawn = threshold.filter(|threshold| self.has_room_for(*threshold, training));
+        let renderer = self.inner.get();
+        let text = match threshold.map(|threshold| format_float(threshold, 3)) {
+            Some(text) if drawn.is_none() => format!("{text}, above the chart"),
+            Some(text) => format!("{text} ({TEST})"),
             None => "none: the learning rate is 0 or not known".to_string(),
         };
         self.chart.say(1, text, renderer);
         // The threshold comes second, after the training.
-        let mut values = vec![None, threshold.map(f64::log10)];
+        let mut values = vec![None, drawn.map(f64::log10)];
         for (index, (task, no_number_since)) in self.tasks.iter_mut().enumerate() {
             let measurement = entry.of_task(task);
             let text = describe(measurement, training.step, no_number_since);
@@ -172,11 +192,23 @@ impl Dashboard {
         self.chart.draw(training.step, &values, renderer);
     }
 
+    /// Whether 2/η leaves the other curves their room.
+    fn has_room_for(&mut self, threshold: f64, training: &Measurement) -> bool {
+        let before = self.threshold.replace(threshold);
+        self.sharpness = training.critical_sharpness.or(self.sharpness);
+        let falls = before.is_none_or(|before| threshold < before);
+        let farthest = if falls { FARTHEST_IN_WARMUP } else { FARTHEST };
+        match self.sharpness {
+            Some(sharpness) => threshold <= farthest * sharpness,
+            None => !falls,
+        }
+    }
+
     fn draw_ratio(&mut self, training: &Measurement) {
         if let Some(ratio) = &mut self.ratio {
             let renderer = self.inner.get();
             if !ratio.has_point() {
-                ratio.say(1, "1".to_string(), renderer);
+                ratio.say(1, format!("1 ({TEST})"), renderer);
             }
             let values = [training.edge_ratio(), Some(1.0)];
             ratio.draw(training.step, &values, renderer);

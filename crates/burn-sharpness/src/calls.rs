@@ -1,0 +1,161 @@
+//! Whether a loop of one's own calls the probe at every step, seen by the weights of one small parameter.
+
+use crate::params::ReadError;
+use burn::module::ParamId;
+use burn::tensor::Tensor;
+
+/// The largest parameter that is looked at.
+const LARGEST: usize = 1 << 16;
+/// Weights are where the step takes them if they are as near as this part of it.
+const THERE: f64 = 1e-3;
+/// If they moved so many times as far as the step takes them, more than one step was made.
+const FARTHER: f64 = 1.5;
+/// So many times in a row they must have.
+const STRIKES: u32 = 3;
+/// How often they are looked at, at most.
+const LOOKS: u32 = 16;
+
+/// What is told of a loop that makes steps between two calls.
+const STEPS_BETWEEN: &str = "between a call of `measure` and the next the weights moved farther than one step takes them: call it at every step, with what this step uses; it counts the calls, and measures at those that `with_every` names, so that one in 25 steps is measured if it is called at every fifth with `with_every(5)`";
+/// What is told of a loop that calls it with two models.
+const TWO_MODELS: &str = "`measure` was called with one model and then with another: a probe measures one; make a probe for each model, with a folder of its own";
+
+/// Learns from a few calls whether each step has one.
+#[derive(Default)]
+pub(crate) struct CallWatch {
+    expected: Option<Expected>,
+    looks: u32,
+    strikes: u32,
+    is_settled: bool,
+}
+
+/// The weights of a parameter before the step that is measured, and where it takes them.
+pub(crate) struct Expected {
+    pub(crate) id: ParamId,
+    pub(crate) before: Tensor<1>,
+    pub(crate) after: Tensor<1>,
+}
+
+impl CallWatch {
+    /// Whether it wants to know where a step takes the weights.
+    pub(crate) fn is_curious(&self) -> bool {
+        !self.is_settled && self.expected.is_none()
+    }
+
+    /// The next step takes the weights of a parameter from one place to another, if there is a small one.
+    pub(crate) fn expect(&mut self, expected: Option<Expected>) {
+        let small = |expected: &Expected| expected.before.shape().num_elements() <= LARGEST;
+        self.expected = expected.filter(small);
+        self.is_settled |= self.expected.is_none();
+    }
+
+    /// The parameter to look at in the next call.
+    pub(crate) fn wanted(&self) -> Option<ParamId> {
+        self.expected.as_ref().map(|expected| expected.id)
+    }
+
+    /// The next call comes, at these weights of the parameter, if its model has it. Returns what is to be told.
+    pub(crate) fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
+        let expected = self.expected.take()?;
+        let Some(now) = now else {
+            self.is_settled = true;
+            return Some(TWO_MODELS);
+        };
+        let distances = expected.distances(now);
+        self.looks += 1;
+        let Ok(Distances { step, off, moved }) = distances else {
+            self.is_settled = true;
+            return None;
+        };
+        if step > 0.0 && off <= THERE * step {
+            self.is_settled = true;
+            return None;
+        }
+        if step > 0.0 && moved >= FARTHER * step {
+            self.strikes += 1;
+        } else {
+            self.strikes = 0;
+        }
+        self.is_settled = self.strikes == STRIKES || self.looks == LOOKS;
+        (self.strikes == STRIKES).then_some(STEPS_BETWEEN)
+    }
+}
+
+/// How far the step takes the weights, how far they are from there now, and how far they have moved.
+struct Distances {
+    step: f64,
+    off: f64,
+    moved: f64,
+}
+
+impl Expected {
+    fn distances(self, now: Tensor<1>) -> Result<Distances, ReadError> {
+        let read = |tensor: Tensor<1>| -> Result<Vec<f64>, ReadError> {
+            let data = tensor.try_into_data().map_err(|error| error.to_string())?;
+            Ok(data.iter().collect())
+        };
+        let (before, after, now) = (read(self.before)?, read(self.after)?, read(now)?);
+        let distance = |a: &[f64], b: &[f64]| {
+            let pairs = a.iter().zip(b);
+            pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+        };
+        Ok(Distances {
+            step: distance(&before, &after),
+            off: distance(&now, &after),
+            moved: distance(&now, &before),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn at(value: f32) -> Tensor<1> {
+        Tensor::from_floats([value, 1.0], &Device::flex())
+    }
+
+    /// What is told of calls at these weights, each after a step from 0 to 1 was to be made.
+    fn told(calls: &[f32]) -> Vec<bool> {
+        let mut watch = CallWatch::default();
+        let id = ParamId::new();
+        let tell = |now: &f32| {
+            if watch.is_curious() {
+                let (before, after) = (at(0.0), at(1.0));
+                watch.expect(Some(Expected { id, before, after }));
+            }
+            watch.note_call(Some(at(*now))).is_some()
+        };
+        calls.iter().map(tell).collect()
+    }
+
+    #[test]
+    fn weights_that_move_farther_than_the_step_three_times_are_told_once() {
+        let of_five_steps = [5.0, 3.0, 4.0, 5.0, 5.0];
+        assert_eq!(told(&of_five_steps), [false, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_loop_that_calls_at_every_step_is_asked_no_more() {
+        assert_eq!(told(&[1.0, 5.0, 5.0, 5.0, 5.0]), [false; 5]);
+    }
+
+    #[test]
+    fn weights_that_are_clipped_averaged_or_stay_are_no_reason() {
+        assert_eq!(told(&[0.4; 20]), [false; 20]);
+        assert_eq!(told(&[0.0; 20]), [false; 20]);
+        assert_eq!(told(&[5.0, 0.5, 5.0, 5.0, 1.2, 5.0]), [false; 6]);
+    }
+
+    #[test]
+    fn another_model_is_told() {
+        let mut watch = CallWatch::default();
+        let id = ParamId::new();
+        let (before, after) = (at(0.0), at(1.0));
+        watch.expect(Some(Expected { id, before, after }));
+        assert_eq!(watch.wanted(), Some(id));
+        assert_eq!(watch.note_call(None), Some(TWO_MODELS));
+        assert!(!watch.is_curious());
+    }
+}
