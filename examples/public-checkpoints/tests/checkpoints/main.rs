@@ -3,6 +3,7 @@
 
 mod export;
 mod files;
+mod fuzz;
 #[cfg(target_os = "linux")]
 mod program;
 mod published;
