@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -40,15 +40,25 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let mut unfinished = unfinished_in(folder.unwrap_or(Path::new(".")))?;
-    unfinished.write_all(content)?;
-    let file: &File = unfinished.as_file();
+    let unfinished = unfinished_in(folder.unwrap_or(Path::new("."))).map_err(without_path)?;
+    let mut file = unfinished.as_file();
+    file.write_all(content)?;
     if let Some(permissions) = permissions {
         file.set_permissions(permissions)?;
     }
     file.sync_all()?;
     unfinished.persist(&path)?;
     Ok(())
+}
+
+/// What the system said of the unfinished file, whose name tells nobody anything.
+fn without_path(error: io::Error) -> io::Error {
+    let of_system = error.get_ref().and_then(|error| error.source());
+    let of_system = of_system.and_then(|error| error.downcast_ref::<io::Error>());
+    match of_system.and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error,
+    }
 }
 
 /// A new file in a folder, which goes when it is dropped.
@@ -82,7 +92,10 @@ mod tests {
         }
         assert_eq!(names(folder.path()), ["a.json"]);
         assert!(write_whole(folder.path(), b"x").is_err(), "a folder");
-        assert!(write_whole(&path.join("b"), b"x").is_err());
+        let missing = folder.path().join("none/b");
+        let error = write_whole(&missing, b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!error.to_string().contains("unfinished"), "{error}");
     }
 
     #[cfg(unix)]
