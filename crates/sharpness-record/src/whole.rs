@@ -40,7 +40,10 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let unfinished = unfinished_in(folder.unwrap_or(Path::new("."))).map_err(without_path)?;
+    let folder = folder.unwrap_or(Path::new("."));
+    folder.metadata()?;
+    // The error would name the unfinished file, which tells nobody anything.
+    let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     let mut file = unfinished.as_file();
     file.write_all(content)?;
     if let Some(permissions) = permissions {
@@ -49,16 +52,6 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     unfinished.persist(&path)?;
     Ok(())
-}
-
-/// What the system said of the unfinished file, whose name tells nobody anything.
-fn without_path(error: io::Error) -> io::Error {
-    let of_system = error.get_ref().and_then(|error| error.source());
-    let of_system = of_system.and_then(|error| error.downcast_ref::<io::Error>());
-    match of_system.and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
-        None => error,
-    }
 }
 
 /// A new file in a folder, which goes when it is dropped.

@@ -224,7 +224,7 @@ fn long_names_and_many_tasks_fit_a_phone() {
         .collect();
     for task in 0..10 {
         let task = format!("a-very-long-name-of-a-validation-task-number-{task}");
-        (1..50).for_each(|step| runs[0].push(measurement(step, &task)));
+        (1..50).for_each(|step| runs[0].extend([measurement(step, &task)]));
     }
     let last = runs[4].measurements.last_mut().unwrap();
     last.critical_sharpness = None;

@@ -142,9 +142,9 @@ fn the_recent_window_starts_later() {
 fn no_run_and_no_size_makes_it_panic() {
     let never = Run::default();
     let mut once = Run::default();
-    once.push(measurement(7, "train", 0.1, Some(5.0)));
+    once.extend([measurement(7, "train", 0.1, Some(5.0))]);
     let mut unmeasured = Run::default();
-    unmeasured.push(measurement(7, "train", 0.0, None));
+    unmeasured.extend([measurement(7, "train", 0.0, None)]);
     for run in [never, once, unmeasured, run(500)] {
         for size in (1..60).flat_map(|width| (1..20).map(move |height| (width, height))) {
             drawn(&run, Window::Full, size);

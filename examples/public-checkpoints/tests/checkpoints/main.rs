@@ -7,4 +7,6 @@ mod fuzz;
 #[cfg(target_os = "linux")]
 mod program;
 mod published;
+mod refused;
 mod sweep;
+mod variant;
