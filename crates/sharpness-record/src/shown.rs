@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::path::Path;
 
 /// A text that gives no orders to what shows it, such as a terminal or a drawing in XML.
 ///
@@ -26,6 +27,15 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// ```
 pub fn one_line(name: &str) -> Cow<'_, str> {
     escaped(name, is_order)
+}
+
+/// A path on one line that gives no orders.
+///
+/// ```
+/// assert_eq!(sharpness_record::shown::path("a\u{7}/b".as_ref()), "a\\u0007/b");
+/// ```
+pub fn path(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
 
 /// Whether a character says how the text is shown, or has no place in XML.

@@ -1,4 +1,4 @@
-use crate::shown::{number, one_line};
+use crate::shown::{decimals, number, one_line};
 use crate::{Measurement, MeasurementOutcome};
 use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
@@ -213,8 +213,8 @@ impl Display for SharpnessSummary {
         if let Some(share) = self.probe_share() {
             write!(
                 f,
-                "\nprobing             {:.1} s, {:.1}% of the run",
-                self.probe_time.as_secs_f64(),
+                "\nprobing             {} s, {:.1}% of the run",
+                decimals(self.probe_time.as_secs_f64(), 1),
                 100.0 * share,
             )?;
         }

@@ -1,4 +1,4 @@
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
@@ -40,9 +40,12 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let mut unfinished = unfinished_in(folder.unwrap_or(Path::new(".")))?;
-    unfinished.write_all(content)?;
-    let file: &File = unfinished.as_file();
+    let folder = folder.unwrap_or(Path::new("."));
+    folder.metadata()?;
+    // The error would name the unfinished file, which tells nobody anything.
+    let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;
+    let mut file = unfinished.as_file();
+    file.write_all(content)?;
     if let Some(permissions) = permissions {
         file.set_permissions(permissions)?;
     }
@@ -82,7 +85,10 @@ mod tests {
         }
         assert_eq!(names(folder.path()), ["a.json"]);
         assert!(write_whole(folder.path(), b"x").is_err(), "a folder");
-        assert!(write_whole(&path.join("b"), b"x").is_err());
+        let missing = folder.path().join("none/b");
+        let error = write_whole(&missing, b"x").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!error.to_string().contains("unfinished"), "{error}");
     }
 
     #[cfg(unix)]

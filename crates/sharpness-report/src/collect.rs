@@ -1,7 +1,7 @@
 //! Many runs by the paths of a command line: folders, files, patterns, and folders of runs.
 
 use crate::Run;
-use sharpness_record::shown::one_line;
+use sharpness_record::shown;
 use sharpness_record::{MEASUREMENTS_FILE, ReadError, file_of};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -64,7 +64,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
     }
     for (run, path) in collected.runs.iter_mut().zip(from) {
         if names[&run.name] > 1 {
-            run.name = one_line(&path.to_string_lossy()).into_owned();
+            run.name = shown::path(&path);
         }
     }
     collected

@@ -9,7 +9,7 @@ use anstyle::Style;
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser};
 use flags::{Command, Export, Flags, Format};
-use sharpness_record::shown::one_line;
+use sharpness_record::shown;
 use sharpness_record::write_whole;
 use sharpness_report::terminal::{fail, is_closed, print, print_in, say, warn};
 use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
@@ -131,7 +131,7 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {
     write_whole(path, content).with_context(|| format!("{} cannot be written", path.display()))?;
-    say(one_line(&path.to_string_lossy()));
+    say(shown::path(path));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use crate::Run;
 use serde::Serialize;
 use sharpness_record::SharpnessSummary;
-use sharpness_record::shown::{number, one_line};
+use sharpness_record::shown::{decimals, number, one_line};
 
 /// How a run went, in numbers. What was not measured is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,7 +109,7 @@ impl Row {
             self.past_edge.to_string(),
             self.limiting_task.clone().unwrap_or_else(none),
             number(self.evaluations),
-            format!("{:.1}", self.seconds),
+            decimals(self.seconds, 1),
             match no_number.is_empty() {
                 true => none(),
                 false => no_number.join(", "),

@@ -5,7 +5,7 @@ use crate::flags::Flags;
 use crate::network::Network;
 use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
 use crate::training::{Batches, train};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use burn::module::Module;
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
@@ -115,8 +115,13 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     };
     let trained = train(network, flags.lr, batches, &probe, out);
     let model = trained.network;
-    let record = Record(Run::open(out)?);
     let (planned, steps) = (steps, probe.step());
+    let broke_off =
+        |why: &str| anyhow!("the training broke off before step {steps} of {planned}: {why}");
+    let record = match (Run::open(out), &trained.failure) {
+        (Err(_), Some(why)) => return Err(broke_off(why)),
+        (run, _) => Record(run?),
+    };
     if steps < planned && trained.failure.is_none() {
         say!("stopped before step {steps} of {planned}");
     }
@@ -161,9 +166,12 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         summary.compared
     );
     say!("{}", summary.failures);
+    for notice in probe.summary().notices {
+        say!("note: {notice}");
+    }
     say!("\n{}", cost_table(&summary.costs));
     if let Some(why) = trained.failure {
-        bail!("the training broke off before step {steps} of {planned}: {why}");
+        return Err(broke_off(&why));
     }
     write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
 

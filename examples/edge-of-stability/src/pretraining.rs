@@ -136,6 +136,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             failed.push(format!("{peak:e} (loss {loss:.1})"));
         }
         say!("\n{}", record.failures());
+        for notice in probe.summary().notices {
+            say!("note: {notice}");
+        }
         let forward_seconds = mean(forward.into_iter()).unwrap_or(f64::NAN);
         let costs = record.costs(forward_seconds);
         say!("\n{}", cost_table(&costs));

@@ -40,5 +40,6 @@ pub mod schedule;
 pub mod stop;
 pub mod text;
 pub mod tokenizer;
+pub mod tokenizer_file;
 pub mod tokens;
 mod windows;

@@ -88,7 +88,7 @@ impl Texts {
     /// few tokens of a text.
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
         let path = folder.join(TOKENIZER_FILE);
-        let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer::open(&path)?;
+        let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer_file::open(&path)?;
         for note in notes {
             gpt::say!("note    {note}");
         }

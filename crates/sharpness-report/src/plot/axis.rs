@@ -124,17 +124,25 @@ impl Ranged for Ticked {
     }
 }
 
-/// Round numbers, four to eight of them.
+/// Round numbers, four to eight of them; none where the ends are as close as numbers can be.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
-    let rough = (high - low) / 6.0;
+    let rough = high / 6.0 - low / 6.0;
     let magnitude = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
         .map(|factor| factor * magnitude)
         .into_iter()
         .find(|step| *step >= rough)
         .unwrap_or(rough);
-    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
-    (first..=last).map(|count| count as f64 * step).collect()
+    let (first, last) = ((low / step).ceil(), (high / step).floor());
+    match last - first {
+        count if (0.0..=10.0).contains(&count) => {
+            let counts = 0..=count as u32;
+            counts
+                .map(|count| (first + f64::from(count)) * step)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Powers of ten; over few of them also their double and fivefold.
@@ -183,6 +191,14 @@ mod tests {
             [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
         );
         assert_eq!(linear_ticks(-3.0, 812.0).len(), 5);
+        for (low, high) in [
+            (0.0, 5e-324),
+            (-1.7e308, 1.7e308),
+            (1e19, 1e19),
+            (f64::NAN, 1.0),
+        ] {
+            assert!(linear_ticks(low, high).len() < 10, "{low} to {high}");
+        }
         let axis = Axis::log("λ");
         let ends = axis.ends([3.0, 2000.0, 0.0].into_iter()).unwrap();
         let labels: Vec<String> = axis

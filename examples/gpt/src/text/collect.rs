@@ -1,5 +1,5 @@
-use super::shown;
 use anyhow::{Result, bail};
+use sharpness_record::shown;
 use std::path::{Path, PathBuf};
 
 /// If the first so many records of a file hold no text, the rest of the file is not read: the field or the file is the
@@ -80,7 +80,7 @@ impl<'a> Collector<'a> {
 
     /// Says how this file is read.
     pub(super) fn remark(&mut self, how: &str) {
-        let file = shown(&self.file);
+        let file = shown::path(&self.file);
         self.remark.get_or_insert_with(|| format!("{file} {how}"));
     }
 
@@ -147,7 +147,7 @@ impl<'a> Collector<'a> {
     /// Counts what is left out; `place` says where in the file it is.
     pub(super) fn leave_out(&mut self, unit: Unit, place: Option<(&str, u64)>, why: &str) {
         let place = place.map(|(name, number)| format!(", {name} {number}"));
-        let place = format!("{}{}", shown(&self.file), place.unwrap_or_default());
+        let place = format!("{}{}", shown::path(&self.file), place.unwrap_or_default());
         if unit == Unit::Record {
             self.in_file.seen += 1;
             self.in_file.left_out += 1;
@@ -200,7 +200,7 @@ impl<'a> Collector<'a> {
             format!(
                 "the limit of {:.1} MB was reached in {} ({:.1} MB), the rest of which is not read",
                 self.limit as f64 / 1e6,
-                shown(file),
+                shown::path(file),
                 size as f64 / 1e6
             )
         });

@@ -2,7 +2,7 @@ use super::collect::{Collector, Unit};
 use super::file::{format_of, read_file};
 use super::parts::{Found, to_train_on};
 use anyhow::{Result, ensure};
-use sharpness_record::shown::one_line;
+use sharpness_record::shown::{self, one_line};
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
@@ -68,7 +68,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         !is_empty || !out.notes().is_empty(),
         "the folder {} holds no text: no .txt, .md, .jsonl, .ndjson, .json or .parquet file, as it is or \
          with .gz or .zst{}",
-        one_line(&folder.to_string_lossy()),
+        shown::path(folder),
         match others.is_empty() {
             true => String::new(),
             false => format!(", but {others}"),

@@ -17,7 +17,7 @@ pub use packages::Domain;
 use anyhow::{Context, Result, bail, ensure};
 use collect::Collector;
 use sha2::{Digest, Sha256};
-use sharpness_record::shown::one_line;
+use sharpness_record::shown;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
@@ -106,7 +106,7 @@ impl Text {
     ///
     /// If the path does not exist, or there is no text: the error names the first reason.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
-        let unreadable = || format!("the data {} cannot be read", shown(path));
+        let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;
         let mut collector = Collector::new(field, limit);
         let mut notes = Vec::new();
@@ -114,29 +114,24 @@ impl Text {
             notes = folder::read(path, &mut collector)?;
         } else {
             if !metadata.is_file() {
-                say!("text    {} is no file: waiting for it", shown(path));
+                say!("text    {} is no file: waiting for it", shown::path(path));
             }
             file::read_file(path, file::format_of(path), &mut collector);
         }
         if collector.content.trim().is_empty() {
             bail!(
                 "the data {} holds no text: {}",
-                shown(path),
+                shown::path(path),
                 collector.why_empty()
             );
         }
         notes.splice(0..0, collector.notes());
         Ok(Self {
             content: collector.content,
-            source: shown(path),
+            source: shown::path(path),
             notes,
         })
     }
-}
-
-/// A path for a message.
-fn shown(path: &Path) -> String {
-    one_line(&path.to_string_lossy()).into_owned()
 }
 
 #[cfg(test)]

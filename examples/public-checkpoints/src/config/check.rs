@@ -10,9 +10,15 @@ pub(super) fn yes() -> bool {
     true
 }
 
-pub(super) fn at_least_1(sizes: &[(&str, usize)]) -> Result<()> {
+/// The largest size: no model is as large, and products of two of them are numbers still.
+const LARGEST: usize = 1 << 28;
+
+pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
     for (name, size) in sizes {
-        ensure!(*size > 0, "{name} is 0, but must be at least 1");
+        ensure!(
+            (1..=LARGEST).contains(size),
+            "{name} is {size}, but must be at least 1 and at most {LARGEST}"
+        );
     }
     Ok(())
 }

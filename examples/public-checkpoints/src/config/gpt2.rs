@@ -1,6 +1,6 @@
 //! The configuration of a GPT-2.
 
-use super::check::{above_0, at_least_1, epsilon_1e_5, yes};
+use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
 use crate::activation::Activation;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
@@ -43,7 +43,7 @@ pub struct Gpt2Config {
 
 impl Gpt2Config {
     pub(super) fn validate(&self) -> Result<()> {
-        at_least_1(&[
+        check_sizes(&[
             ("vocab_size", self.vocab_size),
             ("n_positions", self.n_positions),
             ("n_embd", self.n_embd),
@@ -67,7 +67,7 @@ impl Gpt2Config {
 
     /// The width inside a block's two-layer network.
     pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
+        self.n_inner.unwrap_or(self.n_embd.saturating_mul(4))
     }
 
     /// What the attention scores of a block are multiplied by, the first block being 0.

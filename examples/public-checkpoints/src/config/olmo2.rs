@@ -1,6 +1,6 @@
 //! The configuration of an OLMo-2.
 
-use super::check::{above_0, at_least_1, epsilon_1e_5};
+use super::check::{above_0, check_sizes, epsilon_1e_5};
 use crate::activation::Activation;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -75,7 +75,7 @@ fn positions_2048() -> usize {
 
 impl Olmo2Config {
     pub(super) fn validate(&self) -> Result<()> {
-        at_least_1(&[
+        check_sizes(&[
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
@@ -83,6 +83,7 @@ impl Olmo2Config {
             ("num_attention_heads", self.num_attention_heads),
             ("num_key_value_heads", self.key_value_heads()),
             ("max_position_embeddings", self.max_position_embeddings),
+            ("head_dim", self.head_width()),
         ])?;
         above_0("rms_norm_eps", self.rms_norm_eps)?;
         above_0("rope_theta", self.rope_base())?;
@@ -117,7 +118,7 @@ impl Olmo2Config {
     /// The width of a head.
     pub fn head_width(&self) -> usize {
         self.head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads)
+            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
     /// The token whose embedding takes no gradient, if there is one.
@@ -130,7 +131,11 @@ impl Olmo2Config {
             return Ok(None);
         };
         let vocab = self.vocab_size as i64;
-        let from_start = if token < 0 { token + vocab } else { token };
+        let from_start = if token < 0 {
+            token.saturating_add(vocab)
+        } else {
+            token
+        };
         ensure!(
             (0..vocab).contains(&from_start),
             "pad_token_id is {token}, which a vocabulary of {vocab} tokens does not have"

@@ -1,0 +1,164 @@
+//! Files that are refused, each in one sentence.
+
+use crate::variant::{BOTH, ONE_FILE, Variant, refusal};
+use public_checkpoints::checkpoint::Checkpoint;
+use safetensors::Dtype;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn what_does_not_fit_is_named_with_what_was_expected() {
+    let contains = |error: String, parts: &[&str]| {
+        for part in parts {
+            assert!(error.contains(part), "{error}");
+        }
+    };
+    let mut variant = Variant::of("olmo2-tiny-0");
+    variant.config["hidden_size"] = json!(64);
+    let parts = ["model.embed_tokens.weight", "[96, 32]", "[96, 64]"];
+    contains(refusal(variant.save().path()), &parts);
+
+    let mut variant = Variant::of("gpt2-tiny-0");
+    variant.config["n_layer"] = json!(3);
+    let parts = ["transformer.h.2.attn.c_attn.weight is missing", "[32, 96]"];
+    contains(refusal(variant.save().path()), &parts);
+    variant.config["n_layer"] = json!(1);
+    contains(refusal(variant.save().path()), &["transformer.h.1."]);
+
+    let mut variant = Variant::of("gpt2-tiny-0");
+    variant.tensor("transformer.wpe.weight").dtype = Dtype::I32;
+    contains(
+        refusal(variant.save().path()),
+        &["transformer.wpe.weight", "I32", "floats"],
+    );
+
+    let mut variant = Variant::of("olmo2-tiny-0");
+    variant.config["model_type"] = json!("mamba");
+    contains(refusal(variant.save().path()), &["mamba", "gpt2", "olmo2"]);
+
+    let folder = Variant::of("gpt2-tiny-0").save();
+    fs::write(
+        folder.path().join(ONE_FILE),
+        "version https://git-lfs.github.com/spec/v1",
+    )
+    .unwrap();
+    contains(refusal(folder.path()), &[ONE_FILE, "git lfs pull"]);
+    fs::remove_file(folder.path().join(ONE_FILE)).unwrap();
+    contains(refusal(folder.path()), &["holds no weights", ONE_FILE]);
+}
+
+/// What weights are that cannot be read, and what to do, in one sentence before any is loaded.
+#[test]
+fn weights_of_another_kind_are_named_with_what_to_do() {
+    let refused = |folder: &Path, parts: &[&str]| {
+        let tokenizer = folder.join("tokenizer.json");
+        if !tokenizer.exists() {
+            fs::write(tokenizer, "{}").unwrap();
+        }
+        let error = Checkpoint::open_all(&[folder.to_path_buf()], &[7], &[]).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(!error.contains('\n'), "one line: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    };
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n";
+    for name in BOTH {
+        for file in ["config.json", ONE_FILE, "tokenizer.json"] {
+            let folder = Variant::of(name).save();
+            fs::write(folder.path().join(file), pointer).unwrap();
+            refused(folder.path(), &[file, "pointer of Git LFS", "git lfs pull"]);
+        }
+        let folder = Variant::of(name).save_shards(2);
+        fs::write(
+            folder.path().join("model-00002-of-00002.safetensors"),
+            pointer,
+        )
+        .unwrap();
+        refused(folder.path(), &["model-00002-of", "git lfs pull"]);
+
+        let mut variant = Variant::of(name);
+        for tensor in &mut variant.tensors {
+            tensor.dtype = Dtype::F8_E4M3;
+            tensor.bytes.truncate(tensor.bytes.len() / 4);
+        }
+        let save = "save_pretrained";
+        refused(
+            variant.save().path(),
+            &["holds F8_E4M3", "16-bit, 32-bit or 64-bit floats", save],
+        );
+
+        for (prefix, advice) in [("_orig_mod.", "torch.compile"), ("module.", "model.module")] {
+            let mut variant = Variant::of(name);
+            for tensor in &mut variant.tensors {
+                tensor.name = format!("{prefix}{}", tensor.name);
+            }
+            refused(variant.save().path(), &[prefix, advice, "save model."]);
+            refused(variant.save_shards(3).path(), &[prefix, advice]);
+        }
+        let mut variant = Variant::of(name);
+        let tensor = variant.tensors.last_mut().unwrap();
+        tensor.name = tensor.name.replacen('.', "._orig_mod.", 1);
+        refused(variant.save().path(), &["_orig_mod.", "torch.compile"]);
+
+        let folder = Variant::of(name).save();
+        let path = folder.path().join(ONE_FILE);
+        for other in [
+            "pytorch_model.bin",
+            "model.gguf",
+            "tf_model.h5",
+            "model-00001-of-00002.safetensors",
+        ] {
+            let other_path = folder.path().join(other);
+            fs::rename(&path, &other_path).unwrap();
+            refused(
+                folder.path(),
+                &[
+                    "expected model.safetensors",
+                    &format!("it has {other}"),
+                    save,
+                ],
+            );
+            fs::rename(&other_path, &path).unwrap();
+        }
+        let whole = fs::read(&path).unwrap();
+        for length in [0, 5, 100, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            refused(folder.path(), &[ONE_FILE, "downloaded whole"]);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let folder = Variant::of("gpt2-tiny-0").save();
+    let path = folder.path().join(ONE_FILE);
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("../blobs/4d7a", &path).unwrap();
+    let error = refusal(folder.path());
+    assert!(
+        error.contains("is a link that leads nowhere: fetch"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_shard_is_named_before_anything_is_loaded() {
+    let folder = Variant::of("olmo2-tiny-0").save_shards(3);
+    let shard = "model-00002-of-00003.safetensors";
+    fs::remove_file(folder.path().join(shard)).unwrap();
+    assert!(refusal(folder.path()).contains(&format!("the shard {shard} is missing")));
+    let opened = Checkpoint::open_all(&[folder.path().to_path_buf()], &[7], &[]);
+    assert!(opened.unwrap_err().to_string().contains(shard));
+
+    let folder = Variant::of("olmo2-tiny-0").save_shards(3);
+    let other = folder.path().join("model-00001-of-00003.safetensors");
+    fs::copy(other, folder.path().join(shard)).unwrap();
+    let error = refusal(folder.path());
+    assert!(
+        error.contains("is missing") && error.contains(shard),
+        "{error}"
+    );
+}
