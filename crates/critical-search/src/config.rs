@@ -20,8 +20,8 @@ pub struct SearchConfig {
     pub min_learning_rate: f64,
     /// The largest learning rate to evaluate. Above the smallest, and finite.
     pub max_learning_rate: f64,
-    /// How many more evaluations to spend on looking for an earlier crossing, spread evenly below
-    /// the bracket. With 0 the bracket is not verified: it holds the smallest crossing *seen*.
+    /// How many halvings below the bracket to look for an earlier crossing, one evaluation each. With 0 the bracket is not
+    /// verified: it holds the smallest crossing *seen*.
     pub verification: usize,
 }
 

@@ -59,8 +59,9 @@ impl LossLine {
 
     /// The slope g·Δθ, the rate at which the loss falls at η = 0: f(η) ≈ −(g·Δθ) η.
     ///
-    /// It is known for free where g is the gradient of the very loss that is evaluated. Then a slope
-    /// of 0 or less proves that the loss does not fall, and h(0) is a point of the line.
+    /// It is known for free if g is the gradient of the very loss that is evaluated. Then h(0) is a point of the line. The
+    /// search tests it near 0 now and then; a slope of another loss is [refuted](crate::SearchResult::is_slope_refuted) and taken
+    /// for a hint from then on.
     #[must_use]
     pub fn with_slope(mut self, slope: f64) -> Self {
         self.slope = Slope::Known(slope);
@@ -128,21 +129,21 @@ impl LossLine {
         }
     }
 
-    /// The same where rounding may do more than the resolution says, as where the loss is returned
-    /// in 32-bit floats and parts of it are computed in 16: the search looks at it.
+    /// Says that rounding may do more than the resolution tells, as in a loss that is returned in 32-bit floats and has parts
+    /// computed in 16: the search looks at it around the crossing, at the first line with six evaluations and again as
+    /// [`algorithm`](crate::algorithm) tells.
     ///
-    /// At the first line it makes six more evaluations around the crossing; at the 8th, the 64th and
-    /// so on, five; and seven again where they scatter. Where rounding was seen to matter, it looks more often. What
-    /// they show is the [`resolution`](crate::SearchResult::resolution) from then on; [`Guess::learn`](crate::Guess::learn) keeps it for the lines after this one.
+    /// What the looks show is the [`resolution`](crate::SearchResult::resolution) from then on;
+    /// [`Guess::learn`](crate::Guess::learn) keeps it for the lines after this one.
     #[must_use]
     pub fn with_unknown_rounding(mut self) -> Self {
         self.rounding = Trust::Unknown;
         self
     }
 
-    /// The same where rounding most likely does no more than the resolution says, as where the loss and all
-    /// parameters of a model have 32 bits: a look takes four evaluations, closer to the crossing; the first one is at the second
-    /// line, since the first one of a run takes more evaluations anyway, and the next at the 512th.
+    /// Says that rounding most likely does no more than the resolution tells, as in a loss and a model that have 32 bits: the
+    /// search looks at it closer to the crossing, first at the second line, and then if something is unusual: a loss of
+    /// another size, a fall near the resolution, a surprising η_c.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;
