@@ -301,3 +301,28 @@ fn an_update_that_the_weights_hide_has_no_norm_and_no_slope() {
         }
     }
 }
+
+#[test]
+fn an_optimizer_that_draws_is_refused_at_first_sight() {
+    for is_made_first in [true, false] {
+        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+        let mut optim = ModuleOptimizer::from(Limited(Limit::Noise));
+        let mut model = network();
+        for step in 0..3 {
+            let batch = data().batch(step);
+            let loss = |model: &Mlp| model.loss(&batch);
+            let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
+            model = if is_made_first {
+                probe.optimize(model, &mut optim, 0.1, grads, loss)
+            } else {
+                probe.measure(&model, &optim, 0.1, &grads, loss);
+                optim.step(0.1, model, grads)
+            };
+        }
+        let summary = probe.summary();
+        assert_eq!((summary.measurements, summary.bracketed), (1, 0));
+        let words = "the optimizer's step is not repeatable";
+        assert!(summary.notices[0].contains(words), "{summary}");
+        assert_eq!(summary.notices.len(), 1, "{summary}");
+    }
+}

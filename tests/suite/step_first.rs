@@ -186,9 +186,9 @@ fn stepped(maker: Maker, rate: f64) -> f64 {
 
 #[test]
 fn a_step_made_first_needs_no_step_of_a_copy() {
-    // At the first measurement, two steps of a copy are compared, and at each one those of a few parameters.
+    // At the first measurement, four steps of a copy are compared, and at each one two of a few parameters.
     let steps = STEPS as f64;
-    let compared = 2.0;
+    let compared = 4.0;
     let looked_at = 2.0 * steps / 64.0;
     let with = stepped(Maker::Probe, 0.1);
     assert!(with <= steps + compared + looked_at, "{with}");

@@ -49,6 +49,11 @@ impl CallWatch {
         self.is_settled |= self.expected.is_none();
     }
 
+    /// The next call may come at any weights.
+    pub(crate) fn forget(&mut self) {
+        self.expected = None;
+    }
+
     /// The parameter to look at in the next call.
     pub(crate) fn wanted(&self) -> Option<ParamId> {
         self.expected.as_ref().map(|expected| expected.id)

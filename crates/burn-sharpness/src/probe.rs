@@ -164,6 +164,8 @@ impl SharpnessProbe {
     /// the probe is attached, and before the first step, holds as well.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
+        // The weights may be others, and the model.
+        self.measuring().memory.calls.forget();
     }
 
     /// The next update is the one of this step.

@@ -1,7 +1,7 @@
 //! Optimizers whose step is linear in the learning rate only in a range, or nowhere.
 
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 
 /// What gradient descent does with a learning rate.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub enum Limit {
     Saturation(f64),
     /// The rate goes with its square root.
     Root,
+    /// Noise is added, as in Langevin dynamics.
+    Noise,
 }
 
 /// Gradient descent with a limit.
@@ -68,6 +70,10 @@ impl Optimizer for Limited {
             }
             Limit::Saturation(most) => (grad * (learning_rate / most)).tanh() * most,
             Limit::Root => grad * learning_rate.sqrt(),
+            Limit::Noise => {
+                let noise = grad.random_like(Distribution::Normal(0.0, 1.0));
+                grad * learning_rate + noise * (2e-4 * learning_rate).sqrt()
+            }
         };
         (tensor - update, Some(Steps { made }))
     }

@@ -24,6 +24,11 @@ pub enum DirectionError {
         /// Its learning rate.
         learning_rate: f64,
     },
+    /// Two steps from the same weights, at the same rate, differ.
+    #[error(
+        "the optimizer's step is not repeatable, so that it is measured no more: two steps of copies from the same weights differ; it must not draw random numbers"
+    )]
+    NotRepeatable,
     /// A step that was made shows the update of all parameters together.
     #[error(
         "a step that was made shows the update of all parameters, and a group may move too little to be seen in it: measure it before the step, by `measure`"

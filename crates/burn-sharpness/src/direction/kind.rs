@@ -1,5 +1,5 @@
 use super::error::DirectionError;
-use super::linearity::{Look, look};
+use super::linearity::{Look, is_repeatable, look};
 use super::step::VirtualStep;
 use crate::params::for_each;
 use burn::module::{Module, ParamId};
@@ -46,6 +46,9 @@ impl StepKind {
         step: &VirtualStep,
         critical_lr: Option<f64>,
     ) -> Result<Self, DirectionError> {
+        if !is_repeatable(model, step)? {
+            return Err(DirectionError::NotRepeatable);
+        }
         let Look {
             is_linear,
             rounding,

@@ -48,6 +48,40 @@ pub(super) struct Look {
     pub(super) update_norm: f64,
 }
 
+/// Whether two steps at the rate in use are the same, as they are unless the optimizer draws random numbers.
+pub(super) fn is_repeatable<M: Module>(
+    model: &M,
+    step: &VirtualStep,
+) -> Result<bool, DirectionError> {
+    let rate = near_rate(step);
+    let mut sums = Sums::default();
+    for part in step.parts(model, |_| true) {
+        let once = step.weights_of(model, rate, &part);
+        let again = step.weights_of(model, rate, &part);
+        for_each(model, step.grads(), |place| {
+            if let (Some(once), Some(again)) = (once.get(place.id), again.get(place.id)) {
+                let tensors = [&place.weight(), once, again];
+                sums.push_pieces(tensors, |[theta, once, again]| {
+                    let (step, apart) = (widened(theta) - once.clone(), again - once);
+                    [(step.clone(), step), (apart.clone(), apart)]
+                });
+            }
+        });
+    }
+    let [step, apart] = sums.read().map_err(DirectionError::Read)?;
+    Ok(apart.is_nan() || apart <= TOLERANCE * TOLERANCE * step)
+}
+
+/// The rate in use, or one in its place.
+fn near_rate(step: &VirtualStep) -> f64 {
+    let in_use = step.learning_rate();
+    if in_use > 0.0 {
+        in_use
+    } else {
+        NEAR_WITHOUT_RATE
+    }
+}
+
 /// What a step has in common with the gradients, with the weights, and its square.
 type Products = [f64; 3];
 
@@ -96,12 +130,7 @@ pub(super) fn look<M: Module>(
             let far = step.rate_for(0.0);
             (far, far / APART_IN_16_BITS)
         } else {
-            let in_use = step.learning_rate();
-            let near = if in_use > 0.0 {
-                in_use
-            } else {
-                NEAR_WITHOUT_RATE
-            };
+            let near = near_rate(step);
             (FAR.max((APART * near).log2().ceil().exp2()), near)
         };
         let far = products_at(model, step, far_rate, &params)?;

@@ -55,12 +55,21 @@ fn step_kind<M: Module>(
     step: &VirtualStep,
     memory: &mut Memory,
 ) -> Result<StepKind, String> {
+    if let Some(reason) = &memory.stopped {
+        return Err(reason.clone());
+    }
     let critical_lr = memory.training.guess.and_then(|guess| guess.critical_lr());
     let kind = match memory.step_kind {
         None => StepKind::of(model, step, critical_lr),
         Some(mut kind) => kind.look_again(model, step, critical_lr).map(|()| kind),
     };
-    let kind = kind.map_err(|error| error.to_string())?;
+    let kind = kind.map_err(|error| {
+        let reason = error.to_string();
+        if error == DirectionError::NotRepeatable {
+            memory.stopped = Some(reason.clone());
+        }
+        reason
+    })?;
     memory.step_kind = Some(kind);
     Ok(kind)
 }
