@@ -112,6 +112,15 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
         .collect()
 }
 
+/// A step that is given, such as `1000` or `20k`.
+///
+/// # Errors
+///
+/// If it is no whole number.
+pub fn parse(text: &str) -> Result<u64> {
+    number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
+}
+
 /// A whole number: `1000`, `1,000`, `20k`, `2.5m`, `1e4`.
 fn number(text: &str) -> Option<u64> {
     let (text, thousands) = match text.strip_suffix('k') {
