@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// Reads the files below a folder that are to train on, in the order of their names, and says what else there is.
+/// Reads the files to train on below a folder, in the order of their names, and notes the other files.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     let mut files = Vec::new();
@@ -90,7 +90,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// The files without links to others of them or to one file, and how many these are.
+/// The files, each once however many links lead to it, and the number of links left out.
 fn each_once(files: Vec<(bool, Found)>) -> (Vec<Found>, usize) {
     let real = |file: &Found| file.path.canonicalize().unwrap_or_default();
     let mut seen = HashSet::new();
