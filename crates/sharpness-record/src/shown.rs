@@ -1,13 +1,13 @@
-//! How texts and numbers are shown to a reader.
+//! Texts and numbers for a reader.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-/// A text that gives no orders to what shows it, such as a terminal or a drawing in XML.
+/// A text that cannot control the terminal, or break the XML, that shows it.
 ///
-/// Each character that is an order stands as its escape in JSON: control characters but the tab and the end of a line,
-/// and marks that turn the direction of the text around.
+/// Escapes as in JSON replace all control characters except tabs and ends of lines, and the marks that reverse the direction of
+/// text.
 ///
 /// ```
 /// use sharpness_record::shown::printable;
@@ -16,20 +16,20 @@ use std::path::Path;
 /// ```
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |character| {
-        is_order(character) && !matches!(character, '\n' | '\t')
+        is_control(character) && !matches!(character, '\n' | '\t')
     })
 }
 
-/// A name on one line that gives no orders: [`printable`], with tabs and ends of lines as escapes, too.
+/// A name on one line: [`printable`], with escapes for tabs and ends of lines, too.
 ///
 /// ```
 /// assert_eq!(sharpness_record::shown::one_line("two\nlines"), "two\\nlines");
 /// ```
 pub fn one_line(name: &str) -> Cow<'_, str> {
-    escaped(name, is_order)
+    escaped(name, is_control)
 }
 
-/// A path on one line that gives no orders.
+/// A path on one line, as [`one_line`] shows a name.
 ///
 /// ```
 /// assert_eq!(sharpness_record::shown::path("a\u{7}/b".as_ref()), "a\\u0007/b");
@@ -38,8 +38,8 @@ pub fn path(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
 }
 
-/// Whether a character says how the text is shown, or has no place in XML.
-fn is_order(character: char) -> bool {
+/// Whether a character controls how a terminal shows the text, or is invalid in XML.
+fn is_control(character: char) -> bool {
     let turns_around = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_a_line = matches!(character, '\u{2028}' | '\u{2029}');
     let is_no_character = matches!(character, '\u{fffe}' | '\u{ffff}');
@@ -77,8 +77,8 @@ pub fn number(value: f64) -> String {
     decimals(value, 4)
 }
 
-/// A number with so many decimals, or with three digits and a power of ten: where the decimals would not show it, or
-/// where it is below 0.01 or as long as no column has room for.
+/// A number with so many decimals. A number that these would show with fewer digits than three, or that is too long for a
+/// column, has three digits and a power of ten instead.
 ///
 /// ```
 /// use sharpness_record::shown::decimals;
@@ -100,20 +100,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_order_is_left_and_all_else_stays() {
+    fn control_characters_become_escapes_and_all_else_stays() {
         for sound in ["", "λ_c of code", "naïve 日本語 🦀", "a\\u001b"] {
             assert!(matches!(one_line(sound), Cow::Borrowed(text) if text == sound));
         }
-        let orders = "a\u{7}b\u{1b}]0;t\u{9b}31m\u{202e}\r\u{0}\u{7f}\u{ffff}\u{2028}";
-        let shown = printable(orders);
-        assert!(!shown.contains(is_order), "{shown:?}");
+        let controls = "a\u{7}b\u{1b}]0;t\u{9b}31m\u{202e}\r\u{0}\u{7f}\u{ffff}\u{2028}";
+        let shown = printable(controls);
+        assert!(!shown.contains(is_control), "{shown:?}");
         assert!(shown.starts_with("a\\u0007b\\u001b]0;t\\u009b31m\\u202e\\u000d"));
         assert_eq!(printable("a\tb\n\u{8}"), "a\tb\n\\u0008");
         assert_eq!(one_line("a\tb\n"), "a\\tb\\n");
-        // What was JSON is JSON still, and says the same.
-        let json = serde_json::to_string(orders).unwrap();
+        // JSON stays JSON, and keeps its meaning.
+        let json = serde_json::to_string(controls).unwrap();
         let read: String = serde_json::from_str(&printable(&json)).unwrap();
-        assert_eq!(read, orders);
+        assert_eq!(read, controls);
     }
 
     #[test]

@@ -2,11 +2,10 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// Writes a file whole or not at all: where the disk is full or the process ends, a file that was there before stays as
-/// it was.
+/// Writes a whole file or nothing: if the disk is full or the process is killed, the old file stays intact.
 ///
-/// A link stays, and the file that it leads to is replaced, with the permissions that it had. What is no file, such as a
-/// pipe, is written to.
+/// A new file takes the place of the old one and its permissions. A symbolic link stays a link: the file at its end is
+/// replaced. A pipe or a device is written to directly.
 ///
 /// # Errors
 ///
@@ -23,7 +22,7 @@ use std::path::Path;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    // Opened to write, though nothing is written to it: what must not be changed is not replaced either.
+    // A rename would replace even a file that this process may not write: opening it for writing asks first.
     let before = match OpenOptions::new().write(true).open(path) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -42,7 +41,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     folder.metadata()?;
-    // The error would name the unfinished file, which tells nobody anything.
+    // The message of the error would contain the random name of the unfinished file.
     let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     let mut file = unfinished.as_file();
     file.write_all(content)?;
@@ -54,11 +53,11 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file in a folder, which goes when it is dropped.
+/// A new file in a folder. Dropping it removes it.
 fn unfinished_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".unfinished-");
-    // Those of any new file, less what the process masks.
+    // The usual ones of a new file: the umask of the process applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

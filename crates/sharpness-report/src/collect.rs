@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// How many folders deep runs are looked for.
+/// The search for runs descends so many folders.
 const DEPTH: usize = 4;
 
 /// Runs that were read, and those that were left out.
@@ -19,7 +19,7 @@ pub struct Collected {
     pub runs: Vec<Run>,
     /// Why each of the others was left out.
     pub left_out: Vec<ReadError>,
-    /// The runs that are not read because they are in hidden folders, which no path names.
+    /// The runs in hidden folders, which are not read unless a path names them.
     pub hidden: Vec<PathBuf>,
 }
 
@@ -34,10 +34,9 @@ impl Collected {
 
 /// Reads the runs at these paths, each run once, and leaves out what cannot be read.
 ///
-/// A path is a run's folder or its file of measurements; a folder that holds folders of runs, up to four deep, which
-/// stands for all of them; or a pattern such as `runs/*`, where the shell has not expanded it. A run that several paths
-/// lead to, such as a link named `latest`, is that of its own name. Hidden folders are passed over unless a path names
-/// them.
+/// A path is a run's folder or its file of measurements; a folder that holds runs, up to four folders deep; or a pattern
+/// such as `runs/*` that the shell has not expanded. If several paths lead to one run, such as a link named `latest`, the
+/// run keeps its own name. Hidden folders are skipped unless a path names them.
 pub fn collect(paths: &[PathBuf]) -> Collected {
     let mut collected = Collected::default();
     let mut from: Vec<PathBuf> = Vec::new();
@@ -70,7 +69,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
     collected
 }
 
-/// Of paths that lead to one run, the one that has most of its own name, from the end, or else the first.
+/// Keeps one path for each run: the path that ends most like the real one, or else the first.
 fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();
     let mut places: HashMap<PathBuf, (usize, usize)> = HashMap::new();
@@ -126,7 +125,7 @@ impl Found {
         self.runs.push(path.to_path_buf());
     }
 
-    /// Adds the runs in a folder that is not one itself. Whether there are any.
+    /// Adds the runs in a folder that is no run itself. Returns whether there are any.
     fn look_within(&mut self, path: &Path) -> bool {
         let is_run = |folder: &Path| folder.join(MEASUREMENTS_FILE).exists();
         if !path.is_dir() || is_run(path) {
@@ -136,7 +135,7 @@ impl Found {
         let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
         let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = folders.next() {
-            // What cannot be looked into, or leads in a circle, holds no run that is not found otherwise.
+            // A folder that cannot be read, or a link that leads in a circle.
             let Ok(entry) = entry else { continue };
             if entry.file_type().is_dir() && is_run(entry.path()) {
                 folders.skip_current_dir();

@@ -7,11 +7,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// A run: its measurements and its configuration. Names, of the run and of its tasks, are on one line and give no orders
-/// to a terminal ([`one_line`]).
+/// A run: its measurements and its configuration. The names of the run and of its tasks are fit to print on one line
+/// ([`one_line`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The name of its folder, or of its file where that has a name of its own.
+    /// The name of its folder, or of its file if that is not called `measurements.jsonl`.
     pub name: String,
     /// The measurements, by rising step; of a step that occurs twice for a task, the last one.
     pub measurements: Vec<Measurement>,
@@ -40,8 +40,8 @@ impl Run {
         Ok(run)
     }
 
-    /// A run without measurements, by the name of its file of measurements, which need not exist yet, or of the folder
-    /// of it.
+    /// A run without measurements, named after its file of measurements or the folder of that file. Neither need exist
+    /// yet.
     pub fn of_file(file: &Path) -> Self {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let folder = match file.ends_with(MEASUREMENTS_FILE) {
@@ -55,11 +55,11 @@ impl Run {
         }
     }
 
-    /// Adds measurements, in whichever order, each in place of an earlier one of the same step and task.
+    /// Adds measurements in any order. Each replaces an earlier one of the same step and task.
     pub fn extend(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
         let new = measurements.into_iter().map(with_names_on_one_line);
         self.measurements.extend(new);
-        // Those of one step stay in the order in which they came.
+        // A stable sort: of one step and task, the last measurement still comes last.
         self.measurements
             .sort_by_key(|measurement| measurement.step);
         let mut places = HashMap::new();
@@ -125,7 +125,7 @@ impl Run {
     }
 }
 
-/// A measurement whose names can be shown anywhere.
+/// A measurement whose names are fit to print.
 fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
     let clean = |name: &mut String| {
         if let std::borrow::Cow::Owned(shown) = one_line(name) {

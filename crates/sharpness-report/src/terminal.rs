@@ -1,5 +1,5 @@
-//! What a program prints: text that gives no orders to the terminal that shows it, to streams that may be full, or that
-//! nobody reads any more.
+//! Printing for programs: control characters never reach the terminal, and a stream that is full or closed never causes a
+//! panic.
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Chain;
@@ -13,37 +13,37 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 ///
 /// # Errors
 ///
-/// If the text cannot be written. Where nobody reads it any more, as after `head`, [`is_closed`] says so.
+/// If the text cannot be written. [`is_closed`] recognizes the error of a closed pipe, such as after `head`.
 pub fn print(text: &str) -> io::Result<()> {
     print_in(Style::new(), text)
 }
 
-/// The same in a style, where standard output is a terminal that has styles.
+/// Prints results in a style, if standard output is a terminal with colours.
 ///
 /// # Errors
 ///
-/// As for [`print`].
+/// As for [`print`](fn@print).
 pub fn print_in(style: Style, text: &str) -> io::Result<()> {
     write(anstream::stdout(), style, text)
 }
 
-/// Prints a line to standard output that a program can do without: if it cannot be written, it is lost.
+/// Prints a remark, a line on standard output. A failure to write it is ignored.
 pub fn say(line: impl Display) {
     let _ = print(&format!("{line}\n"));
 }
 
-/// Prints a line to standard error. If it cannot be written, it is lost.
+/// Prints a line on standard error. A failure to write it is ignored.
 pub fn warn(line: impl Display) {
     let _ = write(anstream::stderr(), Style::new(), &format!("{line}\n"));
 }
 
-/// Prints an error with its causes to standard error, on one line.
+/// Prints an error and its causes on standard error.
 pub fn fail(error: &(dyn Error + 'static)) {
     let red = Style::new().fg_color(Some(AnsiColor::Red.into())).bold();
     let _ = write(anstream::stderr(), red, "error:");
     let mut text = error.to_string();
     for cause in Chain::new(error).skip(1).map(ToString::to_string) {
-        // Some errors say their cause themselves.
+        // Some errors already include their cause.
         if !text.contains(&cause) {
             text = format!("{text}: {cause}");
         }
@@ -51,13 +51,13 @@ pub fn fail(error: &(dyn Error + 'static)) {
     warn(format_args!(" {text}"));
 }
 
-/// Whether a program ended because whoever read its output has seen enough: that is no failure.
+/// Whether an error means that the reader of the output has closed the pipe, which is no failure of the program.
 pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
     let mut errors = Chain::new(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Whether standard output is a terminal on which a dashboard can be drawn.
+/// Whether standard output is a terminal that can show a dashboard.
 pub fn can_draw() -> bool {
     io::stdout().is_terminal() && !is_dumb(std::env::var_os("TERM"))
 }

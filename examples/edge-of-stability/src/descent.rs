@@ -173,7 +173,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     if let Some(why) = trained.failure {
         return Err(broke_off(&why));
     }
-    write_result(out, SUMMARY_FILE, &serde_json::to_string_pretty(&summary)?)?;
+    write_result(out, SUMMARY_FILE, serde_json::to_string_pretty(&summary)?)?;
 
     let ends = [(0.0, threshold), (steps as f64, threshold)];
     let title = format!(
@@ -192,7 +192,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         .with_series(series("λc", critical))
         .with_series(series("λ_dir", directional))
         .with_series(series("loss", losses));
-    write_result(out, "edge.svg", &chart.svg()?)?;
+    write_result(out, "edge.svg", chart.svg()?)?;
     say!("written to {}", out.display());
     let loss = model.valid().loss(&whole).try_into_scalar::<f64>()?;
     ensure!(

@@ -208,7 +208,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
 /// Writes a chart. A chart without a point cannot be drawn: the program says so and writes the other results.
 fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
     match chart.svg() {
-        Ok(svg) => write_result(folder, name, &svg),
+        Ok(svg) => write_result(folder, name, svg),
         Err(error) => {
             gpt::warn!("warning: {name}: {error}");
             Ok(())

@@ -1,4 +1,4 @@
-//! The built program, where its output or the disk is full.
+//! The built program with a full output and on a full disk.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

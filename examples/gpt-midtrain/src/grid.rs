@@ -104,10 +104,10 @@ impl Grid {
             csv.serialize(cell)?;
         }
         write_result(folder, "grid.csv", csv.into_inner()?)?;
-        write_result(folder, "grid.txt", &self.table(sweep))?;
+        write_result(folder, "grid.txt", self.table(sweep))?;
         for (task, file) in ["grid-pretrain.svg", "grid-target.svg"].iter().enumerate() {
             match self.heat_map(sweep, task).svg() {
-                Ok(svg) => write_result(folder, file, &svg)?,
+                Ok(svg) => write_result(folder, file, svg)?,
                 Err(error) => gpt::warn!("warning: {error}"),
             }
         }

@@ -141,7 +141,7 @@ impl Sweep {
         write_result(folder, SWEEP_FILE, csv.into_inner()?)?;
         write_result(folder, "sweep.txt", self.to_string())?;
         match self.chart().svg() {
-            Ok(svg) => write_result(folder, "sweep.svg", &svg),
+            Ok(svg) => write_result(folder, "sweep.svg", svg),
             Err(error) => {
                 // A sweep without a number is a result, too: the table and the CSV name the outcomes.
                 gpt::warn!("warning: {error}");

@@ -181,7 +181,7 @@ fn export(
 /// Writes the report. If it cannot be written, the program says so, and the training counts as done all the same.
 fn write_report(folder: &RunFolder) {
     let made = Run::open(folder.path()).map_err(Error::from);
-    match made.and_then(|run| write_result(folder.path(), REPORT, &report::html(&[run]))) {
+    match made.and_then(|run| write_result(folder.path(), REPORT, report::html(&[run]))) {
         Ok(()) => say!(
             "report              {}",
             folder.path().join(REPORT).display()

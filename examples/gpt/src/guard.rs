@@ -1,18 +1,18 @@
-//! Calls of code that panics where it should fail.
+//! Calls of code that panics instead of returning an error.
 
 use anyhow::{Result, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many calls are under way. Their panics may be on other threads, and need no backtrace.
+/// The number of guarded calls under way. A panic of one of them, even on another thread, prints no backtrace.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Does some reading whose panic is an error.
+/// Reads something and turns a panic into an error.
 ///
 /// # Errors
 ///
-/// That of the reading, or that it broke down.
+/// If the reading fails or panics.
 pub fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

@@ -9,7 +9,7 @@
 
 pub use sharpness_report::terminal;
 
-/// Prints a line. If it cannot be written, it is lost and the run goes on: its results are its files.
+/// Prints a line. A failure to write it is ignored: the results of a run are its files.
 #[macro_export]
 macro_rules! say {
     ($($line:tt)*) => {
@@ -17,7 +17,7 @@ macro_rules! say {
     };
 }
 
-/// Prints a line to standard error. If it cannot be written, it is lost and the run goes on.
+/// Prints a line on standard error. A failure to write it is ignored.
 #[macro_export]
 macro_rules! warn {
     ($($line:tt)*) => {

@@ -1,4 +1,4 @@
-//! The files of burn's metrics, on a disk that may be full.
+//! The files of burn's metrics, without a panic when the disk is full.
 
 use burn::train::logger::MetricLogger;
 use burn::train::metric::store::{EpochSummary, MetricsUpdate, Split};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Writes the values of the metrics to the files of burn's own `FileMetricLogger`: `train/epoch-1/Loss.log` and so on.
 ///
-/// Where a value cannot be written, burn's logger (0.22.1) panics in a thread of its own, and its destructor panics on
-/// that, so that the process aborts. This one tells the first failure and writes no more.
+/// If burn's logger (0.22.1) cannot write a value, its thread panics; then its destructor panics, too, and the process
+/// aborts. This logger reports the first failure and stops writing.
 pub struct MetricFiles<F> {
     folder: PathBuf,
     names: HashMap<MetricId, String>,
@@ -23,7 +23,7 @@ pub struct MetricFiles<F> {
 }
 
 impl<F: FnOnce(String)> MetricFiles<F> {
-    /// Files in the folder of a run, and what to do when one cannot be written: it is told why.
+    /// Files in the folder of a run. The first failure calls `on_failure` with its reason.
     pub fn new(folder: &Path, on_failure: F) -> Self {
         Self {
             folder: folder.to_path_buf(),
@@ -82,7 +82,7 @@ impl<F: FnOnce(String) + Send> MetricLogger for MetricFiles<F> {
         split: &Split,
     ) -> Result<Vec<NumericEntry>, String> {
         let values = fs::read_to_string(self.path(name, epoch, split)).unwrap_or_default();
-        // A line without an end is torn.
+        // A line without an end is incomplete.
         let lines = values.split_inclusive('\n');
         let lines = lines.filter_map(|line| line.strip_suffix('\n'));
         Ok(lines.flat_map(NumericEntry::deserialize).collect())
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_told_and_nothing_panics() {
+    fn the_first_failure_is_reported_and_nothing_panics() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("train"), "a file, no folder").unwrap();
         let failures = Arc::new(Mutex::new(Vec::new()));

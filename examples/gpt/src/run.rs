@@ -45,7 +45,7 @@ pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Res
 ///
 /// # Errors
 ///
-/// If it cannot be written; what was there before stays.
+/// If it cannot be written; an old file then stays intact.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     sharpness_record::write_whole(path, content)
         .with_context(|| format!("{} cannot be written", path.display()))

@@ -57,18 +57,18 @@ impl Stop {
         self.wish.clone()
     }
 
-    /// Whether somebody wants the training to stop, or something failed without which it is of no use.
+    /// Whether somebody wants the training to stop, or a failure ends it.
     pub fn is_wished(&self) -> bool {
         let is_wished = self.wish.should_stop() || self.signal.load(Ordering::Relaxed);
         is_wished || self.failure.get().is_some()
     }
 
-    /// Stops the training, since something failed. What failed first is kept.
+    /// Stops the training because of a failure. The first reason is kept.
     pub fn fail(&self, why: String) {
         let _ = self.failure.set(why);
     }
 
-    /// What failed.
+    /// The reason of the first failure.
     pub fn failure(&self) -> Option<String> {
         self.failure.get().cloned()
     }

@@ -1,4 +1,4 @@
-//! The file of a tokenizer, as others publish it.
+//! Tokenizers in the format that others publish.
 
 use crate::guard::without_panic;
 use crate::text::stands_for_another;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Reads a `tokenizer.json`, as far as it says which tokens a text has, and says what is not applied.
+/// Reads the parts of a `tokenizer.json` that determine the tokens of a text, and notes the settings that it ignores.
 ///
-/// Truncation and padding are for the batches that others make of short texts, and dropout makes other tokens each time.
-/// Post-processors add tokens that are not in the text, and a decoder makes none.
+/// Truncation and padding serve batches of short texts, and dropout makes other tokens each time. Post-processors only add
+/// special tokens, and decoders are for the way back.
 ///
 /// # Errors
 ///
@@ -24,14 +24,12 @@ pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<
     let note = (!unapplied.is_empty()).then(|| {
         let what = unapplied.join(" and ");
         let path = path.display();
-        format!(
-            "{path} asks for {what}: not applied, since the whole text is measured on, as it is"
-        )
+        format!("{path} asks for {what}, which this program ignores: it uses the whole text")
     });
     Ok((tokenizer, note.into_iter().collect()))
 }
 
-/// The part of a `tokenizer.json` that says which tokens a text has, and what is not part of it.
+/// The JSON without everything that does not determine the tokens of a text, and the settings that were ignored.
 fn text_part(path: &Path) -> Result<(String, Vec<&'static str>)> {
     let json = std::fs::read(path)?;
     if let Some(why) = stands_for_another(&json) {

@@ -24,13 +24,13 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// The checkpoints in these folders by rising step, once every one of them was seen to hold what it
-    /// needs. The steps are those given, one a folder, or those that the folders' names tell, where a link to a folder
-    /// that is given as well is passed over. The rates of warming are one a folder, one for all, or 0.
+    /// needs. The steps are the given ones, one for each folder, or come from the names of the folders; then a link to a
+    /// folder that is also given is skipped. The rates of warming are one a folder, one for all, or 0.
     ///
     /// # Errors
     ///
-    /// If a folder lacks something, if a step is not known or may be counted from another beginning than the others, or if
-    /// two checkpoints have the same.
+    /// If a folder lacks something, if a step is unknown or may count from another beginning than the others, or if two
+    /// checkpoints have the same step.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),
@@ -101,7 +101,7 @@ impl Checkpoint {
     }
 }
 
-/// The numbers of the folders, without those of links to others that are given.
+/// The indices of the folders, without links to other folders in the list.
 fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
     let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
     // Without a slash at its end, which would follow the link.

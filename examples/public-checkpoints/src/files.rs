@@ -1,4 +1,4 @@
-//! The files of a checkpoint: whether they are there, are what their names say, and hold what is read here.
+//! Checks of a checkpoint's files before any weights are loaded.
 
 use anyhow::{Context, Result, bail, ensure};
 use gpt::text::stands_for_another;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The endings of weights that are not read here.
+/// The endings of files of weights that this program cannot read.
 const OTHER_WEIGHTS: [&str; 9] = [
     ".safetensors",
     ".bin",
@@ -20,16 +20,16 @@ const OTHER_WEIGHTS: [&str; 9] = [
     ".gguf",
     ".npz",
 ];
-/// What others put before the names of tensors, by whom, and what they call the bare model.
+/// Prefixes of tensor names that wrapped models have: the prefix, the wrapper, and the bare model in Python.
 const WRAPPERS: [(&str, &str, &str); 2] = [
     ("_orig_mod.", "torch.compile", "model._orig_mod"),
     ("module.", "data parallel training", "model.module"),
 ];
-/// The types of tensors that are read.
+/// The types of tensors that this program reads.
 const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
-/// A longer header is damage.
+/// The longest header that is taken for sound.
 const LONGEST_HEADER: u64 = 100 << 20;
-/// How the other kinds become one that is read.
+/// The command in Python that saves a model in a format that this program reads.
 const SAVE: &str =
     "AutoModelForCausalLM.from_pretrained(FOLDER, torch_dtype=\"float32\").save_pretrained(OTHER)";
 
@@ -40,11 +40,11 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// Makes sure that a file is itself and no pointer to it, and that a link leads somewhere.
+/// Makes sure that a file is no pointer to another file, and no broken link.
 ///
 /// # Errors
 ///
-/// If it is not, or cannot be read.
+/// If it is one, or cannot be read.
 pub fn check_is_itself(path: &Path) -> Result<()> {
     ensure!(
         path.exists() || !path.is_symlink(),
@@ -64,7 +64,7 @@ pub fn check_is_itself(path: &Path) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Says what it is instead, and what to do.
+/// One sentence that says what is wrong and what to do.
 pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
     check_is_itself(path)?;
     let shown = path.display();
@@ -114,7 +114,7 @@ fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     Ok((tensors, end, length))
 }
 
-/// The end of a sentence about a folder that has weights of another kind: which, and what to do.
+/// The end of a sentence about a folder with weights in another format: the file, and what to do.
 pub fn other_weights(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

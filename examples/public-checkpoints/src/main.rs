@@ -13,6 +13,7 @@ use gpt::run::{exit_code, write_result};
 use gpt::say;
 use public_checkpoints::checkpoint::Checkpoint;
 use public_checkpoints::direction::Warming;
+use public_checkpoints::name;
 use public_checkpoints::probe::Search;
 use public_checkpoints::record::{GRADIENT_TASK, Line, Record};
 use public_checkpoints::report::Report;
@@ -33,7 +34,7 @@ struct Flags {
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
     /// The steps of the checkpoints, one for each folder [default: those that the folders' names tell]
-    #[arg(long, value_delimiter = ',', value_name = "STEPS")]
+    #[arg(long, value_delimiter = ',', value_name = "STEPS", value_parser = name::parse)]
     step: Vec<u64>,
     /// Folder for the record, the table and the chart [default: the first free runs/public-checkpoints-N]
     #[arg(long, value_name = "FOLDER")]
@@ -219,7 +220,7 @@ fn run(flags: &Flags) -> Result<()> {
         flags,
         texts: texts.describe(),
     };
-    write_result(out, CONFIG_FILE, &serde_json::to_string_pretty(&config)?)?;
+    write_result(out, CONFIG_FILE, serde_json::to_string_pretty(&config)?)?;
     let sweep = Sweep {
         texts,
         drawing: Drawing {

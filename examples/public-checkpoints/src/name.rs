@@ -6,13 +6,12 @@ use std::path::Path;
 /// The words that a step follows, those that say it best first.
 const WORDS: [&[&str]; 2] = [&["step"], &["checkpoint", "ckpt", "iteration", "iter"]];
 
-/// What the name of a folder tells.
+/// The step in the name of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The step.
     pub step: u64,
-    /// The path without the step, and without the tokens that were seen until then: the same for all checkpoints whose
-    /// steps are counted from one beginning.
+    /// The path without the step and without the number of tokens. Checkpoints of one training have it in common.
     pub series: String,
 }
 
@@ -21,7 +20,7 @@ pub struct Named {
 ///
 /// # Errors
 ///
-/// If there is none, if there are two, or if it may be read as two numbers.
+/// If there is no number, if there are two, or if its value is uncertain.
 pub fn read(folder: &Path) -> Result<Named> {
     let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -61,14 +60,14 @@ pub fn read(folder: &Path) -> Result<Named> {
     })
 }
 
-/// What a name says after a word.
+/// A number after a word, as it is written in a name.
 #[derive(Clone, Debug)]
 struct Said<'a> {
-    /// Where it begins.
+    /// Its first byte in the name.
     start: usize,
     /// Digits, letters, points and commas.
     text: &'a str,
-    /// Whether three digits follow, which may be thousands: `1_000`.
+    /// Whether a group of three digits follows, so that it may go on: `1_000`.
     may_go_on: bool,
 }
 
@@ -88,7 +87,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// What begins with a digit after one of these words.
+/// The numbers after these words.
 fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     let mut places: Vec<usize> = Vec::new();
     for word in words {
@@ -110,6 +109,15 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
         .into_iter()
         .map(|place| Said::at(name, place))
         .collect()
+}
+
+/// A step that is given, such as `1000` or `20k`.
+///
+/// # Errors
+///
+/// If it is no whole number.
+pub fn parse(text: &str) -> Result<u64> {
+    number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
 }
 
 /// A whole number: `1000`, `1,000`, `20k`, `2.5m`, `1e4`.

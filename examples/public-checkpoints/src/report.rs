@@ -109,9 +109,9 @@ impl Report {
     ///
     /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        write_result(folder, TABLE_FILE, &self.table())?;
+        write_result(folder, TABLE_FILE, self.table())?;
         match self.chart().svg() {
-            Ok(svg) => write_result(folder, CHART_FILE, &svg),
+            Ok(svg) => write_result(folder, CHART_FILE, svg),
             Err(error) => {
                 // A sweep without a number is a result, too: the table says how the searches ended.
                 gpt::warn!("note: there is no chart: {error}");

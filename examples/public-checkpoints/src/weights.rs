@@ -41,12 +41,12 @@ impl Index {
     }
 }
 
-/// Makes sure that the files of the weights are there and can be read: one, which needs no index, or all the shards
-/// that the index names.
+/// Makes sure that the files of the weights exist and can be read: one file without an index, or all shards in the
+/// index.
 ///
 /// # Errors
 ///
-/// The file that is missing or cannot be read is named, with what to do.
+/// One sentence that names the file and says what to do.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
     if is_there(WEIGHTS_FILE) {
@@ -76,7 +76,7 @@ pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     Ok(Some(index))
 }
 
-/// Whether a tensor is a mask or a table that is computed here.
+/// Whether a tensor is a mask or a table, which this program computes itself.
 fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
 }

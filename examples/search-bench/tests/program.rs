@@ -1,4 +1,4 @@
-//! The built program, whose output is its result.
+//! The built program with a full output and on a full disk.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! Outputs that are full or closed, disks that are full, names that give orders, and pipes.
+//! Full and closed outputs, full disks, names with control characters, and pipes.
 #![cfg(unix)]
 
 use crate::{line, run, sharpness, text};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The command by a shell, which can redirect its streams to a device that is full, or to one that nobody reads.
+/// Runs a script in which `$S` is the command, so that the shell can redirect its streams.
 #[cfg(target_os = "linux")]
 fn by_a_shell(folder: &Path, script: &str) -> Output {
     Command::new("bash")
@@ -48,7 +48,7 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
             (Some(0), String::new())
         );
     }
-    // What is written is in the file: its name is a remark.
+    // The result is the file: the line with its name is only a remark.
     for command in ["report a -o r.html", "plot a -o p.svg"] {
         let full = by_a_shell(
             folder.path(),
@@ -56,7 +56,7 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
         );
         assert!(full.status.success(), "{command}");
     }
-    // Notes and errors that nobody sees change nothing.
+    // Losing notes and errors changes nothing else.
     let partly = by_a_shell(folder.path(), "$S table a nowhere 2>/dev/full");
     assert_eq!(partly.status.code(), Some(1));
     assert_eq!(text(&partly.stdout).lines().count(), 2);
@@ -101,7 +101,7 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
 
 #[cfg(unix)]
 #[test]
-fn no_name_gives_orders_to_a_terminal_or_breaks_a_drawing() {
+fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
     let folder = tempfile::tempdir().unwrap();
     let name = "bell\u{7}\u{1b}[31m\nred\u{9b}32m\u{202e}";
     let path = folder.path().join(name);
@@ -130,8 +130,8 @@ fn no_name_gives_orders_to_a_terminal_or_breaks_a_drawing() {
     ] {
         let output = sharpness(arguments);
         let said = text(&output.stdout) + &text(&output.stderr);
-        let has_order = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
-        assert!(!said.contains(has_order), "{arguments:?}: {said:?}");
+        let is_control = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!said.contains(is_control), "{arguments:?}: {said:?}");
         assert_eq!(
             output.status.code(),
             Some(if said.contains("where") { 2 } else { 0 })

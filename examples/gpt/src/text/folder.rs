@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// Reads the files below a folder that are to train on, in the order of their names, and says what else there is.
+/// Reads the files to train on below a folder, in the order of their names, and notes the other files.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     let mut files = Vec::new();
@@ -46,13 +46,18 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         } else if !entry.file_type().is_file() {
             count(&mut others, "pipes, sockets or devices");
         } else if let Some(format) = format_of(path) {
+            let is_link = entry.path_is_symlink();
             let path = entry.into_path();
-            files.push(Found { path, format });
+            files.push((is_link, Found { path, format }));
         } else {
             count(&mut others, &kind_of(path));
         }
     }
     let is_empty = files.is_empty();
+    let (files, links) = each_once(files);
+    for _ in 0..links {
+        count(&mut others, "links to files that are read already");
+    }
     let (files, mut notes) = to_train_on(folder, files);
     let mut unread = 0_u64;
     for file in files {
@@ -83,6 +88,22 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         notes.push(format!("files that are not read as text: {others}"));
     }
     Ok(notes)
+}
+
+/// The files, each once however many links lead to it, and the number of links left out.
+fn each_once(files: Vec<(bool, Found)>) -> (Vec<Found>, usize) {
+    let real = |file: &Found| file.path.canonicalize().unwrap_or_default();
+    let mut seen = HashSet::new();
+    if files.iter().any(|(is_link, _)| *is_link) {
+        let themselves = files.iter().filter(|(is_link, _)| !is_link);
+        seen.extend(themselves.map(|(_, file)| real(file)));
+    }
+    let count = files.len();
+    let kept = files.into_iter();
+    let kept = kept.filter(|(is_link, file)| !is_link || seen.insert(real(file)));
+    let kept: Vec<Found> = kept.map(|(_, file)| file).collect();
+    let links = count - kept.len();
+    (kept, links)
 }
 
 fn kind_of(path: &Path) -> String {

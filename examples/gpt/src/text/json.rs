@@ -125,7 +125,7 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
     is_json
 }
 
-/// Parses JSON, in which words that are none, such as the `NaN` that Python writes, count as null.
+/// Parses JSON that may contain words from outside of JSON, such as the `NaN` that Python writes: they count as null.
 fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(bytes).or_else(|error: serde_json::Error| match error.is_eof() {
         true => Err(error),
@@ -133,7 +133,7 @@ fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     })
 }
 
-/// The same with null for every number and word outside of strings.
+/// Replaces every number and word outside of strings by null.
 fn with_null_for_words(json: &[u8]) -> Vec<u8> {
     let mut changed = Vec::with_capacity(json.len());
     let (mut in_string, mut is_escaped, mut in_word) = (false, false, false);

@@ -194,7 +194,7 @@ fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
         "it is an archive (tar): unpack it first, and give the folder"
     );
     let is_transcoded = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
-    // Zeros at the end are what was never written of a file.
+    // A file whose last blocks were never written ends in zeros.
     let end = head.iter().rposition(|byte| *byte != 0);
     let has_zeros = match end {
         Some(end) => head[..end].contains(&0),

@@ -1,11 +1,11 @@
-//! Which files of a folder are to train on: a data set may come in parts, for training, validation and testing.
+//! The choice of the files to train on: a data set may have parts for training, validation and testing.
 
 use super::file::Format;
 use sharpness_record::shown::one_line;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What the files of a data set are for.
+/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Training,
@@ -34,12 +34,12 @@ pub(super) struct Found {
 /// The part that the path of a file names.
 struct Place {
     part: Part,
-    /// What stands before the name of the part, without digits: the same in all parts of a data set.
+    /// The path before the word that names the part, without digits. All parts of a data set have it in common.
     before: String,
 }
 
 impl Place {
-    /// The first folder or file of a path that names one part says it; one that names two says nothing.
+    /// The part that a path names. The outermost folder counts first; a name with two parts in it does not count.
     fn of(path: &str) -> Option<Self> {
         let path = path.to_lowercase();
         let mut before = String::new();
@@ -75,11 +75,10 @@ impl Place {
     }
 }
 
-/// The files to train on, in their order, and what to say of the others.
+/// The files to train on, in their order, and notes on the files that are skipped.
 ///
-/// Where files for training and others for validation or testing differ in nothing before these words, those for
-/// training are read, and of the other files in the folder of the data set none. The card of a folder of records is not
-/// read either.
+/// If files for training stand beside files for validation or testing, and their paths agree before these words, only the
+/// files for training are read from the data set's folder. The README of a folder of records is skipped, too.
 pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<String>) {
     let names = files.iter().map(|file| {
         let below = file.path.strip_prefix(folder).unwrap_or(&file.path);

@@ -289,9 +289,18 @@ fn links_are_followed_but_not_in_circles_and_broken_ones_end_nothing() {
     )
     .unwrap();
     symlink(elsewhere.path(), folder.path().join("c")).unwrap();
+    // The newest file by another name, and twice a file of another folder.
+    symlink("a/x.txt", folder.path().join("a-latest.txt")).unwrap();
+    let third = elsewhere.with("third", "third");
+    symlink(&third, folder.path().join("d.txt")).unwrap();
+    symlink(&third, folder.path().join("e.txt")).unwrap();
     let text = read(folder.path());
-    assert_eq!(words(&text), ["first", "second"]);
+    assert_eq!(words(&text), ["first", "second", "third"]);
     let notes = text.notes.join("\n");
+    assert!(
+        notes.contains("2 links to files that are read already"),
+        "{notes}"
+    );
     assert!(notes.contains("broken.txt"), "{notes}");
     assert!(
         notes.contains("2 links to folders that are read already"),

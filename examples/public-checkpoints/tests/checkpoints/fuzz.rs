@@ -1,7 +1,7 @@
-//! Checkpoints that are damaged, published ones and those of a run: nothing panics, whatever is in their files.
+//! A fuzz of checkpoints, published and of a run: no damage to their files causes a panic.
 //!
-//! The seed is fixed. `PROPTEST_CASES=100000 cargo test --test fuzz --test checkpoints fuzz` looks further, and
-//! `PROPTEST_RNG_SEED` elsewhere.
+//! The seed is fixed. `PROPTEST_CASES=20000 cargo test --test fuzz --test checkpoints fuzz` tries more cases, and
+//! `PROPTEST_RNG_SEED` chooses another seed.
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
@@ -74,7 +74,7 @@ static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
         ]
     });
     let mut all: Vec<Files> = checkpoints.collect();
-    // The same as one shard with its index.
+    // The same models as a shard with its index.
     for index in 0..2 {
         let mut files = all[index].clone();
         let header = header(&files[2].1);
@@ -190,7 +190,7 @@ impl Damage {
                 }
             }
             Self::Byte(place, byte) if !content.is_empty() => {
-                // Half of them in the first bytes, where lengths and names are.
+                // Half of the bytes are among the first 64: lengths and names.
                 let most = if *byte % 2 == 0 {
                     content.len()
                 } else {
@@ -208,7 +208,7 @@ impl Damage {
     }
 }
 
-/// Writes files of which some are damaged.
+/// Damages files and writes them.
 fn write(folder: &Path, files: &Files, damages: &[(Index, Damage)]) -> PathBuf {
     let mut files = files.clone();
     let mut gone = Vec::new();

@@ -106,7 +106,7 @@ fn names_tell_steps_or_the_steps_are_asked_for() {
     let error = said(&both);
     assert!(error.contains("counted from different beginnings") && error.contains("give --step"));
     assert!(!root.join("both").exists());
-    let told = run(root, "stage* --step 100000,1907359,1908359 --out told");
+    let told = run(root, "stage* --step 100k,1907359,1.908359M --out told");
     assert!(told.status.success(), "{}", said(&told));
     assert_eq!(steps(root, "told"), [100_000, 1_907_359, 1_908_359]);
 

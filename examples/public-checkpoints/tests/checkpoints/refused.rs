@@ -1,4 +1,4 @@
-//! Files that are refused, each in one sentence.
+//! Files that the program refuses, each with one sentence.
 
 use crate::variant::{BOTH, ONE_FILE, Variant, refusal};
 use public_checkpoints::checkpoint::Checkpoint;
@@ -48,7 +48,7 @@ fn what_does_not_fit_is_named_with_what_was_expected() {
     contains(refusal(folder.path()), &["holds no weights", ONE_FILE]);
 }
 
-/// What weights are that cannot be read, and what to do, in one sentence before any is loaded.
+/// One sentence says what is wrong and what to do, before any weights are loaded.
 #[test]
 fn weights_of_another_kind_are_named_with_what_to_do() {
     let refused = |folder: &Path, parts: &[&str]| {
