@@ -120,8 +120,9 @@ impl SharpnessConfig {
         self
     }
 
-    /// How many more evaluations each measurement spends on looking below its bracket for an earlier
-    /// rise of the loss; by default 0. The record says whether a bracket was verified.
+    /// How many halvings below its bracket each measurement looks for an earlier rise of the loss, at one evaluation each; by
+    /// default 0. It stops where rounding would hide a rise. The record says whether a bracket was verified, and down to which
+    /// learning rate (`verified_from`).
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.search.verification = evaluations;
         self

@@ -2,23 +2,13 @@
 
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
-use crate::rounding::Hidden;
 use crate::shape::Crossing;
 use crate::trace::{Report, Trace};
+use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Outcome};
 
 /// The relative error by rounding from which on there is no number.
 const UNRESOLVED: f64 = 0.5;
-
-/// What evaluations prove.
-pub(crate) enum Verdict {
-    /// Nothing yet: no crossing is enclosed, or not narrowly or accurately enough.
-    Open,
-    /// Nothing yet, since rounding hides what matters.
-    Hidden(Hidden),
-    /// How the search ends.
-    Ended(Outcome),
-}
 
 /// A root that a search would report if no line had taught it to widen its errors.
 #[derive(Clone, Copy, Debug)]

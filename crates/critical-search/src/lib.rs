@@ -57,6 +57,7 @@ mod search;
 mod shape;
 mod slope_test;
 mod trace;
+mod verdict;
 
 pub use config::{SearchConfig, SearchConfigError};
 pub use guess::Guess;

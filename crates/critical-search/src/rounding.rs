@@ -1,7 +1,7 @@
 //! What may be said of a line where rounding hides its changes.
 
-use crate::judge::Verdict;
 use crate::shape::{Point, start_of};
+use crate::verdict::{Hidden, Verdict};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
 /// A change of more than this many times the loss's resolution is more than rounding can make.
@@ -15,38 +15,8 @@ const HINT_OF_A_FALL: f64 = 0.5;
 /// Between a change that rounding hides and a clear rise there is no room for a fall if their learning rates are no
 /// further apart than this factor.
 const HIDDEN_WITHIN: f64 = 4.0;
-/// The factor to the next learning rate where rounding hides the only change so far, which may be at the very root.
-const FIRST_ADVANCE: f64 = 1.5;
-/// The same where it hides more than one.
-const ADVANCE: f64 = 16.0;
 /// Two clear rises show how the line starts if their learning rates are no further apart than this factor.
 const EXTRAPOLATED_WITHIN: f64 = 4.0;
-
-/// What rounding hides, where nothing can be said yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Hidden {
-    /// All changes, up to this learning rate.
-    All(f64),
-    /// A change too far from the first clear rise to leave no room for a fall between them.
-    Between { hidden: f64, rise: f64 },
-    /// A change that may lie at the very root, so that the fall is below it.
-    Root(f64),
-    /// How the line starts: this clear rise has no other one near it.
-    Start(f64),
-}
-
-impl Hidden {
-    /// The learning rate at which an evaluation shows more, after so many.
-    pub(crate) fn next(self, evaluations: usize) -> f64 {
-        match self {
-            Self::All(last) if evaluations > 1 => ADVANCE * last,
-            Self::All(last) => FIRST_ADVANCE * last,
-            Self::Between { hidden, rise } => (rise * hidden).sqrt(),
-            Self::Root(hidden) => 0.5 * hidden,
-            Self::Start(rise) => 2.0 * rise,
-        }
-    }
-}
 
 /// What rounding hides on a line.
 #[derive(Clone, Copy, Debug)]

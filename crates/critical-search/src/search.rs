@@ -1,7 +1,8 @@
 use crate::audit::Audit;
-use crate::judge::{Verdict, claim, judge};
+use crate::judge::{claim, judge};
 use crate::line::Trust;
 use crate::trace::{Report, Trace};
+use crate::verdict::Verdict;
 use crate::{
     Evaluation, Guess, LossLine, Outcome, Rise, SearchConfig, SearchConfigError, SearchResult,
     guided, published,

@@ -287,3 +287,52 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
     let bracket = second.outcome.bracket().unwrap();
     assert!(bracket.upper() <= 0.012, "{second:?}");
 }
+
+#[test]
+fn a_crossing_below_the_bracket_is_found_by_verification_only() {
+    let parabola = |eta: f64| 2.0 - eta * (1.0 - eta);
+    // Rises on (0.2, 0.3) by a narrow bump, and for good from 1 on.
+    let loss = |eta: f64| {
+        let bump = if (0.2..0.3).contains(&eta) { 1.0 } else { 0.0 };
+        parabola(eta) + bump
+    };
+    let line = LossLine::new(2.0).with_slope(1.0);
+    let run = |verification| {
+        let config = SearchConfig::default().with_verification(verification);
+        let search = CriticalSearch::new(config).unwrap();
+        let result = search.run(&line, Guess::new(1.0), loss);
+        (*result.outcome.bracket().unwrap(), result.trace.len())
+    };
+    let (unverified, evaluations) = run(0);
+    assert!(unverified.lower() > 0.9 && !unverified.is_verified());
+    let (verified, _) = run(15);
+    assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
+    assert!(verified.is_verified());
+
+    // Where there is no earlier crossing, it costs what was asked, and no more than the budget.
+    let (_, more) = {
+        let config = SearchConfig::default().with_verification(4);
+        let search = CriticalSearch::new(config).unwrap();
+        let result = search.run(&line, Guess::new(1.0), parabola);
+        let bracket = result.outcome.bracket().unwrap();
+        let from = bracket.verified_from().unwrap();
+        assert!(from <= bracket.lower() / 15.9, "{from}");
+        let mut rates: Vec<f64> = result.trace.iter().map(|e| e.learning_rate).collect();
+        rates.retain(|rate| (from..=bracket.lower()).contains(rate));
+        rates.sort_by(f64::total_cmp);
+        let gaps = rates.windows(2).map(|pair| pair[1] / pair[0]);
+        assert!(gaps.clone().all(|gap| gap < 2.001), "{rates:?}");
+        (result.outcome, result.trace.len())
+    };
+    assert!(
+        (evaluations + 3..=evaluations + 4).contains(&more),
+        "{more}"
+    );
+    let config = SearchConfig::default()
+        .with_verification(4)
+        .with_max_evaluations(evaluations + 2);
+    let search = CriticalSearch::new(config).unwrap();
+    let result = search.run(&line, Guess::new(1.0), parabola);
+    assert!(!result.outcome.bracket().unwrap().is_verified());
+    assert_eq!(result.trace.len(), evaluations + 2);
+}

@@ -12,6 +12,8 @@ const REACH: f64 = 1e5;
 const REACH_BELOW: f64 = 1e3;
 /// So many times the smallest difference is a clear one.
 const CLEAR: f64 = 3.0;
+/// The factor for which a rise lasts that no verified bracket misses.
+const PROMISED: f64 = 2.0;
 /// The largest learning rate that a search tries.
 const LARGEST: f64 = 1e6;
 
@@ -87,14 +89,23 @@ fn judge_bracket(
         }
     }
     let before = critical_lr * (1.0 - (3.0 * error).clamp(0.05, 0.99));
-    let earlier = below.into_iter().find(|(rate, rise)| {
+    let is_rise = |(rate, rise): &(f64, f64), scan: &mut Scan<'_>| {
         *rate < before && *rise > 2.0 * level && *rise > CLEAR * scan.level(*rate)
-    });
+    };
+    let earlier = below.iter().find(|point| is_rise(point, scan)).copied();
     if let Some((rate, rise)) = earlier {
-        let fault = match measured.first_crossing_verified {
-            Some(true) => Fault::Verified,
-            _ => Fault::Later,
-        };
+        // A verified bracket promises that no rise before it lasts for a factor of 2, down to where it was looked.
+        let from = measured.verified_from.unwrap_or(f64::INFINITY);
+        let (mut first, mut lasts) = (None, false);
+        for point in below.iter().filter(|(rate, _)| *rate >= from) {
+            let start = *first.get_or_insert(point.0);
+            if is_rise(point, scan) {
+                lasts |= point.0 >= PROMISED * start;
+            } else {
+                first = None;
+            }
+        }
+        let fault = if lasts { Fault::Verified } else { Fault::Later };
         let note = format!("η_c {critical_lr:e}, rises by {rise:e} at {rate:e}, level {level:e}");
         verdict.add(fault, note);
     }
