@@ -1,6 +1,7 @@
 //! What is wrong with measurements, counted.
 
 use super::fault::{Fault, Verdict};
+use super::ways::WAYS;
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use std::collections::BTreeMap;
 
@@ -79,13 +80,14 @@ impl Tally {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
-    /// Whether there is more of a fault than a share allows. One is allowed of few.
+    /// Whether there is more of a fault than a share allows. Of few measurements, one is allowed, which is made in five ways.
     pub fn exceeds(&self, fault: Fault, share: f64) -> bool {
         let of = match fault.is_of_brackets() {
             true => self.bracketed,
             false => self.measured,
         };
-        self.of(fault) as f64 > (share * of as f64).ceil()
+        let least = if share > 0.0 { WAYS.len() } else { 0 };
+        self.of(fault) as f64 > (share * of as f64).ceil().max(least as f64)
     }
 
     pub fn header() -> String {
