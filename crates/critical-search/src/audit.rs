@@ -2,6 +2,7 @@
 
 use crate::guess::Guess;
 use crate::judge::Claim;
+use crate::line::Trust;
 use crate::look::RoundingCheck;
 use crate::trace::Trace;
 use crate::{Bracket, Evaluation, Outcome};
@@ -29,6 +30,7 @@ const SAME_RATE: f64 = 0.05;
 const WILD: f64 = 3.0;
 
 /// The evaluations that a search makes before it reports a result, and what they have shown.
+#[derive(Default)]
 pub(crate) struct Audit {
     guess: Guess,
     rounding: RoundingCheck,
@@ -62,17 +64,10 @@ impl Audit {
     }
 
     /// None at all.
-    pub(crate) fn none(guess: &Guess) -> Self {
+    pub(crate) fn none() -> Self {
         Self {
-            guess: *guess,
-            rounding: RoundingCheck::default(),
-            is_root_due: false,
-            is_slope_due: false,
-            is_rate_due: false,
-            is_far_due: false,
-            slope_holds: None,
-            claim: None,
             has_doubted: true,
+            ..Self::default()
         }
     }
 
@@ -182,10 +177,11 @@ impl Audit {
         (is_new && is_free).then_some(root)
     }
 
-    /// The learning rate in use, if it lies below the bracket: the loss may rise there already. That is looked at where the
-    /// root is, and on every line of a run whose roots were off by more than expected, since its loss jumps.
+    /// The learning rate in use, if it lies below the bracket: the loss may rise there already. The search looks
+    /// at it on the lines whose root it checks, and on every line of a run whose roots were off by more than expected, since its
+    /// loss jumps.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
-        let rate = trace.line().rate_in_use?;
+        let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
         let is_new =
             rate < bracket.lower() && !seen.any(|seen| (seen / rate - 1.0).abs() < SAME_RATE);
@@ -207,7 +203,7 @@ impl Audit {
 
     /// Whether rounding may have made a crossing, if there is more of it than is known.
     fn is_doubtful(&self, trace: &Trace, bracket: &Bracket) -> bool {
-        if trace.line().rounding == crate::line::Trust::Known {
+        if trace.line().rounding == Trust::Known {
             return false;
         }
         let is_surprise = self.guess.is_surprise(trace.line(), bracket.critical_lr());
@@ -232,7 +228,7 @@ fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
 
 /// The learning rate in use, if all evaluations are beyond it: what falls far out may have risen before.
 fn near(trace: &Trace) -> Option<f64> {
-    let rate = trace.line().rate_in_use?;
+    let rate = trace.within_limits(trace.line().rate_in_use?);
     let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let smallest = rates.min_by(f64::total_cmp)?;
     (rate < smallest).then_some(rate)

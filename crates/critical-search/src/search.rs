@@ -135,7 +135,7 @@ impl CriticalSearch {
         let mut audit = match self.method {
             Method::Guided => Audit::of(&trace, &guess),
             // As it was published.
-            Method::Published => Audit::none(&guess),
+            Method::Published => Audit::none(),
         };
         let outcome = loop {
             let expected = match self.method {

@@ -286,6 +286,15 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
     let second = repeated(&told, 2, loss);
     let bracket = second.outcome.bracket().unwrap();
     assert!(bracket.upper() <= 0.012, "{second:?}");
+
+    // One below the smallest rate that a search may try is looked at there, once.
+    for loss in [
+        |eta: f64| 2.0 - eta * (1.0 - eta),
+        |eta: f64| 2.0 - eta.min(1.0),
+    ] {
+        let result = repeated(&told.with_rate_in_use(1e-30), 3, loss);
+        assert!(result.trace.len() < 64, "{result:?}");
+    }
 }
 
 #[test]
