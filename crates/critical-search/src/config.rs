@@ -107,7 +107,7 @@ impl SearchConfig {
 }
 
 /// A [`SearchConfig`] that cannot work.
-#[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[derive(Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SearchConfigError {
     /// The tolerance is not a fraction.
@@ -135,4 +135,11 @@ pub enum SearchConfigError {
         /// The largest learning rate given.
         max: f64,
     },
+}
+
+/// The sentence of the error: `?` in `main` and `unwrap` print it.
+impl std::fmt::Debug for SearchConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }

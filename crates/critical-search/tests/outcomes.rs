@@ -250,7 +250,9 @@ fn nonsense_is_refused_with_the_value_and_the_remedy() {
             ("tolerance", config.with_tolerance(fraction)),
             ("accuracy", config.with_accuracy(fraction)),
         ] {
-            let error = refused(config).to_string();
+            let error = refused(config);
+            assert_eq!(format!("{error:?}"), error.to_string());
+            let error = error.to_string();
             assert!(
                 error.contains(name) && error.contains(&fraction.to_string()),
                 "{error}"
