@@ -9,6 +9,8 @@ const REMEMBERED: usize = 5;
 const ENOUGH: usize = 2;
 /// Where rounding matters and was looked at often enough, one line in so many is looked at.
 const FELT_EVERY: u64 = 8;
+/// The same where rounding is likely known, or where the last look found that it does not matter.
+const SELDOM: u64 = 64;
 /// The lines that one look covers where rounding is likely known: each costs as much as two measurements.
 const FEW: u64 = 64;
 /// The factor between the losses of two lines from which on what was seen at one says nothing of the other.
@@ -130,6 +132,7 @@ impl KnownRounding {
 
     /// Whether the last look is some lines ago.
     pub(crate) fn is_old(&self) -> bool {
-        self.last.is_none_or(|last| last.since + 1 >= FELT_EVERY)
+        let lines = if self.is_felt { FELT_EVERY } else { SELDOM };
+        self.last.is_none_or(|last| last.since + 1 >= lines)
     }
 }
