@@ -145,6 +145,13 @@ fn a_second_signal_ends_the_process() {
     assert_eq!(finish(run).status.code(), Some(128 + 15));
 }
 
+/// Runs a script of bash in a folder, and returns what it printed.
+fn in_bash(folder: &Path, script: &str) -> Output {
+    let mut shell = Command::new("bash");
+    let shell = shell.current_dir(folder).args(["-c", script]);
+    shell.output().unwrap()
+}
+
 #[test]
 fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,12 +162,7 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
         env!("CARGO_BIN_EXE_gpt-pretrain"),
         MODEL.join(" ")
     );
-    let mut shell = Command::new("bash");
-    let output = shell
-        .current_dir(folder.path())
-        .args(["-c", &script])
-        .output()
-        .unwrap();
+    let output = in_bash(folder.path(), &script);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let said = said(&output);
     assert!(
@@ -183,12 +185,7 @@ fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
         "trap '' XFSZ; ulimit -f 4; exec {} {model} --data text.txt --out run --steps 100000 --every 50",
         env!("CARGO_BIN_EXE_gpt-pretrain"),
     );
-    let mut shell = Command::new("bash");
-    let output = shell
-        .current_dir(folder.path())
-        .args(["-c", &script])
-        .output()
-        .unwrap();
+    let output = in_bash(folder.path(), &script);
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
