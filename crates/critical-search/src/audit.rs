@@ -26,8 +26,8 @@ const STRAIGHT: f64 = 0.9;
 const FIRST: usize = 6;
 /// Two learning rates that differ by less are one.
 const SAME_RATE: f64 = 0.05;
-/// The factor of errors from which on the loss is taken to jump.
-const WILD: f64 = 3.0;
+/// No rounding that earlier looks have missed makes a fall of so many times the resolution.
+const CREDIBLE: f64 = 4096.0;
 
 /// The evaluations that a search makes before it reports a result, and what they have shown.
 #[derive(Default)]
@@ -52,7 +52,8 @@ impl Audit {
             rounding: RoundingCheck::new(guess.rounding().look(line), line.rounding),
             is_root_due: guess.calibration().is_due(),
             is_far_due: guess.is_far_due(),
-            is_rate_due: guess.is_measured() && guess.calibration().is_due(),
+            is_rate_due: guess.is_measured()
+                && (guess.calibration().is_new() || guess.calibration().is_wild()),
             // The first measurement of a run takes more evaluations anyway.
             is_slope_due: line.slope().is_some()
                 && guess.is_measured()
@@ -167,9 +168,10 @@ impl Audit {
         None
     }
 
-    /// The root itself, where that is due.
+    /// The root itself, if that is due and no evaluation has followed the first root that could be reported.
     fn root(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
-        std::mem::take(&mut self.is_root_due).then_some(())?;
+        (std::mem::take(&mut self.is_root_due) && self.claim_ratio(bracket).is_none())
+            .then_some(())?;
         let root = bracket.critical_lr();
         let is_new = root > bracket.lower() && root < bracket.upper();
         // The first measurement of a run takes eight evaluations at most.
@@ -178,14 +180,13 @@ impl Audit {
     }
 
     /// The learning rate in use, if it lies below the bracket: the loss may rise there already. The search looks
-    /// at it on the lines whose root it checks, and on every line of a run whose roots were off by more than expected, since its
-    /// loss jumps.
+    /// at it on the first lines of a run, and on every line of a run whose loss jumps.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
         let is_new =
             rate < bracket.lower() && !seen.any(|seen| (seen / rate - 1.0).abs() < SAME_RATE);
-        (is_new && (self.is_rate_due || trace.error_factor() > WILD)).then_some(rate)
+        (is_new && self.is_rate_due).then_some(rate)
     }
 
     /// Around the root, where rounding may have made it.
@@ -208,7 +209,7 @@ impl Audit {
         }
         let is_surprise = self.guess.is_surprise(trace.line(), bracket.critical_lr());
         let fall = trace.depth();
-        is_surprise
+        (is_surprise && fall < CREDIBLE * trace.line().resolution())
             || self
                 .guess
                 .rounding()

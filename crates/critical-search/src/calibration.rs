@@ -1,7 +1,7 @@
 //! How well the errors of a run's roots were estimated, by the roots that were evaluated.
 
 /// The weight of the newest check, once there are several.
-const NEWEST: f64 = 0.15;
+const NEWEST: f64 = 0.25;
 /// The standard deviations that a stated error covers.
 const DEVIATIONS: f64 = 2.0;
 /// A stated error is at least this part of the largest that was found.
@@ -10,8 +10,12 @@ const OF_LARGEST: f64 = 0.6;
 const FADING: f64 = 0.99;
 /// The most that checks may widen an error by.
 const WIDEST: f64 = 50.0;
+/// The factor of errors from which on the loss is taken to jump, and all that is stated must be as small as was asked for.
+pub(crate) const WILD: f64 = 3.0;
 /// The lines that are checked at first.
-const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
+const FIRST: std::ops::RangeInclusive<u64> = 1..=8;
+/// The lines at which nothing is known of the loss.
+const NEW: u64 = 3;
 /// One line in so many is checked from then on.
 const EVERY: u64 = 16;
 
@@ -52,7 +56,21 @@ impl Calibration {
 
     /// Whether the root of the next line is to be evaluated, whatever it looks like.
     pub(crate) fn is_due(&self) -> bool {
-        let next = self.lines + 1;
-        FIRST.contains(&next) || next.is_multiple_of(EVERY)
+        self.is_early() || (self.lines + 1).is_multiple_of(EVERY)
+    }
+
+    /// Whether the next line is one of the first.
+    fn is_early(&self) -> bool {
+        FIRST.contains(&(self.lines + 1))
+    }
+
+    /// Whether the next line is one of the very first, at which nothing is known of the loss.
+    pub(crate) fn is_new(&self) -> bool {
+        self.lines < NEW
+    }
+
+    /// Whether roots were off by so much more than estimated that the loss must jump.
+    pub(crate) fn is_wild(&self) -> bool {
+        self.factor() > WILD
     }
 }

@@ -23,7 +23,7 @@ impl Claim {
     /// has reported the claim itself.
     pub(crate) fn ratio(&self, root: f64) -> Option<f64> {
         let off = (root / self.root).ln().abs();
-        let ratio = (off - self.rounding_error).max(0.0) / self.error;
+        let ratio = (off - self.rounding_error).max(0.0) / self.error.max(self.rounding_error);
         (root != self.root).then_some(ratio)
     }
 }

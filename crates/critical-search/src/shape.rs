@@ -1,5 +1,7 @@
 //! The shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
+use crate::calibration::WILD;
+
 /// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 /// The part of the disagreement between two interpolations that is taken for the error of the better
@@ -29,8 +31,6 @@ const DEEP: f64 = 0.5;
 /// The part of the distance to the farther end that is taken for the error of a root in an explosion, which may lie anywhere.
 const HUGGING: f64 = 0.25;
 
-/// The factor of errors from which on they have exceeded what is stated.
-const EXCEEDED: f64 = 1.5;
 /// The part of the error of interpolation that is stated beyond what is asked to be small: a loss with jumps needs it before its
 /// first jump was seen.
 const UNASKED: f64 = 0.5;
@@ -162,7 +162,7 @@ impl Crossing {
     /// The part of the relative error that must be small, where errors were seen to be so many times what is estimated: that of
     /// the interpolation as it is estimated, but all that is stated on a loss whose errors were larger.
     pub(crate) fn asked_error(&self, factor: f64) -> f64 {
-        if factor > EXCEEDED {
+        if factor > WILD {
             self.error(factor) - self.rounding_error
         } else {
             (factor * self.interpolation_error).min(self.farthest)
