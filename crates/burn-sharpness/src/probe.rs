@@ -83,6 +83,7 @@ impl SharpnessProbe {
         tasks: Vec<Task>,
         folder: Option<ClaimedFolder>,
     ) -> Self {
+        let run = Run::new(folder, config.warn_after);
         Self {
             shared: Arc::new(Shared {
                 config,
@@ -92,7 +93,7 @@ impl SharpnessProbe {
                     tasks,
                     ..Measuring::default()
                 }),
-                run: Mutex::new(Run::new(folder)),
+                run: Mutex::new(run),
             }),
         }
     }

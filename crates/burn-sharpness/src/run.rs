@@ -1,5 +1,5 @@
 use crate::config::SharpnessConfig;
-use crate::journal::{ClaimedFolder, Journal};
+use crate::journal::{ClaimedFolder, Journal, OfUpdate};
 use crate::schedule::{Answer, Place, Schedule, TimeSpent};
 use burn::tensor::Device;
 use sharpness_record::{CheckpointNote, Measurement};
@@ -59,8 +59,8 @@ impl Workers {
 }
 
 impl Run {
-    /// A run that has not begun, whose record is written to this folder.
-    pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
+    /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
+    pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             step: 0,
             has_begun: false,
@@ -71,7 +71,7 @@ impl Run {
             workers: Workers::default(),
             is_stopped: false,
             schedule: Schedule::default(),
-            journal: Journal::new(folder),
+            journal: Journal::new(folder, warn_after),
             on_edge: None,
             has_metric: false,
         }
@@ -208,20 +208,12 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update, the training's first. Returns the function to call if the run
-    /// has been past the edge for as long as the configuration says. `interval` is the number of training items
-    /// from one measurement to the next.
-    pub(crate) fn publish(
-        &mut self,
-        measurements: Vec<Arc<Measurement>>,
-        interval: u64,
-        config: &SharpnessConfig,
-    ) -> Option<OnEdge> {
-        let all = measurements.iter().map(Arc::as_ref);
+    /// Takes in the measurements of one update. Returns the function to call if the run
+    /// has been past the edge for as long as the configuration says.
+    pub(crate) fn publish(&mut self, update: &OfUpdate) -> Option<OnEdge> {
+        let all = update.measurements.iter().map(Arc::as_ref);
         self.schedule.note_measurements(all);
-        let warns = self
-            .journal
-            .publish(measurements, interval, config.warn_after);
+        let warns = self.journal.publish(update);
         self.on_edge.clone().filter(|_| warns)
     }
 

@@ -169,14 +169,15 @@ where
         })
     }
 
-    /// The measurement of an update whose model is on this device.
+    /// The measurement of an update of a model, for which a copy on one device may stand.
     pub(super) fn session<'a>(
         &'a self,
         due: &'a mut DueUpdate<M>,
-        home: &Device,
+        (model, copy): (&M, Option<M>),
         learning_rate: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Session<'a, M> {
+        let home = home_of(copy.as_ref().unwrap_or(model));
         let batches = due.batches.iter();
         let losses: Option<Vec<Loss>> = batches.map(|kept| kept.training_loss.clone()).collect();
         let here = std::thread::current().id();
@@ -190,10 +191,11 @@ where
                 micro_batches: (due.batches.len() / due.workers).max(1),
                 gradient_is_sum: is_alone,
                 training_loss: losses.and_then(|losses| BatchLosses::new(losses).ok()),
-                is_on_one_device: due.is_all_on(home),
+                is_on_one_device: due.is_all_on(&home),
                 advice: REPORTS_ANOTHER,
             },
             grads,
+            copy,
             is_alone,
             is_of_this_thread: due.batches.iter().all(|kept| kept.thread == here),
             may_step_first: self.probe.config().step_first,

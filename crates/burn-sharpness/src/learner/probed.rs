@@ -183,7 +183,7 @@ where
         };
         let Self { model, hook } = self;
         let kept = copy_gradients(&model, &grads, |_| true);
-        let session = hook.session(&mut due, &device, lr_module, kept);
+        let session = hook.session(&mut due, (&model, None), lr_module, kept);
         let model = session.step(model, optim, |model, optim, rate| {
             model.optimize(optim, rate, grads)
         });
@@ -197,19 +197,23 @@ where
         grads: MultiGradientsParams,
     ) -> Self {
         let device = self.hook.device_of_spread(home_of(&self.model));
-        if self.hook.is_live()
-            && let Some(mut due) = self.hook.begin_update(&device, &lr_module)
-            && let Some((_, device)) = grads.grads.first()
-        {
+        let is_live = self.hook.is_live();
+        let due = is_live.then(|| self.hook.begin_update(&device, &lr_module));
+        let (Some(mut due), Some((_, device))) = (due.flatten(), grads.grads.first()) else {
+            return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
+        };
+        let Self { model, hook } = self;
+        // The parameters may be spread over the devices: measure on one.
+        let device = device.clone().inner();
+        let copy = {
             let _underway = Underway::begin();
-            // The parameters may be spread over the devices: measure on one.
-            let device = device.clone().inner();
-            let copy = self.model.valid().to_device(&device);
-            let sum = sum_gradients(&copy, &grads, &device);
-            let home = home_of(&copy);
-            let session = self.hook.session(&mut due, &home, lr_module.clone(), sum);
-            session.look_at(copy, &self.model, optim);
-        }
-        self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
+            model.valid().to_device(&device)
+        };
+        let sum = sum_gradients(&copy, &grads, &device);
+        let session = hook.session(&mut due, (&model, Some(copy)), lr_module, sum);
+        let model = session.step(model, optim, |model, optim, rate| {
+            model.optimize_multi(optim, rate, grads)
+        });
+        Self { model, hook }
     }
 }

@@ -2,44 +2,29 @@
 
 use super::memory::Memory;
 use super::subject::{Stage, Subject};
-use crate::batch_norm::ValidationView;
 use crate::direction::{DirectionError, StepKind, UpdateDirection, VirtualStep};
 use crate::failure::Failure;
 use crate::task::{Task, TaskKind};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
 
-/// Whether the weights after the step will show the direction of the update, so that the step may be made
-/// before the measurement. No other thread uses the model.
-pub(crate) fn may_step_first<M: Module>(
-    model: &M,
-    optim: &ModuleOptimizer,
-    learning_rate: &ModuleLearningRate,
-    grads: &GradientsParams,
-    tasks: &[Task],
-    memory: &mut Memory,
-) -> Result<bool, Failure> {
-    let rate = learning_rate.base();
+/// Whether the weights after a step at this rate may show the direction of the update, as far as is known without a look.
+pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memory) -> bool {
     // A group may move much less than all parameters together.
     let has_group = tasks
         .iter()
         .any(|task| matches!(task.kind, TaskKind::Group(_)));
     // Where it will not show, the measurement looks at it.
     let will_not_show = |kind: &Result<StepKind, DirectionError>| {
-        kind.as_ref().is_ok_and(|kind| !kind.will_show_at(rate))
+        kind.as_ref()
+            .is_ok_and(|kind| !kind.will_show_at(rate.base()))
     };
-    if has_group || memory.step_kind.as_ref().is_some_and(will_not_show) {
-        return Ok(false);
-    }
-    let view = ValidationView::new(model);
-    let step = VirtualStep::new(view.model(), optim, grads, learning_rate)?;
-    Ok(step_kind(view.model(), &step, memory)?.will_show_at(rate))
+    !has_group && !memory.step_kind.as_ref().is_some_and(will_not_show)
 }
 
 /// What the optimizer's steps are like: from virtual ones of all parameters where that is not known, and of a few where
 /// it is. The model is in validation mode.
-fn step_kind<M: Module>(
+pub(crate) fn step_kind<M: Module>(
     model: &M,
     step: &VirtualStep,
     memory: &mut Memory,

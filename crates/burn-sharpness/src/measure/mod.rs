@@ -8,7 +8,7 @@ mod subject;
 mod tasks;
 mod training;
 
-pub(crate) use line::may_step_first;
+pub(crate) use line::{may_show, step_kind};
 pub(crate) use memory::Memory;
 pub(crate) use subject::{Facts, Stage, Subject};
 

@@ -200,6 +200,7 @@ impl SharpnessProbe {
             facts,
             grads,
             losses,
+            copy: None,
             is_alone: true,
             is_of_this_thread: true,
             may_step_first: true,

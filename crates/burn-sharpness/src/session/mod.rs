@@ -9,10 +9,11 @@ pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::calls::{CallWatch, Expected};
-use crate::direction::{after_step_of, smallest};
+use crate::direction::{VirtualStep, after_step_of, smallest};
 use crate::failure::{Failure, guarded};
+use crate::journal::OfUpdate;
 use crate::losses::Losses;
-use crate::measure::{Facts, Measured, Stage, Subject, may_step_first, measure};
+use crate::measure::{Facts, Measured, Stage, Subject, may_show, measure, step_kind};
 use crate::params::weights_of;
 use crate::probe::{Measuring, SharpnessProbe};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -40,6 +41,8 @@ pub(crate) struct Session<'a, M> {
     pub(crate) grads: GradientsParams,
     /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
+    /// What is measured in place of a model whose parameters are spread over devices: a copy in validation mode on one.
+    pub(crate) copy: Option<M>,
     /// Whether no other worker uses the model.
     pub(crate) is_alone: bool,
     /// Whether the training step was made on this thread, by which burn keeps what is pending of running statistics.
@@ -69,6 +72,7 @@ impl<M: Module + 'static> Session<'_, M> {
         let steps_first = found.mode.is_ok() && self.steps_first(&model, optim);
         let rate = self.facts.learning_rate.clone();
         if !steps_first {
+            // What is found here could have a say in the rate; it has none.
             self.measure(&model, Stage::Before(optim), found);
             return make(model, optim, rate);
         }
@@ -82,13 +86,6 @@ impl<M: Module + 'static> Session<'_, M> {
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
         let found = self.find_mode(model);
         self.measure(model, Stage::Before(optim), found)
-    }
-
-    /// The same of a model that a copy in validation mode, on a device of its own, stands for.
-    pub(crate) fn look_at(mut self, copy: M, model: &M, optim: &ModuleOptimizer) {
-        let found = self.find_mode(model);
-        let view = ValidationView::of_validation(copy);
-        self.measure_view(&view, Stage::Before(optim), found);
     }
 
     fn find_mode(&mut self, model: &M) -> Found<M> {
@@ -119,7 +116,7 @@ impl<M: Module + 'static> Session<'_, M> {
 
     /// Whether the step is to be made before the measurement.
     fn steps_first(&self, model: &M, optim: &ModuleOptimizer) -> bool {
-        if !self.may_step_first || !self.is_alone {
+        if !self.may_step_first || !self.is_alone || self.copy.is_some() {
             return false;
         }
         let _underway = Underway::begin();
@@ -128,28 +125,29 @@ impl<M: Module + 'static> Session<'_, M> {
         let Measuring { tasks, memory, .. } = &mut *measuring;
         // What fails here fails again in the measurement, which records it.
         let first = guarded("the optimizer", || {
-            may_step_first(model, optim, rate, grads, tasks, memory)
+            if !may_show(rate, tasks, memory) {
+                return Ok(false);
+            }
+            let view = ValidationView::new(model);
+            let step = VirtualStep::new(view.model(), optim, grads, rate)?;
+            Ok(step_kind(view.model(), &step, memory)?.will_show_at(rate.base()))
         });
         first.unwrap_or(false)
     }
 
-    fn measure(self, model: &M, stage: Stage<'_, M>, found: Found<M>) -> Option<Arc<Measurement>> {
-        let _underway = Underway::begin();
-        let view = if self.is_alone {
-            ValidationView::new(model)
-        } else {
-            ValidationView::with_own_state(model)
-        };
-        self.measure_view(&view, stage, found)
-    }
-
-    fn measure_view(
+    /// Measures, and hands over what was measured. Returns the measurement of the training loss.
+    fn measure(
         self,
-        view: &ValidationView<M>,
+        model: &M,
         stage: Stage<'_, M>,
         Found { mode, notice }: Found<M>,
     ) -> Option<Arc<Measurement>> {
         let _underway = Underway::begin();
+        let view = match self.copy {
+            Some(copy) => ValidationView::of_validation(copy),
+            None if self.is_alone => ValidationView::new(model),
+            None => ValidationView::with_own_state(model),
+        };
         let settings = self.probe.settings()?;
         let mut measuring = self.probe.measuring();
         let Measuring {
@@ -193,7 +191,10 @@ fn publish(
 ) -> Arc<Measurement> {
     let training = Arc::new(measured.training);
     let of_tasks = measured.of_tasks.into_iter().map(Arc::new);
-    let measurements: Vec<_> = std::iter::once(training.clone()).chain(of_tasks).collect();
+    let update = OfUpdate {
+        measurements: std::iter::once(training.clone()).chain(of_tasks).collect(),
+        interval,
+    };
     let (on_edge, new) = {
         let mut run = probe.run();
         run.is_stopped = measured.stop.is_some();
@@ -201,7 +202,7 @@ fn publish(
         for notice in measured.notices.into_iter().chain(measured.stop) {
             run.journal.tell(notice);
         }
-        let on_edge = run.publish(measurements, interval, probe.config());
+        let on_edge = run.publish(&update);
         if door == Door::Learner && !run.has_metric {
             run.journal.tell(NO_METRIC.to_string());
         }
