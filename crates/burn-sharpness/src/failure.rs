@@ -6,6 +6,7 @@ use crate::hessian::{GradientError, HessianError};
 use crate::loss::LossError;
 use critical_search::Interrupted;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 /// Why a measurement, or a part of it, has no number.
@@ -72,4 +73,9 @@ pub(crate) fn guarded<T>(
     call: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
+}
+
+/// What is locked, whether a panic has interrupted its last holder or not: it is valid wherever one could.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -131,8 +131,8 @@ pub use metric::{Quantity, SharpnessMetric};
 pub use own_loop::{Step, Update};
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
-    BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION,
-    SharpnessSummary, SlopeSource, TRAIN_TASK,
+    BaseLossSource, Edge, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, NoNumber,
+    RECORD_VERSION, SharpnessSummary, SlopeSource, TRAIN_TASK,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

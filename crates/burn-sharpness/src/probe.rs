@@ -1,5 +1,6 @@
 use crate::calls::CallWatch;
 use crate::config::SharpnessConfig;
+use crate::failure::lock;
 use crate::journal::{ClaimedFolder, Entry};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
@@ -8,7 +9,7 @@ use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
 use std::any::Any;
 use std::fmt::{Debug, Formatter};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the user of a probe is told that has seen no training step.
 pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to the model that is trained, `probe.attach(model)`, or call `measure` at each step of a loop of your own";
@@ -260,9 +261,4 @@ impl Debug for SharpnessProbe {
         }
         probe.finish()
     }
-}
-
-/// The data is valid at every point where a panic could have left it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

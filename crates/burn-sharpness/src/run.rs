@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
 /// Where a run stands.
+#[derive(Default)]
 pub(crate) struct Run {
     /// The run-wide step of the next update.
     pub(crate) step: u64,
@@ -62,18 +63,8 @@ impl Run {
     /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
-            step: 0,
-            has_begun: false,
-            is_step_set: false,
-            attached: 0,
-            is_validating: false,
-            epoch: None,
-            workers: Workers::default(),
-            is_stopped: false,
-            schedule: Schedule::default(),
             journal: Journal::new(folder, warn_after),
-            on_edge: None,
-            has_metric: false,
+            ..Self::default()
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Mode<M> {
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes in training what it computes in this mode, as far as its structure tells.
     pub(crate) is_same_in_training: bool,
+    /// What the user is to be told of it.
+    pub(crate) notice: Option<&'static str>,
 }
 
 impl<M: Module> Mode<M> {
@@ -32,11 +34,12 @@ impl<M: Module> Mode<M> {
         Self {
             copy: None,
             is_same_in_training: !enabled.in_batch_norm && !enabled.elsewhere,
+            notice: None,
         }
     }
 
     /// Validation mode but for batch norm, which computes from the batch. `known` is the copy that an earlier
-    /// measurement has made. Returns, too, what the user is to be told.
+    /// measurement has made.
     ///
     /// `is_alone` says whether no other thread uses the model.
     pub(crate) fn batch_statistics(
@@ -44,20 +47,20 @@ impl<M: Module> Mode<M> {
         known: Option<BatchStatistics<M>>,
         is_alone: bool,
         losses: &mut dyn Losses<M>,
-    ) -> Result<(Self, Option<&'static str>), Failure> {
+    ) -> Result<Self, Failure> {
         let enabled = EnabledFlags::of(model);
         if !enabled.in_batch_norm {
-            return Ok((Self::validation(model), None));
+            return Ok(Self::validation(model));
         }
         let (copy, notice) = match known.filter(|copy| copy.places == places(model)) {
             Some(copy) => (copy, None),
             None => BatchStatistics::new(model, is_alone, losses)?,
         };
-        let mode = Self {
+        Ok(Self {
             copy: Some(copy),
             is_same_in_training: !enabled.elsewhere,
-        };
-        Ok((mode, notice))
+            notice,
+        })
     }
 
     /// The model, given at some weights in validation mode, as it computes the loss.

@@ -36,6 +36,7 @@ trait Reader {
 }
 
 /// Everything that is kept or told of a run's measurements.
+#[derive(Default)]
 pub(crate) struct Journal {
     log: Log,
     summary: Summary,
@@ -48,11 +49,9 @@ impl Journal {
     /// A journal that warns after so many measurements in a row past the edge.
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
-            log: Log,
-            summary: Summary::default(),
             edge: EdgeWatch::new(warn_after),
             record: Record::new(folder),
-            feed: Feed::default(),
+            ..Self::default()
         }
     }
 

@@ -1,9 +1,10 @@
 use super::fingerprint::fingerprint;
-use crate::failure::Failure;
+use crate::failure::{Failure, lock};
 use crate::hessian::GradientError;
 use crate::loss::{BatchLosses, Loss, LossError};
 use crate::losses::{Gradient, Losses};
 use crate::measure::Facts;
+use crate::params::home_of;
 use crate::probe::SharpnessProbe;
 use crate::schedule::Place;
 use crate::session::{Door, Session};
@@ -12,7 +13,7 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
 pub(super) type Batch<M> = <M as TrainStep>::Input;
@@ -106,18 +107,13 @@ where
     }
 }
 
-/// The device of a model's parameters.
-pub(super) fn home_of<M: Module>(model: &M) -> Device {
-    model.devices().into_iter().next().unwrap_or_default()
-}
-
 impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
     /// A batch is about to make gradients: keep it if its update will be measured, and say where.
     pub(super) fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
-        let mut batches = self.batches();
+        let mut batches = lock(&self.batches);
         let config = self.probe.config();
         let is_kept = self.probe.run().begin_batch(&device, config);
         is_kept.then(|| {
@@ -138,7 +134,7 @@ where
         };
         // One that cannot be read is evaluated instead.
         let loss = training_loss(model, output).ok();
-        if let Some(kept) = self.batches().get_mut(index) {
+        if let Some(kept) = lock(&self.batches).get_mut(index) {
             kept.training_loss = loss;
         }
     }
@@ -155,7 +151,7 @@ where
         device: &Device,
         learning_rate: &ModuleLearningRate,
     ) -> Option<DueUpdate<M>> {
-        let mut batches = self.batches();
+        let mut batches = lock(&self.batches);
         let (place, workers) = self
             .probe
             .run()
@@ -252,7 +248,7 @@ impl<M: TrainStep> Hook<M> {
     where
         M: Module,
     {
-        self.batches().clear();
+        lock(&self.batches).clear();
         if self.is_live() {
             self.probe.run().forget_workers();
         }
@@ -265,9 +261,5 @@ impl<M: TrainStep> Hook<M> {
     /// Whether the steps of checkpoints are kept.
     fn keeps_steps(&self) -> bool {
         self.is_live() && self.probe.config().directory.is_some()
-    }
-
-    fn batches(&self) -> MutexGuard<'_, Vec<KeptBatch<Batch<M>>>> {
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

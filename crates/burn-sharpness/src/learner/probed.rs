@@ -1,5 +1,5 @@
-use super::hook::{Batch, Hook, home_of};
-use crate::params::{copy_gradients, sum_gradients};
+use super::hook::{Batch, Hook};
+use crate::params::{copy_gradients, home_of, sum_gradients};
 use crate::session::{Underway, is_underway};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};

@@ -6,6 +6,7 @@ use crate::direction::UpdateDirection;
 use crate::failure::{Failure, guarded};
 use crate::loss::BatchLosses;
 use crate::losses::Losses;
+use crate::params::home_of;
 use crate::task::{Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
@@ -94,8 +95,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let (model, config) = (self.subject.model, self.settings.config);
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
-        let device = model.devices().into_iter().next();
-        let device = device.unwrap_or_default().inner();
+        let device = home_of(model).inner();
         // The same batches at the same step, whether the run was resumed or not.
         let index = self.subject.facts.place.step / config.interval();
         let mut base_of = || -> Result<BatchLosses, Failure> {

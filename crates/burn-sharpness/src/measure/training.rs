@@ -173,8 +173,8 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         let grads = grads.take()?;
         let memory = &mut self.memory.curvature;
         let measured = guarded("the gradient of the loss", || {
-            let gradient = |model: &M| gradient(model).map_err(GradientError::objective);
-            let hessian = Hessian::in_validation(model.clone(), &grads, gradient)?;
+            let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
+            let hessian = Hessian::new(model.clone(), &grads, &mut gradient)?;
             let mut hessian = hessian.with_parts(parts);
             direction.renew(model);
             // The preconditioner of an update has seen its gradient.

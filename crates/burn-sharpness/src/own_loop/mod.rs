@@ -5,7 +5,7 @@ mod update;
 pub use update::{Step, Update};
 
 use crate::failure::Failure;
-use crate::loss::{BatchLosses, IntoLoss, Loss};
+use crate::loss::{BatchLosses, IntoLoss};
 use crate::losses::{Gradient, Losses};
 use crate::measure::Facts;
 use crate::params::copy_gradients;
@@ -17,6 +17,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use sharpness_record::Measurement;
 use std::sync::Arc;
+use update::Known;
 
 /// What to do where the closure computes another loss than the step has.
 const COMPUTES_ANOTHER: &str = "the closure computes another one than `with_training_loss` was given, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
@@ -93,16 +94,14 @@ impl SharpnessProbe {
             model,
             optim,
             grads,
-            known,
+            mut known,
         } = update;
         let place = self.begin_step(model, &known.learning_rate)?;
         let grads = copy_gradients(model, grads, |_| true);
-        let mut closure = Closure {
-            loss,
-            gradient: known.gradient,
-        };
-        let facts = facts(place, known.learning_rate, known.training_loss);
-        self.session(facts, grads, &mut closure).look(model, optim)
+        let gradient = known.gradient.take();
+        let mut closure = Closure { loss, gradient };
+        self.session(place, known, grads, &mut closure)
+            .look(model, optim)
     }
 
     /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
@@ -162,18 +161,15 @@ impl SharpnessProbe {
             model,
             optim,
             grads,
-            known,
+            mut known,
         } = step;
         let Some(place) = self.begin_step(&model, &known.learning_rate) else {
             return optim.step(known.learning_rate, model, grads);
         };
         let kept = copy_gradients(&model, &grads, |_| true);
-        let mut closure = Closure {
-            loss,
-            gradient: known.gradient,
-        };
-        let facts = facts(place, known.learning_rate, known.training_loss);
-        self.session(facts, kept, &mut closure)
+        let gradient = known.gradient.take();
+        let mut closure = Closure { loss, gradient };
+        self.session(place, known, kept, &mut closure)
             .step(model, optim, |model, optim, rate| {
                 optim.step(rate, model, grads)
             })
@@ -190,10 +186,21 @@ impl SharpnessProbe {
 
     fn session<'a, M>(
         &'a self,
-        facts: Facts,
+        place: Place,
+        known: Known<'_, M>,
         grads: GradientsParams,
         losses: &'a mut dyn Losses<M>,
     ) -> Session<'a, M> {
+        let training_loss = known.training_loss.map(|loss| vec![loss]);
+        let facts = Facts {
+            place,
+            learning_rate: known.learning_rate,
+            micro_batches: 1,
+            gradient_is_sum: true,
+            training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
+            is_on_one_device: true,
+            advice: COMPUTES_ANOTHER,
+        };
         Session {
             probe: self,
             door: Door::Loop,
@@ -205,18 +212,6 @@ impl SharpnessProbe {
             is_of_this_thread: true,
             may_step_first: true,
         }
-    }
-}
-
-fn facts(place: Place, learning_rate: ModuleLearningRate, loss: Option<Loss>) -> Facts {
-    Facts {
-        place,
-        learning_rate,
-        micro_batches: 1,
-        gradient_is_sum: true,
-        training_loss: loss.and_then(|loss| BatchLosses::new(vec![loss]).ok()),
-        is_on_one_device: true,
-        advice: COMPUTES_ANOTHER,
     }
 }
 

@@ -1,5 +1,3 @@
-use crate::failure::Failure;
-use crate::hessian::gradient_of_losses;
 use crate::loss::{IntoLoss, Loss};
 use crate::losses::Gradient;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
@@ -30,9 +28,9 @@ impl<'a, M: Module + 'a> Known<'a, M> {
     }
 
     fn with_curvature(mut self, loss: impl Fn(&M) -> Tensor<1> + 'a) -> Self {
-        let mut gradient = gradient_of_losses(vec![()], move |model: &M, ()| loss(model));
         self.gradient = Some(Box::new(move |model| {
-            gradient(model).map_err(Failure::from)
+            let grads = loss(model).mean().backward();
+            Ok(GradientsParams::from_grads(grads, model))
         }));
         self
     }

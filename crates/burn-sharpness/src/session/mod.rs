@@ -51,12 +51,6 @@ pub(crate) struct Session<'a, M> {
     pub(crate) may_step_first: bool,
 }
 
-/// How the loss is computed, with what the user is to be told of it; or why it cannot be.
-struct Found<M> {
-    mode: Result<Mode<M>, Failure>,
-    notice: Option<&'static str>,
-}
-
 impl<M: Module + 'static> Session<'_, M> {
     /// Makes the step, and measures it. Returns the model after the step.
     ///
@@ -68,50 +62,39 @@ impl<M: Module + 'static> Session<'_, M> {
         optim: &mut ModuleOptimizer,
         make: impl FnOnce(M, &mut ModuleOptimizer, ModuleLearningRate) -> M,
     ) -> M {
-        let found = self.find_mode(&model);
-        let steps_first = found.mode.is_ok() && self.steps_first(&model, optim);
+        let mode = self.find_mode(&model);
+        let steps_first = mode.is_ok() && self.steps_first(&model, optim);
         let rate = self.facts.learning_rate.clone();
         if !steps_first {
             // What is found here could have a say in the rate; it has none.
-            self.measure(&model, Stage::Before(optim), found);
+            self.measure(&model, Stage::Before(optim), mode);
             return make(model, optim, rate);
         }
         let before = model.clone();
         let after = make(model, optim, rate);
-        self.measure(&before, Stage::After(optim, &after), found);
+        self.measure(&before, Stage::After(optim, &after), mode);
         after
     }
 
     /// Measures before the step, which the caller makes.
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
-        let found = self.find_mode(model);
-        self.measure(model, Stage::Before(optim), found)
+        let mode = self.find_mode(model);
+        self.measure(model, Stage::Before(optim), mode)
     }
 
-    fn find_mode(&mut self, model: &M) -> Found<M> {
+    /// How the loss is computed, or why it cannot be.
+    fn find_mode(&mut self, model: &M) -> Result<Mode<M>, Failure> {
         let _underway = Underway::begin();
         if !self.probe.config().batch_statistics {
-            return Found {
-                mode: Ok(Mode::validation(model)),
-                notice: None,
-            };
+            return Ok(Mode::validation(model));
         }
         let known = self.probe.measuring().copy.take();
         let known = known.and_then(|copy| copy.downcast().ok());
         let is_alone = self.is_alone && self.is_of_this_thread;
-        let found = guarded("the loss", || {
+        let mode = guarded("the loss", || {
             Mode::batch_statistics(model, known.map(|copy| *copy), is_alone, self.losses)
         });
-        match found {
-            Ok((mode, notice)) => Found {
-                mode: Ok(mode),
-                notice,
-            },
-            Err(failure) => Found {
-                mode: Err(Failure::Mode(Box::new(failure))),
-                notice: None,
-            },
-        }
+        mode.map_err(|failure| Failure::Mode(Box::new(failure)))
     }
 
     /// Whether the step is to be made before the measurement.
@@ -140,7 +123,7 @@ impl<M: Module + 'static> Session<'_, M> {
         self,
         model: &M,
         stage: Stage<'_, M>,
-        Found { mode, notice }: Found<M>,
+        mode: Result<Mode<M>, Failure>,
     ) -> Option<Arc<Measurement>> {
         let _underway = Underway::begin();
         let view = match self.copy {
@@ -159,6 +142,7 @@ impl<M: Module + 'static> Session<'_, M> {
         if self.door == Door::Loop {
             expect_step(calls, view.model(), &stage, &self.facts, &self.grads);
         }
+        let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
         let interval = self.facts.micro_batches as u64 * settings.config.interval();
         let subject = Subject {
             model: view.model(),
