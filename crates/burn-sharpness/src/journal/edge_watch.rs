@@ -1,4 +1,4 @@
-use super::{OfUpdate, Reader};
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
 
 /// Counts the measurements in a row that found the run past the edge.

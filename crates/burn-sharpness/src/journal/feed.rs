@@ -1,4 +1,4 @@
-use super::{OfUpdate, Reader};
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;

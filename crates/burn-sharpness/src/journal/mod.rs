@@ -4,36 +4,23 @@ mod edge_watch;
 mod feed;
 mod folder;
 mod log;
+mod reader;
 mod record;
 mod summary;
 
 pub(crate) use feed::Entry;
 pub(crate) use folder::ClaimedFolder;
+pub(crate) use reader::OfUpdate;
 
 use edge_watch::EdgeWatch;
 use feed::Feed;
 use log::Log;
+use reader::Reader;
 use record::Record;
 use sharpness_record::{CheckpointNote, Measurement, SharpnessSummary};
 use std::sync::Arc;
 use std::time::Instant;
 use summary::Summary;
-
-/// The measurements along one update: the training's, then the tasks'.
-pub(crate) struct OfUpdate {
-    pub(crate) measurements: Vec<Arc<Measurement>>,
-    /// The number of training items from one measurement to the next.
-    pub(crate) interval: u64,
-}
-
-/// One who reads the measurements of a run as they are made.
-trait Reader {
-    /// Takes in those of one update. Returns what the user is to be told.
-    fn read(&mut self, update: &OfUpdate) -> Option<String>;
-
-    /// A new run begins, in the same folder.
-    fn restart(&mut self) {}
-}
 
 /// Everything that is kept or told of a run's measurements.
 #[derive(Default)]

@@ -1,4 +1,5 @@
-use super::{ClaimedFolder, OfUpdate, Reader};
+use super::folder::ClaimedFolder;
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::CheckpointNote;
 
 /// The record in the run's folder, if it has one that can be written.

@@ -1,4 +1,4 @@
-use super::{OfUpdate, Reader};
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
