@@ -2,7 +2,7 @@
 //! cannot work is said.
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::metric::LossMetric;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::renderer::MetricsRenderer;
@@ -18,6 +18,8 @@ use sharpness_tests::{
     Batch, Data, Mlp, MlpConfig, Recorder, Training, device, measurements, weights,
 };
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 
 /// An epoch has seven updates, of which every third is measured.
 const EVERY: u64 = 3;
@@ -311,4 +313,33 @@ fn a_strategy_that_passes_no_learning_rate_is_named() {
     }
     assert!(text.contains("no learning rate"), "{text}");
     assert!(probe.summary().to_string().contains("no learning rate"));
+}
+
+#[test]
+fn threads_that_share_a_probe_never_get_the_same_step() {
+    const THREADS: u64 = 4;
+    const STEPS: u64 = 12;
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let barrier = Barrier::new(THREADS as usize);
+    let measured_by = || {
+        let (model, optim) = (model(), adam());
+        let batch = Data::new(1, 16, &device::autodiff()).batch(0);
+        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let mut steps = Vec::new();
+        for _ in 0..STEPS {
+            barrier.wait();
+            let loss = |model: &Mlp| model.loss(&batch);
+            steps.extend(probe.measure(&model, &optim, 0.01, &grads, loss));
+        }
+        steps
+    };
+    let mut steps = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(measured_by)).collect();
+        let measured = threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap());
+        measured.map(|measured| measured.step).collect::<Vec<_>>()
+    });
+    steps.sort_unstable();
+    assert_eq!(steps, Vec::from_iter(0..THREADS * STEPS));
 }

@@ -18,6 +18,7 @@ mod limited;
 mod notices;
 mod oracle;
 mod readme;
+mod record;
 mod robustness;
 mod schedule;
 mod shared_parameters;

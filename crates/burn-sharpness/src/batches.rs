@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use thiserror::Error;
 
 /// Where an evaluation task takes its batches from, in an order of its own.
 ///
@@ -12,6 +13,21 @@ use std::thread;
 /// are measured before, so that a resumed run measures on the batches that it would have measured on.
 /// After the last batch the first comes again.
 pub struct TaskBatches<B>(Source<B>);
+
+/// Why a task has no batches.
+#[derive(Clone, Debug, Error)]
+pub(crate) enum BatchesError {
+    #[error("it has no batch")]
+    NoBatch,
+    #[error("its data loader is empty")]
+    EmptyLoader,
+    #[error("its data loader failed: {0}")]
+    Loader(String),
+    #[error("its data loader panicked")]
+    Panicked,
+    #[error("its data loader is past the batches of measurement {0}")]
+    Past(u64),
+}
 
 enum Source<B> {
     Fixed(Vec<B>),
@@ -43,14 +59,11 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
         index: u64,
         count: usize,
         device: &Device,
-    ) -> Result<Vec<B>, String> {
-        if let Source::Loader(loader) = &self.0 {
-            self.0 = Source::Open(Stream::open(loader.clone(), device.clone()));
-        }
+    ) -> Result<Vec<B>, BatchesError> {
         match &mut self.0 {
             Source::Fixed(batches) => {
                 if batches.is_empty() {
-                    return Err("it has no batch".to_string());
+                    return Err(BatchesError::NoBatch);
                 }
                 let first = (index % batches.len() as u64) as usize * count;
                 let numbers = (first..).take(count.min(batches.len()));
@@ -59,8 +72,12 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
                     .collect())
             }
             Source::Open(stream) => stream.take(index, count),
-            // Opened above.
-            Source::Loader(_) => Err("its data loader is not open".to_string()),
+            Source::Loader(loader) => {
+                let mut stream = Stream::open(loader.clone(), device.clone());
+                let taken = stream.take(index, count);
+                self.0 = Source::Open(stream);
+                taken
+            }
         }
     }
 }
@@ -68,7 +85,7 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
 /// The batches of a data loader, one at a time. Its iterator borrows the loader, so both live on a
 /// thread, which ends when the task does.
 struct Stream<B> {
-    batches: Receiver<Result<Item<B>, String>>,
+    batches: Receiver<Result<Item<B>, BatchesError>>,
     /// The number of the next batch.
     next: u64,
     /// The batches of the last measurement, which is repeated if it is asked for again.
@@ -93,7 +110,7 @@ impl<B: Clone + Send + 'static> Stream<B> {
                     count += 1;
                     let batch = batch
                         .map(Item::Batch)
-                        .map_err(|error| format!("its data loader failed: {error}"));
+                        .map_err(|error| BatchesError::Loader(error.to_string()));
                     if sender.send(batch).is_err() {
                         return;
                     }
@@ -111,7 +128,7 @@ impl<B: Clone + Send + 'static> Stream<B> {
         }
     }
 
-    fn take(&mut self, index: u64, count: usize) -> Result<Vec<B>, String> {
+    fn take(&mut self, index: u64, count: usize) -> Result<Vec<B>, BatchesError> {
         if self.last_index != Some(index) {
             let wanted = (index + 1) * count as u64;
             self.last.clear();
@@ -126,18 +143,16 @@ impl<B: Clone + Send + 'static> Stream<B> {
             self.last_index = Some(index);
         }
         if self.last.is_empty() {
-            return Err(format!(
-                "its data loader is past the batches of measurement {index}"
-            ));
+            return Err(BatchesError::Past(index));
         }
         Ok(self.last.iter().cloned().collect())
     }
 
-    fn next_batch(&mut self) -> Result<B, String> {
+    fn next_batch(&mut self) -> Result<B, BatchesError> {
         loop {
             match self.batches.recv() {
                 Ok(Ok(Item::Batch(batch))) => return Ok(batch),
-                Ok(Ok(Item::EndOfPass(0))) => return Err("its data loader is empty".to_string()),
+                Ok(Ok(Item::EndOfPass(0))) => return Err(BatchesError::EmptyLoader),
                 Ok(Ok(Item::EndOfPass(count))) => {
                     if self.next == count {
                         tracing::warn!(
@@ -147,7 +162,7 @@ impl<B: Clone + Send + 'static> Stream<B> {
                     }
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => return Err("its data loader panicked".to_string()),
+                Err(_) => return Err(BatchesError::Panicked),
             }
         }
     }

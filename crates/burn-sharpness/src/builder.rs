@@ -1,6 +1,9 @@
+use crate::batches::TaskBatches;
+use crate::config::{ConfigError, SharpnessConfig};
 use crate::journal::ClaimedFolder;
+use crate::loss::IntoLoss;
+use crate::probe::SharpnessProbe;
 use crate::task::{Task, TaskKind, validate_name};
-use crate::{ConfigError, IntoLoss, SharpnessConfig, SharpnessProbe, TaskBatches};
 use burn::module::{Module, ParamGroup};
 use sharpness_record::WriteError;
 

@@ -1,7 +1,10 @@
-use crate::{ConfigError, Measurement, SharpnessConfig, SharpnessProbe};
+use crate::config::{ConfigError, SharpnessConfig};
+use crate::params::home_of;
+use crate::probe::SharpnessProbe;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
+use sharpness_record::Measurement;
 use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use thiserror::Error;
@@ -111,8 +114,7 @@ impl LearningRateFinder {
         if self.batches == 0 || batches.is_empty() {
             return Err(FinderError::NoBatch);
         }
-        let device = model.devices().into_iter().next().unwrap_or_default();
-        if !device.is_autodiff() {
+        if !home_of(model).is_autodiff() {
             return Err(FinderError::NoAutodiff);
         }
         let mut batches = batches.iter().cycle();

@@ -92,19 +92,21 @@ macro_rules! debug_is_the_sentence {
     };
 }
 
+mod batch_norm;
 mod batches;
 mod builder;
 mod calls;
 mod config;
 mod direction;
+mod failure;
 mod finder;
 pub mod hessian;
 mod journal;
 #[cfg(feature = "learner")]
 mod learner;
 mod loss;
+mod losses;
 mod measure;
-mod measuring;
 #[cfg(feature = "learner")]
 mod metric;
 mod own_loop;
@@ -112,6 +114,7 @@ mod params;
 mod probe;
 mod run;
 mod schedule;
+mod session;
 mod task;
 
 pub use batches::TaskBatches;
@@ -123,13 +126,13 @@ pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 #[cfg(feature = "learner")]
 pub use learner::{Probed, ReportsLoss, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
-pub use measure::{Step, Update};
 #[cfg(feature = "learner")]
 pub use metric::{Quantity, SharpnessMetric};
+pub use own_loop::{Step, Update};
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
-    BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION,
-    SharpnessSummary, SlopeSource, TRAIN_TASK,
+    BaseLossSource, Edge, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, NoNumber,
+    RECORD_VERSION, SharpnessSummary, SlopeSource, TRAIN_TASK,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

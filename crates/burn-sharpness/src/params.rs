@@ -85,6 +85,11 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
+/// The device of a model's parameters.
+pub(crate) fn home_of<M: Module>(model: &M) -> Device {
+    model.devices().into_iter().next().unwrap_or_default()
+}
+
 /// The weights of a parameter, if the model has it.
 pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>> {
     struct Find {

@@ -1,17 +1,18 @@
+use crate::calls::CallWatch;
+use crate::config::SharpnessConfig;
+use crate::failure::lock;
 use crate::journal::{ClaimedFolder, Entry};
-use crate::measure::Memory;
+use crate::measure::{Memory, Settings};
 use crate::run::Run;
 use crate::task::Task;
-use crate::{Measurement, SharpnessConfig, SharpnessSummary};
 use critical_search::CriticalSearch;
+use sharpness_record::{Measurement, SharpnessSummary};
+use std::any::Any;
 use std::fmt::{Debug, Formatter};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What the user of a probe is told that has seen no training step.
 pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to the model that is trained, `probe.attach(model)`, or call `measure` at each step of a loop of your own";
-
-/// What is told where a model is trained to which the probe was attached before it was attached to another one.
-const ATTACHED_AGAIN: &str = "the probe was attached again: it measures the model to which it was attached last, and no other; a second model takes a probe of its own";
 
 /// Measures critical sharpness along the updates of a training run.
 ///
@@ -66,9 +67,14 @@ struct Shared {
 }
 
 /// What measuring needs and learns.
+#[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
     pub(crate) memory: Memory,
+    /// The copy of the model that computes with batch statistics, once it was made.
+    pub(crate) copy: Option<Box<dyn Any + Send>>,
+    /// Whether a loop of one's own calls the probe at every step.
+    pub(crate) calls: CallWatch,
 }
 
 impl SharpnessProbe {
@@ -78,6 +84,7 @@ impl SharpnessProbe {
         tasks: Vec<Task>,
         folder: Option<ClaimedFolder>,
     ) -> Self {
+        let run = Run::new(folder, config.warn_after);
         Self {
             shared: Arc::new(Shared {
                 config,
@@ -85,9 +92,9 @@ impl SharpnessProbe {
                 task_names: tasks.iter().map(|task| task.name.clone()).collect(),
                 measuring: Mutex::new(Measuring {
                     tasks,
-                    memory: Memory::default(),
+                    ..Measuring::default()
                 }),
-                run: Mutex::new(Run::new(folder)),
+                run: Mutex::new(run),
             }),
         }
     }
@@ -153,11 +160,6 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Says which epoch the next steps belong to, for the record of a hand-written loop.
-    pub fn set_epoch(&self, epoch: u64) {
-        self.run().epoch = Some(epoch);
-    }
-
     /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
     /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
     /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
@@ -165,16 +167,7 @@ impl SharpnessProbe {
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
         // The weights may be others, and the model.
-        self.measuring().memory.calls.forget();
-    }
-
-    /// The next update is the one of this step.
-    pub(crate) fn continue_at(&self, step: u64) {
-        self.run().continue_at(step);
-    }
-
-    pub(crate) fn epoch(&self) -> Option<u64> {
-        self.run().epoch
+        self.measuring().calls.forget();
     }
 
     /// The run-wide step of the next update.
@@ -200,66 +193,25 @@ impl SharpnessProbe {
 
     /// A model is attached: a probe that was used before begins a new run. Returns the number of the model.
     pub(crate) fn begin_run(&self) -> u64 {
-        let mut run = self.run();
-        run.attached += 1;
-        let attached = run.attached;
-        if run.has_begun {
-            run.restart();
-            drop(run);
-            self.measuring().memory = Memory::default();
+        let (attached, is_new) = self.run().attach();
+        if is_new {
+            let mut measuring = self.measuring();
+            let tasks = std::mem::take(&mut measuring.tasks);
+            *measuring = Measuring {
+                tasks,
+                ..Measuring::default()
+            };
         }
         attached
-    }
-
-    /// Whether this model is the one that is measured.
-    pub(crate) fn is_of(&self, attached: u64) -> bool {
-        self.is_enabled() && self.run().attached == attached
-    }
-
-    /// A model to which the probe was attached before is trained.
-    pub(crate) fn note_earlier_model(&self) {
-        if self.is_enabled() {
-            self.tell(ATTACHED_AGAIN.to_string());
-        }
-    }
-
-    /// Whether a measurement is to be made at this step.
-    pub(crate) fn is_due_at(&self, step: u64) -> bool {
-        self.run().is_due_at(step, &self.shared.config)
-    }
-
-    /// An update is about to be made at this learning rate.
-    pub(crate) fn note_learning_rate(&self, learning_rate: f64) {
-        self.run().schedule.note_learning_rate(learning_rate);
-    }
-
-    /// Announces a training item, before its step is made.
-    pub(crate) fn begin_item(&self) {
-        self.run().begin_item();
-    }
-
-    /// A validation begins.
-    pub(crate) fn note_validation(&self) {
-        self.run().is_validating = true;
     }
 
     pub(crate) fn is_validating(&self) -> bool {
         self.run().is_validating
     }
 
-    /// A new epoch has begun.
-    pub(crate) fn begin_epoch(&self) {
-        let mut run = self.run();
-        run.epoch = Some(run.epoch.unwrap_or(0) + 1);
-    }
-
     /// A metric of this probe was made.
     pub(crate) fn note_metric(&self) {
         self.run().has_metric = true;
-    }
-
-    pub(crate) fn has_metric(&self) -> bool {
-        self.run().has_metric
     }
 
     /// Tells the user something, once.
@@ -277,24 +229,12 @@ impl SharpnessProbe {
         self.run().journal.items()
     }
 
-    /// Notes at which step weights with this fingerprint are saved.
-    pub(crate) fn note_checkpoint(&self, fingerprint: u64) {
-        self.run().note_checkpoint(fingerprint);
-    }
-
-    /// Continues at the step at which weights with this fingerprint were saved, if they were.
-    pub(crate) fn resume_from(&self, fingerprint: u64) {
-        self.run().resume_from(fingerprint);
-    }
-
-    /// Whether the steps of checkpoints are kept.
-    pub(crate) fn keeps_steps(&self) -> bool {
-        self.shared.config.directory.is_some()
-    }
-
-    /// None where the probe is off.
-    pub(crate) fn search(&self) -> Option<&CriticalSearch> {
-        self.shared.search.as_ref()
+    /// How to measure; none where the probe is off.
+    pub(crate) fn settings(&self) -> Option<Settings<'_>> {
+        Some(Settings {
+            config: &self.shared.config,
+            search: self.shared.search.as_ref()?,
+        })
     }
 
     pub(crate) fn measuring(&self) -> MutexGuard<'_, Measuring> {
@@ -321,9 +261,4 @@ impl Debug for SharpnessProbe {
         }
         probe.finish()
     }
-}
-
-/// The data is valid at every point where a panic could have left it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

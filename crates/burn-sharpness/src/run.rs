@@ -1,13 +1,15 @@
-use crate::journal::{ClaimedFolder, Journal};
-use crate::schedule::{Answer, Schedule, TimeSpent};
-use crate::{Measurement, SharpnessConfig};
-use sharpness_record::CheckpointNote;
+use crate::config::SharpnessConfig;
+use crate::journal::{ClaimedFolder, Journal, OfUpdate};
+use crate::schedule::{Answer, Place, Schedule, TimeSpent};
+use burn::tensor::Device;
+use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 
 /// A function that is called with the measurement that found a run past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
 /// Where a run stands.
+#[derive(Default)]
 pub(crate) struct Run {
     /// The run-wide step of the next update.
     pub(crate) step: u64,
@@ -17,9 +19,10 @@ pub(crate) struct Run {
     pub(crate) is_step_set: bool,
     /// How many models the probe was attached to. It measures the last of them.
     pub(crate) attached: u64,
-    /// Whether a validation has begun since the last training item.
+    /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
-    pub(crate) epoch: Option<u64>,
+    epoch: Option<u64>,
+    workers: Workers,
     /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
     pub(crate) schedule: Schedule,
@@ -29,26 +32,55 @@ pub(crate) struct Run {
     pub(crate) has_metric: bool,
 }
 
+/// What the workers of burn's `Learner` have done. Those of one process are told apart by their devices.
+#[derive(Default)]
+struct Workers {
+    /// The run-wide step at which the run began or resumed.
+    first_step: Option<u64>,
+    /// The run-wide step of the next update of each device that has made one.
+    next_steps: Vec<(Device, u64)>,
+    /// The last step that a worker took on itself to measure.
+    claimed: Option<u64>,
+    /// The updates made since the epoch began; `None` before the first one.
+    epoch_updates: Option<u64>,
+}
+
+impl Workers {
+    fn next_step_on(&self, device: &Device) -> Option<u64> {
+        let mut steps = self.next_steps.iter();
+        steps.find(|(of, _)| of == device).map(|(_, step)| *step)
+    }
+
+    fn set_next_step_on(&mut self, device: &Device, next: u64) {
+        match self.next_steps.iter_mut().find(|(of, _)| of == device) {
+            Some((_, step)) => *step = next,
+            None => self.next_steps.push((device.clone(), next)),
+        }
+    }
+}
+
 impl Run {
-    /// A run that has not begun, whose record is written to this folder.
-    pub(crate) fn new(folder: Option<ClaimedFolder>) -> Self {
+    /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
+    pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
-            step: 0,
-            has_begun: false,
-            is_step_set: false,
-            attached: 0,
-            is_validating: false,
-            epoch: None,
-            is_stopped: false,
-            schedule: Schedule::default(),
-            journal: Journal::new(folder),
-            on_edge: None,
-            has_metric: false,
+            journal: Journal::new(folder, warn_after),
+            ..Self::default()
         }
     }
 
+    /// A model is attached, whose number this returns, with whether it begins a new run: if the probe was used before.
+    pub(crate) fn attach(&mut self) -> (u64, bool) {
+        self.attached += 1;
+        self.workers = Workers::default();
+        let is_new = self.has_begun;
+        if is_new {
+            self.restart();
+        }
+        (self.attached, is_new)
+    }
+
     /// A new run begins, in the same folder, at the step that was set for it.
-    pub(crate) fn restart(&mut self) {
+    fn restart(&mut self) {
         if !self.is_step_set {
             self.step = 0;
         }
@@ -62,8 +94,73 @@ impl Run {
         }
     }
 
+    /// A step of a loop of one's own is about to be made at this rate. Returns its place if it is to be measured.
+    pub(crate) fn begin_step(&mut self, rate: f64, config: &SharpnessConfig) -> Option<Place> {
+        self.begin_item();
+        let place = self.place_of(self.step);
+        let is_due = self.is_due_at(place.step, config);
+        self.step += 1;
+        self.schedule.note_learning_rate(rate);
+        is_due.then_some(place)
+    }
+
+    /// A batch of the `Learner` is about to make gradients on a device. Returns whether its update will be measured.
+    pub(crate) fn begin_batch(&mut self, device: &Device, config: &SharpnessConfig) -> bool {
+        let workers = &self.workers;
+        let is_epoch_start = workers
+            .epoch_updates
+            .is_none_or(|updates| self.is_validating && updates > 0);
+        self.begin_item();
+        if is_epoch_start {
+            self.epoch = Some(self.epoch.unwrap_or(0) + 1);
+            self.workers.epoch_updates = Some(0);
+        }
+        let workers = &mut self.workers;
+        let first_step = *workers.first_step.get_or_insert(self.step);
+        // A device that makes gradients for another one's updates has none of its own.
+        let step = workers
+            .next_step_on(device)
+            .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())
+            .unwrap_or(first_step);
+        self.is_due_at(step, config)
+    }
+
+    /// The `Learner` is about to make an update on a device at this rate. Returns its place and how many workers make
+    /// updates, each the same ones, if no other worker makes it before.
+    pub(crate) fn begin_update(&mut self, device: &Device, rate: f64) -> Option<(Place, usize)> {
+        let workers = &mut self.workers;
+        let step = workers
+            .next_step_on(device)
+            .or(workers.first_step)
+            .unwrap_or(self.step);
+        workers.set_next_step_on(device, step + 1);
+        if workers.claimed.is_some_and(|claimed| step <= claimed) {
+            return None;
+        }
+        workers.claimed = Some(step);
+        workers.epoch_updates = workers.epoch_updates.map(|updates| updates + 1);
+        let count = workers.next_steps.len();
+        self.continue_at(step + 1);
+        self.schedule.note_learning_rate(rate);
+        Some((self.place_of(step), count))
+    }
+
+    /// The device that stands for a model whose parameters are spread over several: always the same one, though
+    /// such a model names its devices in any order.
+    pub(crate) fn device_of_spread(&self, any: Device) -> Device {
+        let known = self.workers.next_steps.first();
+        known.map_or(any, |(device, _)| device.clone())
+    }
+
+    fn place_of(&self, step: u64) -> Place {
+        Place {
+            step,
+            epoch: self.epoch,
+        }
+    }
+
     /// A training item is about to be made.
-    pub(crate) fn begin_item(&mut self) {
+    fn begin_item(&mut self) {
         self.has_begun = true;
         self.is_step_set = false;
         self.is_validating = false;
@@ -78,7 +175,7 @@ impl Run {
     }
 
     /// The next update is the one of this step.
-    pub(crate) fn continue_at(&mut self, step: u64) {
+    fn continue_at(&mut self, step: u64) {
         if step < self.step {
             self.schedule.forget_decisions();
         }
@@ -86,7 +183,7 @@ impl Run {
     }
 
     /// Whether a measurement is to be made at this step.
-    pub(crate) fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
+    fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
         if self.is_stopped {
             return false;
         }
@@ -102,20 +199,12 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update, the training's first. Returns the function to call if the run
-    /// has been past the edge for as long as the configuration says. `interval` is the number of training items
-    /// from one measurement to the next.
-    pub(crate) fn publish(
-        &mut self,
-        measurements: Vec<Arc<Measurement>>,
-        interval: u64,
-        config: &SharpnessConfig,
-    ) -> Option<OnEdge> {
-        let all = measurements.iter().map(Arc::as_ref);
+    /// Takes in the measurements of one update. Returns the function to call if the run
+    /// has been past the edge for as long as the configuration says.
+    pub(crate) fn publish(&mut self, update: &OfUpdate) -> Option<OnEdge> {
+        let all = update.measurements.iter().map(Arc::as_ref);
         self.schedule.note_measurements(all);
-        let warns = self
-            .journal
-            .publish(measurements, interval, config.warn_after);
+        let warns = self.journal.publish(update);
         self.on_edge.clone().filter(|_| warns)
     }
 
@@ -126,6 +215,11 @@ impl Run {
             epoch: self.epoch,
             fingerprint,
         });
+    }
+
+    /// Weights were loaded: the workers begin anew.
+    pub(crate) fn forget_workers(&mut self) {
+        self.workers = Workers::default();
     }
 
     /// Continues at the step at which weights with this fingerprint were saved, if they were.

@@ -1,7 +1,15 @@
-use crate::SharpnessConfig;
+use crate::config::SharpnessConfig;
 use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// The update that a measurement is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The run-wide step.
+    pub(crate) step: u64,
+    pub(crate) epoch: Option<u64>,
+}
 
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;

@@ -1,5 +1,8 @@
-use crate::loss::BatchLosses;
-use crate::{ConfigError, IntoLoss, TaskBatches};
+use crate::batches::TaskBatches;
+use crate::config::ConfigError;
+use crate::failure::Failure;
+use crate::loss::{BatchLosses, IntoLoss};
+use crate::losses::Losses;
 use burn::module::{Module, ParamGroup};
 use burn::tensor::Device;
 use sharpness_record::TRAIN_TASK;
@@ -25,9 +28,15 @@ pub(crate) enum TaskKind {
 /// The loss of a task on batches of its own, for a model whose type only the task knows.
 pub(crate) trait TaskLoss: Send {
     /// Takes the batches of the measurement with this index.
-    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), String>;
-    /// The loss of a model on these batches.
-    fn loss(&self, model: &dyn Any) -> Result<BatchLosses, String>;
+    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
+    /// The losses of a model on these batches.
+    fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
+}
+
+impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
+    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+        self.losses_of(model)
+    }
 }
 
 impl Task {
@@ -70,24 +79,17 @@ where
     F: Fn(&M, B) -> L + Send,
     L: IntoLoss,
 {
-    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), String> {
+    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure> {
         self.selected = self.batches.take(index, count, device)?;
         Ok(())
     }
 
-    fn loss(&self, model: &dyn Any) -> Result<BatchLosses, String> {
-        let model = model.downcast_ref::<M>().ok_or_else(|| {
-            format!(
-                "its loss is of another model: of {}",
-                std::any::type_name::<M>()
-            )
-        })?;
+    fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure> {
+        let model = model.downcast_ref::<M>();
+        let model = model.ok_or(Failure::OtherModel(std::any::type_name::<M>()))?;
         let batches = self.selected.iter();
         let losses = batches.map(|batch| (self.loss)(model, batch.clone()).into_loss());
-        let losses = losses.collect::<Result<_, _>>();
-        losses
-            .and_then(BatchLosses::new)
-            .map_err(|error| error.to_string())
+        Ok(BatchLosses::new(losses.collect::<Result<_, _>>()?)?)
     }
 }
 

@@ -276,27 +276,14 @@ impl UpdateDirection {
         }
     }
 
-    /// The same direction for a group, with the gradients that it was made of.
+    /// The direction that moves the parameters of a group only, and holds all others.
     pub(crate) fn of_group<M: Module>(
         &self,
         group: &ParamGroup,
         model: &M,
     ) -> Result<Self, DirectionError> {
         let step = self.step().ok_or(DirectionError::StepMade)?;
-        self.restricted_to(group, model, step.grads())
-    }
-
-    /// The direction that moves the parameters of a group only, and holds all others.
-    ///
-    /// # Errors
-    ///
-    /// If the group has no parameter with a gradient.
-    pub fn restricted_to<M: Module>(
-        &self,
-        group: &ParamGroup,
-        model: &M,
-        grads: &GradientsParams,
-    ) -> Result<Self, DirectionError> {
+        let grads = step.grads();
         let mut members = HashSet::new();
         for_each(model, grads, |place| {
             if group.matches(&place.id, Some(place.path)) {
@@ -306,18 +293,13 @@ impl UpdateDirection {
         if members.is_empty() {
             return Err(DirectionError::NothingInGroup);
         }
-        let (step, held) = match &self.path {
-            Path::Line(step, held) => (step.clone(), held),
-            Path::Curve(curve) => {
-                let step = curve.step().clone();
-                return Self::of_curve(model, step, Some(members), self.learning_rate);
-            }
-            Path::Made(_) => return Err(DirectionError::StepMade),
+        let Path::Line(_, held) = &self.path else {
+            return Self::of_curve(model, step.clone(), Some(members), self.learning_rate);
         };
         let weights = held.weights.restricted_to(|id| members.contains(&id));
         let products = products(model, grads, &weights, held.rate)?;
         let held = Held::new(held.rate, weights, Some(members));
-        let path = Path::Line(step, held);
+        let path = Path::Line(step.clone(), held);
         Ok(Self::along(path, self.learning_rate, products))
     }
 

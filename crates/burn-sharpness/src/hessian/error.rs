@@ -1,4 +1,4 @@
-use crate::LossError;
+use crate::loss::LossError;
 use std::fmt::Display;
 use thiserror::Error;
 

@@ -1,6 +1,5 @@
-//! The curvature that critical sharpness stands for: Hessian-vector products, the ends of the
-//! Hessian's spectrum, directional and preconditioned sharpness, and the thresholds of the Edge of
-//! Stability.
+//! The curvature that critical sharpness stands for: directional, Hessian and preconditioned sharpness, and
+//! the thresholds of the Edge of Stability.
 //!
 //! ```text
 //! λ_max = max eigenvalue of H = ∇²L(θ)                Hessian sharpness
@@ -22,13 +21,10 @@ mod product;
 mod sharpness;
 mod threshold;
 
-pub(crate) use product::gradient_of_losses;
+pub(crate) use product::Hessian;
 pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
 
+pub use crate::config::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
 pub use error::{GradientError, HessianError};
-pub use lanczos::{Eigenvalue, Spectrum, SpectrumConfig};
-pub use preconditioner::AdamPreconditioner;
-pub use product::{Hessian, Product};
-pub use sharpness::CurvatureConfig;
 pub use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 pub use threshold::{adam_threshold, gradient_descent_threshold, heavy_ball_threshold};

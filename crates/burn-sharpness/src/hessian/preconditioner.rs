@@ -1,24 +1,10 @@
-use super::error::{GradientError, HessianError};
+use super::error::HessianError;
 use super::product::Hessian;
+use crate::config::AdamPreconditioner;
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::{Bytes, Tensor};
 use burn_pack::Reader;
-
-/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and
-/// the step count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv
-/// 2207.14484).
-///
-/// The optimizer's record does not have β₁, β₂ and ε: state those that it was made with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamPreconditioner {
-    /// β₁, in [0, 1).
-    pub beta_1: f64,
-    /// β₂, in [0, 1).
-    pub beta_2: f64,
-    /// ε, above 0.
-    pub epsilon: f64,
-}
 
 impl AdamPreconditioner {
     /// P^(−1/2) for each element of the Hessian's vectors, from an optimizer after the step whose
@@ -27,15 +13,11 @@ impl AdamPreconditioner {
     /// # Errors
     ///
     /// If the optimizer has made no step yet, or is neither Adam nor AdamW.
-    pub fn inverse_root<M, G>(
+    pub(super) fn inverse_root<M: Module>(
         &self,
-        hessian: &Hessian<M, G>,
+        hessian: &Hessian<'_, M>,
         optim: &ModuleOptimizer,
-    ) -> Result<Tensor<1>, HessianError>
-    where
-        M: Module,
-        G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-    {
+    ) -> Result<Tensor<1>, HessianError> {
         let fail = |reason: String| HessianError::Preconditioner(reason);
         let bytes = optim
             .to_record()

@@ -1,6 +1,5 @@
 use super::error::{GradientError, HessianError};
 use super::layout::Layout;
-use crate::LossError;
 use crate::params::{self, ParamTensors, Sums, for_each};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -8,6 +7,10 @@ use burn::tensor::{Device, Int, Tensor};
 
 /// The steps tried, over the norm of the weights, from the largest.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
+
+/// Computes the gradient of a loss of a model.
+pub(crate) type GradientOf<'a, M> =
+    &'a mut (dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a);
 
 /// Hessian-vector products of a loss, by central differences of gradients:
 /// Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
@@ -17,63 +20,29 @@ const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 /// and the one kept at which neighbours agree best. How far they agree is the error estimate.
 ///
 /// Vectors hold the parameters that have a gradient, one after the other.
-pub struct Hessian<M, G> {
+pub(crate) struct Hessian<'a, M> {
     /// Free of autodiff.
     model: M,
-    gradient: G,
+    gradient: GradientOf<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    step: Option<Step>,
+    /// The step of difference quotients, once it was chosen.
+    step: Option<f64>,
     /// What gradients are multiplied with.
     scale: f64,
     gradients: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Step {
-    length: f64,
-    relative_error: f64,
-}
-
-/// A Hessian-vector product.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Product {
-    /// Hv.
-    pub vector: Tensor<1>,
-    /// The relative error ‖Hv − computed‖ / ‖Hv‖ that the differences at neighbouring steps show
-    /// along the first vector of all.
-    pub relative_error: f64,
-    /// The difference of the two difference quotients that agree best, where this is the first vector.
-    pub apart: Option<Tensor<1>>,
-}
-
-impl<M, G> Hessian<M, G>
-where
-    M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-{
-    /// The Hessian at the weights of `model` of the loss whose gradient `gradient` computes.
+impl<'a, M: Module> Hessian<'a, M> {
+    /// The Hessian at the weights of `model`, which is in validation mode, of the loss whose gradient `gradient`
+    /// computes.
     ///
     /// `grads` say which parameters there are: those with a gradient. `gradient` is called with the
-    /// model at other weights, in validation mode and with autodiff for these parameters. It may go
-    /// through the batch in parts and return the mean of their gradients; to do it from losses, see
-    /// [`of_losses`](Self::of_losses). What it says of a failure of its own is a
-    /// [`GradientError::objective`].
-    ///
-    /// # Errors
-    ///
-    /// Without a gradient there is no curvature.
-    pub fn new(model: &M, grads: &GradientsParams, gradient: G) -> Result<Self, HessianError> {
-        Self::in_validation(model.valid(), grads, gradient)
-    }
-
-    /// The same of a model that is in validation mode: asking it for a copy in that mode would flush
-    /// the running statistics that it may share with the model in training.
-    pub(crate) fn in_validation(
+    /// model at other weights, in validation mode and with autodiff for these parameters.
+    pub(crate) fn new(
         model: M,
         grads: &GradientsParams,
-        gradient: G,
+        gradient: GradientOf<'a, M>,
     ) -> Result<Self, HessianError> {
         let layout = Layout::new(&model, grads);
         if layout.elements() == 0 {
@@ -103,7 +72,7 @@ where
     }
 
     /// Chooses the step anew along the next vector.
-    pub fn recalibrate(&mut self) {
+    pub(super) fn recalibrate(&mut self) {
         self.step = None;
     }
 
@@ -126,38 +95,28 @@ where
         })
     }
 
-    /// vᵀHv and its relative error, at a step chosen for this v.
-    ///
-    /// # Errors
-    ///
-    /// If a gradient cannot be computed or read.
-    pub fn quadratic_form(&mut self, v: &Tensor<1>) -> Result<(f64, f64), HessianError> {
+    /// vᵀHv, its relative error, and Hv, at a step chosen for this v.
+    pub(super) fn quadratic_form(
+        &mut self,
+        v: &Tensor<1>,
+    ) -> Result<(f64, f64, Tensor<1>), HessianError> {
         self.recalibrate();
-        let product = self.product(v)?;
-        let value = dot(v, &product.vector)?;
-        let error = match &product.apart {
+        let (product, apart) = self.product_and_spread(v)?;
+        let value = dot(v, &product)?;
+        let error = match &apart {
             Some(apart) => (dot(v, apart)? / value).abs(),
-            None => product.relative_error,
+            None => 0.0,
         };
-        Ok((value, error))
+        Ok((value, error, product))
     }
 
     /// The gradient of the loss at θ.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be computed.
-    pub fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
+    pub(super) fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
         let nowhere = Tensor::zeros([self.layout.elements()], &self.device());
         self.gradient_at(&nowhere)
     }
 
-    /// A set of tensors, such as gradients, as one vector.
-    pub fn vector(&self, tensors: &GradientsParams) -> Tensor<1> {
-        self.layout.gradients(&self.model, tensors, &self.device())
-    }
-
-    /// The same of tensors that are kept by parameter.
+    /// Tensors by parameter as one vector.
     pub(super) fn vector_of(&self, tensors: &ParamTensors) -> Tensor<1> {
         self.layout
             .flatten(|id| tensors.get(id).cloned(), &self.device())
@@ -168,49 +127,37 @@ where
     }
 
     /// The gradients computed so far, each about three forward passes.
-    pub fn gradients(&self) -> usize {
+    pub(super) fn gradients(&self) -> usize {
         self.gradients
     }
 
-    /// The relative error of products, once one was computed.
-    pub fn relative_error(&self) -> Option<f64> {
-        self.step.map(|step| step.relative_error)
+    /// Hv, of a v of any norm. Of the vector 0 it is 0.
+    pub(super) fn product(&mut self, v: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
+        Ok(self.product_and_spread(v)?.0)
     }
 
-    /// Hv, of a v of any norm. Of the vector 0 it is 0.
-    ///
-    /// # Errors
-    ///
-    /// If a gradient cannot be computed or read.
-    pub fn product(&mut self, v: &Tensor<1>) -> Result<Product, HessianError> {
+    /// The same, and the difference of the two difference quotients that agree best where the step is chosen along v.
+    fn product_and_spread(
+        &mut self,
+        v: &Tensor<1>,
+    ) -> Result<(Tensor<1>, Option<Tensor<1>>), HessianError> {
         let norm = dot(v, v)?.sqrt();
         if norm == 0.0 || !norm.is_finite() {
-            return Ok(Product {
-                vector: v.clone() * norm,
-                relative_error: 0.0,
-                apart: None,
-            });
+            return Ok((v.clone() * norm, None));
         }
         let unit = v.clone() / norm;
-        let (vector, apart, step) = match self.step {
-            Some(step) => (self.difference(&unit, step.length)?, None, step),
+        let (vector, apart) = match self.step {
+            Some(step) => (self.difference(&unit, step)?, None),
             None => {
-                let (vector, apart, step) = self.calibrate(&unit)?;
-                (vector, Some(apart * norm), step)
+                let (vector, apart) = self.calibrate(&unit)?;
+                (vector, Some(apart * norm))
             }
         };
-        self.step = Some(step);
-        Ok(Product {
-            vector: vector * norm,
-            relative_error: step.relative_error,
-            apart,
-        })
+        Ok((vector * norm, apart))
     }
 
-    fn calibrate(
-        &mut self,
-        unit: &Tensor<1>,
-    ) -> Result<(Tensor<1>, Tensor<1>, Step), HessianError> {
+    /// Chooses the step. Returns the difference quotient there, and how far it is from its neighbour.
+    fn calibrate(&mut self, unit: &Tensor<1>) -> Result<(Tensor<1>, Tensor<1>), HessianError> {
         // Weights that are all 0 have no scale of their own.
         let scale = if self.norm_of_weights > 0.0 {
             self.norm_of_weights
@@ -218,26 +165,18 @@ where
             1.0
         };
         let mut last = self.difference(unit, STEPS[0] * scale)?;
-        let mut best: Option<(Tensor<1>, Tensor<1>, Step)> = None;
+        let (mut best, mut smallest_error) = (None, f64::INFINITY);
         for step in &STEPS[1..] {
             let length = step * scale;
             let difference = self.difference(unit, length)?;
             let apart = difference.clone() - last;
             let norm = dot(&difference, &difference)?.sqrt();
             let relative_error = dot(&apart, &apart)?.sqrt() / norm;
-            let is_better = best
-                .as_ref()
-                .is_none_or(|(_, _, best)| relative_error < best.relative_error);
-            if is_better {
-                let step = Step {
-                    length,
-                    relative_error,
-                };
-                best = Some((difference.clone(), apart, step));
-            } else if best
-                .as_ref()
-                .is_some_and(|(_, _, best)| relative_error > 3.0 * best.relative_error)
-            {
+            if best.is_none() || relative_error < smallest_error {
+                smallest_error = relative_error;
+                self.step = Some(length);
+                best = Some((difference.clone(), apart));
+            } else if relative_error > 3.0 * smallest_error {
                 // Rounding has taken over.
                 break;
             }
@@ -258,71 +197,6 @@ where
         let moved = self.layout.moved(self.model.clone(), offset);
         let grads = (self.gradient)(&moved)?;
         Ok(self.layout.gradients(&moved, &grads, &self.device()) * self.scale)
-    }
-}
-
-/// A function that computes gradients from the losses of the parts of a batch.
-pub(crate) fn gradient_of_losses<M: Module, B: Clone>(
-    batches: Vec<B>,
-    loss: impl Fn(&M, B) -> Tensor<1>,
-) -> impl FnMut(&M) -> Result<GradientsParams, GradientError> {
-    move |model| {
-        let share = 1.0 / batches.len() as f64;
-        let mut accumulator = burn::optim::GradientsAccumulator::new();
-        for batch in &batches {
-            let loss = loss(model, batch.clone()).mean() * share;
-            let grads = GradientsParams::from_grads(loss.backward(), model);
-            accumulator.accumulate(model, grads);
-        }
-        Ok(accumulator.grads())
-    }
-}
-
-impl<M: Module> Hessian<M, ()> {
-    /// The Hessian of the mean of `loss` over the parts of a batch, each of which is differentiated
-    /// by itself: parts bound the memory.
-    ///
-    /// ```
-    /// use burn::module::{Module, Param};
-    /// use burn::optim::GradientsParams;
-    /// use burn::tensor::{Device, Tensor};
-    /// use burn_sharpness::hessian::Hessian;
-    ///
-    /// #[derive(Module, Debug)]
-    /// struct Point {
-    ///     theta: Param<Tensor<1>>,
-    /// }
-    ///
-    /// let device = Device::flex().autodiff();
-    /// let point = Point { theta: Param::from_tensor(Tensor::from_floats([1.0, 2.0], &device)) };
-    /// // ½ (3x² + 5y²)
-    /// let loss = |point: &Point, (): ()| {
-    ///     let curvature = Tensor::<1>::from_floats([3.0, 5.0], &point.theta.val().device());
-    ///     (point.theta.val().square() * curvature).sum() * 0.5
-    /// };
-    /// let grads = GradientsParams::from_grads(loss(&point, ()).backward(), &point);
-    /// let mut hessian = Hessian::of_losses(&point, &grads, vec![()], loss)?;
-    /// let v = Tensor::<1>::from_floats([1.0, 1.0], &Device::flex());
-    /// let product: Vec<f32> = hessian.product(&v)?.vector.into_data().iter().collect();
-    /// assert!((product[0] - 3.0).abs() < 1e-2 && (product[1] - 5.0).abs() < 1e-2);
-    /// # Ok::<(), burn_sharpness::hessian::HessianError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Without a gradient, or without a part, there is no curvature.
-    #[allow(clippy::type_complexity)] // a closure has no name
-    pub fn of_losses<B: Clone>(
-        model: &M,
-        grads: &GradientsParams,
-        batches: Vec<B>,
-        loss: impl Fn(&M, B) -> Tensor<1>,
-    ) -> Result<Hessian<M, impl FnMut(&M) -> Result<GradientsParams, GradientError>>, HessianError>
-    {
-        if batches.is_empty() {
-            return Err(HessianError::Gradient(LossError::NoBatch.into()));
-        }
-        Hessian::new(model, grads, gradient_of_losses(batches, loss))
     }
 }
 

@@ -1,10 +1,10 @@
-use super::error::{GradientError, HessianError};
-use super::lanczos::{Spectrum, SpectrumConfig};
-use super::preconditioner::AdamPreconditioner;
+use super::error::HessianError;
+use super::lanczos::largest_eigenvalues;
 use super::product::{Hessian, dot};
+use crate::config::{CurvatureConfig, SpectrumConfig};
 use crate::params::ParamTensors;
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Tensor;
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 use std::time::Instant;
@@ -12,61 +12,6 @@ use std::time::Instant;
 /// The relative error of a value, by the difference quotients at neighbouring steps, above which it
 /// is not shown.
 const RESOLVED: f64 = 0.02;
-
-/// What curvature a probe measures besides λ_c, and how often.
-///
-/// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
-///
-/// ```
-/// use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
-/// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-///
-/// // The values that the optimizer, Adam or AdamW, was made with.
-/// let adam = AdamPreconditioner { beta_1: 0.9, beta_2: 0.95, epsilon: 1e-8 };
-/// let curvature = CurvatureConfig::new(100)
-///     .with_preconditioner(adam)
-///     .with_spectrum(SpectrumConfig { tolerance: 0.001, ..SpectrumConfig::default() });
-/// let config = SharpnessConfig::new().with_every(10).with_curvature(curvature);
-/// SharpnessProbe::new(config)?;
-/// # Ok::<(), burn_sharpness::ConfigError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-#[must_use]
-pub struct CurvatureConfig {
-    /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At
-    /// least 1.
-    pub every: u64,
-    /// How far the search for the largest eigenvalue goes.
-    pub spectrum: SpectrumConfig,
-    /// The preconditioner of the optimizer, where that is Adam or AdamW and the preconditioned
-    /// sharpness is wanted.
-    pub preconditioner: Option<AdamPreconditioner>,
-}
-
-impl CurvatureConfig {
-    /// Measures the directional and the Hessian sharpness every so many steps, at least 1.
-    pub fn new(every: u64) -> Self {
-        Self {
-            every,
-            spectrum: SpectrumConfig::default(),
-            preconditioner: None,
-        }
-    }
-
-    /// Measures the preconditioned sharpness, too.
-    pub fn with_preconditioner(mut self, preconditioner: AdamPreconditioner) -> Self {
-        self.preconditioner = Some(preconditioner);
-        self
-    }
-
-    /// How far the search for the largest eigenvalue goes; by default as
-    /// [`SpectrumConfig::default`] says.
-    pub fn with_spectrum(mut self, spectrum: SpectrumConfig) -> Self {
-        self.spectrum = spectrum;
-        self
-    }
-}
 
 fn failed(reason: impl ToString) -> CurvatureValue {
     let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
@@ -116,16 +61,12 @@ pub(crate) struct AlongUpdate<'a> {
 }
 
 /// Measures the curvatures at the weights of a Hessian.
-pub(crate) fn measure<M, G>(
-    hessian: &mut Hessian<M, G>,
+pub(crate) fn measure<M: Module>(
+    hessian: &mut Hessian<'_, M>,
     along: &AlongUpdate<'_>,
     config: &CurvatureConfig,
     memory: &mut CurvatureMemory,
-) -> CurvatureMeasurement
-where
-    M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-{
+) -> CurvatureMeasurement {
     let directional_sharpness = timed(hessian, |hessian| {
         directional(hessian, along).unwrap_or_else(failed)
     });
@@ -147,14 +88,10 @@ where
 }
 
 /// The value with what it cost.
-fn timed<M, G>(
-    hessian: &mut Hessian<M, G>,
-    measure: impl FnOnce(&mut Hessian<M, G>) -> CurvatureValue,
-) -> CurvatureValue
-where
-    M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-{
+fn timed<M: Module>(
+    hessian: &mut Hessian<'_, M>,
+    measure: impl FnOnce(&mut Hessian<'_, M>) -> CurvatureValue,
+) -> CurvatureValue {
     let (started, before) = (Instant::now(), hessian.gradients());
     let mut value = measure(hessian);
     value.gradients = hessian.gradients() - before;
@@ -162,14 +99,10 @@ where
     value
 }
 
-fn directional<M, G>(
-    hessian: &mut Hessian<M, G>,
+fn directional<M: Module>(
+    hessian: &mut Hessian<'_, M>,
     along: &AlongUpdate<'_>,
-) -> Result<CurvatureValue, HessianError>
-where
-    M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-{
+) -> Result<CurvatureValue, HessianError> {
     let Some(delta) = along.delta else {
         return Ok(failed(
             "the optimizer's step is not linear in the learning rate, so that each learning rate has another direction",
@@ -182,21 +115,17 @@ where
         return Ok(CurvatureValue::new(CurvatureOutcome::NotDescent));
     }
     let delta = hessian.vector_of(delta);
-    let (bend, relative_error) = hessian.quadratic_form(&delta)?;
+    let (bend, relative_error, _) = hessian.quadratic_form(&delta)?;
     Ok(measured(bend / along.slope, relative_error))
 }
 
 /// The largest eigenvalue of the Hessian, or of R H R for a diagonal R.
-fn largest<M, G>(
-    hessian: &mut Hessian<M, G>,
+fn largest<M: Module>(
+    hessian: &mut Hessian<'_, M>,
     root: Option<&Tensor<1>>,
     config: SpectrumConfig,
     top: &mut Option<Tensor<1>>,
-) -> CurvatureValue
-where
-    M: Module,
-    G: FnMut(&M) -> Result<GradientsParams, GradientError>,
-{
+) -> CurvatureValue {
     let scaled = |v: &Tensor<1>| match root {
         Some(root) => v.clone() * root.clone(),
         None => v.clone(),
@@ -207,27 +136,20 @@ where
             None => hessian.start()?,
         };
         hessian.recalibrate();
-        let spectrum = Spectrum::new(&start, config, |v| {
-            Ok(scaled(&hessian.product(&scaled(v))?.vector))
+        let found = largest_eigenvalues(&start, config, |v| {
+            Ok(scaled(&hessian.product(&scaled(v))?))
         })?;
-        let Some(found) = spectrum.largest.into_iter().next() else {
+        let Some((value, vector)) = found.into_iter().next() else {
             return Ok(CurvatureValue::new(CurvatureOutcome::NotConverged));
         };
-        if !found.value.is_finite() {
+        if !value.is_finite() {
             return Ok(CurvatureValue::new(CurvatureOutcome::NonFinite));
         }
         // The step that suited the first vector may not suit the eigenvector: measure along it.
-        hessian.recalibrate();
-        let direction = scaled(&found.vector);
-        let product = hessian.product(&direction)?;
-        let value = dot(&direction, &product.vector)?;
-        let error = match &product.apart {
-            Some(apart) => dot(&direction, apart)?.abs() / value.abs(),
-            None => product.relative_error,
-        };
-        let rest = scaled(&product.vector) - found.vector.clone() * value;
+        let (value, error, product) = hessian.quadratic_form(&scaled(&vector))?;
+        let rest = scaled(&product) - vector.clone() * value;
         let residual = dot(&rest, &rest)?.sqrt() / value.abs();
-        *top = Some(found.vector);
+        *top = Some(vector);
         // What the eigenvector misses enters the value by its square only.
         Ok(of_eigenvalue(value, error, residual, config.tolerance))
     };

@@ -1,15 +1,30 @@
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
 
 /// Counts the measurements in a row that found the run past the edge.
 #[derive(Default)]
-pub(crate) struct EdgeWatch {
+pub(super) struct EdgeWatch {
+    warn_after: u64,
     past_edge: u64,
+    warns: bool,
 }
 
 impl EdgeWatch {
+    pub(super) fn new(warn_after: u64) -> Self {
+        Self {
+            warn_after,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the last measurement is the one to warn of.
+    pub(super) fn warns(&self) -> bool {
+        self.warns
+    }
+
     /// Notes a measurement of the training loss. Returns whether it is the one to warn of: the last of
     /// as many in a row as `warn_after` says.
-    pub(crate) fn note(&mut self, training: &Measurement, warn_after: u64) -> bool {
+    fn note(&mut self, training: &Measurement, warn_after: u64) -> bool {
         match training.edge() {
             Some(Edge::Past) => {
                 self.past_edge += 1;
@@ -23,6 +38,35 @@ impl EdgeWatch {
             None => false,
         }
     }
+}
+
+impl Reader for EdgeWatch {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        let mut all = update.measurements.iter();
+        let training = all.find(|of| of.is_of_training())?;
+        self.warns = self.note(training, self.warn_after);
+        if self.warns {
+            warn(training, self.warn_after);
+        }
+        None
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.warn_after);
+    }
+}
+
+fn warn(training: &Measurement, measurements_in_a_row: u64) {
+    tracing::warn!(
+        step = training.step,
+        learning_rate = training.learning_rate,
+        critical_lr = training.critical_lr,
+        edge_ratio = training.edge_ratio(),
+        update_norm = training.update_norm,
+        slope = training.slope,
+        measurements_in_a_row,
+        "the learning rate is past the critical one: this step raises the loss"
+    );
 }
 
 #[cfg(test)]

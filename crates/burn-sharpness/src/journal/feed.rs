@@ -1,3 +1,4 @@
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Feed {
     }
 
     /// Attaches measurements to the training item announced last.
-    pub(crate) fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
+    fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
@@ -64,6 +65,13 @@ impl Feed {
             .take_while(|entry| entry.item >= item)
             .find(|entry| entry.item == item)
             .cloned()
+    }
+}
+
+impl Reader for Feed {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        self.push(update.measurements.clone(), update.interval);
+        None
     }
 }
 

@@ -1,6 +1,7 @@
+use crate::failure::lock;
 use sharpness_record::{Measurement, MeasurementWriter, WriteError};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 /// The folders that probes of this process write to.
 static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
@@ -85,10 +86,6 @@ impl Slot {
         }
         written
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::hook::{Batch, Hook, Objective, TrainingLoss};
 use super::probed::Probed;
-use crate::{IntoLoss, Loss, LossError, SharpnessProbe};
+use crate::loss::{IntoLoss, Loss, LossError};
+use crate::probe::SharpnessProbe;
 use burn::data::dataloader::Progress;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;

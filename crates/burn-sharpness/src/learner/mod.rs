@@ -6,7 +6,6 @@ mod fingerprint;
 mod hook;
 mod metrics;
 mod probed;
-mod progress;
 
 pub use attach::ReportsLoss;
 pub use metrics::SharpnessMetrics;

@@ -1,6 +1,6 @@
 use super::hook::{Batch, Hook};
-use crate::measure::{Stage, Underway, ValidationView, is_underway, with_step};
-use crate::params::{copy_gradients, sum_gradients};
+use crate::params::{copy_gradients, home_of, sum_gradients};
+use crate::session::{Underway, is_underway};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
@@ -161,7 +161,7 @@ where
             self.hook.note_unmeasured_item();
             return TrainStep::step(&self.model, item);
         }
-        let kept = self.hook.begin_item(self.device(), &item);
+        let kept = self.hook.begin_item(home_of(&self.model), &item);
         let output = TrainStep::step(&self.model, item);
         if let Some(index) = kept {
             self.hook.note_loss(index, &self.model, &output.item);
@@ -176,28 +176,17 @@ where
         grads: GradientsParams,
     ) -> Self {
         let is_live = self.hook.is_live();
-        let due = is_live.then(|| self.hook.begin_update(&self.device(), &lr_module));
-        let Some(due) = due.flatten() else {
+        let device = home_of(&self.model);
+        let due = is_live.then(|| self.hook.begin_update(&device, &lr_module));
+        let Some(mut due) = due.flatten() else {
             return self.map_model(|model| model.optimize(optim, lr_module, grads));
         };
         let Self { model, hook } = self;
-        let underway = Underway::begin();
-        let mode = hook.mode(&model, &due);
         let kept = copy_gradients(&model, &grads, |_| true);
-        let step_first = hook.steps_first(&model, &due, optim, &lr_module, &kept);
-        // The model may have another probe inside, whose updates are none of a measurement.
-        drop(underway);
-        let model = with_step(
-            model,
-            optim,
-            step_first,
-            |model, optim| model.optimize(optim, lr_module.clone(), grads),
-            |model, stage| {
-                let _underway = Underway::begin();
-                let view = Hook::view(model, &due);
-                hook.measure(due, (view, mode), stage, &lr_module, kept);
-            },
-        );
+        let session = hook.session(&mut due, (&model, None), lr_module, kept);
+        let model = session.step(model, optim, |model, optim, rate| {
+            model.optimize(optim, rate, grads)
+        });
         Self { model, hook }
     }
 
@@ -207,28 +196,24 @@ where
         lr_module: ModuleLearningRate,
         grads: MultiGradientsParams,
     ) -> Self {
-        let device = self.hook.device_of_spread(self.device());
-        if self.hook.is_live()
-            && let Some(due) = self.hook.begin_update(&device, &lr_module)
-            && let Some((_, device)) = grads.grads.first()
-        {
+        let device = self.hook.device_of_spread(home_of(&self.model));
+        let is_live = self.hook.is_live();
+        let due = is_live.then(|| self.hook.begin_update(&device, &lr_module));
+        let (Some(mut due), Some((_, device))) = (due.flatten(), grads.grads.first()) else {
+            return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
+        };
+        let Self { model, hook } = self;
+        // The parameters may be spread over the devices: measure on one.
+        let device = device.clone().inner();
+        let copy = {
             let _underway = Underway::begin();
-            // The parameters may be spread over the devices: measure on one.
-            let device = device.clone().inner();
-            let model = self.model.valid().to_device(&device);
-            let grads = sum_gradients(&model, &grads, &device);
-            let mode = self.hook.mode(&self.model, &due);
-            let view = ValidationView::of_validation(model);
-            let stage = Stage::Before(optim);
-            self.hook
-                .measure(due, (view, mode), stage, &lr_module, grads);
-        }
-        self.map_model(|model| model.optimize_multi(optim, lr_module, grads))
-    }
-}
-
-impl<M: LearnerModel> Probed<M> {
-    fn device(&self) -> Device {
-        self.model.devices().into_iter().next().unwrap_or_default()
+            model.valid().to_device(&device)
+        };
+        let sum = sum_gradients(&copy, &grads, &device);
+        let session = hook.session(&mut due, (&model, Some(copy)), lr_module, sum);
+        let model = session.step(model, optim, |model, optim, rate| {
+            model.optimize_multi(optim, rate, grads)
+        });
+        Self { model, hook }
     }
 }

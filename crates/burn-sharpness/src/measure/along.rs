@@ -1,10 +1,12 @@
 use super::memory::LineMemory;
-use crate::UpdateDirection;
+use crate::direction::UpdateDirection;
+use crate::failure::Failure;
 use crate::loss::BatchLosses;
+use crate::losses::Losses;
+use crate::schedule::Place;
 use burn::module::Module;
 use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The slope g·Δθ, and what it says of the loss that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -33,33 +35,19 @@ pub(crate) enum End {
     Searched(SearchResult),
     /// It needed no search.
     Known(MeasurementOutcome),
-    Failed(String),
+    Failed(Failure),
+}
+
+/// What a search goes along, and what it compares.
+pub(crate) struct Walk<'a, M> {
+    pub(crate) model: &'a M,
+    pub(crate) direction: &'a mut UpdateDirection,
+    pub(crate) losses: &'a mut dyn Losses<M>,
+    /// Compares losses with L(θ).
+    pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
 }
 
 impl Along {
-    pub(crate) fn failed(reason: impl Into<String>) -> Self {
-        Self::default().ended(End::Failed(reason.into()))
-    }
-
-    pub(crate) fn ended(self, end: End) -> Self {
-        Self {
-            end: Some(end),
-            ..self
-        }
-    }
-
-    /// The same as it was before the search.
-    pub(crate) fn before_search(&self) -> Self {
-        Self {
-            learning_rate: self.learning_rate,
-            update_norm: self.update_norm,
-            has_16_bits: self.has_16_bits,
-            base: self.base.clone(),
-            slope: self.slope,
-            ..Self::default()
-        }
-    }
-
     /// What is known of the direction.
     pub(crate) fn with_direction(self, direction: &UpdateDirection) -> Self {
         Self {
@@ -68,6 +56,11 @@ impl Along {
             has_16_bits: direction.has_16_bits(),
             ..self
         }
+    }
+
+    /// The slope, if it is a number.
+    pub(crate) fn finite_slope(&self) -> Option<Slope> {
+        self.slope.filter(|slope| slope.value.is_finite())
     }
 
     /// The line that a search goes along, from L(θ) and what is known of the slope.
@@ -90,26 +83,24 @@ impl Along {
         })
     }
 
-    /// Searches along the direction, and learns from it. `losses` computes the losses of a model at
-    /// other weights; `rise` compares them with L(θ).
-    pub(crate) fn searched<M: Module>(
-        mut self,
+    /// Searches along the direction, and learns from it. The first search starts at `start`.
+    pub(crate) fn search<M: Module>(
+        &mut self,
         search: &CriticalSearch,
-        model: &M,
-        direction: &mut UpdateDirection,
-        (memory, start): (&mut LineMemory, Guess),
-        losses: &mut dyn FnMut(&M) -> Result<BatchLosses, String>,
-        rise: fn(&BatchLosses, &BatchLosses) -> Rise,
-    ) -> Self {
+        walk: Walk<'_, M>,
+        memory: &mut LineMemory,
+        start: Guess,
+    ) {
         let (Some(line), Some((base, _))) = (self.line(), &self.base) else {
-            return self;
+            return;
         };
         let guess = memory.guess.unwrap_or(start);
         let searched = search.try_run(&line, guess, |learning_rate| {
-            let moved = direction.advance(model.clone(), learning_rate);
-            losses(&moved).map(|losses| rise(&losses, base))
+            let moved = walk.direction.advance(walk.model.clone(), learning_rate);
+            let losses = walk.losses.losses(&moved)?;
+            Ok((walk.rise)(&losses, base))
         });
-        match searched {
+        self.end = Some(match searched {
             Ok(result) => {
                 self.evaluations = result.trace.len();
                 let guess = guess.learn(&line, &result);
@@ -119,23 +110,18 @@ impl Along {
                 {
                     slope.source = SlopeSource::Hint;
                 }
-                self.ended(End::Searched(result))
+                End::Searched(result)
             }
             Err(interrupted) => {
                 self.evaluations = interrupted.trace.len();
-                self.ended(End::Failed(interrupted.to_string()))
+                End::Failed(Failure::Search(Box::new(interrupted)))
             }
-        }
+        });
     }
 
     /// The measurement, made at once from all results.
-    pub(crate) fn into_measurement(
-        self,
-        step: u64,
-        epoch: Option<u64>,
-        task: &str,
-        seconds: f64,
-    ) -> Measurement {
+    pub(crate) fn measurement(&self, place: Place, task: &str, seconds: f64) -> Measurement {
+        let Place { step, epoch } = place;
         let mut measurement = Measurement::new(step, epoch, task, MeasurementOutcome::Failed);
         measurement.learning_rate = self.learning_rate;
         measurement.update_norm = self.update_norm;
@@ -148,15 +134,15 @@ impl Along {
             measurement.batch_fraction = base.batch_fraction();
             batches = base.batches();
         }
-        if let Some(slope) = self.slope.filter(|slope| slope.value.is_finite()) {
+        if let Some(slope) = self.finite_slope() {
             measurement.slope = Some(slope.value);
             measurement.slope_source = Some(slope.source);
         }
-        match self.end {
+        match &self.end {
             Some(End::Searched(result)) => set_outcome(&mut measurement, &result.outcome, batches),
-            Some(End::Known(outcome)) => measurement.outcome = outcome,
-            Some(End::Failed(reason)) => measurement.reason = Some(reason),
-            None => measurement.reason = Some("it was not measured".to_string()),
+            Some(End::Known(outcome)) => measurement.outcome = outcome.clone(),
+            Some(End::Failed(failure)) => measurement.reason = Some(failure.to_string()),
+            None => measurement.reason = Some(Failure::NotMeasured.to_string()),
         }
         measurement
     }
@@ -203,23 +189,4 @@ fn spread(bracket: &Bracket, batches: usize) -> Option<f64> {
 
 pub(crate) fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|value| value.is_finite())
-}
-
-/// What a call returns; a panic in it is an error that says what panicked.
-pub(crate) fn unless_it_panics<T>(
-    what: &str,
-    call: impl FnOnce() -> Result<T, String>,
-) -> Result<T, Panicked> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(Panicked::No),
-        Err(_) => Err(Panicked::Yes(format!(
-            "{what} panicked: whatever needs it is measured no more in this run; see the panic's own message"
-        ))),
-    }
-}
-
-/// Why a call failed.
-pub(crate) enum Panicked {
-    Yes(String),
-    No(String),
 }

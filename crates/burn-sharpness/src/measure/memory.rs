@@ -1,9 +1,7 @@
-use crate::calls::CallWatch;
-use crate::direction::StepKind;
+use crate::direction::{DirectionError, StepKind};
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
-use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The measurements at which the training step's loss must have agreed with the probe's before it may
@@ -22,22 +20,14 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// What the optimizer's steps are like, once that is known.
-    pub(crate) step_kind: Option<StepKind>,
-    /// Whether a loop of one's own calls the probe at every step.
-    pub(crate) calls: CallWatch,
+    /// What the optimizer's steps are like, once that is known, or why they cannot be measured.
+    pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
     /// How many measurements in a row found the training loss the same at all weights.
     pub(crate) constant: u32,
     /// Where the next measurement of the curvature starts.
     pub(crate) curvature: CurvatureMemory,
     /// Whether something has ended the measuring of the curvature.
     pub(crate) curvature_stopped: bool,
-    /// The copy of the model that computes with batch statistics, once it was made.
-    pub(crate) copy: Option<Box<dyn Any + Send>>,
-    /// What has ended all measuring.
-    pub(crate) stopped: Option<String>,
-    /// What the user is to be told, each once.
-    pub(crate) notices: VecDeque<String>,
 }
 
 /// What is known of one loss along the updates.
@@ -51,6 +41,13 @@ pub(crate) struct LineMemory {
     pub(crate) stopped: bool,
     /// Whether something about it was told already.
     pub(crate) warned: bool,
+}
+
+impl Memory {
+    /// Where the last search of the training loss ended, if it found η_c.
+    pub(crate) fn critical_lr(&self) -> Option<f64> {
+        self.training.guess.and_then(|guess| guess.critical_lr())
+    }
 }
 
 /// Whether the loss that a training step has computed may stand for the one that the probe would

@@ -4,24 +4,16 @@
 mod along;
 mod line;
 mod memory;
-mod mode;
-mod places;
+mod subject;
 mod tasks;
 mod training;
-mod underway;
-mod update;
-mod view;
 
-pub(crate) use along::{Panicked, unless_it_panics};
-pub(crate) use line::may_step_first;
+pub(crate) use line::{may_show, step_kind};
 pub(crate) use memory::Memory;
-pub(crate) use mode::{LossOf, Mode};
-pub(crate) use underway::{Underway, is_underway};
-pub(crate) use update::{Gradient, Known, MeasuredUpdate, Stage, with_step};
-pub use update::{Step, Update};
-pub(crate) use view::ValidationView;
+pub(crate) use subject::{Facts, Stage, Subject};
 
-use crate::SharpnessConfig;
+use crate::config::SharpnessConfig;
+use crate::direction::UpdateDirection;
 use crate::task::{Task, TaskKind};
 use along::{Along, End};
 use burn::module::Module;
@@ -34,68 +26,102 @@ const CONSTANT: &str = "the loss is the same to the bit at all learning rates, h
 /// So many evaluations, at least, tell it from a loss that rounding makes equal.
 const ALL_THE_SAME: usize = 3;
 
-/// Measures the training loss along an update, then each task. Returns the measurement of the training
-/// loss, and those of the tasks. Never panics.
-pub(crate) fn measure<M: Module + 'static>(
-    mut update: MeasuredUpdate<'_, M>,
-    config: &SharpnessConfig,
-    search: &CriticalSearch,
+/// How to measure.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings<'a> {
+    pub(crate) config: &'a SharpnessConfig,
+    pub(crate) search: &'a CriticalSearch,
+}
+
+/// What was measured along an update.
+pub(crate) struct Measured {
+    /// The measurement of the training loss.
+    pub(crate) training: Measurement,
+    /// Those of the tasks.
+    pub(crate) of_tasks: Vec<Measurement>,
+    /// What the user is to be told, each once.
+    pub(crate) notices: Vec<String>,
+    /// Why nothing can be measured any more, if that is so.
+    pub(crate) stop: Option<String>,
+}
+
+/// A measurement that is being made.
+struct Work<'a, M> {
+    subject: Subject<'a, M>,
+    settings: Settings<'a>,
+    memory: &'a mut Memory,
+    /// Whether the curvature is measured, too.
+    has_curvature: bool,
+    /// The training loss along the update, as far as the measurement came.
+    along: Along,
+    direction: Option<UpdateDirection>,
+    notices: Vec<String>,
+}
+
+/// Measures the training loss along an update, then each task. Never panics.
+pub(crate) fn measure<'a, M: Module + 'static>(
+    subject: Subject<'a, M>,
+    settings: Settings<'a>,
     tasks: &mut [Task],
-    memory: &mut Memory,
-) -> (Measurement, Vec<Measurement>) {
-    for device in update.model.devices() {
+    memory: &'a mut Memory,
+) -> Measured {
+    for device in subject.model.devices() {
         // What is still to be computed of the training step is no part of the measurement. A device that
         // fails here fails below again, where it is told.
         let _ = device.sync();
     }
     let started = Instant::now();
-    let (step, epoch) = (update.step, update.epoch);
-    if !training::is_curvature_due(step, config, memory) {
-        update.gradient = None;
-    }
-    let (along, mut direction) = training::measure_training(&mut update, search, memory);
-    let curvature = direction
-        .as_mut()
-        .and_then(|direction| training::measure_curvature(&mut update, direction, config, memory));
-    let base = along.base.clone();
-    let is_constant = is_constant(&along);
+    let place = subject.facts.place;
+    let curvature = settings.config.curvature.as_ref();
+    let is_due = curvature.is_some_and(|curvature| place.step.is_multiple_of(curvature.every));
+    let has_curvature = is_due && !memory.curvature_stopped && subject.losses.gradient().is_some();
+    let mut work = Work {
+        subject,
+        settings,
+        memory,
+        has_curvature,
+        along: Along::default(),
+        direction: None,
+        notices: Vec::new(),
+    };
+    work.measure_training();
+    let curvature = work.measure_curvature();
     let seconds = started.elapsed().as_secs_f64();
-    let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
-    memory.constant = if is_constant { memory.constant + 1 } else { 0 };
-    if is_constant {
-        training.reason.get_or_insert_with(|| CONSTANT.to_string());
-    }
-    if memory.constant == 2 {
-        memory.notices.push_back(CONSTANT.to_string());
-    }
+    let mut training = work.along.measurement(place, TRAIN_TASK, seconds);
+    work.note_constant(&mut training);
     training.curvature = curvature;
-    training.batch_statistics = update.has_batch_statistics.then_some(true);
+    training.batch_statistics = work.subject.has_batch_statistics.then_some(true);
 
     let mut of_tasks = Vec::new();
     for task in tasks.iter_mut() {
-        let line = memory.tasks.entry(task.name.clone()).or_default();
-        if line.stopped {
-            continue;
-        }
-        let mut measurement = match task.kind {
-            TaskKind::Training => training.of_other_task(&task.name),
-            _ => {
-                let of_update = tasks::OfUpdate {
-                    training: &training,
-                    base: base.as_ref(),
-                    direction: direction.as_mut(),
-                    guess: memory.training.guess,
-                };
-                tasks::measure_task(&mut update, of_update, task, config, search, line)
-            }
-        };
-        if matches!(task.kind, TaskKind::Group(_)) {
-            measurement.batch_statistics = training.batch_statistics;
-        }
-        of_tasks.push(measurement);
+        of_tasks.extend(work.measure_task(task, &training));
     }
     name_limiting_task(&mut training, &mut of_tasks, tasks);
-    (training, of_tasks)
+    let stop = match &work.along.end {
+        Some(End::Failed(failure)) if failure.is_for_good() => Some(failure.to_string()),
+        _ => None,
+    };
+    Measured {
+        training,
+        of_tasks,
+        notices: work.notices,
+        stop,
+    }
+}
+
+impl<M> Work<'_, M> {
+    /// Says so if the loss was the same wherever it was evaluated.
+    fn note_constant(&mut self, training: &mut Measurement) {
+        if !is_constant(&self.along) {
+            self.memory.constant = 0;
+            return;
+        }
+        self.memory.constant += 1;
+        training.reason.get_or_insert_with(|| CONSTANT.to_string());
+        if self.memory.constant == 2 {
+            self.notices.push(CONSTANT.to_string());
+        }
+    }
 }
 
 /// Whether a loss that is not 0 did not change anywhere along the line.

@@ -1,4 +1,9 @@
-use crate::hessian::CurvatureConfig;
+//! What a user asks of a probe.
+
+mod curvature;
+
+pub use curvature::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+
 use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
 use thiserror::Error;

@@ -1,16 +1,23 @@
 //! Measuring in a training loop of one's own.
 
-use crate::hessian::GradientError;
-use crate::loss::BatchLosses;
-use crate::measure::{
-    Gradient, Known, MeasuredUpdate, Mode, Stage, Step, Underway, Update, ValidationView, with_step,
-};
+mod update;
+
+pub use update::{Step, Update};
+
+use crate::failure::Failure;
+use crate::loss::{BatchLosses, IntoLoss};
+use crate::losses::{Gradient, Losses};
+use crate::measure::Facts;
 use crate::params::copy_gradients;
-use crate::{IntoLoss, Measurement, SharpnessProbe};
+use crate::probe::SharpnessProbe;
+use crate::schedule::Place;
+use crate::session::{Door, Session, note_call};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use sharpness_record::Measurement;
 use std::sync::Arc;
+use update::Known;
 
 /// What to do where the closure computes another loss than the step has.
 const COMPUTES_ANOTHER: &str = "the closure computes another one than `with_training_loss` was given, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
@@ -81,15 +88,20 @@ impl SharpnessProbe {
     pub fn measure_update<M: Module + 'static, L: IntoLoss>(
         &self,
         update: Update<'_, M>,
-        mut loss: impl FnMut(&M) -> L,
+        loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
-        let step = self.begin_step(update.model, &update.known.learning_rate)?;
-        let _underway = Underway::begin();
-        let mode = self.mode_of(update.model, &mut loss);
-        let grads = copy_gradients(update.model, update.grads, |_| true);
-        let view = ValidationView::new(update.model);
-        let stage = Stage::Before(update.optim);
-        self.measure_known(step, (view, mode), stage, grads, update.known, loss)
+        let Update {
+            model,
+            optim,
+            grads,
+            mut known,
+        } = update;
+        let place = self.begin_step(model, &known.learning_rate)?;
+        let grads = copy_gradients(model, grads, |_| true);
+        let gradient = known.gradient.take();
+        let mut closure = Closure { loss, gradient };
+        self.session(place, known, grads, &mut closure)
+            .look(model, optim)
     }
 
     /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
@@ -143,120 +155,80 @@ impl SharpnessProbe {
     pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
         &self,
         step: Step<'_, M>,
-        mut loss: impl FnMut(&M) -> L,
+        loss: impl FnMut(&M) -> L,
     ) -> M {
         let Step {
             model,
             optim,
             grads,
-            known,
+            mut known,
         } = step;
-        let learning_rate = known.learning_rate.clone();
-        let Some(step) = self.begin_step(&model, &learning_rate) else {
-            return optim.step(learning_rate, model, grads);
+        let Some(place) = self.begin_step(&model, &known.learning_rate) else {
+            return optim.step(known.learning_rate, model, grads);
         };
-        let _underway = Underway::begin();
-        let mode = self.mode_of(&model, &mut loss);
         let kept = copy_gradients(&model, &grads, |_| true);
-        let step_first = self.may_step_first(&model, optim, &learning_rate, &kept);
-        with_step(
-            model,
-            optim,
-            step_first,
-            |model, optim| optim.step(learning_rate, model, grads),
-            |model, stage| {
-                let view = ValidationView::new(model);
-                self.measure_known(step, (view, mode), stage, kept, known, loss);
-            },
-        )
+        let gradient = known.gradient.take();
+        let mut closure = Closure { loss, gradient };
+        self.session(place, known, kept, &mut closure)
+            .step(model, optim, |model, optim, rate| {
+                optim.step(rate, model, grads)
+            })
     }
 
-    /// Counts a step of a hand-written loop. Returns it if a measurement is due.
-    fn begin_step<M: Module>(&self, model: &M, learning_rate: &ModuleLearningRate) -> Option<u64> {
+    /// Counts a step of a hand-written loop. Returns its place in the run if a measurement is due.
+    fn begin_step<M: Module>(&self, model: &M, rate: &ModuleLearningRate) -> Option<Place> {
         if !self.is_enabled() {
             return None;
         }
-        if let Some(notice) = self.note_call(model) {
-            self.tell(notice.to_string());
-            say(notice);
-        }
-        self.begin_item();
-        let step = self.step();
-        let is_due = self.is_due_at(step);
-        let mut run = self.run();
-        run.step = step + 1;
-        run.schedule.note_learning_rate(learning_rate.base());
-        is_due.then_some(step)
+        note_call(self, model);
+        self.run().begin_step(rate.base(), self.config())
     }
 
-    /// How the model of a hand-written loop computes the loss.
-    fn mode_of<M: Module + 'static, L: IntoLoss>(
-        &self,
-        model: &M,
-        loss: &mut impl FnMut(&M) -> L,
-    ) -> Result<Mode<M>, String> {
-        let mut value_of = |model: &M| read(loss(model)).map(|losses| losses.value());
-        self.mode(model, true, &mut value_of)
-    }
-
-    /// Measures the update of a hand-written loop.
-    fn measure_known<M: Module + 'static, L: IntoLoss>(
-        &self,
-        step: u64,
-        (view, mode): (ValidationView<M>, Result<Mode<M>, String>),
-        stage: Stage<'_, M>,
-        grads: GradientsParams,
+    fn session<'a, M>(
+        &'a self,
+        place: Place,
         known: Known<'_, M>,
-        mut loss: impl FnMut(&M) -> L,
-    ) -> Option<Arc<Measurement>> {
-        self.expect_step(view.model(), &stage, &known.learning_rate, &grads);
+        grads: GradientsParams,
+        losses: &'a mut dyn Losses<M>,
+    ) -> Session<'a, M> {
         let training_loss = known.training_loss.map(|loss| vec![loss]);
-        let mut losses = |model: &M| read(loss(mode.as_ref()?.at(model).as_ref()));
-        let is_same_in_training = mode.as_ref().is_ok_and(|mode| mode.is_same_in_training);
-        let gradient = known.gradient.map(|mut gradient| -> Gradient<'_, M> {
-            let mode = &mode;
-            Box::new(move |model: &M| {
-                let mode = mode.as_ref().map_err(GradientError::objective)?;
-                gradient(mode.at(model).as_ref())
-            })
-        });
-        let measured = self.measure_and_publish(MeasuredUpdate {
-            step,
-            epoch: self.epoch(),
-            model: view.model(),
-            is_same_in_training,
-            has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
-            stage,
-            learning_rate: &known.learning_rate,
-            grads: Some(grads),
+        let facts = Facts {
+            place,
+            learning_rate: known.learning_rate,
             micro_batches: 1,
             gradient_is_sum: true,
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
             advice: COMPUTES_ANOTHER,
-            loss: &mut losses,
-            gradient,
-        });
-        self.keep(mode);
-        let (training, notices) = measured?;
-        for notice in notices {
-            say(&notice);
+        };
+        Session {
+            probe: self,
+            door: Door::Loop,
+            facts,
+            grads,
+            losses,
+            copy: None,
+            is_alone: true,
+            is_of_this_thread: true,
+            may_step_first: true,
         }
-        Some(training)
     }
 }
 
-/// No dashboard says it in a loop of one's own.
-fn say(notice: &str) {
-    // (`eprintln!` would panic where nobody reads it any more.)
-    let _ = std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("burn-sharpness: {notice}\n"),
-    );
+/// The loss that a closure computes, and its gradient if there is a closure for that.
+struct Closure<'a, M, F> {
+    loss: F,
+    gradient: Option<Gradient<'a, M>>,
 }
 
-fn read(loss: impl IntoLoss) -> Result<BatchLosses, String> {
-    let loss = loss.into_loss();
-    let losses = loss.and_then(|loss| BatchLosses::new(vec![loss]));
-    losses.map_err(|error| error.to_string())
+impl<M, L: IntoLoss, F: FnMut(&M) -> L> Losses<M> for Closure<'_, M, F> {
+    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+        let loss = (self.loss)(model).into_loss()?;
+        Ok(BatchLosses::new(vec![loss])?)
+    }
+
+    fn gradient(&mut self) -> Option<Gradient<'_, M>> {
+        let gradient = self.gradient.as_mut()?;
+        Some(Box::new(move |model| gradient(model)))
+    }
 }

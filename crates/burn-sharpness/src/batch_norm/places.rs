@@ -1,3 +1,4 @@
+use crate::failure::Failure;
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
@@ -88,10 +89,10 @@ impl Tensors {
     }
 
     /// The ids of the tensors of a model that ask for no gradient and have other values here.
-    pub(super) fn differing<M: Module>(&self, model: &M) -> Result<Vec<ParamId>, String> {
+    pub(super) fn differing<M: Module>(&self, model: &M) -> Result<Vec<ParamId>, Failure> {
         struct Compare<'a> {
             tensors: &'a Tensors,
-            differing: Result<Vec<ParamId>, String>,
+            differing: Result<Vec<ParamId>, Failure>,
         }
 
         impl ModuleVisitor for Compare<'_> {
@@ -109,7 +110,9 @@ impl Tensors {
                 match (read(here), read(param.base())) {
                     (Ok(here), Ok(there)) if here == there => {}
                     (Ok(_), Ok(_)) => differing.push(param.id),
-                    (Err(error), _) | (_, Err(error)) => self.differing = Err(error.to_string()),
+                    (Err(error), _) | (_, Err(error)) => {
+                        self.differing = Err(Failure::RunningStatistics(error.to_string()));
+                    }
                 }
             }
         }

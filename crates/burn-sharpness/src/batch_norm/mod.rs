@@ -1,10 +1,20 @@
-use super::along::{Panicked, unless_it_panics};
-use super::places::{Fill, Path, Rewind, Strip, Tensors, places};
+//! Batch norm: a model in validation mode without a trace in its running statistics, and one that computes from the
+//! statistics of the batch.
+
+mod places;
+mod view;
+
+pub(crate) use view::ValidationView;
+
+use crate::failure::Failure;
+use crate::loss::BatchLosses;
+use crate::losses::{Gradient, Losses};
 use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
+use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
 
-/// Computes the loss of a model, at whatever weights.
-pub(crate) type LossOf<'a, M> = &'a mut dyn FnMut(&M) -> Result<f64, String>;
+/// What is told where the running statistics could not be made pending again.
+const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: whatever reads them before the next training step sees them a step early, this once";
 
 /// How the model computes the loss that is measured.
 pub(crate) struct Mode<M> {
@@ -13,6 +23,8 @@ pub(crate) struct Mode<M> {
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes in training what it computes in this mode, as far as its structure tells.
     pub(crate) is_same_in_training: bool,
+    /// What the user is to be told of it.
+    pub(crate) notice: Option<&'static str>,
 }
 
 impl<M: Module> Mode<M> {
@@ -22,37 +34,37 @@ impl<M: Module> Mode<M> {
         Self {
             copy: None,
             is_same_in_training: !enabled.in_batch_norm && !enabled.elsewhere,
+            notice: None,
         }
     }
 
     /// Validation mode but for batch norm, which computes from the batch. `known` is the copy that an earlier
-    /// measurement has made. Returns, too, what the user is to be told.
+    /// measurement has made.
     ///
-    /// `loss` is that of the last batch that the model has seen in training; `is_alone` says whether no other
-    /// thread uses the model.
+    /// `is_alone` says whether no other thread uses the model.
     pub(crate) fn batch_statistics(
         model: &M,
         known: Option<BatchStatistics<M>>,
         is_alone: bool,
-        loss: LossOf<'_, M>,
-    ) -> Result<(Self, Option<String>), Panicked> {
+        losses: &mut dyn Losses<M>,
+    ) -> Result<Self, Failure> {
         let enabled = EnabledFlags::of(model);
         if !enabled.in_batch_norm {
-            return Ok((Self::validation(model), None));
+            return Ok(Self::validation(model));
         }
         let (copy, notice) = match known.filter(|copy| copy.places == places(model)) {
             Some(copy) => (copy, None),
-            None => unless_it_panics("the loss", || BatchStatistics::new(model, is_alone, loss))?,
+            None => BatchStatistics::new(model, is_alone, losses)?,
         };
-        let mode = Self {
+        Ok(Self {
             copy: Some(copy),
             is_same_in_training: !enabled.elsewhere,
-        };
-        Ok((mode, notice))
+            notice,
+        })
     }
 
     /// The model, given at some weights in validation mode, as it computes the loss.
-    pub(crate) fn at<'a>(&self, moved: &'a M) -> Cow<'a, M> {
+    fn at<'a>(&self, moved: &'a M) -> Cow<'a, M> {
         match &self.copy {
             Some(copy) => Cow::Owned(copy.filled(Tensors::of(moved), true)),
             None => Cow::Borrowed(moved),
@@ -67,6 +79,25 @@ impl<M: Module> Mode<M> {
     /// The copy, for the next measurement.
     pub(crate) fn into_copy(self) -> Option<BatchStatistics<M>> {
         self.copy
+    }
+}
+
+/// Losses of a model in a mode, or the reason that there is none.
+pub(crate) struct InMode<'a, M> {
+    pub(crate) mode: &'a Result<Mode<M>, Failure>,
+    pub(crate) losses: &'a mut dyn Losses<M>,
+}
+
+impl<M: Module> Losses<M> for InMode<'_, M> {
+    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+        let mode = self.mode.as_ref().map_err(Failure::clone)?;
+        self.losses.losses(&mode.at(model))
+    }
+
+    fn gradient(&mut self) -> Option<Gradient<'_, M>> {
+        let mode = self.mode.as_ref().ok()?;
+        let mut gradient = self.losses.gradient()?;
+        Some(Box::new(move |model| gradient(&mode.at(model))))
     }
 }
 
@@ -124,8 +155,8 @@ impl<M: Module> BatchStatistics<M> {
     fn new(
         model: &M,
         is_alone: bool,
-        loss: LossOf<'_, M>,
-    ) -> Result<(Self, Option<String>), String> {
+        losses: &mut dyn Losses<M>,
+    ) -> Result<(Self, Option<&'static str>), Failure> {
         let before = Tensors::of(model);
         let mut copy = Self {
             model: model.valid().map(&mut Strip),
@@ -133,29 +164,31 @@ impl<M: Module> BatchStatistics<M> {
             lifts: false,
         };
         let flushed = before.differing(model)?;
-        let is_computed = copy.learn_whether_to_lift(model, loss)?;
+        let is_computed = copy.learn_whether_to_lift(model, losses)?;
         let is_put_back = flushed.is_empty()
-            || is_alone && copy.make_pending_again(model, &before, &flushed, loss)?;
+            || is_alone && copy.make_pending_again(model, &before, &flushed, losses)?;
         if !is_computed {
-            return Err("the loss cannot be computed with batch statistics: a batch norm of the model computes as in validation, since its input has no autodiff".to_string());
+            return Err(Failure::NoBatchStatistics);
         }
-        let notice = (!is_put_back).then(|| {
-            "copying the running statistics of batch norm has brought them up to date: whatever reads them before the next training step sees them a step early, this once".to_string()
-        });
-        Ok((copy, notice))
+        Ok((copy, (!is_put_back).then_some(BROUGHT_UP_TO_DATE)))
     }
 
     /// Finds out whether the batch norms see autodiff. Returns whether they do at all.
-    fn learn_whether_to_lift(&mut self, model: &M, loss: LossOf<'_, M>) -> Result<bool, String> {
+    fn learn_whether_to_lift(
+        &mut self,
+        model: &M,
+        losses: &mut dyn Losses<M>,
+    ) -> Result<bool, Failure> {
         for lifts in [false, true] {
             self.lifts = lifts;
-            if loss(&self.filled(Tensors::of(&model.valid()), true))?.is_finite() {
+            let copy = self.filled(Tensors::of(&model.valid()), true);
+            if losses.last(&copy)?.is_finite() {
                 return Ok(true);
             }
         }
         // Either the loss is not finite anyway, or a batch norm has read what it should not.
         self.lifts = false;
-        let with_running = loss(&self.filled(Tensors::of(&model.valid()), false))?;
+        let with_running = losses.last(&self.filled(Tensors::of(&model.valid()), false))?;
         Ok(!with_running.is_finite())
     }
 
@@ -166,8 +199,8 @@ impl<M: Module> BatchStatistics<M> {
         model: &M,
         before: &Tensors,
         flushed: &[ParamId],
-        loss: LossOf<'_, M>,
-    ) -> Result<bool, String> {
+        losses: &mut dyn Losses<M>,
+    ) -> Result<bool, Failure> {
         let rewind = |model: M| {
             model.map(&mut Rewind {
                 tensors: before,
@@ -179,13 +212,13 @@ impl<M: Module> BatchStatistics<M> {
         // On the copy first, where the outcome can be looked at. It has nothing pending before.
         self.model.valid();
         let replayed = rewind(self.filled(Tensors::of(&model.valid()), false));
-        loss(&replayed)?;
+        losses.last(&replayed)?;
         let differing = after.differing(&replayed.valid())?;
         if differing.iter().any(|id| flushed.contains(id)) {
             return Ok(false);
         }
         let rewound = rewind(model.clone());
-        loss(&rewound)?;
+        losses.last(&rewound)?;
         Ok(true)
     }
 

@@ -1,0 +1,94 @@
+//! Which [curvature](crate::hessian) to measure, and how far.
+
+/// What curvature a probe measures besides λ_c, and how often.
+///
+/// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
+///
+/// ```
+/// use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+/// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+///
+/// // The values that the optimizer, Adam or AdamW, was made with.
+/// let adam = AdamPreconditioner { beta_1: 0.9, beta_2: 0.95, epsilon: 1e-8 };
+/// let curvature = CurvatureConfig::new(100)
+///     .with_preconditioner(adam)
+///     .with_spectrum(SpectrumConfig { tolerance: 0.001, ..SpectrumConfig::default() });
+/// let config = SharpnessConfig::new().with_every(10).with_curvature(curvature);
+/// SharpnessProbe::new(config)?;
+/// # Ok::<(), burn_sharpness::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
+pub struct CurvatureConfig {
+    /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At
+    /// least 1.
+    pub every: u64,
+    /// How far the search for the largest eigenvalue goes.
+    pub spectrum: SpectrumConfig,
+    /// The preconditioner of the optimizer, where that is Adam or AdamW and the preconditioned
+    /// sharpness is wanted.
+    pub preconditioner: Option<AdamPreconditioner>,
+}
+
+impl CurvatureConfig {
+    /// Measures the directional and the Hessian sharpness every so many steps, at least 1.
+    pub fn new(every: u64) -> Self {
+        Self {
+            every,
+            spectrum: SpectrumConfig::default(),
+            preconditioner: None,
+        }
+    }
+
+    /// Measures the preconditioned sharpness, too.
+    pub fn with_preconditioner(mut self, preconditioner: AdamPreconditioner) -> Self {
+        self.preconditioner = Some(preconditioner);
+        self
+    }
+
+    /// How far the search for the largest eigenvalue goes; by default as
+    /// [`SpectrumConfig::default`] says.
+    pub fn with_spectrum(mut self, spectrum: SpectrumConfig) -> Self {
+        self.spectrum = spectrum;
+        self
+    }
+}
+
+/// How far the Lanczos iteration goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SpectrumConfig {
+    /// How many of the largest eigenvalues are wanted; at least 1.
+    pub largest: usize,
+    /// The residual ‖Hu − λu‖ over |λ| at which an eigenvalue counts as converged. In (0, 1). The
+    /// error of λ is below the residual, mostly far below.
+    pub tolerance: f64,
+    /// The most products; at least 1.
+    pub max_products: usize,
+}
+
+impl Default for SpectrumConfig {
+    /// The largest eigenvalue to a residual of 1%, in at most 60 products.
+    fn default() -> Self {
+        Self {
+            largest: 1,
+            tolerance: 0.01,
+            max_products: 60,
+        }
+    }
+}
+
+/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and
+/// the step count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv
+/// 2207.14484).
+///
+/// The optimizer's record does not have β₁, β₂ and ε: state those that it was made with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamPreconditioner {
+    /// β₁, in [0, 1).
+    pub beta_1: f64,
+    /// β₂, in [0, 1).
+    pub beta_2: f64,
+    /// ε, above 0.
+    pub epsilon: f64,
+}

@@ -1,0 +1,81 @@
+//! Why there is no number, and the one boundary at which a panic becomes such a reason.
+
+use crate::batches::BatchesError;
+use crate::direction::DirectionError;
+use crate::hessian::{GradientError, HessianError};
+use crate::loss::LossError;
+use critical_search::Interrupted;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use thiserror::Error;
+
+/// Why a measurement, or a part of it, has no number.
+#[derive(Clone, Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    #[error(transparent)]
+    Gradient(#[from] GradientError),
+    #[error(transparent)]
+    Direction(#[from] DirectionError),
+    #[error(transparent)]
+    Hessian(#[from] HessianError),
+    #[error(transparent)]
+    Batches(#[from] BatchesError),
+    #[error(transparent)]
+    Search(Box<Interrupted<Failure>>),
+    #[error(
+        "the loss is not repeatable, so that it is measured no more: two passes over the same weights and batch gave {first} and {second}; it must not draw random numbers in validation mode"
+    )]
+    NotRepeatable { first: f64, second: f64 },
+    #[error("its loss is of another model: of {0}")]
+    OtherModel(&'static str),
+    #[error(
+        "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step"
+    )]
+    Hidden,
+    #[error(
+        "the loss cannot be computed with batch statistics: a batch norm of the model computes as in validation, since its input has no autodiff"
+    )]
+    NoBatchStatistics,
+    #[error("the running statistics of batch norm could not be read: {0}")]
+    RunningStatistics(String),
+    /// How the loss is to be computed could not be found out.
+    #[error(transparent)]
+    Mode(Box<Failure>),
+    /// What is measured along the training's update has none.
+    #[error("the training's own measurement failed: {0}")]
+    OfTraining(Box<Failure>),
+    #[error("it was not measured")]
+    NotMeasured,
+    #[error(
+        "{0} panicked: whatever needs it is measured no more in this run; see the panic's own message"
+    )]
+    Panicked(&'static str),
+}
+
+impl Failure {
+    /// Whether the next measurement would fail in the same way, or change the run.
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(
+            self,
+            Self::Panicked(_)
+                | Self::Mode(_)
+                | Self::NotRepeatable { .. }
+                | Self::Direction(DirectionError::NotRepeatable)
+        )
+    }
+}
+
+/// What a call returns; a panic in it is a failure that names what panicked.
+pub(crate) fn guarded<T>(
+    what: &'static str,
+    call: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
+}
+
+/// What is locked, whether a panic has interrupted its last holder or not: it is valid wherever one could.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

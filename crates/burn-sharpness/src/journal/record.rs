@@ -1,0 +1,69 @@
+use super::folder::ClaimedFolder;
+use super::reader::{OfUpdate, Reader};
+use sharpness_record::CheckpointNote;
+
+/// The record in the run's folder, if it has one that can be written.
+#[derive(Default)]
+pub(super) struct Record {
+    folder: Option<ClaimedFolder>,
+    /// Whether it is written from the run's first step on.
+    has_begun: bool,
+}
+
+impl Record {
+    pub(super) fn new(folder: Option<ClaimedFolder>) -> Self {
+        Self {
+            folder,
+            has_begun: false,
+        }
+    }
+
+    /// The run makes a step: the first one begins the record. Returns what the user is to be told.
+    pub(super) fn note_step(&mut self, step: u64) -> Option<String> {
+        if self.has_begun {
+            return None;
+        }
+        self.begin_at(step)
+    }
+
+    /// The run goes on at this step: what the record has of later steps will be made anew.
+    pub(super) fn begin_at(&mut self, step: u64) -> Option<String> {
+        self.has_begun = true;
+        let begun = self.folder.as_ref()?.begin_at(step);
+        begun.err().map(|error| self.lose(&error))
+    }
+
+    fn lose(&mut self, error: &str) -> String {
+        self.folder = None;
+        format!(
+            "measurements cannot be written to the run's folder; training goes on without the file: {error}"
+        )
+    }
+
+    /// Notes at which step weights are saved. Returns what the user is to be told.
+    pub(super) fn note_checkpoint(&self, note: CheckpointNote) -> Option<String> {
+        let error = note.save(self.folder.as_ref()?.directory()).err()?;
+        Some(format!(
+            "the step of a checkpoint could not be noted, so that a run resumed from it counts its steps from 0: {error}"
+        ))
+    }
+
+    /// The step at which weights with this fingerprint were saved, if they were.
+    pub(super) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
+        let directory = self.folder.as_ref()?.directory();
+        CheckpointNote::find(directory, fingerprint).ok().flatten()
+    }
+}
+
+impl Reader for Record {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        let mut written = update.measurements.iter().map(|of| folder.append(of));
+        let error = written.find_map(Result::err)?;
+        Some(self.lose(&error))
+    }
+
+    fn restart(&mut self) {
+        self.has_begun = false;
+    }
+}

@@ -1,0 +1,57 @@
+use super::reader::{OfUpdate, Reader};
+use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// So many reasons of failed measurements are told: some have numbers in them that are others each time.
+const REASONS: usize = 4;
+
+/// What can be asked of a run: its summary, and the last measurement of each task.
+#[derive(Default)]
+pub(super) struct Summary {
+    pub(super) numbers: SharpnessSummary,
+    latest: BTreeMap<String, Arc<Measurement>>,
+    /// How many reasons of failed measurements were told.
+    reasons: usize,
+}
+
+impl Summary {
+    pub(super) fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
+        self.latest.get(task).cloned()
+    }
+
+    /// Why a measurement failed, unless that was told or too much was.
+    fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
+        let mut all = update.measurements.iter();
+        // Where the training's own measurement failed, those of tasks did for the same reason.
+        let failed = all.find(|of| of.outcome == MeasurementOutcome::Failed)?;
+        let reason = failed.reason.as_ref()?;
+        let mut told = self.numbers.notices.iter();
+        if self.reasons == REASONS || told.any(|notice| notice.contains(reason)) {
+            return None;
+        }
+        self.reasons += 1;
+        Some(if failed.is_of_training() {
+            format!("a measurement failed: {reason}")
+        } else {
+            format!("a measurement of {} failed: {reason}", failed.task)
+        })
+    }
+}
+
+impl Reader for Summary {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        for measurement in &update.measurements {
+            self.numbers.push(measurement);
+            let task = measurement.task.clone();
+            self.latest.insert(task, measurement.clone());
+        }
+        self.numbers.tick(Instant::now());
+        self.reason_to_tell(update)
+    }
+
+    fn restart(&mut self) {
+        *self = Self::default();
+    }
+}

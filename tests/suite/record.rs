@@ -1,0 +1,245 @@
+//! The records of small runs are those in `tests/fixtures/records`, byte for byte but for times.
+//! `REDRAW=1 cargo test --workspace --test suite -- record::` writes them anew.
+
+use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+use burn::module::ParamGroup;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::train::MultiDeviceOptim;
+use burn_sharpness::hessian::CurvatureConfig;
+use burn_sharpness::{
+    MEASUREMENTS_FILE, SharpnessConfig, SharpnessProbe, SharpnessProbeBuilder, Step, Update,
+};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, weights};
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a run is trained with, and trained.
+type Train<'a> = &'a dyn Fn(&SharpnessProbe, &Path) -> Mlp;
+
+fn plain() -> Mlp {
+    MlpConfig::for_data().init(&device::autodiff())
+}
+
+fn with_batch_norm() -> Mlp {
+    let config = MlpConfig::for_data().with_batch_norm();
+    config.init(&device::autodiff())
+}
+
+fn other(builder: SharpnessProbeBuilder) -> SharpnessProbeBuilder {
+    let data = Data::new(5, 16, &device::plain());
+    let batches = vec![data.batch(3), data.batch(4)];
+    let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
+    builder.with_task("other", batches, loss)
+}
+
+fn head(builder: SharpnessProbeBuilder) -> SharpnessProbeBuilder {
+    builder.with_group("head", ParamGroup::from_predicate("layers.1"))
+}
+
+/// Compares the record of a run with the fixture of this name.
+fn check(
+    name: &str,
+    config: SharpnessConfig,
+    add: fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder,
+    train: Train<'_>,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = weights(&train(&SharpnessProbe::disabled(), folder.path()));
+    let folder = tempfile::tempdir().unwrap();
+    let config = config.with_directory(folder.path());
+    let probe = add(SharpnessProbe::builder(config)).build().unwrap();
+    let trained = weights(&train(&probe, folder.path()));
+    assert_eq!(trained, bare);
+
+    // The weights say whether numbers are rounded here as they were where the fixture was made.
+    let bits = bare.iter().flat_map(|(_, bits)| bits);
+    let hash = bits.fold(0xcbf2_9ce4_8422_2325, |hash: u64, bits| {
+        (hash ^ u64::from(*bits)).wrapping_mul(0x100_0000_01b3)
+    });
+    let arithmetic = format!("weights after the run: {hash:016x}");
+    let record = std::fs::read_to_string(folder.path().join(MEASUREMENTS_FILE)).unwrap();
+    let mut now = format!("{arithmetic}\n{}", without_times(&record));
+    for notice in probe.summary().notices {
+        writeln!(now, "told: {notice}").unwrap();
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/records");
+    let fixture = folder.join(format!("{name}.txt"));
+    if std::env::var_os("REDRAW").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&fixture, &now).unwrap();
+        return;
+    }
+    let before = std::fs::read_to_string(&fixture).unwrap();
+    if before.lines().next() != Some(&arithmetic) {
+        println!("left out: the training itself rounds otherwise on this machine");
+        return;
+    }
+    let (mut then, mut lines) = (before.lines(), now.lines());
+    for number in 1.. {
+        let (then, line) = (then.next(), lines.next());
+        assert_eq!(line, then, "line {number} of the record of {name}");
+        if then.is_none() {
+            break;
+        }
+    }
+}
+
+/// A record whose seconds are all `…`.
+fn without_times(record: &str) -> String {
+    const SECONDS: &str = "\"seconds\":";
+    let mut parts = record.split(SECONDS);
+    let mut text = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let end = part.find([',', '}']).unwrap();
+        text.push_str(SECONDS);
+        text.push('…');
+        text.push_str(&part[end..]);
+    }
+    text
+}
+
+#[test]
+fn of_a_loop_with_batch_norm_a_task_a_group_and_curvature() {
+    let config = SharpnessConfig::new()
+        .with_every(2)
+        .with_dense_every(1)
+        .with_batch_statistics(true)
+        .with_curvature(CurvatureConfig::new(4));
+    check(
+        "loop_measure",
+        config,
+        |builder| head(other(builder)),
+        &|probe, _| {
+            let data = Data::new(3, 16, &device::autodiff());
+            let (mut model, mut optim) = (with_batch_norm(), AdamWConfig::new().init());
+            for step in 0..12 {
+                let rate = 4e-3 * (step.min(3) as f64 + 1.0);
+                let batch = data.batch(step % 3);
+                let loss = model.loss(&batch);
+                let grads = GradientsParams::from_grads(loss.backward(), &model);
+                let update = Update::new(&model, &optim, rate, &grads)
+                    .with_training_loss(loss)
+                    .with_curvature(|model: &Mlp| model.loss(&batch));
+                probe.measure_update(update, |model| model.loss(&batch));
+                model = optim.step(rate, model, grads);
+            }
+            model
+        },
+    );
+}
+
+#[test]
+fn of_a_loop_whose_steps_come_first() {
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(4));
+    check("loop_optimize", config, other, &|probe, _| {
+        let data = Data::new(3, 16, &device::autodiff());
+        let momentum = MomentumConfig::new();
+        let (mut model, mut optim): (_, ModuleOptimizer) = (
+            plain(),
+            SgdConfig::new().with_momentum(Some(momentum)).init(),
+        );
+        for step in 0..12 {
+            let batch = data.batch(step % 3);
+            let loss = model.loss(&batch);
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            let step = Step::new(model, &mut optim, 0.05, grads)
+                .with_training_loss(loss)
+                .with_curvature(|model: &Mlp| model.loss(&batch));
+            model = probe.optimize_step(step, |model| model.loss(&batch));
+        }
+        model
+    });
+}
+
+#[test]
+fn of_a_loop_in_which_one_after_the_other_panics() {
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(1));
+    let add = |builder: SharpnessProbeBuilder| {
+        let calls = AtomicUsize::new(0);
+        let loss = move |model: &Mlp, batch: Batch| {
+            assert!(calls.fetch_add(1, Ordering::Relaxed) < 12, "the task");
+            model.loss(&batch)
+        };
+        let batch = Data::new(1, 16, &device::plain()).batch(0);
+        builder.with_task("fragile", vec![batch], loss)
+    };
+    check("loop_panics", config, add, &|probe, _| {
+        let data = Data::new(3, 16, &device::autodiff());
+        let (mut model, mut optim): (_, ModuleOptimizer) = (plain(), SgdConfig::new().init());
+        for step in 0..9 {
+            let batch = data.batch(step % 3);
+            let loss = model.loss(&batch);
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            let (gradients, calls) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let made = Step::new(model, &mut optim, 0.05, grads)
+                .with_training_loss(loss)
+                .with_curvature(|model: &Mlp| {
+                    assert!(step < 4 || gradients.fetch_add(1, Ordering::Relaxed) < 3);
+                    model.loss(&batch)
+                });
+            model = probe.optimize_step(made, |model| {
+                assert!(step < 6 || calls.fetch_add(1, Ordering::Relaxed) < 1);
+                model.loss(&batch)
+            });
+        }
+        model
+    });
+}
+
+#[test]
+fn of_the_learner_with_a_task_and_curvature() {
+    let config = SharpnessConfig::new()
+        .with_every(2)
+        .with_curvature(CurvatureConfig::new(4));
+    check("learner", config, other, &|probe, folder| {
+        let schedule = LinearLrSchedulerConfig::new(1e-3, 2e-2, 12).init().unwrap();
+        let (probed, _) = Training::new(folder).launch(
+            probe.attach(plain()),
+            AdamWConfig::new().init(),
+            schedule,
+            Some(probe),
+        );
+        probed.into_inner()
+    });
+}
+
+#[test]
+fn of_the_learner_with_batch_norm_a_group_and_accumulation() {
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_batch_statistics(true);
+    check("learner_batch_norm", config, head, &|probe, folder| {
+        let training = Training {
+            accumulation: Some(2),
+            ..Training::new(folder)
+        };
+        let model = probe.attach(with_batch_norm());
+        let (probed, _) = training.launch(model, SgdConfig::new().init(), 0.1, Some(probe));
+        probed.into_inner()
+    });
+}
+
+#[test]
+fn of_two_workers() {
+    let [first, second] = device::two();
+    if first != second {
+        println!("left out: the training itself differs from run to run on two devices");
+        return;
+    }
+    let config = SharpnessConfig::new().with_every(2);
+    check("learner_workers", config, other, &|probe, folder| {
+        let training = Training {
+            workers: Some(MultiDeviceOptim::OptimMainDevice),
+            ..Training::new(folder)
+        };
+        let model = probe.attach(plain());
+        let (probed, _) = training.launch(model, SgdConfig::new().init(), 0.1, Some(probe));
+        probed.into_inner()
+    });
+}
