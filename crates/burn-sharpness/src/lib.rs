@@ -125,11 +125,11 @@ pub use learner::{Probed, ReportsLoss, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
 pub use measure::{Step, Update};
 #[cfg(feature = "learner")]
-pub use metric::{Quantity, SharpnessMetric};
+pub use metric::SharpnessMetric;
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
-    BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, RECORD_VERSION,
-    SharpnessSummary, SlopeSource, TRAIN_TASK,
+    About, Against, BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, Quantity,
+    RECORD_VERSION, Scale, SharpnessSummary, SlopeSource, TRAIN_TASK,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

@@ -16,6 +16,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod charts;
 mod collect;
 mod curve;
 pub mod diff;

@@ -4,6 +4,7 @@ use crate::flags::Format;
 use crate::following::{PAUSE, check_followed, is_pipe};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use sharpness_record::Quantity::{CriticalSharpness, EdgeRatio, EdgeThreshold};
 use sharpness_record::shown::{number, one_line};
 use sharpness_record::{Followed, Follower, Measurement};
 use sharpness_report::terminal::{print_in, warn};
@@ -80,11 +81,11 @@ fn line(measurement: &Measurement) -> (Style, String) {
                 true => in_color(AnsiColor::Red),
                 false => Style::new(),
             };
-            let sharpness = number(measurement.critical_sharpness);
-            let threshold = number(measurement.edge_threshold());
-            let ratio = number(measurement.edge_ratio());
-            let result = format!("λc {sharpness:<11} 2/η {threshold:<11} η/η_c {ratio}");
-            (style, result)
+            let said = [CriticalSharpness, EdgeThreshold, EdgeRatio].map(|quantity| {
+                let value = number(quantity.of(measurement));
+                format!("{} {value:<11}", quantity.about().symbol)
+            });
+            (style, said.join(" ").trim_end().to_string())
         }
         Some(why) => {
             let name = measurement.outcome.name();
