@@ -45,6 +45,16 @@ pub struct About {
     reads: Reads,
 }
 
+impl About {
+    /// Its name with its symbol, where that is more than a word.
+    pub fn title(&self) -> String {
+        match self.symbol.is_ascii() {
+            true => self.name.to_string(),
+            false => format!("{} {}", self.name, self.symbol),
+        }
+    }
+}
+
 /// How a quantity reads from a measurement.
 #[derive(Clone, Copy, Debug)]
 enum Reads {

@@ -42,10 +42,7 @@ pub(crate) fn charts() -> Vec<Chart> {
     let drawn = Quantity::TABLE
         .iter()
         .filter(|quantity| quantity.about().scale.is_some());
-    let others = drawn.map(|quantity| {
-        let about = quantity.about();
-        (*quantity, format!("{} {}", about.name, about.symbol))
-    });
+    let others = drawn.map(|quantity| (*quantity, quantity.about().title()));
     let first = FIRST.iter().map(|(lead, title)| (*lead, title.to_string()));
     let mut charts: Vec<Chart> = Vec::new();
     for (lead, title) in first.chain(others) {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(
     name = "sharpness",
     version,
-    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines\n  sharpness diff runs/a runs/b                      where two runs part\n\nExit code: 0; 1 if a run was left out that is not there or cannot be read, or if diff finds a difference; 2 if nothing\ncould be done."
+    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness export --to tensorboard runs/a          event files, in tensorboard/\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines\n  sharpness diff runs/a runs/b                      where two runs part\n\nExit code: 0; 1 if a run was left out that is not there or cannot be read, or if diff finds a difference; 2 if nothing\ncould be done."
 )]
 pub struct Flags {
     #[command(subcommand)]
@@ -49,19 +49,28 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Print every field of all measurements, as CSV or JSON, for pandas, Weights & Biases and spreadsheets
+    /// Print every field of all measurements, as CSV or JSON, or write them as event files of TensorBoard
     ///
-    /// A cell that is empty was not measured. pandas takes names such as NA for missing values, too, unless it
+    /// A cell of the CSV that is empty was not measured. pandas takes names such as NA for missing values, too, unless it
     /// is told otherwise: pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str,
     /// "task": str}).
-    #[command(visible_alias = "export")]
-    Csv {
+    ///
+    /// For TensorBoard, each task of a run is a run of its own, RUN/TASK, in the folder of --output; its page "Custom
+    /// Scalars" has the charts of the report, with λc and 2/η in one.
+    #[command(visible_alias = "csv")]
+    Export {
         /// Runs
         #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
         runs: Vec<PathBuf>,
-        /// A table, or an array of objects
-        #[arg(long, value_enum, default_value_t = Export::Csv)]
-        format: Export,
+        /// A table, an array of objects, or event files
+        #[arg(long, visible_alias = "format", value_enum, default_value_t = Export::Csv)]
+        to: Export,
+        /// The file to write instead of printing; for TensorBoard the folder, `tensorboard` unless another is named
+        #[arg(short, long, value_hint = ValueHint::AnyPath)]
+        output: Option<PathBuf>,
+        /// Add to the event files as measurements are made, until interrupted; the runs need not have begun
+        #[arg(long)]
+        follow: bool,
     },
     /// Say where two runs part: the first step at which λc, loss or η differ by more than their errors
     ///
@@ -109,9 +118,10 @@ pub enum Format {
     Json,
 }
 
-/// How all fields are printed.
+/// As what all fields are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Export {
     Csv,
     Json,
+    Tensorboard,
 }

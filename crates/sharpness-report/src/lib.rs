@@ -27,6 +27,7 @@ pub mod plot;
 pub mod report;
 mod run;
 pub mod table;
+pub mod tensorboard;
 pub mod terminal;
 
 pub use collect::{Collected, collect, runs_within};

@@ -1,5 +1,6 @@
 //! The command line `sharpness`: see `sharpness --help`.
 
+mod event_files;
 mod flags;
 mod following;
 mod tail;
@@ -60,14 +61,40 @@ fn run(flags: Flags) -> Result<ExitCode> {
             print_table(&runs, format)?;
             Ok(code)
         }
-        Command::Csv { runs, format } => {
+        Command::Export {
+            runs,
+            to: Export::Tensorboard,
+            output,
+            follow,
+        } => {
+            let folder = output.unwrap_or_else(|| "tensorboard".into());
+            if follow {
+                return event_files::export_and_follow(&runs, &folder).map(|()| done);
+            }
+            let (runs, code) = open(&runs)?;
+            event_files::export(&runs, &folder)?;
+            Ok(code)
+        }
+        Command::Export {
+            runs,
+            to,
+            output,
+            follow,
+        } => {
+            ensure!(
+                !follow,
+                "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
+            );
             let (runs, code) = open(&runs)?;
             let mut exported = Vec::new();
-            match format {
-                Export::Csv => export::csv(&runs, &mut exported)?,
+            match to {
                 Export::Json => export::json(&runs, &mut exported)?,
+                _ => export::csv(&runs, &mut exported)?,
             }
-            print(&String::from_utf8(exported)?)?;
+            match output {
+                Some(output) => write(&output, &exported)?,
+                None => print(&String::from_utf8(exported)?)?,
+            }
             Ok(code)
         }
         Command::Diff { a, b } => {
