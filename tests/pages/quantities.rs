@@ -15,7 +15,7 @@ fn table() -> String {
         let about = quantity.about();
         let axis = match about.scale {
             Some(Scale::Linear) => "linear",
-            Some(Scale::Logarithmic) => "logarithmic",
+            Some(Scale::Log) => "logarithmic",
             None => "",
         };
         let against = match about.against {

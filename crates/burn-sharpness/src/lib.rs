@@ -128,8 +128,8 @@ pub use measure::{Step, Update};
 pub use metric::SharpnessMetric;
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
-    About, Against, BaseLossSource, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, Quantity,
-    RECORD_VERSION, Scale, SharpnessSummary, SlopeSource, TRAIN_TASK,
+    About, Against, BaseLossSource, LinePoint, MEASUREMENTS_FILE, Measurement, MeasurementOutcome,
+    Quantity, RECORD_VERSION, Scale, SharpnessSummary, SlopeSource, TRAIN_TASK,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

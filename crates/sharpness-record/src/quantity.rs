@@ -3,14 +3,15 @@
 use crate::{CurvatureMeasurement, CurvatureValue, Measurement};
 use serde::Serialize;
 
-/// The axis on which a quantity is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// How values are laid out along an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// Equal distances are equal differences.
+    /// In proportion.
+    #[default]
     Linear,
-    /// Equal distances are equal ratios.
-    Logarithmic,
+    /// In proportion to their logarithm; values that are not positive are left out.
+    Log,
 }
 
 /// What a quantity is compared with.
@@ -63,7 +64,7 @@ enum Reads {
     Curvature(fn(&CurvatureMeasurement) -> Option<&CurvatureValue>),
 }
 use Reads::{Curvature, Number};
-use Scale::{Linear, Logarithmic};
+use Scale::{Linear, Log};
 
 /// Declares the quantities, each with its line of the table, in the order of the CSV's columns.
 macro_rules! quantities {
@@ -107,7 +108,7 @@ macro_rules! quantities {
 const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
 
 quantities! {
-    LearningRate: "Learning Rate", "learning_rate", "η", "η", Some(Logarithmic), None,
+    LearningRate: "Learning Rate", "learning_rate", "η", "η", Some(Log), None,
         "the learning rate in use at this step", Number(|m| m.learning_rate);
     BaseLoss: "Base Loss", "base_loss", "loss", "loss", Some(Linear), None,
         "the loss L(θ) before the step", Number(|m| m.base_loss);
@@ -121,7 +122,7 @@ quantities! {
         "the largest learning rate, below the upper one, at which the loss was seen not to rise", Number(|m| m.lower);
     Upper: "Upper Learning Rate", "upper", "upper", "η", None, None,
         "the smallest learning rate at which the loss was seen to rise", Number(|m| m.upper);
-    CriticalLearningRate: "Critical Learning Rate", "critical_lr", "η_c", "η", Some(Logarithmic),
+    CriticalLearningRate: "Critical Learning Rate", "critical_lr", "η_c", "η", Some(Log),
         Some(Against::Quantity(Quantity::LearningRate)),
         "the smallest learning rate at which the loss along the optimizer's own update rises", Number(|m| m.critical_lr);
     CriticalLearningRateError: "Critical Learning Rate Error", "critical_lr_error", "error", "", None, None,
@@ -134,12 +135,12 @@ quantities! {
         "the upper end of that interval", Number(|m| Some(m.critical_lr_interval?.1));
     CriticalLearningRateSpread: "Critical Learning Rate Spread", "critical_lr_spread", "spread", "η", None, None,
         "the standard deviation of the critical learning rate over the batches of a task", Number(|m| m.critical_lr_spread);
-    CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λc", "1/η", Some(Logarithmic), EDGE,
+    CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λc", "1/η", Some(Log), EDGE,
         "2 / critical learning rate: the curvature along the optimizer's own update", Number(|m| m.critical_sharpness);
-    EdgeThreshold: "Edge Threshold", "edge_threshold", "2/η", "1/η", Some(Logarithmic), None,
+    EdgeThreshold: "Edge Threshold", "edge_threshold", "2/η", "1/η", Some(Log), None,
         "2 / learning rate: a critical sharpness above it means that this step raises the loss",
         Number(Measurement::edge_threshold);
-    EdgeRatio: "Edge Ratio", "edge_ratio", "η/η_c", "", Some(Logarithmic), Some(Against::Line(1.0, "edge")),
+    EdgeRatio: "Edge Ratio", "edge_ratio", "η/η_c", "", Some(Log), Some(Against::Line(1.0, "edge")),
         "learning rate / critical learning rate: above 1, this step raises the loss", Number(Measurement::edge_ratio);
     VerifiedFrom: "Verified From", "verified_from", "verified", "η", None, None,
         "the learning rate down to which an earlier crossing was looked for, at ratios of 2", Number(|m| m.verified_from);
@@ -147,12 +148,12 @@ quantities! {
         "forward passes of the last measurement", Number(|m| Some(m.evaluations as f64));
     ProbeSeconds: "Probe Seconds", "seconds", "seconds", "s", None, None,
         "the time of the measurement, from when the device has ended the training step", Number(|m| Some(m.seconds));
-    DirectionalSharpness: "Directional Sharpness", "directional_sharpness", "λ_dir", "1/η", Some(Logarithmic), EDGE,
+    DirectionalSharpness: "Directional Sharpness", "directional_sharpness", "λ_dir", "1/η", Some(Log), EDGE,
         "the curvature along the update over the slope along it: critical sharpness, were the loss quadratic",
         Curvature(|c| Some(&c.directional_sharpness));
-    HessianSharpness: "Hessian Sharpness", "hessian_sharpness", "λ_max", "1/η", Some(Logarithmic), EDGE,
+    HessianSharpness: "Hessian Sharpness", "hessian_sharpness", "λ_max", "1/η", Some(Log), EDGE,
         "the largest eigenvalue of the Hessian", Curvature(|c| Some(&c.hessian_sharpness));
-    PreconditionedSharpness: "Preconditioned Sharpness", "preconditioned_sharpness", "λ_pre", "1/η", Some(Logarithmic), EDGE,
+    PreconditionedSharpness: "Preconditioned Sharpness", "preconditioned_sharpness", "λ_pre", "1/η", Some(Log), EDGE,
         "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner",
         Curvature(|c| c.preconditioned_sharpness.as_ref());
 }

@@ -121,7 +121,7 @@
         const [value, label] = line;
         all.push({ label, x: one.step, y: one.step.map(() => value), style: { ink: true } });
       }
-      show(title, all, { log: curves[0].scale === "logarithmic" });
+      show(title, all, { log: curves[0].scale === "log" });
     }
 
     const names = new Set();

@@ -90,7 +90,7 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-/// The measurements of runs as CSV with a header, one line each, with every field of the record; what
+/// The measurements of runs as CSV with a header, one line each, with every field of the record but the points of a `line`; what
 /// was not measured is empty.
 ///
 /// Names are as they are in the record, but that control characters stand as escapes: a reader that takes some words for missing values, as pandas takes

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use sharpness_report::TRAIN_TASK;
 use std::path::PathBuf;
 
 /// Read the curves of critical sharpness that burn-sharpness has recorded.
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 #[command(
     name = "sharpness",
     version,
-    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness export --to tensorboard runs/a          event files, in tensorboard/\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines\n  sharpness diff runs/a runs/b                      where two runs part\n\nExit code: 0; 1 if a run was left out that is not there or cannot be read, or if diff finds a difference; 2 if nothing\ncould be done."
+    after_help = "Examples:\n  sharpness report runs/gpt-pretrain-1              one HTML page, report.html\n  sharpness report runs/a runs/b -o compare.html    two runs, one over the other\n  sharpness plot runs/a -o edge.svg                 a figure for a paper\n  sharpness line runs/a 50                          the loss along the update of a step\n  sharpness csv runs/a | head                       for pandas and the like\n  sharpness export --to tensorboard runs/a          event files, in tensorboard/\n  sharpness watch runs/a                            a chart that grows with the run\n  sharpness tail runs/a                             the same as lines\n  sharpness diff runs/a runs/b                      where two runs part\n\nExit code: 0; 1 if a run was left out that is not there or cannot be read, or if diff finds a difference; 2 if nothing\ncould be done."
 )]
 pub struct Flags {
     #[command(subcommand)]
@@ -38,6 +39,22 @@ pub enum Command {
         runs: Vec<PathBuf>,
         /// The file to write; its ending, .svg or .png, says what
         #[arg(short, long, default_value = "sharpness.svg")]
+        output: PathBuf,
+    },
+    /// Draw the loss along the update of one step: the points of its search, bracket, root, and the parabola of the slope
+    ///
+    /// The run has to keep the points: SharpnessConfig::with_lines(true). They are printed, too.
+    Line {
+        /// A run
+        #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        run: PathBuf,
+        /// The step
+        step: u64,
+        /// The task whose loss it is
+        #[arg(long, default_value = TRAIN_TASK)]
+        task: String,
+        /// The file to write; its ending, .svg or .png, says what
+        #[arg(short, long, default_value = "line.svg")]
         output: PathBuf,
     },
     /// Print a row a run: λc first, last and highest, steps past the edge, cost, what gave no number

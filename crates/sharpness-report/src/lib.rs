@@ -22,6 +22,7 @@ mod curve;
 pub mod diff;
 pub mod export;
 pub mod figure;
+pub mod line;
 pub mod overlay;
 pub mod plot;
 pub mod report;

@@ -3,7 +3,7 @@ use crate::UpdateDirection;
 use crate::loss::BatchLosses;
 use burn::module::Module;
 use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
-use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
+use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The slope g·Δθ, and what it says of the loss that is measured.
@@ -126,6 +126,18 @@ impl Along {
                 self.ended(End::Failed(interrupted.to_string()))
             }
         }
+    }
+
+    /// The points that the search has evaluated, if there was one.
+    pub(crate) fn points(&self) -> Vec<LinePoint> {
+        let Some(End::Searched(result)) = &self.end else {
+            return Vec::new();
+        };
+        let points = result.trace.iter().map(|seen| {
+            let error = seen.standard_error.unwrap_or(result.resolution);
+            LinePoint::new(seen.learning_rate, seen.rise, error)
+        });
+        points.collect()
     }
 
     /// The measurement, made at once from all results.

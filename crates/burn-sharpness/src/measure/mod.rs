@@ -60,7 +60,9 @@ pub(crate) fn measure<M: Module + 'static>(
     let base = along.base.clone();
     let is_constant = is_constant(&along);
     let seconds = started.elapsed().as_secs_f64();
+    let line = config.lines.then(|| along.points());
     let mut training = along.into_measurement(step, epoch, TRAIN_TASK, seconds);
+    training.line = line;
     memory.constant = if is_constant { memory.constant + 1 } else { 0 };
     if is_constant {
         training.reason.get_or_insert_with(|| CONSTANT.to_string());

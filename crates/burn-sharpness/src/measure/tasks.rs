@@ -55,7 +55,9 @@ pub(super) fn measure_task<M: Module + 'static>(
     // What is wrong with its loss or its batches will not mend itself.
     memory.stopped = has_direction && matches!(along.end, Some(End::Failed(_)));
     let seconds = started.elapsed().as_secs_f64();
-    let measurement = along.into_measurement(step, epoch, &task.name, seconds);
+    let line = config.lines.then(|| along.points());
+    let mut measurement = along.into_measurement(step, epoch, &task.name, seconds);
+    measurement.line = line;
     if measurement.outcome == MeasurementOutcome::NonFiniteBaseLoss && !memory.warned {
         memory.warned = true;
         tracing::warn!(
