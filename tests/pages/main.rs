@@ -6,4 +6,5 @@ mod commands;
 mod links;
 mod messages;
 mod page;
+mod quantities;
 mod units;

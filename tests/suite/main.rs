@@ -15,6 +15,7 @@ mod kinds_of_training;
 mod learner;
 mod life;
 mod limited;
+mod lines;
 mod notices;
 mod oracle;
 mod readme;

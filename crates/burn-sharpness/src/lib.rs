@@ -127,12 +127,13 @@ pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};
 pub use learner::{Probed, ReportsLoss, SharpnessMetrics};
 pub use loss::{IntoLoss, Loss, LossError};
 #[cfg(feature = "learner")]
-pub use metric::{Quantity, SharpnessMetric};
+pub use metric::SharpnessMetric;
 pub use own_loop::{Step, Update};
 pub use probe::SharpnessProbe;
 pub use sharpness_record::{
-    BaseLossSource, Edge, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, NoNumber,
-    RECORD_VERSION, SharpnessSummary, SlopeSource, TRAIN_TASK,
+    About, Against, BaseLossSource, Edge, LinePoint, MEASUREMENTS_FILE, Measurement,
+    MeasurementOutcome, NoNumber, Quantity, RECORD_VERSION, Scale, SharpnessSummary, SlopeSource,
+    TRAIN_TASK,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

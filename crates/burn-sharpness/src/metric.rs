@@ -1,4 +1,3 @@
-use crate::hessian::CurvatureValue;
 use crate::probe::NEVER_ATTACHED;
 use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
 use burn::tensor::TensorReadError;
@@ -6,6 +5,7 @@ use burn::train::metric::{
     Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry, format_float,
 };
+use sharpness_record::Quantity;
 use std::sync::Arc;
 
 /// The items after which a metric says that nothing comes: more than burn's metrics lag behind.
@@ -19,128 +19,18 @@ const NO_RATE: &str = "no measurement: the training strategy tells metrics no le
 /// The edge ratio below which the chart of the edge threshold has no point.
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
 
-/// What a [`SharpnessMetric`] shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Quantity {
-    /// The critical sharpness λ_c = 2/η_c.
-    CriticalSharpness,
-    /// The edge threshold 2/η, to be compared with λ_c. Its chart, whose axis is linear, leaves out the
-    /// points at which it is more than 1000 times λ_c, as where a schedule starts at almost 0; the text
-    /// beside the chart has them.
-    EdgeThreshold,
-    /// The edge ratio ηλ_c/2 = η/η_c, which crosses 1 at the Edge of Stability.
-    EdgeRatio,
-    /// The critical learning rate η_c.
-    CriticalLearningRate,
-    /// The evaluations of the loss that the measurement took.
-    ProbeEvaluations,
-    /// The directional sharpness λ_dir, which λ_c equals where the loss is quadratic.
-    DirectionalSharpness,
-    /// The Hessian sharpness λ_max.
-    HessianSharpness,
-    /// The preconditioned sharpness of Adam and AdamW.
-    PreconditionedSharpness,
+/// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, and says nothing: an edge
+/// threshold [far above](EDGE_RATIO_OFF_THE_CHART) critical sharpness, as at the start of a warmup.
+fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
+    let ratio = measurement.edge_ratio();
+    quantity == Quantity::EdgeThreshold
+        && ratio.is_some_and(|ratio| ratio < EDGE_RATIO_OFF_THE_CHART)
 }
 
-impl Quantity {
-    /// What is measured by evaluations of the loss, in the order in which it is registered.
-    pub const ALL: [Self; 5] = [
-        Self::CriticalSharpness,
-        Self::EdgeThreshold,
-        Self::EdgeRatio,
-        Self::CriticalLearningRate,
-        Self::ProbeEvaluations,
-    ];
-
-    /// What is measured by gradients, where the [curvature](crate::hessian) is.
-    pub const CURVATURE: [Self; 3] = [
-        Self::DirectionalSharpness,
-        Self::HessianSharpness,
-        Self::PreconditionedSharpness,
-    ];
-
-    /// The metric's name, which burn makes a file name of.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::CriticalSharpness => "Critical Sharpness",
-            Self::EdgeThreshold => "Edge Threshold",
-            Self::EdgeRatio => "Edge Ratio",
-            Self::CriticalLearningRate => "Critical Learning Rate",
-            Self::ProbeEvaluations => "Probe Evaluations",
-            Self::DirectionalSharpness => "Directional Sharpness",
-            Self::HessianSharpness => "Hessian Sharpness",
-            Self::PreconditionedSharpness => "Preconditioned Sharpness",
-        }
-    }
-
-    /// The quantity's value in a measurement, if it was measured. Never NaN or infinite.
-    pub fn of(&self, measurement: &Measurement) -> Option<f64> {
-        let value = match self {
-            Self::CriticalSharpness => measurement.critical_sharpness,
-            Self::EdgeThreshold => measurement.edge_threshold(),
-            Self::EdgeRatio => measurement.edge_ratio(),
-            Self::CriticalLearningRate => measurement.critical_lr,
-            Self::ProbeEvaluations => Some(measurement.evaluations as f64),
-            Self::DirectionalSharpness | Self::HessianSharpness | Self::PreconditionedSharpness => {
-                self.curvature(measurement)?.value
-            }
-        };
-        value.filter(|value| value.is_finite())
-    }
-
-    /// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, and says nothing: an edge
-    /// threshold [far above](EDGE_RATIO_OFF_THE_CHART) critical sharpness, as at the start of a warmup.
-    fn is_off_the_chart(&self, measurement: &Measurement) -> bool {
-        let ratio = measurement.edge_ratio();
-        *self == Self::EdgeThreshold && ratio.is_some_and(|ratio| ratio < EDGE_RATIO_OFF_THE_CHART)
-    }
-
-    /// Whether it says how far the edge is.
-    fn is_of_edge(&self) -> bool {
-        let of_edge = [
-            Self::CriticalSharpness,
-            Self::EdgeThreshold,
-            Self::EdgeRatio,
-        ];
-        of_edge.contains(self)
-    }
-
-    /// The curvature that it is, if the measurement has any.
-    fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
-        let curvature = measurement.curvature.as_ref()?;
-        match self {
-            Self::DirectionalSharpness => Some(&curvature.directional_sharpness),
-            Self::HessianSharpness => Some(&curvature.hessian_sharpness),
-            Self::PreconditionedSharpness => curvature.preconditioned_sharpness.as_ref(),
-            _ => None,
-        }
-    }
-
-    fn description(&self) -> &'static str {
-        match self {
-            Self::DirectionalSharpness => {
-                "the curvature along the update over the slope along it: critical sharpness, were the loss quadratic"
-            }
-            Self::HessianSharpness => "the largest eigenvalue of the Hessian",
-            Self::PreconditionedSharpness => {
-                "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner"
-            }
-            Self::CriticalSharpness => {
-                "2 / critical learning rate: the curvature along the optimizer's own update"
-            }
-            Self::EdgeThreshold => {
-                "2 / learning rate: a critical sharpness above it means that this step raises the loss"
-            }
-            Self::EdgeRatio => {
-                "learning rate / critical learning rate: above 1, this step raises the loss"
-            }
-            Self::CriticalLearningRate => {
-                "the smallest learning rate at which the loss along the optimizer's own update rises"
-            }
-            Self::ProbeEvaluations => "forward passes of the last measurement",
-        }
-    }
+/// Whether it says how far the edge is.
+fn is_of_edge(quantity: Quantity) -> bool {
+    use Quantity::{CriticalSharpness, EdgeRatio, EdgeThreshold};
+    matches!(quantity, CriticalSharpness | EdgeThreshold | EdgeRatio)
 }
 
 /// One quantity of a probe's measurements as a burn metric.
@@ -152,6 +42,9 @@ impl Quantity {
 /// The dashboard's plot of the full history drops the ticks that are not multiples of a growing
 /// power of two. With gradient accumulation a measurement can fall on such a tick for ever, so its
 /// point is drawn at the next tick that survives as long as any, less than one interval later.
+///
+/// Burn's axes are linear, so the chart of the edge threshold leaves out the points at which it is more than 1000 times λ_c,
+/// as where a schedule starts at almost 0; the text beside the chart has them.
 ///
 /// At the end of an epoch it reports the mean of the epoch's points, or again the last point where
 /// the epoch has none. Burn asks for a number even if there never was one: then, and only then, it
@@ -276,23 +169,11 @@ impl SharpnessMetric {
             && let Some(measurement) = entry.of_task(&self.task)
         {
             let value = self.quantity.of(measurement);
-            let curvature = self.quantity.curvature(measurement);
-            // Curvature has a slower schedule.
-            let is_due = curvature.is_some() || !Quantity::CURVATURE.contains(&self.quantity);
-            if is_due {
-                self.text = if let Some(value) = value {
-                    self.none_since = None;
-                    describe_value(self.quantity, value, measurement)
-                } else {
-                    let why = match curvature {
-                        Some(curvature) => Some(format!("{:?}", curvature.outcome)),
-                        None => measurement.no_number(),
-                    };
-                    let why = why.unwrap_or_else(|| "no learning rate".to_string());
-                    describe_none(&mut self.none_since, measurement.step, why)
-                };
+            if self.quantity.is_due(measurement) {
+                let step = measurement.step;
+                self.text = describe(self.quantity, Some(measurement), step, &mut self.none_since);
             }
-            if let Some(value) = value.filter(|_| !self.quantity.is_off_the_chart(measurement)) {
+            if let Some(value) = value.filter(|_| !is_off_the_chart(self.quantity, measurement)) {
                 let stride = largest_power_of_two_divisor(entry.interval);
                 self.waiting = Some((self.tick.next_multiple_of(stride), value));
             }
@@ -343,19 +224,31 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-/// The text of a value that was measured.
-pub(crate) fn describe_value(quantity: Quantity, value: f64, measurement: &Measurement) -> String {
-    let text = format!("{} at step {}", format_float(value, 3), measurement.step);
-    match measurement.at_edge() {
-        Some(at_edge) if quantity.is_of_edge() => format!("{text}, {at_edge}"),
-        _ => text,
+/// The text after the measurement at this step; `since` is the step of the first one in a row that gave no number.
+pub(crate) fn describe(
+    quantity: Quantity,
+    measurement: Option<&Measurement>,
+    step: u64,
+    since: &mut Option<u64>,
+) -> String {
+    let value = measurement.and_then(|measurement| quantity.of(measurement));
+    if let (Some(value), Some(measurement)) = (value, measurement) {
+        *since = None;
+        let text = format!("{} at step {step}", format_float(value, 3));
+        return match measurement.at_edge() {
+            Some(at_edge) if is_of_edge(quantity) => format!("{text}, {at_edge}"),
+            _ => text,
+        };
     }
-}
-
-/// The text where the measurement at this step gave no number; `since` is the step of the first such one in a row.
-pub(crate) fn describe_none(since: &mut Option<u64>, step: u64, why: String) -> String {
-    let since = *since.get_or_insert(step);
-    format!("none since step {since}: {why}")
+    let why = match measurement.map(|measurement| (quantity.curvature(measurement), measurement)) {
+        Some((Some(curvature), _)) => format!("{:?}", curvature.outcome),
+        Some((None, measurement)) => {
+            let why = measurement.no_number();
+            why.unwrap_or_else(|| "no learning rate".to_string())
+        }
+        None => "not measured".to_string(),
+    };
+    format!("none since step {}: {why}", since.get_or_insert(step))
 }
 
 impl Metric for SharpnessMetric {
@@ -366,7 +259,7 @@ impl Metric for SharpnessMetric {
     }
 
     fn description(&self) -> Option<String> {
-        let description = self.quantity.description();
+        let description = self.quantity.about().words;
         Some(if *self.task == *TRAIN_TASK {
             description.to_string()
         } else {

@@ -1,4 +1,6 @@
-use crate::{CurvatureMeasurement, Edge, MeasurementOutcome, edge_ratio, edge_threshold};
+use crate::{
+    CurvatureMeasurement, Edge, LinePoint, MeasurementOutcome, edge_ratio, edge_threshold,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The version of the record that this crate writes, and the newest one that it reads.
@@ -127,6 +129,10 @@ pub struct Measurement {
     /// The curvature that critical sharpness stands for, at the steps at which it is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
+    /// The points of the search in the order in which they were evaluated, in a run that is told to keep them; none if
+    /// there was no search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Vec<LinePoint>>,
     /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
     #[serde(default)]
     pub evaluations: usize,
@@ -181,6 +187,7 @@ impl Measurement {
             loss_explodes: None,
             batch_statistics: None,
             curvature: None,
+            line: None,
             evaluations: 0,
             seconds: 0.0,
         }

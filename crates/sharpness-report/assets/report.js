@@ -1,6 +1,7 @@
 "use strict";
 (() => {
-  const runs = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const runs = data.runs;
   const charts = document.getElementById("charts");
   const details = document.getElementById("details");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -13,9 +14,8 @@
   const dashes = [[], [7, 3], [2, 3], [10, 3, 2, 3]];
   const plots = [];
 
-  // One curve: the values of a task of a run.
-  const curve = (label, task, column, style = {}) => ({ label, x: task.step, y: task[column], style });
-  const curvature = (label, task, column) => ({ label, x: task.curvature_step, y: task[column], style: {} });
+  // One curve: the values of a quantity of a task of a run. Some are measured at steps of their own.
+  const curve = (label, task, { field }, style = {}) => ({ label, x: task.steps[field] ?? task.step, y: task.columns[field] ?? [], style });
   const withName = (label, run) => (runs.length > 1 ? `${run.name}: ${label}` : label);
   const each = (curves) => runs.flatMap((run) => run.tasks.flatMap((task) => curves(run, task)));
   const isTrain = (task) => task.name === "train";
@@ -107,30 +107,22 @@
       charts.append(empty);
       return;
     }
-    // Of several runs, each threshold has the colour of its run.
-    const withThreshold = (own, label, task, column) => [
-      own,
-      curve(label, task, column, { ink: true, like: runs.length > 1 ? own : undefined }),
-    ];
-    show("Critical sharpness λc, and the edge 2/η", each((run, task) => [
-      ...withThreshold(
-        curve(withName(isTrain(task) ? "λc" : `λc of ${task.name}`, run), task, "sharpness"),
-        withName("2/η", run), task, "threshold",
-      ),
-      curvature(withName("λ_dir", run), task, "directional"),
-      curvature(withName("λ_max", run), task, "hessian"),
-      curvature(withName("λ_pre", run), task, "preconditioned"),
-    ]), { log: true });
     const one = runs[0].tasks[0];
-    show("Edge ratio η/η_c: above 1, the step raises the loss", [
-      ...each((run, task) => [curve(withName(isTrain(task) ? "η/η_c" : `η/η_c of ${task.name}`, run), task, "ratio")]),
-      ...(one.step.length ? [{ label: "edge", isEdge: true, x: one.step, y: one.step.map(() => 1), style: { ink: true } }] : []),
-    ].filter((c, index, all) => !c.isEdge || all.some((other) => other !== c && other.y.some((v) => v !== null))), { log: true });
-    show("Loss", each((run, task) => [curve(withName(isTrain(task) ? "loss" : `loss of ${task.name}`, run), task, "loss")]));
-    show("Learning rate η, and the critical one η_c", each((run, task) => withThreshold(
-      curve(withName(isTrain(task) ? "η_c" : `η_c of ${task.name}`, run), task, "critical_rate"),
-      withName("η", run), task, "rate",
-    )), { log: true });
+    for (const { title, curves, threshold, line } of data.charts) {
+      const all = each((run, task) => {
+        const ofTask = (symbol) => (isTrain(task) ? symbol : `${symbol} of ${task.name}`);
+        const [lead, ...others] = curves.map((c) => curve(withName(ofTask(c.symbol), run), task, c));
+        // Of several runs, each threshold has the colour of its run.
+        const style = { ink: true, like: runs.length > 1 ? lead : undefined };
+        const edge = threshold.map((c) => curve(withName(c.symbol, run), task, c, style));
+        return [lead, ...edge, ...others];
+      });
+      if (line && all.some((c) => c.y.some((value) => value !== null))) {
+        const [value, label] = line;
+        all.push({ label, x: one.step, y: one.step.map(() => value), style: { ink: true } });
+      }
+      show(title, all, { log: curves[0].scale === "log" });
+    }
 
     const names = new Set();
     for (const run of runs) for (const task of run.tasks) for (const [, outcome] of task.outcomes) names.add(outcome);

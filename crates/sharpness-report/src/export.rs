@@ -2,7 +2,7 @@
 
 use crate::{Measurement, Run};
 use serde::Serialize;
-use sharpness_record::CurvatureValue;
+use sharpness_record::{CurvatureValue, Quantity};
 use std::io::{self, Write};
 
 /// A column of the CSV: its name, and what it says of a measurement.
@@ -25,10 +25,6 @@ fn number(value: Option<f64>) -> String {
     }
 }
 
-fn numeric(name: &str, of: fn(&Measurement) -> Option<f64>) -> Column {
-    column(name, move |m| number(of(m)))
-}
-
 fn said<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
@@ -41,35 +37,40 @@ fn name_of(value: Option<impl Serialize>) -> String {
     }
 }
 
-/// The columns of a curvature: its value by its own name, the rest by that name and the field's.
-fn curvature_columns(
-    name: &'static str,
-    of: fn(&Measurement) -> Option<&CurvatureValue>,
-) -> Vec<Column> {
-    let named = |field: &str| format!("{name}_{field}");
-    vec![
-        column(name, move |m| number(of(m).and_then(|value| value.value))),
-        column(named("outcome"), move |m| {
-            name_of(of(m).map(|value| &value.outcome))
-        }),
-        column(named("relative_error"), move |m| {
-            number(of(m).and_then(|value| value.relative_error))
-        }),
-        column(named("residual"), move |m| {
-            number(of(m).and_then(|value| value.residual))
-        }),
-        column(named("reason"), move |m| {
-            of(m)
-                .and_then(|value| value.reason.clone())
-                .unwrap_or_default()
-        }),
-        column(named("gradients"), move |m| {
-            said(of(m).map(|value| value.gradients))
-        }),
-        column(named("seconds"), move |m| {
-            number(of(m).map(|value| value.seconds))
-        }),
-    ]
+/// What comes after the value of a quantity: what else is known of a curvature, and what the record says in words beside
+/// the numbers.
+fn beside(quantity: Quantity) -> Vec<Column> {
+    if quantity.is_curvature() {
+        let part = |field: &str, of: fn(&CurvatureValue) -> String| {
+            let name = format!("{}_{field}", quantity.about().field);
+            column(name, move |m| {
+                quantity.curvature(m).map(of).unwrap_or_default()
+            })
+        };
+        return vec![
+            part("outcome", |value| name_of(Some(&value.outcome))),
+            part("relative_error", |value| number(value.relative_error)),
+            part("residual", |value| number(value.residual)),
+            part("reason", |value| said(value.reason.as_ref())),
+            part("gradients", |value| value.gradients.to_string()),
+            part("seconds", |value| number(Some(value.seconds))),
+        ];
+    }
+    match quantity {
+        Quantity::BaseLoss => {
+            vec![column("base_loss_source", |m| name_of(m.base_loss_source))]
+        }
+        Quantity::Slope => vec![column("slope_source", |m| name_of(m.slope_source))],
+        Quantity::EdgeRatio => vec![column("first_crossing_verified", |m| {
+            said(m.first_crossing_verified)
+        })],
+        Quantity::VerifiedFrom => vec![
+            column("loss_explodes", |m| said(m.loss_explodes)),
+            column("batch_statistics", |m| said(m.batch_statistics)),
+            column("limiting_task", |m| said(m.limiting_task.as_ref())),
+        ],
+        _ => Vec::new(),
+    }
 }
 
 fn columns() -> Vec<Column> {
@@ -78,54 +79,18 @@ fn columns() -> Vec<Column> {
         column("epoch", |m| said(m.epoch)),
         column("task", |m| m.task.clone()),
         column("outcome", |m| m.outcome.name().to_string()),
-        column("reason", |m| m.reason.clone().unwrap_or_default()),
-        numeric("learning_rate", |m| m.learning_rate),
-        numeric("base_loss", |m| m.base_loss),
-        column("base_loss_source", |m| name_of(m.base_loss_source)),
-        numeric("batch_fraction", |m| Some(m.batch_fraction)),
-        numeric("slope", |m| m.slope),
-        column("slope_source", |m| name_of(m.slope_source)),
-        numeric("update_norm", |m| m.update_norm),
-        numeric("lower", |m| m.lower),
-        numeric("upper", |m| m.upper),
-        numeric("critical_lr", |m| m.critical_lr),
-        numeric("critical_lr_error", |m| m.critical_lr_error),
-        numeric("critical_lr_interval_low", |m| {
-            m.critical_lr_interval.map(|interval| interval.0)
-        }),
-        numeric("critical_lr_interval_high", |m| {
-            m.critical_lr_interval.map(|interval| interval.1)
-        }),
-        numeric("critical_lr_spread", |m| m.critical_lr_spread),
-        numeric("critical_sharpness", |m| m.critical_sharpness),
-        numeric("edge_threshold", Measurement::edge_threshold),
-        numeric("edge_ratio", Measurement::edge_ratio),
-        column("first_crossing_verified", |m| {
-            said(m.first_crossing_verified)
-        }),
-        numeric("verified_from", |m| m.verified_from),
-        column("loss_explodes", |m| said(m.loss_explodes)),
-        column("batch_statistics", |m| said(m.batch_statistics)),
-        column("limiting_task", |m| {
-            m.limiting_task.clone().unwrap_or_default()
-        }),
-        column("evaluations", |m| m.evaluations.to_string()),
-        numeric("seconds", |m| Some(m.seconds)),
+        column("reason", |m| said(m.reason.as_ref())),
     ];
-    columns.extend(curvature_columns("directional_sharpness", |m| {
-        Some(&m.curvature.as_ref()?.directional_sharpness)
-    }));
-    columns.extend(curvature_columns("hessian_sharpness", |m| {
-        Some(&m.curvature.as_ref()?.hessian_sharpness)
-    }));
-    columns.extend(curvature_columns("preconditioned_sharpness", |m| {
-        m.curvature.as_ref()?.preconditioned_sharpness.as_ref()
-    }));
+    for quantity in Quantity::TABLE {
+        let field = quantity.about().field;
+        columns.push(column(field, |m| number(quantity.of(m))));
+        columns.extend(beside(*quantity));
+    }
     columns.push(column("version", |m| m.version.to_string()));
     columns
 }
 
-/// The measurements of runs as CSV with a header, one line each, with every field of the record; what
+/// The measurements of runs as CSV with a header, one line each, with every field of the record but the points of a `line`; what
 /// was not measured is empty.
 ///
 /// Names are as they are in the record, but that control characters stand as escapes: a reader that takes some words for missing values, as pandas takes

@@ -2,7 +2,7 @@
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Run, TRAIN_TASK};
-use sharpness_record::Measurement;
+use sharpness_record::Quantity::{CriticalSharpness, EdgeThreshold};
 
 /// The chart of these runs, laid over each other: λ_c and 2/η over the steps, and the relative critical
 /// sharpness of each task. What was not measured is a gap, and a run that gives no number any more has a
@@ -12,14 +12,12 @@ pub fn chart(runs: &[Run]) -> Chart {
         [run] => format!("Critical sharpness: {}", run.name),
         _ => format!("Critical sharpness of {} runs", runs.len()),
     };
-    let mut chart = Chart::new(
-        &title,
-        Axis::linear("step"),
-        Axis::log("critical sharpness λc"),
-    );
+    let (sharpness, edge) = (CriticalSharpness.about(), EdgeThreshold.about());
+    let label = format!("{} {}", sharpness.name.to_lowercase(), sharpness.symbol);
+    let mut chart = Chart::new(&title, Axis::linear("step"), Axis::log(&label));
     let thresholds: Vec<Vec<(f64, f64)>> = runs
         .iter()
-        .map(|run| run.curve(TRAIN_TASK, Measurement::edge_threshold))
+        .map(|run| run.curve(TRAIN_TASK, |m| EdgeThreshold.of(m)))
         .collect();
     let is_common = thresholds
         .windows(2)
@@ -28,12 +26,12 @@ pub fn chart(runs: &[Run]) -> Chart {
     for (index, (run, threshold)) in runs.iter().zip(thresholds).enumerate() {
         if index == 0 || !is_common {
             let name = match (index, is_common) {
-                (0, true) => "2/η",
-                (0, false) => "2/η, dashed in the colour of its run",
-                _ => "",
+                (0, true) => edge.symbol.to_string(),
+                (0, false) => format!("{}, dashed in the colour of its run", edge.symbol),
+                _ => String::new(),
             };
             chart = chart.with_series(Series {
-                name: name.to_string(),
+                name,
                 points: threshold,
                 style: Style::Threshold,
                 belongs_to: (!is_common).then_some(curves),
@@ -42,14 +40,14 @@ pub fn chart(runs: &[Run]) -> Chart {
         }
         for task in std::iter::once(TRAIN_TASK).chain(run.tasks()) {
             let name = match (runs, task) {
-                ([_], TRAIN_TASK) => "λc".to_string(),
-                ([_], task) => format!("λc of {task}"),
+                ([_], TRAIN_TASK) => sharpness.symbol.to_string(),
+                ([_], task) => format!("{} of {task}", sharpness.symbol),
                 (_, TRAIN_TASK) => run.name.clone(),
                 (_, task) => format!("{}: {task}", run.name),
             };
             chart = chart.with_series(Series {
                 name,
-                points: run.curve(task, |m| m.critical_sharpness),
+                points: run.curve(task, |m| CriticalSharpness.of(m)),
                 ..Series::default()
             });
             curves += 1;
@@ -75,7 +73,7 @@ fn is_same(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sharpness_record::MeasurementOutcome;
+    use sharpness_record::{Measurement, MeasurementOutcome};
 
     fn run(name: &str, rate: f64, last: MeasurementOutcome) -> Run {
         let mut run = Run {

@@ -16,16 +16,19 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod charts;
 mod collect;
 mod curve;
 pub mod diff;
 pub mod export;
 pub mod figure;
+pub mod line;
 pub mod overlay;
 pub mod plot;
 pub mod report;
 mod run;
 pub mod table;
+pub mod tensorboard;
 pub mod terminal;
 
 pub use collect::{Collected, collect, runs_within};

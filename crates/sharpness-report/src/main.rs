@@ -1,5 +1,6 @@
 //! The command line `sharpness`: see `sharpness --help`.
 
+mod event_files;
 mod flags;
 mod following;
 mod tail;
@@ -11,6 +12,7 @@ use clap::{CommandFactory, Parser};
 use flags::{Command, Export, Flags, Format};
 use sharpness_record::shown;
 use sharpness_record::write_whole;
+use sharpness_report::line::Line;
 use sharpness_report::terminal::{fail, is_closed, print, print_in, say, warn};
 use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
 use std::path::{Path, PathBuf};
@@ -41,33 +43,63 @@ fn run(flags: Flags) -> Result<ExitCode> {
             Ok(code)
         }
         Command::Plot { runs, output } => {
-            let kind = output.extension().unwrap_or_default().to_string_lossy();
-            ensure!(
-                kind == "svg" || kind == "png",
-                "{} ends in neither .svg nor .png",
-                output.display()
-            );
+            check_picture(&output)?;
             let (runs, code) = open(&runs)?;
-            let svg = figure::chart(&runs).svg()?;
-            match kind == "svg" {
-                true => write(&output, svg.as_bytes())?,
-                false => write(&output, &plot::png(&svg, 2.0)?)?,
-            }
+            write_picture(&output, &figure::chart(&runs))?;
             Ok(code)
+        }
+        Command::Line {
+            run,
+            step,
+            task,
+            output,
+        } => {
+            check_picture(&output)?;
+            let run = Run::open(&run)?;
+            let line = Line::of(&run, &task, step)?;
+            write_picture(&output, &line.chart())?;
+            print(&line.table())?;
+            Ok(done)
         }
         Command::Table { runs, format } => {
             let (runs, code) = open(&runs)?;
             print_table(&runs, format)?;
             Ok(code)
         }
-        Command::Csv { runs, format } => {
+        Command::Export {
+            runs,
+            to: Export::Tensorboard,
+            output,
+            follow,
+        } => {
+            let folder = output.unwrap_or_else(|| "tensorboard".into());
+            if follow {
+                return event_files::export_and_follow(&runs, &folder).map(|()| done);
+            }
+            let (runs, code) = open(&runs)?;
+            event_files::export(&runs, &folder)?;
+            Ok(code)
+        }
+        Command::Export {
+            runs,
+            to,
+            output,
+            follow,
+        } => {
+            ensure!(
+                !follow,
+                "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
+            );
             let (runs, code) = open(&runs)?;
             let mut exported = Vec::new();
-            match format {
-                Export::Csv => export::csv(&runs, &mut exported)?,
+            match to {
                 Export::Json => export::json(&runs, &mut exported)?,
+                _ => export::csv(&runs, &mut exported)?,
             }
-            print(&String::from_utf8(exported)?)?;
+            match output {
+                Some(output) => write(&output, &exported)?,
+                None => print(&String::from_utf8(exported)?)?,
+            }
             Ok(code)
         }
         Command::Diff { a, b } => {
@@ -127,6 +159,24 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
         collected.left_out.len()
     );
     Ok((collected.runs, code))
+}
+
+/// Whether a picture of this name can be drawn.
+fn check_picture(output: &Path) -> Result<()> {
+    let is_known = output
+        .extension()
+        .is_some_and(|kind| kind == "svg" || kind == "png");
+    let output = output.display();
+    ensure!(is_known, "{output} ends in neither .svg nor .png");
+    Ok(())
+}
+
+fn write_picture(output: &Path, chart: &plot::Chart) -> Result<()> {
+    let svg = chart.svg()?;
+    match output.extension().is_some_and(|kind| kind == "svg") {
+        true => write(output, svg.as_bytes()),
+        false => write(output, &plot::png(&svg, 2.0)?),
+    }
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {

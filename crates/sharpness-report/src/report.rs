@@ -1,9 +1,12 @@
 //! One HTML file with everything: curves to zoom and hover, outcomes, cost, configuration. It needs
 //! no network and no other file.
 
+use crate::charts::{Chart, charts};
 use crate::curve::{Place, places};
-use crate::{Measurement, Run, TRAIN_TASK, table};
+use crate::{Run, TRAIN_TASK, table};
 use serde::Serialize;
+use sharpness_record::Quantity;
+use std::collections::BTreeMap;
 
 const PAGE: &str = include_str!("../assets/report.html");
 const STYLE: &str = include_str!("../assets/report.css");
@@ -12,7 +15,14 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 const PLOT_SCRIPT: &str = include_str!("../assets/uPlot.iife.min.js");
 const PLOT_STYLE: &str = include_str!("../assets/uPlot.min.css");
 
-/// A run as the page's script reads it: a column a quantity, `null` where it was not measured.
+/// What the page's script reads.
+#[derive(Serialize)]
+struct Data<'a> {
+    charts: &'a [Chart],
+    runs: &'a [Columns<'a>],
+}
+
+/// A run: a column a quantity, `null` where it was not measured.
 #[derive(Serialize)]
 struct Columns<'a> {
     name: &'a str,
@@ -29,17 +39,10 @@ struct Columns<'a> {
 struct Task<'a> {
     name: &'a str,
     step: Vec<u64>,
-    sharpness: Vec<Option<Short>>,
-    threshold: Vec<Option<Short>>,
-    ratio: Vec<Option<Short>>,
-    loss: Vec<Option<Short>>,
-    rate: Vec<Option<Short>>,
-    critical_rate: Vec<Option<Short>>,
-    /// The steps of the curvatures, which are measured at some of the steps only.
-    curvature_step: Vec<u64>,
-    directional: Vec<Option<Short>>,
-    hessian: Vec<Option<Short>>,
-    preconditioned: Vec<Option<Short>>,
+    /// The values of each quantity, by its field. One that was never measured has none.
+    columns: BTreeMap<&'static str, Vec<Option<Short>>>,
+    /// The steps of those that are measured at some of the steps only.
+    steps: BTreeMap<&'static str, Vec<u64>>,
     /// The outcome of each measurement that is not a number, with its place in the columns.
     outcomes: Vec<(usize, &'a str, Option<&'a str>)>,
 }
@@ -60,65 +63,57 @@ impl Serialize for Short {
     }
 }
 
-/// A quantity at each place; `null` is a gap.
-fn column<'a>(
-    places: &[Place<'a>],
-    of: impl Fn(&'a Measurement) -> Option<f64>,
-) -> Vec<Option<Short>> {
-    let values = places.iter().map(|(_, measurement)| of((*measurement)?));
-    let column: Vec<Option<Short>> = values
-        .map(|value| value.filter(|value| value.is_finite()).map(Short))
-        .collect();
-    // An empty column costs nothing.
-    if column.iter().all(Option::is_none) {
-        Vec::new()
-    } else {
-        column
-    }
+fn steps(places: &[Place<'_>]) -> Vec<u64> {
+    places.iter().map(|(step, _)| *step).collect()
 }
 
 impl<'a> Task<'a> {
-    fn new(run: &'a Run, name: &'a str) -> Self {
+    fn new(run: &'a Run, name: &'a str, charts: &[Chart]) -> Self {
         let own = places(run.of_task(name));
-        let curved = places(run.of_task(name).filter(|m| m.curvature.is_some()));
-        let steps = |places: &[Place<'_>]| places.iter().map(|(step, _)| *step).collect();
-        let is_training = name == TRAIN_TASK;
-        let of_training = |of: fn(&Measurement) -> Option<f64>| {
-            if is_training {
-                column(&own, of)
-            } else {
-                Vec::new()
-            }
-        };
         let outcomes = own.iter().enumerate().filter_map(|(index, (_, m))| {
             let m = m.filter(|m| m.critical_sharpness.is_none())?;
             Some((index, m.outcome.name(), m.reason.as_deref()))
         });
-        Self {
+        let mut task = Self {
             name,
             outcomes: outcomes.collect(),
             step: steps(&own),
-            sharpness: column(&own, |m| m.critical_sharpness),
-            threshold: of_training(Measurement::edge_threshold),
-            ratio: column(&own, Measurement::edge_ratio),
-            loss: column(&own, |m| m.base_loss),
-            rate: of_training(|m| m.learning_rate),
-            critical_rate: column(&own, |m| m.critical_lr),
-            curvature_step: steps(&curved),
-            directional: column(&curved, |m| {
-                m.curvature.as_ref()?.directional_sharpness.value
-            }),
-            hessian: column(&curved, |m| m.curvature.as_ref()?.hessian_sharpness.value),
-            preconditioned: column(&curved, |m| {
-                let curvature = m.curvature.as_ref()?;
-                curvature.preconditioned_sharpness.as_ref()?.value
-            }),
+            columns: BTreeMap::new(),
+            steps: BTreeMap::new(),
+        };
+        for chart in charts {
+            let thresholds = chart.threshold.iter().filter(|_| name == TRAIN_TASK);
+            for quantity in chart.curves.iter().chain(thresholds) {
+                task.add(*quantity, run, &own);
+            }
+        }
+        task
+    }
+
+    /// A quantity at each place at which it was looked for; `null` is a gap.
+    fn add(&mut self, quantity: Quantity, run: &'a Run, own: &[Place<'a>]) {
+        let of_its_own = quantity
+            .is_curvature()
+            .then(|| places(run.of_task(self.name).filter(|m| quantity.is_due(m))));
+        let places = of_its_own.as_deref().unwrap_or(own);
+        let values = places
+            .iter()
+            .map(|(_, measurement)| quantity.of((*measurement)?));
+        let column: Vec<Option<Short>> = values.map(|value| value.map(Short)).collect();
+        // An empty column costs nothing.
+        if column.iter().any(Option::is_some) {
+            let field = quantity.about().field;
+            self.columns.insert(field, column);
+            if let Some(places) = of_its_own {
+                self.steps.insert(field, steps(&places));
+            }
         }
     }
 }
 
 /// The report of runs, laid over each other.
 pub fn html(runs: &[Run]) -> String {
+    let charts = charts();
     let columns: Vec<Columns<'_>> = runs
         .iter()
         .map(|run| Columns {
@@ -128,14 +123,18 @@ pub fn html(runs: &[Run]) -> String {
             no_number: run.no_number(),
             tasks: std::iter::once(TRAIN_TASK)
                 .chain(run.tasks())
-                .map(|task| Task::new(run, task))
+                .map(|task| Task::new(run, task, &charts))
                 .collect(),
             evaluations: run.evaluations(),
             seconds: run.seconds(),
         })
         .collect();
     // These columns are numbers and strings, which always serialize.
-    let data = serde_json::to_string(&columns).unwrap_or_else(|_| "[]".to_string());
+    let data = Data {
+        charts: &charts,
+        runs: &columns,
+    };
+    let data = serde_json::to_string(&data).unwrap_or_default();
     // A `</script>` in a name or a configuration must not end the script.
     let data = data.replace('<', "\\u003c");
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();

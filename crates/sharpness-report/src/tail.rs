@@ -1,66 +1,30 @@
 //! `sharpness tail`: measurements as lines, as they are made.
 
 use crate::flags::Format;
-use crate::following::{PAUSE, check_followed, is_pipe};
+use crate::following::{Following, News, PAUSE, check_followed, is_pipe};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use sharpness_record::Measurement;
+use sharpness_record::Quantity::{CriticalSharpness, EdgeRatio, EdgeThreshold};
 use sharpness_record::shown::{number, one_line};
-use sharpness_record::{Followed, Follower, Measurement};
-use sharpness_report::terminal::{print_in, warn};
-use sharpness_report::told;
+use sharpness_report::terminal::print_in;
 use std::path::Path;
 
 /// Prints what is recorded, and goes on as long as the run may, unless `follow` says otherwise.
 pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
     check_followed(path, follow)?;
     let follow = follow && !is_pipe(path);
-    let mut follower = Follower::new(path);
-    let mut followed = Vec::new();
-    let mut said = None;
+    let mut following = Following::new(path);
     loop {
-        match follower.next_event() {
-            Ok(Some(Followed::Measurement(measurement))) => {
-                print_line(&measurement, format)?;
-                followed.push(*measurement);
-                continue;
-            }
-            Ok(Some(Followed::WentBack { kept, cause, .. })) => {
-                note(&told(cause, &followed, kept));
-                followed.truncate(kept);
-                continue;
-            }
-            Ok(Some(Followed::Note(text))) => {
-                note(&text);
-                continue;
-            }
-            Ok(_) => say_once(&mut said, follower.missing().map(waiting)),
-            // It may come back, such as a folder on a network.
-            Err(error) if follow => say_once(&mut said, Some(error.to_string())),
-            Err(error) => return Err(error.into()),
-        }
+        following.hear(follow, |news| match news {
+            News::Measured(measurement) => print_line(measurement, format),
+            News::WentBack(_) => Ok(()),
+        })?;
         if !follow {
             return Ok(());
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-fn waiting(missing: String) -> String {
-    format!("waiting: {missing}")
-}
-
-/// Says what holds now, unless it was said last.
-fn say_once(said: &mut Option<String>, now: Option<String>) {
-    if *said != now {
-        if let Some(text) = &now {
-            note(text);
-        }
-        *said = now;
-    }
-}
-
-fn note(text: &str) {
-    warn(format_args!("note: {text}"));
 }
 
 fn print_line(measurement: &Measurement, format: Format) -> Result<()> {
@@ -80,11 +44,11 @@ fn line(measurement: &Measurement) -> (Style, String) {
                 true => in_color(AnsiColor::Red),
                 false => Style::new(),
             };
-            let sharpness = number(measurement.critical_sharpness);
-            let threshold = number(measurement.edge_threshold());
-            let ratio = number(measurement.edge_ratio());
-            let result = format!("λc {sharpness:<11} 2/η {threshold:<11} η/η_c {ratio}");
-            (style, result)
+            let said = [CriticalSharpness, EdgeThreshold, EdgeRatio].map(|quantity| {
+                let value = number(quantity.of(measurement));
+                format!("{} {value:<11}", quantity.about().symbol)
+            });
+            (style, said.join(" ").trim_end().to_string())
         }
         Some(why) => {
             let name = measurement.outcome.name();

@@ -10,8 +10,10 @@ use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 use resvg::usvg::roxmltree::Document;
 use serde_json::{Value, json};
 use sharpness_record::{Follower, parse};
+use sharpness_report::line::Line;
 use sharpness_report::overlay::{Overlay, Window};
 use sharpness_report::plot::{Axis, Chart, HeatMap, Series, Style, png};
+use sharpness_report::tensorboard::EventFiles;
 use sharpness_report::{Run, diff, export, figure, report, table};
 use std::path::Path;
 
@@ -46,6 +48,8 @@ fn line(step: u64, task: &str) -> Value {
         "batch_statistics": true, "evaluations": 7, "seconds": 8.5,
         "curvature": {"directional_sharpness": curvature, "hessian_sharpness": curvature,
             "preconditioned_sharpness": curvature},
+        "line": [{"learning_rate": 0.25, "rise": 0.5, "error": 0.01}, {"learning_rate": 1e3, "rise": null},
+            {"learning_rate": 0.125, "rise": -0.5, "error": 0.01}],
     })
 }
 
@@ -209,6 +213,19 @@ proptest! {
                 assert_is_printable(&comparison.to_string());
             }
             assert_is_printable(&run.no_number().unwrap_or_default());
+            let mut files = EventFiles::new(Path::new("out"), &run.name);
+            for measurement in &run.measurements {
+                files.push(measurement);
+                match Line::of(run, &measurement.task, measurement.step) {
+                    Ok(line) => {
+                        assert_is_printable(&line.table());
+                        if let Ok(svg) = line.chart().svg() {
+                            assert_is_drawing(&svg);
+                        }
+                    }
+                    Err(error) => assert_is_printable(&error.to_string()),
+                }
+            }
             for window in [Window::Full, Window::Recent] {
                 let area = Rect::new(0, 0, width, height);
                 Overlay::new(run, window).render(area, &mut Buffer::empty(area));

@@ -32,6 +32,7 @@ pub struct SharpnessConfig {
     pub(crate) curvature: Option<CurvatureConfig>,
     pub(crate) batch_statistics: bool,
     pub(crate) step_first: bool,
+    pub(crate) lines: bool,
     pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
 }
@@ -48,6 +49,7 @@ impl Default for SharpnessConfig {
             curvature: None,
             batch_statistics: false,
             step_first: true,
+            lines: false,
             warn_after: 3,
             directory: None,
         }
@@ -191,6 +193,15 @@ impl SharpnessConfig {
     /// In a loop of one's own, [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize) does this.
     pub fn with_step_first(mut self, step_first: bool) -> Self {
         self.step_first = step_first;
+        self
+    }
+
+    /// Whether each measurement keeps the points at which its search has evaluated the loss, in the record's field
+    /// [`line`](crate::Measurement::line); by default it does not. `sharpness line RUN STEP` draws them.
+    ///
+    /// It costs no evaluation, and some hundred bytes a measurement.
+    pub fn with_lines(mut self, lines: bool) -> Self {
+        self.lines = lines;
         self
     }
 

@@ -1,5 +1,6 @@
-use crate::{Quantity, SharpnessMetric, SharpnessProbe};
+use crate::{SharpnessMetric, SharpnessProbe};
 use burn::train::{LearnerModel, SupervisedTraining};
+use sharpness_record::Quantity;
 
 /// Shows what a [`SharpnessProbe`] measures in burn's supervised training: its metrics, and the chart of λ_c
 /// and 2/η, each in one call.
@@ -26,21 +27,18 @@ impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
         if !probe.is_enabled() {
             return self;
         }
-        let of_training = Quantity::ALL.map(|quantity| SharpnessMetric::new(probe, quantity));
         let curvature = probe.config().curvature.iter().flat_map(|config| {
-            let wanted = match config.preconditioner {
-                Some(_) => &Quantity::CURVATURE[..],
-                None => &Quantity::CURVATURE[..2],
+            let is_wanted = |quantity: &Quantity| {
+                config.preconditioner.is_some() || *quantity != Quantity::PreconditionedSharpness
             };
-            wanted
-                .iter()
-                .map(|quantity| SharpnessMetric::new(probe, *quantity))
+            Quantity::CURVATURE.into_iter().filter(is_wanted)
         });
+        let of_training = Quantity::ALL.into_iter().chain(curvature);
+        let of_training = of_training.map(|quantity| SharpnessMetric::new(probe, quantity));
         let tasks = probe.task_names().into_iter();
         let of_tasks =
             tasks.map(|task| SharpnessMetric::of_task(probe, Quantity::CriticalSharpness, &task));
-        let metrics = of_training.into_iter().chain(curvature).chain(of_tasks);
-        metrics.fold(self, |training, metric| {
+        of_training.chain(of_tasks).fold(self, |training, metric| {
             training.metric_train_numeric(metric)
         })
     }

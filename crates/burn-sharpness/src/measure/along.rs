@@ -6,7 +6,7 @@ use crate::losses::Losses;
 use crate::schedule::Place;
 use burn::module::Module;
 use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
-use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
+use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
 
 /// The slope g·Δθ, and what it says of the loss that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,18 @@ impl Along {
                 End::Failed(Failure::Search(Box::new(interrupted)))
             }
         });
+    }
+
+    /// The points that the search has evaluated, if there was one.
+    pub(crate) fn points(&self) -> Vec<LinePoint> {
+        let Some(End::Searched(result)) = &self.end else {
+            return Vec::new();
+        };
+        let points = result.trace.iter().map(|seen| {
+            let error = seen.standard_error.unwrap_or(result.resolution);
+            LinePoint::new(seen.learning_rate, seen.rise, error)
+        });
+        points.collect()
     }
 
     /// The measurement, made at once from all results.

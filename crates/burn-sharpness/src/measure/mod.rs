@@ -88,6 +88,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     let curvature = work.measure_curvature();
     let seconds = started.elapsed().as_secs_f64();
     let mut training = work.along.measurement(place, TRAIN_TASK, seconds);
+    training.line = settings.config.lines.then(|| work.along.points());
     work.note_constant(&mut training);
     training.curvature = curvature;
     training.batch_statistics = work.subject.has_batch_statistics.then_some(true);

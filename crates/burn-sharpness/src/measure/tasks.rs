@@ -50,6 +50,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let seconds = started.elapsed().as_secs_f64();
         let place = self.subject.facts.place;
         let mut measurement = along.measurement(place, &task.name, seconds);
+        measurement.line = self.settings.config.lines.then(|| along.points());
         if measurement.outcome == MeasurementOutcome::NonFiniteBaseLoss && !line.warned {
             line.warned = true;
             tracing::warn!(

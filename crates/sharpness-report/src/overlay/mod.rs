@@ -26,6 +26,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use role::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role, SHARPNESS_COLOR, THRESHOLD_COLOR};
 use sharpness_record::Edge;
+use sharpness_record::Quantity::{self, CriticalSharpness, EdgeRatio, EdgeThreshold};
 
 /// The measurements of the training loss that [`Window::Recent`] shows.
 const RECENT: usize = 100;
@@ -85,13 +86,9 @@ impl<'a> Overlay<'a> {
         self.run.of_task(task).filter(move |m| m.step >= first)
     }
 
-    fn curve(
-        &self,
-        role: Role,
-        (name, task): (&'a str, &'a str),
-        of: impl Fn(&Measurement) -> Option<f64>,
-    ) -> Curve<'a> {
-        let point = |step: u64, m: &Measurement| Some((step as f64, Axis::log("").place(of(m)?)?));
+    fn curve(&self, role: Role, name: &'a str, task: &'a str, quantity: Quantity) -> Curve<'a> {
+        let point =
+            |step: u64, m: &Measurement| Some((step as f64, Axis::log("").place(quantity.of(m)?)?));
         let places = places(self.shown(task)).into_iter();
         let points = places.map(|(step, m)| point(step, m?)).collect();
         Curve { role, name, points }
@@ -99,14 +96,16 @@ impl<'a> Overlay<'a> {
 
     /// What is drawn, the most important last: it is drawn over the rest.
     fn curves(&self) -> Vec<Curve<'a>> {
-        let sharpness = |m: &Measurement| m.critical_sharpness;
         let tasks = self.run.tasks().into_iter().enumerate();
         let mut curves: Vec<Curve<'_>> = tasks
-            .map(|(index, task)| self.curve(Role::Task(index), (task, task), sharpness))
+            .map(|(index, task)| self.curve(Role::Task(index), task, task, CriticalSharpness))
             .collect();
-        let threshold = Measurement::edge_threshold;
-        curves.push(self.curve(Role::Threshold, ("2/η", TRAIN_TASK), threshold));
-        curves.push(self.curve(Role::Sharpness, ("λc", TRAIN_TASK), sharpness));
+        for (role, quantity) in [
+            (Role::Threshold, EdgeThreshold),
+            (Role::Sharpness, CriticalSharpness),
+        ] {
+            curves.push(self.curve(role, quantity.about().symbol, TRAIN_TASK, quantity));
+        }
         curves
     }
 }
@@ -117,14 +116,15 @@ fn state_of(run: &Run) -> Line<'static> {
         return Line::from("nothing was measured yet");
     };
     let mut spans = vec![Span::from(format!("step {}", last.step)).bold()];
-    let mut number = |name: &str, value: Option<f64>, color: Color| {
-        if let Some(value) = value {
-            let text = format!("  {name} {}", format_number(value));
+    for (quantity, color) in [
+        (CriticalSharpness, SHARPNESS_COLOR),
+        (EdgeThreshold, THRESHOLD_COLOR),
+    ] {
+        if let Some(value) = quantity.of(last) {
+            let text = format!("  {} {}", quantity.about().symbol, format_number(value));
             spans.push(Span::styled(text, color));
         }
-    };
-    number("λc", last.critical_sharpness, SHARPNESS_COLOR);
-    number("2/η", last.edge_threshold(), THRESHOLD_COLOR);
+    }
     let (text, color) = match (last.edge_ratio(), run.no_number()) {
         (_, Some(since)) => (format!("  {since}"), NO_NUMBER_COLOR),
         (Some(ratio), None) => {
@@ -134,7 +134,11 @@ fn state_of(run: &Run) -> Line<'static> {
                 Edge::Near => Color::Yellow,
                 Edge::Below => Color::Green,
             };
-            (format!("  η/η_c {}: {edge}", format_number(ratio)), color)
+            let symbol = EdgeRatio.about().symbol;
+            (
+                format!("  {symbol} {}: {edge}", format_number(ratio)),
+                color,
+            )
         }
         (None, None) => return Line::from(spans),
     };

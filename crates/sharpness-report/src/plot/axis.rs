@@ -1,16 +1,6 @@
 use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use sharpness_record::Scale;
 use std::ops::Range;
-
-/// How values are laid out along an axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Scale {
-    /// In proportion.
-    #[default]
-    Linear,
-    /// In proportion to their logarithm; values that are not positive are left out.
-    Log,
-}
 
 /// An axis of a chart.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,11 +8,12 @@ mod legend;
 mod look;
 mod series;
 
+pub use axis::Axis;
 pub(crate) use axis::format_number;
-pub use axis::{Axis, Scale};
 pub use chart::{Chart, Mark};
 pub use heat_map::HeatMap;
 pub use series::{Series, Style};
+pub use sharpness_record::Scale;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

@@ -21,7 +21,7 @@ fn line(step: u64, task: &str, sharpness: Option<f64>) -> String {
         "no_increase"
     };
     format!(
-        "{{\"version\":1,\"step\":{step},\"epoch\":1,\"task\":\"{task}\",\"learning_rate\":0.1,\"base_loss\":2.5,\"outcome\":\"{outcome}\",\"critical_lr\":{},\"critical_sharpness\":{},\"evaluations\":3,\"seconds\":0.5}}\n",
+        "{{\"version\":1,\"step\":{step},\"epoch\":1,\"task\":\"{task}\",\"learning_rate\":0.1,\"base_loss\":2.5,\"outcome\":\"{outcome}\",\"critical_lr\":{},\"critical_sharpness\":{},\"evaluations\":3,\"seconds\":0.5,\"line\":[{{\"learning_rate\":0.1,\"rise\":-1.0,\"error\":0.01}}]}}\n",
         number(sharpness.map(|sharpness| 2.0 / sharpness)),
         number(sharpness)
     )

@@ -29,6 +29,7 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
         "tail --no-follow a",
         "tail --no-follow --format json a",
         "diff a a",
+        "line a 1 -o l.svg",
         "completions bash",
     ] {
         let full = by_a_shell(folder.path(), &format!("$S {command} >/dev/full"));
@@ -49,7 +50,12 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
         );
     }
     // The result is the file: the line with its name is only a remark.
-    for command in ["report a -o r.html", "plot a -o p.svg"] {
+    for command in [
+        "report a -o r.html",
+        "plot a -o p.svg",
+        "export a -o a.csv",
+        "export --to tensorboard a",
+    ] {
         let full = by_a_shell(
             folder.path(),
             &format!("$S {command} >/dev/full 2>/dev/full"),
@@ -73,6 +79,8 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
         "report a -o old.html",
         "plot a -o old.svg",
         "plot a -o old.png",
+        "line a 1 -o old-line.svg",
+        "export a -o old.csv",
     ] {
         let file = command.split(' ').next_back().unwrap();
         std::fs::write(folder.path().join(file), "old").unwrap();
@@ -95,8 +103,8 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
                 .success()
         );
     }
-    // The run and three files: nothing unfinished is left.
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    // The run and five files: nothing unfinished is left.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
 }
 
 #[cfg(unix)]
@@ -123,6 +131,23 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
         &["tail", "--no-follow", &run],
         &["tail", "--no-follow", "--format", "json", &run],
         &["diff", &run, &run],
+        &[
+            "line",
+            &run,
+            "0",
+            "--task",
+            "a\\u001b]0;title\\u0007\\n\\u009b1m",
+            "-o",
+            &file("l.svg"),
+        ],
+        &[
+            "export",
+            "--to",
+            "tensorboard",
+            &run,
+            "-o",
+            &file("tensorboard"),
+        ],
         &["plot", &run, "-o", &file("p.svg")],
         &["plot", &run, "-o", &file("p.png")],
         &["report", &run, "-o", &file("r.html")],

@@ -1,8 +1,6 @@
 //! The dashboard as burn sees it: all goes to the renderer that is wrapped.
 
-use super::chart::Chart;
-use super::{Dashboard, EDGE};
-use crate::Quantity;
+use super::Dashboard;
 use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::MetricDefinition;
@@ -35,10 +33,8 @@ impl MetricsRenderer for Dashboard {
     fn register_metric(&mut self, definition: MetricDefinition) {
         // Burn opens its dashboard with the chart that is registered first.
         self.register();
-        if definition.name.as_str() == Quantity::EdgeRatio.name() {
-            let id = definition.metric_id.clone();
-            let interval = self.probe.config().interval();
-            self.ratio = Some(Chart::new(id, vec![EvaluationName::new(EDGE)], interval));
+        for chart in &mut self.charts {
+            chart.note_metric(&definition);
         }
         self.inner.register(definition);
     }
@@ -55,9 +51,9 @@ impl TrainingProgressLogger for Dashboard {
         self.register();
         let renderer = self.inner.at_epoch(first_epoch);
         renderer.start(epochs, first_epoch, items, label);
-        // Burn's texts come in the order in which they are first said.
-        self.chart
-            .say(0, "λ_c not measured yet".to_string(), renderer);
+        for chart in &mut self.charts {
+            chart.begin(renderer);
+        }
     }
 
     fn update_epoch(&mut self, epoch: usize) {

@@ -1,0 +1,213 @@
+//! The charts that the dashboard draws: a quantity, and beside it what it is compared with.
+
+use super::chart::Chart;
+use crate::journal::Entry;
+use crate::metric::describe;
+use crate::{Measurement, TRAIN_TASK};
+use burn::train::metric::{
+    MetricDefinition, MetricId, NumericAttributes, NumericEntry, format_float,
+};
+use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
+use sharpness_record::{Against, Quantity};
+use std::sync::Arc;
+
+/// A chart: an entry of the list of all.
+struct Planned {
+    quantity: Quantity,
+    /// What is said before the value, its name and its description, for a chart of its own; else it is the chart of the
+    /// quantity's metric, once that is registered.
+    own: Option<(&'static str, &'static str, &'static str)>,
+}
+
+/// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
+/// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
+const CHARTS: [Planned; 2] = [
+    Planned {
+        quantity: Quantity::CriticalSharpness,
+        own: Some((
+            "λ_c",
+            "λ_c (Train), 2/η (Test), log10",
+            "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss",
+        )),
+    },
+    Planned {
+        quantity: Quantity::EdgeRatio,
+        own: None,
+    },
+];
+
+/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
+const TEST: &str = "\"Test\" is burn's word";
+
+/// How many times a threshold may be above its quantity to be drawn: farther away, it would take the room of all other
+/// curves.
+const FARTHEST: f64 = 1e3;
+/// The same while it falls, as in a warmup, which passes over many decades and is soon over.
+const FARTHEST_IN_WARMUP: f64 = 10.0;
+
+/// A chart under way.
+pub(super) struct Drawn {
+    planned: &'static Planned,
+    against: Against,
+    chart: Option<Chart>,
+    /// The training and the tasks that it shows, and the step since which each has given no number.
+    curves: Vec<(Arc<str>, Option<u64>)>,
+    /// The last value of the training, and the last threshold.
+    value: Option<f64>,
+    threshold: Option<f64>,
+    interval: u64,
+}
+
+impl Drawn {
+    /// All charts, of these tasks, for measurements that are so many steps apart where they are made most often.
+    pub(super) fn all(tasks: &[Arc<str>], interval: u64) -> Vec<Self> {
+        let planned = CHARTS.iter();
+        let compared =
+            planned.filter_map(|planned| Some((planned, planned.quantity.about().against?)));
+        compared
+            .map(|(planned, against)| {
+                let tasks = if planned.own.is_some() { tasks } else { &[] };
+                let curves = std::iter::once(Arc::from(TRAIN_TASK)).chain(tasks.iter().cloned());
+                let mut drawn = Self {
+                    planned,
+                    against,
+                    chart: None,
+                    curves: curves.map(|task| (task, None)).collect(),
+                    value: None,
+                    threshold: None,
+                    interval,
+                };
+                if let Some((_, name, _)) = planned.own {
+                    drawn.chart = Some(drawn.chart_of(MetricId::new(Arc::new(name.to_string()))));
+                }
+                drawn
+            })
+            .collect()
+    }
+
+    fn chart_of(&self, id: MetricId) -> Chart {
+        let threshold = match self.against {
+            Against::Line(_, name) => name,
+            Against::Quantity(other) => other.about().symbol,
+        };
+        let tasks = self
+            .curves
+            .iter()
+            .skip(1)
+            .map(|(task, _)| EvaluationName::new(task));
+        let others = std::iter::once(EvaluationName::new(threshold)).chain(tasks);
+        Chart::new(id, others.collect(), self.interval)
+    }
+
+    /// What the renderer is told of a chart of its own.
+    pub(super) fn definition(&self) -> Option<MetricDefinition> {
+        let (_, name, description) = self.planned.own?;
+        Some(MetricDefinition {
+            metric_id: self.chart.as_ref()?.id(),
+            name: Arc::new(name.to_string()),
+            description: Some(description.to_string()),
+            attributes: NumericAttributes {
+                unit: None,
+                higher_is_better: false,
+            }
+            .into(),
+        })
+    }
+
+    /// A metric is registered, whose chart this may be.
+    pub(super) fn note_metric(&mut self, definition: &MetricDefinition) {
+        let is_its_metric = definition.name.as_str() == self.planned.quantity.name();
+        if self.planned.own.is_none() && is_its_metric {
+            self.chart = Some(self.chart_of(definition.metric_id.clone()));
+        }
+    }
+
+    /// Burn's texts come in the order in which they are first said: those of charts of their own before all.
+    pub(super) fn begin(&mut self, renderer: &mut dyn MetricsRenderer) {
+        if let (Some((symbol, ..)), Some(chart)) = (self.planned.own, &mut self.chart) {
+            chart.say(0, format!("{symbol} not measured yet"), renderer);
+        }
+    }
+
+    /// Draws what was measured along an update; what was not measured is a tick without a point.
+    pub(super) fn draw(
+        &mut self,
+        entry: &Entry,
+        training: &Measurement,
+        renderer: &mut dyn MetricsRenderer,
+    ) {
+        let (threshold, text) = self.threshold_of(training);
+        let Some(chart) = &mut self.chart else { return };
+        chart.say(1, text, renderer);
+        let Planned { quantity, own } = self.planned;
+        // The threshold comes second, after the training.
+        let mut values = vec![threshold; self.curves.len() + 1];
+        for (index, (task, no_number_since)) in self.curves.iter_mut().enumerate() {
+            let series = index + usize::from(index > 0);
+            let measurement = entry.of_task(task);
+            values[series] = measurement.and_then(|measurement| quantity.of(measurement));
+            // A metric says its own text.
+            if let Some((symbol, ..)) = own {
+                let symbol = if index == 0 {
+                    format!("{symbol} ")
+                } else {
+                    String::new()
+                };
+                let text = describe(*quantity, measurement, training.step, no_number_since);
+                chart.say(series, symbol + &text, renderer);
+            }
+        }
+        if own.is_some() {
+            values
+                .iter_mut()
+                .flatten()
+                .for_each(|value| *value = value.log10());
+        }
+        chart.draw(training.step, &values, renderer);
+    }
+
+    /// The threshold as it is drawn, if there is room for it, and the text beside it.
+    fn threshold_of(&mut self, training: &Measurement) -> (Option<f64>, String) {
+        let other = match self.against {
+            Against::Line(value, _) => return (Some(value), format!("{value} ({TEST})")),
+            Against::Quantity(other) => other.of(training),
+        };
+        let drawn = other.filter(|threshold| self.has_room_for(*threshold, training));
+        let text = match other.map(|threshold| format_float(threshold, 3)) {
+            Some(text) if drawn.is_none() => format!("{text}, above the chart"),
+            Some(text) => format!("{text} ({TEST})"),
+            None => "none: the learning rate is 0 or not known".to_string(),
+        };
+        (drawn, text)
+    }
+
+    /// Whether a threshold leaves the other curves their room.
+    fn has_room_for(&mut self, threshold: f64, training: &Measurement) -> bool {
+        let before = self.threshold.replace(threshold);
+        self.value = self.planned.quantity.of(training).or(self.value);
+        let falls = before.is_none_or(|before| threshold < before);
+        let farthest = if falls { FARTHEST_IN_WARMUP } else { FARTHEST };
+        match self.value {
+            Some(value) => threshold <= farthest * value,
+            None => !falls,
+        }
+    }
+
+    /// What the metric of this chart says, without its ticks, since they are drawn here. What another metric says is given
+    /// back as it is.
+    pub(super) fn without_ticks(&mut self, state: MetricState) -> MetricState {
+        match (state, &mut self.chart) {
+            (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {
+                chart.note(0, entry.serialized_entry.formatted.clone());
+                match value {
+                    // The mean of an epoch, for burn's bars: it is no tick of a chart that has a point.
+                    Some(NumericEntry::Final(mean)) if chart.has_point() && mean.is_finite() => {
+                        MetricState::Numeric(entry, Some(NumericEntry::Final(mean)))
+                    }
+                    _ => MetricState::Generic(entry),
+                }
+            }
+            (state, _) => state,
+        }
+    }
+}

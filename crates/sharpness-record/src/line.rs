@@ -1,0 +1,29 @@
+use serde::{Deserialize, Serialize};
+
+/// One evaluation of the loss along an update, by a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LinePoint {
+    /// The learning rate η.
+    pub learning_rate: f64,
+    /// The rise of the loss, f(η) = L(θ − ηΔθ) − L(θ), if it is finite.
+    #[serde(default)]
+    pub rise: Option<f64>,
+    /// How far f(η) may be off: its standard error over the examples, where their losses are known, or else the change below
+    /// which the search took a difference for rounding.
+    #[serde(default)]
+    pub error: Option<f64>,
+}
+
+impl LinePoint {
+    /// A point. What is not finite is none.
+    #[must_use]
+    pub fn new(learning_rate: f64, rise: f64, error: f64) -> Self {
+        let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+        Self {
+            learning_rate,
+            rise: finite(rise),
+            error: finite(error),
+        }
+    }
+}

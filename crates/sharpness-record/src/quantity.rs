@@ -1,0 +1,232 @@
+//! The table of all quantities: what each is called, how it is drawn, and how it reads from a measurement.
+
+use crate::{CurvatureMeasurement, CurvatureValue, Measurement};
+use serde::Serialize;
+
+/// How values are laid out along an axis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// In proportion.
+    #[default]
+    Linear,
+    /// In proportion to their logarithm; values that are not positive are left out.
+    Log,
+}
+
+/// What a quantity is compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Against {
+    /// Another quantity, which is drawn in the same chart.
+    Quantity(Quantity),
+    /// A number of this meaning, at which the chart has a line.
+    Line(f64, &'static str),
+}
+
+/// What is known of a quantity beforehand: its line in the table.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct About {
+    /// Its name as a metric.
+    pub name: &'static str,
+    /// Its name in the record, and as a column of the CSV.
+    pub field: &'static str,
+    /// Its symbol in charts and lines.
+    pub symbol: &'static str,
+    /// Its unit, with η for that of the learning rate; empty for a plain number.
+    pub unit: &'static str,
+    /// The axis on which it is drawn, if a report has a curve of it.
+    pub scale: Option<Scale>,
+    /// What it is compared with.
+    #[serde(skip)]
+    pub against: Option<Against>,
+    /// Its formula, in words.
+    pub words: &'static str,
+    #[serde(skip)]
+    reads: Reads,
+}
+
+impl About {
+    /// Its name with its symbol, where that is more than a word.
+    pub fn title(&self) -> String {
+        match self.symbol.is_ascii() {
+            true => self.name.to_string(),
+            false => format!("{} {}", self.name, self.symbol),
+        }
+    }
+}
+
+/// How a quantity reads from a measurement.
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    Number(fn(&Measurement) -> Option<f64>),
+    /// A curvature, which is measured at some of the steps.
+    Curvature(fn(&CurvatureMeasurement) -> Option<&CurvatureValue>),
+}
+use Reads::{Curvature, Number};
+use Scale::{Linear, Log};
+
+/// Declares the quantities, each with its line of the table, in the order of the CSV's columns.
+macro_rules! quantities {
+    ($($quantity:ident: $name:literal, $field:literal, $symbol:literal, $unit:literal, $scale:expr, $against:expr,
+        $words:literal, $reads:expr;)+) => {
+        /// A quantity of the measurements: an entry of the table from which metrics, charts, CSV, reports and the book
+        /// are made.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Quantity {
+            $(#[doc = concat!($name, ": ", $words, ".")] $quantity,)+
+        }
+
+        impl Quantity {
+            /// All quantities, in the order of the CSV's columns.
+            pub const TABLE: &[Self] = &[$(Self::$quantity),+];
+
+            /// Its line of the table.
+            pub fn about(&self) -> &'static About {
+                match self {
+                    $(Self::$quantity => {
+                        const ABOUT: About = About {
+                            name: $name,
+                            field: $field,
+                            symbol: $symbol,
+                            unit: $unit,
+                            scale: $scale,
+                            against: $against,
+                            words: $words,
+                            reads: $reads,
+                        };
+                        &ABOUT
+                    })+
+                }
+            }
+        }
+    };
+}
+
+/// The edge of plain gradient descent.
+const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
+
+quantities! {
+    LearningRate: "Learning Rate", "learning_rate", "η", "η", Some(Log), None,
+        "the learning rate in use at this step", Number(|m| m.learning_rate);
+    BaseLoss: "Base Loss", "base_loss", "loss", "loss", Some(Linear), None,
+        "the loss L(θ) before the step", Number(|m| m.base_loss);
+    BatchFraction: "Batch Fraction", "batch_fraction", "fraction", "", None, None,
+        "the fraction of the batch that the loss was evaluated on", Number(|m| Some(m.batch_fraction));
+    Slope: "Slope", "slope", "g·Δθ", "loss/η", None, None,
+        "gradient times update direction: how fast the loss starts to fall along the update", Number(|m| m.slope);
+    UpdateNorm: "Update Norm", "update_norm", "‖Δθ‖", "θ/η", None, None,
+        "the norm of the update direction", Number(|m| m.update_norm);
+    Lower: "Lower Learning Rate", "lower", "lower", "η", None, None,
+        "the largest learning rate, below the upper one, at which the loss was seen not to rise", Number(|m| m.lower);
+    Upper: "Upper Learning Rate", "upper", "upper", "η", None, None,
+        "the smallest learning rate at which the loss was seen to rise", Number(|m| m.upper);
+    CriticalLearningRate: "Critical Learning Rate", "critical_lr", "η_c", "η", Some(Log),
+        Some(Against::Quantity(Quantity::LearningRate)),
+        "the smallest learning rate at which the loss along the optimizer's own update rises", Number(|m| m.critical_lr);
+    CriticalLearningRateError: "Critical Learning Rate Error", "critical_lr_error", "error", "", None, None,
+        "the estimated relative error of the critical learning rate, an estimate and no bound: 95 of 100 true values lie within it, nearly all within three times it",
+        Number(|m| m.critical_lr_error);
+    IntervalLow: "Interval Low", "critical_lr_interval_low", "low", "η", None, None,
+        "the lower end of the 95% interval of the critical learning rate by the spread over the examples, if their losses are known",
+        Number(|m| Some(m.critical_lr_interval?.0));
+    IntervalHigh: "Interval High", "critical_lr_interval_high", "high", "η", None, None,
+        "the upper end of that interval", Number(|m| Some(m.critical_lr_interval?.1));
+    CriticalLearningRateSpread: "Critical Learning Rate Spread", "critical_lr_spread", "spread", "η", None, None,
+        "the standard deviation of the critical learning rate over the batches of a task", Number(|m| m.critical_lr_spread);
+    CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λc", "1/η", Some(Log), EDGE,
+        "2 / critical learning rate: the curvature along the optimizer's own update", Number(|m| m.critical_sharpness);
+    EdgeThreshold: "Edge Threshold", "edge_threshold", "2/η", "1/η", Some(Log), None,
+        "2 / learning rate: a critical sharpness above it means that this step raises the loss",
+        Number(Measurement::edge_threshold);
+    EdgeRatio: "Edge Ratio", "edge_ratio", "η/η_c", "", Some(Log), Some(Against::Line(1.0, "edge")),
+        "learning rate / critical learning rate: above 1, this step raises the loss", Number(Measurement::edge_ratio);
+    VerifiedFrom: "Verified From", "verified_from", "verified", "η", None, None,
+        "the learning rate down to which an earlier crossing was looked for, at ratios of 2", Number(|m| m.verified_from);
+    ProbeEvaluations: "Probe Evaluations", "evaluations", "evaluations", "", None, None,
+        "forward passes of the last measurement", Number(|m| Some(m.evaluations as f64));
+    ProbeSeconds: "Probe Seconds", "seconds", "seconds", "s", None, None,
+        "the time of the measurement, from when the device has ended the training step", Number(|m| Some(m.seconds));
+    DirectionalSharpness: "Directional Sharpness", "directional_sharpness", "λ_dir", "1/η", Some(Log), EDGE,
+        "the curvature along the update over the slope along it: critical sharpness, were the loss quadratic",
+        Curvature(|c| Some(&c.directional_sharpness));
+    HessianSharpness: "Hessian Sharpness", "hessian_sharpness", "λ_max", "1/η", Some(Log), EDGE,
+        "the largest eigenvalue of the Hessian", Curvature(|c| Some(&c.hessian_sharpness));
+    PreconditionedSharpness: "Preconditioned Sharpness", "preconditioned_sharpness", "λ_pre", "1/η", Some(Log), EDGE,
+        "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner",
+        Curvature(|c| c.preconditioned_sharpness.as_ref());
+}
+
+impl Quantity {
+    /// What is measured by evaluations of the loss, in the order in which it is registered as metrics.
+    pub const ALL: [Self; 5] = [
+        Self::CriticalSharpness,
+        Self::EdgeThreshold,
+        Self::EdgeRatio,
+        Self::CriticalLearningRate,
+        Self::ProbeEvaluations,
+    ];
+
+    /// What is measured by gradients, where the [curvature](CurvatureMeasurement) is.
+    pub const CURVATURE: [Self; 3] = [
+        Self::DirectionalSharpness,
+        Self::HessianSharpness,
+        Self::PreconditionedSharpness,
+    ];
+
+    /// The metric's name, which burn makes a file name of.
+    pub fn name(&self) -> &'static str {
+        self.about().name
+    }
+
+    /// The quantity's value in a measurement, if it was measured. Never NaN or infinite.
+    pub fn of(&self, measurement: &Measurement) -> Option<f64> {
+        let value = match self.about().reads {
+            Number(read) => read(measurement),
+            Curvature(_) => self.curvature(measurement)?.value,
+        };
+        value.filter(|value| value.is_finite())
+    }
+
+    /// The curvature that it is, if it is one and the measurement has it.
+    pub fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
+        match self.about().reads {
+            Curvature(read) => read(measurement.curvature.as_ref()?),
+            Number(_) => None,
+        }
+    }
+
+    /// Whether it is a curvature, which has a schedule of its own.
+    pub fn is_curvature(&self) -> bool {
+        matches!(self.about().reads, Curvature(_))
+    }
+
+    /// Whether it was looked for in a measurement: a curvature at some of the steps only, all else at each.
+    pub fn is_due(&self, measurement: &Measurement) -> bool {
+        !self.is_curvature() || self.curvature(measurement).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_name_stands_for_one_quantity_and_is_compared_with_one_of_its_unit() {
+        let (mut names, mut fields) = (HashSet::new(), HashSet::new());
+        for quantity in Quantity::TABLE {
+            let about = quantity.about();
+            assert!(
+                names.insert(about.name) && fields.insert(about.field),
+                "{about:?}"
+            );
+            if let Some(Against::Quantity(other)) = about.against {
+                assert_eq!(about.unit, other.about().unit, "{about:?}");
+                assert_eq!(about.scale, other.about().scale, "{about:?}");
+            }
+        }
+        assert!(Quantity::CURVATURE.iter().all(Quantity::is_curvature));
+    }
+}

@@ -1,0 +1,100 @@
+//! The charts of a run, made from the table of quantities: what is compared with the same quantity shares one.
+
+use serde::{Serialize, Serializer};
+use sharpness_record::{Against, Quantity};
+
+/// The charts that come first, by the quantity that leads each, with their titles.
+const FIRST: [(Quantity, &str); 4] = [
+    (
+        Quantity::CriticalSharpness,
+        "Critical sharpness λc, and the edge 2/η",
+    ),
+    (
+        Quantity::EdgeRatio,
+        "Edge ratio η/η_c: above 1, the step raises the loss",
+    ),
+    (Quantity::BaseLoss, "Loss"),
+    (
+        Quantity::CriticalLearningRate,
+        "Learning rate η, and the critical one η_c",
+    ),
+];
+
+/// A chart of the quantities that are compared with the same one, or of a single quantity.
+#[derive(Debug, Serialize)]
+pub(crate) struct Chart {
+    pub(crate) title: String,
+    #[serde(serialize_with = "abouts")]
+    pub(crate) curves: Vec<Quantity>,
+    /// The quantity that they are compared with, of the training only, if there is one.
+    #[serde(serialize_with = "abouts")]
+    pub(crate) threshold: Vec<Quantity>,
+    /// The number that they are compared with, and its name.
+    pub(crate) line: Option<(f64, &'static str)>,
+}
+
+fn abouts<S: Serializer>(quantities: &[Quantity], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(quantities.iter().map(Quantity::about))
+}
+
+/// All charts: those with a title of their own, then one for each quantity that is drawn and in none of them.
+pub(crate) fn charts() -> Vec<Chart> {
+    let drawn = Quantity::TABLE
+        .iter()
+        .filter(|quantity| quantity.about().scale.is_some());
+    let others = drawn.map(|quantity| (*quantity, quantity.about().title()));
+    let first = FIRST.iter().map(|(lead, title)| (*lead, title.to_string()));
+    let mut charts: Vec<Chart> = Vec::new();
+    for (lead, title) in first.chain(others) {
+        let mut shown = charts
+            .iter()
+            .flat_map(|chart| chart.curves.iter().chain(&chart.threshold));
+        if shown.any(|quantity| *quantity == lead) {
+            continue;
+        }
+        let against = lead.about().against;
+        let is_beside = |quantity: &&Quantity| {
+            let is_compared = matches!(against, Some(Against::Quantity(_)));
+            **quantity != lead && is_compared && quantity.about().against == against
+        };
+        let beside = Quantity::TABLE.iter().filter(is_beside).copied();
+        let mut chart = Chart {
+            title,
+            curves: std::iter::once(lead).chain(beside).collect(),
+            threshold: Vec::new(),
+            line: None,
+        };
+        match against {
+            Some(Against::Quantity(other)) => chart.threshold.push(other),
+            Some(Against::Line(value, name)) => chart.line = Some((value, name)),
+            None => {}
+        }
+        charts.push(chart);
+    }
+    charts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quantity_that_is_drawn_is_in_one_chart() {
+        let charts = charts();
+        let all = charts
+            .iter()
+            .flat_map(|chart| chart.curves.iter().chain(&chart.threshold));
+        let mut shown: Vec<&Quantity> = all.collect();
+        for quantity in Quantity::TABLE
+            .iter()
+            .filter(|quantity| quantity.about().scale.is_some())
+        {
+            let place = shown.iter().position(|other| *other == quantity);
+            shown.remove(place.unwrap_or_else(|| panic!("{quantity:?} is in no chart")));
+        }
+        assert!(
+            shown.is_empty(),
+            "{shown:?} are in two charts, or have no axis"
+        );
+    }
+}

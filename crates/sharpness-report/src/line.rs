@@ -1,0 +1,335 @@
+//! The line of one measurement: the loss along the update, as the search has seen it.
+
+use crate::plot::{Axis, Chart, Series, Style};
+use crate::{Measurement, Run};
+use sharpness_record::LinePoint;
+use sharpness_record::Quantity::{CriticalLearningRate, CriticalLearningRateError, Slope};
+use sharpness_record::shown::{number, one_line};
+use std::collections::BTreeSet;
+use thiserror::Error;
+
+/// So far beyond the upper end of the bracket the chart goes.
+const BEYOND: f64 = 1.3;
+/// Half the width of an error bar, in widths of the chart.
+const BAR: f64 = 0.003;
+/// The points of the parabola.
+const FINE: u32 = 100;
+
+/// Why a step has no line to show.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum NoLine {
+    /// The step was not measured.
+    #[error("step {step} of {task} was not measured: {near}")]
+    Step {
+        /// The step.
+        step: u64,
+        /// The task.
+        task: String,
+        /// Which steps were.
+        near: String,
+    },
+    /// The record has no points.
+    #[error("step {step} of {task} has no points of its search: {why}")]
+    Points {
+        /// The step.
+        step: u64,
+        /// The task.
+        task: String,
+        /// What is to be done, or what is wrong.
+        why: String,
+    },
+}
+
+/// A measurement with the points of its search.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    run: &'a Run,
+    measurement: &'a Measurement,
+    points: &'a [LinePoint],
+}
+
+impl<'a> Line<'a> {
+    /// The line of a task at a step of a run.
+    ///
+    /// # Errors
+    ///
+    /// If the step was not measured, or the record has no points of its search.
+    pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
+        let mut measurements = run.measurements.iter().filter(|m| m.task == task);
+        let Some(measurement) = measurements.find(|m| m.step == step) else {
+            return Err(NoLine::Step {
+                step,
+                task: task.to_string(),
+                near: near(run, task, step),
+            });
+        };
+        let why = match (&measurement.line, measurement.no_number()) {
+            (Some(points), _) if !points.is_empty() => {
+                return Ok(Self {
+                    run,
+                    measurement,
+                    points,
+                });
+            }
+            (Some(_), Some(why)) => one_line(&why).into_owned(),
+            _ => "a run keeps them if it is told to, by `SharpnessConfig::with_lines(true)`"
+                .to_string(),
+        };
+        Err(NoLine::Points {
+            step,
+            task: task.to_string(),
+            why,
+        })
+    }
+
+    /// The points, the bracket, η_c, and the parabola that has the slope at 0 and ends at η_c: the loss, were it quadratic.
+    ///
+    /// Without a bracket there is no such place to look at, and the axis of the learning rate is logarithmic. Points whose
+    /// loss is not finite, or beyond the chart, are in [`table`](Self::table) only.
+    pub fn chart(&self) -> Chart {
+        let m = self.measurement;
+        let title = format!(
+            "{}: the loss of {} along the update of step {}",
+            self.run.name, m.task, m.step
+        );
+        let right = m
+            .upper
+            .filter(|_| m.critical_lr.is_some())
+            .map(|upper| BEYOND * upper)
+            .filter(|right| *right > 0.0 && right.is_finite());
+        let x = match right {
+            Some(right) => Axis::linear("learning rate η").with_range(0.0, right),
+            None => Axis::log("learning rate η"),
+        };
+        let mut chart = Chart::new(&title, x, Axis::linear("f(η) = L(θ − ηΔθ) − L(θ)"));
+        let mut seen: Vec<(f64, f64, f64)> = self
+            .points
+            .iter()
+            .filter_map(|point| {
+                Some((point.learning_rate, point.rise?, point.error.unwrap_or(0.0)))
+            })
+            .collect();
+        seen.retain(|(eta, ..)| right.is_none_or(|right| *eta <= right));
+        seen.extend(right.map(|_| (0.0, 0.0, 0.0)));
+        seen.sort_by(|a, b| a.0.total_cmp(&b.0));
+        chart = chart.with_series(Series {
+            name: "f(η), evaluated".to_string(),
+            points: seen.iter().map(|(eta, rise, _)| (*eta, *rise)).collect(),
+            style: Style::Points,
+            ..Series::default()
+        });
+        if let (Some(root), Some(right)) = (CriticalLearningRate.of(m), right) {
+            if let Some(slope) = Slope.of(m) {
+                let at = |step: u32| right * f64::from(step) / f64::from(FINE);
+                let parabola = (0..=FINE)
+                    .map(at)
+                    .map(|eta| (eta, -slope * eta * (1.0 - eta / root)));
+                chart = chart.with_series(Series {
+                    name: "parabola of the slope g·Δθ".to_string(),
+                    points: parabola.collect(),
+                    style: Style::Threshold,
+                    ..Series::default()
+                });
+            }
+            let ends = [m.lower, m.upper].into_iter().flatten();
+            chart = chart.with_series(Series {
+                name: "bracket".to_string(),
+                band: ends
+                    .map(|end| (end, f64::NEG_INFINITY, f64::INFINITY))
+                    .collect(),
+                style: Style::Points,
+                ..Series::default()
+            });
+            chart = chart.with_series(Series {
+                name: self.root(),
+                points: vec![(root, 0.0)],
+                style: Style::Points,
+                ..Series::default()
+            });
+        }
+        // A bar at each point, in its colour.
+        for (eta, rise, error) in seen.iter().filter(|seen| seen.2 > 0.0) {
+            let (left, right) = match right {
+                Some(right) => (eta - BAR * right, eta + BAR * right),
+                None => (eta * (1.0 - BAR), eta * (1.0 + BAR)),
+            };
+            let bar = |eta: f64| (eta, rise - error, rise + error);
+            chart = chart.with_series(Series {
+                band: vec![bar(left), bar(right)],
+                style: Style::Points,
+                belongs_to: Some(0),
+                ..Series::default()
+            });
+        }
+        match m.learning_rate {
+            Some(rate) => chart.with_mark(rate, &format!("η in use, {}", number(rate))),
+            None => chart,
+        }
+    }
+
+    /// η_c with its error, or why there is none.
+    fn root(&self) -> String {
+        let m = self.measurement;
+        let Some(root) = CriticalLearningRate.of(m) else {
+            return one_line(&m.no_number().unwrap_or_default()).into_owned();
+        };
+        let error = CriticalLearningRateError.of(m);
+        let error = error.map_or_else(String::new, |error| format!(" ± {:.2}%", 100.0 * error));
+        format!(
+            "{} {}{error}",
+            CriticalLearningRate.about().symbol,
+            number(root)
+        )
+    }
+
+    /// The points in the order in which the search made them, and what it made of them.
+    pub fn table(&self) -> String {
+        let m = self.measurement;
+        let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);
+        let mut table = format!(
+            "step {}  {}  {}  {}\n{:>12}  {:>12}  {:>12}\n",
+            m.step,
+            m.task,
+            m.outcome.name(),
+            self.root(),
+            "η",
+            "f(η)",
+            "error"
+        );
+        for point in self.points {
+            let end = match Some(point.learning_rate) {
+                end if end == m.lower => "  lower",
+                end if end == m.upper => "  upper",
+                _ => "",
+            };
+            table += &format!(
+                "{:>12}  {:>12}  {:>12}{end}\n",
+                number(point.learning_rate),
+                none(point.rise, "not finite"),
+                none(point.error, "–"),
+            );
+        }
+        table
+    }
+}
+
+/// The measured steps next to one that was not.
+fn near(run: &Run, task: &str, step: u64) -> String {
+    let steps: BTreeSet<u64> = run
+        .measurements
+        .iter()
+        .filter(|m| m.task == task)
+        .map(|m| m.step)
+        .collect();
+    let before = steps.range(..step).next_back();
+    let after = steps.range(step..).next();
+    match (before, after) {
+        (Some(before), Some(after)) => format!("the steps next to it are {before} and {after}"),
+        (Some(last), None) => format!("the last one is {last}"),
+        (None, Some(first)) => format!("the first one is {first}"),
+        (None, None) => match run.tasks().is_empty() {
+            true => "no step of it was".to_string(),
+            false => format!(
+                "no step of it was; the tasks are train, {}",
+                run.tasks().join(", ")
+            ),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: serde_json::Value) -> Run {
+        let lines = [
+            line,
+            serde_json::json!({"version": 1, "step": 20, "outcome": "no_increase"}),
+            serde_json::json!({"version": 1, "step": 30, "outcome": "failed", "reason": "x", "line": []}),
+        ];
+        let mut run = Run {
+            name: "a".to_string(),
+            ..Run::default()
+        };
+        run.extend(lines.map(|line| serde_json::from_value(line).unwrap()));
+        run
+    }
+
+    /// Of f(η) = −3η + 6η², which is 0 at 1/2.
+    fn bracketed() -> Run {
+        let point = |eta: f64| serde_json::json!({"learning_rate": eta, "rise": -3.0 * eta + 6.0 * eta * eta, "error": 1e-3});
+        run(serde_json::json!({
+            "version": 1, "step": 10, "outcome": "bracketed", "learning_rate": 0.1, "slope": 3.0,
+            "lower": 0.48, "upper": 0.52, "critical_lr": 0.5, "critical_lr_error": 0.01, "critical_sharpness": 4.0,
+            "line": [point(0.1), {"learning_rate": 1e6, "rise": null, "error": 1e-3}, point(0.52), point(0.48)],
+        }))
+    }
+
+    #[test]
+    fn the_chart_has_the_points_the_bracket_the_root_and_the_parabola_of_the_slope() {
+        let run = bracketed();
+        let line = Line::of(&run, "train", 10).unwrap();
+        let chart = line.chart();
+        let [points, parabola, bracket, root, bars @ ..] = chart.series.as_slice() else {
+            panic!("{chart:?}")
+        };
+        let etas: Vec<f64> = points.points.iter().map(|point| point.0).collect();
+        assert_eq!(
+            etas,
+            [0.0, 0.1, 0.48, 0.52],
+            "what is not finite has no place"
+        );
+        // Were the loss quadratic, as it is, the parabola is the loss.
+        for (eta, rise) in &parabola.points {
+            assert!((rise - (-3.0 * eta + 6.0 * eta * eta)).abs() < 1e-12);
+        }
+        assert_eq!((bracket.band[0].0, bracket.band[1].0), (0.48, 0.52));
+        assert_eq!(root.points, [(0.5, 0.0)]);
+        assert_eq!(bars.len(), 3, "L(θ) has none");
+        let svg = chart.svg().unwrap();
+        assert!(
+            svg.contains("η_c 0.5000 ± 1.00%") && svg.contains("η in use, 0.1000"),
+            "{svg}"
+        );
+        let table = line.table();
+        assert!(
+            table.contains("not finite") && table.contains("lower") && table.contains("upper"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn a_search_without_a_bracket_is_drawn_on_a_logarithmic_axis() {
+        let point =
+            |eta: f64| serde_json::json!({"learning_rate": eta, "rise": -eta, "error": null});
+        let run = run(serde_json::json!({
+            "version": 1, "step": 10, "outcome": "no_increase", "lower": 1e6,
+            "line": [point(0.1), point(10.0), point(1e6)],
+        }));
+        let line = Line::of(&run, "train", 10).unwrap();
+        let chart = line.chart();
+        assert_eq!(chart.series.len(), 1);
+        assert!(chart.svg().is_ok());
+        assert!(
+            line.table().contains("no increase of the loss"),
+            "{}",
+            line.table()
+        );
+    }
+
+    #[test]
+    fn a_step_without_a_line_says_why() {
+        let run = bracketed();
+        let error = |task, step| Line::of(&run, task, step).unwrap_err().to_string();
+        assert!(error("train", 15).ends_with("the steps next to it are 10 and 20"));
+        assert!(error("train", 40).ends_with("the last one is 30"));
+        assert!(error("code", 10).ends_with("no step of it was"));
+        assert!(error("train", 20).contains("with_lines(true)"));
+        assert!(
+            error("train", 30).ends_with(": x"),
+            "{}",
+            error("train", 30)
+        );
+    }
+}

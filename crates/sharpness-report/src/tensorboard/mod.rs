@@ -1,0 +1,320 @@
+//! TensorBoard's event files: every quantity of a run by step, each task as a run beside the others, and a layout in which
+//! quantities that are compared share one chart.
+//!
+//! ```
+//! use sharpness_report::tensorboard::EventFiles;
+//! use sharpness_report::{Measurement, MeasurementOutcome};
+//!
+//! let folder = std::env::temp_dir().join("sharpness-report-tensorboard-example");
+//! let mut measurement = Measurement::new(0, None, "train", MeasurementOutcome::Bracketed);
+//! measurement.critical_sharpness = Some(250.0);
+//!
+//! let mut files = EventFiles::new(&folder, "first-run");
+//! files.push(&measurement);
+//! files.flush()?;
+//! assert!(folder.join("first-run/train/events.out.tfevents.sharpness").exists());
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod messages;
+
+use crate::Measurement;
+use crate::charts::{Chart, charts};
+use messages::{
+    Category, Event, Layout, Metadata, Multiline, Plugin, SessionLog, Shape, Summary, Tensor, Value,
+};
+use prost::Message;
+use sharpness_record::{Quantity, shown, write_whole};
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// The name of an event file. TensorBoard takes every file whose name contains `tfevents`.
+const FILE: &str = "events.out.tfevents.sharpness";
+/// The form of the file, as its first event names it.
+const VERSION: &str = "brain.Event:2";
+/// The group of the tags, so that they stay apart from those of the training itself.
+const GROUP: &str = "sharpness";
+/// Where TensorBoard looks for the layout of its page of custom scalars.
+const LAYOUT_TAG: &str = "custom_scalars__config__";
+const LAYOUT_PLUGIN: &str = "custom_scalars";
+/// Numbers of the enumerations of the format: a tensor of strings, and the start of a session.
+const STRINGS: i32 = 7;
+const START: i32 = 1;
+const SCALAR: i32 = 1;
+/// The most bytes of a folder's name, of which file systems allow 255.
+const LONGEST: usize = 200;
+
+/// The event files of a run, a folder a task.
+///
+/// TensorBoard shows each folder as a run, named by the run and the task. What was not measured is no point. Numbers are of single
+/// precision there: one that is too large or too small for it is no point either. The time of an event is that at which it
+/// is exported: the record has none.
+#[derive(Debug)]
+pub struct EventFiles {
+    folder: PathBuf,
+    tasks: Vec<Task>,
+}
+
+/// The event file of a task.
+#[derive(Debug)]
+struct Task {
+    name: String,
+    path: PathBuf,
+    /// What is to be written.
+    pending: Vec<u8>,
+    is_begun: bool,
+    /// The quantities that have a description in the file.
+    described: HashSet<Quantity>,
+}
+
+impl EventFiles {
+    /// The event files of the run of this name, which are written within a folder. Nothing is written before
+    /// [`flush`](Self::flush).
+    ///
+    /// Characters that a path cannot have in the names of runs and tasks become `_`.
+    pub fn new(folder: &Path, run: &str) -> Self {
+        Self {
+            folder: folder.join(folder_name(run)),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// The folder of these files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Adds a measurement. Those of a task come by rising step.
+    pub fn push(&mut self, measurement: &Measurement) {
+        let known = self
+            .tasks
+            .iter()
+            .position(|task| task.name == measurement.task);
+        let index = known.unwrap_or_else(|| {
+            let task = self.new_task(&measurement.task);
+            self.tasks.push(task);
+            self.tasks.len() - 1
+        });
+        self.tasks[index].push(measurement);
+    }
+
+    fn new_task(&self, name: &str) -> Task {
+        let path_of = |folder: String| self.folder.join(folder).join(FILE);
+        let mut path = path_of(folder_name(name));
+        let mut number = 2;
+        while self.tasks.iter().any(|task| task.path == path) {
+            path = path_of(format!("{}-{number}", folder_name(name)));
+            number += 1;
+        }
+        let mut task = Task {
+            name: name.to_string(),
+            path,
+            pending: Vec::new(),
+            is_begun: false,
+            described: HashSet::new(),
+        };
+        task.add(0, |event| event.file_version = Some(VERSION.to_string()));
+        task.add_layout();
+        task
+    }
+
+    /// The run has gone back: the measurements from this step on are no longer part of it. TensorBoard drops them.
+    pub fn go_back(&mut self, step: u64) {
+        for task in &mut self.tasks {
+            task.add(step, |event| {
+                event.session_log = Some(SessionLog { status: START });
+            });
+            // The layout is of step 0, and may have been dropped with the rest.
+            task.add_layout();
+        }
+    }
+
+    /// Writes what was added: at first whole files, which replace those of an earlier export, then at their ends. A file
+    /// can be read at any moment, even if the writing is cut short.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written. The text names it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        for task in &mut self.tasks {
+            task.flush().map_err(|error| {
+                let text = format!("{} cannot be written: {error}", shown::path(&task.path));
+                io::Error::new(error.kind(), text)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    fn push(&mut self, measurement: &Measurement) {
+        let mut summary = Summary::default();
+        for quantity in Quantity::TABLE {
+            let value = quantity.of(measurement).and_then(single);
+            if let Some(value) = value {
+                let is_new = self.described.insert(*quantity);
+                summary.value.push(Value {
+                    tag: tag(*quantity),
+                    simple_value: Some(value),
+                    metadata: is_new.then(|| description(*quantity)),
+                    ..Value::default()
+                });
+            }
+        }
+        if !summary.value.is_empty() {
+            self.add(measurement.step, |event| event.summary = Some(summary));
+        }
+    }
+
+    fn add_layout(&mut self) {
+        let plugin = LAYOUT_PLUGIN.to_string();
+        let layout = Value {
+            tag: LAYOUT_TAG.to_string(),
+            tensor: Some(Tensor {
+                dtype: STRINGS,
+                shape: Some(Shape {}),
+                string_val: vec![layout().encode_to_vec()],
+            }),
+            metadata: Some(Metadata {
+                plugin: Some(Plugin { name: plugin }),
+                ..Metadata::default()
+            }),
+            ..Value::default()
+        };
+        let summary = Summary {
+            value: vec![layout],
+        };
+        self.add(0, |event| event.summary = Some(summary));
+    }
+
+    fn add(&mut self, step: u64, fill: impl FnOnce(&mut Event)) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let mut event = Event {
+            wall_time: now.map_or(0.0, |now| now.as_secs_f64()),
+            step: i64::try_from(step).unwrap_or(i64::MAX),
+            ..Event::default()
+        };
+        fill(&mut event);
+        add_frame(&event.encode_to_vec(), &mut self.pending);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.is_begun && !self.pending.is_empty() {
+            let mut file = OpenOptions::new().append(true).open(&self.path)?;
+            file.write_all(&self.pending)?;
+        } else if !self.is_begun {
+            if let Some(folder) = self.path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            write_whole(&self.path, &self.pending)?;
+            self.is_begun = true;
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// A frame of a TFRecord: the length and the data, each followed by its checksum.
+fn add_frame(data: &[u8], to: &mut Vec<u8>) {
+    let masked = |part: &[u8]| {
+        let sum = crc32c::crc32c(part).rotate_right(15);
+        sum.wrapping_add(0xa282_ead8).to_le_bytes()
+    };
+    let length = (data.len() as u64).to_le_bytes();
+    to.extend(length);
+    to.extend(masked(&length));
+    to.extend(data);
+    to.extend(masked(data));
+}
+
+/// A number in single precision, unless it would be infinite there or become 0.
+fn single(value: f64) -> Option<f32> {
+    let single = value as f32;
+    (single.is_finite() && (single != 0.0 || value == 0.0)).then_some(single)
+}
+
+fn tag(quantity: Quantity) -> String {
+    format!("{GROUP}/{}", quantity.about().field)
+}
+
+fn description(quantity: Quantity) -> Metadata {
+    let about = quantity.about();
+    let unit = match about.unit {
+        "" => String::new(),
+        unit => format!(" (unit: {unit})"),
+    };
+    Metadata {
+        plugin: Some(Plugin {
+            name: "scalars".to_string(),
+        }),
+        display_name: about.title(),
+        description: format!("{}{unit}", about.words),
+        data_class: SCALAR,
+    }
+}
+
+/// The charts of a report.
+fn layout() -> Layout {
+    let chart = |chart: Chart| {
+        let quantities = chart.curves.into_iter().chain(chart.threshold);
+        let tags = quantities.map(|quantity| format!("^{}$", tag(quantity)));
+        messages::Chart {
+            title: chart.title,
+            multiline: Some(Multiline {
+                tag: tags.collect(),
+            }),
+        }
+    };
+    let category = Category {
+        title: GROUP.to_string(),
+        chart: charts().into_iter().map(chart).collect(),
+    };
+    Layout {
+        category: vec![category],
+    }
+}
+
+/// A name as that of a folder.
+fn folder_name(name: &str) -> String {
+    let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
+    let mut folder = name.replace(is_special, "_");
+    while folder.len() > LONGEST {
+        folder.pop();
+    }
+    match folder.as_str() {
+        "" | "." | ".." => format!("_{folder}"),
+        _ => folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_single_precision_does_not_have_is_none() {
+        assert_eq!(single(0.1), Some(0.1f32));
+        assert_eq!(single(-0.0), Some(0.0));
+        for value in [1e39, -1e39, 1e-50, f64::NAN, f64::INFINITY] {
+            assert_eq!(single(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_that_of_a_folder() {
+        for (name, folder) in [
+            ("train", "train"),
+            ("../a\\b", ".._a_b"),
+            ("..", "_.."),
+            ("", "_"),
+            ("a\n", "a_"),
+        ] {
+            assert_eq!(folder_name(name), folder);
+        }
+        assert_eq!(folder_name(&"é".repeat(500)).len(), LONGEST);
+    }
+}
