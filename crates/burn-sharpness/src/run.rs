@@ -201,9 +201,13 @@ impl Run {
 
     /// Takes in the measurements of one update. Returns the function to call if the run
     /// has been past the edge for as long as the configuration says.
-    pub(crate) fn publish(&mut self, update: &OfUpdate) -> Option<OnEdge> {
+    pub(crate) fn publish(
+        &mut self,
+        update: &OfUpdate,
+        config: &SharpnessConfig,
+    ) -> Option<OnEdge> {
         let all = update.measurements.iter().map(Arc::as_ref);
-        self.schedule.note_measurements(all);
+        self.schedule.note_measurements(all, config);
         let warns = self.journal.publish(update);
         self.on_edge.clone().filter(|_| warns)
     }

@@ -11,6 +11,8 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
+/// The part of what an edge cap allows from which on each step is measured.
+const CAP_MARGIN: f64 = 0.5;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
@@ -19,10 +21,12 @@ const KEPT: usize = 64;
 pub(crate) struct Schedule {
     /// The learning rate of the last update.
     learning_rate: Option<f64>,
-    /// Whether the learning rate rose at the last update.
-    is_warming_up: bool,
+    /// Whether the learning rate rose at the last update, once there were two.
+    is_warming_up: Option<bool>,
     /// Whether the last measurement found the run near the edge, or past it.
     is_near_edge: bool,
+    /// Whether the last number found the learning rate near the edge cap, or above it.
+    is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
     last_cost: Duration,
     /// What was decided: all who ask about a step get the same answer, however the clock went on.
@@ -58,8 +62,11 @@ impl Schedule {
         if let Some(decided) = self.decided.get(&step) {
             return (*decided, false);
         }
-        let is_dense = self.is_warming_up || self.is_near_edge;
+        let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
+        // Before anything is known, a step may be the one to cap.
+        let is_for_cap = self.is_warming_up != Some(false) || self.is_near_cap != Some(false);
         let interval = match config.dense_every {
+            _ if config.edge_cap.is_some() && is_for_cap => 1,
             Some(dense) if is_dense => dense,
             _ => config.every,
         };
@@ -87,11 +94,15 @@ impl Schedule {
     /// An update is made at this learning rate.
     pub(crate) fn note_learning_rate(&mut self, learning_rate: f64) {
         let before = self.learning_rate.replace(learning_rate);
-        self.is_warming_up = before.is_some_and(|before| learning_rate > before);
+        self.is_warming_up = before.map(|before| learning_rate > before);
     }
 
     /// The measurements of one update.
-    pub(crate) fn note_measurements<'a>(&mut self, all: impl Iterator<Item = &'a Measurement>) {
+    pub(crate) fn note_measurements<'a>(
+        &mut self,
+        all: impl Iterator<Item = &'a Measurement>,
+        config: &SharpnessConfig,
+    ) {
         self.last_cost = Duration::ZERO;
         for measurement in all {
             self.last_cost += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
@@ -100,6 +111,9 @@ impl Schedule {
                 && let Some(edge) = measurement.edge()
             {
                 self.is_near_edge = edge != Edge::Below;
+                self.is_near_cap = config
+                    .edge_cap
+                    .map(|cap| measurement.capped(CAP_MARGIN * cap).is_some());
             }
         }
     }
@@ -141,10 +155,27 @@ mod tests {
         assert_eq!(due(&mut schedule, &config, 20..40), [20, 25, 30, 35]);
         schedule.note_learning_rate(0.2);
         assert_eq!(due(&mut schedule, &config, 40..60), [40, 50]);
-        schedule.note_measurements([at_ratio(0.6)].iter());
+        schedule.note_measurements([at_ratio(0.6)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 60..80), [60, 65, 70, 75]);
-        schedule.note_measurements([at_ratio(0.4)].iter());
+        schedule.note_measurements([at_ratio(0.4)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 80..100), [80, 90]);
+    }
+
+    #[test]
+    fn a_cap_is_looked_after_in_the_warmup_and_near_it() {
+        let config = SharpnessConfig::new().with_every(10).with_edge_cap(0.4);
+        let mut schedule = Schedule::default();
+        assert_eq!(due(&mut schedule, &config, 0..3), [0, 1, 2]);
+        schedule.note_learning_rate(0.1);
+        schedule.note_learning_rate(0.2);
+        schedule.note_measurements([at_ratio(0.1)].iter(), &config);
+        assert_eq!(due(&mut schedule, &config, 3..6), [3, 4, 5]);
+        schedule.note_learning_rate(0.2);
+        assert_eq!(due(&mut schedule, &config, 6..21), [10, 20]);
+        schedule.note_measurements([at_ratio(0.21)].iter(), &config);
+        assert_eq!(due(&mut schedule, &config, 21..24), [21, 22, 23]);
+        schedule.note_measurements([at_ratio(0.19)].iter(), &config);
+        assert_eq!(due(&mut schedule, &config, 24..31), [30]);
     }
 
     #[test]
@@ -155,7 +186,7 @@ mod tests {
         let mut schedule = Schedule::default();
         let mut dear = at_ratio(0.1);
         dear.seconds = 3.0;
-        schedule.note_measurements([dear].iter());
+        schedule.note_measurements([dear].iter(), &config);
         let second = Duration::from_secs(1);
         let spent = TimeSpent {
             probing: second,

@@ -77,7 +77,7 @@ pub use measurement::{BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, 
 pub use outcome::MeasurementOutcome;
 pub use quantity::{About, Against, Quantity, Scale};
 pub use read::{ReadError, Reading, file_of, parse, read};
-pub use summary::{NoNumber, SharpnessSummary};
+pub use summary::{CappedSteps, NoNumber, SharpnessSummary};
 pub use whole::write_whole;
 pub use write::{MeasurementWriter, WriteError, supersede_from};
 

@@ -1,3 +1,4 @@
+use crate::shown::number;
 use crate::{
     CurvatureMeasurement, Edge, LinePoint, MeasurementOutcome, edge_ratio, edge_threshold,
 };
@@ -60,9 +61,12 @@ pub struct Measurement {
     /// or if there is no task but the training.
     #[serde(default)]
     pub limiting_task: Option<String>,
-    /// The learning rate η in use at this step.
+    /// The learning rate η that the scheduler asks for at this step.
     #[serde(default)]
     pub learning_rate: Option<f64>,
+    /// The learning rate at which the step was made, if an edge cap has lowered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate_used: Option<f64>,
     /// The loss L(θ).
     #[serde(default)]
     pub base_loss: Option<f64>,
@@ -167,6 +171,7 @@ impl Measurement {
             task: task.to_string(),
             limiting_task: None,
             learning_rate: None,
+            learning_rate_used: None,
             base_loss: None,
             base_loss_source: None,
             batch_fraction: whole_batch(),
@@ -227,9 +232,25 @@ impl Measurement {
         Edge::of(self.edge_ratio()?)
     }
 
+    /// The largest learning rate that an edge cap of this fraction of η_c allows, if it is below the one that the scheduler
+    /// asks for. `None` where η or η_c is unknown.
+    pub fn capped(&self, fraction: f64) -> Option<f64> {
+        let (asked, cap) = (self.learning_rate?, fraction * self.critical_lr?);
+        (cap < asked).then_some(cap)
+    }
+
     /// How far it is to the Edge of Stability, for a reader, where this step is near or past it: "at 0.62 of
-    /// the edge", or "past the edge, at 2.42 of it".
+    /// the edge", or "past the edge, at 2.42 of it"; with the learning rate of the step, where a cap has lowered it.
     pub fn at_edge(&self) -> Option<String> {
+        let place = self.place_at_edge();
+        let Some(used) = self.learning_rate_used else {
+            return place;
+        };
+        let capped = format!("capped to {}", number(used));
+        Some(place.map_or(capped.clone(), |place| format!("{place}, {capped}")))
+    }
+
+    fn place_at_edge(&self) -> Option<String> {
         let ratio = self.edge_ratio()?;
         match self.edge()? {
             Edge::Below => None,

@@ -109,7 +109,9 @@ const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
 
 quantities! {
     LearningRate: "Learning Rate", "learning_rate", "η", "η", Some(Log), None,
-        "the learning rate in use at this step", Number(|m| m.learning_rate);
+        "the learning rate that the scheduler asks for at this step", Number(|m| m.learning_rate);
+    LearningRateUsed: "Used Learning Rate", "learning_rate_used", "η used", "η", None, None,
+        "the learning rate at which the step was made, if an edge cap has lowered it", Number(|m| m.learning_rate_used);
     BaseLoss: "Base Loss", "base_loss", "loss", "loss", Some(Linear), None,
         "the loss L(θ) before the step", Number(|m| m.base_loss);
     BatchFraction: "Batch Fraction", "batch_fraction", "fraction", "", None, None,

@@ -20,6 +20,18 @@ pub struct NoNumber {
     pub last_step: u64,
 }
 
+/// The steps of a run that an edge cap has made at a lower learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CappedSteps {
+    /// How many there were.
+    pub count: u64,
+    /// The first of them.
+    pub first_step: u64,
+    /// The last of them.
+    pub last_step: u64,
+}
+
 /// A run's measurements in a few numbers.
 ///
 /// All but `task_evaluations` and `probe_time` is about the measurements of the training loss.
@@ -56,6 +68,8 @@ pub struct SharpnessSummary {
     /// The measurements that were due and were left out to keep the share of time that measuring may
     /// take. Whoever leaves one out counts it here.
     pub left_out: u64,
+    /// The steps that an edge cap has lowered, if it has: how many, the first and the last.
+    pub capped: Option<CappedSteps>,
     /// The evaluations of all measurements of the training loss.
     pub evaluations: u64,
     /// The evaluations of all measurements of tasks.
@@ -94,6 +108,9 @@ impl SharpnessSummary {
         if let Some(task) = &measurement.limiting_task {
             self.count_limiting(task);
         }
+        if measurement.learning_rate_used.is_some() {
+            self.push_capped(measurement.step);
+        }
         match measurement.critical_sharpness {
             Some(sharpness) => self.push_number(measurement, sharpness),
             None => self.push_no_number(measurement),
@@ -110,6 +127,17 @@ impl SharpnessSummary {
             self.highest = Some(point);
         }
         self.past_edge += u64::from(measurement.is_past_edge());
+    }
+
+    fn push_capped(&mut self, step: u64) {
+        let new = CappedSteps {
+            count: 0,
+            first_step: step,
+            last_step: step,
+        };
+        let capped = self.capped.get_or_insert(new);
+        capped.count += 1;
+        capped.last_step = step;
     }
 
     fn push_no_number(&mut self, measurement: &Measurement) {
@@ -181,6 +209,17 @@ impl Display for SharpnessSummary {
             "edge of stability   past it at {} of {} measured steps",
             self.past_edge, self.bracketed,
         )?;
+        if let Some(capped) = self.capped {
+            write!(
+                f,
+                "edge cap            lowered the rate of {} ",
+                capped.count
+            )?;
+            match capped.count {
+                1 => writeln!(f, "step ({})", capped.first_step)?,
+                _ => writeln!(f, "steps ({} to {})", capped.first_step, capped.last_step)?,
+            }
+        }
         write!(
             f,
             "measurements        {}, of which {} with a certified bracket",

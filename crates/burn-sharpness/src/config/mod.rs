@@ -33,6 +33,7 @@ pub struct SharpnessConfig {
     pub(crate) batch_statistics: bool,
     pub(crate) step_first: bool,
     pub(crate) lines: bool,
+    pub(crate) edge_cap: Option<f64>,
     pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
 }
@@ -50,6 +51,7 @@ impl Default for SharpnessConfig {
             batch_statistics: false,
             step_first: true,
             lines: false,
+            edge_cap: None,
             warn_after: 3,
             directory: None,
         }
@@ -139,6 +141,26 @@ impl SharpnessConfig {
     /// default 1. The loss of the task is their mean, and the record has the spread of η_c over them.
     pub fn with_task_batches(mut self, batches: usize) -> Self {
         self.task_batches = batches;
+        self
+    }
+
+    /// Makes no measured step at more than this fraction of its critical learning rate: where the scheduler asks for more, the
+    /// step is made at `fraction` · η_c, with the ratios between groups as they are. In (0, 1]; off by default, since it
+    /// changes the run on purpose. A run in which no step was capped is the same to the bit.
+    ///
+    /// The step must be the probe's to make: in burn's `Learner` it is, and in a loop of one's own by
+    /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). Each step is measured before it is made, whose direction
+    /// does not depend on η, so that a capped step costs no second search and has the moments that it would have had. Where a
+    /// measurement gives no number (`not_descent`, say), the step is made as the scheduler asks. Several workers that make
+    /// the same step on replicas of the model cannot agree on a cap: it is off for them, and the probe says so.
+    ///
+    /// The probe then measures every step while the learning rate rises, and while the last measurement found η above half
+    /// of what the cap allows; elsewhere every N steps. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
+    /// schedule, and have no say in the cap. The [record](crate::Measurement::learning_rate_used) and the
+    /// [summary](crate::SharpnessSummary::capped) say which steps were capped; burn's own *Learning Rate* metric shows
+    /// what the scheduler asks for.
+    pub fn with_edge_cap(mut self, fraction: f64) -> Self {
+        self.edge_cap = Some(fraction);
         self
     }
 
@@ -250,6 +272,11 @@ impl SharpnessConfig {
                 return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
             }
         }
+        if let Some(fraction) = self.edge_cap
+            && !(fraction > 0.0 && fraction <= 1.0)
+        {
+            return Err(ConfigError::EdgeCap(fraction));
+        }
         if self.warn_after == 0 {
             return Err(ConfigError::WarningAfter(self.warn_after));
         }
@@ -289,6 +316,11 @@ pub enum ConfigError {
         "the tolerance of eigenvalues is {0}, but it is a relative residual: choose one above 0 and below 1, such as 0.01"
     )]
     EigenvalueTolerance(f64),
+    /// The cap is no fraction of the critical learning rate.
+    #[error(
+        "a cap at {0} of the critical learning rate is not possible: choose a fraction above 0 and at most 1, such as 0.3"
+    )]
+    EdgeCap(f64),
     /// A warning after no measurement.
     #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
     WarningAfter(u64),

@@ -12,6 +12,7 @@ mod step;
 pub use error::DirectionError;
 pub(crate) use kind::StepKind;
 pub use linearity::Linearity;
+pub(crate) use rates::GroupRatios;
 pub(crate) use step::{VirtualStep, after_step_of, smallest};
 
 use crate::params::{ParamTensors, for_each, replace_weights, widened};
@@ -21,7 +22,6 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use curve::Curve;
 use held::{Held, on_line};
 use products::products;
-use rates::GroupRatios;
 use std::collections::HashSet;
 
 /// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.

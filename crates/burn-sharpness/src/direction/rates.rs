@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 
 /// The learning rate of each parameter group over the reference rate.
 #[derive(Clone)]
-pub(super) struct GroupRatios {
+pub(crate) struct GroupRatios {
     reference: f64,
     default: f64,
     others: Vec<(f64, Vec<ParamId>)>,
@@ -14,7 +14,7 @@ pub(super) struct GroupRatios {
 
 impl GroupRatios {
     /// The ratios of the parameters that have a gradient.
-    pub(super) fn new<M: Module>(
+    pub(crate) fn new<M: Module>(
         model: &M,
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
@@ -57,7 +57,7 @@ impl GroupRatios {
     }
 
     /// The learning rates of all groups when the reference is `learning_rate`.
-    pub(super) fn at(&self, learning_rate: f64) -> ModuleLearningRate {
+    pub(crate) fn at(&self, learning_rate: f64) -> ModuleLearningRate {
         let default = learning_rate * self.default;
         // Burn builds the rates of groups only by a step of their schedulers.
         let mut scheduler = ModuleLrScheduler::new(default);

@@ -26,6 +26,11 @@ impl EdgeWatch {
     /// as many in a row as `warn_after` says.
     fn note(&mut self, training: &Measurement, warn_after: u64) -> bool {
         match training.edge() {
+            // Its step was made at a lower rate.
+            _ if training.learning_rate_used.is_some() => {
+                self.past_edge = 0;
+                false
+            }
             Some(Edge::Past) => {
                 self.past_edge += 1;
                 self.past_edge == warn_after

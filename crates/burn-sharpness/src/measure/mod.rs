@@ -94,7 +94,9 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     training.batch_statistics = work.subject.has_batch_statistics.then_some(true);
 
     let mut of_tasks = Vec::new();
-    for task in tasks.iter_mut() {
+    // An edge cap may ask for more steps than the schedule has.
+    let is_scheduled = place.step.is_multiple_of(settings.config.interval());
+    for task in tasks.iter_mut().filter(|_| is_scheduled) {
         of_tasks.extend(work.measure_task(task, &training));
     }
     name_limiting_task(&mut training, &mut of_tasks, tasks);

@@ -9,7 +9,7 @@ pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::calls::{CallWatch, Expected};
-use crate::direction::{VirtualStep, after_step_of, smallest};
+use crate::direction::{GroupRatios, VirtualStep, after_step_of, smallest};
 use crate::failure::{Failure, guarded};
 use crate::journal::OfUpdate;
 use crate::losses::Losses;
@@ -25,6 +25,11 @@ use std::sync::Arc;
 /// What is told where nothing shows what is measured.
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
+
+/// What is told where the loop makes the step itself, so that no cap can hold.
+const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes the step itself: call `optimize` in place of `measure` and the optimizer's step";
+/// What is told where several workers make the step, each on a replica of its own.
+const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
 /// Who makes the step.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,8 +59,8 @@ pub(crate) struct Session<'a, M> {
 impl<M: Module + 'static> Session<'_, M> {
     /// Makes the step, and measures it. Returns the model after the step.
     ///
-    /// The step comes first where it will show the direction of the update; otherwise it comes last, and is made
-    /// at the rate that this function says.
+    /// The step comes first where it will show the direction of the update. Otherwise, and under an edge cap, it comes
+    /// last, at a rate in which what was measured has a say.
     pub(crate) fn step(
         mut self,
         model: M,
@@ -63,23 +68,48 @@ impl<M: Module + 'static> Session<'_, M> {
         make: impl FnOnce(M, &mut ModuleOptimizer, ModuleLearningRate) -> M,
     ) -> M {
         let mode = self.find_mode(&model);
-        let steps_first = mode.is_ok() && self.steps_first(&model, optim);
         let rate = self.facts.learning_rate.clone();
+        let cap = self.edge_cap();
+        let steps_first = cap.is_none() && mode.is_ok() && self.steps_first(&model, optim);
         if !steps_first {
-            // What is found here could have a say in the rate; it has none.
-            self.measure(&model, Stage::Before(optim), mode);
+            let rates = cap.and_then(|_| self.rates(&model).ok());
+            let cap = cap.filter(|_| rates.is_some());
+            let measured = self.measure(&model, Stage::Before(optim), mode, cap);
+            let used = measured.and_then(|measured| measured.learning_rate_used);
+            let rate = used.zip(rates).map_or(rate, |(used, rates)| rates.at(used));
             return make(model, optim, rate);
         }
         let before = model.clone();
         let after = make(model, optim, rate);
-        self.measure(&before, Stage::After(optim, &after), mode);
+        self.measure(&before, Stage::After(optim, &after), mode, None);
         after
     }
 
     /// Measures before the step, which the caller makes.
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
+        if self.probe.config().edge_cap.is_some() {
+            self.probe.tell(CAP_NEEDS_THE_STEP.to_string());
+        }
         let mode = self.find_mode(model);
-        self.measure(model, Stage::Before(optim), mode)
+        self.measure(model, Stage::Before(optim), mode, None)
+    }
+
+    /// The fraction of η_c that the step is made at, at most.
+    fn edge_cap(&self) -> Option<f64> {
+        let cap = self.probe.config().edge_cap?;
+        if !self.is_alone {
+            self.probe.tell(CAP_NEEDS_ONE_WORKER.to_string());
+        }
+        self.is_alone.then_some(cap)
+    }
+
+    /// The learning rates of all groups, to lower together.
+    fn rates(&self, model: &M) -> Result<GroupRatios, Failure> {
+        guarded("the learning rates", || {
+            let model = self.copy.as_ref().unwrap_or(model);
+            let rates = GroupRatios::new(model, &self.facts.learning_rate, &self.grads)?;
+            Ok(rates)
+        })
     }
 
     /// How the loss is computed, or why it cannot be.
@@ -124,6 +154,7 @@ impl<M: Module + 'static> Session<'_, M> {
         model: &M,
         stage: Stage<'_, M>,
         mode: Result<Mode<M>, Failure>,
+        cap: Option<f64>,
     ) -> Option<Arc<Measurement>> {
         let _underway = Underway::begin();
         let view = match self.copy {
@@ -161,6 +192,7 @@ impl<M: Module + 'static> Session<'_, M> {
             *copy = Some(Box::new(kept));
         }
         drop(measuring);
+        measured.training.learning_rate_used = cap.and_then(|cap| measured.training.capped(cap));
         measured.notices.splice(0..0, notice.map(str::to_string));
         Some(publish(self.probe, self.door, measured, interval))
     }
@@ -186,7 +218,7 @@ fn publish(
         for notice in measured.notices.into_iter().chain(measured.stop) {
             run.journal.tell(notice);
         }
-        let on_edge = run.publish(&update);
+        let on_edge = run.publish(&update, probe.config());
         if door == Door::Learner && !run.has_metric {
             run.journal.tell(NO_METRIC.to_string());
         }
