@@ -68,7 +68,7 @@ impl CallWatch {
         };
         let distances = expected.distances(now);
         self.looks += 1;
-        let Ok(Distances { step, off, moved }) = distances else {
+        let Ok([step, off, moved]) = distances else {
             self.is_settled = true;
             return None;
         };
@@ -86,15 +86,9 @@ impl CallWatch {
     }
 }
 
-/// How far the step takes the weights, how far they are from there now, and how far they have moved.
-struct Distances {
-    step: f64,
-    off: f64,
-    moved: f64,
-}
-
 impl Expected {
-    fn distances(self, now: Tensor<1>) -> Result<Distances, ReadError> {
+    /// How far the step takes the weights, how far they are from there now, and how far they have moved.
+    fn distances(self, now: Tensor<1>) -> Result<[f64; 3], ReadError> {
         let read = |tensor: Tensor<1>| -> Result<Vec<f64>, ReadError> {
             let data = tensor.try_into_data().map_err(|error| error.to_string())?;
             Ok(data.iter().collect())
@@ -104,11 +98,7 @@ impl Expected {
             let pairs = a.iter().zip(b);
             pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
         };
-        Ok(Distances {
-            step: distance(&before, &after),
-            off: distance(&now, &after),
-            moved: distance(&now, &before),
-        })
+        Ok([(&before, &after), (&now, &after), (&now, &before)].map(|(a, b)| distance(a, b)))
     }
 }
 

@@ -66,8 +66,8 @@ impl<M: Module + 'static> Session<'_, M> {
         let steps_first = mode.is_ok() && self.steps_first(&model, optim);
         let rate = self.facts.learning_rate.clone();
         if !steps_first {
-            // What is found here could have a say in the rate; it has none.
             self.measure(&model, Stage::Before(optim), mode);
+            // The rate is decided here, where what was found may have a say in it.
             return make(model, optim, rate);
         }
         let before = model.clone();
