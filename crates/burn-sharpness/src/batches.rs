@@ -15,7 +15,7 @@ use thiserror::Error;
 pub struct TaskBatches<B>(Source<B>);
 
 /// Why a task has no batches.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Error)]
 pub(crate) enum BatchesError {
     #[error("it has no batch")]
     NoBatch,
@@ -28,6 +28,8 @@ pub(crate) enum BatchesError {
     #[error("its data loader is past the batches of measurement {0}")]
     Past(u64),
 }
+
+debug_is_the_sentence!(BatchesError);
 
 enum Source<B> {
     Fixed(Vec<B>),

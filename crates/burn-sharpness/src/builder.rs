@@ -29,19 +29,15 @@ impl SharpnessProbe {
 
     /// Begins a probe that measures other losses or single parameter groups, too.
     pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
-        SharpnessProbeBuilder::new(config)
-    }
-}
-
-impl SharpnessProbeBuilder {
-    pub(crate) fn new(config: SharpnessConfig) -> Self {
-        Self {
+        SharpnessProbeBuilder {
             config,
             tasks: Vec::new(),
             refused: None,
         }
     }
+}
 
+impl SharpnessProbeBuilder {
     /// Measures another loss, too, along each update that is measured: the **relative critical
     /// sharpness** λ_c^{1→2} = 2/η_c^{1→2} with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, where
     /// Δθ₂ is the training's update and L₁ the loss of this task (arXiv 2601.16979). Along the update

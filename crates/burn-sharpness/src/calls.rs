@@ -1,7 +1,10 @@
 //! Whether a loop of one's own calls the probe at every step, seen by the weights of one small parameter.
 
-use crate::params::ReadError;
-use burn::module::ParamId;
+use crate::direction::smallest;
+use crate::failure::guarded;
+use crate::params::{ReadError, weights_of};
+use burn::module::{Module, ParamId};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 /// The largest parameter that is looked at.
@@ -30,20 +33,49 @@ pub(crate) struct CallWatch {
 }
 
 /// The weights of a parameter before the step that is measured, and where it takes them.
-pub(crate) struct Expected {
-    pub(crate) id: ParamId,
-    pub(crate) before: Tensor<1>,
-    pub(crate) after: Tensor<1>,
+struct Expected {
+    id: ParamId,
+    before: Tensor<1>,
+    after: Tensor<1>,
 }
 
 impl CallWatch {
+    /// A call comes with this model. Returns what is to be told.
+    pub(crate) fn note<M: Module>(&mut self, model: &M) -> Option<&'static str> {
+        let id = self.wanted()?;
+        let now = guarded("a look at the weights", || Ok(weights_of(model, id)));
+        self.note_call(now.ok()?)
+    }
+
+    /// Where a step that is measured takes the weights, as `after` says, is where the next call is to find them.
+    pub(crate) fn expect_step<M: Module>(
+        &mut self,
+        model: &M,
+        grads: &GradientsParams,
+        after: impl FnOnce(ParamId) -> Option<Tensor<1>>,
+    ) {
+        if !self.is_curious() {
+            return;
+        }
+        let expected = guarded("the optimizer", || {
+            Ok(smallest(model, grads).and_then(|id| {
+                Some(Expected {
+                    id,
+                    before: weights_of(model, id)?,
+                    after: after(id)?,
+                })
+            }))
+        });
+        self.expect(expected.ok().flatten());
+    }
+
     /// Whether it wants to know where a step takes the weights.
-    pub(crate) fn is_curious(&self) -> bool {
+    fn is_curious(&self) -> bool {
         !self.is_settled && self.expected.is_none()
     }
 
     /// The next step takes the weights of a parameter from one place to another, if there is a small one.
-    pub(crate) fn expect(&mut self, expected: Option<Expected>) {
+    fn expect(&mut self, expected: Option<Expected>) {
         let small = |expected: &Expected| expected.before.shape().num_elements() <= LARGEST;
         self.expected = expected.filter(small);
         self.is_settled |= self.expected.is_none();
@@ -55,12 +87,12 @@ impl CallWatch {
     }
 
     /// The parameter to look at in the next call.
-    pub(crate) fn wanted(&self) -> Option<ParamId> {
+    fn wanted(&self) -> Option<ParamId> {
         self.expected.as_ref().map(|expected| expected.id)
     }
 
     /// The next call comes, at these weights of the parameter, if its model has it. Returns what is to be told.
-    pub(crate) fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
+    fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
         let expected = self.expected.take()?;
         let Some(now) = now else {
             self.is_settled = true;
@@ -68,7 +100,7 @@ impl CallWatch {
         };
         let distances = expected.distances(now);
         self.looks += 1;
-        let Ok(Distances { step, off, moved }) = distances else {
+        let Ok([step, off, moved]) = distances else {
             self.is_settled = true;
             return None;
         };
@@ -86,15 +118,9 @@ impl CallWatch {
     }
 }
 
-/// How far the step takes the weights, how far they are from there now, and how far they have moved.
-struct Distances {
-    step: f64,
-    off: f64,
-    moved: f64,
-}
-
 impl Expected {
-    fn distances(self, now: Tensor<1>) -> Result<Distances, ReadError> {
+    /// How far the step takes the weights, how far they are from there now, and how far they have moved.
+    fn distances(self, now: Tensor<1>) -> Result<[f64; 3], ReadError> {
         let read = |tensor: Tensor<1>| -> Result<Vec<f64>, ReadError> {
             let data = tensor.try_into_data().map_err(|error| error.to_string())?;
             Ok(data.iter().collect())
@@ -104,11 +130,7 @@ impl Expected {
             let pairs = a.iter().zip(b);
             pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
         };
-        Ok(Distances {
-            step: distance(&before, &after),
-            off: distance(&now, &after),
-            moved: distance(&now, &before),
-        })
+        Ok([(&before, &after), (&now, &after), (&now, &before)].map(|(a, b)| distance(a, b)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 /// Why a measurement, or a part of it, has no number.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     )]
     Panicked(&'static str),
 }
+
+debug_is_the_sentence!(Failure);
 
 impl Failure {
     /// Whether the next measurement would fail in the same way, or change the run.

@@ -179,14 +179,9 @@ impl SharpnessProbe {
     pub fn summary(&self) -> SharpnessSummary {
         let run = self.run();
         let mut summary = run.journal.summary().clone();
-        let is_unused = self.is_enabled() && !run.has_begun;
-        if is_unused
-            && !summary
-                .notices
-                .iter()
-                .any(|notice| notice == NEVER_ATTACHED)
-        {
-            summary.notices.push(NEVER_ATTACHED.to_string());
+        let notice = NEVER_ATTACHED.to_string();
+        if self.is_enabled() && !run.has_begun && !summary.notices.contains(&notice) {
+            summary.notices.push(notice);
         }
         summary
     }

@@ -16,7 +16,7 @@ pub(crate) struct Run {
     /// Whether a training item was seen since the run began.
     pub(crate) has_begun: bool,
     /// Whether the step was set since then, for the run that begins.
-    pub(crate) is_step_set: bool,
+    is_step_set: bool,
     /// How many models the probe was attached to. It measures the last of them.
     pub(crate) attached: u64,
     /// Whether a validation has begun since the last training item: burn validates after each epoch.
@@ -25,7 +25,7 @@ pub(crate) struct Run {
     workers: Workers,
     /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
-    pub(crate) schedule: Schedule,
+    schedule: Schedule,
     pub(crate) journal: Journal,
     pub(crate) on_edge: Option<OnEdge>,
     /// Whether a metric of this probe was made.

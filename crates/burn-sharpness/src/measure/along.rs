@@ -5,7 +5,7 @@ use crate::loss::BatchLosses;
 use crate::losses::Losses;
 use crate::schedule::Place;
 use burn::module::Module;
-use critical_search::{Bracket, CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
+use critical_search::{CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
 
 /// The slope g·Δθ, and what it says of the loss that is measured.
@@ -54,6 +54,13 @@ impl Along {
             learning_rate: finite(direction.learning_rate()),
             update_norm: finite(direction.norm()).filter(|_| direction.is_shown()),
             has_16_bits: direction.has_16_bits(),
+            ..self
+        }
+    }
+
+    pub(crate) fn ended(self, end: End) -> Self {
+        Self {
+            end: Some(end),
             ..self
         }
     }
@@ -173,7 +180,9 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
             measurement.verified_from = bracket.verified_from();
             measurement.loss_explodes = bracket.explodes().then_some(true);
             if batches > 1 && measurement.task != sharpness_record::TRAIN_TASK {
-                measurement.critical_lr_spread = spread(bracket, batches);
+                // The standard deviation of η_c over the batches whose mean has this bracket.
+                let error = bracket.standard_error();
+                measurement.critical_lr_spread = error.map(|error| error * (batches as f64).sqrt());
             }
             MeasurementOutcome::Bracketed
         }
@@ -191,12 +200,6 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
         Outcome::NonFiniteBaseLoss => MeasurementOutcome::NonFiniteBaseLoss,
         Outcome::NonFiniteSlope => MeasurementOutcome::NonFiniteSlope,
     };
-}
-
-/// The standard deviation of η_c over the batches whose mean has this bracket.
-fn spread(bracket: &Bracket, batches: usize) -> Option<f64> {
-    let error = bracket.standard_error()?;
-    Some(error * (batches as f64).sqrt())
 }
 
 pub(crate) fn finite(value: f64) -> Option<f64> {

@@ -14,11 +14,13 @@ pub(crate) use subject::{Facts, Stage, Subject};
 
 use crate::config::SharpnessConfig;
 use crate::direction::UpdateDirection;
+use crate::failure::{Failure, guarded};
 use crate::task::{Task, TaskKind};
 use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
-use sharpness_record::{Measurement, MeasurementOutcome, TRAIN_TASK};
+use memory::LineMemory;
+use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
 
 /// What is said of a loss that is the same wherever it was evaluated.
@@ -50,13 +52,19 @@ struct Work<'a, M> {
     subject: Subject<'a, M>,
     settings: Settings<'a>,
     memory: &'a mut Memory,
-    /// Whether the curvature is measured, too.
-    has_curvature: bool,
+    started: Instant,
     /// The training loss along the update, as far as the measurement came.
     along: Along,
     direction: Option<UpdateDirection>,
+    /// Whether the curvature is measured, too.
+    has_curvature: bool,
+    curvature: Option<CurvatureMeasurement>,
+    of_tasks: Vec<Measurement>,
     notices: Vec<String>,
 }
+
+/// A part of the measurement of the training loss.
+type Part<'a, M> = fn(&mut Work<'a, M>) -> Result<(), Failure>;
 
 /// Measures the training loss along an update, then each task. Never panics.
 pub(crate) fn measure<'a, M: Module + 'static>(
@@ -70,60 +78,87 @@ pub(crate) fn measure<'a, M: Module + 'static>(
         // fails here fails below again, where it is told.
         let _ = device.sync();
     }
-    let started = Instant::now();
-    let place = subject.facts.place;
-    let curvature = settings.config.curvature.as_ref();
-    let is_due = curvature.is_some_and(|curvature| place.step.is_multiple_of(curvature.every));
-    let has_curvature = is_due && !memory.curvature_stopped && subject.losses.gradient().is_some();
     let mut work = Work {
         subject,
         settings,
         memory,
-        has_curvature,
+        started: Instant::now(),
         along: Along::default(),
         direction: None,
+        has_curvature: false,
+        curvature: None,
+        of_tasks: Vec::new(),
         notices: Vec::new(),
     };
-    work.measure_training();
-    let curvature = work.measure_curvature();
-    let seconds = started.elapsed().as_secs_f64();
-    let mut training = work.along.measurement(place, TRAIN_TASK, seconds);
-    training.line = settings.config.lines.then(|| work.along.points());
-    work.note_constant(&mut training);
-    training.curvature = curvature;
-    training.batch_statistics = work.subject.has_batch_statistics.then_some(true);
-
-    let mut of_tasks = Vec::new();
-    // An edge cap may ask for more steps than the schedule has.
-    let is_scheduled = place.step.is_multiple_of(settings.config.interval());
-    for task in tasks.iter_mut().filter(|_| is_scheduled) {
-        of_tasks.extend(work.measure_task(task, &training));
+    for (what, part) in Work::TRAINING {
+        if work.along.end.is_none()
+            && let Err(failure) = work.attempt(what, part)
+        {
+            work.along.end = Some(End::Failed(failure));
+        }
     }
-    name_limiting_task(&mut training, &mut of_tasks, tasks);
+    let curvature = work.attempt("the gradient of the loss", Work::measure_curvature);
+    curvature.unwrap_or_else(|failure| work.stop_curvature(&failure));
+    let mut training = work.training();
+    // An edge cap may ask for more steps than the schedule has.
+    let step = work.subject.facts.place.step;
+    let is_scheduled = step.is_multiple_of(settings.config.interval());
+    for task in tasks.iter_mut().filter(|_| is_scheduled) {
+        work.started = Instant::now();
+        let part = |work: &mut Work<'a, M>| work.measure_task(task, &training);
+        if let Err(failure) = work.attempt("the loss of the task", part) {
+            let along = Along::default().ended(End::Failed(failure));
+            work.end_task(task, along, LineMemory::default());
+        }
+    }
+    name_limiting_task(&mut training, &mut work.of_tasks, tasks);
     let stop = match &work.along.end {
         Some(End::Failed(failure)) if failure.is_for_good() => Some(failure.to_string()),
         _ => None,
     };
     Measured {
         training,
-        of_tasks,
+        of_tasks: work.of_tasks,
         notices: work.notices,
         stop,
     }
 }
 
-impl<M> Work<'_, M> {
-    /// Says so if the loss was the same wherever it was evaluated.
-    fn note_constant(&mut self, training: &mut Measurement) {
+impl<'a, M: Module + 'static> Work<'a, M> {
+    /// The parts of the measurement of the training loss, each with what it needs that may panic.
+    const TRAINING: [(&'static str, Part<'a, M>); 3] = [
+        ("the loss", Self::find_base),
+        ("the optimizer", Self::find_direction),
+        ("the loss", Self::search),
+    ];
+
+    /// Does a part of the measurement. A panic in it ends here.
+    fn attempt(
+        &mut self,
+        what: &'static str,
+        part: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        guarded(what, || part(self))
+    }
+
+    /// The measurement of the training loss.
+    fn training(&mut self) -> Measurement {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let place = self.subject.facts.place;
+        let mut training = self.along.measurement(place, TRAIN_TASK, seconds);
+        training.curvature = self.curvature.take();
+        training.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+        training.line = self.settings.config.lines.then(|| self.along.points());
         if !is_constant(&self.along) {
             self.memory.constant = 0;
-            return;
+            return training;
         }
         self.memory.constant += 1;
         training.reason.get_or_insert_with(|| CONSTANT.to_string());
         if self.memory.constant == 2 {
             self.notices.push(CONSTANT.to_string());
         }
+        training
     }
 }
 

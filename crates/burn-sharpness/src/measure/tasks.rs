@@ -3,7 +3,7 @@ use super::along::{Along, End, Slope, Walk};
 use super::memory::LineMemory;
 use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
-use crate::failure::{Failure, guarded};
+use crate::failure::Failure;
 use crate::loss::BatchLosses;
 use crate::losses::Losses;
 use crate::params::home_of;
@@ -11,7 +11,6 @@ use crate::task::{Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
-use std::time::Instant;
 
 impl<M: Module + 'static> Work<'_, M> {
     /// Measures a task or a group along the update. One that fails for good is measured no more.
@@ -19,37 +18,31 @@ impl<M: Module + 'static> Work<'_, M> {
         &mut self,
         task: &mut Task,
         training: &Measurement,
-    ) -> Option<Measurement> {
+    ) -> Result<(), Failure> {
         let mut line = self.memory.tasks.remove(&task.name).unwrap_or_default();
-        let measurement = (!line.stopped).then(|| match task.kind {
-            TaskKind::Training => training.of_other_task(&task.name),
-            _ => self.measure_line(task, &mut line),
-        });
-        self.memory.tasks.insert(task.name.clone(), line);
-        measurement
+        let along = match (&mut task.kind, self.end_without_direction()) {
+            (TaskKind::Training, _) => {
+                self.of_tasks.push(training.of_other_task(&task.name));
+                return Ok(());
+            }
+            _ if line.stopped => {
+                self.memory.tasks.insert(task.name.clone(), line);
+                return Ok(());
+            }
+            (_, Some(along)) => along,
+            (TaskKind::Loss(loss), None) => self.along_task(loss, &mut line)?,
+            (TaskKind::Group(group), None) => self.along_group(group, &mut line)?,
+        };
+        self.end_task(task, along, line);
+        Ok(())
     }
 
-    fn measure_line(&mut self, task: &mut Task, line: &mut LineMemory) -> Measurement {
-        let started = Instant::now();
-        let measured = guarded("the loss of the task", || {
-            if let Some(end) = self.end_without_direction() {
-                return Ok(end);
-            }
-            match &mut task.kind {
-                TaskKind::Loss(loss) => self.along_task(loss, line),
-                TaskKind::Group(group) => self.along_group(group, line),
-                TaskKind::Training => Err(Failure::NotMeasured),
-            }
-        });
-        let along = measured.unwrap_or_else(|failure| Along {
-            end: Some(End::Failed(failure)),
-            ..Along::default()
-        });
+    /// The measurement of a task has come to its end.
+    pub(super) fn end_task(&mut self, task: &Task, along: Along, mut line: LineMemory) {
         // What is wrong with its loss or its batches will not mend itself.
         line.stopped = self.direction.is_some() && matches!(along.end, Some(End::Failed(_)));
-        let seconds = started.elapsed().as_secs_f64();
-        let place = self.subject.facts.place;
-        let mut measurement = along.measurement(place, &task.name, seconds);
+        let seconds = self.started.elapsed().as_secs_f64();
+        let mut measurement = along.measurement(self.subject.facts.place, &task.name, seconds);
         measurement.line = self.settings.config.lines.then(|| along.points());
         if measurement.outcome == MeasurementOutcome::NonFiniteBaseLoss && !line.warned {
             line.warned = true;
@@ -62,7 +55,8 @@ impl<M: Module + 'static> Work<'_, M> {
         if matches!(task.kind, TaskKind::Group(_)) {
             measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
         }
-        measurement
+        self.memory.tasks.insert(task.name.clone(), line);
+        self.of_tasks.push(measurement);
     }
 
     /// How the measurement ends where the update has no direction.
@@ -81,10 +75,7 @@ impl<M: Module + 'static> Work<'_, M> {
             // The gradients come from a loss that is not finite, and so would the direction.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
-        Some(Along {
-            end: Some(end),
-            ..along
-        })
+        Some(along.ended(end))
     }
 
     /// The loss of a task along the training's update.
@@ -110,16 +101,12 @@ impl<M: Module + 'static> Work<'_, M> {
         };
         let base = match base_of() {
             Ok(base) => base,
-            Err(failure) => {
-                along.end = Some(End::Failed(failure));
-                return Ok(along);
-            }
+            Err(failure) => return Ok(along.ended(End::Failed(failure))),
         };
         let is_finite = base.value().is_finite();
         along.base = Some((base, BaseLossSource::Evaluated));
         if !is_finite {
-            along.end = Some(End::Known(MeasurementOutcome::NonFiniteBaseLoss));
-            return Ok(along);
+            return Ok(along.ended(End::Known(MeasurementOutcome::NonFiniteBaseLoss)));
         }
         // The gradient of this loss is not known, and with it the slope.
         let start = start(self.memory.critical_lr(), direction);

@@ -4,40 +4,20 @@ use super::line::direction_of;
 use super::memory::Memory;
 use super::subject::{Stage, Subject};
 use crate::direction::UpdateDirection;
-use crate::failure::{Failure, guarded};
+use crate::failure::Failure;
 use crate::hessian::{self, GradientError, Hessian};
 use crate::loss::BatchLosses;
 use burn::module::Module;
 use critical_search::Guess;
-use sharpness_record::{BaseLossSource, CurvatureMeasurement, MeasurementOutcome, SlopeSource};
+use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
 /// If η_c is this factor or more away from the guess, a measurement that took L(θ) from the training step is a surprise.
 const SURPRISE: f64 = 2.0;
 
-/// A part of the measurement of the training loss.
-type Part<'a, M> = fn(&mut Work<'a, M>) -> Result<(), Failure>;
-
-impl<'a, M: Module + 'static> Work<'a, M> {
-    /// Measures the training loss along the update, as far as it comes.
-    pub(super) fn measure_training(&mut self) {
-        self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
-        let parts: [(&'static str, Part<'a, M>); 3] = [
-            ("the loss", Self::find_base),
-            ("the optimizer", Self::find_direction),
-            ("the loss", Self::search),
-        ];
-        for (what, part) in parts {
-            if let Err(failure) = guarded(what, || part(self)) {
-                self.along.end = Some(End::Failed(failure));
-            }
-            if self.along.end.is_some() {
-                return;
-            }
-        }
-    }
-
+impl<M: Module + 'static> Work<'_, M> {
     /// L(θ), which must be a number.
-    fn find_base(&mut self) -> Result<(), Failure> {
+    pub(super) fn find_base(&mut self) -> Result<(), Failure> {
+        self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
         let base = self.base()?;
         if !base.0.value().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteBaseLoss));
@@ -87,8 +67,13 @@ impl<'a, M: Module + 'static> Work<'a, M> {
     }
 
     /// Δθ and the slope along it.
-    fn find_direction(&mut self) -> Result<(), Failure> {
+    pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
+        let curvature = self.settings.config.curvature.as_ref();
+        let step = self.subject.facts.place.step;
+        self.has_curvature = curvature.is_some_and(|config| step.is_multiple_of(config.every))
+            && !self.memory.curvature_stopped
+            && self.subject.losses.gradient().is_some();
         if !self.has_curvature {
             // They have as many numbers as the weights.
             self.subject.grads = None;
@@ -109,7 +94,7 @@ impl<'a, M: Module + 'static> Work<'a, M> {
 
     /// Searches; where the result is a surprise and L(θ) was the training step's, compares that once more,
     /// and searches again if it was wrong.
-    fn search(&mut self) -> Result<(), Failure> {
+    pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
         let Some((borrowed, BaseLossSource::Training)) = &self.along.base else {
@@ -155,11 +140,8 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         self.along.search(self.settings.search, walk, memory, start);
     }
 
-    /// The curvature, if it is due and its gradient can be computed. Whatever goes wrong here
-    /// leaves the critical sharpness as it was measured.
-    pub(super) fn measure_curvature(&mut self) -> Option<CurvatureMeasurement> {
-        let config = self.settings.config.curvature.as_ref()?;
-        let direction = self.direction.as_mut().filter(|_| self.has_curvature)?;
+    /// The curvature, if it is due and its gradient can be computed.
+    pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
         let Subject {
             facts,
             model,
@@ -168,34 +150,37 @@ impl<'a, M: Module + 'static> Work<'a, M> {
             losses,
             ..
         } = &mut self.subject;
-        let (model, parts) = (*model, facts.micro_batches);
-        let mut gradient = losses.gradient()?;
-        let grads = grads.take()?;
-        let memory = &mut self.memory.curvature;
-        let measured = guarded("the gradient of the loss", || {
-            let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
-            let hessian = Hessian::new(model.clone(), &grads, &mut gradient)?;
-            let mut hessian = hessian.with_parts(parts);
-            direction.renew(model);
-            // The preconditioner of an update has seen its gradient.
-            let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
-            let optim = direction.optimizer_after(model, optim);
-            let delta = direction.delta(model, &grads);
-            let along = hessian::AlongUpdate {
-                delta: delta.as_ref(),
-                slope: direction.slope() / parts as f64,
-                optim: &optim,
-            };
-            Ok(hessian::measure(&mut hessian, &along, config, memory))
-        });
-        let failure = match measured {
-            Ok(curvature) => return Some(curvature),
-            Err(failure) => failure,
+        let direction = self.direction.as_mut().filter(|_| self.has_curvature);
+        let config = self.settings.config.curvature.as_ref();
+        let (Some(direction), Some(config), Some(grads), Some(mut gradient)) =
+            (direction, config, grads.take(), losses.gradient())
+        else {
+            return Ok(());
         };
+        let (model, parts) = (*model, facts.micro_batches);
+        let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
+        let hessian = Hessian::new(model.clone(), &grads, &mut gradient)?;
+        let mut hessian = hessian.with_parts(parts);
+        direction.renew(model);
+        // The preconditioner of an update has seen its gradient.
+        let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
+        let optim = direction.optimizer_after(model, optim);
+        let delta = direction.delta(model, &grads);
+        let along = hessian::AlongUpdate {
+            delta: delta.as_ref(),
+            slope: direction.slope() / parts as f64,
+            optim: &optim,
+        };
+        let memory = &mut self.memory.curvature;
+        self.curvature = Some(hessian::measure(&mut hessian, &along, config, memory));
+        Ok(())
+    }
+
+    /// Whatever goes wrong with the curvature leaves the critical sharpness as it was measured.
+    pub(super) fn stop_curvature(&mut self, failure: &Failure) {
         self.memory.curvature_stopped = true;
         let notice = format!("the curvature is measured no more: {failure}");
         self.notices.push(notice);
-        None
     }
 }
 

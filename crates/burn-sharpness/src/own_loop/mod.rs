@@ -11,7 +11,7 @@ use crate::measure::Facts;
 use crate::params::copy_gradients;
 use crate::probe::SharpnessProbe;
 use crate::schedule::Place;
-use crate::session::{Door, Session, note_call};
+use crate::session::{Door, Session, say};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -180,7 +180,11 @@ impl SharpnessProbe {
         if !self.is_enabled() {
             return None;
         }
-        note_call(self, model);
+        let notice = self.measuring().calls.note(model);
+        if let Some(notice) = notice {
+            self.tell(notice.to_string());
+            say(notice);
+        }
         self.run().begin_step(rate.base(), self.config())
     }
 

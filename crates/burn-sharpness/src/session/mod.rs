@@ -8,8 +8,7 @@ mod underway;
 pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
-use crate::calls::{CallWatch, Expected};
-use crate::direction::{GroupRatios, VirtualStep, after_step_of, smallest};
+use crate::direction::{GroupRatios, VirtualStep, after_step_of};
 use crate::failure::{Failure, guarded};
 use crate::journal::OfUpdate;
 use crate::losses::Losses;
@@ -171,7 +170,13 @@ impl<M: Module + 'static> Session<'_, M> {
             calls,
         } = &mut *measuring;
         if self.door == Door::Loop {
-            expect_step(calls, view.model(), &stage, &self.facts, &self.grads);
+            let (model, rate, grads) = (view.model(), &self.facts.learning_rate, &self.grads);
+            calls.expect_step(model, grads, |id| match &stage {
+                Stage::After(_, after) => weights_of(*after, id),
+                Stage::Before(optim) => {
+                    weights_of(&after_step_of(id, model, optim, rate, grads), id)
+                }
+            });
         }
         let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
         let interval = self.facts.micro_batches as u64 * settings.config.interval();
@@ -240,51 +245,8 @@ fn publish(
     training
 }
 
-/// A loop of one's own calls the probe with this model: says what is to be said of its calls.
-pub(crate) fn note_call<M: Module>(probe: &SharpnessProbe, model: &M) {
-    let noted = guarded("a look at the weights", || {
-        let calls = &mut probe.measuring().calls;
-        let wanted = calls.wanted();
-        Ok(wanted.and_then(|id| calls.note_call(weights_of(model, id))))
-    });
-    if let Ok(Some(notice)) = noted {
-        probe.tell(notice.to_string());
-        say(notice);
-    }
-}
-
-/// Where a step of a loop of one's own takes the weights is where the next call is to find them.
-fn expect_step<M: Module>(
-    calls: &mut CallWatch,
-    model: &M,
-    stage: &Stage<'_, M>,
-    facts: &Facts,
-    grads: &GradientsParams,
-) {
-    if !calls.is_curious() {
-        return;
-    }
-    let expected = guarded("the optimizer", || {
-        Ok(smallest(model, grads).and_then(|id| {
-            let after = match stage {
-                Stage::After(_, after) => weights_of(*after, id),
-                Stage::Before(optim) => {
-                    let rate = &facts.learning_rate;
-                    weights_of(&after_step_of(id, model, optim, rate, grads), id)
-                }
-            };
-            Some(Expected {
-                id,
-                before: weights_of(model, id)?,
-                after: after?,
-            })
-        }))
-    });
-    calls.expect(expected.ok().flatten());
-}
-
 /// No dashboard says it in a loop of one's own.
-fn say(notice: &str) {
+pub(crate) fn say(notice: &str) {
     // (`eprintln!` would panic where nobody reads it any more.)
     let _ = std::io::Write::write_fmt(
         &mut std::io::stderr(),
