@@ -17,10 +17,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod folders;
 mod messages;
 
 use crate::Measurement;
 use crate::charts::{Chart, charts};
+use folders::free;
 use messages::{
     Category, Event, Layout, Metadata, Multiline, Plugin, SessionLog, Shape, Summary, Tensor, Value,
 };
@@ -45,8 +47,6 @@ const LAYOUT_PLUGIN: &str = "custom_scalars";
 const STRINGS: i32 = 7;
 const START: i32 = 1;
 const SCALAR: i32 = 1;
-/// The most bytes of a folder's name, of which file systems allow 255.
-const LONGEST: usize = 200;
 
 /// The event files of a run, a folder a task.
 ///
@@ -277,28 +277,6 @@ fn layout() -> Layout {
     }
 }
 
-/// The folder of this name within another, with a number behind it if that is taken.
-fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
-    let name = folder_name(name);
-    let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));
-    let mut names = std::iter::once(folder.join(&name)).chain(numbered);
-    let free = names.find(|folder| !is_taken(folder));
-    free.unwrap_or_else(|| folder.join(&name))
-}
-
-/// A name as that of a folder.
-fn folder_name(name: &str) -> String {
-    let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
-    let mut folder = name.replace(is_special, "_");
-    while folder.len() > LONGEST {
-        folder.pop();
-    }
-    match folder.as_str() {
-        "" | "." | ".." => format!("_{folder}"),
-        _ => folder,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,19 +317,5 @@ mod tests {
             let different: HashSet<&str> = names.into_iter().collect();
             assert_eq!((runs.len(), tasks.len()), (3, different.len()));
         }
-    }
-
-    #[test]
-    fn every_name_is_that_of_a_folder() {
-        for (name, folder) in [
-            ("train", "train"),
-            ("../a\\b", ".._a_b"),
-            ("..", "_.."),
-            ("", "_"),
-            ("a\n", "a_"),
-        ] {
-            assert_eq!(folder_name(name), folder);
-        }
-        assert_eq!(folder_name(&"é".repeat(500)).len(), LONGEST);
     }
 }
