@@ -10,48 +10,42 @@ use std::path::{Path, PathBuf};
 
 /// Writes runs, each as it is, within a folder.
 pub fn export(runs: &[Run], folder: &Path) -> Result<()> {
+    let mut all = Vec::new();
     for run in runs {
-        let mut files = EventFiles::new(folder, &run.name);
+        let mut files = EventFiles::new(folder, &run.name, &all);
         run.measurements
             .iter()
             .for_each(|measurement| files.push(measurement));
         files.flush()?;
         say(shown::path(files.folder()));
+        all.push(files);
     }
     Ok(())
 }
 
 /// Writes runs and what is added to them, until interrupted. They need not have begun.
 pub fn export_and_follow(paths: &[PathBuf], folder: &Path) -> Result<()> {
-    let mut all = Vec::new();
+    let (mut followed, mut all) = (Vec::new(), Vec::new());
     for path in paths {
         check_followed(path, true)?;
-        let following = Following::new(path);
-        let name = following.name();
-        let is_taken = |name: &str| {
-            all.iter()
-                .any(|(_, _, other): &(_, _, String)| other == name)
-        };
-        // Runs of one name are told apart by their paths.
-        let name = if is_taken(&name) {
-            shown::path(path)
-        } else {
-            name
-        };
-        all.push((following, EventFiles::new(folder, &name), name));
+        followed.push(Following::new(path));
     }
-    for (_, files, _) in &all {
+    for following in &followed {
+        let files = EventFiles::new(folder, &following.run().name, &all);
         say(shown::path(files.folder()));
+        all.push(files);
     }
     loop {
-        for (following, files, _) in &mut all {
+        for (following, files) in followed.iter_mut().zip(&mut all) {
             following.hear(true, |news| {
+                news.warn();
                 match news {
                     News::Measured(measurement) => files.push(measurement),
                     News::WentBack(dropped) => {
                         let first = dropped.iter().map(|measurement| measurement.step).min();
                         first.into_iter().for_each(|step| files.go_back(step));
                     }
+                    News::Note(_) | News::Standing(_) => {}
                 }
                 Ok(())
             })?;

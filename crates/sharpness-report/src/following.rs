@@ -37,13 +37,31 @@ pub enum News<'a> {
     Measured(&'a Measurement),
     /// The run has gone back: these measurements are no longer part of it.
     WentBack(&'a [Measurement]),
+    /// What a reader is to be told, once.
+    Note(String),
+    /// What holds from now on: why nothing comes, if anything is in the way.
+    Standing(Option<&'a str>),
 }
 
-/// A run that is followed. What else happens is noted on standard error, once.
+impl News<'_> {
+    /// Writes a note on standard error, if it is one.
+    pub fn warn(&self) {
+        let note = match self {
+            Self::Note(text) => Some(text.as_str()),
+            Self::Standing(text) => *text,
+            _ => None,
+        };
+        if let Some(text) = note {
+            warn(format_args!("note: {text}"));
+        }
+    }
+}
+
+/// A run that is followed.
 pub struct Following {
     follower: Follower,
     followed: Vec<Measurement>,
-    said: Option<String>,
+    standing: Option<String>,
 }
 
 impl Following {
@@ -51,13 +69,23 @@ impl Following {
         Self {
             follower: Follower::new(path),
             followed: Vec::new(),
-            said: None,
+            standing: None,
         }
     }
 
-    /// The name of the run.
-    pub fn name(&self) -> String {
-        Run::of_file(&self.follower.file()).name
+    /// The run, of which nothing is known yet.
+    pub fn run(&self) -> Run {
+        Run::of_file(&self.follower.file())
+    }
+
+    /// The measurements that were followed and are part of the record, in its order.
+    pub fn followed(&self) -> &[Measurement] {
+        &self.followed
+    }
+
+    /// Why nothing comes, if anything is in the way.
+    pub fn standing(&self) -> Option<&str> {
+        self.standing.as_deref()
     }
 
     /// Hands over all that is new. A record that cannot be read is an error, unless it may come back.
@@ -66,42 +94,31 @@ impl Following {
         may_come_back: bool,
         mut take: impl FnMut(News<'_>) -> Result<()>,
     ) -> Result<()> {
-        loop {
+        let standing = loop {
             match self.follower.next_event() {
                 Ok(Some(Followed::Measurement(measurement))) => {
                     take(News::Measured(&measurement))?;
                     self.followed.push(*measurement);
                 }
                 Ok(Some(Followed::WentBack { kept, cause, .. })) => {
-                    note(&told(cause, &self.followed, kept));
+                    take(News::Note(told(cause, &self.followed, kept)))?;
                     let dropped = self.followed.split_off(kept.min(self.followed.len()));
                     take(News::WentBack(&dropped))?;
                 }
-                Ok(Some(Followed::Note(text))) => note(&text),
+                Ok(Some(Followed::Note(text))) => take(News::Note(text))?,
                 Ok(_) => {
                     let missing = self.follower.missing();
-                    self.say_once(missing.map(|missing| format!("waiting: {missing}")));
-                    return Ok(());
+                    break missing.map(|missing| format!("waiting: {missing}"));
                 }
                 // Such as a folder on a network.
-                Err(error) if may_come_back => {
-                    self.say_once(Some(error.to_string()));
-                    return Ok(());
-                }
+                Err(error) if may_come_back => break Some(error.to_string()),
                 Err(error) => return Err(error.into()),
             }
+        };
+        if self.standing != standing {
+            self.standing = standing;
+            take(News::Standing(self.standing.as_deref()))?;
         }
+        Ok(())
     }
-
-    /// Says what holds now, unless it was said last.
-    fn say_once(&mut self, now: Option<String>) {
-        if self.said != now {
-            now.iter().for_each(|text| note(text));
-            self.said = now;
-        }
-    }
-}
-
-fn note(text: &str) {
-    warn(format_args!("note: {text}"));
 }

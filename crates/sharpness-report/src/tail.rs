@@ -18,7 +18,10 @@ pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
     loop {
         following.hear(follow, |news| match news {
             News::Measured(measurement) => print_line(measurement, format),
-            News::WentBack(_) => Ok(()),
+            news => {
+                news.warn();
+                Ok(())
+            }
         })?;
         if !follow {
             return Ok(());

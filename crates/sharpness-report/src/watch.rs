@@ -1,6 +1,6 @@
 //! `sharpness watch`: a run under way as a chart on the terminal.
 
-use crate::following::{PAUSE, check_followed};
+use crate::following::{Following, News, PAUSE, check_followed};
 use anyhow::{Context, Result, ensure};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -9,10 +9,9 @@ use ratatui::style::Stylize;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders};
 use sharpness_record::shown::one_line;
-use sharpness_record::{Followed, Follower, Measurement};
+use sharpness_report::Run;
 use sharpness_report::overlay::{Overlay, Window};
 use sharpness_report::terminal::can_draw;
-use sharpness_report::{Run, told};
 use std::path::Path;
 
 /// Shows a run and what is added to it, until a key ends it. The run need not have begun.
@@ -30,62 +29,51 @@ pub fn watch(path: &Path) -> Result<()> {
 
 /// A run, as far as it was followed.
 struct Watched {
-    follower: Follower,
+    following: Following,
     run: Run,
-    /// The measurements in the order of the record.
-    followed: Vec<Measurement>,
     /// What happened last that the chart does not show.
     message: Option<String>,
 }
 
 impl Watched {
     fn new(path: &Path) -> Self {
-        let follower = Follower::new(path);
+        let following = Following::new(path);
         Self {
-            run: Run::of_file(&follower.file()),
-            follower,
-            followed: Vec::new(),
+            run: following.run(),
+            following,
             message: None,
         }
     }
 
     /// Takes in all that happened.
-    fn update(&mut self) {
-        let mut shown = self.followed.len();
-        loop {
-            match self.follower.next_event() {
-                Ok(Some(Followed::Measurement(measurement))) => self.followed.push(*measurement),
-                Ok(Some(Followed::WentBack { kept, cause, .. })) => {
-                    self.message = Some(told(cause, &self.followed, kept));
-                    self.followed.truncate(kept);
-                    self.run.measurements.clear();
-                    shown = 0;
-                }
-                Ok(Some(Followed::Note(text))) => self.message = Some(text),
-                Ok(_) => break,
-                // It may come back, such as a folder on a network.
-                Err(error) => {
-                    self.message = Some(error.to_string());
-                    break;
-                }
+    fn update(&mut self) -> Result<()> {
+        let (mut new, mut went_back) = (Vec::new(), false);
+        self.following.hear(true, |news| {
+            match news {
+                News::Measured(measurement) => new.push(measurement.clone()),
+                News::WentBack(_) => went_back = true,
+                News::Note(text) => self.message = Some(text),
+                News::Standing(_) => {}
             }
+            Ok(())
+        })?;
+        if went_back {
+            self.run.measurements.clear();
+            new = self.following.followed().to_vec();
         }
-        if shown < self.followed.len() {
-            self.run.extend(self.followed[shown..].iter().cloned());
-        }
+        self.run.extend(new);
+        Ok(())
     }
 
-    fn message(&self) -> Option<String> {
-        let missing = self.follower.missing();
-        let waiting = missing.map(|missing| format!("waiting: {missing}"));
-        waiting.or_else(|| self.message.clone())
+    fn message(&self) -> Option<&str> {
+        self.following.standing().or(self.message.as_deref())
     }
 }
 
 fn show(terminal: &mut DefaultTerminal, mut watched: Watched) -> Result<()> {
     let mut window = Window::default();
     loop {
-        watched.update();
+        watched.update()?;
         terminal.draw(|frame| {
             let message = watched.message();
             let heights = [
@@ -100,7 +88,7 @@ fn show(terminal: &mut DefaultTerminal, mut watched: Watched) -> Result<()> {
             frame.render_widget(Overlay::new(&watched.run, window), block.inner(chart));
             frame.render_widget(block, chart);
             if let Some(message) = message {
-                let message = format!(" {}", one_line(&message));
+                let message = format!(" {}", one_line(message));
                 frame.render_widget(Line::from(message).yellow(), said);
             }
             frame.render_widget(keys_of(window), keys);

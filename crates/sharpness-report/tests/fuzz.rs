@@ -213,7 +213,7 @@ proptest! {
                 assert_is_printable(&comparison.to_string());
             }
             assert_is_printable(&run.no_number().unwrap_or_default());
-            let mut files = EventFiles::new(Path::new("out"), &run.name);
+            let mut files = EventFiles::new(Path::new("out"), &run.name, &[]);
             for measurement in &run.measurements {
                 files.push(measurement);
                 match Line::of(run, &measurement.task, measurement.step) {

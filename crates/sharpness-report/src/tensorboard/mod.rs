@@ -9,7 +9,7 @@
 //! let mut measurement = Measurement::new(0, None, "train", MeasurementOutcome::Bracketed);
 //! measurement.critical_sharpness = Some(250.0);
 //!
-//! let mut files = EventFiles::new(&folder, "first-run");
+//! let mut files = EventFiles::new(&folder, "first-run", &[]);
 //! files.push(&measurement);
 //! files.flush()?;
 //! assert!(folder.join("first-run/train/events.out.tfevents.sharpness").exists());
@@ -17,10 +17,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod folders;
 mod messages;
 
 use crate::Measurement;
 use crate::charts::{Chart, charts};
+use folders::free;
 use messages::{
     Category, Event, Layout, Metadata, Multiline, Plugin, SessionLog, Shape, Summary, Tensor, Value,
 };
@@ -45,8 +47,6 @@ const LAYOUT_PLUGIN: &str = "custom_scalars";
 const STRINGS: i32 = 7;
 const START: i32 = 1;
 const SCALAR: i32 = 1;
-/// The most bytes of a folder's name, of which file systems allow 255.
-const LONGEST: usize = 200;
 
 /// The event files of a run, a folder a task.
 ///
@@ -75,10 +75,12 @@ impl EventFiles {
     /// The event files of the run of this name, which are written within a folder. Nothing is written before
     /// [`flush`](Self::flush).
     ///
-    /// Characters that a path cannot have in the names of runs and tasks become `_`.
-    pub fn new(folder: &Path, run: &str) -> Self {
+    /// Characters that a path cannot have in the names of runs and tasks become `_`. A run whose folder one of the `others` has
+    /// gets a number behind its name.
+    pub fn new(folder: &Path, run: &str, others: &[Self]) -> Self {
+        let is_taken = |folder: &Path| others.iter().any(|other| other.folder == folder);
         Self {
-            folder: folder.join(folder_name(run)),
+            folder: free(folder, run, is_taken),
             tasks: Vec::new(),
         }
     }
@@ -103,16 +105,13 @@ impl EventFiles {
     }
 
     fn new_task(&self, name: &str) -> Task {
-        let path_of = |folder: String| self.folder.join(folder).join(FILE);
-        let mut path = path_of(folder_name(name));
-        let mut number = 2;
-        while self.tasks.iter().any(|task| task.path == path) {
-            path = path_of(format!("{}-{number}", folder_name(name)));
-            number += 1;
-        }
+        let is_taken = |folder: &Path| {
+            let mut tasks = self.tasks.iter();
+            tasks.any(|task| task.path.parent() == Some(folder))
+        };
         let mut task = Task {
             name: name.to_string(),
-            path,
+            path: free(&self.folder, name, is_taken).join(FILE),
             pending: Vec::new(),
             is_begun: false,
             described: HashSet::new(),
@@ -278,19 +277,6 @@ fn layout() -> Layout {
     }
 }
 
-/// A name as that of a folder.
-fn folder_name(name: &str) -> String {
-    let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
-    let mut folder = name.replace(is_special, "_");
-    while folder.len() > LONGEST {
-        folder.pop();
-    }
-    match folder.as_str() {
-        "" | "." | ".." => format!("_{folder}"),
-        _ => folder,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,16 +291,31 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_that_of_a_folder() {
-        for (name, folder) in [
-            ("train", "train"),
-            ("../a\\b", ".._a_b"),
-            ("..", "_.."),
-            ("", "_"),
-            ("a\n", "a_"),
+    fn runs_and_tasks_whose_names_become_the_same_have_folders_of_their_own() {
+        let root = Path::new("out");
+        let long = "a".repeat(300);
+        for names in [
+            ["a/b", "a:b", "a_b"],
+            ["a", "a", "a"],
+            [&long, &long, &long],
         ] {
-            assert_eq!(folder_name(name), folder);
+            let mut all: Vec<EventFiles> = Vec::new();
+            for name in names {
+                all.push(EventFiles::new(root, name, &all));
+                for task in names {
+                    let outcome = crate::MeasurementOutcome::NoIncrease;
+                    let measurement = Measurement::new(0, None, task, outcome);
+                    all[0].push(&measurement);
+                }
+            }
+            let runs: HashSet<&Path> = all.iter().map(EventFiles::folder).collect();
+            let tasks: HashSet<&Path> = all[0]
+                .tasks
+                .iter()
+                .map(|task| task.path.as_path())
+                .collect();
+            let different: HashSet<&str> = names.into_iter().collect();
+            assert_eq!((runs.len(), tasks.len()), (3, different.len()));
         }
-        assert_eq!(folder_name(&"é".repeat(500)).len(), LONGEST);
     }
 }

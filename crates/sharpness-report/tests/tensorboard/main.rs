@@ -157,7 +157,7 @@ fn a_file_that_is_cut_anywhere_is_read_up_to_there() {
 #[test]
 fn a_run_that_goes_back_takes_its_points_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut files = EventFiles::new(folder.path(), "a");
+    let mut files = EventFiles::new(folder.path(), "a", &[]);
     let all: Vec<Measurement> = (0..10)
         .map(|step| measurement(step, "train", true))
         .collect();

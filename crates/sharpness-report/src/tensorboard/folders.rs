@@ -1,0 +1,47 @@
+//! Names of runs and tasks as names of folders.
+
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a folder's name, of which file systems allow 255.
+const LONGEST: usize = 200;
+
+/// The folder of this name within another, with a number behind it if that is taken.
+pub(super) fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
+    let name = folder_name(name);
+    let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));
+    let mut names = std::iter::once(folder.join(&name)).chain(numbered);
+    let free = names.find(|folder| !is_taken(folder));
+    free.unwrap_or_else(|| folder.join(&name))
+}
+
+/// A name as that of a folder.
+fn folder_name(name: &str) -> String {
+    let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
+    let mut folder = name.replace(is_special, "_");
+    while folder.len() > LONGEST {
+        folder.pop();
+    }
+    match folder.as_str() {
+        "" | "." | ".." => format!("_{folder}"),
+        _ => folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_that_of_a_folder() {
+        for (name, folder) in [
+            ("train", "train"),
+            ("../a\\b", ".._a_b"),
+            ("..", "_.."),
+            ("", "_"),
+            ("a\n", "a_"),
+        ] {
+            assert_eq!(folder_name(name), folder);
+        }
+        assert_eq!(folder_name(&"é".repeat(500)).len(), LONGEST);
+    }
+}
