@@ -108,7 +108,8 @@ impl<'a> Scan<'a> {
         crossings
     }
 
-    fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
+    /// Where the line crosses 0 between a rate at which it does not rise and one at which it does.
+    pub fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..BISECTIONS {
             let middle = (low * high).sqrt();
             if self.at(middle) <= 0.0 {

@@ -26,7 +26,7 @@ const STRAIGHT: f64 = 0.9;
 const FIRST: usize = 6;
 /// Two learning rates that differ by less are one.
 const SAME_RATE: f64 = 0.05;
-/// No rounding that earlier looks have missed makes a fall of so many times the resolution.
+/// No rounding that looks at such a loss have missed makes a fall of so many times the resolution.
 const CREDIBLE: f64 = 4096.0;
 
 /// The evaluations that a search makes before it reports a result, and what they have shown.
@@ -122,7 +122,8 @@ impl Audit {
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             // What earlier looks have found may be there no more.
             Outcome::BelowResolution if trace.line().has_found_rounding() => {
-                if !std::mem::replace(&mut self.has_doubted, true) && self.guess.rounding().is_old()
+                if !std::mem::replace(&mut self.has_doubted, true)
+                    && self.guess.rounding().may_hide_less()
                 {
                     self.rounding.doubt();
                 }
@@ -168,10 +169,9 @@ impl Audit {
         None
     }
 
-    /// The root itself, if that is due and no evaluation has followed the first root that could be reported.
+    /// The root itself, if that is due: an evaluation that came before it says nothing of where it is now.
     fn root(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
-        (std::mem::take(&mut self.is_root_due) && self.claim_ratio(bracket).is_none())
-            .then_some(())?;
+        std::mem::take(&mut self.is_root_due).then_some(())?;
         let root = bracket.critical_lr();
         let is_new = root > bracket.lower() && root < bracket.upper();
         // The first measurement of a run takes eight evaluations at most.
@@ -209,7 +209,9 @@ impl Audit {
         }
         let is_surprise = self.guess.is_surprise(trace.line(), bracket.critical_lr());
         let fall = trace.depth();
-        (is_surprise && fall < CREDIBLE * trace.line().resolution())
+        let is_credible = fall > CREDIBLE * trace.line().resolution()
+            && self.guess.rounding().has_seen_this_loss(trace.line());
+        (is_surprise && !is_credible)
             || self
                 .guess
                 .rounding()

@@ -13,7 +13,7 @@ const WIDEST: f64 = 50.0;
 /// The factor of errors from which on the loss is taken to jump, and all that is stated must be as small as was asked for.
 pub(crate) const WILD: f64 = 3.0;
 /// The lines that are checked at first.
-const FIRST: std::ops::RangeInclusive<u64> = 1..=8;
+const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
 /// The lines at which nothing is known of the loss.
 const NEW: u64 = 3;
 /// One line in so many is checked from then on.

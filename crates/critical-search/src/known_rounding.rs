@@ -15,6 +15,8 @@ const SELDOM: u64 = 64;
 const FEW: u64 = 64;
 /// The factor between the losses of two lines from which on what was seen at one says nothing of the other.
 const ANOTHER_LOSS: f64 = 8.0;
+/// The factor up to which two losses are about as large.
+const SAME_LOSS: f64 = 2.0;
 /// The weight of the newest line in the level of the loss.
 const NEWEST: f64 = 0.2;
 /// The factor between the falls of two lines from which on rounding is looked at again.
@@ -99,6 +101,13 @@ impl KnownRounding {
         levels.is_some_and(|(last, level)| (level - last.level).abs() > ANOTHER_LOSS.ln())
     }
 
+    /// Whether the last look was at a loss about as large as that of a line.
+    pub(crate) fn has_seen_this_loss(&self, line: &LossLine) -> bool {
+        let level = line.base_loss().abs().ln();
+        self.last
+            .is_some_and(|last| (level - last.level).abs() < SAME_LOSS.ln())
+    }
+
     /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
     /// and then not before the 512th, if its resolution is likely all. If rounding matters, at each until it is known. If the
     /// loss is of another size, again.
@@ -127,12 +136,16 @@ impl KnownRounding {
         let is_new = self
             .last
             .is_none_or(|last| fall * ANOTHER_FALL < last.fall && last.since + 1 >= FELT_EVERY / 2);
-        fall < DOUBTFUL * resolution && (is_new || self.is_old())
+        fall < DOUBTFUL * resolution
+            && (is_new || self.is_since(if self.is_felt { FELT_EVERY } else { SELDOM }))
     }
 
-    /// Whether the last look is some lines ago.
-    pub(crate) fn is_old(&self) -> bool {
-        let lines = if self.is_felt { FELT_EVERY } else { SELDOM };
+    /// Whether the last look is so many lines ago that rounding may hide less by now.
+    pub(crate) fn may_hide_less(&self) -> bool {
+        self.is_since(FELT_EVERY)
+    }
+
+    fn is_since(&self, lines: u64) -> bool {
         self.last.is_none_or(|last| last.since + 1 >= lines)
     }
 }

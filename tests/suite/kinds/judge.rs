@@ -73,7 +73,14 @@ fn judge_bracket(
         .filter(|(_, bound)| !is_within(*bound))
         .collect();
     if !wrong.is_empty() {
-        let crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
+        let mut crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
+        // A line of many stairs crosses between points of the scan, too: in a certified bracket, for certain.
+        if let (Some(lower), Some(upper)) = (measured.lower, measured.upper)
+            && scan.at(lower) <= 0.0
+            && scan.at(upper) > 0.0
+        {
+            crossings.push(scan.bisected(lower, upper));
+        }
         let off = |crossing: &f64| (critical_lr / crossing - 1.0).abs();
         let nearest = crossings
             .into_iter()
