@@ -6,6 +6,7 @@ mod cost;
 mod curvature;
 mod dashboard;
 mod devices;
+mod edge_cap;
 mod errors;
 mod finder;
 mod identity;

@@ -25,6 +25,10 @@ pub struct Row {
     pub highest: Option<f64>,
     /// The measured steps with η above η_c.
     pub past_edge: u64,
+    /// The steps that an edge cap has made at a lower rate.
+    pub capped: u64,
+    /// The first and the last of them.
+    pub capped_steps: Option<(u64, u64)>,
     /// The task that had the smallest critical learning rate most often.
     pub limiting_task: Option<String>,
     /// The mean evaluations of a measurement of the training loss.
@@ -72,6 +76,10 @@ impl Row {
             last: value(summary.last.filter(|_| since.is_none())),
             highest: value(summary.highest),
             past_edge: summary.past_edge,
+            capped: summary.capped.map_or(0, |capped| capped.count),
+            capped_steps: summary
+                .capped
+                .map(|capped| (capped.first_step, capped.last_step)),
             limiting_task: summary.limiting_task().map(str::to_string),
             evaluations: summary.mean_evaluations(),
             seconds: run.seconds(),
@@ -106,7 +114,15 @@ impl Row {
                 None => number(self.last),
             },
             number(self.highest),
-            self.past_edge.to_string(),
+            match self.capped_steps {
+                Some((first, last)) => {
+                    format!(
+                        "{} ({} capped, {first} to {last})",
+                        self.past_edge, self.capped
+                    )
+                }
+                None => self.past_edge.to_string(),
+            },
             self.limiting_task.clone().unwrap_or_else(none),
             number(self.evaluations),
             decimals(self.seconds, 1),

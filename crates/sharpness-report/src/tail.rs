@@ -51,7 +51,16 @@ fn line(measurement: &Measurement) -> (Style, String) {
                 let value = number(quantity.of(measurement));
                 format!("{} {value:<11}", quantity.about().symbol)
             });
-            (style, said.join(" ").trim_end().to_string())
+            let capped = measurement.learning_rate_used;
+            let capped = capped.map_or(String::new(), |used| {
+                format!("capped to {}", number(Some(used)))
+            });
+            (
+                style,
+                format!("{} {capped}", said.join(" "))
+                    .trim_end()
+                    .to_string(),
+            )
         }
         Some(why) => {
             let name = measurement.outcome.name();

@@ -71,6 +71,9 @@ pub struct Settings {
     /// The largest share of the run's time that measuring may take [default: no ceiling]
     #[arg(long, allow_negative_numbers = true, help_heading = "Probe")]
     pub max_time_share: Option<f64>,
+    /// Make no step at more than this fraction of its critical learning rate, such as 0.3 [default: no cap]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Probe")]
+    pub edge_cap: Option<f64>,
     /// Relative width of a certified bracket
     #[arg(
         long,
@@ -165,7 +168,7 @@ pub enum Part {
 }
 
 /// The flags that a resumed run may change; all others make the model, its data or their order.
-const CHANGEABLE: [&str; 12] = [
+const CHANGEABLE: [&str; 13] = [
     "steps",
     "lr",
     "final_lr",
@@ -175,6 +178,7 @@ const CHANGEABLE: [&str; 12] = [
     "every",
     "dense_every",
     "max_time_share",
+    "edge_cap",
     "tolerance",
     "device",
     // The text may have moved, but not changed: its digest tells.
@@ -182,7 +186,7 @@ const CHANGEABLE: [&str; 12] = [
 ];
 
 /// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
-const UNUSED_BY_FINDER: [&str; 9] = [
+const UNUSED_BY_FINDER: [&str; 10] = [
     "steps",
     "lr",
     "final_lr",
@@ -192,6 +196,7 @@ const UNUSED_BY_FINDER: [&str; 9] = [
     "every",
     "dense_every",
     "max_time_share",
+    "edge_cap",
 ];
 
 /// The field of runs from before there was a flag.
@@ -294,6 +299,9 @@ impl Settings {
         }
         if let Some(share) = self.max_time_share {
             config = config.with_max_time_share(share);
+        }
+        if let Some(fraction) = self.edge_cap {
+            config = config.with_edge_cap(fraction);
         }
         config
     }

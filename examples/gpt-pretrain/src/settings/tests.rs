@@ -2,7 +2,7 @@ use super::*;
 use clap::{Command, FromArgMatches};
 
 /// Each flag, a value that is not its default, and whether the finder of the learning rate uses it.
-const FLAGS: [(&str, &str, bool); 25] = [
+const FLAGS: [(&str, &str, bool); 26] = [
     ("steps", "7", false),
     ("lr", "0.5", false),
     ("final_lr", "1e-9", false),
@@ -17,6 +17,7 @@ const FLAGS: [(&str, &str, bool); 25] = [
     ("every", "3", false),
     ("dense_every", "3", false),
     ("max_time_share", "0.5", false),
+    ("edge_cap", "0.5", false),
     ("tolerance", "0.5", true),
     ("context", "3", true),
     ("layers", "3", true),
@@ -122,6 +123,8 @@ fn sizes_without_sense_are_named() {
         ("every", "0"),
         ("dense_every", huge),
         ("max_time_share", "-1"),
+        ("edge_cap", "0"),
+        ("edge_cap", "1.5"),
         ("tolerance", "0"),
         ("lr", "NaN"),
         ("lr", "-1"),
