@@ -1,6 +1,6 @@
 //! Batch norm that computes from the batch while the loss is measured, as it does in training.
 
-use crate::training_mode::{adam, device, scanned};
+use crate::training_mode::{device, scanned};
 use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::MultiDeviceOptim;
@@ -9,7 +9,7 @@ use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update,
     UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, adam, weights};
 
 fn with_batch_statistics() -> SharpnessProbe {
     let config = SharpnessConfig::new()

@@ -8,7 +8,6 @@ mod dashboard;
 mod devices;
 mod errors;
 mod finder;
-mod identity;
 mod kinds;
 mod kinds_of_programs;
 mod kinds_of_training;

@@ -6,7 +6,7 @@ use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_sharpness::{Linearity, UpdateDirection};
-use sharpness_tests::{device, weights};
+use sharpness_tests::{device, values};
 
 const RATE: f64 = 0.1;
 
@@ -55,13 +55,6 @@ fn assert_on_the_line<M: Module>(model: &M, loss: impl Fn(&M) -> Tensor<1>) {
         let valid = model.valid();
         let line =
             UpdateDirection::new(&valid, &optim, &RATE.into(), &grads, 1.0, Linearity::Check);
-        let values = |model: &M| -> Vec<f32> {
-            let weights = weights(model).into_iter();
-            weights
-                .flat_map(|(_, bits)| bits)
-                .map(f32::from_bits)
-                .collect()
-        };
         let along = values(&line.unwrap().apply(valid, RATE));
         let before = values(model);
         let real = values(&optim.step(RATE, model.clone(), grads));

@@ -7,8 +7,8 @@ use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Training, assert_close, clipped, device, measurements, values,
-    weights,
+    Batch, Data, Mlp, MlpConfig, Training, Weights, assert_close, clipped, device, measurements,
+    values, weights,
 };
 
 fn adamw() -> ModuleOptimizer {
@@ -20,7 +20,7 @@ fn learned(
     config: &MlpConfig,
     scheduler: impl Into<ModuleLrScheduler>,
     step_first: bool,
-) -> (Vec<(String, Vec<u32>)>, Vec<Measurement>) {
+) -> (Weights, Vec<Measurement>) {
     let folder = tempfile::tempdir().unwrap();
     let config_of_probe = SharpnessConfig::new()
         .with_every(1)

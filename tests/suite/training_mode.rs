@@ -2,33 +2,23 @@
 //! rounding makes no number, and nothing is flushed that the run would not have flushed.
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
 use burn_sharpness::{
-    BaseLossSource, Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource,
-    UpdateDirection,
+    BaseLossSource, Linearity, MeasurementOutcome, SharpnessProbe, SlopeSource, UpdateDirection,
 };
-use sharpness_tests::{Data, MlpConfig, Training, clipped, device, measurements, weights};
+use sharpness_tests::{
+    Data, MlpConfig, Training, Weights, adam, clipped, device, every, gradients, in_folder,
+    measurements, sgd, weights,
+};
 
 pub(crate) fn device() -> Device {
     device::autodiff()
 }
 
-pub(crate) fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
-}
-
-fn every(steps: u64) -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
-}
-
 #[test]
 fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
     let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
+    let probe = in_folder(1, folder.path());
     let model = MlpConfig::for_data().with_dropout(0.4).with_zero_head();
     let model = probe.attach(model.init(&device()));
     Training::new(folder.path()).launch(model, adam(), 0.01, Some(&probe));
@@ -74,7 +64,7 @@ fn assert_true(config: &MlpConfig) {
     let rate = 1e-2;
     for step in 0..40 {
         let batch = data.batch(step % 20);
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let grads = gradients(&model, &batch);
         let measured = probe
             .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
             .unwrap();
@@ -130,15 +120,15 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
 }
 
 /// What a loop of one's own leaves when it maps all tensors after each step, and saves after the last.
-fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
+fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
     let device = device();
     let config = MlpConfig::for_data().with_batch_norm();
     let data = Data::new(6, 16, &device);
     let mut model = config.init(&device);
-    let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    let mut optim = sgd();
     for step in 0..6 {
         let batch = data.batch(step);
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let grads = gradients(&model, &batch);
         if let Some(probe) = probe {
             probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
         }
@@ -164,11 +154,11 @@ fn a_loss_that_draws_is_refused_for_good() {
     let device = device();
     let model = MlpConfig::for_data().init(&device);
     let batch = Data::new(1, 16, &device).batch(0);
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let grads = gradients(&model, &batch);
     let probe = every(1);
     let mut passes = 0;
     for _ in 0..3 {
-        let optim: ModuleOptimizer = SgdConfig::new().init();
+        let optim = sgd();
         probe.measure(&model, &optim, 0.1, &grads, |model| {
             passes += 1;
             model.loss(&batch) + f64::from(passes)
