@@ -111,7 +111,6 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         size: batch_size,
         count: usize::try_from(steps)?,
         seed: flags.seed,
-        device,
     };
     let trained = train(network, flags.lr, batches, &probe, out);
     let model = trained.network;

@@ -30,6 +30,7 @@ pub mod export;
 pub mod flags;
 pub mod folder;
 pub mod guard;
+pub mod loader;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;
