@@ -25,6 +25,7 @@ macro_rules! warn {
     };
 }
 
+pub mod activation;
 pub mod device;
 pub mod export;
 pub mod flags;
