@@ -36,6 +36,12 @@ fn measure(model: &Mlp, batch: &Batch, grads: &GradientsParams) -> Arc<Measureme
         .unwrap()
 }
 
+fn assert_failed(measurement: &Measurement, words: &str) {
+    assert_not_measured(measurement, MeasurementOutcome::Failed);
+    let reason = measurement.reason.as_ref().unwrap();
+    assert!(reason.contains(words), "{reason}");
+}
+
 fn assert_not_measured(measurement: &Measurement, outcome: MeasurementOutcome) {
     assert_eq!(measurement.outcome, outcome, "{measurement:?}");
     assert_eq!(measurement.critical_lr, None);
@@ -168,14 +174,7 @@ fn a_loss_that_draws_random_numbers_is_named() {
             model.loss(&batch) + noise
         })
         .unwrap();
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("not repeatable")
-    );
+    assert_failed(&measurement, "not repeatable");
 }
 
 #[test]
@@ -232,8 +231,7 @@ fn a_loss_that_panics_ends_the_probing_and_not_the_run() {
 
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
-    assert_not_measured(&measured[0], MeasurementOutcome::Failed);
-    assert!(measured[0].reason.as_ref().unwrap().contains("panicked"));
+    assert_failed(&measured[0], "panicked");
 }
 
 #[test]
@@ -251,14 +249,7 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
             }
         })
         .unwrap();
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("out of memory")
-    );
+    assert_failed(&measurement, "out of memory");
     // What was measured before stays in the record.
     assert!(measurement.base_loss.is_some() && measurement.slope.is_some());
     assert_eq!(measurement.evaluations, 1);
@@ -270,14 +261,7 @@ fn gradients_of_another_model_and_impossible_rates_are_named() {
     let batch = batch();
     let other = gradients(&other, &batch);
     let measurement = measure(&model, &batch, &other);
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("no parameter")
-    );
+    assert_failed(&measurement, "no parameter");
 
     let grads = gradients(&model, &batch);
     for learning_rate in [-0.1, f64::NAN, f64::INFINITY] {
@@ -286,14 +270,7 @@ fn gradients_of_another_model_and_impossible_rates_are_named() {
                 model.loss(&batch)
             })
             .unwrap();
-        assert_not_measured(&measurement, MeasurementOutcome::Failed);
-        assert!(
-            measurement
-                .reason
-                .as_ref()
-                .unwrap()
-                .contains("learning rate")
-        );
+        assert_failed(&measurement, "learning rate");
     }
 }
 
