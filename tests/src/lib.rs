@@ -26,6 +26,6 @@ pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use random::Random;
 pub use recorder::{Recorder, TRAIN_SERIES};
 pub use scan::Scan;
-pub use start::{adam, every, gradients, in_folder, model, sgd};
+pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
 pub use training::{Training, Weights, measurements, values, weights};
 pub use zoo::{Block, Kind, Network, Objective, Sample, Zoo};

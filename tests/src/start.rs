@@ -1,8 +1,10 @@
 //! What most tests start from.
 
 use crate::{Batch, Mlp, MlpConfig, device};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{Linearity, SharpnessConfig, SharpnessProbe, UpdateDirection};
 use std::path::Path;
 
 /// A network for the problem of [`Data`](crate::Data).
@@ -23,6 +25,21 @@ pub fn adam() -> ModuleOptimizer {
 /// The gradients of the loss of a batch.
 pub fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
     GradientsParams::from_grads(model.loss(batch).backward(), model)
+}
+
+/// The direction of an update of a model in validation mode.
+///
+/// # Panics
+///
+/// If it has none.
+pub fn direction<M: Module>(
+    valid: &M,
+    optim: &ModuleOptimizer,
+    rate: impl Into<ModuleLearningRate>,
+    grads: &GradientsParams,
+) -> UpdateDirection {
+    let check = Linearity::Check;
+    UpdateDirection::new(valid, optim, &rate.into(), grads, 1.0, check).unwrap()
 }
 
 /// A probe that measures every so many steps.

@@ -4,11 +4,11 @@
 use burn::module::Module;
 use burn::tensor::Device;
 use burn_sharpness::{
-    BaseLossSource, Linearity, MeasurementOutcome, SharpnessProbe, SlopeSource, UpdateDirection,
+    BaseLossSource, Measurement, MeasurementOutcome, SharpnessProbe, SlopeSource,
 };
 use sharpness_tests::{
-    Data, MlpConfig, Training, Weights, adam, clipped, device, every, gradients, in_folder,
-    measurements, sgd, weights,
+    Data, Mlp, MlpConfig, Training, Weights, adam, clipped, device, direction, every, gradients,
+    in_folder, measurements, sgd, weights,
 };
 
 pub(crate) fn device() -> Device {
@@ -35,7 +35,7 @@ fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
 }
 
 /// The critical learning rate by a dense scan of the loss that is measured, where it falls at first.
-pub(crate) fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
+fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     let base = loss_at(0.0);
     let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
     let mut fallen = false;
@@ -50,6 +50,24 @@ pub(crate) fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f
         last = Some(rate);
     }
     None
+}
+
+/// Asserts that η_c is where the loss crosses.
+pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f64) {
+    let critical_lr = measured.critical_lr.unwrap();
+    let (low, high) = scanned(loss_at, critical_lr / 50.0)
+        .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
+    let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
+    assert!(
+        low / margin <= critical_lr && critical_lr <= high * margin,
+        "{low} to {high}, {measured:?}"
+    );
+}
+
+/// A copy in validation mode with running statistics of its own.
+pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
+    let record = model.clone().into_record();
+    config.init(&device()).load_record(record).valid()
 }
 
 /// Trains by hand with dropout or batch norm, and holds every measurement against a dense scan of the
@@ -69,13 +87,8 @@ fn assert_true(config: &MlpConfig) {
             .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
             .unwrap();
         // A copy of its own, so that the scan flushes nothing of the model.
-        let valid = config
-            .init(&device)
-            .load_record(model.clone().into_record())
-            .valid();
-        let line =
-            UpdateDirection::new(&valid, &optim, &rate.into(), &grads, 1.0, Linearity::Linear)
-                .unwrap();
+        let valid = twin(config, &model);
+        let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
             let moved = line.apply(valid.clone(), eta);
             moved.loss(&batch).into_scalar::<f64>()
@@ -85,13 +98,7 @@ fn assert_true(config: &MlpConfig) {
                 bracketed += 1;
                 let critical_lr = measured.critical_lr.unwrap();
                 assert!(critical_lr > 1e-5, "made by rounding: {measured:?}");
-                let (low, high) = scanned(at, critical_lr / 50.0)
-                    .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
-                let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
-                assert!(
-                    low / margin <= critical_lr && critical_lr <= high * margin,
-                    "step {step}: {low} to {high}, {measured:?}"
-                );
+                assert_scanned(&measured, at);
             }
             MeasurementOutcome::NotDescent => {
                 not_descent += 1;

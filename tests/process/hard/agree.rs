@@ -50,10 +50,10 @@ fn agree(network: MlpConfig, dtype: Option<FloatDType>) {
 alone! {
     with_dropout => agree(MlpConfig::random(), None);
     with_dropout_under_a_zero_head => {
-        agree(MlpConfig { zero_head: true, dropout: 0.4, ..MlpConfig::random() }, None);
+        agree(MlpConfig::random().with_zero_head().with_dropout(0.4), None);
     };
     with_batch_norm_under_a_zero_head => {
-        agree(MlpConfig { zero_head: true, batch_norm: true, dropout: 0.0, ..MlpConfig::random() }, None);
+        agree(MlpConfig::random().with_zero_head().with_batch_norm().with_dropout(0.0), None);
     };
     with_dropout_in_f16 => agree(MlpConfig::random(), Some(FloatDType::F16));
     with_dropout_in_bf16 => agree(MlpConfig::random(), Some(FloatDType::BF16));

@@ -3,8 +3,8 @@
 
 use super::alone;
 use burn::module::Module;
-use burn_sharpness::{Linearity, MeasurementOutcome, UpdateDirection};
-use sharpness_tests::{Data, MlpConfig, adam, device, every, gradients};
+use burn_sharpness::MeasurementOutcome;
+use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
 
 const SEEDS: u64 = 6;
 /// How often the batches are gone through. In the end the loss is some thousandths, of which rounding takes more than a
@@ -40,15 +40,7 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
                 if measured.outcome == MeasurementOutcome::NotDescent {
                     not_descent += 1;
                     let valid = model.valid();
-                    let line = UpdateDirection::new(
-                        &valid,
-                        &optim,
-                        &RATE.into(),
-                        &grads,
-                        1.0,
-                        Linearity::Check,
-                    )
-                    .unwrap();
+                    let line = direction(&valid, &optim, RATE, &grads);
                     let at = |eta: f64| {
                         let moved = line.apply(valid.clone(), eta);
                         moved.loss(&batch).into_scalar::<f64>()

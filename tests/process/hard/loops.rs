@@ -32,10 +32,7 @@ struct Loop {
 impl Default for Loop {
     fn default() -> Self {
         Self {
-            network: MlpConfig {
-                dropout: 0.4,
-                ..MlpConfig::random()
-            },
+            network: MlpConfig::random().with_dropout(0.4),
             clips: false,
             saves: false,
             batch_statistics: false,
@@ -106,12 +103,21 @@ impl Loop {
     }
 }
 
-fn with_batch_norm() -> Loop {
-    let network = MlpConfig {
-        dropout: 0.4,
-        batch_norm: true,
-        ..MlpConfig::random()
+fn refused_at_once(loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>) {
+    let wrong = Loop {
+        loss,
+        ..Loop::default()
     };
+    let probe = wrong.probe();
+    wrong.left(Some(&probe));
+    let summary = probe.summary();
+    let counts = (summary.measurements, summary.bracketed);
+    assert_eq!(counts, (1, 0), "{summary}");
+    assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+}
+
+fn with_batch_norm() -> Loop {
+    let network = MlpConfig::random().with_dropout(0.4).with_batch_norm();
     Loop {
         network,
         ..Loop::default()
@@ -119,11 +125,7 @@ fn with_batch_norm() -> Loop {
 }
 
 fn without_dropout() -> Loop {
-    let network = MlpConfig {
-        dropout: 0.0,
-        batch_norm: true,
-        ..MlpConfig::random()
-    };
+    let network = MlpConfig::random().with_dropout(0.0).with_batch_norm();
     Loop {
         network,
         batch_statistics: true,
@@ -167,20 +169,8 @@ alone! {
         assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
     };
     // The loss is of the model that is trained, dropout and all, whatever weights it is asked for: it draws.
-    a_loss_of_the_wrong_model_is_refused_at_once => {
-        let wrong = Loop { loss: |_, trained, batch| trained.loss(batch), ..Loop::default() };
-        let probe = wrong.probe();
-        wrong.left(Some(&probe));
-        let summary = probe.summary();
-        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
-        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
-    };
+    a_loss_of_the_wrong_model_is_refused_at_once => refused_at_once(|_, trained, batch| trained.loss(batch));
     a_loss_in_training_mode_is_refused_at_once => {
-        let wrong = Loop { loss: |moved, _, batch| moved.clone().train().loss(batch), ..Loop::default() };
-        let probe = wrong.probe();
-        wrong.left(Some(&probe));
-        let summary = probe.summary();
-        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
-        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+        refused_at_once(|moved, _, batch| moved.clone().train().loss(batch));
     };
 }

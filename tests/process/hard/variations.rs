@@ -21,11 +21,7 @@ fn device() -> Device {
 /// One network raises the loss of the other, which lowers it: each step of the one sees the other.
 fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u8>) {
     let device = device();
-    let network = MlpConfig {
-        batch_norm: true,
-        dropout: 0.3,
-        ..MlpConfig::random()
-    };
+    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
     let (mut one, mut two) = (network.init(&device), network.init(&device));
     let (mut optim_of_one, mut optim_of_two) = (adam(), adam());
     let data = Data::new(6, 16, &device);
@@ -89,11 +85,7 @@ impl ModuleMapper for Normalize {
 /// Weights are normalized after each step, and an average is kept of everything.
 fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>) {
     let device = device();
-    let network = MlpConfig {
-        batch_norm: true,
-        dropout: 0.3,
-        ..MlpConfig::random()
-    };
+    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
     let mut model = network.init(&device);
     let mut optim = adam();
     let data = Data::new(6, 16, &device);
@@ -148,10 +140,7 @@ fn drawing() {
 /// Burn's Muon panics where a parameter is a vector.
 fn panicking_optimizer() {
     let device = device();
-    let network = MlpConfig {
-        dropout: 0.0,
-        ..MlpConfig::random()
-    };
+    let network = MlpConfig::random().with_dropout(0.0);
     let model = network.init(&device);
     let batch = Data::new(1, 16, &device).batch(0);
     let grads = gradients(&model, &batch);
