@@ -1,8 +1,7 @@
 //! Runs that are killed at a random moment, or run out of disk, and are resumed.
 
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, MlpConfig, device, measurements};
+use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
+use sharpness_tests::{Data, device, gradients, in_folder, measurements, model, sgd};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,11 +25,9 @@ fn run_in_a_process_of_its_own() {
 
     let device = device::autodiff();
     let batch = Data::new(1, 8, &device).batch(0);
-    let model = MlpConfig::for_data().init(&device);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-    let config = SharpnessConfig::new().with_every(1).with_directory(folder);
-    let probe = SharpnessProbe::new(config).unwrap();
+    let (model, optim) = (model(), sgd());
+    let grads = gradients(&model, &batch);
+    let probe = in_folder(1, Path::new(folder));
     probe.set_step(first_step);
     for _ in first_step..steps {
         let measured = probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));

@@ -3,18 +3,13 @@
 mod hard;
 mod killed;
 
-use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, weights};
+use sharpness_tests::{MlpConfig, Training, device, model, sgd, weights};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 static TURN: Mutex<()> = Mutex::new(());
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
-}
 
 #[test]
 fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
@@ -84,7 +79,7 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
                 panic!("on purpose")
             }
         });
-        let model = probe.attach(MlpConfig::for_data().init(&device::autodiff()));
+        let model = probe.attach(model());
         // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
     });

@@ -1,24 +1,18 @@
-//! The structure of the project, read from its own sources: no circle between modules, and the drawings of
-//! ARCHITECTURE.md. `REDRAW=1 cargo test --workspace --test rooms` makes the drawings anew.
+//! The structure of the project, read from its own sources: no circle between modules, and the layers that
+//! ARCHITECTURE.md declares.
 
-mod drawing;
-mod graph;
 mod source;
 
-use drawing::{drawn, mermaid, redrawn};
-use graph::Graph;
-use source::CrateSource;
-use std::collections::BTreeSet;
+use source::{Sources, circle, misplaced};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What ARCHITECTURE.md draws: the packages, and the rooms of the crates with these root files.
-const DRAWN: [&str; 5] = [
-    "packages",
-    "crates/critical-search/src/lib.rs",
-    "crates/sharpness-record/src/lib.rs",
-    "crates/burn-sharpness/src/lib.rs",
-    "crates/sharpness-report/src/lib.rs",
+/// The packages whose layers ARCHITECTURE.md declares.
+const LAYERED: [&str; 4] = [
+    "critical-search",
+    "sharpness-record",
+    "burn-sharpness",
+    "sharpness-report",
 ];
 /// Above so many lines, a source file needs a reason in ARCHITECTURE.md.
 const LONG: usize = 350;
@@ -54,78 +48,50 @@ fn add_files(folder: &str, files: &mut Vec<String>) {
     }
 }
 
-/// The root files of all libraries, of all programs, and of those tests that have several files.
-fn roots() -> Vec<String> {
-    let is_root = |path: &String| path.ends_with("/lib.rs") || path.ends_with("/main.rs");
-    files().into_iter().filter(is_root).collect()
-}
-
-fn read(root: &str) -> CrateSource {
-    CrateSource::read(&workspace().join(root)).unwrap()
-}
-
-/// The packages of the workspace and which of them each names in its sources.
-fn packages() -> Graph {
-    let roots = roots();
-    // A library crate is named like its package, with underscores.
-    let folders: BTreeSet<PathBuf> = roots
-        .iter()
-        .filter_map(|root| Some(Path::new(root).parent()?.parent()?.to_path_buf()))
-        .filter(|folder| workspace().join(folder).join("Cargo.toml").exists())
-        .collect();
-    let name = |folder: &Path| folder.file_name().unwrap().to_str().unwrap().to_owned();
-    let names: BTreeSet<String> = folders.iter().map(|folder| name(folder)).collect();
-    let mut graph = Graph::default();
-    for folder in &folders {
-        let sources = roots
-            .iter()
-            .filter(|root| Path::new(root).starts_with(folder));
-        let named: BTreeSet<String> = sources
-            .flat_map(|root| read(root).modules)
-            .flat_map(|module| {
-                let imports = module.imports.into_iter().map(|import| import.path);
-                imports.chain(module.mentions).collect::<Vec<_>>()
-            })
-            .filter(|path| path.len() > 1)
-            .map(|path| path[0].replace('_', "-"))
-            .filter(|used| names.contains(used) && *used != name(folder))
-            .collect();
-        graph.0.insert(name(folder), named);
-    }
-    graph
-}
-
 #[test]
 fn no_crate_has_a_circle() {
-    let roots = roots();
-    for expected in &DRAWN[1..] {
-        assert!(roots.iter().any(|root| root == expected), "{expected}");
+    let files = files();
+    let roots = files.iter().filter_map(|file| {
+        file.strip_suffix("/lib.rs")
+            .or(file.strip_suffix("/main.rs"))
+    });
+    let mut roots: Vec<&str> = roots.collect();
+    roots.dedup();
+    assert!(roots.len() >= 12, "{roots:?}");
+    for root in roots {
+        for (parent, graph) in Sources::read(&workspace().join(root)).graphs() {
+            assert!(
+                circle(&graph).is_empty(),
+                "{root}, in crate::{parent}: {} use each other in a circle; move what both need into a module of its own",
+                circle(&graph).join(", ")
+            );
+        }
     }
-    let circles: Vec<_> = roots
-        .iter()
-        .filter_map(|root| Some(format!("{root}: {}", graph::circle(&read(root))?)))
-        .collect();
-    assert!(
-        circles.is_empty(),
-        "modules use each other in a circle; move what both need into a module of its own:\n{}",
-        circles.join("\n")
-    );
+}
+
+/// The layers in a row such as "| `package` | a → b, c → d |".
+fn layers(page: &str, package: &str) -> Vec<Vec<String>> {
+    let start = format!("| `{package}` | ");
+    let rows = page.lines().filter_map(|line| line.strip_prefix(&start));
+    let mut rows = rows.filter_map(|row| row.strip_suffix(" |"));
+    // Another table has a row of each package, too.
+    let row = rows.find(|row| row.contains(" → "));
+    let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md has no layers of {package}"));
+    let layers = row.split(" → ");
+    let layers = layers.map(|layer| layer.split(", ").map(str::to_owned).collect());
+    layers.collect()
 }
 
 #[test]
-fn architecture_draws_the_code() {
+fn architecture_declares_the_layers() {
     let page = architecture();
-    assert_eq!(drawn(&page), DRAWN);
-    let fresh = redrawn(&page, |subject| match subject {
-        "packages" => mermaid(&packages()),
-        root => mermaid(&Graph::of_rooms(&read(root)).without("crate")),
-    });
-    if std::env::var_os("REDRAW").is_some() {
-        fs::write(workspace().join("ARCHITECTURE.md"), fresh).unwrap();
-    } else if page != fresh {
-        panic!(
-            "ARCHITECTURE.md does not draw what the code imports: look at the difference after \
-             `REDRAW=1 cargo test --workspace --test rooms`"
+    for package in LAYERED {
+        let sources = Sources::read(&workspace().join("crates").join(package).join("src"));
+        let misplaced = misplaced(&sources.graphs()[""], &layers(&page, package));
+        assert!(
+            misplaced.is_empty(),
+            "the layers of {package} in ARCHITECTURE.md, where a room uses only rooms to its right: {}",
+            misplaced.join("; ")
         );
     }
 }

@@ -1,200 +1,307 @@
-//! Reads one crate from its root file: which modules it has, and what each of them names.
+//! Which module of a crate uses which, by the paths that its files name. (It does not see whose methods a module
+//! calls, nor what a macro writes.)
 
-use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use syn::{Attribute, Item, UseTree, Visibility};
+use std::path::Path;
 
-/// A path as it is written: `crate::plot::Axis` is `["crate", "plot", "Axis"]`.
-pub type Segments = Vec<String>;
+/// How many re-exports a name may pass through before the search for its definition ends.
+const MOST_STEPS: usize = 8;
 
-/// The modules of one crate. The first one is the root.
-#[derive(Debug, Default)]
-pub struct CrateSource {
-    /// Every module after its parent.
-    pub modules: Vec<Module>,
+/// A path from the root of the crate: `plot::Axis` is `["plot", "Axis"]`.
+type Segments = Vec<String>;
+
+/// The children of one module, and which of them each uses.
+pub type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// The modules of a crate.
+#[derive(Default)]
+pub struct Sources {
+    modules: BTreeSet<Segments>,
+    /// What the names that a module re-exports stand for.
+    exports: BTreeMap<(Segments, String), Segments>,
+    /// Each module with a path that it names.
+    uses: Vec<(Segments, Segments)>,
 }
 
-/// One module, without its tests.
-#[derive(Debug, Default)]
-pub struct Module {
-    /// The names of the modules from the root down to this one. Empty for the root.
-    pub path: Segments,
-    /// The place of the parent in [`CrateSource::modules`]. The root is its own parent.
-    pub parent: usize,
-    /// What its `use` lines bring in.
-    pub imports: Vec<Import>,
-    /// The paths that its other items name. A single name counts, too.
-    pub mentions: Vec<Segments>,
-}
-
-/// A name that a `use` line brings into a module.
-#[derive(Debug)]
-pub struct Import {
-    /// The name in this module, or `None` for a glob.
-    pub name: Option<String>,
-    /// What it stands for.
-    pub path: Segments,
-    /// Whether other modules can take the name from here.
-    pub is_reexport: bool,
-}
-
-/// A source file that could not be read.
-pub type ReadError = Box<dyn std::error::Error>;
-
-impl CrateSource {
-    /// Reads the crate with this root file, and the files of its modules.
-    ///
-    /// # Errors
-    ///
-    /// A file is missing, or is not Rust.
-    pub fn read(root: &Path) -> Result<Self, ReadError> {
-        let folder = root.parent().unwrap_or(Path::new(""));
-        let mut source = Self::default();
-        source.add(Module::default(), parse(root)?, Some(folder))?;
-        Ok(source)
+impl Sources {
+    /// Reads a folder of sources.
+    pub fn read(folder: &Path) -> Self {
+        let mut sources = Self::default();
+        sources.add_folder(folder, &[]);
+        sources
     }
 
-    /// Reads a crate whose modules are all written into one text.
-    ///
-    /// # Errors
-    ///
-    /// The text is not Rust, or names a module that is not in it.
-    pub fn parse(text: &str) -> Result<Self, ReadError> {
-        let mut source = Self::default();
-        source.add(Module::default(), syn::parse_file(text)?.items, None)?;
-        Ok(source)
+    fn add_folder(&mut self, folder: &Path, module: &[String]) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let mut child = module.to_vec();
+            if !["lib", "main", "mod"].contains(&name) {
+                child.push(name.to_owned());
+            }
+            if path.is_dir() {
+                self.add_folder(&path, &child);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                self.add(child, &fs::read_to_string(&path).unwrap());
+            }
+        }
     }
 
-    /// Adds a module with these items and, below it, its child modules. `folder` is where the files of the
-    /// children are.
-    fn add(
-        &mut self,
-        module: Module,
-        items: Vec<Item>,
-        folder: Option<&Path>,
-    ) -> Result<(), ReadError> {
-        let here = self.modules.len();
-        let path = module.path.clone();
-        self.modules.push(module);
-        for item in items.into_iter().filter(|item| !is_test(item)) {
-            match item {
-                Item::Mod(child) => {
-                    let name = child.ident.to_string();
-                    let folder_of_child = folder.map(|folder| folder.join(&name));
-                    let items = match (child.content, folder) {
-                        (Some((_, items)), _) => items,
-                        (None, Some(folder)) => parse(&file_of(folder, &name))?,
-                        (None, None) => return Err(format!("module {name} has no text").into()),
-                    };
-                    let module = Module {
-                        path: path.iter().cloned().chain([name]).collect(),
-                        parent: here,
-                        ..Module::default()
-                    };
-                    self.add(module, items, folder_of_child.as_deref())?;
+    /// Adds a module by its text. Its tests are left out.
+    pub fn add(&mut self, module: Segments, text: &str) {
+        let is_code = |line: &&str| !line.starts_with("#[cfg(test)]");
+        let lines = text.lines().take_while(is_code);
+        let lines = lines.map(|line| line.split("//").next().unwrap_or(line));
+        for statement in lines.collect::<Vec<_>>().join("\n").split(';') {
+            let last = statement.lines().next_back().unwrap_or_default();
+            let reexport = statement.split_once("use ").filter(|(before, _)| {
+                let before = before.lines().next_back().unwrap_or(last).trim();
+                before == "pub" || (before.starts_with("pub(") && before.ends_with(')'))
+            });
+            if let Some((_, tree)) = reexport {
+                for (path, name) in paths(tree) {
+                    let path = absolute(&module, path);
+                    self.exports.insert((module.clone(), name), path);
                 }
-                Item::Use(line) => {
-                    let is_reexport = !matches!(line.vis, Visibility::Inherited);
-                    let imports = &mut self.modules[here].imports;
-                    add_imports(&line.tree, Vec::new(), is_reexport, imports);
-                }
-                item => add_paths(item.to_token_stream(), &mut self.modules[here].mentions),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn parse(file: &Path) -> Result<Vec<Item>, ReadError> {
-    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let parsed = syn::parse_file(&text).map_err(|error| format!("{}: {error}", file.display()))?;
-    Ok(parsed.items)
-}
-
-/// The file of the module `name` whose parent keeps its modules in `folder`.
-fn file_of(folder: &Path, name: &str) -> PathBuf {
-    let file = folder.join(format!("{name}.rs"));
-    if file.exists() {
-        file
-    } else {
-        folder.join(name).join("mod.rs")
-    }
-}
-
-/// Whether the item is compiled for tests only.
-fn is_test(item: &Item) -> bool {
-    let attributes: &[Attribute] = match item {
-        Item::Mod(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        _ => &[],
-    };
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute.to_token_stream().to_string().contains("(test)")
-    })
-}
-
-fn add_imports(tree: &UseTree, mut path: Segments, is_reexport: bool, imports: &mut Vec<Import>) {
-    let mut import = |name, path| {
-        imports.push(Import {
-            name,
-            path,
-            is_reexport,
-        });
-    };
-    match tree {
-        UseTree::Path(branch) => {
-            path.push(branch.ident.to_string());
-            add_imports(&branch.tree, path, is_reexport, imports);
-        }
-        UseTree::Group(group) => {
-            for tree in &group.items {
-                add_imports(tree, path.clone(), is_reexport, imports);
-            }
-        }
-        UseTree::Glob(_) => import(None, path),
-        UseTree::Name(name) if name.ident == "self" => import(path.last().cloned(), path),
-        UseTree::Name(name) => {
-            path.push(name.ident.to_string());
-            import(path.last().cloned(), path);
-        }
-        UseTree::Rename(rename) => {
-            if rename.ident != "self" {
-                path.push(rename.ident.to_string());
-            }
-            import(Some(rename.rename.to_string()), path);
-        }
-    }
-}
-
-/// Adds every path in the tokens, those in bodies and in the arguments of macros included. A name after a dot is
-/// a field or a method, and no path.
-fn add_paths(tokens: TokenStream, paths: &mut Vec<Segments>) {
-    let mut path = Segments::new();
-    // The punctuation since the last name.
-    let mut between = String::new();
-    for token in tokens {
-        match token {
-            TokenTree::Ident(name) if between == "::" => path.push(name.to_string()),
-            TokenTree::Ident(name) => {
-                paths.push(std::mem::take(&mut path));
-                if !between.ends_with('.') || between.ends_with("..") {
-                    path.push(name.to_string());
-                }
-            }
-            TokenTree::Punct(punctuation) => {
-                between.push(punctuation.as_char());
                 continue;
             }
-            TokenTree::Group(group) => add_paths(group.stream(), paths),
-            TokenTree::Literal(_) => {}
+            for start in ["crate::", "super::"] {
+                for (place, _) in statement.match_indices(start) {
+                    // One of several: `super::super::`.
+                    let is_whole = !statement[..place].ends_with([':', '$']);
+                    let tree = if is_whole { &statement[place..] } else { "" };
+                    let paths = paths(tree).into_iter();
+                    let paths = paths.map(|(path, _)| (module.clone(), absolute(&module, path)));
+                    self.uses.extend(paths);
+                }
+            }
         }
-        between.clear();
+        self.modules.insert(module);
     }
-    paths.push(path);
-    paths.retain(|path| !path.is_empty());
+
+    /// The children of every module that has some, by its path.
+    pub fn graphs(&self) -> BTreeMap<String, Graph> {
+        let mut graphs: BTreeMap<String, Graph> = BTreeMap::new();
+        for module in &self.modules {
+            if let Some((child, parent)) = module.split_last() {
+                let graph = graphs.entry(parent.join("::")).or_default();
+                graph.entry(child.clone()).or_default();
+            }
+        }
+        for (module, path) in &self.uses {
+            let used = self.definer(path, MOST_STEPS);
+            let pairs = module.iter().zip(&used);
+            let common = pairs.take_while(|(one, other)| one == other).count();
+            if let (Some(user), Some(used)) = (module.get(common), used.get(common)) {
+                let graph = graphs.entry(module[..common].join("::")).or_default();
+                let uses = graph.entry(user.clone()).or_default();
+                uses.insert(used.clone());
+            }
+        }
+        graphs
+    }
+
+    /// The module that defines what a path leads to.
+    fn definer(&self, path: &[String], steps: usize) -> Segments {
+        let mut at = Segments::new();
+        for (place, name) in path.iter().enumerate() {
+            let child = [&at[..], std::slice::from_ref(name)].concat();
+            let exported = self.exports.get(&(at.clone(), name.clone()));
+            match exported.filter(|_| steps > 0) {
+                _ if self.modules.contains(&child) => at = child,
+                Some(exported) => {
+                    let path = [exported, &path[place + 1..]].concat();
+                    return self.definer(&path, steps - 1);
+                }
+                None => break,
+            }
+        }
+        at
+    }
+}
+
+/// The paths at the beginning of a text such as `crate::{a::A, b::B as C}`, each with its name.
+fn paths(text: &str) -> Vec<(Segments, String)> {
+    let is_part = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
+    let text = text.trim_start();
+    let (path, rest) = text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()));
+    let segments: Segments = path
+        .split(':')
+        .filter(|segment| !segment.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if path.ends_with("::")
+        && let Some(group) = rest.strip_prefix('{')
+    {
+        let members = members(group).into_iter().flat_map(paths);
+        return members
+            .map(|(path, name)| ([&segments[..], &path].concat(), name))
+            .collect();
+    }
+    let alias = rest.trim_start().strip_prefix("as ").map(str::trim);
+    let name = alias.or(segments.last().map(String::as_str));
+    let name = name.unwrap_or_default().to_owned();
+    vec![(segments, name)]
+}
+
+/// The members of a group, up to its end.
+fn members(group: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut members) = (0, 0, Vec::new());
+    for (place, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                members.push(group[start..place].trim());
+                start = place + 1;
+                if letter == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    members.retain(|member| !member.is_empty());
+    members
+}
+
+/// A path of a module from the root of the crate.
+fn absolute(module: &[String], path: Segments) -> Segments {
+    let mut base = module;
+    let mut rest = path.as_slice();
+    loop {
+        match rest.first().map(String::as_str) {
+            Some("crate") => base = &[],
+            Some("self") => {}
+            Some("super") => base = &base[..base.len().saturating_sub(1)],
+            _ => return [base, rest].concat(),
+        }
+        rest = &rest[1..];
+    }
+}
+
+/// What uses each other in a circle, with what lies between two circles. Empty where there is none.
+pub fn circle(graph: &Graph) -> Vec<&str> {
+    let mut left: BTreeSet<&String> = graph.keys().collect();
+    loop {
+        let is_in_a_circle = |name: &&String| {
+            let uses = |other: &String| graph[other].iter();
+            let used = left
+                .iter()
+                .any(|other| uses(other).any(|used| used == *name));
+            used && uses(name).any(|used| left.contains(used))
+        };
+        let kept: BTreeSet<&String> = left.iter().copied().filter(is_in_a_circle).collect();
+        if kept.len() == left.len() {
+            return kept.into_iter().map(String::as_str).collect();
+        }
+        left = kept;
+    }
+}
+
+/// What does not fit to layers, of which each uses only later ones.
+pub fn misplaced(graph: &Graph, layers: &[Vec<String>]) -> Vec<String> {
+    let layer = |name: &String| layers.iter().position(|layer| layer.contains(name));
+    let mut all = Vec::new();
+    for (name, uses) in graph {
+        if layer(name).is_none() {
+            all.push(format!("{name} has no layer"));
+        }
+        for used in uses {
+            if layer(used).is_some_and(|used| layer(name).is_some_and(|user| user >= used)) {
+                all.push(format!(
+                    "{name} uses {used}, but stands at its side or to its right"
+                ));
+            }
+        }
+    }
+    let gone = layers.iter().flatten();
+    let gone = gone.filter(|name| !graph.contains_key(*name));
+    all.extend(gone.map(|name| format!("there is no {name}")));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The graph of the modules just below the root.
+    fn rooms(modules: &[(&str, &str)]) -> Graph {
+        let mut sources = Sources::default();
+        for (path, text) in modules {
+            let path = path.split("::").filter(|name| !name.is_empty());
+            sources.add(path.map(str::to_owned).collect(), text);
+        }
+        sources.graphs().remove("").unwrap()
+    }
+
+    fn graph(arrows: &[(&str, &[&str])]) -> Graph {
+        let named = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let arrows = arrows
+            .iter()
+            .map(|(name, used)| (name.to_string(), named(used)));
+        arrows.collect()
+    }
+
+    #[test]
+    fn a_name_counts_for_the_module_that_defines_it() {
+        let root = "mod a; mod b; mod c;\n#[doc(inline)]\npub use a::{A, low::Low as Lowest};\npub use c::C;";
+        let c = "use crate::{A,\n    b::{B, self}}; // use crate::d::D;\npub struct C;\n#[cfg(test)]\nmod tests { use crate::e::E; }";
+        let modules = [
+            ("", root),
+            ("a", "mod low; pub(crate) use low::Low; pub struct A;"),
+            ("a::low", "use super::super::d::D; pub struct Low;"),
+            ("b", "fn f() { crate::Lowest::new(super::d::D) }"),
+            ("c", c),
+            ("d", "use std::fs::read; pub struct D;"),
+            ("e", "pub use crate::C;"),
+        ];
+        let expected = graph(&[
+            ("a", &["d"]),
+            ("b", &["a", "d"]),
+            ("c", &["a", "b"]),
+            ("d", &[]),
+            ("e", &[]),
+        ]);
+        assert_eq!(rooms(&modules), expected);
+    }
+
+    #[test]
+    fn a_circle_is_found_through_a_reexport_and_between_folders_whose_files_have_none() {
+        let reexport = [
+            ("", "pub use a::A; pub use b::B;"),
+            ("a", "use crate::B;"),
+            ("b", "use crate::A;"),
+            ("c", "use crate::A;"),
+            ("d", ""),
+        ];
+        assert_eq!(circle(&rooms(&reexport)), ["a", "b"]);
+        let folders = [
+            ("", ""),
+            ("a", "pub use low::Low;"),
+            ("a::low", ""),
+            ("a::high", "use crate::b::B;"),
+            ("b", "use crate::a::Low;"),
+        ];
+        assert_eq!(circle(&rooms(&folders)), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_to_the_layers_is_named() {
+        let of = |layers: &[&[&str]]| {
+            let layers = layers
+                .iter()
+                .map(|layer| layer.iter().map(ToString::to_string));
+            let layers: Vec<Vec<String>> = layers.map(Iterator::collect).collect();
+            misplaced(&graph(&[("a", &["b"]), ("b", &["c"]), ("c", &[])]), &layers)
+        };
+        assert_eq!(of(&[&["a"], &["b"], &["c"]]), Vec::<String>::new());
+        let side = "b uses c, but stands at its side or to its right";
+        assert_eq!(of(&[&["a"], &["b", "c"]]), [side]);
+        assert_eq!(
+            of(&[&["a"], &["b"], &["d"]]),
+            ["c has no layer", "there is no d"]
+        );
+    }
 }

@@ -1,6 +1,6 @@
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
-use burn::data::dataset::DatasetError;
+use burn::data::dataloader::DataLoader;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use gpt::loader::Loader;
 use std::sync::Arc;
 
 /// Inputs `[batch, features]` and classes `[batch]`.
@@ -46,7 +46,13 @@ impl Data {
 
     /// As a loader for burn's training.
     pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(self)
+        let (items, device) = (self.batches * self.batch_size, self.device.clone());
+        let loader = Loader::start(items, self.batch_size, move |device| {
+            let mut data = self.clone();
+            data.device = device.clone();
+            (0..data.batches).map(move |index| data.batch(index))
+        });
+        loader.to_device(&device)
     }
 
     /// One batch.
@@ -77,51 +83,4 @@ impl Data {
 fn wave(example: usize, feature: usize) -> f32 {
     let phase = (example * 37 + feature * 101 + example * feature * 13) as f32;
     (phase * 0.618).sin()
-}
-
-impl DataLoader<Batch> for Data {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        Box::new(DataIterator {
-            data: self,
-            next: 0,
-        })
-    }
-
-    fn num_items(&self) -> usize {
-        self.batches * self.batch_size
-    }
-
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        let mut data = self.clone();
-        data.device = device.clone();
-        Arc::new(data)
-    }
-
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch>> {
-        // Only strategies with several devices slice; here each of them may see all batches.
-        Arc::new(self.clone())
-    }
-}
-
-struct DataIterator<'a> {
-    data: &'a Data,
-    next: usize,
-}
-
-impl Iterator for DataIterator<'_> {
-    type Item = Result<Batch, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        (self.next < self.data.batches).then(|| {
-            self.next += 1;
-            Ok(self.data.batch(self.next - 1))
-        })
-    }
-}
-
-impl DataLoaderIterator<Batch> for DataIterator<'_> {
-    fn progress(&self) -> Progress {
-        let size = self.data.batch_size;
-        Progress::new(self.next * size, self.data.batches * size, None)
-    }
 }

@@ -12,6 +12,7 @@ mod mlp;
 mod random;
 mod recorder;
 mod scan;
+mod start;
 mod training;
 mod zoo;
 
@@ -25,5 +26,6 @@ pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use random::Random;
 pub use recorder::{Recorder, TRAIN_SERIES};
 pub use scan::Scan;
-pub use training::{Training, measurements, values, weights};
+pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
+pub use training::{Training, Weights, measurements, values, weights};
 pub use zoo::{Block, Kind, Network, Objective, Sample, Zoo};

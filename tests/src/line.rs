@@ -1,5 +1,6 @@
 //! The weights along an optimizer's step, in 64 bits: independent of those under test.
 
+use crate::weights;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use std::collections::HashMap;
@@ -123,17 +124,8 @@ fn placed<M: Module>(model: &M, values: &Values) -> M {
     model.clone().map(&mut Place(values))
 }
 
-/// All bits of the float tensors of a model.
+/// All bits of the tensors of a model.
 pub fn bits<M: Module>(model: &M) -> Vec<u8> {
-    struct Bits(Vec<u8>);
-
-    impl ModuleVisitor for Bits {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.extend(param.val().into_data().as_bytes());
-        }
-    }
-
-    let mut bits = Bits(Vec::new());
-    model.visit(&mut bits);
-    bits.0
+    let weights = weights(model).into_iter();
+    weights.flat_map(|(_, bytes)| bytes).collect()
 }

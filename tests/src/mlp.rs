@@ -1,9 +1,12 @@
+use crate::clipped;
 use crate::data::{Batch, Data};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::{BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
 
@@ -17,14 +20,31 @@ pub enum LossKind {
     Mse,
 }
 
-/// How to make an [`Mlp`].
+/// How to make an [`Mlp`]: what it has, and what it does besides.
 #[derive(Clone, Debug)]
 pub struct MlpConfig {
-    layers: Vec<usize>,
-    loss: LossKind,
-    dropout: f64,
-    batch_norm: bool,
-    zero_head: bool,
+    /// The widths of the layers, from the input to the output.
+    pub layers: Vec<usize>,
+    /// The loss.
+    pub loss: LossKind,
+    /// Dropout after each hidden layer, if not 0.
+    pub dropout: f64,
+    /// The inputs are dropped too, before the batch norm.
+    pub drops_inputs: bool,
+    /// Batch norm after the first hidden layer.
+    pub batch_norm: bool,
+    /// The output layer starts at zero, as is common: it hides the dropout below it.
+    pub zero_head: bool,
+    /// A layer that no forward pass uses, whose weights are never made.
+    pub has_spare: bool,
+    /// The weights are those of the random stream.
+    pub is_random: bool,
+    /// All tensors are clipped after each step, in an `optimize` of the model's own.
+    pub clips: bool,
+    /// Gaussian noise on the first hidden layer, in validation too.
+    pub noise: f64,
+    /// A penalty on the weights, which inference does not report.
+    pub penalty: f64,
 }
 
 impl MlpConfig {
@@ -34,14 +54,30 @@ impl MlpConfig {
             layers,
             loss,
             dropout: 0.0,
+            drops_inputs: false,
             batch_norm: false,
             zero_head: false,
+            has_spare: false,
+            is_random: false,
+            clips: false,
+            noise: 0.0,
+            penalty: 0.0,
         }
     }
 
     /// One hidden layer, for the problem of [`Data`].
     pub fn for_data() -> Self {
         Self::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
+    }
+
+    /// Three hidden layers with a little dropout and weights of the random stream, for the same problem.
+    pub fn random() -> Self {
+        let layers = vec![Data::FEATURES, 16, 16, 16, Data::CLASSES];
+        Self {
+            is_random: true,
+            dropout: 0.2,
+            ..Self::new(layers, LossKind::Xent)
+        }
     }
 
     /// Dropout after each hidden layer.
@@ -56,32 +92,38 @@ impl MlpConfig {
         self
     }
 
-    /// An output layer that starts at zero, as is common: it hides the dropout below it.
+    /// An output layer that starts at zero.
     pub fn with_zero_head(mut self) -> Self {
         self.zero_head = true;
         self
     }
 
-    /// The network, with weights that look random and are always the same: tests that run side by
+    /// The network. Unless its weights are random they look so, and are always the same: tests that run side by
     /// side share burn's random state.
     pub fn init(&self, device: &Device) -> Mlp {
+        let last = self.layers.len() - 2;
         let layers = self.layers.windows(2).enumerate();
-        let mut layers: Vec<Linear> = layers
-            .map(|(index, widths)| linear(index, [widths[0], widths[1]], device))
-            .collect();
-        if self.zero_head
-            && let Some(head) = layers.last_mut()
-        {
-            head.weight = Param::from_tensor(head.weight.val().inner().zeros_like().autodiff());
-        }
+        let layers = layers.map(|(index, widths)| {
+            let config = LinearConfig::new(widths[0], widths[1]);
+            match (self.zero_head && index == last, self.is_random) {
+                (true, _) => config.with_initializer(Initializer::Zeros).init(device),
+                (false, true) => config.init(device),
+                (false, false) => linear(index, [widths[0], widths[1]], device),
+            }
+        });
+        let width = self.layers[1];
         Mlp {
-            layers,
+            layers: layers.collect(),
             norm: self
                 .batch_norm
-                .then(|| BatchNormConfig::new(self.layers[1]).init(device)),
+                .then(|| BatchNormConfig::new(width).init(device)),
             // A dropout of 0 would say of itself that it behaves differently in training.
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
-            loss: self.loss,
+            spare: self.has_spare.then(|| {
+                let layer = LinearConfig::new(width, width);
+                Spare::Layer(layer.init(device))
+            }),
+            config: self.clone(),
         }
     }
 }
@@ -109,15 +151,29 @@ pub struct Mlp {
     pub layers: Vec<Linear>,
     norm: Option<BatchNorm>,
     dropout: Option<Dropout>,
+    spare: Option<Spare>,
     #[module(skip)]
-    loss: LossKind,
+    config: MlpConfig,
+}
+
+/// What no forward pass uses; models have enums, too.
+#[derive(Module, Debug)]
+enum Spare {
+    Layer(Linear),
 }
 
 impl Mlp {
     /// The outputs `[batch, classes]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;
+        let dropped = |x: Tensor<2>| match &self.dropout {
+            Some(dropout) => dropout.forward(x),
+            None => x,
+        };
         let mut x = x;
+        if self.config.drops_inputs {
+            x = dropped(x);
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x);
             if index == 0
@@ -126,10 +182,11 @@ impl Mlp {
                 x = norm.forward(x);
             }
             if index < last {
-                x = x.tanh();
-                if let Some(dropout) = &self.dropout {
-                    x = dropout.forward(x);
-                }
+                x = dropped(x.tanh());
+            }
+            if index == 0 && self.config.noise > 0.0 {
+                let normal = Distribution::Normal(0.0, self.config.noise);
+                x = x.clone() + Tensor::random(x.shape(), normal, &x.device());
             }
         }
         x
@@ -140,6 +197,11 @@ impl Mlp {
         self.output(batch.clone()).loss
     }
 
+    /// The loss of the training step.
+    pub fn penalized(&self, batch: &Batch) -> Tensor<1> {
+        self.loss(batch) + self.penalty()
+    }
+
     /// The cross entropy of each example, `[batch]`.
     pub fn losses(&self, batch: &Batch) -> Tensor<1> {
         let scores = log_softmax(self.forward(batch.x.clone()), 1);
@@ -147,9 +209,13 @@ impl Mlp {
         -scores.gather(1, classes).flatten::<1>(0, 1)
     }
 
+    fn penalty(&self) -> Tensor<1> {
+        self.layers[0].weight.val().square().sum() * self.config.penalty
+    }
+
     fn output(&self, batch: Batch) -> ClassificationOutput {
         let output = self.forward(batch.x);
-        let loss = match self.loss {
+        let loss = match self.config.loss {
             LossKind::Xent => CrossEntropyLossConfig::new()
                 .init(&output.device())
                 .forward(output.clone(), batch.y.clone()),
@@ -168,8 +234,22 @@ impl TrainStep for Mlp {
     type Output = ClassificationOutput;
 
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        let output = self.output(batch);
+        let mut output = self.output(batch);
+        if self.config.penalty > 0.0 {
+            output.loss = output.loss + self.penalty();
+        }
         TrainOutput::new(self, output.loss.backward(), output)
+    }
+
+    fn optimize(
+        self,
+        optim: &mut ModuleOptimizer,
+        learning_rate: ModuleLearningRate,
+        grads: GradientsParams,
+    ) -> Self {
+        let clips = self.config.clips;
+        let model = optim.step(learning_rate, self, grads);
+        if clips { clipped(model) } else { model }
     }
 }
 

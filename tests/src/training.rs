@@ -2,7 +2,7 @@ use crate::{Batch, Data, Recorder, device};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{
@@ -100,19 +100,30 @@ pub fn measurements(directory: &Path) -> Vec<Measurement> {
         .collect()
 }
 
-/// The numbers of all float tensors of a model.
+/// The bytes of every tensor of a model, with its path.
+pub type Weights = Vec<(String, Vec<u8>)>;
+
+/// The numbers of all tensors of a model, which are floats of 32 bits.
 pub fn values<M: Module>(model: &M) -> Vec<f32> {
     let weights = weights(model).into_iter();
-    weights
-        .flat_map(|(_, bits)| bits.into_iter().map(f32::from_bits))
-        .collect()
+    let bytes: Vec<u8> = weights.flat_map(|(_, bytes)| bytes).collect();
+    let values = bytes.as_chunks().0.iter();
+    values.map(|value| f32::from_ne_bytes(*value)).collect()
 }
 
-/// The bits of every float tensor of a model, with its path.
-pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
+/// The bytes of every tensor of a model, with its path.
+pub fn weights<M: Module>(model: &M) -> Weights {
+    #[derive(Default)]
     struct Collector {
         path: Vec<String>,
-        weights: Vec<(String, Vec<u32>)>,
+        weights: Weights,
+    }
+
+    impl Collector {
+        fn push(&mut self, data: TensorData) {
+            let bytes = data.as_bytes().to_vec();
+            self.weights.push((self.path.join("."), bytes));
+        }
     }
 
     impl ModuleVisitor for Collector {
@@ -125,16 +136,19 @@ pub fn weights<M: Module>(model: &M) -> Vec<(String, Vec<u32>)> {
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let data = param.val().into_data();
-            let bits = data.iter::<f32>().map(f32::to_bits).collect();
-            self.weights.push((self.path.join("."), bits));
+            self.push(param.val().into_data());
+        }
+
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            self.push(param.val().into_data());
+        }
+
+        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+            self.push(param.val().into_data());
         }
     }
 
-    let mut collector = Collector {
-        path: Vec::new(),
-        weights: Vec::new(),
-    };
+    let mut collector = Collector::default();
     model.visit(&mut collector);
     collector.weights
 }

@@ -1,15 +1,14 @@
 //! Batch norm that computes from the batch while the loss is measured, as it does in training.
 
-use crate::training_mode::{adam, device, scanned};
+use crate::training_mode::{assert_scanned, device, twin};
 use burn::module::{Module, ParamGroup};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::GradientsParams;
 use burn::train::MultiDeviceOptim;
 use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update,
-    UpdateDirection,
+use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Training, adam, direction, gradients, sgd, weights,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, weights};
 
 fn with_batch_statistics() -> SharpnessProbe {
     let config = SharpnessConfig::new()
@@ -38,13 +37,8 @@ fn with_batch_statistics_the_loss_of_the_gradient_is_measured() {
             .unwrap();
         assert_eq!(measured.batch_statistics, Some(true));
         // The loss in training mode, of a copy of its own.
-        let valid = config
-            .init(&device)
-            .load_record(model.clone().into_record())
-            .valid();
-        let line =
-            UpdateDirection::new(&valid, &optim, &rate.into(), &grads, 1.0, Linearity::Linear)
-                .unwrap();
+        let valid = twin(&config, &model);
+        let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
             let moved = line.apply(valid.clone(), eta).train();
             moved.loss(&batch).into_scalar::<f64>()
@@ -53,13 +47,7 @@ fn with_batch_statistics_the_loss_of_the_gradient_is_measured() {
         assert_eq!(measured.base_loss, Some(loss.into_scalar::<f64>()));
         if let Some(critical_lr) = measured.critical_lr {
             bracketed += 1;
-            let (low, high) = scanned(at, critical_lr / 50.0)
-                .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
-            let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
-            assert!(
-                low / margin <= critical_lr && critical_lr <= high * margin,
-                "step {step}: {low} to {high}, {measured:?}"
-            );
+            assert_scanned(&measured, at);
             let h = critical_lr / 50.0;
             let slope = (at(-h) - at(h)) / (2.0 * h);
             let apart = measured.slope.unwrap() / slope - 1.0;
@@ -109,7 +97,7 @@ fn batch_statistics_need_no_autodiff_of_the_batch() {
         y: with.y.clone().inner(),
     };
     let measure = |batch: &Batch| {
-        let grads = GradientsParams::from_grads(model.loss(&with).backward(), &model);
+        let grads = gradients(&model, &with);
         let measured = with_batch_statistics()
             .measure(&model, &adam(), 1e-2, &grads, |model| model.loss(batch))
             .unwrap();
@@ -125,7 +113,7 @@ fn a_batch_norm_that_cannot_see_autodiff_is_named_and_not_measured() {
     let device = device();
     let model = MlpConfig::for_data().with_batch_norm().init(&device);
     let batch = Data::new(1, 32, &device).batch(0);
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let grads = gradients(&model, &batch);
     let probe = with_batch_statistics();
     let in_validation = |model: &Mlp| model.valid().loss(&batch);
     for _ in 0..2 {
@@ -144,7 +132,7 @@ fn the_curvature_is_that_of_the_loss_with_batch_statistics() {
     let batch = Data::new(1, 32, &device).batch(0);
     let config = MlpConfig::for_data().with_batch_norm();
     let model = config.init(&device);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let optim = sgd();
     let loss = |model: &Mlp| model.loss(&batch);
     let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
     let probe = SharpnessConfig::new()
@@ -155,12 +143,8 @@ fn the_curvature_is_that_of_the_loss_with_batch_statistics() {
     let measured = probe.measure_update(update, loss).unwrap();
     let curvature = measured.curvature.as_ref().unwrap();
 
-    let valid = config
-        .init(&device)
-        .load_record(model.clone().into_record())
-        .valid();
-    let line = UpdateDirection::new(&valid, &optim, &0.1.into(), &grads, 1.0, Linearity::Linear);
-    let line = line.unwrap();
+    let valid = twin(&config, &model);
+    let line = direction(&valid, &optim, 0.1, &grads);
     let at = |eta: f64| {
         let moved = line.apply(valid.clone(), eta).train();
         moved.loss(&batch).into_scalar::<f64>()
@@ -214,7 +198,7 @@ fn without_batch_norm_batch_statistics_change_nothing() {
     let device = device();
     let model = MlpConfig::for_data().init(&device);
     let batch = Data::new(1, 32, &device).batch(0);
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let grads = gradients(&model, &batch);
     let measure = |probe: SharpnessProbe| {
         let loss = |model: &Mlp| model.loss(&batch);
         let measured = probe.measure(&model, &adam(), 1e-2, &grads, loss).unwrap();

@@ -3,13 +3,8 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Mlp, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::{Mlp, Training, measurements, model, weights};
 use std::path::Path;
-
-fn model() -> Mlp {
-    let config = MlpConfig::for_data();
-    config.init(&device::autodiff())
-}
 
 fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().init()

@@ -1,33 +1,17 @@
 //! The chart of λ_c and 2/η that a wrapped renderer is told to draw.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use burn_sharpness::{Measurement, Quantity, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, TRAIN_SERIES, Training, device, measurements, weights,
+    Batch, Data, Mlp, Recorder, TRAIN_SERIES, Training, device, in_folder, measurements, model,
+    sgd, weights,
 };
-use std::path::Path;
 
 const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 
-fn model() -> Mlp {
-    MlpConfig::for_data().init(&device::autodiff())
-}
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
-}
-
 fn loss(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)
-}
-
-fn every(every: u64, directory: &Path) -> SharpnessProbe {
-    let config = SharpnessConfig::new()
-        .with_every(every)
-        .with_directory(directory);
-    SharpnessProbe::new(config).unwrap()
 }
 
 /// Trains with the dashboard around a recorder.
@@ -57,7 +41,7 @@ fn ticks(curve: &[(usize, f64)]) -> Vec<usize> {
 #[test]
 fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(3, folder.path());
+    let probe = in_folder(3, folder.path());
     let (_, recorder) = run(Training::new(folder.path()), 0.1, &probe);
 
     let measured = measurements(folder.path());
@@ -95,9 +79,9 @@ fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
 fn all_else_reaches_the_renderer_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let bare_folder = tempfile::tempdir().unwrap();
-    let probe = every(3, folder.path());
+    let probe = in_folder(3, folder.path());
     let (wrapped, recorder) = run(Training::new(folder.path()), 0.1, &probe);
-    let probe = every(3, bare_folder.path());
+    let probe = in_folder(3, bare_folder.path());
     let training = Training::new(bare_folder.path());
     let (bare, expected) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
 
@@ -123,7 +107,7 @@ fn all_else_reaches_the_renderer_as_it_is() {
 #[test]
 fn the_chart_of_the_edge_ratio_has_a_line_at_1() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(2, folder.path());
+    let probe = in_folder(2, folder.path());
     let (_, recorder) = run(Training::new(folder.path()), 0.1, &probe);
 
     let name = Quantity::EdgeRatio.name();
@@ -142,7 +126,7 @@ fn the_chart_of_the_edge_ratio_has_a_line_at_1() {
 #[test]
 fn a_warmup_leaves_critical_sharpness_its_room() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let (warmup, peak) = (20, 1.0);
     let scheduler = LinearLrSchedulerConfig::new(1e-10, peak, warmup);
     let training = Training {
@@ -176,7 +160,7 @@ fn a_run_near_the_edge_and_past_it_says_so() {
     // The same first step at three learning rates: λ_c stays, 2/η moves over it.
     let text_at = |learning_rate: f64| {
         let folder = tempfile::tempdir().unwrap();
-        let probe = every(100, folder.path());
+        let probe = in_folder(100, folder.path());
         let (_, recorder) = run(Training::new(folder.path()), learning_rate, &probe);
         let critical = measurements(folder.path())[0].critical_lr.unwrap();
         let name = Quantity::CriticalSharpness.name();
@@ -198,7 +182,7 @@ fn a_run_near_the_edge_and_past_it_says_so() {
 #[test]
 fn a_threshold_far_above_is_told_and_not_drawn() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(3, folder.path());
+    let probe = in_folder(3, folder.path());
     let (_, recorder) = run(Training::new(folder.path()), 1e-8, &probe);
     assert!(recorder.curve(CHART, "2/η").is_empty());
     assert!(!recorder.curve(CHART, TRAIN_SERIES).is_empty());
@@ -247,7 +231,7 @@ fn tasks_are_curves_of_the_same_chart_under_their_names() {
 #[test]
 fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let training = Training {
         // The loss of the fourth batch is NaN, and so are all weights from then on.
         data: Data::new(7, 16, &device::autodiff()).with_poisoned(3),
@@ -272,7 +256,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
 #[test]
 fn a_resumed_run_is_drawn_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(2, folder.path());
+    let probe = in_folder(2, folder.path());
     let training = Training {
         epochs: 1,
         ..Training::new(folder.path())
@@ -280,7 +264,7 @@ fn a_resumed_run_is_drawn_whole() {
     run(training, 0.1, &probe);
     drop(probe);
     let before = measurements(folder.path());
-    let probe = every(2, folder.path());
+    let probe = in_folder(2, folder.path());
     let training = Training {
         epochs: 3,
         checkpoint: Some(1),
@@ -304,7 +288,7 @@ fn a_resumed_run_is_drawn_whole() {
 #[test]
 fn accumulated_updates_have_a_point_each() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let training = Training {
         accumulation: Some(3),
         ..Training::new(folder.path())

@@ -22,6 +22,9 @@ fn first_layer() -> ParamGroup {
     ParamGroup::from_predicate("layers.0")
 }
 
+/// The rates of all groups, by that of most parameters.
+type Rates = fn(f64) -> ModuleLearningRate;
+
 fn one_rate(rate: f64) -> ModuleLearningRate {
     rate.into()
 }
@@ -50,7 +53,7 @@ fn beside_plain_steps(
     name: &str,
     mut optim: ModuleOptimizer,
     asked: f64,
-    rates: fn(f64) -> ModuleLearningRate,
+    rates: Rates,
 ) -> Vec<Arc<Measurement>> {
     let device = device::autodiff();
     let data = Data::new(4, 16, &device);
@@ -85,7 +88,7 @@ fn beside_plain_steps(
 #[test]
 fn a_capped_step_is_the_optimizers_step_at_the_lower_rate() {
     let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
-    let cases: [(&str, ModuleOptimizer, f64, fn(f64) -> ModuleLearningRate); 6] = [
+    let cases: [(&str, ModuleOptimizer, f64, Rates); 6] = [
         ("sgd", SgdConfig::new().init(), 5.0, one_rate),
         ("momentum", momentum.init(), 5.0, one_rate),
         ("adamw", adamw(), 1.0, one_rate),
@@ -143,7 +146,7 @@ fn learner(
     folder: &Path,
     scheduler: impl Into<ModuleLrScheduler>,
     config: Option<SharpnessConfig>,
-) -> Vec<(String, Vec<u32>)> {
+) -> Vec<(String, Vec<u8>)> {
     let training = Training {
         accumulation: Some(2),
         ..Training::new(folder)

@@ -1,22 +1,17 @@
 //! The finder of the learning rate, on parabolas: along a gradient step on a/2·w², η_c is 2/a.
 
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor};
 use burn_sharpness::{
     FinderError, LearningRateFinder, LearningRateRange, MeasurementOutcome, SharpnessConfig,
 };
-use sharpness_tests::{device, weights};
+use sharpness_tests::{device, sgd, weights};
 
 /// Half the relative width of a bracket.
 const TOLERANCE: f64 = 0.04;
 
 fn model(device: &Device) -> Linear {
     LinearConfig::new(1, 1).with_bias(false).init(device)
-}
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
 }
 
 /// The loss of the batch `a`.

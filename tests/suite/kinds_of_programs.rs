@@ -4,7 +4,7 @@
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
 // ANCHOR: types_use
 use burn::train::metric::{Adaptor, LossInput, LossMetric};
@@ -14,16 +14,12 @@ use burn_sharpness::{
 };
 // ANCHOR_END: types_use
 use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, weights};
+use sharpness_tests::{Batch, Data, Mlp, Recorder, device, model, sgd, weights};
 use std::path::Path;
 use std::sync::Arc;
 
 fn device() -> Device {
     device::autodiff()
-}
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
 }
 
 // ANCHOR: optional
@@ -87,7 +83,7 @@ where
 #[test]
 fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError> {
     let folder = tempfile::tempdir().unwrap();
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let mut all = Vec::new();
     for is_wanted in [true, false] {
         let dir = folder.path().join(is_wanted.to_string());
@@ -121,7 +117,7 @@ fn forward_step(model: &Mlp, batch: Batch) -> Tensor<1> {
 
 #[test]
 fn a_batch_that_the_forward_pass_takes() -> Result<(), ConfigError> {
-    let (mut model, mut optim, lr) = (MlpConfig::for_data().init(&device()), sgd(), 0.1);
+    let (mut model, mut optim, lr) = (model(), sgd(), 0.1);
     let data = Data::new(8, 16, &device());
     // ANCHOR: moved
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2))?;

@@ -8,26 +8,18 @@ use burn_sharpness::{
 // ANCHOR_END: use
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
 use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, weights};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, model, sgd, weights};
 use std::sync::Arc;
 
 type Loader = Arc<dyn DataLoader<Batch>>;
 
 fn device() -> Device {
     device::autodiff()
-}
-
-fn model() -> Mlp {
-    MlpConfig::for_data().init(&device())
-}
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
 }
 
 /// Eight batches to train on, and two to validate.

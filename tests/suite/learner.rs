@@ -2,35 +2,18 @@
 //! log say of it.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::AdamWConfig;
 use burn::train::MultiDeviceOptim;
 use burn::train::metric::NumericEntry;
-use burn_sharpness::{
-    BaseLossSource, MeasurementOutcome, Quantity, SharpnessConfig, SharpnessProbe,
+use burn_sharpness::{BaseLossSource, MeasurementOutcome, Quantity, SharpnessProbe};
+use sharpness_tests::{
+    Data, MlpConfig, Training, device, in_folder, measurements, model, sgd, weights,
 };
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, weights};
-use std::path::Path;
-
-fn model() -> Mlp {
-    let config = MlpConfig::for_data();
-    config.init(&device::autodiff())
-}
-
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
-}
-
-fn probe(every: u64, directory: &Path) -> SharpnessProbe {
-    let config = SharpnessConfig::new()
-        .with_every(every)
-        .with_directory(directory);
-    SharpnessProbe::new(config).unwrap()
-}
 
 #[test]
 fn measurements_are_made_at_run_wide_steps_over_epochs() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(3, folder.path());
+    let probe = in_folder(3, folder.path());
     Training::new(folder.path()).launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
@@ -49,7 +32,7 @@ fn measurements_are_made_at_run_wide_steps_over_epochs() {
 #[test]
 fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let model = model();
     let training = Training {
         accumulation: Some(3),
@@ -99,7 +82,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
                 }
             }
         };
-        let probe = probe(2, folder.path());
+        let probe = in_folder(2, folder.path());
         let (bare, _) = train(None);
         let (probed, recorder) = train(Some(&probe));
         // On two devices of wgpu, burn's own training without a probe does not repeat itself.
@@ -141,7 +124,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
 fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     let train = |config: MlpConfig| {
         let folder = tempfile::tempdir().unwrap();
-        let probe = probe(1, folder.path());
+        let probe = in_folder(1, folder.path());
         let model = probe.attach(config.init(&device::autodiff()));
         Training::new(folder.path()).launch(model, sgd(), 0.1, Some(&probe));
         let measured = measurements(folder.path());
@@ -170,7 +153,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
 #[test]
 fn metrics_tick_without_a_point_between_measurements() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(3, folder.path());
+    let probe = in_folder(3, folder.path());
     let training = Training::new(folder.path());
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
 
@@ -201,7 +184,7 @@ fn metrics_tick_without_a_point_between_measurements() {
 #[test]
 fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let training = Training {
         data: Data::new(24, 4, &device::autodiff()),
         accumulation: Some(4),
@@ -219,7 +202,7 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
 #[test]
 fn the_metric_files_of_burn_hold_the_measured_points_only() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(3, folder.path());
+    let probe = in_folder(3, folder.path());
     Training::new(folder.path()).launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
     for quantity in Quantity::ALL {
         let name = format!("{}.log", quantity.name().replace(' ', "_"));
@@ -234,7 +217,7 @@ fn the_metric_files_of_burn_hold_the_measured_points_only() {
 #[test]
 fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(1, folder.path());
+    let probe = in_folder(1, folder.path());
     let scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-1, 10);
     let scheduler = scheduler.init().unwrap();
     let training = Training::new(folder.path());
@@ -255,7 +238,7 @@ fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
 #[test]
 fn a_warmup_that_starts_at_zero_is_measured() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = probe(1, folder.path());
+    let probe = in_folder(1, folder.path());
     // burn's linear schedule cannot start at 0, but it can end there.
     let scheduler = LinearLrSchedulerConfig::new(1e-3, 0.0, 1).init().unwrap();
     let optim = AdamWConfig::new().init();

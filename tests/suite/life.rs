@@ -2,7 +2,7 @@
 //! cannot work is said.
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, SgdConfig};
 use burn::train::metric::LossMetric;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::renderer::MetricsRenderer;
@@ -15,7 +15,8 @@ use burn_sharpness::{
     ConfigError, Quantity, SharpnessConfig, SharpnessMetric, SharpnessMetrics, SharpnessProbe,
 };
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Training, device, measurements, weights,
+    Batch, Data, Mlp, MlpConfig, Recorder, Training, adam, device, every, measurements, model,
+    weights,
 };
 use std::path::Path;
 use std::sync::Barrier;
@@ -23,14 +24,6 @@ use std::thread;
 
 /// An epoch has seven updates, of which every third is measured.
 const EVERY: u64 = 3;
-
-fn model() -> Mlp {
-    MlpConfig::for_data().init(&device::autodiff())
-}
-
-fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
-}
 
 fn probe(folder: &Path) -> SharpnessProbe {
     let config = SharpnessConfig::new()
@@ -262,7 +255,7 @@ fn a_checkpoint_that_was_made_without_the_probe_counts_from_0_and_says_so() {
 fn without_a_folder_a_resumed_run_counts_from_0() {
     let folder = tempfile::tempdir().unwrap();
     for (epochs, checkpoint) in [(1, None), (2, Some(1))] {
-        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(EVERY)).unwrap();
+        let probe = every(EVERY);
         let training = Training {
             epochs,
             checkpoint,
@@ -296,7 +289,7 @@ fn a_strategy_that_passes_no_learning_rate_is_named() {
     use burn::data::dataloader::Progress;
     use burn::train::metric::{Metric, MetricMetadata};
 
-    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let probe = every(1);
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
     let mut model = probe.attach(model());
     let metadata = MetricMetadata {

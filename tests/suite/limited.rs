@@ -9,13 +9,11 @@ use burn::optim::{
     AdafactorConfig, AdamWConfig, AdanConfig, GradientsParams, LambConfig, ModuleOptimizer,
     SgdConfig,
 };
-use burn_sharpness::{
-    Linearity, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
-};
+use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use optimizers::{Limit, Limited};
 use sharpness_tests::{
-    Batch, Data, LossKind, Mlp, MlpConfig, Training, copied_gradients, device, gradients_of,
-    measurements, values, weights,
+    Batch, Data, LossKind, Mlp, MlpConfig, Training, copied_gradients, device, direction,
+    gradients_of, measurements, values, weights,
 };
 
 const BATCHES: usize = 7;
@@ -254,14 +252,10 @@ fn only_what_is_not_linear_is_stepped_afresh() {
         ("a root", ModuleOptimizer::from(Limited(Limit::Root)), false),
     ] {
         for rate in [1e-2, 1e-4, 1e-7, 1e-10, 0.0] {
-            let check = Linearity::Check;
-            let line =
-                UpdateDirection::new(&valid, &optim, &rate.into(), &grads, 1.0, check).unwrap();
+            let line = direction(&valid, &optim, rate, &grads);
             assert_eq!(line.is_linear(), is_linear, "{name} at {rate}");
         }
-        let rate = 1e-2.into();
-        let check = Linearity::Check;
-        let line = UpdateDirection::new(&valid, &optim, &rate, &grads, 1.0, check).unwrap();
+        let line = direction(&valid, &optim, 1e-2, &grads);
         for rate in [1e-3, 1e-2, 0.5, 1e3] {
             let along = values(&line.apply(valid.clone(), rate));
             let grads = copied_gradients(&model, &grads);

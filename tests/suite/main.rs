@@ -9,7 +9,6 @@ mod devices;
 mod edge_cap;
 mod errors;
 mod finder;
-mod identity;
 mod kinds;
 mod kinds_of_programs;
 mod kinds_of_training;

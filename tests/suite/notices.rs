@@ -1,6 +1,6 @@
 //! What is forgotten, done twice or done in the wrong place is said once, with its cause, where the user looks.
 
-use crate::stranger::{data, every, gradients, in_folder, is_silent, model, says, sgd};
+use crate::stranger::{data, is_silent, says};
 use burn::module::Module;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
@@ -10,7 +10,9 @@ use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{
     MeasurementOutcome, Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe, Update,
 };
-use sharpness_tests::{Batch, Data, Mlp, Recorder, Training, clipped, device};
+use sharpness_tests::{
+    Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
+};
 
 /// Makes steps in a loop, with a call of the probe at some of them, and what `after` does to the weights after each.
 fn trained(
@@ -72,7 +74,7 @@ fn one_probe_for_two_models_of_a_loop_says_so() {
 fn gradients_of_another_model_are_named_as_the_reason() {
     let probe = every(1);
     let batch = data().batch(0);
-    let (model, other) = (model(), crate::stranger::model());
+    let (model, other) = (model(), model());
     for _ in 0..4 {
         let grads = gradients(&other, &batch);
         let measured = probe.measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch));
@@ -125,7 +127,7 @@ fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
     let words = "compute it with the model that the closure is given";
     let probe = every(1);
     let batch = data().batch(0);
-    let model = model();
+    let (model, other) = (model(), model());
     for _ in 0..2 {
         let grads = gradients(&model, &batch);
         let ignores = |_: &Mlp| model.loss(&batch);
@@ -149,7 +151,7 @@ fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
     // A loss that is 0 and stays there is no such thing.
     let probe = every(1);
     let zero = |model: &Mlp| model.loss(&batch) * 0.0;
-    let model = crate::stranger::model();
+    let model = other;
     for _ in 0..3 {
         let grads = gradients(&model, &batch);
         let measured = probe.measure(&model, &sgd(), 0.1, &grads, zero).unwrap();

@@ -1,48 +1,45 @@
 //! What can go wrong in a run, one thing a test: the expected outcome, and a run that goes on.
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use burn::train::metric::NumericEntry;
 use burn_sharpness::{
     ConfigError, IntoLoss, Loss, Measurement, MeasurementOutcome, Quantity, SharpnessConfig,
     SharpnessProbe,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Training, device, every, gradients, in_folder, measurements,
+    model, sgd, weights,
+};
 use std::sync::Arc;
 
 fn device() -> Device {
     device::autodiff()
 }
 
-fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
-}
-
-fn every_step() -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap()
-}
-
 fn batch() -> Batch {
     Data::new(1, 32, &device()).batch(0)
 }
 
-fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
-    GradientsParams::from_grads(model.loss(batch).backward(), model)
-}
-
 /// What a step knows before its update.
 fn step() -> (Mlp, Batch, GradientsParams) {
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let batch = batch();
     let grads = gradients(&model, &batch);
     (model, batch, grads)
 }
 
 fn measure(model: &Mlp, batch: &Batch, grads: &GradientsParams) -> Arc<Measurement> {
-    every_step()
+    every(1)
         .measure(model, &sgd(), 0.1, grads, |model| model.loss(batch))
         .unwrap()
+}
+
+fn assert_failed(measurement: &Measurement, words: &str) {
+    assert_not_measured(measurement, MeasurementOutcome::Failed);
+    let reason = measurement.reason.as_ref().unwrap();
+    assert!(reason.contains(words), "{reason}");
 }
 
 fn assert_not_measured(measurement: &Measurement, outcome: MeasurementOutcome) {
@@ -57,16 +54,13 @@ fn assert_not_measured(measurement: &Measurement, outcome: MeasurementOutcome) {
 #[test]
 fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
+    let probe = in_folder(1, folder.path());
     let training = Training {
         data: Data::new(7, 16, &device()).with_poisoned(4),
         epochs: 1,
         ..Training::new(folder.path())
     };
-    let model = probe.attach(MlpConfig::for_data().init(&device()));
+    let model = probe.attach(model());
     let (_, recorder) = training.launch(model, sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
@@ -90,12 +84,12 @@ fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
 #[test]
 fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let probe = every_step();
+    let probe = every(1);
     let training = Training {
         data: Data::new(3, 16, &device()).with_poisoned(0),
         ..Training::new(folder.path())
     };
-    let model = probe.attach(MlpConfig::for_data().init(&device()));
+    let model = probe.attach(model());
     let (_, recorder) = training.launch(model, sgd(), 0.1, Some(&probe));
 
     for name in ["Critical Sharpness", "Edge Ratio", "Critical Learning Rate"] {
@@ -111,7 +105,7 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 
 #[test]
 fn a_gradient_of_zero_is_not_a_descent_direction() {
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let batch = batch();
     // The gradient of a loss that does not depend on the weights' values.
     let zero = (model.loss(&batch) * 0.0).backward();
@@ -123,7 +117,7 @@ fn a_gradient_of_zero_is_not_a_descent_direction() {
 
 #[test]
 fn an_update_uphill_is_not_a_descent_direction() {
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
     // Its slope, taken with the gradients given, is positive: the search finds out by evaluating.
@@ -135,14 +129,14 @@ fn an_update_uphill_is_not_a_descent_direction() {
 #[test]
 fn a_frozen_parameter_does_not_move() {
     let batch = batch();
-    let free = MlpConfig::for_data().init(&device());
+    let free = model();
     let mut frozen = free.clone();
     frozen.layers[0] = frozen.layers[0].clone().no_grad();
 
     let grads = gradients(&frozen, &batch);
     let before = weights(&frozen.layers[0]);
     let mut seen = Vec::new();
-    let measurement = every_step()
+    let measurement = every(1)
         .measure(&frozen, &sgd(), 0.1, &grads, |model| {
             seen.push(weights(&model.layers[0]));
             model.loss(&batch)
@@ -174,29 +168,22 @@ fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
 #[test]
 fn a_loss_that_draws_random_numbers_is_named() {
     let (model, batch, grads) = step();
-    let measurement = every_step()
+    let measurement = every(1)
         .measure(&model, &sgd(), 0.1, &grads, |model| {
             let noise = Tensor::<1>::random([1], Distribution::Default, &device::plain());
             model.loss(&batch) + noise
         })
         .unwrap();
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("not repeatable")
-    );
+    assert_failed(&measurement, "not repeatable");
 }
 
 #[test]
 fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let batch = Data::new(1, 1024, &device()).batch(0);
     let grads = gradients(&model, &batch);
     let measure = |loss: &dyn Fn(&Mlp) -> Loss| {
-        every_step()
+        every(1)
             .measure(&model, &sgd(), 0.1, &grads, |model| loss(model))
             .unwrap()
     };
@@ -237,26 +224,22 @@ fn a_verified_bracket_says_so() {
 #[test]
 fn a_loss_that_panics_ends_the_probing_and_not_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
-    let model = MlpConfig::for_data().init(&device());
+    let probe = in_folder(1, folder.path());
+    let model = model();
     let probed = probe.attach_with(model, |_: &Mlp, _: Batch| -> f64 { panic!("on purpose") });
     Training::new(folder.path()).launch(probed, sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
-    assert_not_measured(&measured[0], MeasurementOutcome::Failed);
-    assert!(measured[0].reason.as_ref().unwrap().contains("panicked"));
+    assert_failed(&measured[0], "panicked");
 }
 
 #[test]
 fn a_loss_that_cannot_be_evaluated_says_why() {
-    let model = MlpConfig::for_data().init(&device());
+    let model = model();
     let grads = gradients(&model, &batch());
     let mut calls = 0;
-    let measurement = every_step()
+    let measurement = every(1)
         .measure(&model, &sgd(), 0.1, &grads, |model| {
             calls += 1;
             if calls < 4 {
@@ -266,14 +249,7 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
             }
         })
         .unwrap();
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("out of memory")
-    );
+    assert_failed(&measurement, "out of memory");
     // What was measured before stays in the record.
     assert!(measurement.base_loss.is_some() && measurement.slope.is_some());
     assert_eq!(measurement.evaluations, 1);
@@ -281,34 +257,20 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
 
 #[test]
 fn gradients_of_another_model_and_impossible_rates_are_named() {
-    let model = MlpConfig::for_data().init(&device());
+    let (model, other) = (model(), model());
     let batch = batch();
-    let other = gradients(&MlpConfig::for_data().init(&device()), &batch);
+    let other = gradients(&other, &batch);
     let measurement = measure(&model, &batch, &other);
-    assert_not_measured(&measurement, MeasurementOutcome::Failed);
-    assert!(
-        measurement
-            .reason
-            .as_ref()
-            .unwrap()
-            .contains("no parameter")
-    );
+    assert_failed(&measurement, "no parameter");
 
     let grads = gradients(&model, &batch);
     for learning_rate in [-0.1, f64::NAN, f64::INFINITY] {
-        let measurement = every_step()
+        let measurement = every(1)
             .measure(&model, &sgd(), learning_rate, &grads, |model| {
                 model.loss(&batch)
             })
             .unwrap();
-        assert_not_measured(&measurement, MeasurementOutcome::Failed);
-        assert!(
-            measurement
-                .reason
-                .as_ref()
-                .unwrap()
-                .contains("learning rate")
-        );
+        assert_failed(&measurement, "learning rate");
     }
 }
 
@@ -316,8 +278,7 @@ fn gradients_of_another_model_and_impossible_rates_are_named() {
 fn a_folder_that_disappears_stops_the_file_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let lost = folder.path().join("lost");
-    let config = SharpnessConfig::new().with_every(1).with_directory(&lost);
-    let probe = SharpnessProbe::new(config).unwrap();
+    let probe = in_folder(1, &lost);
     std::fs::remove_dir_all(&lost).unwrap();
     std::fs::write(&lost, "a file where the folder was").unwrap();
 
@@ -354,7 +315,7 @@ fn a_metric_registered_for_validation_too_counts_training_items_only() {
     use burn::train::metric::{Metric, MetricMetadata, Numeric};
     use burn_sharpness::SharpnessMetric;
 
-    let probe = every_step();
+    let probe = every(1);
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
     let (model, batch, grads) = step();
     let measured = probe

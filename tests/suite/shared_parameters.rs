@@ -5,8 +5,7 @@ use burn::nn::loss::CrossEntropyLoss;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use burn_sharpness::{Linearity, UpdateDirection};
-use sharpness_tests::{device, weights};
+use sharpness_tests::{device, direction, values};
 
 const RATE: f64 = 0.1;
 
@@ -53,16 +52,8 @@ fn assert_on_the_line<M: Module>(model: &M, loss: impl Fn(&M) -> Tensor<1>) {
     for mut optim in optimizers {
         let grads = GradientsParams::from_grads(loss(model).backward(), model);
         let valid = model.valid();
-        let line =
-            UpdateDirection::new(&valid, &optim, &RATE.into(), &grads, 1.0, Linearity::Check);
-        let values = |model: &M| -> Vec<f32> {
-            let weights = weights(model).into_iter();
-            weights
-                .flat_map(|(_, bits)| bits)
-                .map(f32::from_bits)
-                .collect()
-        };
-        let along = values(&line.unwrap().apply(valid, RATE));
+        let line = direction(&valid, &optim, RATE, &grads);
+        let along = values(&line.apply(valid, RATE));
         let before = values(model);
         let real = values(&optim.step(RATE, model.clone(), grads));
         let largest = |a: &[f32], b: &[f32]| {

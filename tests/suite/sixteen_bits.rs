@@ -3,8 +3,7 @@
 use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};
-use burn_sharpness::{Linearity, UpdateDirection};
-use sharpness_tests::{Data, Network, Sample, Zoo, copied_gradients};
+use sharpness_tests::{Data, Network, Sample, Zoo, copied_gradients, direction};
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()
@@ -21,9 +20,7 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
             let model = Network::Half(dtype).kind().init(3, &device);
             let grads = GradientsParams::from_grads(model.loss(&sample).backward(), &model);
             let valid = model.valid();
-            let check = Linearity::Check;
-            let line =
-                UpdateDirection::new(&valid, optim, &rate.into(), &grads, 1.0, check).unwrap();
+            let line = direction(&valid, optim, rate, &grads);
             assert!(line.is_linear(), "{dtype:?}");
             let (before, moved) = (
                 first_weights(&valid),
@@ -57,9 +54,7 @@ fn a_capped_rate_is_seen_though_a_small_step_has_no_digits() {
         for step in 0..12 {
             let grads = GradientsParams::from_grads(model.loss(&sample).backward(), &model);
             let valid = model.valid();
-            let check = Linearity::Check;
-            let curve =
-                UpdateDirection::new(&valid, &optim, &5e-3.into(), &grads, 1.0, check).unwrap();
+            let curve = direction(&valid, &optim, 5e-3, &grads);
             assert!(!curve.is_linear(), "{dtype:?}, step {step}");
             for rate in [5e-3, 0.2, 50.0] {
                 let moved = first_weights(&curve.apply(valid.clone(), rate));

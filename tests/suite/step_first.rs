@@ -12,7 +12,7 @@ use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{
     Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, Update,
 };
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, assert_close, device, weights};
+use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Weights, assert_close, device, weights};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ fn probe(config: SharpnessConfig) -> SharpnessProbe {
 }
 
 /// The weights after a training, and all that was measured.
-type Trained = (Vec<(String, Vec<u32>)>, Vec<Arc<Measurement>>);
+type Trained = (Weights, Vec<Arc<Measurement>>);
 
 /// Who makes the steps of a training: the optimizer, after the measurement, or the probe.
 #[derive(Clone, Copy)]

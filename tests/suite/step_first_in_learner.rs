@@ -1,14 +1,13 @@
 //! In burn's `Learner` the model makes its step before the measurement, and what it does to the weights is the update.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::train::TrainStep;
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Training, assert_close, clipped, device, measurements, values,
-    weights,
+    Data, MlpConfig, Training, Weights, assert_close, device, measurements, sgd, values, weights,
 };
 
 fn adamw() -> ModuleOptimizer {
@@ -20,7 +19,7 @@ fn learned(
     config: &MlpConfig,
     scheduler: impl Into<ModuleLrScheduler>,
     step_first: bool,
-) -> (Vec<(String, Vec<u32>)>, Vec<Measurement>) {
+) -> (Weights, Vec<Measurement>) {
     let folder = tempfile::tempdir().unwrap();
     let config_of_probe = SharpnessConfig::new()
         .with_every(1)
@@ -57,39 +56,6 @@ fn the_learner_measures_the_same_after_the_step() {
     }
 }
 
-/// A network whose weights are clipped after each step.
-#[derive(Module, Debug)]
-struct Clipping {
-    network: Mlp,
-}
-
-impl TrainStep for Clipping {
-    type Input = Batch;
-    type Output = ClassificationOutput;
-
-    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        TrainStep::step(&self.network, batch)
-    }
-
-    fn optimize(
-        self,
-        optim: &mut ModuleOptimizer,
-        learning_rate: ModuleLearningRate,
-        grads: GradientsParams,
-    ) -> Self {
-        clipped(optim.step(learning_rate, self, grads))
-    }
-}
-
-impl InferenceStep for Clipping {
-    type Input = Batch;
-    type Output = ClassificationOutput;
-
-    fn step(&self, batch: Batch) -> ClassificationOutput {
-        InferenceStep::step(&self.network, batch)
-    }
-}
-
 /// How far two models are apart.
 fn distance(a: &impl Module, b: &impl Module) -> f64 {
     let pairs = values(a).into_iter().zip(values(b));
@@ -102,18 +68,20 @@ fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     let rate = 0.01;
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);
-    let network = MlpConfig::for_data().init(&device);
+    // Its weights are clipped after each step.
+    let network = MlpConfig {
+        clips: true,
+        ..MlpConfig::for_data()
+    };
+    let network = network.init(&device);
     let far = |step_first: bool| {
         let config = SharpnessConfig::new().with_step_first(step_first);
         let probe = SharpnessProbe::new(config).unwrap();
-        let model = probe.attach(Clipping {
-            network: network.clone(),
-        });
+        let model = probe.attach(network.clone());
         let grads = TrainStep::step(&model, batch.clone()).grads;
-        let mut optim: ModuleOptimizer = SgdConfig::new().init();
-        let after = TrainStep::optimize(model, &mut optim, rate.into(), grads);
+        let after = TrainStep::optimize(model, &mut sgd(), rate.into(), grads);
         let measured = probe.latest("train").unwrap();
-        let moved = distance(&network, &after.into_inner().network);
+        let moved = distance(&network, &after.into_inner());
         (rate * measured.update_norm.unwrap(), moved)
     };
     let (told, moved) = far(true);

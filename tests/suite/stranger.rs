@@ -1,32 +1,12 @@
 //! What a program does that meets the library for the first time: a probe that is off, one that is attached twice, and
 //! a step that is set before it is attached.
 
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::train::TrainStep;
-use burn_sharpness::{Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
+use burn_sharpness::{Quantity, SharpnessProbe};
+use sharpness_tests::{
+    Data, Mlp, Training, device, every, gradients, in_folder, measurements, model, sgd, weights,
+};
 use std::path::Path;
-
-pub(crate) fn model() -> Mlp {
-    MlpConfig::for_data().init(&device::autodiff())
-}
-
-pub(crate) fn sgd() -> ModuleOptimizer {
-    SgdConfig::new().init()
-}
-
-pub(crate) fn every(steps: u64) -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
-}
-
-pub(crate) fn in_folder(steps: u64, folder: &Path) -> SharpnessProbe {
-    let config = SharpnessConfig::new().with_every(steps);
-    SharpnessProbe::new(config.with_directory(folder)).unwrap()
-}
-
-pub(crate) fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
-    GradientsParams::from_grads(model.loss(batch).backward(), model)
-}
 
 pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())

@@ -2,33 +2,23 @@
 //! rounding makes no number, and nothing is flushed that the run would not have flushed.
 
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
 use burn_sharpness::{
-    BaseLossSource, Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource,
-    UpdateDirection,
+    BaseLossSource, Measurement, MeasurementOutcome, SharpnessProbe, SlopeSource,
 };
-use sharpness_tests::{Data, MlpConfig, Training, clipped, device, measurements, weights};
+use sharpness_tests::{
+    Data, Mlp, MlpConfig, Training, Weights, adam, clipped, device, direction, every, gradients,
+    in_folder, measurements, sgd, weights,
+};
 
 pub(crate) fn device() -> Device {
     device::autodiff()
 }
 
-pub(crate) fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
-}
-
-fn every(steps: u64) -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
-}
-
 #[test]
 fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
     let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
+    let probe = in_folder(1, folder.path());
     let model = MlpConfig::for_data().with_dropout(0.4).with_zero_head();
     let model = probe.attach(model.init(&device()));
     Training::new(folder.path()).launch(model, adam(), 0.01, Some(&probe));
@@ -45,7 +35,7 @@ fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
 }
 
 /// The critical learning rate by a dense scan of the loss that is measured, where it falls at first.
-pub(crate) fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
+fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     let base = loss_at(0.0);
     let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
     let mut fallen = false;
@@ -62,6 +52,24 @@ pub(crate) fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f
     None
 }
 
+/// Asserts that η_c is where the loss crosses.
+pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f64) {
+    let critical_lr = measured.critical_lr.unwrap();
+    let (low, high) = scanned(loss_at, critical_lr / 50.0)
+        .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
+    let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
+    assert!(
+        low / margin <= critical_lr && critical_lr <= high * margin,
+        "{low} to {high}, {measured:?}"
+    );
+}
+
+/// A copy in validation mode with running statistics of its own.
+pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
+    let record = model.clone().into_record();
+    config.init(&device()).load_record(record).valid()
+}
+
 /// Trains by hand with dropout or batch norm, and holds every measurement against a dense scan of the
 /// very loss that it measured.
 fn assert_true(config: &MlpConfig) {
@@ -74,18 +82,13 @@ fn assert_true(config: &MlpConfig) {
     let rate = 1e-2;
     for step in 0..40 {
         let batch = data.batch(step % 20);
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let grads = gradients(&model, &batch);
         let measured = probe
             .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
             .unwrap();
         // A copy of its own, so that the scan flushes nothing of the model.
-        let valid = config
-            .init(&device)
-            .load_record(model.clone().into_record())
-            .valid();
-        let line =
-            UpdateDirection::new(&valid, &optim, &rate.into(), &grads, 1.0, Linearity::Linear)
-                .unwrap();
+        let valid = twin(config, &model);
+        let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
             let moved = line.apply(valid.clone(), eta);
             moved.loss(&batch).into_scalar::<f64>()
@@ -95,13 +98,7 @@ fn assert_true(config: &MlpConfig) {
                 bracketed += 1;
                 let critical_lr = measured.critical_lr.unwrap();
                 assert!(critical_lr > 1e-5, "made by rounding: {measured:?}");
-                let (low, high) = scanned(at, critical_lr / 50.0)
-                    .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
-                let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
-                assert!(
-                    low / margin <= critical_lr && critical_lr <= high * margin,
-                    "step {step}: {low} to {high}, {measured:?}"
-                );
+                assert_scanned(&measured, at);
             }
             MeasurementOutcome::NotDescent => {
                 not_descent += 1;
@@ -130,15 +127,15 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
 }
 
 /// What a loop of one's own leaves when it maps all tensors after each step, and saves after the last.
-fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Vec<(String, Vec<u32>)> {
+fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
     let device = device();
     let config = MlpConfig::for_data().with_batch_norm();
     let data = Data::new(6, 16, &device);
     let mut model = config.init(&device);
-    let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    let mut optim = sgd();
     for step in 0..6 {
         let batch = data.batch(step);
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let grads = gradients(&model, &batch);
         if let Some(probe) = probe {
             probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
         }
@@ -164,11 +161,11 @@ fn a_loss_that_draws_is_refused_for_good() {
     let device = device();
     let model = MlpConfig::for_data().init(&device);
     let batch = Data::new(1, 16, &device).batch(0);
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let grads = gradients(&model, &batch);
     let probe = every(1);
     let mut passes = 0;
     for _ in 0..3 {
-        let optim: ModuleOptimizer = SgdConfig::new().init();
+        let optim = sgd();
         probe.measure(&model, &optim, 0.1, &grads, |model| {
             passes += 1;
             model.loss(&batch) + f64::from(passes)

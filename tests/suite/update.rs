@@ -4,33 +4,25 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
 use burn::optim::{
-    AdamConfig, AdamWConfig, AdanConfig, GradientsParams, LionConfig, ModuleOptimizer,
-    RmsPropConfig, SgdConfig, momentum::MomentumConfig,
+    AdamConfig, AdamWConfig, AdanConfig, LionConfig, ModuleOptimizer, RmsPropConfig, SgdConfig,
+    momentum::MomentumConfig,
 };
 use burn::tensor::Device;
 use burn_sharpness::{
     Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, values, weights};
+use sharpness_tests::{Batch, Data, Mlp, device, gradients, model, values, weights};
 
 fn device() -> Device {
     device::autodiff()
-}
-
-fn model() -> Mlp {
-    MlpConfig::for_data().init(&device())
 }
 
 fn batch() -> Batch {
     Data::new(1, 32, &device()).batch(0)
 }
 
-fn gradients(model: &Mlp) -> GradientsParams {
-    GradientsParams::from_grads(model.loss(&batch()).backward(), model)
-}
-
 fn direction(model: &Mlp, optim: &ModuleOptimizer, rate: &ModuleLearningRate) -> UpdateDirection {
-    let grads = gradients(model);
+    let grads = gradients(model, &batch());
     let valid = model.valid();
     UpdateDirection::new(&valid, optim, rate, &grads, 1.0, Linearity::Check).unwrap()
 }
@@ -47,7 +39,7 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
 fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
     let mut model = model();
     for _ in 0..3 {
-        let grads = gradients(&model);
+        let grads = gradients(&model, &batch());
         model = optim.step(rate.clone(), model, grads);
     }
     let direction = direction(&model, &optim, &rate);
@@ -55,7 +47,7 @@ fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRa
     assert!(direction.slope() > 0.0 && direction.norm() > 0.0, "{name}");
 
     let predicted = direction.apply(model.valid(), direction.learning_rate());
-    let grads = gradients(&model);
+    let grads = gradients(&model, &batch());
     let moved = optim.step(rate, model.clone(), grads);
     assert!(
         distance(&model, &moved) > 1e-5,
@@ -118,7 +110,7 @@ fn an_optimizer_that_is_not_linear_in_the_learning_rate_is_stepped_afresh() {
     assert_follows("adan", optim.clone(), 1e-2.into(), false);
 
     let (model, batch) = (model(), batch());
-    let grads = gradients(&model);
+    let grads = gradients(&model, &batch);
     let probe = SharpnessProbe::new(SharpnessConfig::new()).unwrap();
     let measurement = probe
         .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
@@ -167,14 +159,14 @@ fn for_gradient_descent_the_slope_is_the_squared_norm_of_the_gradient() {
 #[test]
 fn the_virtual_step_leaves_optimizer_and_model_as_they_are() {
     let (mut optim, model) = (AdamWConfig::new().init(), model());
-    let stepped = optim.step(1e-3, model.clone(), gradients(&model));
+    let stepped = optim.step(1e-3, model.clone(), gradients(&model, &batch()));
     let twin = optim
         .clone()
-        .step(1e-3, stepped.clone(), gradients(&stepped));
+        .step(1e-3, stepped.clone(), gradients(&stepped, &batch()));
 
     let before = weights(&stepped);
     let _ = direction(&stepped, &optim, &1e-3.into());
     assert_eq!(weights(&stepped), before);
-    let next = optim.step(1e-3, stepped.clone(), gradients(&stepped));
+    let next = optim.step(1e-3, stepped.clone(), gradients(&stepped, &batch()));
     assert_eq!(weights(&next), weights(&twin));
 }

@@ -82,7 +82,7 @@ impl Approach {
 ///
 /// If the data cannot be read or the results not written.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
-    let steps = flags.steps.unwrap_or(3000);
+    let steps = flags.steps;
     let device = gpt::device::open(&flags.device)?.autodiff();
     device.seed(flags.seed);
     let data = match &flags.cifar {
@@ -98,7 +98,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         flags.loss,
         &device,
     );
-    let curvature = CurvatureConfig::new(flags.hessian_every.unwrap_or(25));
+    let curvature = CurvatureConfig::new(flags.hessian_every);
     let config = SharpnessConfig::new()
         .with_every(flags.every)
         .with_curvature(curvature)
@@ -111,7 +111,6 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         size: batch_size,
         count: usize::try_from(steps)?,
         seed: flags.seed,
-        device,
     };
     let trained = train(network, flags.lr, batches, &probe, out);
     let model = trained.network;

@@ -1,7 +1,7 @@
 use crate::network::{Activation, LossKind};
 use anyhow::{Result, ensure};
-use clap::{ArgMatches, Parser, ValueEnum};
-use gpt::flags::{at_least_one, refuse_unused};
+use clap::Parser;
+use gpt::flags::at_least_one;
 use std::path::PathBuf;
 
 /// Watch a training reach the Edge of Stability: critical sharpness λc, directional sharpness and the
@@ -9,17 +9,13 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
-    /// What is trained
-    #[arg(long, value_enum, default_value_t = Preset::Network)]
-    pub preset: Preset,
-    /// Updates of the weights [default: 3000 for the network, 400 for each GPT]
-    #[arg(long)]
-    pub steps: Option<u64>,
-    /// Learning rate of the network, constant
+    /// Updates of the weights
+    #[arg(long, default_value_t = 3000)]
+    pub steps: u64,
+    /// Learning rate, constant
     #[arg(long, default_value_t = 0.05, allow_negative_numbers = true)]
     pub lr: f64,
-    /// Examples of a batch of the network; as many as --examples make it gradient descent [default:
-    /// all]
+    /// Examples of a batch; as many as --examples make it gradient descent [default: all]
     #[arg(long)]
     pub batch: Option<usize>,
     /// Examples to train the network on
@@ -40,16 +36,12 @@ pub struct Flags {
     /// Folder with the binary files of CIFAR-10, instead of generated data
     #[arg(long, value_name = "DIR")]
     pub cifar: Option<PathBuf>,
-    /// Peak learning rates of the GPT
-    #[arg(long, value_delimiter = ',', default_values_t = [3e-4, 1e-3, 3e-3])]
-    pub peaks: Vec<f64>,
     /// Steps from one measurement of critical sharpness to the next
     #[arg(long, default_value_t = 5)]
     pub every: u64,
-    /// Steps from one measurement of the Hessian to the next [default: 25 for the network, a tenth of
-    /// --steps for each GPT]
-    #[arg(long)]
-    pub hessian_every: Option<u64>,
+    /// Steps from one measurement of the Hessian to the next
+    #[arg(long, default_value_t = 25)]
+    pub hessian_every: u64,
     /// Seed of weights and data
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -61,54 +53,27 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Preset {
-    /// A fully connected network under gradient descent
-    Network,
-    /// The small GPT under AdamW with warmup-stable-decay, at several peak learning rates
-    Gpt,
-}
-
-/// The flags that are about the network only.
-const OF_NETWORK: [&str; 8] = [
-    "lr",
-    "batch",
-    "examples",
-    "layers",
-    "width",
-    "activation",
-    "loss",
-    "cifar",
-];
-/// The flags that are about the GPT only.
-const OF_GPT: [&str; 1] = ["peaks"];
-
 impl Flags {
-    /// Says what is impossible, or would change nothing.
+    /// Says what is impossible.
     ///
     /// # Errors
     ///
     /// Names the flag.
-    pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
-        match self.preset {
-            Preset::Network => refuse_unused(matches, &OF_GPT, "without --preset gpt")?,
-            Preset::Gpt => refuse_unused(matches, &OF_NETWORK, "with --preset gpt")?,
-        }
+    pub fn validate(&self) -> Result<()> {
         at_least_one(&[
-            ("--steps", self.steps.unwrap_or(1)),
+            ("--steps", self.steps),
             ("--batch", self.batch.unwrap_or(1) as u64),
             ("--examples", self.examples as u64),
             ("--layers", self.layers as u64),
             ("--width", self.width as u64),
             ("--every", self.every),
-            ("--hessian-every", self.hessian_every.unwrap_or(1)),
+            ("--hessian-every", self.hessian_every),
         ])?;
-        for rate in self.peaks.iter().chain([&self.lr]) {
-            ensure!(
-                *rate > 0.0 && rate.is_finite(),
-                "a learning rate is {rate}, but must be above 0"
-            );
-        }
+        ensure!(
+            self.lr > 0.0 && self.lr.is_finite(),
+            "--lr is {}, but must be above 0",
+            self.lr
+        );
         let batch = self.batch.unwrap_or(self.examples);
         ensure!(
             batch <= self.examples,
@@ -116,59 +81,5 @@ impl Flags {
             self.examples
         );
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::{CommandFactory, FromArgMatches};
-
-    /// The flags that both presets use.
-    const OF_BOTH: [&str; 7] = [
-        "preset",
-        "steps",
-        "every",
-        "hessian_every",
-        "seed",
-        "device",
-        "out",
-    ];
-
-    fn validated(words: &[&str]) -> Result<()> {
-        let matches = Flags::command().try_get_matches_from([&["test"], words].concat())?;
-        Flags::from_arg_matches(&matches)?.validate(&matches)
-    }
-
-    #[test]
-    fn each_flag_is_used_or_refused_by_each_preset() {
-        let mut listed = [&OF_NETWORK[..], &OF_GPT, &OF_BOTH].concat();
-        listed.sort_unstable();
-        let command = Flags::command();
-        let flags = command.get_arguments().map(|flag| flag.get_id().as_str());
-        let mut all: Vec<&str> = flags
-            .filter(|flag| !["help", "version"].contains(flag))
-            .collect();
-        all.sort_unstable();
-        assert_eq!(listed, all, "a flag without an entry in the table");
-
-        let value = |flag: &str| match flag {
-            "activation" => "tanh",
-            "loss" => "cross-entropy",
-            "lr" | "peaks" => "0.01",
-            _ => "7",
-        };
-        for (flags, fits, other) in [
-            (&OF_NETWORK[..], "network", "gpt"),
-            (&OF_GPT, "gpt", "network"),
-        ] {
-            for flag in flags {
-                let option = format!("--{flag}");
-                let given = [option.as_str(), value(flag), "--preset"];
-                validated(&[&given[..], &[fits]].concat()).unwrap();
-                let error = validated(&[&given[..], &[other]].concat()).unwrap_err();
-                assert!(error.to_string().starts_with(&option), "{error}");
-            }
-        }
     }
 }

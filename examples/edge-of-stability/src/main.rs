@@ -3,37 +3,31 @@
 //!
 //! ```sh
 //! cargo run -p edge-of-stability
-//! cargo run -p edge-of-stability -- --preset gpt
 //! ```
 //!
-//! The first trains a network by gradient descent in burn's dashboard, in which λ_c jumps to 2/η and stays.
+//! It trains a network by gradient descent in burn's dashboard, in which λ_c jumps to 2/η and stays.
 
 mod data;
 mod descent;
 mod flags;
 mod network;
-mod pretraining;
 mod record;
 mod training;
 
 use anyhow::Result;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use flags::{Flags, Preset};
+use clap::Parser;
+use flags::Flags;
 use gpt::folder::OwnedFolder;
 use gpt::run::exit_code;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    exit_code(run(&Flags::command().get_matches()))
+    exit_code(run(&Flags::parse()))
 }
 
-fn run(matches: &ArgMatches) -> Result<()> {
-    let flags = Flags::from_arg_matches(matches)?;
-    flags.validate(matches)?;
+fn run(flags: &Flags) -> Result<()> {
+    flags.validate()?;
     let name = "edge-of-stability";
     let out = OwnedFolder::for_results(flags.out.as_deref(), name, record::SUMMARY_FILE)?;
-    match flags.preset {
-        Preset::Network => descent::run(&flags, out.path()),
-        Preset::Gpt => pretraining::run(&flags, out.path()),
-    }
+    descent::run(flags, out.path())
 }

@@ -24,17 +24,13 @@ impl Record {
         &self,
         of: impl Fn(&CurvatureMeasurement) -> Option<&CurvatureValue>,
     ) -> Vec<(f64, f64)> {
-        self.points_of_curvature(|m| of(m.curvature.as_ref()?)?.value)
-    }
-
-    /// (step, value) of a quantity of the measurements that have a curvature, which are fewer; NaN is a gap.
-    pub fn points_of_curvature(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
+        // The measurements that have one are fewer.
         let measured = self.0.training().filter(|m| m.curvature.is_some());
         let curved = Run {
             measurements: measured.cloned().collect(),
             ..Run::default()
         };
-        curved.curve(TRAIN_TASK, of)
+        curved.curve(TRAIN_TASK, |m| of(m.curvature.as_ref()?)?.value)
     }
 
     /// How many measurements gave no critical sharpness, of how many.
@@ -72,7 +68,6 @@ impl Record {
             cost("λc", plain.map(|m| m.seconds).collect()),
             cost("λ_dir", curvature(|c| Some(&c.directional_sharpness))),
             cost("λ_max", curvature(|c| Some(&c.hessian_sharpness))),
-            cost("λ_pre", curvature(|c| c.preconditioned_sharpness.as_ref())),
         ]
         .into_iter()
         .flatten()

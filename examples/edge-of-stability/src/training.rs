@@ -2,13 +2,12 @@
 
 use crate::data::{Batch, Data};
 use crate::network::Network;
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
-use burn::data::dataset::DatasetError;
+use burn::data::dataloader::DataLoader;
 use burn::optim::SgdConfig;
-use burn::tensor::Device;
 use burn::train::metric::{LearningRateMetric, LossMetric};
 use burn::train::{InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep};
 use burn_sharpness::{SharpnessMetrics, SharpnessProbe};
+use gpt::loader::Loader;
 use gpt::metrics::MetricFiles;
 use gpt::output::LossOutput;
 use gpt::progress::PlainProgress;
@@ -38,7 +37,7 @@ impl InferenceStep for Network {
     }
 }
 
-/// Serves so many batches: all examples each time, or so many in an order that is drawn anew whenever all
+/// So many batches: all examples each time, or so many in an order that is drawn anew whenever all
 /// were seen.
 #[derive(Clone)]
 pub struct Batches {
@@ -50,77 +49,33 @@ pub struct Batches {
     pub count: usize,
     /// The seed of their order.
     pub seed: u64,
-    /// Where the tensors are.
-    pub device: Device,
 }
 
-impl DataLoader<Batch> for Batches {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        let order: Vec<usize> = (0..self.data.len()).collect();
-        let is_whole = self.size == order.len();
-        Box::new(BatchIterator {
-            whole: is_whole.then(|| self.data.batch(&order, &self.device)),
-            batches: self,
-            random: StdRng::seed_from_u64(self.seed),
-            order,
-            seen: usize::MAX,
-            served: 0,
+impl Batches {
+    /// Serves them.
+    pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
+        let Self {
+            data,
+            size,
+            count,
+            seed,
+        } = self;
+        Loader::start(size * count, size, move |device| {
+            let (data, device) = (data.clone(), device.clone());
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut order: Vec<usize> = (0..data.len()).collect();
+            let whole = (size == order.len()).then(|| data.batch(&order, &device));
+            (0..count).map(move |index| {
+                if let Some(whole) = &whole {
+                    return whole.clone();
+                }
+                let place = index % (order.len() / size);
+                if place == 0 {
+                    order.shuffle(&mut random);
+                }
+                data.batch(&order[place * size..(place + 1) * size], &device)
+            })
         })
-    }
-
-    fn num_items(&self) -> usize {
-        self.count * self.size
-    }
-
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(Self {
-            device: device.clone(),
-            ..self.clone()
-        })
-    }
-
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch>> {
-        Arc::new(self.clone())
-    }
-}
-
-struct BatchIterator<'a> {
-    batches: &'a Batches,
-    /// The batch of all examples, if each batch is that.
-    whole: Option<Batch>,
-    random: StdRng,
-    order: Vec<usize>,
-    /// The examples of the order that were seen.
-    seen: usize,
-    served: usize,
-}
-
-impl Iterator for BatchIterator<'_> {
-    type Item = Result<Batch, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.served == self.batches.count {
-            return None;
-        }
-        self.served += 1;
-        if let Some(whole) = &self.whole {
-            return Some(Ok(whole.clone()));
-        }
-        let size = self.batches.size;
-        if self.seen > self.order.len() - size {
-            self.order.shuffle(&mut self.random);
-            self.seen = 0;
-        }
-        self.seen += size;
-        let examples = &self.order[self.seen - size..self.seen];
-        Some(Ok(self.batches.data.batch(examples, &self.batches.device)))
-    }
-}
-
-impl DataLoaderIterator<Batch> for BatchIterator<'_> {
-    fn progress(&self) -> Progress {
-        let size = self.batches.size;
-        Progress::new(self.served * size, self.batches.num_items(), None)
     }
 }
 
@@ -146,7 +101,7 @@ pub fn train(
         count: 1,
         ..batches.clone()
     };
-    let training = SupervisedTraining::new(out, Arc::new(batches), Arc::new(validation));
+    let training = SupervisedTraining::new(out, batches.loader(), validation.loader());
     let failure = Arc::new(OnceLock::new());
     let (interrupter, failed) = (training.interrupter(), failure.clone());
     let metrics = MetricFiles::new(out, move |why| {
@@ -190,10 +145,11 @@ mod tests {
             size,
             count,
             seed: 7,
-            device: gpt::device::of_environment().unwrap(),
         };
-        assert_eq!(batches.num_items(), size * count);
-        let batches = batches.iter().map(|batch| {
+        let device = gpt::device::of_environment().unwrap();
+        let loader = batches.loader().to_device(&device);
+        assert_eq!(loader.num_items(), size * count);
+        let batches = loader.iter().map(|batch| {
             let classes: burn::tensor::Tensor<1, Int> = batch.unwrap().y;
             classes.into_data().iter().collect()
         });

@@ -1,5 +1,5 @@
 use crate::flags::BaseFlags;
-use anyhow::{Context, Error, Result, bail, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use burn::lr_scheduler::LrScheduler;
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -56,7 +56,7 @@ struct PretrainedText {
     data: Option<PathBuf>,
     #[serde(default)]
     text_field: Option<String>,
-    domain: String,
+    domain: Domain,
 }
 
 impl Base {
@@ -77,19 +77,8 @@ impl Base {
             None => None,
         };
         let (of_run, domain) = match &pretrained {
-            Some(Pretrained { settings, .. }) => {
-                (settings.data.as_deref(), settings.domain.as_str())
-            }
-            None => (None, "prose"),
-        };
-        let domain = match domain {
-            "prose" => Domain::Prose,
-            "code" => Domain::Code,
-            other => bail!("the run was trained on the domain {other}, which is not known here"),
-        };
-        let other_domain = match domain {
-            Domain::Prose => Domain::Code,
-            Domain::Code => Domain::Prose,
+            Some(Pretrained { settings, .. }) => (settings.data.as_deref(), settings.domain),
+            None => (None, Domain::Prose),
         };
         let pretrain_data = flags.pretrain_data.as_deref().or(of_run);
         let field = flags.text_field.as_deref();
@@ -108,7 +97,7 @@ impl Base {
         let target = read_text(
             flags.target_data.as_deref(),
             target_field,
-            other_domain,
+            domain.other(),
             flags.megabytes,
         );
         let target = target.context("the target text (--target-data)")?;

@@ -1,14 +1,22 @@
 use anyhow::{Context, Result, bail, ensure};
+use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::{ArgMatches, Args, ValueEnum};
 use gpt::flags::{absolute, at_least_one, is_given, refuse_unused};
 use gpt::model::GptConfig;
-use gpt::optimizer::PEAK_LEARNING_RATE;
+use gpt::optimizer::{BETA_1, BETA_2, EPSILON, PEAK_LEARNING_RATE};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, TEXT_FIELD, Text, limit};
 use gpt::tokens::validate_update;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// The preconditioner of the optimizer.
+const ADAM: AdamPreconditioner = AdamPreconditioner {
+    beta_1: BETA_1 as f64,
+    beta_2: BETA_2 as f64,
+    epsilon: EPSILON as f64,
+};
 
 /// What describes a run: its flags, and what `config.json` in its folder holds.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
@@ -68,6 +76,11 @@ pub struct Settings {
     /// The same in the warmup and near the edge; it divides --every [default: --every]
     #[arg(long, help_heading = "Probe")]
     pub dense_every: Option<u64>,
+    /// Steps from one measurement of the curvature to the next: the largest eigenvalue of the Hessian, with and without
+    /// AdamW's preconditioner, and the sharpness along the update, by tens of gradients each [default: none]
+    #[arg(long, help_heading = "Probe")]
+    #[serde(default)]
+    pub hessian_every: Option<u64>,
     /// The largest share of the run's time that measuring may take [default: no ceiling]
     #[arg(long, allow_negative_numbers = true, help_heading = "Probe")]
     pub max_time_share: Option<f64>,
@@ -116,8 +129,8 @@ pub struct Settings {
     #[serde(default = "text_field")]
     pub text_field: String,
     /// Which part of the packages' sources, without --data
-    #[arg(long, value_enum, default_value_t = Part::Prose, help_heading = "Text")]
-    pub domain: Part,
+    #[arg(long, value_enum, default_value_t = Domain::Prose, help_heading = "Text")]
+    pub domain: Domain,
     /// The most text to read, in millions of bytes
     #[arg(
         long,
@@ -157,18 +170,8 @@ pub enum TokenKind {
     Bytes,
 }
 
-/// A part of the packages' sources.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// Documentation comments
-    Prose,
-    /// All the rest
-    Code,
-}
-
 /// The flags that a resumed run may change; all others make the model, its data or their order.
-const CHANGEABLE: [&str; 13] = [
+const CHANGEABLE: [&str; 14] = [
     "steps",
     "lr",
     "final_lr",
@@ -177,6 +180,7 @@ const CHANGEABLE: [&str; 13] = [
     "weight_decay",
     "every",
     "dense_every",
+    "hessian_every",
     "max_time_share",
     "edge_cap",
     "tolerance",
@@ -186,7 +190,7 @@ const CHANGEABLE: [&str; 13] = [
 ];
 
 /// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
-const UNUSED_BY_FINDER: [&str; 10] = [
+const UNUSED_BY_FINDER: [&str; 11] = [
     "steps",
     "lr",
     "final_lr",
@@ -195,6 +199,7 @@ const UNUSED_BY_FINDER: [&str; 10] = [
     "epoch_steps",
     "every",
     "dense_every",
+    "hessian_every",
     "max_time_share",
     "edge_cap",
 ];
@@ -297,6 +302,9 @@ impl Settings {
         if let Some(steps) = self.dense_every {
             config = config.with_dense_every(steps);
         }
+        if let Some(steps) = self.hessian_every {
+            config = config.with_curvature(CurvatureConfig::new(steps).with_preconditioner(ADAM));
+        }
         if let Some(share) = self.max_time_share {
             config = config.with_max_time_share(share);
         }
@@ -340,11 +348,7 @@ impl Settings {
         match &self.data {
             Some(path) => Text::of_path(path, &self.text_field, limit),
             None => {
-                let domain = match self.domain {
-                    Part::Prose => Domain::Prose,
-                    Part::Code => Domain::Code,
-                };
-                Text::of_packages(domain, limit).context("the default text is not available")
+                Text::of_packages(self.domain, limit).context("the default text is not available")
             }
         }
     }

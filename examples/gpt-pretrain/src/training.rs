@@ -1,6 +1,5 @@
 use crate::settings::{RunConfig, Settings};
 use anyhow::{Result, anyhow, bail, ensure};
-use burn::data::dataloader::DataLoader;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::tensor::Device;
@@ -20,9 +19,8 @@ use gpt::say;
 use gpt::stop::Stop;
 use gpt::terminal::can_draw;
 use gpt::tokenizer::Tokenizer;
-use gpt::tokens::{TokenBatch, TrainLoader, ValidLoader, Windows};
+use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use std::path::Path;
-use std::sync::Arc;
 
 /// The number of batches that a validation loss is the mean of.
 const VALID_BATCHES: usize = 8;
@@ -44,7 +42,7 @@ pub fn find_learning_rate(
     let device = device.clone().autodiff();
     device.seed(settings.seed);
     // The loss of an update is the mean over its batches: that of one large batch.
-    let loader = TrainLoader::new(
+    let batches = TrainBatches::new(
         train,
         settings.batch * settings.accumulate,
         1,
@@ -53,7 +51,7 @@ pub fn find_learning_rate(
         settings.seed,
         0,
     );
-    let loader = loader.to_device(&device);
+    let loader = batches.loader().to_device(&device);
     let batches = loader.iter().collect::<Result<Vec<TokenBatch>, _>>();
     let batches = batches.map_err(|error| anyhow!("{error}"))?;
     let finder = LearningRateFinder::new().with_search(settings.probe());
@@ -165,7 +163,7 @@ pub fn train(
     let first_step = checkpoint.map_or(0, |checkpoint| checkpoint.step);
     let first_epoch = checkpoint.map_or(0, |checkpoint| checkpoint.epoch);
     let epochs = (settings.steps - first_step).div_ceil(settings.epoch_steps());
-    let train = TrainLoader::new(
+    let train = TrainBatches::new(
         train,
         settings.batch,
         settings.accumulate,
@@ -174,12 +172,12 @@ pub fn train(
         settings.seed,
         first_step,
     );
-    let train = Arc::new(train.with_stop(stop.clone()));
-    let valid = Arc::new(ValidLoader::new(valid, settings.batch, VALID_BATCHES));
+    let train = train.with_stop(stop.clone());
+    let valid = valid_loader(valid, settings.batch, VALID_BATCHES);
 
     let failed = stop.clone();
     let metrics = MetricFiles::new(folder.path(), move |why| failed.fail(why));
-    let mut training = SupervisedTraining::new(folder.path(), train.clone(), valid)
+    let mut training = SupervisedTraining::new(folder.path(), train.loader(), valid)
         .with_metric_logger(metrics)
         .metric_train_numeric(LossMetric::new())
         .metric_valid_numeric(LossMetric::new())

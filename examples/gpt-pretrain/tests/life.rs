@@ -9,22 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A small model, of which a step takes some milliseconds.
-const MODEL: [&str; 14] = [
-    "--layers",
-    "1",
-    "--width",
-    "16",
-    "--heads",
-    "2",
-    "--context",
-    "16",
-    "--batch",
-    "2",
-    "--tokens",
-    "bytes",
-    "--epoch-steps",
-    "20",
-];
+const MODEL: &str =
+    "--layers 1 --width 16 --heads 2 --context 16 --batch 2 --tokens bytes --epoch-steps 20";
 
 fn program(folder: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpt-pretrain"));
@@ -39,7 +25,8 @@ fn text(folder: &Path) {
 
 fn start(folder: &Path, out: &str, flags: &[&str]) -> Child {
     let common = ["--data", "text.txt", "--out", out, "--every", "5"];
-    let mut command = program(folder, &[&MODEL[..], &common, flags].concat());
+    let model: Vec<&str> = MODEL.split(' ').collect();
+    let mut command = program(folder, &[&model[..], &common, flags].concat());
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
@@ -158,9 +145,8 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     text(folder.path());
     // Files of 20 KiB at most: less than a checkpoint, more than all else.
     let script = format!(
-        "trap '' XFSZ; ulimit -f 20; exec {} {} --data text.txt --out run --steps 60 --every 50",
-        env!("CARGO_BIN_EXE_gpt-pretrain"),
-        MODEL.join(" ")
+        "trap '' XFSZ; ulimit -f 20; exec {} {MODEL} --data text.txt --out run --steps 60 --every 50",
+        env!("CARGO_BIN_EXE_gpt-pretrain")
     );
     let output = in_bash(folder.path(), &script);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
@@ -177,9 +163,7 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
 fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
     let folder = tempfile::tempdir().unwrap();
     text(folder.path());
-    let model = MODEL
-        .join(" ")
-        .replace("--epoch-steps 20", "--epoch-steps 100000");
+    let model = MODEL.replace("--epoch-steps 20", "--epoch-steps 100000");
     // Files of 4 KiB at most: a metric fills its file after some hundred steps.
     let script = format!(
         "trap '' XFSZ; ulimit -f 4; exec {} {model} --data text.txt --out run --steps 100000 --every 50",
@@ -206,13 +190,10 @@ fn a_run_needs_no_output() {
     let folder = tempfile::tempdir().unwrap();
     text(folder.path());
     let script = format!(
-        "exec {} {} --data text.txt --out run --steps 20 >/dev/full 2>/dev/full",
-        env!("CARGO_BIN_EXE_gpt-pretrain"),
-        MODEL.join(" ")
+        "exec {} {MODEL} --data text.txt --out run --steps 20 >/dev/full 2>/dev/full",
+        env!("CARGO_BIN_EXE_gpt-pretrain")
     );
-    let mut shell = Command::new("bash");
-    let shell = shell.current_dir(folder.path()).args(["-c", &script]);
-    assert!(shell.status().unwrap().success());
+    assert!(in_bash(folder.path(), &script).status.success());
     assert!(folder.path().join("run/report.html").exists());
 }
 

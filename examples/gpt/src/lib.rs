@@ -25,11 +25,13 @@ macro_rules! warn {
     };
 }
 
+pub mod activation;
 pub mod device;
 pub mod export;
 pub mod flags;
 pub mod folder;
 pub mod guard;
+pub mod loader;
 pub mod metrics;
 pub mod model;
 pub mod optimizer;

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{
-    Dropout, DropoutConfig, Embedding, EmbeddingConfig, Gelu, LayerNorm, LayerNormConfig, Linear,
+    Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
     LinearConfig,
 };
 use burn::tensor::module::{attention, linear};
@@ -12,6 +12,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Int, Tensor};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
+use crate::activation::Activation;
 use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
 
@@ -143,16 +144,21 @@ fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Lin
     layer
 }
 
-/// The model.
+/// The model, new or as GPT-2 is published.
 #[derive(Module, Debug)]
 pub struct Gpt {
-    tokens: Embedding,
-    positions: Embedding,
-    dropout: Option<Dropout>,
-    blocks: Vec<Block>,
-    norm: LayerNorm,
+    /// The vectors of the tokens.
+    pub tokens: Embedding,
+    /// The vectors of the positions.
+    pub positions: Embedding,
+    /// Absent where nothing is dropped.
+    pub dropout: Option<Dropout>,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+    /// The last norm.
+    pub norm: LayerNorm,
     /// Absent if the token embedding serves as the output layer.
-    head: Option<Linear>,
+    pub head: Option<Linear>,
 }
 
 impl Gpt {
@@ -185,16 +191,29 @@ impl Gpt {
 
 /// Attention, then a two-layer network, each added to the residual stream.
 #[derive(Module, Debug)]
-struct Block {
-    attention_norm: LayerNorm,
-    query_key_value: Linear,
-    attention_out: Linear,
-    mlp_norm: LayerNorm,
-    mlp_in: Linear,
-    activation: Gelu,
-    mlp_out: Linear,
-    dropout: Option<Dropout>,
-    heads: usize,
+pub struct Block {
+    /// The norm before the attention.
+    pub attention_norm: LayerNorm,
+    /// The queries, keys and values of all heads.
+    pub query_key_value: Linear,
+    /// What becomes of the values of all heads.
+    pub attention_out: Linear,
+    /// The norm before the two-layer network.
+    pub mlp_norm: LayerNorm,
+    /// Its first layer.
+    pub mlp_in: Linear,
+    /// What follows that.
+    #[module(skip)]
+    pub activation: Activation,
+    /// Its second layer.
+    pub mlp_out: Linear,
+    /// Absent where nothing is dropped.
+    pub dropout: Option<Dropout>,
+    /// The number of attention heads.
+    pub heads: usize,
+    /// What attention scores are multiplied by, if not by the inverse square root of a head's width.
+    #[module(skip)]
+    pub attention_scale: Option<f64>,
 }
 
 impl Block {
@@ -207,10 +226,11 @@ impl Block {
             attention_out: linear_layer(width, width, residual_std, device),
             mlp_norm: LayerNormConfig::new(width).init(device),
             mlp_in: linear_layer(width, 4 * width, 0.02, device),
-            activation: Gelu::new(),
+            activation: Activation::Gelu,
             mlp_out: linear_layer(4 * width, width, residual_std, device),
             dropout: dropout(config.dropout),
             heads: config.heads,
+            attention_scale: None,
         }
     }
 
@@ -229,17 +249,14 @@ impl Block {
             x.reshape([batch, time, self.heads, width / self.heads])
                 .swap_dims(1, 2)
         };
-        let mut parts = self
-            .query_key_value
-            .forward(x)
-            .chunk(3, 2)
-            .into_iter()
-            .map(heads);
+        let parts = self.query_key_value.forward(x).chunk(3, 2);
+        let mut parts = parts.into_iter().map(heads);
         let (Some(query), Some(key), Some(value)) = (parts.next(), parts.next(), parts.next())
         else {
             unreachable!("three chunks were made");
         };
         let options = AttentionModuleOptions {
+            scale: self.attention_scale,
             is_causal: true,
             ..Default::default()
         };
@@ -271,17 +288,13 @@ impl InferenceStep for Gpt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::TensorData;
 
     fn config() -> GptConfig {
         GptConfig::new(50, 8, 2, 2, 16)
     }
 
     fn tokens(values: [i64; 8]) -> Tensor<2, Int> {
-        Tensor::from_data(
-            TensorData::new(values.to_vec(), [1, 8]),
-            &crate::device::of_environment().unwrap(),
-        )
+        Tensor::from_data([values], &crate::device::of_environment().unwrap())
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Batches of tokens for burn's training.
 
+use crate::loader::Loader;
 use crate::stop::Stop;
-use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
-use burn::data::dataset::DatasetError;
+use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -30,12 +30,12 @@ pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Resul
     Ok(())
 }
 
-/// Serves training batches of random windows.
+/// Training batches of random windows.
 ///
 /// The windows of a step, and the random numbers that the model draws in it, depend on the seed and the step alone,
 /// so that a run that resumes makes the updates that it would have made.
 #[derive(Clone)]
-pub struct TrainLoader {
+pub struct TrainBatches {
     /// Where the windows come from.
     pub windows: Windows,
     /// The number of windows of a batch.
@@ -50,11 +50,10 @@ pub struct TrainLoader {
     pub seed: u64,
     next_step: Arc<AtomicU64>,
     stop: Stop,
-    device: Device,
 }
 
-impl TrainLoader {
-    /// A loader whose first epoch begins at `first_step`.
+impl TrainBatches {
+    /// Batches whose first epoch begins at `first_step`.
     #[allow(clippy::too_many_arguments)] // the fields, once
     pub fn new(
         windows: Windows,
@@ -74,7 +73,6 @@ impl TrainLoader {
             seed,
             next_step: Arc::new(AtomicU64::new(first_step)),
             stop: Stop::new(),
-            device: Device::default(),
         }
     }
 
@@ -89,158 +87,51 @@ impl TrainLoader {
         self.next_step.load(Ordering::SeqCst)
     }
 
-    fn batch_at(&self, step: u64, micro_batch: usize) -> TokenBatch {
+    fn batch_at(&self, step: u64, micro_batch: usize, device: &Device) -> TokenBatch {
         let stream = step * self.accumulate as u64 + micro_batch as u64;
         // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
         let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
         // What dropout leaves out depends on the step alone, too: the backend's stream of random numbers is in
         // no checkpoint.
-        self.device.seed(seed);
+        device.seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
-        self.windows
-            .random_batch(self.batch, &mut random, &self.device)
+        self.windows.random_batch(self.batch, &mut random, device)
     }
-}
 
-impl DataLoader<TokenBatch> for TrainLoader {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TokenBatch> + 'a> {
-        let first_step = self.next_step();
-        let updates = self.updates.min(self.steps.saturating_sub(first_step));
-        Box::new(TrainIterator {
-            loader: self,
-            first_step,
-            batches: updates as usize * self.accumulate,
-            next: 0,
+    /// Serves them, an epoch after another.
+    pub fn loader(&self) -> Arc<dyn DataLoader<TokenBatch>> {
+        let items = self.updates as usize * self.accumulate * self.batch;
+        let all = self.clone();
+        Loader::start(items, self.batch, move |device| {
+            let (all, device) = (all.clone(), device.clone());
+            let (first_step, accumulate) = (all.next_step(), all.accumulate);
+            let updates = all.updates.min(all.steps.saturating_sub(first_step));
+            (0..updates as usize * accumulate).map_while(move |index| {
+                let micro_batch = index % accumulate;
+                if micro_batch == 0 && all.stop.is_wished() {
+                    return None;
+                }
+                let step = first_step + (index / accumulate) as u64;
+                let batch = all.batch_at(step, micro_batch, &device);
+                if micro_batch + 1 == accumulate {
+                    all.next_step.store(step + 1, Ordering::SeqCst);
+                }
+                Some(batch)
+            })
         })
-    }
-
-    fn num_items(&self) -> usize {
-        self.updates as usize * self.accumulate * self.batch
-    }
-
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<TokenBatch>> {
-        Arc::new(Self {
-            device: device.clone(),
-            ..self.clone()
-        })
-    }
-
-    fn slice(&self, start: usize, _end: usize) -> Arc<dyn DataLoader<TokenBatch>> {
-        // Each device draws windows of its own.
-        Arc::new(Self {
-            seed: self.seed.wrapping_add(start as u64),
-            ..self.clone()
-        })
-    }
-}
-
-struct TrainIterator<'a> {
-    loader: &'a TrainLoader,
-    first_step: u64,
-    batches: usize,
-    next: usize,
-}
-
-impl Iterator for TrainIterator<'_> {
-    type Item = Result<TokenBatch, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let accumulate = self.loader.accumulate;
-        let is_between = self.next.is_multiple_of(accumulate);
-        if self.next == self.batches || (is_between && self.loader.stop.is_wished()) {
-            return None;
-        }
-        let step = self.first_step + (self.next / accumulate) as u64;
-        let batch = self.loader.batch_at(step, self.next % accumulate);
-        self.next += 1;
-        if self.next.is_multiple_of(accumulate) {
-            self.loader.next_step.store(step + 1, Ordering::SeqCst);
-        }
-        Some(Ok(batch))
-    }
-}
-
-impl DataLoaderIterator<TokenBatch> for TrainIterator<'_> {
-    fn progress(&self) -> Progress {
-        let size = self.loader.batch;
-        Progress::new(self.next * size, self.batches * size, None)
     }
 }
 
 /// Serves the same few batches at each validation, spread evenly over the windows.
-#[derive(Clone)]
-pub struct ValidLoader {
+pub fn valid_loader(
     windows: Windows,
     batch: usize,
     batches: usize,
-    device: Device,
-}
-
-impl ValidLoader {
-    /// So many batches of so many windows.
-    pub fn new(windows: Windows, batch: usize, batches: usize) -> Self {
-        Self {
-            windows,
-            batch,
-            batches,
-            device: Device::default(),
-        }
-    }
-}
-
-impl DataLoader<TokenBatch> for ValidLoader {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TokenBatch> + 'a> {
-        Box::new(ValidIterator {
-            loader: self,
-            next: 0,
-        })
-    }
-
-    fn num_items(&self) -> usize {
-        self.batch * self.batches
-    }
-
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<TokenBatch>> {
-        Arc::new(Self {
-            device: device.clone(),
-            ..self.clone()
-        })
-    }
-
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<TokenBatch>> {
-        Arc::new(self.clone())
-    }
-}
-
-struct ValidIterator<'a> {
-    loader: &'a ValidLoader,
-    next: usize,
-}
-
-impl Iterator for ValidIterator<'_> {
-    type Item = Result<TokenBatch, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let ValidLoader {
-            windows,
-            batch,
-            batches,
-            device,
-        } = self.loader;
-        if self.next == *batches {
-            return None;
-        }
-        let batch = windows.even_batch(self.next, *batches, *batch, device);
-        self.next += 1;
-        Some(Ok(batch))
-    }
-}
-
-impl DataLoaderIterator<TokenBatch> for ValidIterator<'_> {
-    fn progress(&self) -> Progress {
-        let size = self.loader.batch;
-        Progress::new(self.next * size, self.loader.batches * size, None)
-    }
+) -> Arc<dyn DataLoader<TokenBatch>> {
+    Loader::start(batch * batches, batch, move |device| {
+        let (windows, device) = (windows.clone(), device.clone());
+        (0..batches).map(move |index| windows.even_batch(index, batches, batch, &device))
+    })
 }
 
 #[cfg(test)]
@@ -251,8 +142,8 @@ mod tests {
         Windows::new((0..100).collect(), 4, "the text").unwrap()
     }
 
-    fn loader(first_step: u64) -> TrainLoader {
-        TrainLoader::new(windows(), 3, 2, 4, 10, 7, first_step)
+    fn batches(first_step: u64) -> TrainBatches {
+        TrainBatches::new(windows(), 3, 2, 4, 10, 7, first_step)
     }
 
     fn epoch(loader: &dyn DataLoader<TokenBatch>) -> Vec<Vec<i64>> {
@@ -272,7 +163,9 @@ mod tests {
 
     #[test]
     fn epochs_divide_the_steps_and_differ() {
-        let loader = loader(0).to_device(&crate::device::of_environment().unwrap());
+        let loader = batches(0)
+            .loader()
+            .to_device(&crate::device::of_environment().unwrap());
         let epochs: Vec<_> = (0..4).map(|_| epoch(loader.as_ref())).collect();
         let updates: Vec<_> = epochs.iter().map(|epoch| epoch.len() / 2).collect();
         assert_eq!(updates, [4, 4, 2, 0], "ten steps in all");
@@ -284,16 +177,21 @@ mod tests {
 
     #[test]
     fn a_run_that_resumes_sees_what_it_would_have_seen() {
-        let whole = loader(0).to_device(&crate::device::of_environment().unwrap());
+        let whole = batches(0)
+            .loader()
+            .to_device(&crate::device::of_environment().unwrap());
         epoch(whole.as_ref());
-        let resumed = loader(4).to_device(&crate::device::of_environment().unwrap());
+        let resumed = batches(4)
+            .loader()
+            .to_device(&crate::device::of_environment().unwrap());
         assert_eq!(epoch(resumed.as_ref()), epoch(whole.as_ref()));
     }
 
     #[test]
     fn a_wish_to_stop_ends_the_epoch_between_two_updates() {
         let stop = Stop::new();
-        let loader = loader(0).with_stop(stop.clone());
+        let all = batches(0).with_stop(stop.clone());
+        let loader = all.loader();
         let mut batches = loader.iter();
         for _ in 0..3 {
             batches.next().unwrap().unwrap();
@@ -301,14 +199,14 @@ mod tests {
         stop.wish().stop(None);
         assert!(batches.next().is_some(), "the second half of an update");
         assert!(batches.next().is_none());
-        assert_eq!(loader.next_step(), 2);
+        assert_eq!(all.next_step(), 2);
         assert!(loader.iter().next().is_none());
     }
 
     #[test]
     fn validation_is_always_the_same() {
         let loader =
-            ValidLoader::new(windows(), 3, 2).to_device(&crate::device::of_environment().unwrap());
+            valid_loader(windows(), 3, 2).to_device(&crate::device::of_environment().unwrap());
         assert_eq!(epoch(loader.as_ref()).len(), 2);
         assert_eq!(epoch(loader.as_ref()), epoch(loader.as_ref()));
     }

@@ -7,7 +7,6 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-pub mod activation;
 pub mod checkpoint;
 pub mod config;
 pub mod direction;

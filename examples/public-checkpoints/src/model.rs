@@ -1,20 +1,22 @@
 //! A published model of either architecture, and its loss.
 
 use crate::config::ModelConfig;
-use crate::gpt2::Gpt2;
+use crate::gpt2;
 use crate::olmo2::Olmo2;
 use anyhow::Result;
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor};
+use gpt::model::Gpt;
 use gpt::tokens::TokenBatch;
 use std::path::Path;
 
 /// A language model.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // One is in memory at a time.
 pub enum Transformer {
     /// GPT-2.
-    Gpt2(Gpt2),
+    Gpt2(Gpt),
     /// OLMo-2.
     Olmo2(Olmo2),
 }
@@ -27,7 +29,7 @@ impl Transformer {
     /// A tensor that is missing, left over, or of another shape is named.
     pub fn open(folder: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
         Ok(match config {
-            ModelConfig::Gpt2(config) => Self::Gpt2(Gpt2::open(folder, config, device)?),
+            ModelConfig::Gpt2(config) => Self::Gpt2(gpt2::open(folder, config, device)?),
             ModelConfig::Olmo2(config) => Self::Olmo2(Olmo2::open(folder, config, device)?),
         })
     }

@@ -1,7 +1,6 @@
 //! OLMo-2 as published: norms after the branches, norms of queries and keys, rotary positions, a gated
 //! network, key and value heads that query heads share.
 
-use crate::activation::Activation;
 use crate::config::Olmo2Config;
 use crate::weights::{Layout, Weights};
 use anyhow::Result;
@@ -10,6 +9,7 @@ use burn::nn::{Embedding, Linear, RmsNorm};
 use burn::tensor::module::{attention, linear};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use gpt::activation::Activation;
 use std::path::Path;
 
 /// The model.

@@ -74,7 +74,7 @@ pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
             contender,
             rival,
             &truth.found,
-            trained.step_seconds,
+            mean(&trained.step_seconds),
         )
     };
     Ok(vec![row(&guided, &published), row(&published, &guided)])

@@ -10,6 +10,7 @@ mod contest;
 mod lines;
 mod memory;
 mod picture;
+mod process;
 mod reference;
 mod size;
 mod statistics;
@@ -66,17 +67,14 @@ struct Flags {
     /// time and memory, instead
     #[arg(long)]
     size: bool,
-    /// The same in this process, and print it as JSON (used internally)
-    #[arg(long, value_enum, hide = true)]
-    size_run: Option<memory::Probe>,
     #[command(flatten)]
     shape: size::Shape,
-    /// Train in this process and print its peak memory (used internally)
-    #[arg(long, value_enum, hide = true, requires = "probe")]
-    memory_of: Option<memory::Training>,
-    /// Whether that process has a probe (used internally)
+    /// Train in this process, with a probe or without, and print what that takes (used internally)
     #[arg(long, value_enum, hide = true)]
-    probe: Option<memory::Probe>,
+    taken: Option<process::Probe>,
+    /// What that process trains, instead of the GPT (used internally)
+    #[arg(long, value_enum, hide = true, requires = "taken")]
+    memory_of: Option<memory::Training>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -140,11 +138,11 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    if let (Some(training), Some(probe)) = (flags.memory_of, flags.probe) {
-        return memory::tell(training, probe);
-    }
-    if let Some(probe) = flags.size_run {
-        return size::run(&flags.gpt()?, probe);
+    if let Some(probe) = flags.taken {
+        return match flags.memory_of {
+            Some(training) => process::tell(&training, probe),
+            None => process::tell(&flags.gpt()?, probe),
+        };
     }
     if flags.size {
         let arguments: Vec<_> = std::env::args().skip(1).collect();

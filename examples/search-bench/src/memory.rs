@@ -1,27 +1,21 @@
-//! What a probe costs in memory: the peak of a process that trains and measures, beside that of one that trains only.
+//! Trainings whose weights fill the memory, for what a probe adds to it.
 
-use crate::statistics::mean;
+use crate::process::with_and_without;
 use crate::table::MemoryRow;
-use crate::workload::make_step;
-use anyhow::{Context, Result};
+use crate::workload::{Workload, seeded};
+use anyhow::Result;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
 use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
-use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
 use clap::ValueEnum;
-use gpt::terminal::print;
-use serde::{Deserialize, Serialize};
-use std::process::Command;
-use std::time::Instant;
 
 /// The examples of a batch: so few that the weights, and not the activations, fill the memory.
 const BATCH: usize = 4;
-const STEPS: usize = 4;
-const LEARNING_RATE: f64 = 1e-4;
+const STEPS: usize = 5;
 
 /// What is trained: square layers with GELU between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,53 +30,47 @@ pub enum Training {
     Deep,
 }
 
-/// Whether a process has a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Probe {
-    With,
-    Without,
-}
-
-impl Probe {
-    /// The probe, which measures each step.
-    pub fn of_each_step(self) -> Result<Option<SharpnessProbe>, ConfigError> {
-        let config = SharpnessConfig::new().with_every(1);
-        match self {
-            Self::With => SharpnessProbe::new(config).map(Some),
-            Self::Without => Ok(None),
-        }
-    }
-}
-
-/// What a process tells of itself.
-#[derive(Serialize, Deserialize)]
-struct Told {
-    weights: u64,
-    peak: u64,
-    step_seconds: f64,
-    /// None without a probe.
-    measurement_seconds: Option<f64>,
-}
-
 #[derive(Module, Debug)]
-struct Layers {
+pub struct Layers {
     layers: Vec<Linear>,
     activation: Gelu,
 }
 
-impl Layers {
-    fn loss(&self, x: &Tensor<2>, y: &Tensor<2>) -> Tensor<1> {
-        let x = self.layers.iter().fold(x.clone(), |x, layer| {
-            layer.forward(self.activation.forward(x))
-        });
-        MseLoss::new().forward(x, y.clone(), Reduction::Mean)
+impl Training {
+    fn shape(self) -> (usize, usize) {
+        match self {
+            Self::AdamW | Self::Momentum | Self::Groups => (3, 4096),
+            Self::Deep => (48, 1024),
+        }
+    }
+
+    /// The row of this training, from two processes of its own. None where the system does not tell a peak.
+    fn row(self) -> Option<MemoryRow> {
+        let name = self.to_possible_value()?.get_name().to_string();
+        let arguments = ["--memory-of".to_string(), name];
+        let [with, without] = with_and_without(&arguments).ok()?;
+        Some(MemoryRow {
+            workload: self.name(),
+            weights_bytes: 4 * with.weights as u64,
+            peak_rss_bytes: with.peak_bytes,
+            peak_rss_bytes_without_probe: without.peak_bytes,
+            step_seconds: without.step_seconds,
+            measurement_seconds: with.measurement_seconds?,
+        })
     }
 }
 
-impl Training {
-    const ALL: [Self; 4] = [Self::AdamW, Self::Momentum, Self::Groups, Self::Deep];
+/// The rows of all trainings.
+pub fn rows() -> Vec<MemoryRow> {
+    let all = Training::value_variants().iter();
+    all.filter_map(|training| training.row()).collect()
+}
 
-    fn name(self) -> &'static str {
+impl Workload for Training {
+    type Model = Layers;
+    type Batch = [Tensor<2>; 2];
+
+    fn name(&self) -> &'static str {
         match self {
             Self::AdamW => "memory, 3 layers of 4096, AdamW",
             Self::Momentum => "memory, 3 layers of 4096, momentum SGD",
@@ -91,115 +79,54 @@ impl Training {
         }
     }
 
-    fn shape(self) -> (usize, usize) {
-        match self {
-            Self::AdamW | Self::Momentum | Self::Groups => (3, 4096),
-            Self::Deep => (48, 1024),
-        }
+    fn every(&self) -> u64 {
+        1
     }
 
-    fn optimizer(self) -> ModuleOptimizer {
-        match self {
+    fn init(&self) -> (Layers, ModuleOptimizer) {
+        let device = seeded(&Device::flex());
+        let (layers, width) = self.shape();
+        let layer = |_| LinearConfig::new(width, width).init(&device);
+        let layers = Layers {
+            layers: (0..layers).map(layer).collect(),
+            activation: Gelu::new(),
+        };
+        let optim = match self {
             Self::Momentum => {
                 let momentum = MomentumConfig::new().with_dampening(0.0);
                 SgdConfig::new().with_momentum(Some(momentum)).init()
             }
             Self::AdamW | Self::Groups | Self::Deep => AdamWConfig::new().init(),
-        }
+        };
+        (layers, optim)
     }
 
-    fn learning_rate(self) -> ModuleLearningRate {
+    fn batches(&self) -> Result<Vec<Self::Batch>> {
+        let (_, width) = self.shape();
+        let device = Device::flex().autodiff();
+        let normal = Distribution::Normal(0.0, 1.0);
+        let batch = [(); 2].map(|()| Tensor::random([BATCH, width], normal, &device));
+        Ok(vec![batch; STEPS])
+    }
+
+    fn learning_rate(&self, _step: usize) -> f64 {
+        1e-4
+    }
+
+    fn learning_rates(&self, step: usize) -> ModuleLearningRate {
+        let rate = self.learning_rate(step);
         match self {
-            Self::Groups => ModuleLrScheduler::new(LEARNING_RATE)
-                .with_group(ParamGroup::from_predicate("layers.0"), 0.5 * LEARNING_RATE)
+            Self::Groups => ModuleLrScheduler::new(rate)
+                .with_group(ParamGroup::from_predicate("layers.0"), 0.5 * rate)
                 .step(),
-            Self::AdamW | Self::Momentum | Self::Deep => LEARNING_RATE.into(),
+            _ => rate.into(),
         }
     }
 
-    /// The row of this training, from two processes of its own. None where the system does not tell a peak.
-    fn row(self) -> Option<MemoryRow> {
-        let with = self.told_by_a_process(Probe::With)?;
-        let without = self.told_by_a_process(Probe::Without)?;
-        Some(MemoryRow {
-            workload: self.name(),
-            weights_bytes: with.weights,
-            peak_rss_bytes: with.peak,
-            peak_rss_bytes_without_probe: without.peak,
-            step_seconds: without.step_seconds,
-            measurement_seconds: with.measurement_seconds?,
-        })
+    fn loss(&self, model: &Layers, [x, y]: &Self::Batch) -> Tensor<1> {
+        let x = model.layers.iter().fold(x.clone(), |x, layer| {
+            layer.forward(model.activation.forward(x))
+        });
+        MseLoss::new().forward(x, y.clone(), Reduction::Mean)
     }
-
-    fn told_by_a_process(self, probe: Probe) -> Option<Told> {
-        let (training, probe) = (self.to_possible_value()?, probe.to_possible_value()?);
-        let output = Command::new(std::env::current_exe().ok()?)
-            .args([
-                "--memory-of",
-                training.get_name(),
-                "--probe",
-                probe.get_name(),
-            ])
-            .output()
-            .ok()?;
-        serde_json::from_slice(&output.stdout).ok()
-    }
-}
-
-/// The rows of all trainings.
-pub fn rows() -> Vec<MemoryRow> {
-    Training::ALL
-        .into_iter()
-        .filter_map(Training::row)
-        .collect()
-}
-
-/// Trains in this process, with or without a probe that measures each step, and tells of it.
-pub fn tell(training: Training, probe: Probe) -> Result<()> {
-    let device = Device::flex().autodiff();
-    device.seed(1);
-    let (layers, width) = training.shape();
-    let layer = |_| LinearConfig::new(width, width).init(&device);
-    let mut model = Layers {
-        layers: (0..layers).map(layer).collect(),
-        activation: Gelu::new(),
-    };
-    let weights = 4 * model.num_params() as u64;
-    let mut optim = training.optimizer();
-    let learning_rate = training.learning_rate();
-    let normal = Distribution::Normal(0.0, 1.0);
-    let x = Tensor::random([BATCH, width], normal, &device);
-    let y = Tensor::random([BATCH, width], normal, &device);
-    let probe = probe.of_each_step()?;
-    let (mut steps, mut measurements) = (Vec::new(), Vec::new());
-    for _ in 0..STEPS {
-        let started = Instant::now();
-        let loss = model.loss(&x, &y);
-        let grads = GradientsParams::from_grads(loss.backward(), &model);
-        let step = (&mut optim, learning_rate.clone());
-        let again = |model: &Layers| model.loss(&x, &y);
-        let measured;
-        (model, measured) = make_step(probe.as_ref(), model, step, grads, loss, again);
-        measurements.extend(measured.map(|measured| measured.seconds));
-        steps.push(started.elapsed().as_secs_f64());
-    }
-    let told = Told {
-        weights,
-        peak: peak()?,
-        step_seconds: mean(&steps[1..]),
-        measurement_seconds: probe.map(|_| mean(&measurements[1..])),
-    };
-    Ok(print(&(serde_json::to_string(&told)? + "\n"))?)
-}
-
-/// The peak memory of this process in bytes.
-pub fn peak() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|value| value.trim().strip_suffix("kB"))
-        .and_then(|value| value.trim().parse::<u64>().ok())
-        .context("the system does not tell the peak memory of a process")?;
-    Ok(1024 * peak)
 }

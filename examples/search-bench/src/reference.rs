@@ -1,6 +1,7 @@
 //! A training that another program can repeat (`scripts/published.py`): its first weights, its batches and its learning
 //! rates, and what was measured at each step.
 
+use crate::statistics::mean;
 use crate::workload::{GptPretraining, Workload, train};
 use anyhow::Result;
 use burn::module::Module;
@@ -91,7 +92,7 @@ pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<(
     let trained = train(workload, Some(&probe), |_| {})?;
     let reference = Reference {
         device,
-        step_seconds: trained.step_seconds,
+        step_seconds: mean(&trained.step_seconds),
         learning_rates: (0..workload.batches.len())
             .map(|step| workload.learning_rate(step))
             .collect(),

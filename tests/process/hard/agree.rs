@@ -2,40 +2,36 @@
 //! is the same.
 
 use super::alone;
-use super::network::{Network, Traits};
-use burn::optim::{AdamConfig, ModuleOptimizer};
 use burn::tensor::FloatDType;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Batch, Training, device, measurements};
+use burn_sharpness::Measurement;
+use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
 use std::path::Path;
 
 /// By how much two brackets of one η_c, each of the default tolerance, may have their numbers apart.
 const APART: f64 = 0.08;
 
-fn measured(folder: &Path, traits: Traits, is_evaluated: bool) -> Vec<Measurement> {
+fn measured(folder: &Path, network: &MlpConfig, is_evaluated: bool) -> Vec<Measurement> {
     device::plain().seed(11);
-    let config = SharpnessConfig::new().with_every(1).with_directory(folder);
-    let probe = SharpnessProbe::new(config).unwrap();
-    let model = traits.init(&device::autodiff());
+    let probe = in_folder(1, folder);
+    let model = network.init(&device::autodiff());
     let model = if is_evaluated {
-        probe.attach_with(model, |model: &Network, batch: Batch| model.loss(&batch))
+        probe.attach_with(model, |model: &Mlp, batch: Batch| model.loss(&batch))
     } else {
         probe.attach(model)
     };
-    let optim: ModuleOptimizer = AdamConfig::new().init();
-    Training::new(folder).launch(model, optim, 1e-2, Some(&probe));
+    Training::new(folder).launch(model, adam(), 1e-2, Some(&probe));
     measurements(folder)
 }
 
-fn agree(traits: Traits, dtype: Option<FloatDType>) {
+fn agree(network: MlpConfig, dtype: Option<FloatDType>) {
     if let Some(dtype) = dtype
         && !device::use_floats(dtype)
     {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let attached = measured(&folder.path().join("attach"), traits, false);
-    let evaluated = measured(&folder.path().join("attach_with"), traits, true);
+    let attached = measured(&folder.path().join("attach"), &network, false);
+    let evaluated = measured(&folder.path().join("attach_with"), &network, true);
     assert_eq!(attached.len(), 14);
     for (attached, evaluated) in attached.iter().zip(&evaluated) {
         match (attached.critical_lr, evaluated.critical_lr) {
@@ -52,13 +48,13 @@ fn agree(traits: Traits, dtype: Option<FloatDType>) {
 }
 
 alone! {
-    with_dropout => agree(Traits::default(), None);
+    with_dropout => agree(MlpConfig::random(), None);
     with_dropout_under_a_zero_head => {
-        agree(Traits { has_zero_head: true, dropout: 0.4, ..Traits::default() }, None);
+        agree(MlpConfig::random().with_zero_head().with_dropout(0.4), None);
     };
     with_batch_norm_under_a_zero_head => {
-        agree(Traits { has_zero_head: true, batch_norm: true, dropout: 0.0, ..Traits::default() }, None);
+        agree(MlpConfig::random().with_zero_head().with_batch_norm().with_dropout(0.0), None);
     };
-    with_dropout_in_f16 => agree(Traits::default(), Some(FloatDType::F16));
-    with_dropout_in_bf16 => agree(Traits::default(), Some(FloatDType::BF16));
+    with_dropout_in_f16 => agree(MlpConfig::random(), Some(FloatDType::F16));
+    with_dropout_in_bf16 => agree(MlpConfig::random(), Some(FloatDType::BF16));
 }

@@ -2,13 +2,9 @@
 //! is called uphill.
 
 use super::alone;
-use super::network::Traits;
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn_sharpness::{
-    Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
-};
-use sharpness_tests::{Data, device};
+use burn_sharpness::MeasurementOutcome;
+use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
 
 const SEEDS: u64 = 6;
 /// How often the batches are gone through. In the end the loss is some thousandths, of which rounding takes more than a
@@ -22,18 +18,18 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
     for seed in 0..SEEDS {
         device::plain().seed(seed);
         let device = device::autodiff();
-        let traits = Traits {
+        let network = MlpConfig {
             dropout,
             batch_norm,
-            ..Traits::default()
+            ..MlpConfig::random()
         };
-        let mut model = traits.init(&device);
-        let mut optim: ModuleOptimizer = AdamConfig::new().init();
-        let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2)).unwrap();
+        let mut model = network.init(&device);
+        let mut optim = adam();
+        let probe = every(2);
         let data = Data::new(BATCHES, 16, &device);
         for step in 0..PASSES * BATCHES {
             let batch = data.batch(step % BATCHES);
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let grads = gradients(&model, &batch);
             let measured = probe.measure(&model, &optim, RATE, &grads, |model| model.loss(&batch));
             if let Some(measured) = measured {
                 assert_ne!(measured.outcome, MeasurementOutcome::Failed, "{measured:?}");
@@ -44,15 +40,7 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
                 if measured.outcome == MeasurementOutcome::NotDescent {
                     not_descent += 1;
                     let valid = model.valid();
-                    let line = UpdateDirection::new(
-                        &valid,
-                        &optim,
-                        &RATE.into(),
-                        &grads,
-                        1.0,
-                        Linearity::Check,
-                    )
-                    .unwrap();
+                    let line = direction(&valid, &optim, RATE, &grads);
                     let at = |eta: f64| {
                         let moved = line.apply(valid.clone(), eta);
                         moved.loss(&batch).into_scalar::<f64>()

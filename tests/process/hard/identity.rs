@@ -2,7 +2,7 @@
 //! probe, in burn's `Learner`.
 
 use super::alone;
-use super::network::{Network, Traits, bytes, next_draws};
+use super::next_draws;
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
@@ -13,25 +13,29 @@ use burn::lr_scheduler::step::StepLrSchedulerConfig;
 use burn::module::{Lora, Module, ParamGroup};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
-    AdaGradConfig, AdafactorConfig, AdamConfig, AdamWConfig, AdanConfig, LambConfig, LionConfig,
+    AdaGradConfig, AdafactorConfig, AdamWConfig, AdanConfig, LambConfig, LionConfig,
     ModuleOptimizer, MuonConfig, SgdConfig,
 };
 use burn::tensor::{Device, FloatDType};
 use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Training, device, measurements};
+use sharpness_tests::{
+    Mlp, MlpConfig, Training, Weights, adam, device, measurements, sgd, weights,
+};
 use std::path::Path;
 
 /// One training, and how often it is measured.
 struct Case {
     dtype: Option<FloatDType>,
-    traits: Traits,
-    prepare: fn(Network) -> Network,
+    network: MlpConfig,
+    prepare: fn(Mlp) -> Mlp,
     optim: ModuleOptimizer,
     scheduler: ModuleLrScheduler,
     accumulation: Option<usize>,
     gradient_checkpointing: bool,
     batch_statistics: bool,
     step_first: bool,
+    /// The steps from one measurement to the next.
+    every: u64,
     /// Whether the copying of running statistics is expected to be told.
     is_told: bool,
 }
@@ -39,8 +43,8 @@ struct Case {
 /// All that a run leaves.
 #[derive(PartialEq)]
 struct Left {
-    weights: Vec<(String, Vec<u8>)>,
-    checkpoints: Vec<Vec<(String, Vec<u8>)>>,
+    weights: Weights,
+    checkpoints: Vec<Weights>,
     draws: Vec<u8>,
 }
 
@@ -48,14 +52,15 @@ impl Case {
     fn new() -> Self {
         Self {
             dtype: None,
-            traits: Traits::default(),
+            network: MlpConfig::random(),
             prepare: |network| network,
-            optim: AdamConfig::new().init(),
+            optim: adam(),
             scheduler: 1e-2.into(),
             accumulation: None,
             gradient_checkpointing: false,
             batch_statistics: false,
             step_first: true,
+            every: 3,
             is_told: false,
         }
     }
@@ -71,7 +76,7 @@ impl Case {
 
     fn train(&self, folder: &Path, probe: Option<&SharpnessProbe>) -> Left {
         device::plain().seed(11);
-        let model = (self.prepare)(self.traits.init(&self.device()));
+        let model = (self.prepare)(self.network.init(&self.device()));
         let training = Training {
             accumulation: self.accumulation,
             ..Training::new(folder)
@@ -89,11 +94,11 @@ impl Case {
         let checkpoints = (1..=2).map(|epoch| {
             let file = format!("model-{epoch}.bpk");
             let file = folder.join("checkpoint").join(file);
-            let empty = (self.prepare)(self.traits.init(&self.device()));
-            bytes(&empty.try_load_file(file).unwrap())
+            let empty = (self.prepare)(self.network.init(&self.device()));
+            weights(&empty.try_load_file(file).unwrap())
         });
         Left {
-            weights: bytes(&model),
+            weights: weights(&model),
             checkpoints: checkpoints.collect(),
             draws,
         }
@@ -109,7 +114,7 @@ impl Case {
         let [of_bare, of_probed] = ["bare", "probed"].map(|name| folder.path().join(name));
         let bare = self.train(&of_bare, None);
         let config = SharpnessConfig::new()
-            .with_every(3)
+            .with_every(self.every)
             .with_directory(&of_probed)
             .with_batch_statistics(self.batch_statistics)
             .with_step_first(self.step_first);
@@ -129,8 +134,10 @@ impl Case {
             }
             panic!("the checkpoints differ");
         }
+        let start = (self.prepare)(self.network.init(&self.device()));
+        assert!(weights(&start) != bare.weights, "the run trains");
         let measured = measurements(&of_probed);
-        assert!(measured.len() >= 2, "{measured:?}");
+        assert!(measured.len() as u64 * self.every >= 6, "{measured:?}");
         let failed = measured
             .iter()
             .find(|m| m.outcome == MeasurementOutcome::Failed);
@@ -152,51 +159,79 @@ fn identical(change: impl FnOnce(&mut Case)) {
     case.assert_identical();
 }
 
+/// By a repeatable network of one hidden layer, measured at each step.
+fn of_fixed_weights(optim: ModuleOptimizer, accumulation: Option<usize>) -> impl FnOnce(&mut Case) {
+    move |case| {
+        case.network = MlpConfig::for_data();
+        case.optim = optim;
+        case.scheduler = 0.05.into();
+        case.accumulation = accumulation;
+        case.every = 1;
+    }
+}
+
+fn momentum() -> ModuleOptimizer {
+    let momentum = Some(MomentumConfig::new());
+    SgdConfig::new().with_momentum(momentum).init()
+}
+
+fn decaying() -> ModuleOptimizer {
+    AdamWConfig::new().with_weight_decay(0.1).init()
+}
+
 fn clipping(config: GradientClippingConfig) -> ModuleOptimizer {
     AdamWConfig::new().with_grad_clipping(Some(config)).init()
 }
 
 alone! {
     plain => identical(|_| {});
-    batch_norm => identical(|case| case.traits.batch_norm = true);
+    with_momentum => identical(of_fixed_weights(momentum(), None));
+    with_momentum_and_accumulation => identical(of_fixed_weights(momentum(), Some(3)));
+    with_weight_decay => identical(of_fixed_weights(decaying(), None));
+    with_weight_decay_and_accumulation => identical(of_fixed_weights(decaying(), Some(3)));
+    with_weight_decay_and_batch_norm => identical(|case| {
+        of_fixed_weights(decaying(), None)(case);
+        case.network.batch_norm = true;
+    });
+    batch_norm => identical(|case| case.network.batch_norm = true);
     dropout_with_accumulation => identical(|case| case.accumulation = Some(2));
     batch_norm_with_accumulation => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.accumulation = Some(2);
     });
     gradients_clipped_by_norm => identical(|case| case.optim = clipping(GradientClippingConfig::Norm(0.05)));
     gradients_clipped_by_value => identical(|case| case.optim = clipping(GradientClippingConfig::Value(0.01)));
     groups => identical(|case| {
         let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
-        let head = ParamGroup::from_predicate("head");
-        case.optim = AdamConfig::new().init().with_group(head, momentum.build(), None);
-        let first = ParamGroup::from_predicate("first");
+        let head = ParamGroup::from_predicate("layers.3");
+        case.optim = adam().with_group(head, momentum.build(), None);
+        let first = ParamGroup::from_predicate("layers.0");
         case.scheduler = ModuleLrScheduler::new(1e-2).with_group(first, 1e-3);
     });
     a_frozen_layer => identical(|case| case.prepare = |mut network| {
-        network.first = network.first.no_grad();
+        network.layers[0] = network.layers[0].clone().no_grad();
         network
     });
     a_frozen_batch_norm => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.prepare = |network| network.freeze_group(ParamGroup::from_predicate("norm"));
     });
     all_frozen_but_the_head => identical(|case| {
-        case.prepare = |network| network.freeze().unfreeze_group(ParamGroup::from_predicate("head"));
+        case.prepare = |network| network.freeze().unfreeze_group(ParamGroup::from_predicate("layers.3"));
     });
     lora => identical(|case| case.prepare = |network| network.apply_lora(Lora::new(2, 4.0)));
     bf16 => identical(|case| case.dtype = Some(FloatDType::BF16));
     f16 => identical(|case| case.dtype = Some(FloatDType::F16));
     f64 => identical(|case| case.dtype = Some(FloatDType::F64));
     weights_clipped_by_the_model => identical(|case| {
-        case.traits.clips = true;
-        case.traits.batch_norm = true;
+        case.network.clips = true;
+        case.network.batch_norm = true;
     });
     a_penalty_in_training_only => identical(|case| {
-        case.traits.penalty = 1e-2;
-        case.traits.dropout = 0.0;
+        case.network.penalty = 1e-2;
+        case.network.dropout = 0.0;
     });
-    a_layer_that_is_never_made => identical(|case| case.traits.has_spare = true);
+    a_layer_that_is_never_made => identical(|case| case.network.has_spare = true);
     noam => identical(|case| {
         let config = NoamLrSchedulerConfig::new(0.2).with_warmup_steps(10).with_model_size(24);
         case.scheduler = config.init().unwrap();
@@ -214,7 +249,7 @@ alone! {
         case.scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-2, 30).init().unwrap();
     });
     far_too_fast => identical(|case| {
-        case.optim = SgdConfig::new().init();
+        case.optim = sgd();
         case.scheduler = 1e3.into();
     });
     adafactor => identical(|case| case.optim = AdafactorConfig::new().init());
@@ -234,80 +269,80 @@ alone! {
     });
     gradient_checkpointing => identical(|case| case.gradient_checkpointing = true);
     a_zero_head_over_dropout => identical(|case| {
-        case.traits.has_zero_head = true;
-        case.traits.dropout = 0.4;
+        case.network.zero_head = true;
+        case.network.dropout = 0.4;
     });
     a_zero_head_over_batch_norm => identical(|case| {
-        case.traits.has_zero_head = true;
-        case.traits.dropout = 0.0;
-        case.traits.batch_norm = true;
+        case.network.zero_head = true;
+        case.network.dropout = 0.0;
+        case.network.batch_norm = true;
     });
     batch_statistics => identical(|case| {
-        case.traits.batch_norm = true;
-        case.traits.dropout = 0.0;
+        case.network.batch_norm = true;
+        case.network.dropout = 0.0;
         case.batch_statistics = true;
     });
     batch_statistics_with_dropout_above => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.batch_statistics = true;
     });
     batch_statistics_of_a_model_that_clips => identical(|case| {
-        case.traits.batch_norm = true;
-        case.traits.clips = true;
+        case.network.batch_norm = true;
+        case.network.clips = true;
         case.batch_statistics = true;
     });
     batch_statistics_with_accumulation => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.accumulation = Some(2);
         case.batch_statistics = true;
     });
     // What the last forward pass has left pending cannot be made again without its random numbers.
     batch_statistics_with_dropout_below => identical(|case| {
-        case.traits.batch_norm = true;
-        case.traits.drops_inputs = true;
+        case.network.batch_norm = true;
+        case.network.drops_inputs = true;
         case.batch_statistics = true;
         case.is_told = true;
     });
     before_the_step => identical(|case| case.step_first = false);
     before_the_step_with_accumulation => identical(|case| {
         case.step_first = false;
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.accumulation = Some(2);
     });
     before_the_step_with_batch_statistics => identical(|case| {
         case.step_first = false;
-        case.traits.batch_norm = true;
-        case.traits.dropout = 0.0;
+        case.network.batch_norm = true;
+        case.network.dropout = 0.0;
         case.batch_statistics = true;
     });
     before_the_step_of_a_model_that_clips => identical(|case| {
         case.step_first = false;
-        case.traits.clips = true;
-        case.traits.batch_norm = true;
+        case.network.clips = true;
+        case.network.batch_norm = true;
     });
     batch_statistics_with_lora => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.batch_statistics = true;
         case.prepare = |network| network.apply_lora(Lora::new(2, 4.0));
     });
     batch_statistics_in_bf16 => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.batch_statistics = true;
         case.dtype = Some(FloatDType::BF16);
         case.is_told = !device::repeats_in_16_bits();
     });
     batch_statistics_with_gradient_checkpointing => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.batch_statistics = true;
         case.gradient_checkpointing = true;
     });
     batch_statistics_with_a_layer_that_is_never_made => identical(|case| {
-        case.traits.batch_norm = true;
-        case.traits.has_spare = true;
+        case.network.batch_norm = true;
+        case.network.has_spare = true;
         case.batch_statistics = true;
     });
     batch_statistics_of_a_frozen_batch_norm => identical(|case| {
-        case.traits.batch_norm = true;
+        case.network.batch_norm = true;
         case.batch_statistics = true;
         case.prepare = |network| network.freeze_group(ParamGroup::from_predicate("norm"));
     });

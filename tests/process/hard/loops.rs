@@ -1,13 +1,14 @@
 //! Loops of one's own: what they leave is the same bits with and without the probe.
 
 use super::alone;
-use super::network::{Network, Traits, bytes, next_draws};
+use super::next_draws;
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::store::ModuleRecord;
 use burn::tensor::Tensor;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Batch, Data, clipped, device};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
+};
 
 /// The batches of an epoch; the last step of all, 20, is measured.
 const BATCHES: usize = 7;
@@ -15,9 +16,8 @@ const STEPS: usize = 21;
 const EVERY: u64 = 5;
 const RATE: f64 = 1e-2;
 
-#[derive(Clone, Copy)]
 struct Loop {
-    traits: Traits,
+    network: MlpConfig,
     /// Clips all tensors after each step.
     clips: bool,
     /// Saves right after the last step, which is measured, and loads for inference.
@@ -26,16 +26,13 @@ struct Loop {
     /// Leaves the steps to the probe.
     makes_steps: bool,
     first_step: u64,
-    loss: fn(&Network, &Network, &Batch) -> Tensor<1>,
+    loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>,
 }
 
 impl Default for Loop {
     fn default() -> Self {
         Self {
-            traits: Traits {
-                dropout: 0.4,
-                ..Traits::default()
-            },
+            network: MlpConfig::random().with_dropout(0.4),
             clips: false,
             saves: false,
             batch_statistics: false,
@@ -56,19 +53,19 @@ impl Loop {
         probe
     }
 
-    fn left(&self, probe: Option<&SharpnessProbe>) -> (Vec<(String, Vec<u8>)>, Vec<u8>) {
+    fn left(&self, probe: Option<&SharpnessProbe>) -> (Weights, Vec<u8>) {
         let device = device::plain();
         device.seed(11);
         let device = device.autodiff();
         let data = Data::new(BATCHES, 16, &device);
-        let mut model = self.traits.init(&device);
-        let mut optim: ModuleOptimizer = AdamConfig::new().init();
+        let mut model = self.network.init(&device);
+        let mut optim = adam();
         for step in 0..STEPS {
             let batch = data.batch(step % BATCHES);
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+            let grads = gradients(&model, &batch);
             model = match probe {
                 Some(probe) if self.makes_steps => {
-                    let loss = |moved: &Network| moved.loss(&batch);
+                    let loss = |moved: &Mlp| moved.loss(&batch);
                     probe.optimize(model, &mut optim, RATE, grads, loss)
                 }
                 Some(probe) => {
@@ -89,10 +86,10 @@ impl Loop {
             model.into_record().save(&file).unwrap();
             let draws = next_draws();
             let record = ModuleRecord::load(&file).unwrap();
-            let loaded = self.traits.init(&device::plain()).load_record(record);
-            return (bytes(&loaded), draws);
+            let loaded = self.network.init(&device::plain()).load_record(record);
+            return (weights(&loaded), draws);
         } else {
-            bytes(&model)
+            weights(&model)
         };
         (left, next_draws())
     }
@@ -106,26 +103,31 @@ impl Loop {
     }
 }
 
-fn with_batch_norm() -> Loop {
-    let traits = Traits {
-        dropout: 0.4,
-        batch_norm: true,
-        ..Traits::default()
+fn refused_at_once(loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>) {
+    let wrong = Loop {
+        loss,
+        ..Loop::default()
     };
+    let probe = wrong.probe();
+    wrong.left(Some(&probe));
+    let summary = probe.summary();
+    let counts = (summary.measurements, summary.bracketed);
+    assert_eq!(counts, (1, 0), "{summary}");
+    assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+}
+
+fn with_batch_norm() -> Loop {
+    let network = MlpConfig::random().with_dropout(0.4).with_batch_norm();
     Loop {
-        traits,
+        network,
         ..Loop::default()
     }
 }
 
 fn without_dropout() -> Loop {
-    let traits = Traits {
-        dropout: 0.0,
-        batch_norm: true,
-        ..Traits::default()
-    };
+    let network = MlpConfig::random().with_dropout(0.0).with_batch_norm();
     Loop {
-        traits,
+        network,
         batch_statistics: true,
         ..Loop::default()
     }
@@ -152,8 +154,8 @@ alone! {
         assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
     };
     a_layer_that_is_never_made => {
-        let traits = Traits { has_spare: true, dropout: 0.4, ..Traits::default() };
-        Loop { traits, ..Loop::default() }.assert_identical();
+        let network = MlpConfig { has_spare: true, dropout: 0.4, ..MlpConfig::random() };
+        Loop { network, ..Loop::default() }.assert_identical();
     };
     first_measured_at_a_later_step => {
         Loop { first_step: 3, ..with_batch_norm() }.assert_identical();
@@ -167,20 +169,8 @@ alone! {
         assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
     };
     // The loss is of the model that is trained, dropout and all, whatever weights it is asked for: it draws.
-    a_loss_of_the_wrong_model_is_refused_at_once => {
-        let wrong = Loop { loss: |_, trained, batch| trained.loss(batch), ..Loop::default() };
-        let probe = wrong.probe();
-        wrong.left(Some(&probe));
-        let summary = probe.summary();
-        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
-        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
-    };
+    a_loss_of_the_wrong_model_is_refused_at_once => refused_at_once(|_, trained, batch| trained.loss(batch));
     a_loss_in_training_mode_is_refused_at_once => {
-        let wrong = Loop { loss: |moved, _, batch| moved.clone().train().loss(batch), ..Loop::default() };
-        let probe = wrong.probe();
-        wrong.left(Some(&probe));
-        let summary = probe.summary();
-        assert_eq!((summary.measurements, summary.bracketed), (1, 0), "{summary}");
-        assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+        refused_at_once(|moved, _, batch| moved.clone().train().loss(batch));
     };
 }

@@ -5,9 +5,10 @@ mod agree;
 mod brackets;
 mod identity;
 mod loops;
-mod network;
 mod variations;
 
+use burn::tensor::{Distribution, Tensor};
+use sharpness_tests::device;
 use std::process::Command;
 
 /// Says to a process of this test which case it runs.
@@ -31,6 +32,12 @@ pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
         output.status.success() && out.contains("1 passed"),
         "{test}:\n{out}\n{err}"
     );
+}
+
+/// The next numbers of the random stream.
+fn next_draws() -> Vec<u8> {
+    let draws = Tensor::<1>::random([8], Distribution::Default, &device::plain());
+    draws.into_data().as_bytes().to_vec()
 }
 
 /// Tests that each run in a process of their own: `name => what to do`.

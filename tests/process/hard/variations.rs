@@ -2,43 +2,32 @@
 //! optimizers that panic.
 
 use super::alone;
-use super::network::{Network, Traits, bytes, next_draws};
+use super::next_draws;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, MuonConfig, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, MuonConfig};
 use burn::tensor::{Device, Tensor};
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, Training, device, measurements};
+use burn_sharpness::{MeasurementOutcome, SharpnessProbe};
+use sharpness_tests::{
+    Data, Mlp, MlpConfig, Training, Weights, adam, device, every, gradients, in_folder,
+    measurements, sgd, weights,
+};
 use std::collections::HashMap;
-
-type Bytes = Vec<(String, Vec<u8>)>;
 
 fn device() -> Device {
     device::plain().seed(11);
     device::autodiff()
 }
 
-fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
-}
-
-fn every(steps: u64) -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
-}
-
 /// One network raises the loss of the other, which lowers it: each step of the one sees the other.
-fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Bytes, Bytes, Vec<u8>) {
+fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u8>) {
     let device = device();
-    let traits = Traits {
-        batch_norm: true,
-        dropout: 0.3,
-        ..Traits::default()
-    };
-    let (mut one, mut two) = (traits.init(&device), traits.init(&device));
+    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
+    let (mut one, mut two) = (network.init(&device), network.init(&device));
     let (mut optim_of_one, mut optim_of_two) = (adam(), adam());
     let data = Data::new(6, 16, &device);
     for step in 0..12 {
         let batch = data.batch(step % 6);
-        let apart = |one: &Network, two: &Network| one.loss(&batch) - two.loss(&batch) * 0.3;
+        let apart = |one: &Mlp, two: &Mlp| one.loss(&batch) - two.loss(&batch) * 0.3;
         let grads = GradientsParams::from_grads(apart(&one, &two).backward(), &one);
         if let Some([probe, _]) = probes {
             probe.measure(&one, &optim_of_one, 1e-2, &grads, |one| {
@@ -54,7 +43,7 @@ fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Bytes, Bytes, Vec<u8>) 
         }
         two = optim_of_two.step(1e-2, two, grads);
     }
-    (bytes(&one), bytes(&two), next_draws())
+    (weights(&one), weights(&two), next_draws())
 }
 
 /// The average of the weights and running statistics after each step, as their reader sees them.
@@ -94,20 +83,16 @@ impl ModuleMapper for Normalize {
 }
 
 /// Weights are normalized after each step, and an average is kept of everything.
-fn averaged(probe: Option<&SharpnessProbe>) -> (Bytes, Vec<Vec<u32>>, Vec<u8>) {
+fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>) {
     let device = device();
-    let traits = Traits {
-        batch_norm: true,
-        dropout: 0.3,
-        ..Traits::default()
-    };
-    let mut model = traits.init(&device);
+    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
+    let mut model = network.init(&device);
     let mut optim = adam();
     let data = Data::new(6, 16, &device);
     let mut average = Average::default();
     for step in 0..12 {
         let batch = data.batch(step % 6);
-        let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+        let grads = gradients(&model, &batch);
         if let Some(probe) = probe {
             probe.measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch));
         }
@@ -127,22 +112,19 @@ fn averaged(probe: Option<&SharpnessProbe>) -> (Bytes, Vec<Vec<u32>>, Vec<u8>) {
         .0
         .iter()
         .map(|id| average.0[id].iter().map(|value| value.to_bits()).collect());
-    (bytes(&model), averages.collect(), next_draws())
+    (weights(&model), averages.collect(), next_draws())
 }
 
 /// A training whose loss draws random numbers in validation mode, too.
 fn drawing() {
     let folder = tempfile::tempdir().unwrap();
     let device = device();
-    let config = SharpnessConfig::new()
-        .with_every(2)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
-    let traits = Traits {
+    let probe = in_folder(2, folder.path());
+    let network = MlpConfig {
         noise: 0.3,
-        ..Traits::default()
+        ..MlpConfig::random()
     };
-    let model = probe.attach(traits.init(&device));
+    let model = probe.attach(network.init(&device));
     let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
     // It is refused for good at first sight, and said where the user looks.
     let measured = measurements(folder.path());
@@ -158,13 +140,10 @@ fn drawing() {
 /// Burn's Muon panics where a parameter is a vector.
 fn panicking_optimizer() {
     let device = device();
-    let traits = Traits {
-        dropout: 0.0,
-        ..Traits::default()
-    };
-    let model = traits.init(&device);
+    let network = MlpConfig::random().with_dropout(0.0);
+    let model = network.init(&device);
     let batch = Data::new(1, 16, &device).batch(0);
-    let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
+    let grads = gradients(&model, &batch);
     let optim: ModuleOptimizer = MuonConfig::new().init();
     let probe = every(1);
     let measured = probe
@@ -183,23 +162,21 @@ fn panicking_optimizer() {
 /// A loss with a penalty that inference leaves out is named; one that `attach_with` gives is the training's.
 fn penalty() {
     let folder = tempfile::tempdir().unwrap();
-    let traits = Traits {
+    let network = MlpConfig {
         penalty: 1e-2,
         dropout: 0.0,
-        ..Traits::default()
+        ..MlpConfig::random()
     };
     let train = |name: &str, with_penalty: bool| {
         let folder = folder.path().join(name);
-        let config = SharpnessConfig::new().with_every(1).with_directory(&folder);
-        let probe = SharpnessProbe::new(config).unwrap();
-        let model = traits.init(&device());
+        let probe = in_folder(1, &folder);
+        let model = network.init(&device());
         let model = if with_penalty {
-            probe.attach_with(model, |model: &Network, batch| model.penalized(&batch))
+            probe.attach_with(model, |model: &Mlp, batch| model.penalized(&batch))
         } else {
             probe.attach(model)
         };
-        let optim: ModuleOptimizer = SgdConfig::new().init();
-        Training::new(&folder).launch(model, optim, 0.05, Some(&probe));
+        Training::new(&folder).launch(model, sgd(), 0.05, Some(&probe));
         let measured = measurements(&folder);
         (measured, probe.summary().notices)
     };

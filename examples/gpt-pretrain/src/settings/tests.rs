@@ -2,7 +2,7 @@ use super::*;
 use clap::{Command, FromArgMatches};
 
 /// Each flag, a value that is not its default, and whether the finder of the learning rate uses it.
-const FLAGS: [(&str, &str, bool); 26] = [
+const FLAGS: [(&str, &str, bool); 27] = [
     ("steps", "7", false),
     ("lr", "0.5", false),
     ("final_lr", "1e-9", false),
@@ -16,6 +16,7 @@ const FLAGS: [(&str, &str, bool); 26] = [
     ("device", "flex", true),
     ("every", "3", false),
     ("dense_every", "3", false),
+    ("hessian_every", "3", false),
     ("max_time_share", "0.5", false),
     ("edge_cap", "0.5", false),
     ("tolerance", "0.5", true),
@@ -122,6 +123,7 @@ fn sizes_without_sense_are_named() {
         ("epoch_steps", "0"),
         ("every", "0"),
         ("dense_every", huge),
+        ("hessian_every", "0"),
         ("max_time_share", "-1"),
         ("edge_cap", "0"),
         ("edge_cap", "1.5"),

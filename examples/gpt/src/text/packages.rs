@@ -1,17 +1,29 @@
 //! The text that every build has on disk: the sources of the packages of Cargo.lock.
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 /// Which part of the packages' sources to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Domain {
-    /// The documentation comments: English prose about software.
+    /// Documentation comments: English prose about software.
     Prose,
-    /// Everything else: Rust.
+    /// All the rest: Rust.
     Code,
+}
+
+impl Domain {
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Prose => Self::Code,
+            Self::Code => Self::Prose,
+        }
+    }
 }
 
 /// The text of the packages.
@@ -22,49 +34,12 @@ pub(super) struct PackageText {
 }
 
 /// The packages that every build of the examples compiles, and that hold the most documentation.
-const PACKAGES: [&str; 41] = [
-    "aho-corasick",
-    "burn-backend",
-    "burn-core",
-    "burn-flex",
-    "burn-ir",
-    "burn-nn",
-    "burn-optim",
-    "burn-std",
-    "burn-tensor",
-    "burn-train",
-    "bytes",
-    "chrono",
-    "clap",
-    "clap_builder",
-    "crossterm",
-    "csv",
-    "flate2",
-    "half",
-    "indexmap",
-    "memchr",
-    "num-traits",
-    "parquet",
-    "rand_distr",
-    "ratatui",
-    "ratatui-core",
-    "ratatui-widgets",
-    "rayon",
-    "rayon-core",
-    "regex",
-    "regex-automata",
-    "regex-syntax",
-    "serde",
-    "serde_core",
-    "serde_json",
-    "time",
-    "tokenizers",
-    "tracing",
-    "tracing-core",
-    "tracing-subscriber",
-    "uuid",
-    "winnow",
-];
+const PACKAGES: &str = "\
+    aho-corasick burn-backend burn-core burn-flex burn-ir burn-nn burn-optim burn-std burn-tensor \
+    burn-train bytes chrono clap clap_builder crossterm csv flate2 half indexmap memchr num-traits \
+    parquet rand_distr ratatui ratatui-core ratatui-widgets rayon rayon-core regex regex-automata \
+    regex-syntax serde serde_core serde_json time tokenizers tracing tracing-core tracing-subscriber \
+    uuid winnow";
 
 /// What is read of Cargo.lock.
 #[derive(Deserialize)]
@@ -85,7 +60,7 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     let registries = home::cargo_home()?.join("registry").join("src");
     let mut content = String::new();
     let mut found = 0;
-    for name in PACKAGES {
+    for name in PACKAGES.split_whitespace() {
         let versions = lock.package.iter().filter(|p| p.name == name);
         for package in versions {
             let folder = format!("{}-{}", package.name, package.version);

@@ -1,8 +1,8 @@
 //! The configuration of a GPT-2.
 
 use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
-use crate::activation::Activation;
 use anyhow::{Result, ensure};
+use gpt::activation::Activation;
 use serde::Deserialize;
 
 /// The shape of a GPT-2. What a file leaves out has the value that the published format gives it.

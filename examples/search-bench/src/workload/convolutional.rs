@@ -1,15 +1,14 @@
-use super::{Workload, seeded};
+use super::{Examples, Workload, seeded};
 use anyhow::Result;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig};
 use burn::nn::{
     BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d, Relu,
 };
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 
 /// Two convolutions, each with batch norm and a ReLU, and an output layer behind dropout.
 #[derive(Module, Debug)]
@@ -20,13 +19,6 @@ pub struct ConvNet {
     pool: AdaptiveAvgPool2d,
     dropout: Dropout,
     output: Linear,
-}
-
-/// Images and their classes.
-#[derive(Clone)]
-pub struct Images {
-    x: Tensor<4>,
-    y: Tensor<1, Int>,
 }
 
 /// A small convolutional network with batch norm and dropout, on images of noise whose classes are those of a
@@ -49,7 +41,7 @@ impl Convolutional {
 
 impl Workload for Convolutional {
     type Model = ConvNet;
-    type Batch = Images;
+    type Batch = Examples<4>;
 
     fn name(&self) -> &'static str {
         "convolutional with batch norm and dropout, mini-batch momentum SGD"
@@ -84,7 +76,7 @@ impl Workload for Convolutional {
         (model, optim)
     }
 
-    fn batches(&self) -> Result<Vec<Images>> {
+    fn batches(&self) -> Result<Vec<Examples<4>>> {
         let device = seeded(&self.device);
         let normal = Distribution::Normal(0.0, 1.0);
         let pixels = Self::SIDE * Self::SIDE;
@@ -92,22 +84,14 @@ impl Workload for Convolutional {
         let teacher = Tensor::<2>::random([pixels, Self::CLASSES], normal, &device);
         let y = x.clone().matmul(teacher).argmax(1).flatten::<1>(0, 1);
         let x = x.reshape([Self::EXAMPLES, 1, Self::SIDE, Self::SIDE]);
-        let batches = Self::EXAMPLES / Self::BATCH;
-        let batch = |index: usize| {
-            let from = index % batches * Self::BATCH;
-            Images {
-                x: x.clone().narrow(0, from, Self::BATCH),
-                y: y.clone().narrow(0, from, Self::BATCH),
-            }
-        };
-        Ok((0..self.steps).map(batch).collect())
+        Ok(Examples { x, y }.batches(Self::BATCH, self.steps))
     }
 
     fn learning_rate(&self, _step: usize) -> f64 {
         0.01
     }
 
-    fn loss(&self, model: &ConvNet, batch: &Images) -> Tensor<1> {
+    fn loss(&self, model: &ConvNet, batch: &Examples<4>) -> Tensor<1> {
         let layers = model.convolutions.iter().zip(&model.norms);
         let x = layers.fold(batch.x.clone(), |x, (convolution, norm)| {
             model
@@ -116,8 +100,6 @@ impl Workload for Convolutional {
         });
         let x = model.pool.forward(x).flatten::<2>(1, 3);
         let logits = model.output.forward(model.dropout.forward(x));
-        CrossEntropyLossConfig::new()
-            .init(&logits.device())
-            .forward(logits, batch.y.clone())
+        batch.cross_entropy(logits)
     }
 }

@@ -1,24 +1,16 @@
-use super::{Workload, seeded};
+use super::{Examples, Workload, seeded};
 use anyhow::Result;
 use burn::module::Module;
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 
 /// A fully connected network with GELU.
 #[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<Linear>,
     activation: Gelu,
-}
-
-/// Inputs and classes.
-#[derive(Clone)]
-pub struct Examples {
-    x: Tensor<2>,
-    y: Tensor<1, Int>,
 }
 
 /// A four-layer network on a small classification problem: inputs are random, and their classes are
@@ -65,7 +57,7 @@ impl FullyConnected {
 
 impl Workload for FullyConnected {
     type Model = Network;
-    type Batch = Examples;
+    type Batch = Examples<2>;
 
     fn name(&self) -> &'static str {
         if self.full_batch {
@@ -85,7 +77,7 @@ impl Workload for FullyConnected {
         (self.network(&seeded(&self.device)), optim.init())
     }
 
-    fn batches(&self) -> Result<Vec<Examples>> {
+    fn batches(&self) -> Result<Vec<Examples<2>>> {
         let device = seeded(&self.device);
         let shape = [Self::EXAMPLES, Self::FEATURES];
         let x = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
@@ -99,25 +91,14 @@ impl Workload for FullyConnected {
         if self.full_batch {
             return Ok(vec![Examples { x, y }; self.steps]);
         }
-        let batches = Self::EXAMPLES / Self::BATCH;
-        let batch = |index: usize| {
-            let from = index % batches * Self::BATCH;
-            Examples {
-                x: x.clone().narrow(0, from, Self::BATCH),
-                y: y.clone().narrow(0, from, Self::BATCH),
-            }
-        };
-        Ok((0..self.steps).map(batch).collect())
+        Ok(Examples { x, y }.batches(Self::BATCH, self.steps))
     }
 
     fn learning_rate(&self, _step: usize) -> f64 {
         if self.full_batch { 0.3 } else { 0.02 }
     }
 
-    fn loss(&self, model: &Network, batch: &Examples) -> Tensor<1> {
-        let logits = Self::logits(model, batch.x.clone());
-        CrossEntropyLossConfig::new()
-            .init(&logits.device())
-            .forward(logits, batch.y.clone())
+    fn loss(&self, model: &Network, batch: &Examples<2>) -> Tensor<1> {
+        batch.cross_entropy(Self::logits(model, batch.x.clone()))
     }
 }

@@ -1,6 +1,5 @@
 use super::{SEED, Workload, seeded};
 use anyhow::{Error, Result};
-use burn::data::dataloader::DataLoader;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use gpt::model::{Gpt, GptConfig};
@@ -8,7 +7,7 @@ use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::schedule::WarmupStableDecay;
 use gpt::text::{Domain, Text};
 use gpt::tokenizer::Tokenizer;
-use gpt::tokens::{TokenBatch, TrainLoader, Windows};
+use gpt::tokens::{TokenBatch, TrainBatches, Windows};
 
 /// The number of different tokens of the text.
 pub const VOCAB: usize = 1024;
@@ -52,8 +51,8 @@ impl Workload for GptPretraining {
         let tokens = Tokenizer::train(&text.content, VOCAB)?.encode(&text.content)?;
         let windows = Windows::new(tokens, self.shape.context, "the text").map_err(Error::msg)?;
         let steps = self.steps as u64;
-        let loader = TrainLoader::new(windows, self.batch, 1, steps, steps, SEED, 0);
-        let loader = loader.to_device(&seeded(&self.device));
+        let batches = TrainBatches::new(windows, self.batch, 1, steps, steps, SEED, 0);
+        let loader = batches.loader().to_device(&seeded(&self.device));
         let batches = loader.iter().collect::<Result<Vec<_>, _>>();
         batches.map_err(|error| Error::msg(error.to_string()))
     }

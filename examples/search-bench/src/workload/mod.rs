@@ -11,11 +11,10 @@ pub use gpt_pretraining::{GptPretraining, VOCAB};
 use anyhow::Result;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
+use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::{
-    IntoLoss, Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection,
-};
+use burn::tensor::{Device, Int, Tensor};
+use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,8 +38,41 @@ pub trait Workload {
     fn batches(&self) -> Result<Vec<Self::Batch>>;
     /// The learning rate of a step.
     fn learning_rate(&self, step: usize) -> f64;
+    /// The same with the learning rates of parameter groups.
+    fn learning_rates(&self, step: usize) -> ModuleLearningRate {
+        self.learning_rate(step).into()
+    }
     /// The mean loss of a batch.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
+}
+
+/// Inputs and their classes.
+#[derive(Clone)]
+pub struct Examples<const D: usize> {
+    x: Tensor<D>,
+    y: Tensor<1, Int>,
+}
+
+impl<const D: usize> Examples<D> {
+    /// So many batches of so many examples, from the first ones again after the last.
+    fn batches(&self, size: usize, count: usize) -> Vec<Self> {
+        let [examples] = self.y.dims();
+        let batch = |index: usize| {
+            let from = index * size % examples;
+            Self {
+                x: self.x.clone().narrow(0, from, size),
+                y: self.y.clone().narrow(0, from, size),
+            }
+        };
+        (0..count).map(batch).collect()
+    }
+
+    /// The mean cross entropy of what a model says of them.
+    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
+        CrossEntropyLossConfig::new()
+            .init(&logits.device())
+            .forward(logits, self.y.clone())
+    }
 }
 
 /// What a step knows before its update.
@@ -116,8 +148,10 @@ impl<W: Workload> RealLine<'_, W> {
 
 /// What a training has shown.
 pub struct Trained {
-    /// The mean seconds of a training step, without those of the probe.
-    pub step_seconds: f64,
+    /// The number of weights.
+    pub weights: usize,
+    /// The seconds of each training step, without those of the probe.
+    pub step_seconds: Vec<f64>,
     /// What the probe has measured.
     pub measurements: Vec<Arc<Measurement>>,
 }
@@ -130,7 +164,8 @@ pub fn train<W: Workload>(
 ) -> Result<Trained> {
     let (mut model, mut optim) = workload.init();
     let batches = workload.batches()?;
-    let mut seconds = 0.0;
+    let weights = model.num_params();
+    let mut step_seconds = Vec::new();
     let mut measurements: Vec<Arc<Measurement>> = Vec::new();
     for (step, batch) in batches.iter().enumerate() {
         let learning_rate = workload.learning_rate(step);
@@ -138,7 +173,7 @@ pub fn train<W: Workload>(
         let loss = workload.loss(&model, batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
         let training_loss = loss.try_into_scalar::<f64>()?;
-        seconds += started.elapsed().as_secs_f64();
+        let mut seconds = started.elapsed().as_secs_f64();
 
         observe(Step {
             index: step as u64,
@@ -151,46 +186,33 @@ pub fn train<W: Workload>(
         });
 
         let started = Instant::now();
-        let rate = learning_rate.into();
-        let loss = |model: &W::Model| workload.loss(model, batch);
-        let measured;
-        (model, measured) = make_step(probe, model, (&mut optim, rate), grads, training_loss, loss);
+        let rates = workload.learning_rates(step);
+        let Some(probe) = probe else {
+            model = optim.step(rates, model, grads);
+            step_seconds.push(seconds + started.elapsed().as_secs_f64());
+            continue;
+        };
+        let index = probe.step();
+        let made = burn_sharpness::Step::new(model, &mut optim, rates, grads)
+            .with_training_loss(training_loss);
+        model = probe.optimize_step(made, |model: &W::Model| workload.loss(model, batch));
         seconds += started.elapsed().as_secs_f64();
-        seconds -= measured
-            .iter()
-            .map(|measured| measured.seconds)
-            .sum::<f64>();
-        measurements.extend(measured);
+        let latest = probe.latest(TRAIN_TASK);
+        if let Some(measured) = latest.filter(|measured| measured.step == index) {
+            seconds -= measured.seconds;
+            measurements.push(measured);
+        }
+        step_seconds.push(seconds);
     }
     Ok(Trained {
-        step_seconds: seconds / batches.len() as f64,
+        weights,
+        step_seconds,
         measurements,
     })
 }
 
-/// The model after a step, and what was measured of it. The probe makes the step, if there is one.
-pub fn make_step<M: Module + 'static>(
-    probe: Option<&SharpnessProbe>,
-    model: M,
-    (optim, learning_rate): (&mut ModuleOptimizer, ModuleLearningRate),
-    grads: GradientsParams,
-    training_loss: impl IntoLoss,
-    loss: impl FnMut(&M) -> Tensor<1>,
-) -> (M, Option<Arc<Measurement>>) {
-    let Some(probe) = probe else {
-        drop(training_loss);
-        return (optim.step(learning_rate, model, grads), None);
-    };
-    let index = probe.step();
-    let step = burn_sharpness::Step::new(model, optim, learning_rate, grads)
-        .with_training_loss(training_loss);
-    let model = probe.optimize_step(step, loss);
-    let latest = probe.latest(TRAIN_TASK);
-    (model, latest.filter(|measured| measured.step == index))
-}
-
 /// The device of a workload, from its seed on.
-fn seeded(device: &Device) -> Device {
+pub fn seeded(device: &Device) -> Device {
     device.seed(SEED);
     device.clone().autodiff()
 }

@@ -46,12 +46,12 @@ pub enum Activation {
 
 impl Activation {
     /// That of a GPT-2 whose configuration names none.
-    pub(crate) fn of_gpt2() -> Self {
+    pub fn of_gpt2() -> Self {
         Self::GeluNew
     }
 
     /// That of an OLMo-2 whose configuration names none.
-    pub(crate) fn of_olmo2() -> Self {
+    pub fn of_olmo2() -> Self {
         Self::Silu
     }
 
@@ -96,7 +96,7 @@ mod tests {
         for (name, expected) in known {
             let json = format!("\"{name}\"");
             let activation: Activation = serde_json::from_str(&json).unwrap();
-            let one = Tensor::<1>::ones([1], &gpt::device::of_environment().unwrap());
+            let one = Tensor::<1>::ones([1], &crate::device::of_environment().unwrap());
             let value = activation.forward(one).into_scalar::<f64>();
             assert!((value - expected).abs() < 1e-6, "{name}: {value}");
         }

@@ -1,0 +1,118 @@
+//! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it, and prints the
+//! validation losses side by side.
+//!
+//! ```sh
+//! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
+//! ```
+
+mod network;
+mod results;
+mod training;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use gpt::run::exit_code;
+use gpt::terminal::print;
+use network::Network;
+use results::{Results, table};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use training::{Run, Treatment, train};
+
+/// Train networks with and without an edge cap, side by side.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    /// The folder of the results; runs that it has are not repeated
+    folder: PathBuf,
+    /// The networks [default: all]
+    #[arg(long, value_enum)]
+    only: Vec<Network>,
+    /// Peak learning rates, in parts of the network's tuned one
+    #[arg(long, value_delimiter = ',', default_values_t = [1.0, 2.0, 4.0])]
+    peaks: Vec<f64>,
+    /// Edge caps, in parts of η_c
+    #[arg(long, value_delimiter = ',', default_values_t = [0.3, 1.0])]
+    caps: Vec<f64>,
+    /// Norms to which gradients are clipped, instead of a cap
+    #[arg(long, value_delimiter = ',', default_values_t = [1.0])]
+    clips: Vec<f32>,
+    /// Seeds, from 0 on
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Updates of a run [default: the network's]
+    #[arg(long)]
+    steps: Option<u64>,
+    /// No warmup
+    #[arg(long)]
+    no_warmup: bool,
+    /// Print the table of the results that are there, and train nothing
+    #[arg(long)]
+    table: bool,
+    /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
+    #[arg(long, default_value = "flex")]
+    device: String,
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Flags::parse()))
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    let mut results = Results::open(&flags.folder)?;
+    if !flags.table {
+        for run in runs(flags) {
+            train_once(&run, flags, &mut results)?;
+            // What the cap of this run has cost buys a run without it more steps.
+            if let Treatment::Cap(cap) = run.treatment
+                && let Some(capped) = results.find(&run)
+            {
+                let steps = capped.forward_equivalents().ceil() as u64 / training::STEP_COST;
+                let treatment = Treatment::Longer { cap, steps };
+                train_once(&Run { treatment, ..run }, flags, &mut results)?;
+            }
+        }
+    }
+    Ok(print(&table(results.all()))?)
+}
+
+fn train_once(run: &Run, flags: &Flags, results: &mut Results) -> Result<()> {
+    if results.find(run).is_none() {
+        let device = gpt::device::open(&flags.device)?;
+        gpt::warn!("{run} …");
+        let result = train(run, &device).with_context(|| run.to_string())?;
+        results.push(result)?;
+    }
+    Ok(())
+}
+
+/// All runs but the longer ones, which depend on what the others cost.
+fn runs(flags: &Flags) -> Vec<Run> {
+    let mut networks = flags.only.clone();
+    if networks.is_empty() {
+        networks = Network::ALL.to_vec();
+    }
+    let caps = flags.caps.iter().map(|cap| Treatment::Cap(*cap));
+    let clips = flags.clips.iter().map(|norm| Treatment::Clip(*norm));
+    let treatments: Vec<Treatment> = [Treatment::None]
+        .into_iter()
+        .chain(caps)
+        .chain(clips)
+        .collect();
+    let mut runs = Vec::new();
+    for network in networks {
+        for peak in &flags.peaks {
+            for treatment in &treatments {
+                runs.extend((0..flags.seeds).map(|seed| Run {
+                    network,
+                    peak: *peak,
+                    treatment: *treatment,
+                    seed,
+                    steps: flags.steps.unwrap_or(network.steps()),
+                    has_warmup: !flags.no_warmup,
+                }));
+            }
+        }
+    }
+    runs
+}

@@ -1,0 +1,96 @@
+//! What a training takes in a process of its own, with a probe that measures each step and without: time, and the
+//! peak memory of the process.
+
+use crate::statistics::quantile;
+use crate::workload::{Trained, Workload, train};
+use anyhow::{Context, Result, ensure};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use clap::ValueEnum;
+use gpt::terminal::print;
+use serde::{Deserialize, Serialize};
+use std::process::Command;
+
+/// The steps that are not counted: the first ones allocate, and compile kernels.
+const WARM_UP: usize = 2;
+
+/// Whether a process has a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    With,
+    Without,
+}
+
+/// What one process took.
+#[derive(Serialize, Deserialize)]
+pub struct Taken {
+    /// The number of weights.
+    pub weights: usize,
+    /// The counted steps.
+    pub steps: usize,
+    /// Their median, without the measurements.
+    pub step_seconds: f64,
+    /// The median of the counted measurements, and their mean number of evaluations; `None` without a probe.
+    pub measurement_seconds: Option<f64>,
+    pub evaluations: Option<f64>,
+    /// The counted measurements with a bracket.
+    pub bracketed: usize,
+    /// The peak memory.
+    pub peak_bytes: u64,
+}
+
+/// Trains in this process, and prints what it took.
+pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
+    let config = SharpnessConfig::new().with_every(1);
+    let probe = match probe {
+        Probe::With => Some(SharpnessProbe::new(config)?),
+        Probe::Without => None,
+    };
+    let trained = train(workload, probe.as_ref(), |_| {})?;
+    let Trained {
+        weights,
+        step_seconds,
+        measurements,
+    } = trained;
+    let steps = step_seconds.get(WARM_UP..).unwrap_or_default();
+    let counted = measurements.get(WARM_UP..).unwrap_or_default();
+    let seconds: Vec<f64> = counted.iter().map(|m| m.seconds).collect();
+    let evaluations = counted.iter().map(|m| m.evaluations).sum::<usize>();
+    let taken = Taken {
+        weights,
+        steps: steps.len(),
+        step_seconds: quantile(steps, 0.5),
+        measurement_seconds: probe.as_ref().map(|_| quantile(&seconds, 0.5)),
+        evaluations: probe.map(|_| evaluations as f64 / counted.len() as f64),
+        bracketed: counted.iter().filter(|m| m.critical_lr.is_some()).count(),
+        peak_bytes: peak()?,
+    };
+    Ok(print(&(serde_json::to_string(&taken)? + "\n"))?)
+}
+
+/// What a process with a probe takes, and one without, each with these arguments of this program.
+pub fn with_and_without(arguments: &[String]) -> Result<[Taken; 2]> {
+    let taken = |probe: &str| -> Result<Taken> {
+        let mut process = Command::new(std::env::current_exe()?);
+        let output = process.args(arguments).args(["--taken", probe]).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "the process {probe} a probe failed: {}",
+            error.trim_end()
+        );
+        Ok(serde_json::from_slice(&output.stdout)?)
+    };
+    Ok([taken("with")?, taken("without")?])
+}
+
+/// The peak memory of this process in bytes.
+fn peak() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|value| value.trim().strip_suffix("kB"))
+        .and_then(|value| value.trim().parse::<u64>().ok())
+        .context("the system does not tell the peak memory of a process")?;
+    Ok(1024 * peak)
+}
