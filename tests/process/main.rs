@@ -2,6 +2,7 @@
 
 mod hard;
 mod killed;
+mod ports;
 
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn_sharpness::hessian::CurvatureConfig;
