@@ -2,6 +2,7 @@
 
 mod hard;
 mod killed;
+mod ports;
 
 use burn_sharpness::hessian::CurvatureConfig;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
