@@ -44,7 +44,9 @@ fn muon() -> ModuleOptimizer {
 }
 
 fn capped(fraction: f64) -> SharpnessConfig {
+    // ANCHOR: cap
     SharpnessConfig::new().with_edge_cap(fraction)
+    // ANCHOR_END: cap
 }
 
 /// Trains with a cap beside a loop without a probe that makes each step at the rate which the record states, and

@@ -51,7 +51,7 @@ const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_example
 /// What a program prints at its end. Its line stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
 /// The weights that a program has trained.
-type Outcome = Result<Vec<(String, Vec<u32>)>, ConfigError>;
+type Outcome = Result<Vec<(String, Vec<u8>)>, ConfigError>;
 type Loader = Arc<dyn DataLoader<Batch>>;
 
 /// How burn's `Learner` is told to train.
