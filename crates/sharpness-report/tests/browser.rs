@@ -145,7 +145,7 @@ fn open_at(runs: &[Run], width: u32) -> Seen {
 fn hovering_shows_values() {
     let seen = open(&[run("one", 1..500), run("two", 1..300)]);
     assert!(seen.charts >= 4, "{seen:?}");
-    // The step, then a value a curve: λc and 2/η of both runs.
+    // The step, then a value a curve: λ_c and 2/η of both runs.
     assert_eq!(seen.hovered.len(), 5, "{seen:?}");
     let step: f64 = seen.hovered[0].replace(',', "").parse().unwrap();
     assert!((step - 250.0).abs() < 20.0, "{seen:?}");

@@ -158,7 +158,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     };
 
     say!("\n{}", summary.hessian_sharpness.line("λ_max"));
-    say!("{}", summary.critical_sharpness.line("λc"));
+    say!("{}", summary.critical_sharpness.line("λ_c"));
     say!("{}", summary.directional_sharpness.line("λ_dir"));
     say!(
         "λ_dir was above λ_max at {} of {} measured steps",
@@ -189,7 +189,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             ..series("2/η", ends.to_vec())
         })
         .with_series(series("λ_max", hessian))
-        .with_series(series("λc", critical))
+        .with_series(series("λ_c", critical))
         .with_series(series("λ_dir", directional))
         .with_series(series("loss", losses));
     write_result(out, "edge.svg", chart.svg()?)?;

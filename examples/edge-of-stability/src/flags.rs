@@ -4,7 +4,7 @@ use clap::{ArgMatches, Parser, ValueEnum};
 use gpt::flags::{at_least_one, refuse_unused};
 use std::path::PathBuf;
 
-/// Watch a training reach the Edge of Stability: critical sharpness λc, directional sharpness and the
+/// Watch a training reach the Edge of Stability: critical sharpness λ_c, directional sharpness and the
 /// Hessian's largest eigenvalue against 2/η.
 #[derive(Parser)]
 #[command(version)]

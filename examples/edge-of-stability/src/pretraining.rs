@@ -117,7 +117,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
                 let preconditioned = curvature.preconditioned_sharpness.as_ref();
                 let show = |value: Option<f64>| value.map_or("–".to_string(), |v| decimals(v, 1));
                 say!(
-                    "step {step:>5}  loss {:<5} λc {:<8} λ_dir {:<8} λ_max {:<8} λ_pre {:<9} 2/η {}",
+                    "step {step:>5}  loss {:<5} λ_c {:<8} λ_dir {:<8} λ_max {:<8} λ_pre {:<9} 2/η {}",
                     show(measurement.base_loss),
                     show(measurement.critical_sharpness),
                     show(curvature.directional_sharpness.value),
@@ -150,7 +150,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         Chart::new(
             "Critical sharpness over warmup-stable-decay, AdamW",
             Axis::linear("step"),
-            Axis::log("critical sharpness λc"),
+            Axis::log("critical sharpness λ_c"),
         ),
         |chart, (schedule, record, _)| {
             let points = record.points(|m| m.critical_sharpness);
@@ -240,7 +240,7 @@ fn chart(record: &Record, peak: f64) -> Chart {
         style: Style::Threshold,
         ..series("2/η", record.points(|m| m.edge_threshold()))
     })
-    .with_series(series("λc", record.points(|m| m.critical_sharpness)))
+    .with_series(series("λ_c", record.points(|m| m.critical_sharpness)))
     .with_series(series(
         "λ_dir",
         record.curvature(|c| Some(&c.directional_sharpness)),

@@ -69,7 +69,7 @@ impl Record {
         // The seconds of a measurement contain those of its curvature.
         let plain = self.0.training().filter(|m| m.curvature.is_none());
         [
-            cost("λc", plain.map(|m| m.seconds).collect()),
+            cost("λ_c", plain.map(|m| m.seconds).collect()),
             cost("λ_dir", curvature(|c| Some(&c.directional_sharpness))),
             cost("λ_max", curvature(|c| Some(&c.hessian_sharpness))),
             cost("λ_pre", curvature(|c| c.preconditioned_sharpness.as_ref())),

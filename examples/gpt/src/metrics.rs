@@ -106,7 +106,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     fn update(values: &[f64]) -> (MetricDefinition, MetricsUpdate) {
-        let id = MetricId::new(Arc::new("λc".to_string()));
+        let id = MetricId::new(Arc::new("λ_c".to_string()));
         let definition = MetricDefinition {
             metric_id: id.clone(),
             name: Arc::new("Loss of all".to_string()),

@@ -175,7 +175,7 @@ mod tests {
     use std::sync::Arc;
 
     fn say(progress: &mut PlainProgress, text: &str, value: Option<f64>) {
-        let id = MetricId::new(Arc::new("λc".to_string()));
+        let id = MetricId::new(Arc::new("λ_c".to_string()));
         let entry = MetricEntry::new(id, SerializedEntry::new(text.to_string(), String::new()));
         let value = value.map(NumericEntry::Value);
         progress.update_train(MetricState::Numeric(entry, value));

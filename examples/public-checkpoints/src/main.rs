@@ -259,7 +259,7 @@ fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
         let measurement = line.measurement();
         let value = match (measurement.critical_sharpness, &measurement.reason) {
-            (Some(value), _) => format!("λc {}", number(value)),
+            (Some(value), _) => format!("λ_c {}", number(value)),
             (None, Some(reason)) => reason.clone(),
             (None, None) => measurement.outcome.name().to_string(),
         };

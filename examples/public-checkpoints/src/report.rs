@@ -50,9 +50,9 @@ impl Report {
     pub fn table(&self) -> String {
         let columns = self.columns();
         let mut header = vec!["step".to_string(), "loss".to_string()];
-        header.extend(columns.iter().map(|(_, heading)| format!("λc {heading}")));
+        header.extend(columns.iter().map(|(_, heading)| format!("λ_c {heading}")));
         if let Some(run) = &self.beside {
-            header.push(format!("λc in {}", run.name));
+            header.push(format!("λ_c in {}", run.name));
         }
         let mut rows = vec![header];
         for of_adamw in self.sweep.training() {
@@ -78,7 +78,7 @@ impl Report {
         let mut chart = Chart::new(
             "Critical sharpness over the checkpoints",
             Axis::linear("step"),
-            Axis::log("critical sharpness λc"),
+            Axis::log("critical sharpness λ_c"),
         );
         let series = |run: &Run, task: &str, name: String, style| Series {
             name,

@@ -230,7 +230,7 @@ fn where_two_runs_part_is_a_line_each() {
     assert_eq!(parted.status.code(), Some(1));
     let said = text(&parted.stdout);
     assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("λc: parts at step 10"), "{said}");
+    assert!(said.contains("λ_c: parts at step 10"), "{said}");
     assert_eq!(sharpness(&["diff", &a, &a]).status.code(), Some(0));
     assert_eq!(sharpness(&["diff", &a, "/nowhere"]).status.code(), Some(2));
 }

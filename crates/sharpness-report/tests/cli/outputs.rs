@@ -172,7 +172,7 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
     assert_eq!(table.lines().count(), 2, "{table}");
     assert!(table.contains("bell\\u0007\\u001b[31m\\nred"), "{table}");
     let svg = std::fs::read_to_string(file("p.svg")).unwrap();
-    assert!(svg.contains("λc of a\\u001b]0;title"), "{svg}");
+    assert!(svg.contains("λ_c of a\\u001b]0;title"), "{svg}");
 }
 
 #[cfg(target_os = "linux")]

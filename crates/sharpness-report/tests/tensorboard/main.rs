@@ -118,7 +118,7 @@ fn every_quantity_of_every_task_is_read_back_and_what_was_not_measured_is_no_poi
         assert_eq!(names, expected.keys().collect::<Vec<_>>());
         assert_eq!(
             said.names["sharpness/critical_sharpness"],
-            "Critical Sharpness λc"
+            "Critical Sharpness λ_c"
         );
         let both = ["critical_sharpness", "edge_threshold"].map(|tag| format!("^sharpness/{tag}$"));
         let [charts] = said.layouts.as_slice() else {

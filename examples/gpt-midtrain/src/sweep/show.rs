@@ -12,7 +12,7 @@ impl Sweep {
         let mut chart = Chart::new(
             "Relative critical sharpness along the updates of a mix",
             Axis::linear("fraction r of pre-training text in the mix").with_range(-0.02, 1.02),
-            Axis::log("critical sharpness λc (median, middle half)"),
+            Axis::log("critical sharpness λ_c (median, middle half)"),
         );
         let finite = |value: f64| value.is_finite() && value > 0.0;
         for (task, name) in names.into_iter().enumerate() {
@@ -67,7 +67,7 @@ impl Display for Sweep {
         writeln!(
             f,
             "{:>5}  {:<32}  {:<32}  largest learning rate",
-            "ratio", "λc of the pre-training loss", "λc of the target loss"
+            "ratio", "λ_c of the pre-training loss", "λ_c of the target loss"
         )?;
         for point in &self.points {
             writeln!(f, "{}", point.line())?;
