@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
-    /// What is trained
+    /// The model and its optimizer
     #[arg(long, value_enum, default_value_t = Preset::Network)]
     pub preset: Preset,
     /// Updates of the weights [default: 3000 for the network, 400 for each GPT]
@@ -37,7 +37,7 @@ pub struct Flags {
     /// Loss of the network
     #[arg(long, value_enum, default_value_t = LossKind::Mse)]
     pub loss: LossKind,
-    /// Folder with the binary files of CIFAR-10, instead of generated data
+    /// Folder with the binary files of CIFAR-10, to use instead of generated data
     #[arg(long, value_name = "DIR")]
     pub cifar: Option<PathBuf>,
     /// Peak learning rates of the GPT
@@ -69,7 +69,7 @@ pub enum Preset {
     Gpt,
 }
 
-/// The flags that are about the network only.
+/// The flags for the network only.
 const OF_NETWORK: [&str; 8] = [
     "lr",
     "batch",
@@ -80,11 +80,11 @@ const OF_NETWORK: [&str; 8] = [
     "loss",
     "cifar",
 ];
-/// The flags that are about the GPT only.
+/// The flags for the GPT only.
 const OF_GPT: [&str; 1] = ["peaks"];
 
 impl Flags {
-    /// Says what is impossible, or would change nothing.
+    /// Refuses impossible values, and flags without effect.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use clap::{CommandFactory, FromArgMatches};
 
-    /// The flags that both presets use.
+    /// The flags for both presets.
     const OF_BOTH: [&str; 7] = [
         "preset",
         "steps",

@@ -1,12 +1,12 @@
-//! Progressive sharpening and the Edge of Stability, seen by critical sharpness and by the quantities
-//! that it stands for.
+//! Shows progressive sharpening and the Edge of Stability, by critical sharpness and by the quantities that
+//! it stands for.
 //!
 //! ```sh
 //! cargo run -p edge-of-stability
 //! cargo run -p edge-of-stability -- --preset gpt
 //! ```
 //!
-//! The first trains a network by gradient descent in burn's dashboard, in which λ_c jumps to 2/η and stays.
+//! The first command trains a network by gradient descent in burn's dashboard: λ_c jumps to 2/η and stays.
 
 mod data;
 mod descent;

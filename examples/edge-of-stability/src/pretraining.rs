@@ -1,4 +1,4 @@
-//! The small GPT under AdamW with warmup-stable-decay, at several peak learning rates.
+//! Trains the small GPT by AdamW with warmup-stable-decay, at several peak learning rates.
 
 use crate::flags::Flags;
 use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
@@ -66,7 +66,8 @@ struct Phase {
 ///
 /// # Errors
 ///
-/// If the text cannot be read, the results not written, or if a training failed.
+/// Returns an error if the text cannot be read, if the results cannot be written, or if a training
+/// failed.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps.unwrap_or(400);
     let device = gpt::device::open(&flags.device)?.autodiff();
@@ -205,7 +206,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a chart. A chart without a point cannot be drawn: the program says so and writes the other results.
+/// Writes a chart. If it has no point, the program says so and writes the other results.
 fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
     match chart.svg() {
         Ok(svg) => write_result(folder, name, svg),
@@ -216,13 +217,13 @@ fn write_chart(chart: &Chart, folder: &Path, name: &str) -> Result<()> {
     }
 }
 
-/// The loss of the trained model on a batch.
+/// Returns the loss of the trained model on a batch.
 fn final_loss(model: &Gpt, windows: &Windows, device: &Device) -> Result<f64> {
     let batch = windows.even_batch(0, 1, BATCH, device);
     Ok(model.valid().loss(batch).try_into_scalar::<f64>()?)
 }
 
-/// λ_pre over (2 + 2β₁)/((1 − β₁)η).
+/// Returns λ_pre over (2 + 2β₁)/((1 − β₁)η).
 fn preconditioned_over_threshold(measurement: &Measurement) -> Option<f64> {
     let curvature = measurement.curvature.as_ref()?;
     let value = curvature.preconditioned_sharpness.as_ref()?.value?;
@@ -253,7 +254,7 @@ fn chart(record: &Record, peak: f64) -> Chart {
 }
 
 impl Phase {
-    /// The means from one step up to, not including, another.
+    /// Returns the means over the steps from `from` to before `to`.
     fn new(record: &Record, from: u64, to: u64) -> Self {
         let of = |points: Vec<(f64, f64)>| {
             let range = from as f64..to as f64;

@@ -1,4 +1,4 @@
-//! The network in burn's `Learner`.
+//! Trains the network in burn's `Learner`.
 
 use crate::data::{Batch, Data};
 use crate::network::Network;
@@ -38,8 +38,8 @@ impl InferenceStep for Network {
     }
 }
 
-/// Serves so many batches: all examples each time, or so many in an order that is drawn anew whenever all
-/// were seen.
+/// Serves `count` batches: all examples each time, or `size` examples in a random order, which is redrawn
+/// once all were used.
 #[derive(Clone)]
 pub struct Batches {
     /// The examples.
@@ -50,7 +50,7 @@ pub struct Batches {
     pub count: usize,
     /// The seed of their order.
     pub seed: u64,
-    /// Where the tensors are.
+    /// The device of the tensors.
     pub device: Device,
 }
 
@@ -86,11 +86,11 @@ impl DataLoader<Batch> for Batches {
 
 struct BatchIterator<'a> {
     batches: &'a Batches,
-    /// The batch of all examples, if each batch is that.
+    /// The batch of all examples, if every batch is the same.
     whole: Option<Batch>,
     random: StdRng,
     order: Vec<usize>,
-    /// The examples of the order that were seen.
+    /// The number of examples used of the order.
     seen: usize,
     served: usize,
 }
@@ -124,16 +124,16 @@ impl DataLoaderIterator<Batch> for BatchIterator<'_> {
     }
 }
 
-/// How a training ended.
+/// The end of a training.
 pub struct Trained {
     /// The network.
     pub network: Network,
-    /// What broke the training off.
+    /// The reason why the training broke off.
     pub failure: Option<String>,
 }
 
-/// Trains by gradient descent at a constant rate, in burn's dashboard where the output is a terminal. The
-/// dashboard's key `q` ends it before its last step.
+/// Trains by gradient descent at a constant rate, in burn's dashboard if the output is a terminal. The
+/// dashboard's key `q` stops it early.
 pub fn train(
     network: Network,
     learning_rate: f64,

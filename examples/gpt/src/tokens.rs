@@ -1,4 +1,4 @@
-//! Batches of tokens for burn's training.
+//! Serves batches of tokens to burn's training.
 
 use crate::stop::Stop;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::windows::{TokenBatch, Windows};
 
-/// An update on more tokens is a mistake.
+/// The most tokens of an update: more is a mistake.
 const MOST_TOKENS: u64 = 1 << 28;
 
-/// Says whether an update would be of too many tokens.
+/// Checks the number of tokens of an update.
 ///
 /// # Errors
 ///
-/// One line that names the numbers.
+/// Returns one line that names the numbers.
 pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
     let tokens = [batch, context, accumulate].map(|count| count as u64);
     let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);
@@ -32,11 +32,11 @@ pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Resul
 
 /// Serves training batches of random windows.
 ///
-/// The windows of a step, and the random numbers that the model draws in it, depend on the seed and the step alone,
-/// so that a run that resumes makes the updates that it would have made.
+/// The windows of a step, and the model's random numbers in it, depend on the seed and the step alone, so that a
+/// resumed run makes the same updates as an uninterrupted run.
 #[derive(Clone)]
 pub struct TrainLoader {
-    /// Where the windows come from.
+    /// The source of the windows.
     pub windows: Windows,
     /// The number of windows of a batch.
     pub batch: usize,
@@ -54,7 +54,7 @@ pub struct TrainLoader {
 }
 
 impl TrainLoader {
-    /// A loader whose first epoch begins at `first_step`.
+    /// Creates a loader whose first epoch begins at `first_step`.
     #[allow(clippy::too_many_arguments)] // the fields, once
     pub fn new(
         windows: Windows,
@@ -78,23 +78,22 @@ impl TrainLoader {
         }
     }
 
-    /// Ends the epoch, after the update that is being made, once somebody wants the training to stop.
+    /// Ends the epoch after the current update once `stop` is requested.
     pub fn with_stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
         self
     }
 
-    /// The step of the next update.
+    /// Returns the step of the next update.
     pub fn next_step(&self) -> u64 {
         self.next_step.load(Ordering::SeqCst)
     }
 
     fn batch_at(&self, step: u64, micro_batch: usize) -> TokenBatch {
         let stream = step * self.accumulate as u64 + micro_batch as u64;
-        // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
+        // Seeds of neighbouring steps must not overlap with those of neighbouring runs.
         let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
-        // What dropout leaves out depends on the step alone, too: the backend's stream of random numbers is in
-        // no checkpoint.
+        // Dropout must depend on the step alone, too: no checkpoint holds the backend's random state.
         self.device.seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
         self.windows
@@ -177,7 +176,7 @@ pub struct ValidLoader {
 }
 
 impl ValidLoader {
-    /// So many batches of so many windows.
+    /// Creates `batches` batches of `batch` windows.
     pub fn new(windows: Windows, batch: usize, batches: usize) -> Self {
         Self {
             windows,

@@ -1,11 +1,11 @@
-//! The text that every build has on disk: the sources of the packages of Cargo.lock.
+//! Reads the text that every build has on disk: the sources of the packages of Cargo.lock.
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Which part of the packages' sources to read.
+/// Selects a part of the packages' sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// The documentation comments: English prose about software.
@@ -21,7 +21,7 @@ pub(super) struct PackageText {
     pub(super) name: String,
 }
 
-/// The packages that every build of the examples compiles, and that hold the most documentation.
+/// The packages that every build of the examples compiles and that hold the most documentation.
 const PACKAGES: [&str; 41] = [
     "aho-corasick",
     "burn-backend",
@@ -66,7 +66,7 @@ const PACKAGES: [&str; 41] = [
     "winnow",
 ];
 
-/// What is read of Cargo.lock.
+/// The relevant part of Cargo.lock.
 #[derive(Deserialize)]
 struct Lock {
     package: Vec<Package>,
@@ -101,7 +101,7 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
                 if path.extension().is_none_or(|extension| extension != "rs") {
                     continue;
                 }
-                // Sources are UTF-8, but for a few test data files.
+                // Sources are UTF-8, except a few test data files.
                 let Ok(source) = std::fs::read_to_string(&path) else {
                     continue;
                 };
@@ -125,7 +125,7 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     })
 }
 
-/// The sources of a package, in whichever registry's folder they are.
+/// Finds the sources of a package in any registry's folder.
 fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     let Ok(entries) = std::fs::read_dir(registries) else {
         return Ok(None);
@@ -139,8 +139,7 @@ fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Appends the documentation comments of a source file, without the code that they quote, or all
-/// the other lines.
+/// Appends the documentation comments of a source file, without their code, or all the other lines.
 fn extract(source: &str, domain: Domain, content: &mut String) {
     let start = content.len();
     let mut quoting = false;
