@@ -10,7 +10,7 @@ use gpt::tokens::validate_update;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What describes a run: its flags, and what `config.json` in its folder holds.
+/// Describes a run: its flags, as `config.json` in its folder holds them.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Updates of the weights
@@ -65,7 +65,8 @@ pub struct Settings {
     /// Steps from one measurement of critical sharpness to the next
     #[arg(long, default_value_t = 10, help_heading = "Probe")]
     pub every: u64,
-    /// The same in the warmup and near the edge; it divides --every [default: --every]
+    /// Steps between measurements in the warmup and near the edge; divides --every [default:
+    /// --every]
     #[arg(long, help_heading = "Probe")]
     pub dense_every: Option<u64>,
     /// The largest share of the run's time that measuring may take [default: no ceiling]
@@ -112,7 +113,7 @@ pub struct Settings {
     #[arg(long, value_name = "NAME", default_value = TEXT_FIELD, help_heading = "Text")]
     #[serde(default = "text_field")]
     pub text_field: String,
-    /// Which part of the packages' sources, without --data
+    /// The part of the packages' sources to read, without --data
     #[arg(long, value_enum, default_value_t = Part::Prose, help_heading = "Text")]
     pub domain: Part,
     /// The most text to read, in millions of bytes
@@ -131,20 +132,20 @@ pub struct Settings {
     pub vocab: usize,
 }
 
-/// What `config.json` in a run's folder holds.
+/// The content of `config.json` in a run's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunConfig {
     /// The flags of the run.
     pub settings: Settings,
     /// The shape of the model.
     pub model: GptConfig,
-    /// Where the text comes from.
+    /// The source of the text.
     pub text: String,
     /// The digest of the text.
     pub text_digest: String,
 }
 
-/// How text becomes tokens.
+/// Selects how text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
@@ -154,7 +155,7 @@ pub enum TokenKind {
     Bytes,
 }
 
-/// A part of the packages' sources.
+/// Selects a part of the packages' sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
@@ -177,11 +178,11 @@ const CHANGEABLE: [&str; 12] = [
     "max_time_share",
     "tolerance",
     "device",
-    // The text may have moved, but not changed: its digest tells.
+    // The text may have moved, but its digest shows that it is the same.
     "data",
 ];
 
-/// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
+/// The flags that the learning-rate finder ignores: it has its own schedule.
 const UNUSED_BY_FINDER: [&str; 9] = [
     "steps",
     "lr",
@@ -194,13 +195,13 @@ const UNUSED_BY_FINDER: [&str; 9] = [
     "max_time_share",
 ];
 
-/// The field of runs from before there was a flag.
+/// The field of runs older than the flag.
 fn text_field() -> String {
     TEXT_FIELD.to_string()
 }
 
 impl Settings {
-    /// Makes paths independent of the current folder, and refuses flags that would change nothing.
+    /// Makes paths independent of the current folder, and refuses flags without effect.
     ///
     /// # Errors
     ///
@@ -228,11 +229,11 @@ impl Settings {
         Ok(self)
     }
 
-    /// The settings of a run that goes on: as they were, but for the flags given now.
+    /// Returns the settings of a resumed run: the saved settings with the flags given now.
     ///
     /// # Errors
     ///
-    /// A flag that cannot change names itself.
+    /// Names a flag that cannot change.
     pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
         let now = serde_json::to_value(self)?;
         let mut merged = serde_json::to_value(saved)?;
@@ -254,11 +255,11 @@ impl Settings {
         Ok(serde_json::from_value(merged)?)
     }
 
-    /// Says which settings are impossible, if any are, before anything is read or trained.
+    /// Refuses impossible settings before anything is read or trained.
     ///
     /// # Errors
     ///
-    /// One line that names the value and what to choose instead.
+    /// Returns one line that names the value and a valid choice.
     pub fn validate(&self) -> Result<()> {
         self.schedule().validate().map_err(anyhow::Error::msg)?;
         let counts = [
@@ -284,7 +285,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What the probe measures.
+    /// Returns the configuration of the probe.
     pub fn probe(&self) -> SharpnessConfig {
         let mut config = SharpnessConfig::new()
             .with_every(self.every)
@@ -298,14 +299,14 @@ impl Settings {
         config
     }
 
-    /// The shape of the model for a vocabulary of this size.
+    /// Returns the shape of the model for a vocabulary of this size.
     pub fn model(&self, vocab: usize) -> GptConfig {
         GptConfig::new(vocab, self.context, self.layers, self.heads, self.width)
             .with_dropout(self.dropout)
             .with_tied(!self.untied)
     }
 
-    /// The learning rate over the run.
+    /// Returns the learning rate over the run.
     pub fn schedule(&self) -> WarmupStableDecay {
         let usual = WarmupStableDecay::usual(self.lr, self.steps);
         WarmupStableDecay {
@@ -316,17 +317,17 @@ impl Settings {
         }
     }
 
-    /// The updates of an epoch.
+    /// Returns the updates of an epoch.
     pub fn epoch_steps(&self) -> u64 {
         let steps = self.epoch_steps.unwrap_or(self.steps.div_ceil(4));
         steps.min(self.steps)
     }
 
-    /// The text to train on.
+    /// Reads the text to train on.
     ///
     /// # Errors
     ///
-    /// If there is none, or it cannot be read.
+    /// Returns an error if there is none, or if it cannot be read.
     pub fn text(&self) -> Result<Text> {
         let limit = limit(self.megabytes)?;
         match &self.data {

@@ -1,9 +1,9 @@
-//! The activation functions that published configurations name.
+//! Implements the activation functions of published configurations.
 
 use burn::tensor::{Tensor, activation};
 use serde::Deserialize;
 
-/// An activation function, by the names that `config.json` gives it.
+/// An activation function, by its name in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -45,12 +45,12 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// That of a GPT-2 whose configuration names none.
+    /// Returns the activation of a GPT-2 whose configuration names none.
     pub(crate) fn of_gpt2() -> Self {
         Self::GeluNew
     }
 
-    /// That of an OLMo-2 whose configuration names none.
+    /// Returns the activation of an OLMo-2 whose configuration names none.
     pub(crate) fn of_olmo2() -> Self {
         Self::Silu
     }

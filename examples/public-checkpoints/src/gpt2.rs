@@ -1,4 +1,5 @@
-//! GPT-2 as published: pre-norm blocks, learned positions, one projection for query, key and value.
+//! Implements GPT-2 as published: pre-norm blocks, learned positions, one projection for query, key
+//! and value.
 
 use crate::activation::Activation;
 use crate::config::Gpt2Config;
@@ -27,7 +28,7 @@ impl Gpt2 {
     ///
     /// # Errors
     ///
-    /// A tensor that is missing, left over, or of another shape is named.
+    /// Returns an error that names a tensor that is missing, left over, or of another shape.
     pub fn open(folder: &Path, config: &Gpt2Config, device: &Device) -> Result<Self> {
         let mut weights = Weights::open(folder, "transformer.", device)?;
         let weights_of = &mut weights;
@@ -45,7 +46,8 @@ impl Gpt2 {
         Ok(model)
     }
 
-    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch,
+    /// time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();
@@ -56,7 +58,7 @@ impl Gpt2 {
         let x = self.norm.forward(x);
         match &self.head {
             Some(head) => head.forward(x),
-            // Tied here and not by one shared parameter, which would get one gradient only.
+            // Tie the weights here: burn gives a shared parameter only one of its gradients.
             None => linear(x, self.tokens.weight.val().transpose(), None),
         }
     }
@@ -118,7 +120,7 @@ impl Block {
         x + self.mlp_out.forward(self.activation.forward(hidden))
     }
 
-    /// Causal multi-head attention.
+    /// Computes causal multi-head attention.
     fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let projected = self.query_key_value.forward(x);

@@ -1,4 +1,5 @@
-//! What a probe costs in memory: the peak of a process that trains and measures, beside that of one that trains only.
+//! Measures the memory of a probe: the peak of a process that trains and measures, against a process that only
+//! trains.
 
 use crate::statistics::mean;
 use crate::table::MemoryRow;
@@ -18,19 +19,19 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::time::Instant;
 
-/// The examples of a batch: so few that the weights, and not the activations, fill the memory.
+/// The examples of a batch: few enough for the weights, not the activations, to fill the memory.
 const BATCH: usize = 4;
 const STEPS: usize = 4;
 const LEARNING_RATE: f64 = 1e-4;
 
-/// What is trained: square layers with GELU between them.
+/// The training: square layers with GELU between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Training {
     /// Three layers of 4096 by AdamW.
     AdamW,
-    /// The same by SGD with momentum.
+    /// Three layers of 4096 by SGD with momentum.
     Momentum,
-    /// The same by AdamW with a learning rate of its own for the first layer.
+    /// Three layers of 4096 by AdamW, with another learning rate for the first layer.
     Groups,
     /// 48 layers of 1024 by AdamW.
     Deep,
@@ -44,7 +45,7 @@ pub enum Probe {
 }
 
 impl Probe {
-    /// The probe, which measures each step.
+    /// Returns a probe that measures each step.
     pub fn of_each_step(self) -> Result<Option<SharpnessProbe>, ConfigError> {
         let config = SharpnessConfig::new().with_every(1);
         match self {
@@ -54,13 +55,13 @@ impl Probe {
     }
 }
 
-/// What a process tells of itself.
+/// The results of a process.
 #[derive(Serialize, Deserialize)]
 struct Told {
     weights: u64,
     peak: u64,
     step_seconds: f64,
-    /// None without a probe.
+    /// `None` without a probe.
     measurement_seconds: Option<f64>,
 }
 
@@ -117,7 +118,7 @@ impl Training {
         }
     }
 
-    /// The row of this training, from two processes of its own. None where the system does not tell a peak.
+    /// Measures this training in two new processes. `None` if the system does not report a peak.
     fn row(self) -> Option<MemoryRow> {
         let with = self.told_by_a_process(Probe::With)?;
         let without = self.told_by_a_process(Probe::Without)?;
@@ -146,7 +147,7 @@ impl Training {
     }
 }
 
-/// The rows of all trainings.
+/// Returns the rows of all trainings.
 pub fn rows() -> Vec<MemoryRow> {
     Training::ALL
         .into_iter()
@@ -154,7 +155,7 @@ pub fn rows() -> Vec<MemoryRow> {
         .collect()
 }
 
-/// Trains in this process, with or without a probe that measures each step, and tells of it.
+/// Trains in this process, with or without a probe that measures each step, and prints the results.
 pub fn tell(training: Training, probe: Probe) -> Result<()> {
     let device = Device::flex().autodiff();
     device.seed(1);
@@ -192,7 +193,7 @@ pub fn tell(training: Training, probe: Probe) -> Result<()> {
     Ok(print(&(serde_json::to_string(&told)? + "\n"))?)
 }
 
-/// The peak memory of this process in bytes.
+/// Returns the peak memory of this process in bytes.
 pub fn peak() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status

@@ -1,4 +1,4 @@
-//! What a training step and a measurement take at a size of the GPT: time, and the peak memory of a process with and
+//! Measures a training step and a measurement at a size of the GPT: time, and the peak memory of a process with and
 //! without a probe.
 
 use crate::memory::{Probe, peak};
@@ -15,7 +15,7 @@ use sharpness_report::shown::decimals;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// The steps that are not counted: the first ones allocate, and compile kernels.
+/// The uncounted first steps, which allocate and compile kernels.
 const WARM_UP: usize = 2;
 
 /// The shape of the GPT.
@@ -30,7 +30,7 @@ pub struct Shape {
     /// Attention heads of a block
     #[arg(long, default_value_t = 4)]
     gpt_heads: usize,
-    /// Tokens that it sees at once
+    /// Tokens that it sees at a time
     #[arg(long, default_value_t = 128)]
     gpt_context: usize,
     /// Rows of its embedding: the text uses 1,024 of them
@@ -39,7 +39,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of the model.
+    /// Returns the shape of the model.
     pub fn config(&self) -> Result<GptConfig> {
         ensure!(
             self.gpt_vocab >= VOCAB,
@@ -58,7 +58,7 @@ impl Shape {
     }
 }
 
-/// What one process took.
+/// The cost of one process.
 #[derive(Serialize, Deserialize)]
 struct Taken {
     weights: usize,
@@ -72,7 +72,7 @@ struct Taken {
     peak_bytes: u64,
 }
 
-/// Trains in this process, measuring at every step if there is a probe, and prints what it took.
+/// Trains in this process, measures at every step if there is a probe, and prints the cost.
 pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
     let probe = probe.of_each_step()?;
     let (mut model, mut optim) = workload.init();
@@ -106,7 +106,7 @@ pub fn run(workload: &GptPretraining, probe: Probe) -> Result<()> {
     Ok(print(&(serde_json::to_string(&taken)? + "\n"))?)
 }
 
-/// Runs two processes with the arguments of this one, and prints a table.
+/// Runs two processes with the arguments of this process, and prints a table.
 pub fn compare(device: &str, arguments: &[String]) -> Result<()> {
     let with = of_process(arguments, "with")?;
     let without = of_process(arguments, "without")?;

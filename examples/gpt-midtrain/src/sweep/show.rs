@@ -1,4 +1,4 @@
-//! A sweep for people: a chart and a table.
+//! Shows a sweep to people, as a chart and a table.
 
 use super::Sweep;
 use crate::point::{quantile, show_rate};
@@ -6,7 +6,7 @@ use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::fmt::{Display, Formatter};
 
 impl Sweep {
-    /// The sharpness of both tasks over the mix.
+    /// Draws the sharpness of both tasks over the mix.
     pub(super) fn chart(&self) -> Chart {
         let names = ["pre-training loss", "target loss"];
         let mut chart = Chart::new(

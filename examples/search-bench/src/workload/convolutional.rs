@@ -29,12 +29,12 @@ pub struct Images {
     y: Tensor<1, Int>,
 }
 
-/// A small convolutional network with batch norm and dropout, on images of noise whose classes are those of a
-/// fixed linear map. The loss that is differentiated (in training mode) is not the one that is measured.
+/// A small convolutional network with batch norm and dropout, on images of noise with the classes of a fixed
+/// linear map. The differentiated loss (in training mode) is not the measured loss.
 pub struct Convolutional {
     /// The number of steps.
     pub steps: usize,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
 }
 

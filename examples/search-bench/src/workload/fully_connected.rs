@@ -21,14 +21,14 @@ pub struct Examples {
     y: Tensor<1, Int>,
 }
 
-/// A four-layer network on a small classification problem: inputs are random, and their classes are
-/// those of another, fixed network.
+/// A four-layer network on a small classification problem: inputs are random, with the classes of
+/// another, fixed network.
 pub struct FullyConnected {
     /// The number of steps.
     pub steps: usize,
     /// Full-batch gradient descent, or momentum SGD on batches of 64.
     pub full_batch: bool,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
 }
 

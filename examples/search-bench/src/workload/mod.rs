@@ -1,4 +1,4 @@
-//! The trainings that the searches are compared on.
+//! Defines the trainings that compare the searches.
 
 mod convolutional;
 mod fully_connected;
@@ -22,28 +22,28 @@ use std::time::Instant;
 /// The seed of all weights and data.
 const SEED: u64 = 0;
 
-/// A training that the searches are compared on.
+/// A training that compares the searches.
 pub trait Workload {
-    /// What is trained.
+    /// The type of the model.
     type Model: Module + 'static;
-    /// What one step trains on.
+    /// The data of one step.
     type Batch: Clone;
 
-    /// The name in the table.
+    /// Returns the name in the table.
     fn name(&self) -> &'static str;
-    /// Every so many steps count.
+    /// Returns the number of steps between measurements.
     fn every(&self) -> u64;
-    /// The model at its first weights, and its optimizer.
+    /// Returns the first model and its optimizer.
     fn init(&self) -> (Self::Model, ModuleOptimizer);
-    /// The batches of the run.
+    /// Returns the batches of the run.
     fn batches(&self) -> Result<Vec<Self::Batch>>;
-    /// The learning rate of a step.
+    /// Returns the learning rate of a step.
     fn learning_rate(&self, step: usize) -> f64;
-    /// The mean loss of a batch.
+    /// Returns the mean loss of a batch.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
 }
 
-/// What a step knows before its update.
+/// The state of a step before its update.
 pub struct Step<'a, W: Workload> {
     /// The number of the step, from 0.
     pub index: u64,
@@ -55,9 +55,9 @@ pub struct Step<'a, W: Workload> {
     pub learning_rate: f64,
     /// The gradients of the loss.
     pub grads: &'a GradientsParams,
-    /// The loss L(θ), as the training step has computed it.
+    /// The loss L(θ) from the training step.
     pub training_loss: f64,
-    /// What it was computed on.
+    /// The batch of that loss.
     pub batch: &'a W::Batch,
 }
 
@@ -76,7 +76,7 @@ pub struct RealLine<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> Step<'a, W> {
-    /// The line of this step, if its update has a direction.
+    /// Returns the line of this step, if its update has a direction.
     pub fn line(&self, workload: &'a W) -> Option<RealLine<'a, W>> {
         let model = self.model.valid();
         let rate = self.learning_rate.into();
@@ -103,22 +103,22 @@ impl<W: Workload> RealLine<'_, W> {
         loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
     }
 
-    /// L(θ − ηΔθ).
+    /// Returns L(θ − ηΔθ).
     pub fn loss(&self, eta: f64) -> f64 {
         self.loss_of(&self.direction.apply(self.model.clone(), eta))
     }
 
-    /// L(θ − ηΔθ) − L(θ).
+    /// Returns L(θ − ηΔθ) − L(θ).
     pub fn rise(&self, eta: f64) -> f64 {
         self.loss(eta) - self.base_loss
     }
 }
 
-/// What a training has shown.
+/// The results of a training.
 pub struct Trained {
-    /// The mean seconds of a training step, without those of the probe.
+    /// The mean seconds of a training step, without the probe's.
     pub step_seconds: f64,
-    /// What the probe has measured.
+    /// The measurements of the probe.
     pub measurements: Vec<Arc<Measurement>>,
 }
 
@@ -168,7 +168,7 @@ pub fn train<W: Workload>(
     })
 }
 
-/// The model after a step, and what was measured of it. The probe makes the step, if there is one.
+/// Returns the model after a step, and its measurement. The probe makes the step, if there is one.
 pub fn make_step<M: Module + 'static>(
     probe: Option<&SharpnessProbe>,
     model: M,
@@ -189,7 +189,7 @@ pub fn make_step<M: Module + 'static>(
     (model, latest.filter(|measured| measured.step == index))
 }
 
-/// The device of a workload, from its seed on.
+/// Seeds the device of a workload.
 fn seeded(device: &Device) -> Device {
     device.seed(SEED);
     device.clone().autodiff()
