@@ -12,9 +12,9 @@ use std::sync::Arc;
 const ITEMS_TO_WAIT: u64 = 8;
 
 /// The text of a metric that sees validation items only.
-const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, where nothing is measured; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
+const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
 /// The text of a metric that sees no learning rate.
-const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others";
+const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so they cannot recognize training items";
 
 /// The edge ratio below which the chart of the edge threshold has no point.
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;

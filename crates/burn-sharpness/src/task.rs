@@ -106,9 +106,9 @@ pub(crate) fn validate_name(name: &str, others: &[Task]) -> Result<(), ConfigErr
     if name.trim().is_empty() {
         refuse("it is empty")
     } else if name == TRAIN_TASK {
-        refuse("it is that of the training loss")
+        refuse("the training loss has it")
     } else if !name.chars().all(is_part_of_file_name) {
-        refuse("it may have letters, digits, spaces and - _ . + only, since it becomes a file name")
+        refuse("it becomes a file name, so use only letters, digits, spaces and - _ . +")
     } else if others.iter().any(|task| *task.name == *name) {
         refuse("another task has it")
     } else {

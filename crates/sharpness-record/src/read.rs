@@ -46,7 +46,7 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The only line of the file is incomplete.
-    #[error("{} has one line, which is not complete: nothing was measured yet", path.display())]
+    #[error("{} has only one incomplete line: nothing was measured yet", path.display())]
     Incomplete {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum ReadError {
     },
     /// A newer version wrote all lines.
     #[error(
-        "{} has version {version} of the record, this program knows {RECORD_VERSION} at most: install a newer one",
+        "{} has version {version} of the record, but this program reads versions up to {RECORD_VERSION}: install a newer program",
         path.display()
     )]
     NewerVersion {

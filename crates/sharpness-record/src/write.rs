@@ -14,7 +14,7 @@ use thiserror::Error;
 pub enum WriteError {
     /// Another writer has the record of this folder.
     #[error(
-        "{} writes the measurements of {} already: give each run a folder of its own, or end the other one",
+        "{} writes the measurements of {} already: give each run a folder of its own, or stop the other writer",
         holder_text(*holder),
         directory.display()
     )]

@@ -74,8 +74,7 @@ impl<'a> Line<'a> {
                 });
             }
             (Some(_), Some(why)) => one_line(&why).into_owned(),
-            _ => "a run keeps them if it is told to, by `SharpnessConfig::with_lines(true)`"
-                .to_string(),
+            _ => "set `SharpnessConfig::with_lines(true)` to keep them".to_string(),
         };
         Err(NoLine::Points {
             step,

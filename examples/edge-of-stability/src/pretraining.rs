@@ -199,7 +199,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     say!("written to {}", out.display());
     ensure!(
         failed.is_empty(),
-        "the training failed at a peak of {}, where a guess has a loss of {:.1}: choose lower --peaks",
+        "the training failed at a peak of {}: its loss is far above {:.1}, the loss of a guess; choose lower --peaks",
         failed.join(", "),
         (VOCAB as f64).ln()
     );

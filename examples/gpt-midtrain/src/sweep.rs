@@ -168,7 +168,7 @@ impl Sweep {
         let (all, failed) = self.counts();
         ensure!(
             failed.len() < all,
-            "none of the {all} measurements of the tasks says anything: sweep.csv has their outcomes"
+            "not one of the {all} measurements of the tasks gave a result: sweep.csv has their outcomes"
         );
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Ending {
         // A NaN is not below anything.
         ensure!(
             self.loss.is_none_or(|loss| loss < 2.0 * guess),
-            "the training failed: before step {step} of {steps} the validation loss is {:.1}, where a guess has {guess:.1}: choose a lower --lr, or a longer --warmup",
+            "the training failed: before step {step} of {steps} the validation loss is {:.1}, against {guess:.1} for a guess; choose a lower --lr, or a longer --warmup",
             self.loss.unwrap_or(f64::NAN)
         );
         if step < steps {

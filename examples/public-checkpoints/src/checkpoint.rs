@@ -56,7 +56,7 @@ impl Checkpoint {
                         series.get_or_insert_with(|| (folder, named.series.clone()));
                     ensure!(
                         *of_first == named.series,
-                        "the paths of {} and {} differ in more than the step: their steps may be counted from different beginnings, as those of two stages are, so give --step, one for each folder",
+                        "the paths of {} and {} differ in more than the step: their steps may be counted from different beginnings, as in two stages of training, so give --step, one for each folder",
                         first.display(),
                         folder.display()
                     );

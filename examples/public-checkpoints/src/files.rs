@@ -77,7 +77,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
             .find(|(prefix, ..)| name.starts_with(prefix) || name.contains(&format!(".{prefix}")));
         if let Some((prefix, by, bare)) = wrapper {
             bail!(
-                "the tensor {name} in {shown} is that of a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
+                "the tensor {name} in {shown} belongs to a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
             );
         }
         ensure!(

@@ -167,7 +167,7 @@ impl Flags {
         for (name, _) in &self.tasks {
             ensure!(
                 ![DATA_TASK, GRADIENT_TASK].contains(&name.as_str()),
-                "a task cannot be named {name}, which the record uses itself"
+                "a task cannot be named {name}: the record uses this name itself"
             );
         }
         let names: Vec<String> = self.tasks.iter().map(|(name, _)| name.clone()).collect();

@@ -14,7 +14,7 @@ use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
 
 /// The notice that pending running statistics were lost.
-const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: whatever reads them before the next training step sees them a step early, this once";
+const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
 /// Selects how the model computes the measured loss.
 pub(crate) struct Mode<M> {

@@ -26,12 +26,12 @@ pub enum DirectionError {
     },
     /// Two steps from the same weights at the same rate differ.
     #[error(
-        "the optimizer's step is not repeatable, so that it is measured no more: two steps of copies from the same weights differ; it must not draw random numbers"
+        "the optimizer's step is not repeatable, so the probe stops measuring: two steps of copies from the same weights differ; use an optimizer that draws no random numbers"
     )]
     NotRepeatable,
     /// A real step shows only the update of all parameters together.
     #[error(
-        "a step that was made shows the update of all parameters, and a group may move too little to be seen in it: measure it before the step, by `measure`"
+        "a finished step shows the update of all parameters together, and a group may move too little to show in it: measure the group before the step, by `measure`"
     )]
     StepMade,
     /// A step has replaced parameters instead of moving them.

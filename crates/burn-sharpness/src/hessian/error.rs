@@ -37,7 +37,7 @@ pub enum HessianError {
     #[error("the gradient could not be computed: {0}")]
     Gradient(#[from] GradientError),
     /// No step along a vector gave a finite difference of gradients.
-    #[error("no step along the vector gives a difference of gradients that is a number")]
+    #[error("no step along the vector gives a finite difference of gradients")]
     NoStep,
     /// The device returned no number.
     #[error("the curvature could not be read from the device: {0}")]

@@ -101,9 +101,9 @@ impl SharpnessProbe {
 /// To any other model, attach the probe by [`attach_with`](SharpnessProbe::attach_with) with a loss of your own.
 #[diagnostic::on_unimplemented(
     message = "`attach` cannot find the training loss of `{Self}`",
-    label = "it has no `InferenceStep`, or one that takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
+    label = "it has no `InferenceStep`, or its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
     note = "if it has no `InferenceStep`, implement one first: burn's `Learner` needs it to validate, and so does `attach_with`",
-    note = "else give the loss yourself: `probe.attach_with(model, |model, batch| …)`, with the loss of the model on a training batch"
+    note = "otherwise return the loss of the model on a training batch yourself: `probe.attach_with(model, |model, batch| …)`"
 )]
 pub trait ReportsLoss: LearnerModel {
     /// Returns the loss that the inference step reports on a training batch.

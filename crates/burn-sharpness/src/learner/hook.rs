@@ -22,10 +22,10 @@ pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
 /// The notice if the probe's former model is trained after the probe was attached to another.
-const ATTACHED_AGAIN: &str = "the probe was attached again: it measures the model to which it was attached last, and no other; a second model takes a probe of its own";
+const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
 /// Advice for a model whose two steps report different losses.
-const REPORTS_ANOTHER: &str = "the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
+const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
 /// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {

@@ -49,7 +49,7 @@ impl<M: Module + 'static> Work<'_, M> {
             tracing::warn!(
                 step = measurement.step,
                 task = measurement.task,
-                "the loss of a task is not finite: it cannot be measured as long as that is so, which is said once"
+                "the loss of a task is not finite: the task gives no number until its loss is finite again; the probe warns once"
             );
         }
         if matches!(task.kind, TaskKind::Group(_)) {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use update::Known;
 
 /// Advice if the closure computes another loss than the step has.
-const COMPUTES_ANOTHER: &str = "the closure computes another one than `with_training_loss` was given, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
+const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_training_loss` got, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
 
 impl SharpnessProbe {
     /// Measures if a measurement is due at this step, and counts the step.

@@ -198,7 +198,7 @@ impl<'a> Collector<'a> {
         let cut = self.cut_in.iter().map(|file| {
             let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
             format!(
-                "the limit of {:.1} MB was reached in {} ({:.1} MB), the rest of which is not read",
+                "the limit of {:.1} MB was reached in {} ({:.1} MB): the rest of it is not read",
                 self.limit as f64 / 1e6,
                 shown::path(file),
                 size as f64 / 1e6
@@ -218,7 +218,7 @@ impl<'a> Collector<'a> {
         });
         let reasons: Vec<String> = reasons.collect();
         match reasons.is_empty() {
-            true => "what was read is empty or white space".to_string(),
+            true => "it is empty or white space".to_string(),
             false => reasons.join("; "),
         }
     }
