@@ -17,16 +17,27 @@
 //! is smooth there. So the [stated error](crate::Bracket::relative_error) includes terms that react to a rough loss, and a
 //! factor learned during the run.
 //!
+//! - *Interpolation*: half the disagreement between this root and the root of the straight h; with four points, all of the
+//!   disagreement between two quadratics; plus 0.2 (η_c − lower)(upper − η_c)/η_c² (0.4 without h(0)) for bends that no point
+//!   shows.
+//! - *Surprise*: 0.15 of the distance by which the last evaluation moved the root from its predicted place. A jump or kink
+//!   between the ends puts that evaluation off the smooth line.
+//! - *Explosion*: up to a quarter of the distance to the farther end, if the loss is very much higher at the upper end (12 to 60
+//!   times the fall) and still near its lowest at the lower end. A polynomial through such points has its root at the lower end,
+//!   whatever the loss does in between, so the search halves the bracket instead.
+//! - *Reserve*: half of the sum above, a further 0.6 (1.3 without h(0)) of the product above, and with three points up to 0.25%
+//!   for bends narrower than the spacing of the points. The search states this part but spends no evaluation on it.
+//! - *Rounding*: the resolution of the loss over f′(η_c), by the weights of the points; plus 0.1% if rounding is not known.
 //!
 //! All but the last are at most the distance to the farther end. The search ends when the bracket is as narrow as the
 //! [`tolerance`](crate::SearchConfig::tolerance) and the first three parts are within the
 //! [`accuracy`](crate::SearchConfig::accuracy).
 //!
-//! **Calibration.** On the first six lines and every sixteenth line, the search evaluates the loss *at the root* before
+//! **Calibration.** On the first eight lines and every sixteenth line, the search evaluates the loss *at the root* before
 //! reporting it. Any evaluation after the bracket was narrow enough also counts as a check. Each check gives the actual error
 //! in units of the error expected of a smooth loss. The calibration factor is twice the recent root mean square of these
 //! ratios, or 0.6 of the largest, which fades by one per cent a line. It lies between 1 and 50 and multiplies every error but
-//! rounding. From 1.5 on, the whole stated error must be within the accuracy. On a loss that jumps, the search therefore
+//! rounding. Above 3, the whole stated error must be within the accuracy. On a loss that jumps, the search therefore
 //! narrows its brackets until the ends alone give the error.
 //!
 //! Results on the recorded lines of this crate's tests, at the defaults and once warm:
@@ -43,6 +54,18 @@
 //!
 //! # Checks before a report
 //!
+//! - *The slope.* Equal losses do not imply equal gradients: a stopped gradient, manual clipping or a scaled loss has another
+//!   slope than the [known](crate::LossLine::with_slope) one. On at least two lines, then at the 8th, the 64th and so on, the
+//!   search evaluates at 0.03 η_c and, while the line still bends there, at an eighth of that distance and once more. If the line
+//!   is straight there and its slope differs by more than a fifth, all known slopes of the run are refuted. If the slope claims
+//!   that the loss rises, one evaluation that rises confirms it.
+//! - *The rate in use*, if the [caller gave it](crate::LossLine::with_rate_in_use) and it lies below the bracket: on the first
+//!   lines of a run, and on every line while the calibration factor is above 3. On smooth losses this check never finds anything,
+//!   so it is not worth a pass on each line.
+//! - *Below the bracket*, if [`verification`](crate::SearchConfig::verification) asks for it: at half of `lower`, half of that
+//!   and so on, for the given number of halvings or until rounding would hide a rise as steep as the one at η_c. It misses no
+//!   rise that lasts for a factor of 2.
+//! - *Everywhere*, before the search reports that a loss does not rise: at the rate in use, and at ratios of 2 up to the limit.
 //!
 //! # The next learning rate
 //!

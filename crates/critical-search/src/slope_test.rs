@@ -1,6 +1,6 @@
 //! Schedules and records the tests of known slopes.
 
-/// The first lines, which are all tested.
+/// The number of tests to pass before tests become rare.
 const FIRST: u64 = 2;
 
 /// The tests of a run's slopes so far. A single failure is final.
