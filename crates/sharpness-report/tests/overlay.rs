@@ -1,4 +1,4 @@
-//! The overlay, as it is drawn on screens of several sizes.
+//! Tests the overlay on screens of several sizes.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -47,7 +47,7 @@ fn drawn(run: &Run, window: Window, size: (u16, u16)) -> String {
     screen(run, window, size).to_string()
 }
 
-/// The columns below the first line that have anything in this colour.
+/// Returns the columns below the first line with anything in this colour.
 fn columns_in(color: Color, run: &Run) -> Vec<u16> {
     let screen = screen(run, Window::Full, (80, 24));
     let colored = |column: &u16| (1..24).any(|row| screen.buffer()[(*column, row)].fg == color);
