@@ -172,7 +172,6 @@ impl BatchLosses {
         (other.value() - self.value()).abs() <= self.resolution()
     }
 
-    /// Returns the number of batches.
     pub(crate) fn batches(&self) -> usize {
         self.0.len()
     }

@@ -327,7 +327,6 @@ impl<const N: usize> Sums<N> {
     }
 }
 
-/// Returns the inner product of two vectors.
 pub(crate) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, ReadError> {
     let sum = (a.clone() * b.clone()).sum();
     sum.try_into_scalar::<f64>()

@@ -49,7 +49,6 @@ struct Looked {
 }
 
 impl KnownRounding {
-    /// Learns from one more line.
     pub(crate) fn learn(mut self, line: &LossLine, result: &SearchResult) -> Self {
         if result.outcome.bracket().is_some() || result.scatter.is_some() {
             self.lines += 1;

@@ -41,7 +41,6 @@ impl Evaluation {
         self.rise > 0.0
     }
 
-    /// Returns the point of h(η) = f(η)/η.
     pub(crate) fn point(&self) -> Point {
         Point {
             eta: self.learning_rate,

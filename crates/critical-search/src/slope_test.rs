@@ -13,7 +13,6 @@ pub(crate) struct SlopeTest {
 }
 
 impl SlopeTest {
-    /// Learns from one more line.
     pub(crate) fn learn(mut self, is_known: bool, holds: Option<bool>) -> Self {
         self.lines += u64::from(is_known);
         self.passed += u64::from(holds == Some(true));

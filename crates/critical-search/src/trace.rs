@@ -117,7 +117,6 @@ impl Trace {
         &self.config
     }
 
-    /// Returns the line of the search.
     pub(crate) fn line(&self) -> &LossLine {
         &self.line
     }
@@ -130,7 +129,6 @@ impl Trace {
         &self.rounding
     }
 
-    /// Returns the wanted relative width of the bracket.
     pub(crate) fn tolerance(&self) -> f64 {
         self.config.tolerance
     }
@@ -155,12 +153,10 @@ impl Trace {
         self.config.tolerance.min(accuracy / (1.0 + accuracy))
     }
 
-    /// Returns the evaluations, in the order of the search.
     pub(crate) fn into_evaluations(self) -> Vec<Evaluation> {
         self.evaluations
     }
 
-    /// Returns the evaluations so far.
     pub(crate) fn evaluations(&self) -> &[Evaluation] {
         &self.evaluations
     }

@@ -113,13 +113,11 @@ impl Run {
         Some(format!("no number since step {step}: {}", one_line(&why)))
     }
 
-    /// Returns the evaluations of all its measurements.
     pub(crate) fn evaluations(&self) -> u64 {
         let evaluations = self.measurements.iter().map(|m| m.evaluations as u64);
         evaluations.fold(0, u64::saturating_add)
     }
 
-    /// Returns the seconds of all its measurements.
     pub(crate) fn seconds(&self) -> f64 {
         self.measurements.iter().map(|m| m.seconds).sum()
     }

@@ -202,7 +202,6 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the mean seconds of a forward pass.
 fn seconds_of_forward(model: &Network, batch: &Batch) -> Result<f64> {
     const PASSES: u32 = 20;
     let model = model.valid();

@@ -116,7 +116,6 @@ impl Texts {
     }
 }
 
-/// Returns the tokens of a text.
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     let mut pieces = Vec::new();
     let mut rest = text;

@@ -28,7 +28,6 @@ pub(crate) struct Mode<M> {
 }
 
 impl<M: Module> Mode<M> {
-    /// Selects validation mode.
     pub(crate) fn validation(model: &M) -> Self {
         let enabled = EnabledFlags::of(model);
         Self {

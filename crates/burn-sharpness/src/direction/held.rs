@@ -62,7 +62,6 @@ impl Held {
     }
 }
 
-/// Whether a parameter moves.
 pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
     members.as_ref().is_none_or(|members| members.contains(&id))
 }

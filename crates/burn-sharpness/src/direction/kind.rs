@@ -117,7 +117,6 @@ impl StepKind {
         few
     }
 
-    /// Sets the norm of the update.
     pub(crate) fn with_update_norm(self, update_norm: f64) -> Self {
         Self {
             update_norm,

@@ -54,7 +54,6 @@ pub(super) fn rounding<M: Module>(
     Ok(sum.sqrt())
 }
 
-/// Returns the machine epsilon of a type.
 pub(super) fn epsilon(dtype: DType) -> f64 {
     let precision = dtype.finfo();
     precision.map_or(f64::from(f32::EPSILON), |info| info.epsilon)

@@ -26,7 +26,6 @@ impl Layout {
         layout
     }
 
-    /// Returns the number of elements.
     pub(super) fn elements(&self) -> usize {
         self.elements
     }

@@ -110,7 +110,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok((value, error, product))
     }
 
-    /// Returns the gradient of the loss at θ.
     pub(super) fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
         let nowhere = Tensor::zeros([self.layout.elements()], &self.device());
         self.gradient_at(&nowhere)
@@ -201,7 +200,6 @@ impl<'a, M: Module> Hessian<'a, M> {
     }
 }
 
-/// Returns the inner product of two vectors.
 pub(super) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, HessianError> {
     params::dot(a, b).map_err(HessianError::Read)
 }

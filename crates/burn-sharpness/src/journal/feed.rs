@@ -28,7 +28,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns the measurement of a task.
     pub(crate) fn of_task(&self, task: &str) -> Option<&Measurement> {
         let mut measurements = self.measurements.iter().map(Arc::as_ref);
         measurements.find(|measurement| measurement.task == task)

@@ -227,12 +227,10 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Notes the start of a validation.
     pub(super) fn note_validation(&self) {
         self.probe.run().is_validating = true;
     }
 
-    /// Notes that the model was saved.
     pub(super) fn note_checkpoint(&self, model: &M)
     where
         M: Module,

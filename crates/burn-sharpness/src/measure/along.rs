@@ -65,7 +65,6 @@ impl Along {
         }
     }
 
-    /// Returns the slope if it is finite.
     pub(crate) fn finite_slope(&self) -> Option<Slope> {
         self.slope.filter(|slope| slope.value.is_finite())
     }
@@ -139,7 +138,6 @@ impl Along {
         points.collect()
     }
 
-    /// Builds the measurement from all results.
     pub(crate) fn measurement(&self, place: Place, task: &str, seconds: f64) -> Measurement {
         let Place { step, epoch } = place;
         let mut measurement = Measurement::new(step, epoch, task, MeasurementOutcome::Failed);

@@ -27,18 +27,15 @@ pub(crate) struct Memory {
     pub(crate) constant: u32,
     /// The start of the next measurement of the curvature.
     pub(crate) curvature: CurvatureMemory,
-    /// Whether the measuring of the curvature has ended.
     pub(crate) curvature_stopped: bool,
 }
 
 /// The knowledge of one loss along the updates.
 #[derive(Default)]
 pub(crate) struct LineMemory {
-    /// The start of the next search.
     pub(crate) guess: Option<Guess>,
     /// Whether two passes over the same weights have given the same loss.
     pub(crate) is_repeatable: bool,
-    /// Whether its measuring has ended.
     pub(crate) stopped: bool,
     /// Whether the user was warned about it.
     pub(crate) warned: bool,

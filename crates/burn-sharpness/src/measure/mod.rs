@@ -28,7 +28,6 @@ const CONSTANT: &str = "the loss is the same to the bit at all learning rates, h
 /// The least number of evaluations that excludes rounding as the cause.
 const ALL_THE_SAME: usize = 3;
 
-/// The settings of a measurement.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings<'a> {
     pub(crate) config: &'a SharpnessConfig,
@@ -37,9 +36,7 @@ pub(crate) struct Settings<'a> {
 
 /// The results along an update.
 pub(crate) struct Measured {
-    /// The measurement of the training loss.
     pub(crate) training: Measurement,
-    /// The measurements of the tasks.
     pub(crate) of_tasks: Vec<Measurement>,
     /// Messages for the user, each given once.
     pub(crate) notices: Vec<String>,
@@ -141,7 +138,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         guarded(what, || part(self))
     }
 
-    /// Returns the measurement of the training loss.
     fn training(&mut self) -> Measurement {
         let seconds = self.started.elapsed().as_secs_f64();
         let place = self.subject.facts.place;

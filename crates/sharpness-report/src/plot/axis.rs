@@ -78,7 +78,6 @@ impl Axis {
         Ticked { ends, ticks }
     }
 
-    /// Returns the label of a tick.
     pub(crate) fn tick_label(&self, place: f64) -> String {
         match self.scale {
             Scale::Linear => format_number(if place.abs() < 1e-12 { 0.0 } else { place }),

@@ -41,7 +41,6 @@ const fn px(pixels: i32) -> i32 {
     pixels * SCALE
 }
 
-/// Returns the font at this size.
 fn font(size: i32) -> (&'static str, i32) {
     (FONT, px(size))
 }

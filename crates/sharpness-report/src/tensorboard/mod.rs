@@ -59,7 +59,6 @@ pub struct EventFiles {
     tasks: Vec<Task>,
 }
 
-/// The event file of a task.
 #[derive(Debug)]
 struct Task {
     name: String,
@@ -255,7 +254,6 @@ fn description(quantity: Quantity) -> Metadata {
     }
 }
 
-/// Returns the charts of a report.
 fn layout() -> Layout {
     let chart = |chart: Chart| {
         let quantities = chart.curves.into_iter().chain(chart.threshold);

@@ -72,7 +72,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Begins a file.
     pub(super) fn begin(&mut self, file: &Path) {
         self.file = file.to_path_buf();
         self.in_file = Tally::default();
@@ -131,7 +130,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Adds the end of a document.
     pub(super) fn end_document(&mut self) {
         let end = self.room().min(2);
         self.content.push_str(&"\n\n"[..end]);

@@ -36,7 +36,6 @@ impl Ticks {
         }
     }
 
-    /// Whether the chart has a point.
     pub(super) fn has_point(&self) -> bool {
         self.has_point
     }
