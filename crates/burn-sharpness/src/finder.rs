@@ -22,9 +22,9 @@ const TRIAL_START: f64 = 1e-3;
 ///    η_c raises the loss in its first step; a training that starts below needs no warmup for its first
 ///    steps (Kalra & Barkeshli, *Why Warmup the Learning Rate?*, arXiv 2406.09405, 2024, choose the
 ///    initial learning rate in this way).
-/// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c, which changes by
-///    more than tenfold in the first steps of a training, unpredictably at the first weights. The
-///    learning rate rises exponentially, from a thousandth of the smallest η_c towards η_c, and the
+/// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c through
+///    the first steps of training, which change it by more than tenfold, in ways that the first weights cannot
+///    predict. The learning rate rises exponentially, from a thousandth of the smallest η_c towards η_c, and the
 ///    trial ends at the first step with a learning rate past the critical learning rate: the edge. (A
 ///    later measurement may miss it: a step past the edge can throw the model to a flat, high place of
 ///    the loss.) [`with_trial_steps(0)`](Self::with_trial_steps) skips the trial.

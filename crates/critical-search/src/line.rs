@@ -24,7 +24,7 @@ pub(crate) enum Trust {
     Unknown,
 }
 
-/// The knowledge of the slope g·Δθ, the rate of the fall at η = 0.
+/// The slope g·Δθ of the fall at η = 0, and how far to trust it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Slope {
     /// The slope of the evaluated loss itself.

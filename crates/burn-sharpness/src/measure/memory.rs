@@ -11,12 +11,12 @@ const AGREEMENTS: u64 = 3;
 /// The factor between the numbers of measurements at two comparisons.
 const COMPARE_AGAIN: u64 = 4;
 
-/// The knowledge from earlier measurements of a run.
+/// Findings of the earlier measurements of a run.
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// The knowledge of the training loss.
+    /// Findings about the training loss.
     pub(crate) training: LineMemory,
-    /// The knowledge of each task and group.
+    /// Findings about each task and group.
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
@@ -30,7 +30,7 @@ pub(crate) struct Memory {
     pub(crate) curvature_stopped: bool,
 }
 
-/// The knowledge of one loss along the updates.
+/// Findings about one loss along the updates.
 #[derive(Default)]
 pub(crate) struct LineMemory {
     pub(crate) guess: Option<Guess>,

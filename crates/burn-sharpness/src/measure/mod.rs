@@ -1,5 +1,5 @@
-//! Measures, as a function: from an update and the knowledge of earlier measurements to measurements
-//! and new knowledge. It knows no handle, no lock, no file, and no clock but its own.
+//! Measures: maps an update and the findings of earlier measurements to new measurements and findings, as a function
+//! with no handle, no lock, no file, and no clock but its own.
 
 mod along;
 mod line;

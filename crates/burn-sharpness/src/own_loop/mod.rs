@@ -49,8 +49,8 @@ impl SharpnessProbe {
         self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Measures like [`measure`](Self::measure), with more knowledge of the update: the loss that the
-    /// training step has computed, how to differentiate the loss for the curvature, or both.
+    /// Measures like [`measure`](Self::measure), given more about the update: the loss of the training step,
+    /// a loss to differentiate for the curvature, or both.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -147,8 +147,8 @@ impl SharpnessProbe {
         self.optimize_step(Step::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Makes and measures a step like [`optimize`](Self::optimize), with more knowledge of it: the
-    /// differentiated loss, how to differentiate it for the curvature, or both.
+    /// Makes and measures a step like [`optimize`](Self::optimize), given more about it: the loss of the training
+    /// step, a loss to differentiate for the curvature, or both.
     pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
         &self,
         step: Step<'_, M>,

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-/// Optional knowledge of an update.
+/// The learning rate of an update, and its optional parts.
 pub(crate) struct Known<'a, M> {
     pub(crate) learning_rate: ModuleLearningRate,
     pub(crate) training_loss: Option<Loss>,
@@ -38,8 +38,7 @@ impl<'a, M: Module + 'a> Known<'a, M> {
 
 /// The update of a training step, for
 /// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer
-/// before its step, the learning rate (a number, or one per group), the gradients, and optional
-/// knowledge.
+/// before its step, the learning rate (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Update<'a, M> {
     pub(crate) model: &'a M,
@@ -82,7 +81,7 @@ impl<'a, M: Module> Update<'a, M> {
 
 /// A step for the probe to make and measure, for
 /// [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step): the model, the optimizer, the
-/// learning rate (a number, or one per group), the gradients, and optional knowledge.
+/// learning rate (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Step<'a, M> {
     pub(crate) model: M,
