@@ -84,11 +84,7 @@ const OF_NETWORK: [&str; 8] = [
 const OF_GPT: [&str; 1] = ["peaks"];
 
 impl Flags {
-    /// Refuses impossible values, and flags without effect.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values, and flags without effect. The error names the flag.
     pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
         match self.preset {
             Preset::Network => refuse_unused(matches, &OF_GPT, "without --preset gpt")?,

@@ -164,10 +164,6 @@ impl Base {
     }
 
     /// Returns the held-out losses of a model, on pre-training and on target text.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a loss cannot be read from the device.
     pub fn held_out_losses(&self, model: &Gpt) -> Result<[f64; 2]> {
         let model = model.valid();
         let loss = |source: &Source| -> Result<f64> {

@@ -140,11 +140,7 @@ pub struct BaseFlags {
 }
 
 impl BaseFlags {
-    /// Refuses impossible values, and flags without effect, before anything is read.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values, and flags without effect, before anything is read. The error names the flag.
     pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
         at_least_one(&[
             ("--batch", self.batch as u64),
@@ -178,22 +174,14 @@ impl BaseFlags {
 }
 
 impl ProbeFlags {
-    /// Refuses impossible values.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--batches", self.batches as u64)])
     }
 }
 
 impl SweepFlags {
-    /// Refuses impossible values.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--ratios", self.ratios as u64)])?;
         self.probe.validate()
@@ -201,11 +189,7 @@ impl SweepFlags {
 }
 
 impl TrainFlags {
-    /// Refuses impossible values.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         self.probe.validate()?;
         let is_rising = |values: &[f64]| values.windows(2).all(|pair| pair[0] < pair[1]);

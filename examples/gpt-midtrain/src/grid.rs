@@ -38,10 +38,6 @@ impl Cell {
 
 /// Trains from the base anew for each cell: `steps` updates at a constant rate, after a warmup of a
 /// fifth of them.
-///
-/// # Errors
-///
-/// Returns an error if a loss cannot be read from the device.
 pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64) -> Result<Grid> {
     let before = base.held_out_losses(&base.model)?;
     let warmup = (steps / 5).max(1);
@@ -94,10 +90,6 @@ const NAMES: [&str; 2] = ["pre-training", "target"];
 
 impl Grid {
     /// Writes `grid.csv`, `grid.txt` and a heat map for each task.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a file cannot be written.
     pub fn save(&self, folder: &Path, sweep: &Sweep) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for cell in &self.cells {

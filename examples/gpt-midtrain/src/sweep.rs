@@ -118,10 +118,6 @@ impl Sweep {
     }
 
     /// Writes `sweep.csv`, `sweep.svg` and `sweep.txt`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for point in &self.points {

@@ -201,11 +201,7 @@ fn text_field() -> String {
 }
 
 impl Settings {
-    /// Makes paths independent of the current folder, and refuses flags without effect.
-    ///
-    /// # Errors
-    ///
-    /// Names the first such flag.
+    /// Makes paths independent of the current folder, and refuses flags without effect. The error names the first.
     pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
         if finds_lr {
             refuse_unused(flags, &UNUSED_BY_FINDER, "with --find-lr")?;
@@ -255,11 +251,7 @@ impl Settings {
         Ok(serde_json::from_value(merged)?)
     }
 
-    /// Refuses impossible settings before anything is read or trained.
-    ///
-    /// # Errors
-    ///
-    /// Returns one line that names the value and a valid choice.
+    /// Refuses impossible settings before anything is read or trained. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<()> {
         self.schedule().validate().map_err(anyhow::Error::msg)?;
         let counts = [

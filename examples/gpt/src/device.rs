@@ -27,10 +27,6 @@ pub fn open(name: &str) -> Result<Device> {
 }
 
 /// Opens the device that the variable `SHARPNESS_DEVICE` names, or `flex` if it is not set.
-///
-/// # Errors
-///
-/// Returns the errors of [`open`].
 pub fn of_environment() -> Result<Device> {
     match std::env::var(VARIABLE) {
         Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),

@@ -17,10 +17,6 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
 /// Writes a model to a folder in GPT-2's layout, and replaces any earlier export.
-///
-/// # Errors
-///
-/// Returns an error if the folder cannot be written.
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     export_model(model, config, folder)?;
     let path = folder.join("tokenizer.json");
@@ -31,10 +27,6 @@ pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &P
 }
 
 /// Writes a model alone, without a tokenizer.
-///
-/// # Errors
-///
-/// Returns the errors of [`export`].
 pub fn export_model(model: &Gpt, config: &GptConfig, folder: &Path) -> Result<()> {
     let unwritable = || format!("the export {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(unwritable)?;

@@ -42,11 +42,7 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    /// Checks that this shape is possible.
-    ///
-    /// # Errors
-    ///
-    /// Returns one line that names the value and a valid choice.
+    /// Checks that this shape is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         let sizes = [
             ("vocabulary", self.vocab),

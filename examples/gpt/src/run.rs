@@ -33,10 +33,6 @@ pub struct Checkpoint {
 }
 
 /// Writes a file of the results.
-///
-/// # Errors
-///
-/// Returns an error if the file cannot be written.
 pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
     write_whole(&folder.join(name), content.as_ref())
 }
@@ -118,20 +114,12 @@ impl RunFolder {
     }
 
     /// Writes the run's configuration.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the folder cannot be written.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string_pretty(config)?;
         write_result(&self.path, CONFIG_FILE, json)
     }
 
     /// Reads the run's configuration.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it cannot be read.
     pub fn load_config<C: DeserializeOwned>(&self) -> Result<C> {
         let path = self.path.join(CONFIG_FILE);
         let unreadable = || format!("the configuration {} cannot be read", path.display());
@@ -146,10 +134,6 @@ impl RunFolder {
     }
 
     /// Reads the weights of a checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if they cannot be read.
     pub fn load_weights(&self, checkpoint: Checkpoint) -> Result<ModuleRecord> {
         let path = self.checkpoint_part("model", checkpoint.epoch);
         ModuleRecord::load(&path)

@@ -35,11 +35,7 @@ impl WarmupStableDecay {
         }
     }
 
-    /// Checks that this schedule is possible.
-    ///
-    /// # Errors
-    ///
-    /// Returns one line that names the value and a valid choice.
+    /// Checks that this schedule is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
             return Err(format!(

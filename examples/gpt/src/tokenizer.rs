@@ -96,10 +96,6 @@ impl Tokenizer {
     }
 
     /// Reads a tokenizer that [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         let (tokenizer, notes) = tokenizer_file::open(path)?;
         for note in notes {
@@ -109,10 +105,6 @@ impl Tokenizer {
     }
 
     /// Writes the tokenizer in the format of `tokenizer.json`. Bytes need no file.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         match self {
             Self::BytePairs(tokenizer) => {
@@ -131,10 +123,6 @@ impl Tokenizer {
     }
 
     /// Returns the tokens of a text.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the tokenizer fails.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let Self::BytePairs(tokenizer) = self else {
             return Ok(text.bytes().map(u32::from).collect());

@@ -11,10 +11,6 @@ use std::str::FromStr;
 ///
 /// Truncation and padding serve batches of short texts, and dropout makes other tokens each time. Post-processors only add
 /// special tokens, and decoders are for the way back.
-///
-/// # Errors
-///
-/// Returns an error if the file cannot be read.
 pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<String>)> {
     let (json, unapplied) = text_part(path)
         .with_context(|| format!("the tokenizer {} cannot be read", path.display()))?;

@@ -14,11 +14,7 @@ pub use crate::windows::{TokenBatch, Windows};
 /// The most tokens of an update: more is a mistake.
 const MOST_TOKENS: u64 = 1 << 28;
 
-/// Checks the number of tokens of an update.
-///
-/// # Errors
-///
-/// Returns one line that names the numbers.
+/// Checks the number of tokens of an update. The error names the numbers.
 pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
     let tokens = [batch, context, accumulate].map(|count| count as u64);
     let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);

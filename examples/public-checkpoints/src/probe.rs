@@ -20,10 +20,6 @@ pub struct Task {
 }
 
 /// Returns the loss of a batch, as the mean over its windows.
-///
-/// # Errors
-///
-/// Returns an error if it cannot be read from the device.
 pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     let mut windows: Vec<f64> = Vec::new();
     for micro_batch in batch {
@@ -64,11 +60,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// Refuses impossible values.
-    ///
-    /// # Errors
-    ///
-    /// Returns one line that names the value and a valid choice.
+    /// Refuses impossible values. The error names the value and a valid choice.
     pub fn validate(self, tasks: &[String]) -> Result<()> {
         let mut probe = SharpnessProbe::builder(self.config());
         for name in tasks {

@@ -90,10 +90,6 @@ impl Record {
     }
 
     /// Appends a line.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it cannot be written.
     pub fn append(&mut self, line: &Line) -> Result<()> {
         Ok(self.0.append_with(&line.measurement, &line.about)?)
     }

@@ -22,10 +22,6 @@ pub struct Report {
 
 impl Report {
     /// Reads the record of a sweep, and the record of a run to show beside it.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a record cannot be read.
     pub fn open(sweep: &Path, beside: Option<&Path>) -> Result<Self> {
         Ok(Self {
             sweep: Run::open(sweep)?,
@@ -104,10 +100,6 @@ impl Report {
     }
 
     /// Writes the table and the chart.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_result(folder, TABLE_FILE, self.table())?;
         match self.chart().svg() {

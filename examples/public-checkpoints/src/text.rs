@@ -47,10 +47,6 @@ pub struct Drawing {
 impl Texts {
     /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and the
     /// tasks' texts, at most `limit` bytes of each.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a text cannot be read.
     pub fn read(
         data: Option<&Path>,
         tasks: &[(String, PathBuf)],

@@ -174,10 +174,6 @@ impl Weights {
     }
 
     /// Takes a tensor as a parameter.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`take`](Self::take).
     pub fn param<const D: usize>(
         &mut self,
         name: &str,
@@ -187,10 +183,6 @@ impl Weights {
     }
 
     /// Takes the vectors of an embedding.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`take`](Self::take).
     pub fn embedding(&mut self, name: &str, count: usize, width: usize) -> Result<Embedding> {
         let mut embedding = EmbeddingConfig::new(count, width).init(&self.device);
         embedding.weight = self.param(&format!("{name}.weight"), [count, width])?;
@@ -198,10 +190,6 @@ impl Weights {
     }
 
     /// Takes the weights of a linear layer, and its bias if it has one.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`take`](Self::take).
     pub fn linear(
         &mut self,
         name: &str,
@@ -223,10 +211,6 @@ impl Weights {
 
     /// Takes the output layer, if the model has its own. A tied model's file may hold one as well: it
     /// repeats the embedding and is skipped.
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`take`](Self::take).
     pub fn head(&mut self, tied: bool, width: usize, vocab: usize) -> Result<Option<Linear>> {
         const NAME: &str = "lm_head";
         if tied {
