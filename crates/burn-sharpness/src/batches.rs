@@ -14,7 +14,6 @@ use thiserror::Error;
 /// the last batch the first comes again.
 pub struct TaskBatches<B>(Source<B>);
 
-/// Explains why a task has no batches.
 #[derive(Clone, Error)]
 pub(crate) enum BatchesError {
     #[error("it has no batch")]
@@ -88,7 +87,6 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
 /// which ends when the task does.
 struct Stream<B> {
     batches: Receiver<Result<Item<B>, BatchesError>>,
-    /// The number of the next batch.
     next: u64,
     /// The batches of the last measurement, in case it asks again.
     last: VecDeque<B>,

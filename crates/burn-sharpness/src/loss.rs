@@ -124,7 +124,6 @@ impl BatchLosses {
         self.mean(Loss::resolution)
     }
 
-    /// Whether a loss was computed in fewer than 32 bits.
     pub(crate) fn has_16_bits(&self) -> bool {
         let mut losses = self.0.iter();
         losses.any(|loss| loss.epsilon() > f64::from(f32::EPSILON))

@@ -19,7 +19,6 @@ pub(crate) trait Losses<M> {
         self.losses(model).map(|losses| losses.value())
     }
 
-    /// Returns their gradient, if there is a way to compute it.
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
         None
     }

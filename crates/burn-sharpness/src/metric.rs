@@ -27,7 +27,6 @@ fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
         && ratio.is_some_and(|ratio| ratio < EDGE_RATIO_OFF_THE_CHART)
 }
 
-/// Whether the quantity shows the distance to the edge.
 fn is_of_edge(quantity: Quantity) -> bool {
     use Quantity::{CriticalSharpness, EdgeRatio, EdgeThreshold};
     matches!(quantity, CriticalSharpness | EdgeThreshold | EdgeRatio)
@@ -90,11 +89,9 @@ fn is_of_edge(quantity: Quantity) -> bool {
 #[derive(Clone, Debug)]
 pub struct SharpnessMetric {
     quantity: Quantity,
-    /// The task to show.
     task: Arc<str>,
     name: MetricName,
     probe: SharpnessProbe,
-    /// The index of the next training item.
     item: u64,
     /// The position of the next item on the dashboard's horizontal axis.
     tick: u64,
@@ -105,9 +102,7 @@ pub struct SharpnessMetric {
     /// The items without a learning rate, and how many of them came during a validation.
     items_without_rate: u64,
     items_of_validation: u64,
-    /// The point of the current tick.
     point: Option<f64>,
-    /// The last point of all.
     last: Option<f64>,
     /// The points of the epoch.
     sum: f64,
@@ -194,7 +189,6 @@ impl SharpnessMetric {
         }
     }
 
-    /// Explains why this metric shows nothing, if it can tell.
     fn why_nothing_comes(&self) -> Option<&'static str> {
         if self.last.is_some() || !self.probe.is_enabled() {
             return None;

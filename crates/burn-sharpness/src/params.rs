@@ -11,7 +11,6 @@ use std::collections::{HashMap, HashSet};
 /// A tensor could not be read from its device.
 pub(crate) type ReadError = String;
 
-/// Flattened tensors by parameter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
 
@@ -85,12 +84,10 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
-/// Returns the device of a model's parameters.
 pub(crate) fn home_of<M: Module>(model: &M) -> Device {
     model.devices().into_iter().next().unwrap_or_default()
 }
 
-/// Returns the weights of a parameter, if the model has it.
 pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>> {
     struct Find {
         id: ParamId,
@@ -136,12 +133,10 @@ impl ParamTensors {
         self.0.remove(&id)
     }
 
-    /// Adds the tensors of other parameters.
     pub(crate) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
-    /// Keeps only the tensors of these parameters.
     pub(crate) fn restricted_to(&self, keep: impl Fn(ParamId) -> bool) -> Self {
         let kept = self.0.iter().filter(|(id, _)| keep(**id));
         Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
@@ -268,7 +263,6 @@ const PIECE: usize = 1 << 20;
 pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 
 impl<const N: usize> Sums<N> {
-    /// Adds the inner products of a parameter.
     pub(crate) fn push(&mut self, products: [(&Tensor<1>, &Tensor<1>); N]) {
         // In half precision the sum would lose its digits or overflow.
         self.0

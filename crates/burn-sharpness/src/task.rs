@@ -40,7 +40,6 @@ impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
 }
 
 impl Task {
-    /// Creates a task with a loss of its own.
     pub(crate) fn of_loss<M, B, F, L>(name: &str, batches: TaskBatches<B>, loss: F) -> Self
     where
         M: Module + 'static,
@@ -93,7 +92,6 @@ where
     }
 }
 
-/// Checks the name of a new task.
 pub(crate) fn validate_name(name: &str, others: &[Task]) -> Result<(), ConfigError> {
     let refuse = |why: &'static str| {
         Err(ConfigError::TaskName {

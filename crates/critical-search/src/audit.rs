@@ -64,7 +64,6 @@ impl Audit {
         }
     }
 
-    /// Plans no check.
     pub(crate) fn none() -> Self {
         Self {
             has_doubted: true,

@@ -59,7 +59,6 @@ impl Calibration {
         self.is_early() || (self.lines + 1).is_multiple_of(EVERY)
     }
 
-    /// Whether the next line is one of the first.
     fn is_early(&self) -> bool {
         FIRST.contains(&(self.lines + 1))
     }

@@ -37,7 +37,6 @@ impl Seen {
 }
 
 impl Forecast {
-    /// The weight of the newest value in the mean.
     const MEAN_WEIGHT: f64 = 0.4;
     /// The squared logarithmic error, a factor of 4, from which on the mean starts anew if the last value has failed as well.
     const ELSEWHERE: f64 = 1.92;
@@ -154,7 +153,6 @@ impl Forecast {
         self.from(seen, other.and_then(logarithm)).exp()
     }
 
-    /// Returns the recent squared logarithmic error of the prediction.
     pub(crate) fn error(&self) -> f64 {
         if self.prefers_last() {
             self.error_of_last

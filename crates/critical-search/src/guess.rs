@@ -39,7 +39,6 @@ pub struct Guess {
     rounding: KnownRounding,
     calibration: Calibration,
     slope_test: SlopeTest,
-    /// The number of lines in a row without a rise.
     without_increase: u64,
 }
 
@@ -69,7 +68,6 @@ impl Guess {
             .or(self.history.map(|history| history.prediction()))
     }
 
-    /// Whether a critical learning rate was measured.
     pub(crate) fn is_measured(&self) -> bool {
         self.history.is_some()
     }
@@ -155,17 +153,14 @@ impl Guess {
         self.slope_test.is_refuted()
     }
 
-    /// Returns the rounding seen on earlier lines.
     pub(crate) fn rounding(&self) -> &KnownRounding {
         &self.rounding
     }
 
-    /// Returns the errors found on earlier lines.
     pub(crate) fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// Returns the slope tests of earlier lines.
     pub(crate) fn slope_test(&self) -> &SlopeTest {
         &self.slope_test
     }

@@ -28,7 +28,6 @@ impl Claim {
     }
 }
 
-/// Returns the verdict that the evaluations prove.
 pub(crate) fn judge(trace: &Trace) -> Verdict {
     if let Some(outcome) = before_any(trace) {
         return Verdict::Ended(outcome);

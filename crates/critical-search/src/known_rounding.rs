@@ -37,12 +37,10 @@ pub(crate) struct KnownRounding {
     last: Option<Looked>,
 }
 
-/// The line of the last look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Looked {
     /// The recent ln |L(θ)|.
     level: f64,
-    /// The deepest fall seen.
     fall: f64,
     /// The lines since, whatever their outcome.
     since: u64,

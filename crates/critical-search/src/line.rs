@@ -31,7 +31,6 @@ pub(crate) enum Slope {
     Known(f64),
     /// The slope of a similar loss.
     Hint(f64),
-    /// No slope.
     Unknown,
 }
 

@@ -69,7 +69,6 @@ impl RoundingCheck {
         self.look = Look::First;
     }
 
-    /// Returns the scatter around the last crossing.
     pub(crate) fn scatter(&self) -> Option<Scatter> {
         self.scatter
     }

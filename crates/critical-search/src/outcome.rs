@@ -249,7 +249,6 @@ pub struct SearchResult {
 }
 
 impl SearchResult {
-    /// Returns the deepest fall seen, or 0.
     pub(crate) fn deepest_fall(&self) -> f64 {
         let falls = self.trace.iter().map(|seen| -seen.rise);
         falls.fold(0.0, f64::max)

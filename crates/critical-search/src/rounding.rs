@@ -17,7 +17,6 @@ const HIDDEN_WITHIN: f64 = 4.0;
 /// The ratio of learning rates within which two clear rises show how the line starts.
 const EXTRAPOLATED_WITHIN: f64 = 4.0;
 
-/// The changes that rounding hides on a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
@@ -42,12 +41,10 @@ impl Rounding {
         }
     }
 
-    /// Whether the loss rises beyond rounding.
     pub(crate) fn rises(&self, seen: &Evaluation) -> bool {
         seen.rise > CLEAR * self.resolution
     }
 
-    /// Whether the loss falls beyond rounding.
     pub(crate) fn falls(&self, seen: &Evaluation) -> bool {
         seen.rise < -CLEAR * self.resolution
     }

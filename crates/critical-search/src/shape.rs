@@ -35,7 +35,6 @@ const HUGGING: f64 = 0.25;
 /// first jump shows.
 const UNASKED: f64 = 0.5;
 
-/// A point of h.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) eta: f64,
@@ -220,7 +219,6 @@ pub(crate) fn start_of(a: Point, b: Point) -> f64 {
     a.h - a.eta * (b.h - a.h) / (b.eta - a.eta)
 }
 
-/// Returns the root of the line through two points.
 pub(crate) fn secant(a: Point, b: Point) -> Option<f64> {
     (a.h != b.h).then(|| b.eta - b.h * (b.eta - a.eta) / (b.h - a.h))
 }

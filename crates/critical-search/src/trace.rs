@@ -133,7 +133,6 @@ impl Trace {
         self.config.tolerance
     }
 
-    /// Returns the wanted relative error of η_c.
     pub(crate) fn accuracy(&self) -> f64 {
         self.config.accuracy
     }

@@ -7,13 +7,11 @@ const FIRST_ADVANCE: f64 = 1.5;
 /// The factor if rounding hides several changes.
 const ADVANCE: f64 = 16.0;
 
-/// The conclusion from the evaluations so far.
 pub(crate) enum Verdict {
     /// Open: no crossing is enclosed, or not narrowly or accurately enough.
     Open,
     /// Open, since rounding hides the answer.
     Hidden(Hidden),
-    /// The search ends with this outcome.
     Ended(Outcome),
 }
 

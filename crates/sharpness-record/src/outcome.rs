@@ -65,7 +65,6 @@ impl MeasurementOutcome {
 }
 
 impl Display for MeasurementOutcome {
-    /// Writes the [`reason`](Self::reason).
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.reason())
     }

@@ -56,7 +56,6 @@ impl About {
     }
 }
 
-/// Reads a quantity from a measurement.
 #[derive(Clone, Copy, Debug)]
 enum Reads {
     Number(fn(&Measurement) -> Option<f64>),

@@ -94,11 +94,9 @@ fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     kept
 }
 
-/// The runs found so far.
 #[derive(Default)]
 struct Found {
     runs: Vec<PathBuf>,
-    /// The runs in hidden folders.
     hidden: Vec<PathBuf>,
 }
 

@@ -110,7 +110,6 @@ impl Display for Comparison {
 /// The multiple of a stated error that counts as agreement: the error is an estimate and no bound.
 const DEVIATIONS: f64 = 3.0;
 
-/// Reads a quantity of a measurement.
 type Read = fn(&Measurement) -> Value;
 
 /// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order. Two values agree

@@ -215,7 +215,6 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Lists the measured steps around an unmeasured step.
 fn near(run: &Run, task: &str, step: u64) -> String {
     let steps: BTreeSet<u64> = run
         .measurements

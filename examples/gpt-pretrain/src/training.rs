@@ -70,7 +70,6 @@ pub struct Ending {
     pub summary: SharpnessSummary,
     /// The step of the next update.
     step: u64,
-    /// The loss of the last validation.
     loss: Option<f64>,
     /// The reason why the training broke off, such as a checkpoint that could not be written.
     failure: Option<String>,
@@ -131,7 +130,6 @@ pub fn export(
     Ok(steps)
 }
 
-/// Creates the first model of a run.
 fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
     device.seed(settings.seed);
     model.init(device)

@@ -219,7 +219,6 @@ impl Block {
         x + drop_out(&self.dropout, hidden)
     }
 
-    /// Computes causal multi-head attention.
     fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let heads = |x: Tensor<3>| -> Tensor<4> {

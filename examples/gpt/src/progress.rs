@@ -85,7 +85,6 @@ fn shown(entry: &MetricEntry, value: Option<&NumericEntry>) -> Option<String> {
     }
 }
 
-/// Keeps the last value of a metric.
 fn update(values: &mut Vec<(String, String)>, name: String, value: String) {
     match values.iter_mut().find(|(known, _)| *known == name) {
         Some((_, last)) => *last = value,

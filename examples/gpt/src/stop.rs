@@ -8,7 +8,6 @@ use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The number of checkpoints to keep.
 const CHECKPOINTS: usize = 2;
 
 /// A request to stop a training, and the last loss.
@@ -106,7 +105,6 @@ impl Stop {
     }
 }
 
-/// Returns the signals that stop a training.
 fn signals() -> Vec<i32> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = vec![SIGINT, SIGTERM];

@@ -120,7 +120,6 @@ impl Block {
         x + self.mlp_out.forward(self.activation.forward(hidden))
     }
 
-    /// Computes causal multi-head attention.
     fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let projected = self.query_key_value.forward(x);

@@ -22,7 +22,6 @@ pub struct Line {
 /// The fields of a line besides its measurement.
 #[derive(Clone, Debug, Serialize)]
 struct About {
-    /// The folder of the checkpoint.
     checkpoint: String,
     /// `adamw` or `gradient`.
     direction: &'static str,

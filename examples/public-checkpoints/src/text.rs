@@ -156,7 +156,6 @@ impl Windowed {
 }
 
 impl Drawing {
-    /// Splits windows into micro-batches.
     fn split(self, batch: TokenBatch) -> Batch {
         let parts = |tokens: Tensor<2, Int>| tokens.split(self.micro_batch, 0);
         let parts = parts(batch.inputs).into_iter().zip(parts(batch.targets));

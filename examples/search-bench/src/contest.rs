@@ -15,10 +15,8 @@ const WARM_UP: usize = 5;
 /// The tolerance and the accuracy of the search for the true η_c.
 const TRUE_TOLERANCE: f64 = 1.0 / 2048.0;
 const TRUE_ACCURACY: f64 = 1e-5;
-/// The tolerance of the published estimator.
 const PUBLISHED_TOLERANCE: f64 = 1.0 / 16.0;
 
-/// A search, and its results.
 struct Contender {
     method: &'static str,
     tolerance: f64,

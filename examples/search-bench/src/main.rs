@@ -168,7 +168,6 @@ fn run(flags: &Flags) -> Result<()> {
     Ok(print(&results)?)
 }
 
-/// Returns the rows of the selected workloads.
 fn rows(flags: &Flags) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let began = |name: &str| gpt::warn!("{name} …");

@@ -19,11 +19,9 @@ const FILE: &str = "reference.json";
 
 #[derive(Serialize)]
 struct Reference<'a> {
-    /// The backend.
     device: &'a str,
     /// The mean time of a training step.
     step_seconds: f64,
-    /// The learning rate of each step.
     learning_rates: Vec<f64>,
     /// The tokens of each step's windows: all but the last are the inputs, all but the first the targets.
     batches: Vec<Vec<Vec<i64>>>,

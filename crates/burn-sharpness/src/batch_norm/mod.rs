@@ -23,7 +23,6 @@ pub(crate) struct Mode<M> {
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,
-    /// A message for the user.
     pub(crate) notice: Option<&'static str>,
 }
 
@@ -70,12 +69,10 @@ impl<M: Module> Mode<M> {
         }
     }
 
-    /// Whether batch norm computes from the batch.
     pub(crate) fn has_batch_statistics(&self) -> bool {
         self.copy.is_some()
     }
 
-    /// Returns the copy, for the next measurement.
     pub(crate) fn into_copy(self) -> Option<BatchStatistics<M>> {
         self.copy
     }
@@ -151,7 +148,6 @@ pub(crate) struct BatchStatistics<M> {
 }
 
 impl<M: Module> BatchStatistics<M> {
-    /// Makes the copy, with a message for the user.
     fn new(
         model: &M,
         is_alone: bool,
@@ -222,7 +218,6 @@ impl<M: Module> BatchStatistics<M> {
         Ok(true)
     }
 
-    /// Returns the copy with these tensors.
     fn filled(&self, tensors: Tensors, hides_running: bool) -> M {
         let mut fill = Fill::new(tensors, hides_running, self.lifts);
         self.model.clone().map(&mut fill)

@@ -21,7 +21,6 @@ impl Path {
         self.0.pop();
     }
 
-    /// Whether this is a field of a batch norm.
     pub(super) fn is_in_batch_norm(&self) -> bool {
         let last = self.0.last();
         last.is_some_and(|(_, container)| container == BATCH_NORM)
@@ -77,12 +76,10 @@ impl Tensors {
         self.0.entry(id).or_default().push_back(Box::new(tensor));
     }
 
-    /// Returns the first of the tensors with this id.
     pub(super) fn first<T: Clone + 'static>(&self, id: ParamId) -> Option<T> {
         self.0.get(&id)?.front()?.downcast_ref::<T>().cloned()
     }
 
-    /// Removes and returns the first of the tensors with this id.
     fn next<T: 'static>(&mut self, id: ParamId) -> Option<T> {
         let tensor = self.0.get_mut(&id)?.pop_front()?;
         tensor.downcast::<T>().ok().map(|tensor| *tensor)
@@ -151,7 +148,6 @@ pub(super) struct Fill {
     pub(super) tensors: Tensors,
     /// Whether running statistics become NaN, to reveal a batch norm that reads them.
     pub(super) hides_running: bool,
-    /// Whether the tensors become tensors with autodiff.
     pub(super) lifts: bool,
     path: Path,
     /// Whether the current batch norm computes from the batch.
@@ -227,7 +223,6 @@ impl ModuleMapper for Fill {
     }
 }
 
-/// Removes all weights.
 pub(super) struct Strip;
 
 impl ModuleMapper for Strip {

@@ -10,7 +10,6 @@ use burn::tensor::{Bool, Int, Tensor};
 /// shares them, without autodiff, and puts the original tensors back when dropped.
 pub(crate) struct ValidationView<M: Module> {
     model: M,
-    /// The running statistics to put back.
     shared: GradientsParams,
 }
 

@@ -64,7 +64,6 @@ impl Curve {
         self.is_hidden
     }
 
-    /// Returns the weights after a step at this rate.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         let moves = |id| moves(&self.members, id);
         self.step.weights_where(model, learning_rate, moves)

@@ -20,22 +20,18 @@ const LITTLE: usize = 1 << 12;
 /// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
-/// The properties of an optimizer's steps, learned from virtual steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepKind {
     /// Whether steps are linear in the learning rate, as far as seen. A single exception is final.
     pub(crate) is_linear: bool,
-    /// Whether parameters of 16 bits move.
     has_16_bits: bool,
     /// The largest norm of the weights' rounding.
     rounding: f64,
-    /// ‖Δθ‖.
     update_norm: f64,
     /// The index of the parameter to check next.
     next: usize,
     /// The elements available for a check now.
     credit: usize,
-    /// The last known critical learning rate.
     critical_lr: Option<f64>,
 }
 
@@ -92,7 +88,6 @@ impl StepKind {
         Ok(())
     }
 
-    /// Returns the parameters next in turn.
     fn few<M: Module>(&mut self, model: &M, step: &VirtualStep) -> HashSet<ParamId> {
         let mut sizes = Vec::new();
         for_each(model, step.grads(), |place| {

@@ -41,7 +41,6 @@ pub enum Linearity {
     Nonlinear,
 }
 
-/// The result of two virtual steps of some parameters.
 pub(super) struct Look {
     /// Whether all their steps are linear in the learning rate.
     pub(super) is_linear: bool,
@@ -88,7 +87,6 @@ fn near_rate(step: &VirtualStep) -> f64 {
 /// Inner products of a step with the gradients, with the weights, and with itself.
 type Products = [f64; 3];
 
-/// A parameter at its start.
 struct Start {
     has_16_bits: bool,
     epsilon: f64,

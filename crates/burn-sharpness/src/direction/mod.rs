@@ -77,7 +77,6 @@ pub struct UpdateDirection {
     norm: f64,
 }
 
-/// The weights along the direction.
 enum Path {
     /// A step linear in η: these are the weights at one rate, and all others lie on the line through
     /// them and θ.
@@ -209,7 +208,6 @@ impl UpdateDirection {
         self.norm == 0.0 && self.is_shown()
     }
 
-    /// Returns the virtual steps, if the direction has any.
     fn step(&self) -> Option<&VirtualStep> {
         match &self.path {
             Path::Line(step, _) => Some(step),
@@ -218,7 +216,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Whether parameters of 16 bits move.
     pub(crate) fn has_16_bits(&self) -> bool {
         self.step()
             .is_some_and(|step| step.epsilon_of_16_bits() > 0.0)

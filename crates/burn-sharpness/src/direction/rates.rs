@@ -13,7 +13,6 @@ pub(crate) struct GroupRatios {
 }
 
 impl GroupRatios {
-    /// Computes the ratios of the parameters with a gradient.
     pub(crate) fn new<M: Module>(
         model: &M,
         learning_rate: &ModuleLearningRate,
@@ -70,7 +69,6 @@ impl GroupRatios {
     }
 }
 
-/// Returns the learning rate of each parameter with a gradient.
 fn rates_by_parameter<M: Module>(
     model: &M,
     learning_rate: &ModuleLearningRate,

@@ -48,7 +48,6 @@ const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 
 impl VirtualStep {
-    /// Creates the steps from a model free of autodiff.
     pub(crate) fn new<M: Module>(
         model: &M,
         optim: &ModuleOptimizer,
@@ -137,7 +136,6 @@ impl VirtualStep {
         &self.grads
     }
 
-    /// Returns the learning rate of the real step.
     pub(super) fn learning_rate(&self) -> f64 {
         self.ratios.reference()
     }
@@ -224,7 +222,6 @@ impl VirtualStep {
     }
 }
 
-/// Returns the smallest parameter with a gradient.
 pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<ParamId> {
     let mut smallest: Option<(usize, ParamId)> = None;
     for_each(model, grads, |place| {

@@ -57,7 +57,6 @@ pub(super) fn largest_eigenvalues(
 /// The eigenvalues of the tridiagonal matrix of the iteration.
 struct Ends {
     eigen: SymmetricEigen<f64, nalgebra::Dyn>,
-    /// The wanted columns: the largest.
     columns: Vec<usize>,
     beta: f64,
 }

@@ -12,7 +12,6 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Lays out the parameters of the model that have a gradient.
     pub(super) fn new<M: Module>(model: &M, grads: &GradientsParams) -> Self {
         let mut layout = Self {
             spans: HashMap::new(),
@@ -48,7 +47,6 @@ impl Layout {
         Tensor::cat(parts.collect(), 0)
     }
 
-    /// Returns the gradients as one vector.
     pub(super) fn gradients<M: Module>(
         &self,
         model: &M,

@@ -8,7 +8,6 @@ use burn::tensor::{Device, Int, Tensor};
 /// The trial steps over the norm of the weights, largest first.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 
-/// Computes the gradient of a loss of a model.
 pub(crate) type GradientOf<'a, M> =
     &'a mut (dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a);
 
@@ -76,7 +75,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self.step = None;
     }
 
-    /// Returns the device of the vectors.
     pub(super) fn device(&self) -> Device {
         self.model.devices().into_iter().next().unwrap_or_default()
     }
@@ -115,7 +113,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self.gradient_at(&nowhere)
     }
 
-    /// Joins tensors by parameter into one vector.
     pub(super) fn vector_of(&self, tensors: &ParamTensors) -> Tensor<1> {
         self.layout
             .flatten(|id| tensors.get(id).cloned(), &self.device())

@@ -43,14 +43,12 @@ fn of_eigenvalue(value: f64, relative_error: f64, residual: f64, tolerance: f64)
     result
 }
 
-/// The memory from one measurement to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CurvatureMemory {
     top: Option<Tensor<1>>,
     preconditioned_top: Option<Tensor<1>>,
 }
 
-/// The update along which to measure the curvature.
 pub(crate) struct AlongUpdate<'a> {
     /// Δθ, if the step is linear in η.
     pub(crate) delta: Option<&'a ParamTensors>,
@@ -60,7 +58,6 @@ pub(crate) struct AlongUpdate<'a> {
     pub(crate) optim: &'a ModuleOptimizer,
 }
 
-/// Measures the curvatures at the weights of a Hessian.
 pub(crate) fn measure<M: Module>(
     hessian: &mut Hessian<'_, M>,
     along: &AlongUpdate<'_>,

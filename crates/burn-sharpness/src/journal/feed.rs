@@ -17,7 +17,6 @@ pub(crate) struct Feed {
     entries: VecDeque<Entry>,
 }
 
-/// The measurements along one update, and their training item.
 #[derive(Clone)]
 pub(crate) struct Entry {
     /// The zero-based, run-wide index of the training item.
@@ -35,12 +34,10 @@ impl Entry {
 }
 
 impl Feed {
-    /// Announces the next training item.
     pub(crate) fn next_item(&mut self) {
         self.items += 1;
     }
 
-    /// Returns the number of training items announced.
     pub(crate) fn items(&self) -> u64 {
         self.items
     }

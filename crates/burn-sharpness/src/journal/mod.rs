@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use summary::Summary;
 
-/// Keeps and reports everything about a run's measurements.
 #[derive(Default)]
 pub(crate) struct Journal {
     log: Log,
@@ -94,12 +93,10 @@ impl Journal {
         self.summary.numbers.left_out += 1;
     }
 
-    /// Returns the measurements of a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
         self.feed.at(item)
     }
 
-    /// Returns the number of training items announced so far.
     pub(crate) fn items(&self) -> u64 {
         self.feed.items()
     }
@@ -112,7 +109,6 @@ impl Journal {
         &self.summary.numbers
     }
 
-    /// Notes the step of saved weights.
     pub(crate) fn note_checkpoint(&mut self, note: CheckpointNote) {
         let notice = self.record.note_checkpoint(note);
         notice.into_iter().for_each(|notice| self.tell(notice));

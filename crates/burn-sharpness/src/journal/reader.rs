@@ -8,7 +8,6 @@ pub(crate) struct OfUpdate {
     pub(crate) interval: u64,
 }
 
-/// Reads the new measurements of a run.
 pub(super) trait Reader {
     /// Reads the measurements of one update. Returns a message for the user.
     fn read(&mut self, update: &OfUpdate) -> Option<String>;

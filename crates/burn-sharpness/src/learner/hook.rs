@@ -39,13 +39,11 @@ pub(super) struct Hook<M: TrainStep> {
     batches: Mutex<Vec<KeptBatch<Batch<M>>>>,
 }
 
-/// A batch of an update to be measured.
 struct KeptBatch<B> {
     device: Device,
     batch: B,
     /// The loss from the training step on it.
     training_loss: Option<Loss>,
-    /// The thread of the training step.
     thread: ThreadId,
 }
 
@@ -127,7 +125,6 @@ where
         })
     }
 
-    /// Notes the training step's loss on a kept batch.
     pub(super) fn note_loss(&self, index: usize, model: &M, output: &<M as TrainStep>::Output) {
         let Some(training_loss) = &self.training_loss else {
             return;
@@ -256,7 +253,6 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Whether the probe keeps the steps of checkpoints.
     fn keeps_steps(&self) -> bool {
         self.is_live() && self.probe.config().directory.is_some()
     }

@@ -22,7 +22,6 @@ pub(crate) struct Slope {
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
     pub(crate) update_norm: Option<f64>,
-    /// Whether parameters that move have 16 bits.
     pub(crate) has_16_bits: bool,
     pub(crate) base: Option<(BatchLosses, BaseLossSource)>,
     pub(crate) slope: Option<Slope>,
@@ -30,7 +29,6 @@ pub(crate) struct Along {
     pub(crate) evaluations: usize,
 }
 
-/// How the measurement of a loss along a direction ended.
 pub(crate) enum End {
     Searched(SearchResult),
     /// No search was necessary.
@@ -43,12 +41,10 @@ pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
     pub(crate) losses: &'a mut dyn Losses<M>,
-    /// Compares losses with L(θ).
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
 }
 
 impl Along {
-    /// Adds the facts about the direction.
     pub(crate) fn with_direction(self, direction: &UpdateDirection) -> Self {
         Self {
             learning_rate: finite(direction.learning_rate()),
@@ -126,7 +122,6 @@ impl Along {
         });
     }
 
-    /// Returns the points that the search has evaluated.
     pub(crate) fn points(&self) -> Vec<LinePoint> {
         let Some(End::Searched(result)) = &self.end else {
             return Vec::new();

@@ -11,7 +11,6 @@ const AGREEMENTS: u64 = 3;
 /// The factor between the numbers of measurements at two comparisons.
 const COMPARE_AGAIN: u64 = 4;
 
-/// Findings of the earlier measurements of a run.
 #[derive(Default)]
 pub(crate) struct Memory {
     /// Findings about the training loss.
@@ -37,7 +36,6 @@ pub(crate) struct LineMemory {
     /// Whether two passes over the same weights have given the same loss.
     pub(crate) is_repeatable: bool,
     pub(crate) stopped: bool,
-    /// Whether the user was warned about it.
     pub(crate) warned: bool,
 }
 

@@ -34,7 +34,6 @@ pub(crate) struct Settings<'a> {
     pub(crate) search: &'a CriticalSearch,
 }
 
-/// The results along an update.
 pub(crate) struct Measured {
     pub(crate) training: Measurement,
     pub(crate) of_tasks: Vec<Measurement>,
@@ -44,7 +43,6 @@ pub(crate) struct Measured {
     pub(crate) stop: Option<String>,
 }
 
-/// A measurement in progress.
 struct Work<'a, M> {
     subject: Subject<'a, M>,
     settings: Settings<'a>,
@@ -60,7 +58,6 @@ struct Work<'a, M> {
     notices: Vec<String>,
 }
 
-/// A part of the measurement of the training loss.
 type Part<'a, M> = fn(&mut Work<'a, M>) -> Result<(), Failure>;
 
 /// Measures the training loss along an update, then each task. Never panics.
@@ -191,7 +188,6 @@ fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], 
     }
 }
 
-/// Returns the task with the smallest critical learning rate.
 fn limiting_task<'a>(measurements: &[&'a Measurement]) -> Option<&'a str> {
     let limit = |measurement: &Measurement| match measurement.outcome {
         // No learning rate is small enough for this task.

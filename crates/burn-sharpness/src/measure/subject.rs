@@ -22,7 +22,6 @@ pub(crate) struct Facts {
     pub(crate) advice: &'static str,
 }
 
-/// Whether the optimizer has already made the measured step.
 pub(crate) enum Stage<'a, M> {
     /// The optimizer before its step.
     Before(&'a ModuleOptimizer),
@@ -30,7 +29,6 @@ pub(crate) enum Stage<'a, M> {
     After(&'a ModuleOptimizer, &'a M),
 }
 
-/// The update to measure.
 pub(crate) struct Subject<'a, M> {
     pub(crate) facts: Facts,
     /// The model in validation mode, free of autodiff.
@@ -38,7 +36,6 @@ pub(crate) struct Subject<'a, M> {
     pub(crate) stage: Stage<'a, M>,
     /// `None` once nothing needs them any more.
     pub(crate) grads: Option<GradientsParams>,
-    /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
     /// Whether the model computes the same in training as in the measurement.
     pub(crate) is_same_in_training: bool,

@@ -37,7 +37,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Finishes the measurement of a task.
     pub(super) fn end_task(&mut self, task: &Task, along: Along, mut line: LineMemory) {
         // A fault of its loss or its batches will not mend itself.
         line.stopped = self.direction.is_some() && matches!(along.end, Some(End::Failed(_)));
@@ -79,7 +78,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Some(along.ended(end))
     }
 
-    /// Measures the loss of a task along the training's update.
     fn along_task(
         &mut self,
         task: &mut Box<dyn TaskLoss>,

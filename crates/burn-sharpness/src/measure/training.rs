@@ -66,7 +66,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok((base, BaseLossSource::Evaluated))
     }
 
-    /// Finds Δθ and the slope along it.
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
         let curvature = self.settings.config.curvature.as_ref();

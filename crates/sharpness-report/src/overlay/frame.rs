@@ -7,7 +7,6 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{self, Canvas};
 
-/// The name of the horizontal axis.
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 /// The columns for the labels of the vertical axis.

@@ -110,7 +110,6 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// Describes the state of a run in a line.
 fn state_of(run: &Run) -> Line<'static> {
     let Some(last) = run.training().last() else {
         return Line::from("nothing was measured yet");

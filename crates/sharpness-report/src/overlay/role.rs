@@ -17,7 +17,6 @@ const TASK_COLORS: [Color; 8] = [
     Color::Gray,
 ];
 
-/// The meaning of a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// λ_c of the training.

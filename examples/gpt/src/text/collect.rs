@@ -8,12 +8,9 @@ const HOPELESS: u64 = 100_000;
 /// files.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
-/// The unit that is kept or left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// A record of a file of records.
     Record,
-    /// A line of plain text.
     Line,
     /// A file, or the rest of it.
     File,
@@ -77,7 +74,6 @@ impl<'a> Collector<'a> {
         self.in_file = Tally::default();
     }
 
-    /// Notes how this file is read.
     pub(super) fn remark(&mut self, how: &str) {
         let file = shown::path(&self.file);
         self.remark.get_or_insert_with(|| format!("{file} {how}"));
@@ -88,7 +84,6 @@ impl<'a> Collector<'a> {
         self.has_pieces = true;
     }
 
-    /// Returns the number of bytes that still fit.
     pub(super) fn room(&self) -> usize {
         self.limit - self.content.len()
     }
@@ -205,7 +200,6 @@ impl<'a> Collector<'a> {
         remark.chain(left_out).chain(cut).collect()
     }
 
-    /// Explains why there is no text.
     pub(super) fn why_empty(&self) -> String {
         let reasons = self.tallies().into_iter().filter_map(|(tally, units)| {
             let first = tally.first.as_ref()?;

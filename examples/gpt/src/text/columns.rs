@@ -7,7 +7,6 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use std::fs::File;
 
-/// The number of rows to read at a time.
 const ROWS: usize = 64;
 
 /// Reads a column of a parquet file, page by page. It leaves out rows without text, and the rest of

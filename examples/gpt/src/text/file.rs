@@ -9,7 +9,6 @@ use std::path::Path;
 /// as left out.
 const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
 
-/// The format of the text in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Plain,
@@ -17,7 +16,6 @@ pub(super) enum Format {
     Parquet,
 }
 
-/// Returns the format by the ending of a name.
 pub(super) fn format_of(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let (stem, ending) = name.rsplit_once('.')?;

@@ -178,7 +178,6 @@ fn text_of(record: Value, field: &str) -> Result<String, String> {
     Err(format!("its field \"{field}\" is {kind} and no string"))
 }
 
-/// Reports a missing field, and lists the fields.
 pub(super) fn missing(field: &str, fields: &[String]) -> String {
     let listed = fields.iter().take(LISTED_FIELDS).map(|field| {
         let listed: String = field.chars().take(LISTED_CHARACTERS).collect();

@@ -73,7 +73,6 @@ impl TextReader {
         self.unread.get_ref().get(place..).unwrap_or_default()
     }
 
-    /// Makes these bytes the next to read.
     pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
         let place = self.unread.position() as usize;
         bytes.extend_from_slice(self.unread.get_ref().get(place..).unwrap_or_default());

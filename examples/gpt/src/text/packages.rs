@@ -14,7 +14,6 @@ pub enum Domain {
     Code,
 }
 
-/// The text of the packages.
 pub(super) struct PackageText {
     pub(super) content: String,
     /// A short name, for people.
@@ -125,7 +124,6 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     })
 }
 
-/// Finds the sources of a package in any registry's folder.
 fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     let Ok(entries) = std::fs::read_dir(registries) else {
         return Ok(None);

@@ -5,7 +5,6 @@ use sharpness_record::shown::one_line;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Training,
@@ -68,7 +67,6 @@ impl Place {
         None
     }
 
-    /// Returns the folder of the data set.
     fn folder(&self) -> &str {
         let end = self.before.rfind('/').map_or(0, |end| end + 1);
         &self.before[..end]

@@ -11,7 +11,6 @@ use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 use sharpness_record::{Against, Quantity};
 use std::sync::Arc;
 
-/// A planned chart.
 struct Planned {
     quantity: Quantity,
     /// For a chart of its own: the text before the value, the name and the description; otherwise the chart belongs to
@@ -45,7 +44,6 @@ const FARTHEST: f64 = 1e3;
 /// over.
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
-/// A chart in progress.
 pub(super) struct Drawn {
     planned: &'static Planned,
     against: Against,

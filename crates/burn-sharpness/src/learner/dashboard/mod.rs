@@ -48,7 +48,6 @@ impl SharpnessProbe {
         Box::new(Dashboard::new(self, Inner::of(renderer)))
     }
 
-    /// Wraps the renderer that burn would choose.
     pub(super) fn dashboard_of_burn(&self, interrupter: Interrupter) -> Box<dyn MetricsRenderer> {
         Box::new(Dashboard::new(self, Inner::of_burn(interrupter)))
     }
@@ -58,7 +57,6 @@ impl SharpnessProbe {
 struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
-    /// The index of the next training item.
     item: u64,
     /// Whether the current items belong to the training.
     is_training: bool,
@@ -89,7 +87,6 @@ impl Dashboard {
         }
     }
 
-    /// Draws the measurements of a processed training item.
     fn read_item(&mut self) {
         let entry = self.probe.entry_at(self.item);
         self.item += 1;

@@ -6,9 +6,7 @@ const WIDEST: u64 = 1000;
 /// One tick of a chart: the point of a series, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tick {
-    /// A point of the series of this index.
     Point(usize, f64),
-    /// A tick without a point.
     Empty,
 }
 
