@@ -104,11 +104,11 @@ pub(crate) fn validate_name(name: &str, others: &[Task]) -> Result<(), ConfigErr
     if name.trim().is_empty() {
         refuse("it is empty")
     } else if name == TRAIN_TASK {
-        refuse("the training loss has it")
+        refuse("the training loss has this name")
     } else if !name.chars().all(is_part_of_file_name) {
         refuse("it becomes a file name, so use only letters, digits, spaces and - _ . +")
     } else if others.iter().any(|task| *task.name == *name) {
-        refuse("another task has it")
+        refuse("another task has this name")
     } else {
         Ok(())
     }
