@@ -14,8 +14,7 @@ const FIRST_GUESS: f64 = 1e-3;
 /// The start of the trial warmup, as a part of the smallest critical learning rate.
 const TRIAL_START: f64 = 1e-3;
 
-/// Finds, before training, how large a learning rate the model can begin with, and how large it can
-/// become.
+/// Finds, before training, how large a learning rate the model can begin with, and how large it can become.
 ///
 /// 1. **At the first weights**, it measures the critical learning rate η_c along the optimizer's first
 ///    update, on a few batches: a gradient and a few forward passes each. A training that starts above
@@ -72,8 +71,7 @@ impl Default for LearningRateFinder {
 }
 
 impl LearningRateFinder {
-    /// Creates a finder that measures on 8 batches at the first weights, then in a trial warmup of
-    /// up to 100 steps.
+    /// Creates a finder that measures on 8 batches at the first weights, then in a trial warmup of up to 100 steps.
     pub fn new() -> Self {
         Self::default()
     }
@@ -91,8 +89,7 @@ impl LearningRateFinder {
         self
     }
 
-    /// Sets the search for each critical learning rate: the tolerance, the limits and the method of
-    /// this configuration.
+    /// Sets the search for each critical learning rate: the tolerance, the limits and the method of this configuration.
     pub fn with_search(mut self, config: SharpnessConfig) -> Self {
         self.search = config;
         self
@@ -104,8 +101,7 @@ impl LearningRateFinder {
     /// # Errors
     ///
     /// Returns an error without a batch, for a model on a device without autodiff, or with an invalid
-    /// configuration of the search. A failed measurement is no error: it is in the result, with its
-    /// outcome.
+    /// configuration of the search. A failed measurement is no error: it is in the result, with its outcome.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,
@@ -196,8 +192,7 @@ pub struct Spread {
 }
 
 impl LearningRateRange {
-    /// Returns the spread of the critical learning rates at the first weights, over the batches
-    /// that gave a number.
+    /// Returns the spread of the critical learning rates at the first weights, over the batches that gave a number.
     pub fn initial(&self) -> Option<Spread> {
         let rates = self.initial.iter().filter_map(|m| m.critical_lr);
         let mut rates: Vec<f64> = rates.collect();

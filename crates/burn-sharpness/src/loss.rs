@@ -3,8 +3,7 @@ use critical_search::{LossLine, Rise};
 use std::fmt::Display;
 use thiserror::Error;
 
-/// One value of a loss, with the precision of its type, and the losses of the examples if they are
-/// known.
+/// One value of a loss, with the precision of its type, and the losses of the examples if they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     value: f64,
@@ -98,8 +97,7 @@ fn mean(rises: &[f64]) -> Rise {
     }
 }
 
-/// The losses of the batches of one measurement, such as the batches behind one update. The probe
-/// measures their mean.
+/// The losses of the batches of one measurement, such as the batches behind one update. The probe measures their mean.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchLosses(Vec<Loss>);
 
@@ -133,8 +131,7 @@ impl BatchLosses {
         self.mean(Loss::batch_fraction)
     }
 
-    /// Whether only the means of the batches are known, so that any other value of the same loss can
-    /// replace it.
+    /// Whether only the means of the batches are known, so that any other value of the same loss can replace it.
     pub(crate) fn is_scalar(&self) -> bool {
         self.0.iter().all(|loss| loss.examples.is_empty())
     }
@@ -153,8 +150,7 @@ impl BatchLosses {
         }
     }
 
-    /// Returns the rise with a standard error from the spread over the batches, if there are
-    /// several.
+    /// Returns the rise with a standard error from the spread over the batches, if there are several.
     pub(crate) fn rise_over_batches(&self, base: &Self) -> Rise {
         if self.batches() == 1 {
             return self.rise_from(base);

@@ -114,8 +114,7 @@ pub struct SharpnessMetric {
 }
 
 impl SharpnessMetric {
-    /// Creates a metric of this quantity of the training's own measurements, from the next training
-    /// item on.
+    /// Creates a metric of this quantity of the training's own measurements, from the next training item on.
     pub fn new(probe: &SharpnessProbe, quantity: Quantity) -> Self {
         let name = quantity.name().to_string();
         Self::named(probe, quantity, TRAIN_TASK, name)

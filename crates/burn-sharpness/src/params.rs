@@ -1,5 +1,4 @@
-//! Keeps tensors by parameter, with the few operations that the probe needs: read, copy, sum, dot,
-//! move and flatten.
+//! Keeps tensors by parameter, with the few operations that the probe needs: read, copy, sum, dot, move and flatten.
 //!
 //! Every tensor is flattened, so that one type serves parameters of any rank.
 
@@ -35,8 +34,7 @@ impl Place<'_> {
     }
 }
 
-/// Visits the parameters that have a tensor in a set, such as the gradients, in the order of the
-/// model.
+/// Visits the parameters that have a tensor in a set, such as the gradients, in the order of the model.
 ///
 /// It visits a parameter that the model holds twice once, at its first occurrence: burn's optimizers
 /// give its gradient to the first occurrence only.
@@ -257,8 +255,7 @@ pub(crate) fn sum_gradients<M: Module>(
 /// The number of elements in a piece of a large tensor.
 const PIECE: usize = 1 << 20;
 
-/// Accumulates inner products: each is a sum over parameters, read from the device in one go and
-/// added in 64 bits.
+/// Accumulates inner products: each is a sum over parameters, read from the device in one go and added in 64 bits.
 #[derive(Default)]
 pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 
@@ -269,8 +266,7 @@ impl<const N: usize> Sums<N> {
             .push(products.map(|(a, b)| (widened(a.clone()) * widened(b.clone())).sum()));
     }
 
-    /// Adds the inner products of tensors that `products` makes of others, piece by piece, without large
-    /// temporaries.
+    /// Adds the inner products of tensors that `products` makes of others, piece by piece, without large temporaries.
     pub(crate) fn push_pieces<const K: usize>(
         &mut self,
         tensors: [&Tensor<1>; K],

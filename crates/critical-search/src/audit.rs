@@ -226,8 +226,7 @@ fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
     trace.config().min_learning_rate..=trace.config().max_learning_rate
 }
 
-/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen
-/// before.
+/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen before.
 fn near(trace: &Trace) -> Option<f64> {
     let rate = trace.within_limits(trace.line().rate_in_use?);
     let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);

@@ -27,8 +27,7 @@ pub struct SearchConfig {
 
 impl Default for SearchConfig {
     /// Returns a tolerance of 1/3, an accuracy of 1.5%, and learning rates from 1e-12 to 1e6, a range
-    /// that doubling can cross within the default 64 evaluations. (The paper's estimator has a
-    /// tolerance of 1/16.)
+    /// that doubling can cross within the default 64 evaluations. (The paper's estimator has a tolerance of 1/16.)
     fn default() -> Self {
         Self {
             tolerance: Self::DEFAULT_TOLERANCE,

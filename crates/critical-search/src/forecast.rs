@@ -42,8 +42,7 @@ impl Forecast {
     const ELSEWHERE: f64 = 1.92;
     /// The weight of the newest error, and of the newest changes.
     const ERROR_WEIGHT: f64 = 0.1;
-    /// The part of the mean's squared error below which the last value is preferred: it is the noisier
-    /// of the two.
+    /// The part of the mean's squared error below which the last value is preferred: it is the noisier of the two.
     const CLEARLY: f64 = 0.9;
     /// The initial square of the other quantity's change, which keeps the first change from deciding.
     const FIRST_SQUARE: f64 = 1e-2;

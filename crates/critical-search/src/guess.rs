@@ -23,8 +23,7 @@ const SURPRISE_DEVIATIONS: f64 = 3.0;
 /// Carries knowledge from one search to the next: where to start, and how far to trust the result.
 ///
 /// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
-/// each value is noisy, so the mean does. The guess is the mean unless the last value has done
-/// clearly better.
+/// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guess {
     /// The guess of the caller, or of a line without a crossing, until a crossing is measured.
@@ -181,8 +180,7 @@ impl Guess {
         })
     }
 
-    /// Returns the bend κ of earlier lines, or 0 (a parabola) if there was none or their slopes
-    /// were unknown.
+    /// Returns the bend κ of earlier lines, or 0 (a parabola) if there was none or their slopes were unknown.
     pub(crate) fn bend(&self, line: &LossLine) -> f64 {
         line.slope().and(self.bend).unwrap_or(0.0)
     }

@@ -58,8 +58,7 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
     if distance < reach {
         return wanted.min(reach - distance);
     }
-    // The next evaluation closes the bracket. One evaluation gives the root to a few per cent only,
-    // on either side alike.
+    // The next evaluation closes the bracket. One evaluation gives the root to a few per cent only, on either side alike.
     if trace.evaluations().len() < 2 {
         0.0
     } else {
@@ -152,8 +151,7 @@ fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     }
 }
 
-/// Returns the number of evaluations at the first enclosure of a crossing, and ln(upper/lower)
-/// then.
+/// Returns the number of evaluations at the first enclosure of a crossing, and ln(upper/lower) then.
 fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
     for (index, evaluation) in trace.evaluations().iter().enumerate() {
@@ -211,8 +209,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
-        // With one evaluation, with or without h(0), the shape of earlier lines completes the
-        // estimate.
+        // With one evaluation, with or without h(0), the shape of earlier lines completes the estimate.
         [seen, Point { eta: 0.0, .. }] | [seen] => {
             slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
         }

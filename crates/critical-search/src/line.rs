@@ -101,8 +101,7 @@ impl LossLine {
     }
 
     /// Sets the machine epsilon of the loss's type, such as [`f32::EPSILON`]. Differences of up to
-    /// [`ROUNDING_UNITS`](Self::ROUNDING_UNITS) in the last place of the base loss then count as
-    /// rounding.
+    /// [`ROUNDING_UNITS`](Self::ROUNDING_UNITS) in the last place of the base loss then count as rounding.
     #[must_use]
     pub fn with_loss_epsilon(self, epsilon: f64) -> Self {
         let resolution = Self::ROUNDING_UNITS * epsilon * self.base_loss.abs();

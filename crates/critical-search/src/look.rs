@@ -8,8 +8,7 @@ use std::ops::RangeInclusive;
 /// The places of a look, relative to a crossing: on the first line of a run, on later lines, and the extra places if
 /// rounding is felt.
 ///
-/// They are close enough together to show rounding and not the bends of the loss, and out of step with any
-/// staircase.
+/// They are close enough together to show rounding and not the bends of the loss, and out of step with any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
 /// The closer places if rounding is likely known ([`SCALES`]).
@@ -117,8 +116,7 @@ impl RoundingCheck {
             .centre
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
         let is_felt = self.scatter.is_none_or(|scatter| scatter.is_felt());
-        // Look at the first crossing in any case, and at others only if rounding may have made
-        // them.
+        // Look at the first crossing in any case, and at others only if rounding may have made them.
         if self.look == Look::No || !is_felt {
             return None;
         }

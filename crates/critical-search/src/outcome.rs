@@ -28,8 +28,7 @@ impl From<f64> for Rise {
 pub struct Evaluation {
     /// The learning rate η.
     pub learning_rate: f64,
-    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` if the loss is NaN or infinite, which counts as
-    /// a rise.
+    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` if the loss is NaN or infinite, which counts as a rise.
     pub rise: f64,
     /// The standard error of the rise, if the objective knows it.
     pub standard_error: Option<f64>,
@@ -49,8 +48,7 @@ impl Evaluation {
     }
 }
 
-/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), with the η_c that all
-/// evaluations give.
+/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), with the η_c that all evaluations give.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bracket {
     lower: f64,
@@ -101,8 +99,7 @@ impl Bracket {
         self.steepness
     }
 
-    /// Returns the largest evaluated learning rate below the upper end at which the loss does not
-    /// rise.
+    /// Returns the largest evaluated learning rate below the upper end at which the loss does not rise.
     pub fn lower(&self) -> f64 {
         self.lower
     }
@@ -159,8 +156,7 @@ impl Bracket {
 
     /// Returns the 95% interval of η_c by the spread over the examples of the batch, η_c ± 1.96
     /// s/f′(η_c), if the objective knows the standard error of f. It shows how much of η_c is batch
-    /// noise; the [`relative_error`](Self::relative_error) shows how well this batch's η_c is
-    /// known.
+    /// noise; the [`relative_error`](Self::relative_error) shows how well this batch's η_c is known.
     pub fn interval(&self) -> Option<(f64, f64)> {
         let half_width = INTERVAL * self.standard_error?;
         Some((self.critical_lr - half_width, self.critical_lr + half_width))
@@ -176,8 +172,7 @@ impl Bracket {
 /// Names how a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// η_c is enclosed to the tolerance and known to the accuracy, unless rounding prevents the
-    /// latter.
+    /// η_c is enclosed to the tolerance and known to the accuracy, unless rounding prevents the latter.
     Bracketed(Bracket),
     /// The loss does not rise at any learning rate evaluated, up to the limit.
     NoIncrease {
@@ -188,8 +183,7 @@ pub enum Outcome {
     /// or at the smallest learning rate allowed. An evaluation has shown this, whatever the slope says.
     NotDescent,
     /// The loss changes too little along this direction to show a crossing: no fall was larger than
-    /// rounding, rounding makes η_c uncertain by half of it, or the spread over the examples by all
-    /// of it.
+    /// rounding, rounding makes η_c uncertain by half of it, or the spread over the examples by all of it.
     BelowResolution,
     /// The loss L(θ) itself is NaN or infinite, so it compares with no other loss.
     NonFiniteBaseLoss,

@@ -87,8 +87,7 @@ impl Scatter {
         self.deviation
     }
 
-    /// Returns the number of evaluations beyond those that fix the curve: the fewer, the less certain
-    /// the deviation.
+    /// Returns the number of evaluations beyond those that fix the curve: the fewer, the less certain the deviation.
     pub fn degrees(&self) -> usize {
         self.degrees
     }
@@ -196,8 +195,7 @@ fn powers(t: f64, scale: f64, jump: Option<f64>) -> [f64; COEFFICIENTS] {
     [u, u * t, u * t * t, last]
 }
 
-/// Returns the residual standard deviation, and the number of evaluations beyond those that fix the
-/// curve.
+/// Returns the residual standard deviation, and the number of evaluations beyond those that fix the curve.
 fn left(
     points: &[(f64, f64)],
     scale: f64,

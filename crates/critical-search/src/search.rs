@@ -14,8 +14,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it
-    /// certify it.
+    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it certify it.
     ///
     /// Once warm it takes two evaluations, the minimum, if η_c moves slowly (full batches), and about
     /// one more in every fourth or fifth search if η_c is noisy (mini-batches). For the worst case

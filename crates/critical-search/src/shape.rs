@@ -7,8 +7,7 @@ const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
 /// The part of the disagreement between two interpolations that counts as the error of the better
 /// one. On recorded and generated lines the error is smaller; `tests/accuracy.rs` counts.
 const DISAGREEMENT: f64 = 0.5;
-/// The error of interpolation by bends between the points, in products of the relative distances to
-/// both ends.
+/// The error of interpolation by bends between the points, in products of the relative distances to both ends.
 const CURVATURE: f64 = 0.2;
 /// The stated supplement for lines that bend more than most, which the search does not try to reduce.
 /// From `tests/suite/kinds.rs` of the workspace.

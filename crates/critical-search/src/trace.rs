@@ -250,8 +250,7 @@ impl Trace {
         crossing
     }
 
-    /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the
-    /// line.
+    /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the line.
     pub(crate) fn depth(&self) -> f64 {
         let upper = self.upper().unwrap_or(f64::INFINITY);
         let seen = self.evaluations.iter();

@@ -133,8 +133,7 @@ fn the_defaults_are_cheap_and_accurate() {
                 print(&name, &score);
                 // The stated error holds for any tolerance and accuracy.
                 assert!(score.outside <= 1, "{name}: {} beyond", score.outside);
-                // The error that an interpolation cannot see goes with the square of the bracket's
-                // width.
+                // The error that an interpolation cannot see goes with the square of the bracket's width.
                 let most = (2.0 * accuracy).max(0.25 * tolerance * tolerance);
                 assert!(score.largest <= most, "{name}: {}", score.largest);
             }

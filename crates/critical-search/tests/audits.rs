@@ -318,8 +318,7 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
     assert!(verified.is_verified());
 
-    // Without an earlier crossing, it costs the requested evaluations, and never exceeds the
-    // budget.
+    // Without an earlier crossing, it costs the requested evaluations, and never exceeds the budget.
     let (_, more) = {
         let config = SearchConfig::default().with_verification(4);
         let search = CriticalSearch::new(config).unwrap();

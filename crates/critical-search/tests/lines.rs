@@ -5,8 +5,7 @@ mod recorded;
 use critical_search::{CriticalSearch, Guess, Method, SearchConfig};
 use recorded::Line;
 
-/// Returns the critical learning rate to a part in a thousand, if f crosses only once between the
-/// recorded points.
+/// Returns the critical learning rate to a part in a thousand, if f crosses only once between the recorded points.
 fn only_crossing(line: &Line) -> Option<f64> {
     let signs: Vec<bool> = line.points.iter().map(|(_, rise)| *rise > 0.0).collect();
     let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();

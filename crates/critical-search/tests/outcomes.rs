@@ -18,8 +18,7 @@ fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
     let Outcome::Bracketed(bracket) = result.outcome else {
         panic!("expected a bracket around {critical_lr}, got {result:?}");
     };
-    // An interpolating search may land on the root itself, so that 64-bit rounding decides the
-    // sign.
+    // An interpolating search may land on the root itself, so that 64-bit rounding decides the sign.
     let rounding = 1e-9 * critical_lr;
     assert!(
         bracket.lower() <= critical_lr + rounding && critical_lr - rounding <= bracket.upper(),

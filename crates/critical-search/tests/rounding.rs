@@ -163,8 +163,7 @@ fn lines() -> impl Strategy<Value = (f64, f64, f64, Coarse)> {
     )
 }
 
-/// Searches ten lines of a run, each with other noise, and returns the number of results, and the
-/// wrong results.
+/// Searches ten lines of a run, each with other noise, and returns the number of results, and the wrong results.
 fn run_of(
     (root, fall, bend, coarse): (f64, f64, f64, Coarse),
     is_known: bool,

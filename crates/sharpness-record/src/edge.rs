@@ -1,7 +1,6 @@
 use std::fmt::{Display, Formatter};
 
-/// The edge ratio η/η_c above which a run is near the edge: the learning rate exceeds half of the
-/// critical learning rate.
+/// The edge ratio η/η_c above which a run is near the edge: the learning rate exceeds half of the critical learning rate.
 pub const NEAR_EDGE: f64 = 0.5;
 
 /// Returns the edge threshold 2/η, in the unit of critical sharpness: a step at the learning rate η

@@ -4,6 +4,5 @@ pub const MEASUREMENTS_FILE: &str = "measurements.jsonl";
 pub const SUPERSEDED_FILE: &str = "measurements-superseded.jsonl";
 /// The file with the step of each checkpoint.
 pub const CHECKPOINTS_FILE: &str = "measurement-checkpoints.jsonl";
-/// The file that a writer locks. It holds the writer's process number, and stays in the folder after
-/// the run.
+/// The file that a writer locks. It holds the writer's process number, and stays in the folder after the run.
 pub const LOCK_FILE: &str = "measurements.lock";

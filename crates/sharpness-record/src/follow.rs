@@ -73,8 +73,7 @@ impl Display for WentBack {
 pub struct Follower {
     path: PathBuf,
     open: Option<OpenRecord>,
-    /// A hash of each line followed as a measurement, to recognize the surviving lines after a
-    /// replacement.
+    /// A hash of each line followed as a measurement, to recognize the surviving lines after a replacement.
     followed: Vec<u64>,
     /// After a replacement: the number of followed lines found again so far.
     again: Option<(usize, WentBack)>,
@@ -208,8 +207,7 @@ impl Follower {
         let (kept, cause) = self.again.take()?;
         let dropped = self.followed.len() - kept;
         self.followed.truncate(kept);
-        // A replacement with the same lines changes nothing, for example if only damaged lines are
-        // gone.
+        // A replacement with the same lines changes nothing, for example if only damaged lines are gone.
         (dropped > 0).then_some(Followed::WentBack {
             kept,
             dropped,

@@ -36,8 +36,7 @@ pub enum LockError {
     Held {
         /// The locked file.
         file: PathBuf,
-        /// The number of the process that holds the lock, if it is readable. It may be this
-        /// process.
+        /// The number of the process that holds the lock, if it is readable. It may be this process.
         holder: Option<u32>,
     },
     /// The system refuses to write the file.
@@ -66,8 +65,7 @@ impl FolderLock {
     ///
     /// # Errors
     ///
-    /// Returns an error if another writer holds the lock, or if the system refuses to write the
-    /// file.
+    /// Returns an error if another writer holds the lock, or if the system refuses to write the file.
     pub fn claim(file: &Path) -> Result<Self, LockError> {
         let unwritable = |source| LockError::Unwritable {
             file: file.to_path_buf(),

@@ -39,8 +39,7 @@ pub enum SlopeSource {
     Other,
 }
 
-/// Holds one measurement of critical sharpness. Metrics, logs, reports and plots read it and never
-/// change it.
+/// Holds one measurement of critical sharpness. Metrics, logs, reports and plots read it and never change it.
 ///
 /// A field that was not measured is `None` (`null` in JSON), never a placeholder number. A missing
 /// field reads as not measured, and a reader skips unknown fields.
@@ -49,8 +48,7 @@ pub enum SlopeSource {
 pub struct Measurement {
     /// The version of this record, [`RECORD_VERSION`].
     pub version: u32,
-    /// The run-wide step: updates of the weights since the start of the run, from 0, over all
-    /// epochs.
+    /// The run-wide step: updates of the weights since the start of the run, from 0, over all epochs.
     pub step: u64,
     /// The epoch, from 1, if it is known.
     #[serde(default)]

@@ -2,8 +2,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
 
-/// Names how a measurement ended. Only [`Bracketed`](Self::Bracketed) comes with a critical
-/// sharpness.
+/// Names how a measurement ended. Only [`Bracketed`](Self::Bracketed) comes with a critical sharpness.
 ///
 /// Its serialized form is its [`name`](Self::name), such as `no_increase`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,8 +13,7 @@ pub enum MeasurementOutcome {
     Bracketed,
     /// The loss did not rise at any learning rate up to the limit, which is in `lower`.
     NoIncrease,
-    /// The loss does not fall along the update: its slope is not positive, or it rises from the
-    /// start.
+    /// The loss does not fall along the update: its slope is not positive, or it rises from the start.
     NotDescent,
     /// The loss changes too little along the update: rounding hides where it rises.
     BelowResolution,

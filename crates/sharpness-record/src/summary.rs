@@ -168,8 +168,7 @@ impl SharpnessSummary {
         tasks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     }
 
-    /// Returns the task that most often had the smallest critical learning rate, if there are
-    /// tasks.
+    /// Returns the task that most often had the smallest critical learning rate, if there are tasks.
     pub fn limiting_task(&self) -> Option<&str> {
         self.limiting_tasks.first().map(|(name, _)| name.as_str())
     }

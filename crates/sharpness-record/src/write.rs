@@ -87,8 +87,7 @@ impl MeasurementWriter {
         self.append_line(measurement)
     }
 
-    /// Adds a line with the fields of `more` besides the measurement's. Readers of the record skip
-    /// unknown fields.
+    /// Adds a line with the fields of `more` besides the measurement's. Readers of the record skip unknown fields.
     ///
     /// # Errors
     ///
@@ -127,8 +126,7 @@ impl MeasurementWriter {
     ///
     /// # Errors
     ///
-    /// Returns an error if the files cannot be read or written. The writer continues at its old
-    /// place.
+    /// Returns an error if the files cannot be read or written. The writer continues at its old place.
     pub fn supersede_from(&mut self, step: u64) -> Result<(), WriteError> {
         move_away_from(&self.directory, step)?;
         let failed = |source| WriteError::at(&self.path, source);
@@ -199,8 +197,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Appends lines and ends the last. They begin on a line of their own even if the file ends within
-/// one.
+/// Appends lines and ends the last. They begin on a line of their own even if the file ends within one.
 pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.create(true).read(true).append(true).open(path)?;

@@ -20,8 +20,7 @@ fn measurements(text: &str) -> Vec<Measurement> {
     reading.measurements
 }
 
-/// Asserts that both are equal, numbers bit for bit, except for new fields that `again` leaves
-/// unknown.
+/// Asserts that both are equal, numbers bit for bit, except for new fields that `again` leaves unknown.
 fn assert_same(line: &Value, again: &Value) {
     match (line, again) {
         (Value::Object(line), Value::Object(again)) => {

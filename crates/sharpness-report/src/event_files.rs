@@ -1,5 +1,4 @@
-//! Implements `sharpness export --to tensorboard`: writes runs as event files, once or as they
-//! grow.
+//! Implements `sharpness export --to tensorboard`: writes runs as event files, once or as they grow.
 
 use crate::following::{Following, News, PAUSE, check_followed, is_pipe};
 use anyhow::Result;

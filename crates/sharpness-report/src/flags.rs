@@ -84,8 +84,7 @@ pub enum Command {
         /// The file to write instead of printing; for TensorBoard the folder, by default `tensorboard`
         #[arg(short, long, value_hint = ValueHint::AnyPath)]
         output: Option<PathBuf>,
-        /// Add measurements to the event files as the run makes them, until interrupted; the runs need not
-        /// have begun
+        /// Add measurements to the event files as the run makes them, until interrupted; the runs need not have begun
         #[arg(long)]
         follow: bool,
     },

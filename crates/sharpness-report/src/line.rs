@@ -54,8 +54,7 @@ impl<'a> Line<'a> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the step was not measured, or if the record lacks the points of its
-    /// search.
+    /// Returns an error if the step was not measured, or if the record lacks the points of its search.
     pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
         let mut measurements = run.measurements.iter().filter(|m| m.task == task);
         let Some(measurement) = measurements.find(|m| m.step == step) else {

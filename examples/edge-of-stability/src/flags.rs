@@ -18,8 +18,7 @@ pub struct Flags {
     /// Learning rate of the network, constant
     #[arg(long, default_value_t = 0.05, allow_negative_numbers = true)]
     pub lr: f64,
-    /// Examples of a batch of the network; as many as --examples make it gradient descent [default:
-    /// all]
+    /// Examples of a batch of the network; as many as --examples make it gradient descent [default: all]
     #[arg(long)]
     pub batch: Option<usize>,
     /// Examples to train the network on

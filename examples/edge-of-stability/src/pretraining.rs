@@ -66,8 +66,7 @@ struct Phase {
 ///
 /// # Errors
 ///
-/// Returns an error if the text cannot be read, if the results cannot be written, or if a training
-/// failed.
+/// Returns an error if the text cannot be read, if the results cannot be written, or if a training failed.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps.unwrap_or(400);
     let device = gpt::device::open(&flags.device)?.autodiff();

@@ -46,8 +46,7 @@ impl Record {
         }
     }
 
-    /// Returns the average cost of each measurement: forward passes or their equivalent, and
-    /// seconds.
+    /// Returns the average cost of each measurement: forward passes or their equivalent, and seconds.
     pub fn costs(&self, forward_seconds: f64) -> Vec<Cost> {
         let cost = |name: &'static str, seconds: Vec<f64>| {
             let count = seconds.len();

@@ -74,8 +74,7 @@ pub struct ProbeFlags {
     /// Batches per mix to measure on
     #[arg(long, default_value_t = 8)]
     pub batches: usize,
-    /// Batches for the optimizer's moments, at the fixed weights, before the first measurement of a
-    /// mix
+    /// Batches for the optimizer's moments, at the fixed weights, before the first measurement of a mix
     #[arg(long, default_value_t = 20)]
     pub settle: usize,
     /// Relative width of a certified bracket
@@ -86,8 +85,7 @@ pub struct ProbeFlags {
 /// Selects the model and the texts.
 #[derive(Args, Clone, Debug)]
 pub struct BaseFlags {
-    /// Folder of a gpt-pretrain run, to continue from its newest checkpoint [default: pre-train a
-    /// small model, quickly]
+    /// Folder of a gpt-pretrain run, to continue from its newest checkpoint [default: pre-train a small model, quickly]
     #[arg(long, value_name = "FOLDER")]
     pub model: Option<PathBuf>,
     /// The pre-training text: a file or a folder, as in gpt-pretrain [default: the run's text, or the

@@ -36,8 +36,7 @@ impl Cell {
     }
 }
 
-/// Trains from the base anew for each cell: `steps` updates at a constant rate, after a warmup of a
-/// fifth of them.
+/// Trains from the base anew for each cell: `steps` updates at a constant rate, after a warmup of a fifth of them.
 pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64) -> Result<Grid> {
     let before = base.held_out_losses(&base.model)?;
     let warmup = (steps / 5).max(1);

@@ -24,8 +24,7 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// Returns the next batch. Several batches together meet a fraction that is no whole number of
-    /// windows.
+    /// Returns the next batch. Several batches together meet a fraction that is no whole number of windows.
     pub fn next_batch(&mut self) -> TokenBatch {
         let Base {
             batch,

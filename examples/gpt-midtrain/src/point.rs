@@ -23,8 +23,7 @@ pub fn extended(measurement: &Measurement) -> Option<f64> {
     }
 }
 
-/// Returns a quantile of values that may be infinite, by the nearest rank, without inventing a
-/// value.
+/// Returns a quantile of values that may be infinite, by the nearest rank, without inventing a value.
 pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

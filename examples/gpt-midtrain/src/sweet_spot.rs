@@ -7,8 +7,7 @@ pub struct SweetSpot {
     pub learning_rate: f64,
 }
 
-/// Finds the crossing of two curves over the ratio: the first is above the second before it, and
-/// below it after.
+/// Finds the crossing of two curves over the ratio: the first is above the second before it, and below it after.
 pub fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
     let pair = points.windows(2).find(|pair| {
         let [(_, pretrain, target), (_, next_pretrain, next_target)] = [pair[0], pair[1]];

@@ -33,8 +33,7 @@ struct Flags {
     #[command(flatten)]
     settings: Settings,
 
-    /// Folder of the run: configuration, metrics, measurements, checkpoints [default: the first free
-    /// runs/gpt-pretrain-N]
+    /// Folder of the run: configuration, metrics, measurements, checkpoints [default: the first free runs/gpt-pretrain-N]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 
@@ -47,8 +46,7 @@ struct Flags {
     #[arg(long, value_name = "FOLDER")]
     export: Option<PathBuf>,
 
-    /// Train nothing: measure how large a learning rate this model can begin with, and how large it can
-    /// become
+    /// Train nothing: measure how large a learning rate this model can begin with, and how large it can become
     #[arg(long, conflicts_with_all = ["resume", "out", "export"])]
     find_lr: bool,
 }

@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of guarded calls in progress. A panic in a guarded call, even on another thread, prints no
-/// backtrace.
+/// The number of guarded calls in progress. A panic in a guarded call, even on another thread, prints no backtrace.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs `read` and turns a panic into an error.

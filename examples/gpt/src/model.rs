@@ -152,8 +152,7 @@ pub struct Gpt {
 }
 
 impl Gpt {
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch,
-    /// time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();

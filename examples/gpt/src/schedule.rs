@@ -23,8 +23,7 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
-    /// Returns the schedule of the examples: a tenth of the steps is warmup, and the last fifth
-    /// decays to 0.
+    /// Returns the schedule of the examples: a tenth of the steps is warmup, and the last fifth decays to 0.
     pub fn usual(peak: f64, steps: u64) -> Self {
         Self {
             peak,
@@ -81,8 +80,7 @@ impl WarmupStableDecay {
         }
     }
 
-    /// Returns a scheduler for burn's training, which begins at step 0 unless a record says
-    /// otherwise.
+    /// Returns a scheduler for burn's training, which begins at step 0 unless a record says otherwise.
     pub fn scheduler(self) -> Scheduler {
         Scheduler {
             schedule: self,

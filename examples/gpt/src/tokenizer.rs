@@ -46,8 +46,7 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// Returns an error if the vocabulary cannot hold even the 256 bytes, or is larger than the
-    /// text yields.
+    /// Returns an error if the vocabulary cannot hold even the 256 bytes, or is larger than the text yields.
     pub fn train(text: &str, vocab: usize) -> Result<Self> {
         ensure!(
             vocab >= 256,

@@ -36,8 +36,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Creates windows of `context` tokens and the token after them. `part` names the tokens, such
-    /// as "the text".
+    /// Creates windows of `context` tokens and the token after them. `part` names the tokens, such as "the text".
     ///
     /// # Errors
     ///
@@ -59,8 +58,7 @@ impl Windows {
     ///
     /// # Errors
     ///
-    /// Returns an error if either part has too few tokens for a single window; `text` names the
-    /// text in it.
+    /// Returns an error if either part has too few tokens for a single window; `text` names the text in it.
     pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
         Ok([

@@ -114,8 +114,7 @@ fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     Ok((tensors, end, length))
 }
 
-/// Returns the end of a sentence about a folder with weights in another format: the file, and what
-/// to do.
+/// Returns the end of a sentence about a folder with weights in another format: the file, and what to do.
 pub fn other_weights(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

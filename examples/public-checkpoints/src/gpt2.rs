@@ -1,5 +1,4 @@
-//! Implements GPT-2 as published: pre-norm blocks, learned positions, one projection for query, key
-//! and value.
+//! Implements GPT-2 as published: pre-norm blocks, learned positions, one projection for query, key and value.
 
 use crate::activation::Activation;
 use crate::config::Gpt2Config;
@@ -46,8 +45,7 @@ impl Gpt2 {
         Ok(model)
     }
 
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch,
-    /// time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();

@@ -39,8 +39,7 @@ struct Flags {
     /// Folder for the record, the table and the chart [default: the first free runs/public-checkpoints-N]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Folder of the run with these checkpoints, to show its measurements from training beside the
-    /// others
+    /// Folder of the run with these checkpoints, to show its measurements from training beside the others
     #[arg(long, value_name = "FOLDER")]
     beside: Option<PathBuf>,
     /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)

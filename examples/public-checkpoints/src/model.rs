@@ -32,8 +32,7 @@ impl Transformer {
         })
     }
 
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch,
-    /// time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
             Self::Gpt2(model) => model.forward(tokens),

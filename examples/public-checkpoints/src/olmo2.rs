@@ -52,8 +52,7 @@ impl Olmo2 {
         Ok(model)
     }
 
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch,
-    /// time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let mut x = self.embed(tokens);

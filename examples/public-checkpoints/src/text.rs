@@ -37,8 +37,7 @@ pub struct Drawing {
     pub windows: usize,
     /// The most windows in memory at a time.
     pub micro_batch: usize,
-    /// The fraction of the update's windows that come from the training text; the others come from the
-    /// tasks, in turn.
+    /// The fraction of the update's windows that come from the training text; the others come from the tasks, in turn.
     pub ratio: f64,
     /// The seed of their places.
     pub seed: u64,

@@ -1,5 +1,4 @@
-//! Reads the tensors of a checkpoint by their published names, from `model.safetensors` or its
-//! shards.
+//! Reads the tensors of a checkpoint by their published names, from `model.safetensors` or its shards.
 
 use crate::files::{check_is_itself, check_weights, other_weights};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -20,8 +19,7 @@ pub const INDEX_FILE: &str = "model.safetensors.index.json";
 /// the model here computes.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
 
-/// The tensors of a checkpoint that are still to be taken. A file is read when a tensor is taken, and
-/// only that tensor.
+/// The tensors of a checkpoint that are still to be taken. A file is read when a tensor is taken, and only that tensor.
 pub struct Weights {
     folder: PathBuf,
     tensors: BTreeMap<String, burn_pack::Tensor>,
@@ -42,8 +40,7 @@ impl Index {
     }
 }
 
-/// Checks that the files of the weights exist and can be read: one file without an index, or all shards in the
-/// index.
+/// Checks that the files of the weights exist and can be read: one file without an index, or all shards in the index.
 ///
 /// # Errors
 ///
@@ -225,8 +222,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// Returns an error if the files hold a tensor that the model has no place for: it would be
-    /// another model.
+    /// Returns an error if the files hold a tensor that the model has no place for: it would be another model.
     pub fn finish(self) -> Result<()> {
         match self.tensors.keys().find(|name| !is_buffer(name)) {
             None => Ok(()),

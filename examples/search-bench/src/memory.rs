@@ -1,5 +1,4 @@
-//! Measures the memory of a probe: the peak of a process that trains and measures, against a process that only
-//! trains.
+//! Measures the memory of a probe: the peak of a process that trains and measures, against a process that only trains.
 
 use crate::statistics::mean;
 use crate::table::MemoryRow;

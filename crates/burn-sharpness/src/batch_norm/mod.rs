@@ -18,8 +18,7 @@ const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm h
 
 /// Selects how the model computes the measured loss.
 pub(crate) struct Mode<M> {
-    /// The copy with batch statistics, if the configuration asks for it and the model has a batch norm that
-    /// trains.
+    /// The copy with batch statistics, if the configuration asks for it and the model has a batch norm that trains.
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,
@@ -97,8 +96,7 @@ impl<M: Module> Losses<M> for InMode<'_, M> {
     }
 }
 
-/// The flags of modules that behave differently in training: dropout, noise, randomized activations,
-/// batch norm.
+/// The flags of modules that behave differently in training: dropout, noise, randomized activations, batch norm.
 #[derive(Default)]
 struct EnabledFlags {
     in_batch_norm: bool,

@@ -7,8 +7,7 @@ use std::collections::{HashMap, VecDeque};
 /// The type of modules with a flag for the statistics of the batch or the running statistics.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// The place of a visitor or a mapper in a model: the fields that lead there, with the types of their
-/// modules.
+/// The place of a visitor or a mapper in a model: the fields that lead there, with the types of their modules.
 #[derive(Default)]
 pub(super) struct Path(Vec<(String, String)>);
 
@@ -215,8 +214,7 @@ impl ModuleMapper for Fill {
         if !self.path.is_in_batch_norm() {
             return flag;
         }
-        // Restore the flag from before validation mode. In a batch norm, the flag comes before the running
-        // statistics.
+        // Restore the flag from before validation mode. In a batch norm, the flag comes before the running statistics.
         let flag = Module::train(flag);
         self.trains = flag.is_enabled();
         flag
@@ -234,8 +232,7 @@ impl ModuleMapper for Strip {
     }
 }
 
-/// Puts running statistics back, and turns off modules that behave differently in training, except batch
-/// norms.
+/// Puts running statistics back, and turns off modules that behave differently in training, except batch norms.
 pub(super) struct Rewind<'a> {
     pub(super) tensors: &'a Tensors,
     pub(super) ids: &'a [ParamId],

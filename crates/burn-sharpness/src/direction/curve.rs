@@ -19,8 +19,7 @@ pub(super) struct Curve {
 }
 
 impl Curve {
-    /// Creates the curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of
-    /// its own.
+    /// Creates the curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of its own.
     pub(super) fn new<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -58,8 +57,7 @@ impl Curve {
         &self.step
     }
 
-    /// Whether rounding of the weights hides the step at the rate in use, so that its direction has
-    /// no digits.
+    /// Whether rounding of the weights hides the step at the rate in use, so that its direction has no digits.
     pub(super) fn is_hidden(&self) -> bool {
         self.is_hidden
     }

@@ -8,8 +8,7 @@ use std::collections::HashSet;
 /// would show.
 const LARGEST_REACH: f64 = 8.0;
 
-/// The weights at one learning rate of a line. It holds 16-bit parameters in 32 bits, and only the
-/// model rounds them.
+/// The weights at one learning rate of a line. It holds 16-bit parameters in 32 bits, and only the model rounds them.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,

@@ -1,5 +1,4 @@
-//! Tests whether the steps of an optimizer are linear in the learning rate, by two virtual steps far
-//! apart.
+//! Tests whether the steps of an optimizer are linear in the learning rate, by two virtual steps far apart.
 
 use super::error::DirectionError;
 use super::products::epsilon;
@@ -13,8 +12,7 @@ use std::collections::{HashMap, HashSet};
 const FAR: f64 = (1_u64 << 20) as f64;
 /// The least factor between the two rates.
 const APART: f64 = 64.0;
-/// That factor in 16 bits, where only steps larger than the weights have digits, and much larger steps
-/// overflow.
+/// That factor in 16 bits, where only steps larger than the weights have digits, and much larger steps overflow.
 const APART_IN_16_BITS: f64 = 16.0;
 /// The near rate if the learning rate in use is 0.
 const NEAR_WITHOUT_RATE: f64 = 1e-3;
@@ -36,8 +34,7 @@ pub enum Linearity {
     Check,
     /// The step is linear: SGD, Adam, AdamW and most others.
     Linear,
-    /// The step is not linear, as with a capped rate or a proximal weight decay: step afresh at each
-    /// learning rate.
+    /// The step is not linear, as with a capped rate or a proximal weight decay: step afresh at each learning rate.
     Nonlinear,
 }
 

@@ -78,8 +78,7 @@ pub struct UpdateDirection {
 }
 
 enum Path {
-    /// A step linear in η: these are the weights at one rate, and all others lie on the line through
-    /// them and θ.
+    /// A step linear in η: these are the weights at one rate, and all others lie on the line through them and θ.
     Line(VirtualStep, Held),
     /// A linear step that the training made: these weights stay as they are.
     Made(Held),
@@ -226,8 +225,7 @@ impl UpdateDirection {
         !matches!(self.path, Path::Curve(_))
     }
 
-    /// Returns Δθ of each parameter that moves, if the step is linear in η, given the direction's
-    /// model at θ.
+    /// Returns Δθ of each parameter that moves, if the step is linear in η, given the direction's model at θ.
     pub(crate) fn delta<M: Module>(
         &self,
         model: &M,
@@ -310,8 +308,7 @@ impl UpdateDirection {
     }
 
     /// Moves the model as [`apply`](Self::apply) does, and shares the direction's copy of the
-    /// weights with it, so that both together hold one copy. The caller must have dropped the
-    /// previously moved model.
+    /// weights with it, so that both together hold one copy. The caller must have dropped the previously moved model.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
             Path::Line(step, held) if learning_rate > 0.0 => {

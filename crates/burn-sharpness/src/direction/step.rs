@@ -8,16 +8,13 @@ use burn::tensor::{DType, Tensor};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// The least number of elements in a part of a virtual step: below it, time matters more than
-/// memory.
+/// The least number of elements in a part of a virtual step: below it, time matters more than memory.
 const PART: usize = 1 << 20;
 
-/// Makes steps that an optimizer could make from a model, on clones: the optimizer and the model stay
-/// unchanged.
+/// Makes steps that an optimizer could make from a model, on clones: the optimizer and the model stay unchanged.
 ///
 /// A step updates exactly the parameters whose gradients it gets. So the steps come in parts, a few
-/// parameters at a time, and the optimizer's new state for a part (two moments for Adam) is dropped
-/// before the next part.
+/// parameters at a time, and the optimizer's new state for a part (two moments for Adam) is dropped before the next part.
 #[derive(Clone)]
 pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
@@ -35,15 +32,13 @@ struct Digits {
     rate: f64,
 }
 
-/// The length of a virtual step in 16 bits, relative to the weights: the weights take their digits from the
-/// update's.
+/// The length of a virtual step in 16 bits, relative to the weights: the weights take their digits from the update's.
 const FAR: f64 = 64.0;
 /// The largest norm of such a step in `f16`, whose largest number is 65504.
 const LARGEST_STEP_OF_F16: f64 = 8192.0;
 /// The largest norm of such a step in `bf16`, which has the range of 32-bit floats.
 const LARGEST_STEP_OF_BF16: f64 = 1e30;
-/// The factor to the next rate in the search for a step that moves anything, and the number of
-/// tries.
+/// The factor to the next rate in the search for a step that moves anything, and the number of tries.
 const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 

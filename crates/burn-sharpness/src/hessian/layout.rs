@@ -60,8 +60,7 @@ impl Layout {
         self.flatten(|id| tensors.remove(id), device)
     }
 
-    /// Returns the model at θ + offset, with autodiff for the parameters that move, from a model
-    /// without autodiff.
+    /// Returns the model at θ + offset, with autodiff for the parameters that move, from a model without autodiff.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         struct Mover<'a> {
             layout: &'a Layout,

@@ -33,8 +33,7 @@ pub(crate) struct Hessian<'a, M> {
 }
 
 impl<'a, M: Module> Hessian<'a, M> {
-    /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient`
-    /// differentiates.
+    /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient` differentiates.
     ///
     /// `grads` selects the parameters: those with a gradient. `gradient` gets the model at other weights, in
     /// validation mode and with autodiff for these parameters.
@@ -132,8 +131,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok(self.product_and_spread(v)?.0)
     }
 
-    /// Returns Hv and, if it chooses the step along v, the difference of the two difference quotients that agree
-    /// best.
+    /// Returns Hv and, if it chooses the step along v, the difference of the two difference quotients that agree best.
     fn product_and_spread(
         &mut self,
         v: &Tensor<1>,

@@ -1,7 +1,6 @@
 //! Computes the thresholds for the largest eigenvalue.
 
-/// Returns the Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight
-/// decay γ.
+/// Returns the Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ.
 ///
 /// For γ = 0 it is the classical 2/η (Cohen et al., *Gradient Descent on Neural Networks Typically
 /// Occurs at the Edge of Stability*, ICLR 2021, arXiv 2103.00065); a decay θ ← (1 − ηγ)θ − ηg adds γ to

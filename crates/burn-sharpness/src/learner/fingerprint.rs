@@ -5,8 +5,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 /// The leading elements of each parameter in a fingerprint: every update changes them.
 const FINGERPRINT_ELEMENTS: usize = 64;
 
-/// Identifies the weights of a model across processes, by a hash of the first elements of each
-/// parameter.
+/// Identifies the weights of a model across processes, by a hash of the first elements of each parameter.
 pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
     struct Fingerprint(Xxh3Default);
 

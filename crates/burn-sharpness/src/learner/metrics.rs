@@ -7,8 +7,7 @@ use sharpness_record::Quantity;
 pub trait SharpnessMetrics: Sized {
     /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
     /// probe's evaluations as training metrics, the curvature if the probe measures it, and the
-    /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`]
-    /// for each.
+    /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
     /// Shows λ_c, 2/η and the relative critical sharpness of each task in one chart, the first of burn's

@@ -19,8 +19,7 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// The kind of the optimizer's steps once it is known, or the reason why they cannot be
-    /// measured.
+    /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
     pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
     /// The number of measurements in a row that found the training loss equal at all weights.
     pub(crate) constant: u32,
@@ -46,8 +45,7 @@ impl Memory {
     }
 }
 
-/// Decides whether the loss of a training step may replace the probe's own evaluation at the same
-/// weights.
+/// Decides whether the loss of a training step may replace the probe's own evaluation at the same weights.
 #[derive(Default)]
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,

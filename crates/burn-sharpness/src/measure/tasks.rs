@@ -71,8 +71,7 @@ impl<M: Module + 'static> Work<'_, M> {
                 let failure = Failure::OfTraining(Box::new(failure.clone()));
                 (along, End::Failed(failure))
             }
-            // The gradients come from a loss that is not finite, so the direction is not finite
-            // either.
+            // The gradients come from a loss that is not finite, so the direction is not finite either.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
         Some(along.ended(end))

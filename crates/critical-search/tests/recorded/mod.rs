@@ -30,8 +30,7 @@ pub fn lines(workload: &str) -> Vec<Line> {
 
 impl Line {
     /// Returns f(η), with h = f(η)/η interpolated between the points by a cubic; its slope at each
-    /// point comes from the quadratic through the point and its neighbours, since straight pieces
-    /// would have kinks.
+    /// point comes from the quadratic through the point and its neighbours, since straight pieces would have kinks.
     fn rise(&self, eta: f64) -> f64 {
         let start = std::iter::once((0.0, -self.slope));
         let of_points = self.points.iter().map(|(eta, rise)| (*eta, rise / eta));
@@ -72,8 +71,7 @@ impl Line {
         LossLine::new(self.base_loss).with_update_norm(self.update_norm)
     }
 
-    /// Searches along this line, described by `told`, and returns the result and the guess for the
-    /// next.
+    /// Searches along this line, described by `told`, and returns the result and the guess for the next.
     pub fn search_as(
         &self,
         line: &LossLine,

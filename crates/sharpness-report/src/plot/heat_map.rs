@@ -3,8 +3,7 @@ use super::legend::{Entry, Legend, legend};
 use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
-/// Draws values on a grid as coloured cells with the values in them, to be readable without colours,
-/// too.
+/// Draws values on a grid as coloured cells with the values in them, to be readable without colours, too.
 ///
 /// Cells with high values are dark. Curves, such as a predicted boundary, may lie over the grid, in
 /// the coordinates of the columns' and rows' numbers.

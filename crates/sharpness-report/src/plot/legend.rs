@@ -34,8 +34,7 @@ pub(super) struct Legend {
 }
 
 impl Legend {
-    /// Lays out title and entries in a picture of this width, and shortens any text wider than a
-    /// row.
+    /// Lays out title and entries in a picture of this width, and shortens any text wider than a row.
     pub(super) fn new(title: &str, entries: Vec<Entry>, width: i32) -> Result<Self, String> {
         let room = width - LEFT - RIGHT;
         let mut placed = Vec::new();
@@ -67,8 +66,7 @@ impl Legend {
         ROW * (self.rows - 1)
     }
 
-    /// Draws everything; `sample` gets an entry's number and the left end and middle of its
-    /// place.
+    /// Draws everything; `sample` gets an entry's number and the left end and middle of its place.
     pub(super) fn draw(
         &self,
         area: &Area<'_>,

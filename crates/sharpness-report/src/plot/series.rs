@@ -16,8 +16,7 @@ pub enum Style {
 pub struct Series {
     /// Its name in the legend, which omits a curve without a name.
     pub name: String,
-    /// (x, y); a point that is not finite, or has no place on a logarithmic axis, interrupts the
-    /// line.
+    /// (x, y); a point that is not finite, or has no place on a logarithmic axis, interrupts the line.
     pub points: Vec<(f64, f64)>,
     /// (x, low, high) of a band around the curve.
     pub band: Vec<(f64, f64, f64)>,

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The number of records without text at the start of a file that ends its reading: the field or the file is wrong.
 const HOPELESS: u64 = 100_000;
-/// The number of records without text in a folder, with none kept, that ends the reading of further
-/// files.
+/// The number of records without text in a folder, with none kept, that ends the reading of further files.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,7 @@ use crate::guard;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// The endings of packed files, including formats that the reader cannot unpack: it counts their files
-/// as left out.
+/// The endings of packed files, including formats that the reader cannot unpack: it counts their files as left out.
 const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,8 +37,7 @@ enum Layout {
     Values,
 }
 
-/// Treats a file as lines unless it begins with an array, or with a record that goes on in a second
-/// line.
+/// Treats a file as lines unless it begins with an array, or with a record that goes on in a second line.
 fn layout(reader: &mut TextReader) -> Layout {
     let head = reader.peek().trim_ascii_start();
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);

@@ -103,8 +103,7 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// Returns an error if the path does not exist, or if there is no text: the error names the first
-    /// reason.
+    /// Returns an error if the path does not exist, or if there is no text: the error names the first reason.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
         let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;

@@ -3,8 +3,7 @@ use super::open::{TextReader, UNDECODABLE};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
-/// The longest piece of a line, so that a bad byte costs one piece and not the whole line, which may be the
-/// file.
+/// The longest piece of a line, so that a bad byte costs one piece and not the whole line, which may be the file.
 const PIECE: usize = 1 << 16;
 
 /// Reads plain text. A line with bytes that are not UTF-8 is left out.

@@ -37,8 +37,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is none, if its architecture is not supported, or if a value makes
-    /// no sense.
+    /// Returns an error if there is none, if its architecture is not supported, or if a value makes no sense.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         if path.exists() {

@@ -18,8 +18,7 @@ pub struct Olmo2Config {
     pub num_hidden_layers: usize,
     /// The number of query heads of a block.
     pub num_attention_heads: usize,
-    /// The number of key and value heads, each shared by several query heads; by default the number
-    /// of query heads.
+    /// The number of key and value heads, each shared by several query heads; by default the number of query heads.
     #[serde(default)]
     pub num_key_value_heads: Option<usize>,
     /// The width of a head; by default the heads share the residual stream's width.

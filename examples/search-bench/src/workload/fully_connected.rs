@@ -21,8 +21,7 @@ pub struct Examples {
     y: Tensor<1, Int>,
 }
 
-/// A four-layer network on a small classification problem: inputs are random, with the classes of
-/// another, fixed network.
+/// A four-layer network on a small classification problem: inputs are random, with the classes of another, fixed network.
 pub struct FullyConnected {
     /// The number of steps.
     pub steps: usize,

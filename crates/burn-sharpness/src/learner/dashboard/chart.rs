@@ -14,8 +14,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// Creates a chart of the metric with this id; `interval` is the smallest number of steps between
-    /// measurements.
+    /// Creates a chart of the metric with this id; `interval` is the smallest number of steps between measurements.
     pub(super) fn new(id: MetricId, others: Vec<EvaluationName>, interval: u64) -> Self {
         let series = 1 + others.len();
         Self {

@@ -40,8 +40,7 @@ const TEST: &str = "\"Test\" is burn's word";
 
 /// The largest ratio of a drawn threshold to its quantity: a higher threshold would leave the other curves no room.
 const FARTHEST: f64 = 1e3;
-/// That ratio while the threshold falls, as in a warmup, which passes over many decades and is soon
-/// over.
+/// That ratio while the threshold falls, as in a warmup, which passes over many decades and is soon over.
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
 pub(super) struct Drawn {
@@ -127,8 +126,7 @@ impl Drawn {
         }
     }
 
-    /// Draws the measurements along an update; a value that was not measured is a tick without a
-    /// point.
+    /// Draws the measurements along an update; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         entry: &Entry,
