@@ -66,7 +66,7 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
     }
 }
 
-/// Evaluates just above the root, to find a first rise.
+/// Returns a rate just above the root, to find a first rise.
 fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
@@ -78,7 +78,7 @@ fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64
     target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 
-/// Evaluates just below the root, to find a first fall.
+/// Returns a rate just below the root, to find a first fall.
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     // Without a slope, h may have no root at all, so look far below for a fall.
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
@@ -111,7 +111,7 @@ fn least_advance(trace: &Trace) -> f64 {
     }
 }
 
-/// Closes the bracket around an enclosed crossing, or evaluates at the root of a closed bracket.
+/// Returns a rate that closes the bracket around a crossing, or the root of a closed bracket.
 fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 {
     let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
     let closing = 1.0 - CLOSING * trace.tolerance();
@@ -174,7 +174,7 @@ fn far_apart(a: &Point, b: &Point) -> bool {
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
-/// The explosiveness from which on the estimate is the middle of the bracket: a polynomial has its root at the lower end.
+/// The explosiveness beyond which the estimate is the middle of the bracket: a polynomial has its root at the lower end.
 const EXPLOSIVE: f64 = 0.3;
 /// The largest ratio of the ends for this rule.
 const NEAR: f64 = 2.0;
