@@ -1,5 +1,5 @@
-//! The chart of λ_c, 2/η and two tasks in burn's dashboard, on a network that learns a sine and comes to the
-//! edge: 1,000 measurements.
+//! Draws the chart of λ_c, 2/η and two tasks in burn's dashboard, on a network that learns a sine and comes
+//! to the edge: 1,000 measurements.
 //!
 //! ```sh
 //! cargo run --example dashboard
@@ -34,7 +34,7 @@ struct Points {
 }
 
 impl Points {
-    /// So many points from one place to another.
+    /// Returns `count` points from one place to another.
     fn between(from: f32, to: f32, count: usize, device: &Device) -> Self {
         let step = (to - from) / count as f32;
         let x: Vec<f32> = (0..count).map(|i| from + i as f32 * step).collect();
@@ -79,7 +79,7 @@ impl InferenceStep for Sine {
     }
 }
 
-/// Each batch is all points: gradient descent.
+/// Each batch has all points: gradient descent.
 struct AllPoints;
 
 impl Batcher<(), Points> for AllPoints {

@@ -1,4 +1,4 @@
-//! Critical sharpness in a training loop written by hand, on a toy problem.
+//! Measures critical sharpness in a hand-written training loop, on a toy problem.
 //!
 //! ```sh
 //! cargo run --example hand_written_loop
@@ -26,7 +26,7 @@ fn loss(model: &Linear, batch: &Batch) -> Tensor<1> {
     )
 }
 
-// What is refused ends the program with a sentence: what was wrong, and what to do.
+// A refused setting ends the program with a sentence: what was wrong, and what to do.
 fn main() -> Result<(), ConfigError> {
     let device = Device::flex().autodiff();
     let normal = |shape| Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);

@@ -1,4 +1,4 @@
-//! The four lines that show critical sharpness in burn's own training, on a toy problem.
+//! Shows critical sharpness in burn's own training with four added lines, on a toy problem.
 //!
 //! ```sh
 //! cargo run --example learner
@@ -74,7 +74,7 @@ impl Batcher<f32, Points> for PointBatcher {
     }
 }
 
-// What is refused ends the program with a sentence: what was wrong, and what to do.
+// A refused setting ends the program with a sentence: what was wrong, and what to do.
 fn main() -> Result<(), ConfigError> {
     let dir = std::env::temp_dir().join("burn-sharpness-learner");
     let points =

@@ -6,15 +6,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use thiserror::Error;
 
-/// Where an evaluation task takes its batches from, in an order of its own.
+/// Supplies the batches of an evaluation task, in a fixed order.
 ///
 /// The n-th measurement of a run takes the n-th batch (or the n-th few, see
 /// [`SharpnessConfig::with_task_batches`](crate::SharpnessConfig::with_task_batches)), whichever steps
-/// are measured before, so that a resumed run measures on the batches that it would have measured on.
-/// After the last batch the first comes again.
+/// were measured before, so that a resumed run measures on the batches of an uninterrupted run. After
+/// the last batch the first comes again.
 pub struct TaskBatches<B>(Source<B>);
 
-/// Why a task has no batches.
 #[derive(Clone, Error)]
 pub(crate) enum BatchesError {
     #[error("it has no batch")]
@@ -38,16 +37,16 @@ enum Source<B> {
 }
 
 impl<B> From<Vec<B>> for TaskBatches<B> {
-    /// The same few batches over and over, on the model's device.
+    /// Repeats the same few batches, on the model's device.
     fn from(batches: Vec<B>) -> Self {
         Self(Source::Fixed(batches))
     }
 }
 
 impl<B> From<Arc<dyn DataLoader<B>>> for TaskBatches<B> {
-    /// The batches of a data loader, pass after pass, moved to the model's device.
+    /// Takes the batches of a data loader, pass after pass, moved to the model's device.
     ///
-    /// The loader must be the task's own: one that shuffles gives another order to each pass, so that
+    /// The loader must be the task's own: a shuffling loader gives another order to each pass, so
     /// sharing it with the training would change the run.
     fn from(loader: Arc<dyn DataLoader<B>>) -> Self {
         Self(Source::Loader(loader))
@@ -55,7 +54,7 @@ impl<B> From<Arc<dyn DataLoader<B>>> for TaskBatches<B> {
 }
 
 impl<B: Clone + Send + 'static> TaskBatches<B> {
-    /// The batches of the measurement with this index, `count` of them where there are as many.
+    /// Takes the batches of the measurement with this index, `count` of them if there are as many.
     pub(crate) fn take(
         &mut self,
         index: u64,
@@ -84,20 +83,19 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
     }
 }
 
-/// The batches of a data loader, one at a time. Its iterator borrows the loader, so both live on a
-/// thread, which ends when the task does.
+/// Streams the batches of a data loader. Its iterator borrows the loader, so both live on a thread,
+/// which ends when the task does.
 struct Stream<B> {
     batches: Receiver<Result<Item<B>, BatchesError>>,
-    /// The number of the next batch.
     next: u64,
-    /// The batches of the last measurement, which is repeated if it is asked for again.
+    /// The batches of the last measurement, in case it asks again.
     last: VecDeque<B>,
     last_index: Option<u64>,
 }
 
 enum Item<B> {
     Batch(B),
-    /// A pass is over, after so many batches.
+    /// The end of a pass, after this many batches.
     EndOfPass(u64),
 }
 

@@ -9,27 +9,27 @@ use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Where the very first search starts: a common learning rate.
+/// The start of the very first search: a common learning rate.
 const FIRST_GUESS: f64 = 1e-3;
-/// Of the smallest critical learning rate, the part that the trial warmup begins with.
+/// The start of the trial warmup, as a part of the smallest critical learning rate.
 const TRIAL_START: f64 = 1e-3;
 
-/// Finds, before training, how large a learning rate the model can begin with, and how large it can
-/// become.
+/// Finds, before training, how large a learning rate the model can begin with, and how large it can become.
 ///
-/// 1. **At the first weights**, the critical learning rate η_c along the optimizer's first update, on a
-///    few batches: a gradient and a few forward passes each. A training that starts above it raises the
-///    loss at once, one that starts below needs no warmup for its first steps (Kalra & Barkeshli, *Why
-///    Warmup the Learning Rate?*, arXiv 2406.09405, 2024, where the initial learning rate is chosen so).
-/// 2. **In a trial warmup**, on copies of the model and the optimizer: η_c changes by more than tenfold
-///    in the first steps of a training, and at the first weights nobody can know how. The learning rate
-///    rises exponentially, from a thousandth of the smallest η_c towards η_c, and the trial ends at the
-///    first step whose learning rate is past the critical one: there is the edge. (Later on it may be
-///    hidden: a step past the edge can throw the model where the loss is flat and high.)
-///    [`with_trial_steps(0)`](Self::with_trial_steps) leaves it out.
+/// 1. **At the first weights**, it measures the critical learning rate η_c along the optimizer's first
+///    update, on a few batches: a gradient and a few forward passes each. A training that starts above
+///    η_c raises the loss in its first step; a training that starts below needs no warmup for its first
+///    steps (Kalra & Barkeshli, *Why Warmup the Learning Rate?*, arXiv 2406.09405, 2024, choose the
+///    initial learning rate in this way).
+/// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c through
+///    the first steps of training, which change it by more than tenfold, in ways that the first weights cannot
+///    predict. The learning rate rises exponentially, from a thousandth of the smallest η_c towards η_c, and the
+///    trial ends at the first step with a learning rate past the critical learning rate: the edge. (A
+///    later measurement may miss it: a step past the edge can throw the model to a flat, high place of
+///    the loss.) [`with_trial_steps(0)`](Self::with_trial_steps) skips the trial.
 ///
-/// Model and optimizer stay as they are. A model with dropout draws random numbers in both, so that a
-/// run that is to be reproduced seeds its device afterwards.
+/// Model and optimizer stay unchanged. A model with dropout draws random numbers in both parts, so seed
+/// the device afterwards if the run must be reproducible.
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, loss::{MseLoss, Reduction}};
@@ -71,39 +71,37 @@ impl Default for LearningRateFinder {
 }
 
 impl LearningRateFinder {
-    /// Measures on 8 batches at the first weights, then in a trial warmup of up to 100 steps.
+    /// Creates a finder that measures on 8 batches at the first weights, then in a trial warmup of up to 100 steps.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// On how many batches η_c is measured at the first weights; at least 1, the default is 8.
+    /// Sets the number of batches at the first weights; at least 1, by default 8.
     pub fn with_batches(mut self, batches: usize) -> Self {
         self.batches = batches;
         self
     }
 
-    /// The steps in which the trial warmup reaches the smallest critical learning rate of the first
-    /// weights; by default 100. A step costs a training step and a measurement.
+    /// Sets the number of steps until the trial warmup reaches the smallest critical learning rate
+    /// of the first weights; by default 100. A step costs a training step and a measurement.
     pub fn with_trial_steps(mut self, steps: usize) -> Self {
         self.trial_steps = steps;
         self
     }
 
-    /// How each critical learning rate is searched for: the tolerance, the limits and the method of
-    /// this configuration.
+    /// Sets the search for each critical learning rate: the tolerance, the limits and the method of this configuration.
     pub fn with_search(mut self, config: SharpnessConfig) -> Self {
         self.search = config;
         self
     }
 
-    /// Measures. `loss` computes the mean loss of a batch, which is differentiated. Batches are used
-    /// in turn, again from the first one where there are too few.
+    /// Measures the range of learning rates. The probe differentiates `loss`, the mean loss of a
+    /// batch. Batches serve in turn, and again from the first if there are too few.
     ///
     /// # Errors
     ///
-    /// If there is no batch, if the model is not on a device with autodiff, or if the configuration of
-    /// the search cannot work. A measurement that fails is no error: it is in the result, with its
-    /// outcome.
+    /// Returns an error without a batch, for a model on a device without autodiff, or with an invalid
+    /// configuration of the search. A failed measurement is no error: it is in the result, with its outcome.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,
@@ -119,7 +117,7 @@ impl LearningRateFinder {
         }
         let mut batches = batches.iter().cycle();
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
-        // Each step, and no other trace than the result.
+        // Every step, and no trace but the result.
         let config = SharpnessConfig {
             every: 1,
             dense_every: None,
@@ -137,7 +135,7 @@ impl LearningRateFinder {
         for _ in 0..self.batches {
             let batch = next_batch()?;
             let grads = gradients(model, batch);
-            // The learning rate is where the first search starts, no more.
+            // The learning rate only starts the first search.
             let measured = probe.measure(model, optim, FIRST_GUESS, &grads, |model| {
                 loss(model, batch)
             });
@@ -171,7 +169,7 @@ impl LearningRateFinder {
     }
 }
 
-/// What a [`LearningRateFinder`] has measured.
+/// The measurements of a [`LearningRateFinder`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LearningRateRange {
@@ -181,20 +179,20 @@ pub struct LearningRateRange {
     pub trial: Vec<Arc<Measurement>>,
 }
 
-/// How critical learning rates spread over batches.
+/// The spread of critical learning rates over batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
-    /// The one in the middle; of an even number, the smaller of the two.
+    /// The median; of an even number, the smaller of the two in the middle.
     pub median: f64,
     /// The largest.
     pub max: f64,
 }
 
 impl LearningRateRange {
-    /// The critical learning rates at the first weights, over the batches that gave one.
+    /// Returns the spread of the critical learning rates at the first weights, over the batches that gave a number.
     pub fn initial(&self) -> Option<Spread> {
         let rates = self.initial.iter().filter_map(|m| m.critical_lr);
         let mut rates: Vec<f64> = rates.collect();
@@ -206,22 +204,22 @@ impl LearningRateRange {
         })
     }
 
-    /// The learning rate at which the trial reached the edge: the first past the critical one. `None` if
-    /// it did not, or if there was no trial.
+    /// Returns the learning rate at which the trial reached the edge: the first past the critical
+    /// learning rate. `None` if it never did, or without a trial.
     pub fn edge_of_trial(&self) -> Option<f64> {
         let mut steps = self.trial.iter();
         let edge = steps.find(|m| m.edge_ratio().is_some_and(|ratio| ratio > 1.0));
         edge?.learning_rate
     }
 
-    /// The suggested ceiling of the peak learning rate: where the trial reached the edge, or else the
+    /// Returns the suggested ceiling of the peak learning rate: the edge of the trial, or else the
     /// smallest critical learning rate at the first weights.
     pub fn peak_ceiling(&self) -> Option<f64> {
         self.edge_of_trial().or(self.initial().map(|s| s.min))
     }
 
-    /// The suggested learning rate to begin a warmup with: half of the smallest critical learning rate
-    /// at the first weights, but not above the ceiling of the peak, at which it is no warmup.
+    /// Returns the suggested start of a warmup: half of the smallest critical learning rate at the
+    /// first weights, but not above the ceiling of the peak, which would be no warmup.
     pub fn warmup_start(&self) -> Option<f64> {
         Some((self.initial()?.min / 2.0).min(self.peak_ceiling()?))
     }
@@ -269,17 +267,17 @@ impl Display for LearningRateRange {
     }
 }
 
-/// Why nothing could be measured.
+/// Explains why the finder could not measure.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum FinderError {
-    /// There is nothing to measure on.
+    /// There is no batch.
     #[error("there is no batch to measure on: give at least one, and ask for at least one")]
     NoBatch,
-    /// No gradients can be computed.
+    /// The device computes no gradients.
     #[error("the model is on a device without autodiff: initialize it on `device.autodiff()`")]
     NoAutodiff,
-    /// The search cannot work as it is configured.
+    /// The configuration of the search is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }

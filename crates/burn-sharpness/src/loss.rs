@@ -3,8 +3,7 @@ use critical_search::{LossLine, Rise};
 use std::fmt::Display;
 use thiserror::Error;
 
-/// One value of a loss, with the precision of the type that it was computed in, and the losses of
-/// the examples where they are known.
+/// One value of a loss, with the precision of its type, and the losses of the examples if they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     value: f64,
@@ -14,7 +13,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// A loss computed in a floating-point type with this machine epsilon.
+    /// Creates a loss computed in a floating-point type with this machine epsilon.
     pub fn new(value: f64, epsilon: f64) -> Self {
         Self {
             value,
@@ -24,10 +23,10 @@ impl Loss {
         }
     }
 
-    /// The mean of the losses of examples.
+    /// Creates the mean of the losses of examples.
     ///
     /// The rise of such a loss is taken example by example before the mean, which loses far fewer
-    /// digits than the difference of two means, and comes with its standard error.
+    /// digits than the difference of two means, and gives a standard error.
     pub fn of_examples(examples: Vec<f64>, epsilon: f64) -> Self {
         let value = examples.iter().sum::<f64>() / examples.len() as f64;
         Self {
@@ -36,46 +35,45 @@ impl Loss {
         }
     }
 
-    /// States that the loss was computed on this fraction of the batch only, in (0, 1]. The record
-    /// says so.
+    /// States that the loss covers only this fraction of the batch, in (0, 1]. The record says so.
     #[must_use]
     pub fn with_batch_fraction(mut self, fraction: f64) -> Self {
         self.batch_fraction = fraction;
         self
     }
 
-    /// The loss.
+    /// Returns the loss.
     pub fn value(&self) -> f64 {
         self.value
     }
 
-    /// The machine epsilon of the type that the loss was computed in.
+    /// Returns the machine epsilon of the loss's type.
     pub fn epsilon(&self) -> f64 {
         self.epsilon
     }
 
-    /// The losses of the examples; empty where only their mean is known.
+    /// Returns the losses of the examples; empty if only their mean is known.
     pub fn examples(&self) -> &[f64] {
         &self.examples
     }
 
-    /// The fraction of the batch that the loss was computed on.
+    /// Returns the fraction of the batch behind the loss.
     pub fn batch_fraction(&self) -> f64 {
         self.batch_fraction
     }
 
-    /// The change below which a difference is rounding.
+    /// Returns the change below which a difference is rounding.
     fn resolution(&self) -> f64 {
         let unit = LossLine::ROUNDING_UNITS * self.epsilon;
         if self.examples.is_empty() {
             return unit * self.value.abs();
         }
-        // The roundings of examples are independent, so that their mean has fewer.
+        // The roundings of examples are independent, so their mean has less.
         let squares: f64 = self.examples.iter().map(|loss| loss * loss).sum();
         unit * squares.sqrt() / self.examples.len() as f64
     }
 
-    /// f = L − L₀ from the base loss L₀.
+    /// Returns f = L − L₀ from the base loss L₀.
     fn rise_from(&self, base: &Self) -> Rise {
         let count = self.examples.len();
         if count < 2 || count != base.examples.len() {
@@ -87,7 +85,7 @@ impl Loss {
     }
 }
 
-/// The mean of independent rises, with its standard error where there are several.
+/// Returns the mean of independent rises, with its standard error if there are several.
 fn mean(rises: &[f64]) -> Rise {
     let count = rises.len() as f64;
     let mean = rises.iter().sum::<f64>() / count;
@@ -99,13 +97,12 @@ fn mean(rises: &[f64]) -> Rise {
     }
 }
 
-/// The losses of the batches of one measurement, such as those whose gradients make one update. Their
-/// mean is what is measured.
+/// The losses of the batches of one measurement, such as the batches behind one update. The probe measures their mean.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchLosses(Vec<Loss>);
 
 impl BatchLosses {
-    /// The losses of at least one batch.
+    /// Checks that there is at least one batch.
     pub(crate) fn new(batches: Vec<Loss>) -> Result<Self, LossError> {
         if batches.is_empty() {
             return Err(LossError::NoBatch);
@@ -125,7 +122,6 @@ impl BatchLosses {
         self.mean(Loss::resolution)
     }
 
-    /// Whether a loss was computed in fewer than 32 bits.
     pub(crate) fn has_16_bits(&self) -> bool {
         let mut losses = self.0.iter();
         losses.any(|loss| loss.epsilon() > f64::from(f32::EPSILON))
@@ -135,8 +131,7 @@ impl BatchLosses {
         self.mean(Loss::batch_fraction)
     }
 
-    /// Whether only the means of the batches are known, so that any other value of the same loss can
-    /// stand for this one.
+    /// Whether only the means of the batches are known, so that any other value of the same loss can replace it.
     pub(crate) fn is_scalar(&self) -> bool {
         self.0.iter().all(|loss| loss.examples.is_empty())
     }
@@ -155,8 +150,7 @@ impl BatchLosses {
         }
     }
 
-    /// The same with the standard error that the spread over the batches shows, where there are
-    /// several.
+    /// Returns the rise with a standard error from the spread over the batches, if there are several.
     pub(crate) fn rise_over_batches(&self, base: &Self) -> Rise {
         if self.batches() == 1 {
             return self.rise_from(base);
@@ -168,21 +162,20 @@ impl BatchLosses {
         mean(&rises)
     }
 
-    /// Whether another value of this loss is the same to rounding. NaN agrees with nothing.
+    /// Whether another value of this loss agrees to rounding. NaN agrees with nothing.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         (other.value() - self.value()).abs() <= self.resolution()
     }
 
-    /// The number of batches.
     pub(crate) fn batches(&self) -> usize {
         self.0.len()
     }
 }
 
-/// What a closure that computes a loss may return.
+/// Converts the result of a closure that computes a loss.
 ///
-/// A tensor of one element is a loss, one of several elements holds the losses of the examples. A
-/// number is taken to have been computed in 32-bit floats.
+/// A tensor of one element is a loss; a tensor of several elements holds the losses of the
+/// examples. A number counts as computed in 32-bit floats.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -200,21 +193,21 @@ pub trait IntoLoss {
     ///
     /// # Errors
     ///
-    /// If the loss could not be computed, or could not be read from its device.
+    /// Returns an error if the loss could not be computed, or could not be read from its device.
     fn into_loss(self) -> Result<Loss, LossError>;
 }
 
-/// Why there is no loss.
+/// Explains why there is no loss.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LossError {
-    /// The device did not give the loss out.
+    /// The device did not return the loss.
     #[error("the loss could not be read: {0}")]
     Read(String),
     /// The tensor has no element.
     #[error("the loss is a tensor without elements: return one element, or one for each example")]
     Empty,
-    /// The closure that computes the loss returned an error, which this is.
+    /// The closure that computes the loss returned this error.
     #[error("{0}")]
     Objective(String),
     /// The model reports no loss to burn's `LossMetric`.
@@ -296,7 +289,7 @@ mod tests {
         assert_eq!(base.value(), 2.0);
         let rise = loss(&[1.0, 2.0], &[3.0, 4.0]).rise_from(&base);
         assert_eq!(rise.value, 0.5);
-        // Each half has the standard error 0.5; that of their mean is 0.5/√2.
+        // Each half has the standard error 0.5, and their mean 0.5/√2.
         assert!((rise.standard_error.unwrap() - 0.5 / 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(BatchLosses::new(Vec::new()), Err(LossError::NoBatch));
     }

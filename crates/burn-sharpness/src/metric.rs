@@ -8,18 +8,18 @@ use burn::train::metric::{
 use sharpness_record::Quantity;
 use std::sync::Arc;
 
-/// The items after which a metric says that nothing comes: more than burn's metrics lag behind.
+/// The items after which a metric reports that nothing comes: more than the lag of burn's metrics.
 const ITEMS_TO_WAIT: u64 = 8;
 
-/// What a metric says that is told of validation items only.
-const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, where nothing is measured; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
-/// What a metric says that is told no learning rate at all.
-const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so that they cannot tell training items from others";
+/// The text of a metric that sees validation items only.
+const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
+/// The text of a metric that sees no learning rate.
+const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so they cannot recognize training items";
 
 /// The edge ratio below which the chart of the edge threshold has no point.
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
 
-/// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, and says nothing: an edge
+/// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, for nothing: an edge
 /// threshold [far above](EDGE_RATIO_OFF_THE_CHART) critical sharpness, as at the start of a warmup.
 fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
     let ratio = measurement.edge_ratio();
@@ -27,31 +27,29 @@ fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
         && ratio.is_some_and(|ratio| ratio < EDGE_RATIO_OFF_THE_CHART)
 }
 
-/// Whether it says how far the edge is.
 fn is_of_edge(quantity: Quantity) -> bool {
     use Quantity::{CriticalSharpness, EdgeRatio, EdgeThreshold};
     matches!(quantity, CriticalSharpness | EdgeThreshold | EdgeRatio)
 }
 
-/// One quantity of a probe's measurements as a burn metric.
+/// Shows one quantity of a probe's measurements as a burn metric.
 ///
-/// It fits every model, since it reads the probe and not the model's output. It shows a point at
-/// each measurement and ticks without a point in between; a measurement that gave no number shows
-/// none, and a text that begins with `none` and says since when. Validation items are not counted.
+/// It fits every model, since it reads the probe and not the model's output. It shows a point at each measurement and ticks
+/// without a point in between; a measurement without a number shows no point, and a text that begins with `none` and says
+/// since when. It does not count validation items.
 ///
-/// The dashboard's plot of the full history drops the ticks that are not multiples of a growing
-/// power of two. With gradient accumulation a measurement can fall on such a tick for ever, so its
-/// point is drawn at the next tick that survives as long as any, less than one interval later.
+/// The dashboard's plot of the full history drops the ticks that are not multiples of a growing power of two. With gradient
+/// accumulation every measurement may fall on such a tick, so the metric draws its point at the next tick that survives as
+/// long as any, less than one interval later.
 ///
-/// Burn's axes are linear, so the chart of the edge threshold leaves out the points at which it is more than 1000 times λ_c,
-/// as where a schedule starts at almost 0; the text beside the chart has them.
+/// Burn's axes are linear, so the chart of the edge threshold omits points above 1000 times λ_c, as when a schedule starts
+/// at almost 0; the text beside the chart has them.
 ///
-/// At the end of an epoch it reports the mean of the epoch's points, or again the last point where
-/// the epoch has none. Burn asks for a number even if there never was one: then, and only then, it
-/// gets NaN, which no log or summary contains.
+/// At the end of an epoch it reports the mean of the epoch's points, or repeats the last point if the epoch has none. Burn
+/// asks for a number even if there was never a point: only then it gets NaN, which no log or summary contains.
 ///
-/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it
-/// to `metric_train_numeric` of burn's training:
+/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it to
+/// `metric_train_numeric` of burn's training:
 ///
 /// ```
 /// use burn::data::dataloader::Progress;
@@ -91,45 +89,40 @@ fn is_of_edge(quantity: Quantity) -> bool {
 #[derive(Clone, Debug)]
 pub struct SharpnessMetric {
     quantity: Quantity,
-    /// The task whose measurements it shows.
     task: Arc<str>,
     name: MetricName,
     probe: SharpnessProbe,
-    /// The index of the next training item.
     item: u64,
     /// The position of the next item on the dashboard's horizontal axis.
     tick: u64,
     /// A point and the tick at which to draw it.
     waiting: Option<(u64, f64)>,
-    /// Whether an item came with a learning rate.
+    /// Whether any item came with a learning rate.
     has_rate: bool,
-    /// Items that came without a learning rate, and those of them that came during a validation.
+    /// The items without a learning rate, and how many of them came during a validation.
     items_without_rate: u64,
     items_of_validation: u64,
-    /// The point of the current tick.
     point: Option<f64>,
-    /// The last point of all.
     last: Option<f64>,
     /// The points of the epoch.
     sum: f64,
     count: u32,
-    /// The step since which no measurement gave a number, if the last one gave none.
+    /// The step since which no measurement gave a number, if the last gave none.
     none_since: Option<u64>,
-    /// What the last measurement said, for the dashboard's text panel.
+    /// The text of the last measurement, for the dashboard's text panel.
     text: String,
 }
 
 impl SharpnessMetric {
-    /// A metric that shows this quantity of the training's own measurements, from the next training
-    /// item on.
+    /// Creates a metric of this quantity of the training's own measurements, from the next training item on.
     pub fn new(probe: &SharpnessProbe, quantity: Quantity) -> Self {
         let name = quantity.name().to_string();
         Self::named(probe, quantity, TRAIN_TASK, name)
     }
 
-    /// A metric that shows this quantity of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its
-    /// name is the quantity's followed by the task's; that of the critical sharpness is
-    /// `Relative Sharpness` and the task's.
+    /// Creates a metric of this quantity of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its
+    /// name is the quantity's followed by the task's; the critical sharpness is called `Relative Sharpness` and
+    /// the task's name.
     pub fn of_task(probe: &SharpnessProbe, quantity: Quantity, task: &str) -> Self {
         let quantity_name = match quantity {
             Quantity::CriticalSharpness => "Relative Sharpness",
@@ -195,12 +188,11 @@ impl SharpnessMetric {
         }
     }
 
-    /// Why this metric shows nothing, where that can be known.
     fn why_nothing_comes(&self) -> Option<&'static str> {
         if self.last.is_some() || !self.probe.is_enabled() {
             return None;
         }
-        // Burn tells metrics of an item a little after its step was made.
+        // Burn tells metrics of an item a little after its step.
         if self.tick >= ITEMS_TO_WAIT && self.probe.items() == 0 {
             return Some(NEVER_ATTACHED);
         }
@@ -224,7 +216,7 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-/// The text after the measurement at this step; `since` is the step of the first one in a row that gave no number.
+/// Describes the measurement at this step; `since` is the first step of a series without a number.
 pub(crate) fn describe(
     quantity: Quantity,
     measurement: Option<&Measurement>,
@@ -315,7 +307,7 @@ impl Metric for SharpnessMetric {
 
     fn clear(&mut self) {
         if self.last.is_none() {
-            // The dashboard takes the value at the end of an epoch for a tick if it has no point.
+            // At the end of an epoch, the dashboard takes a value without a point for a tick.
             self.tick += 1;
         }
         self.sum = 0.0;

@@ -1,5 +1,4 @@
-//! Tensors by parameter, and the few operations on them that the probe needs: read, copy, sum, dot,
-//! move and flatten.
+//! Keeps tensors by parameter, with the few operations that the probe needs: read, copy, sum, dot, move and flatten.
 //!
 //! Every tensor is flattened, so that one type serves parameters of any rank.
 
@@ -11,11 +10,10 @@ use std::collections::{HashMap, HashSet};
 /// A tensor could not be read from its device.
 pub(crate) type ReadError = String;
 
-/// Flattened tensors by parameter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
 
-/// A parameter that has a tensor in a set, such as its gradient, on the way through a model.
+/// A parameter that has a tensor in a set, such as its gradient, during a visit of the model.
 pub(crate) struct Place<'a> {
     pub(crate) id: ParamId,
     pub(crate) path: &'a str,
@@ -25,22 +23,21 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The parameter as it is stored, without autodiff.
+    /// Returns the parameter as stored, without autodiff.
     pub(crate) fn weight(&self) -> Tensor<1> {
         (self.weight)()
     }
 
-    /// What the set has for it.
+    /// Returns the set's tensor for it.
     pub(crate) fn tensor(&self) -> Tensor<1> {
         (self.tensor)()
     }
 }
 
-/// Goes through the parameters that have a tensor in a set, such as the gradients, in the order of the
-/// model.
+/// Visits the parameters that have a tensor in a set, such as the gradients, in the order of the model.
 ///
-/// A parameter that the model holds twice is met once, where it occurs first: burn's optimizers
-/// hand its gradient to the first occurrence, and to no other.
+/// It visits a parameter that the model holds twice once, at its first occurrence: burn's optimizers
+/// give its gradient to the first occurrence only.
 pub(crate) fn for_each<M: Module>(
     model: &M,
     tensors: &GradientsParams,
@@ -85,12 +82,10 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
-/// The device of a model's parameters.
 pub(crate) fn home_of<M: Module>(model: &M) -> Device {
     model.devices().into_iter().next().unwrap_or_default()
 }
 
-/// The weights of a parameter, if the model has it.
 pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>> {
     struct Find {
         id: ParamId,
@@ -110,7 +105,7 @@ pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>>
     find.found
 }
 
-/// The same in 32 bits if it has 16: differences of two numbers of 16 bits have hardly any digits left.
+/// Converts 16-bit tensors to 32 bits: differences of two 16-bit numbers have hardly any digits left.
 pub(crate) fn widened(tensor: Tensor<1>) -> Tensor<1> {
     match tensor.dtype() {
         DType::F16 | DType::BF16 => tensor.cast(DType::F32),
@@ -136,25 +131,23 @@ impl ParamTensors {
         self.0.remove(&id)
     }
 
-    /// Adds the tensors of other parameters.
     pub(crate) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
-    /// Only the tensors of these parameters.
     pub(crate) fn restricted_to(&self, keep: impl Fn(ParamId) -> bool) -> Self {
         let kept = self.0.iter().filter(|(id, _)| keep(**id));
         Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
     }
 
-    /// The model with these tensors in place of its weights; the other parameters stay.
+    /// Returns the model with these tensors in place of its weights; other parameters stay.
     pub(crate) fn place_into<M: Module>(&self, model: M) -> M {
         replace_weights(model, |id, _| self.get(id).cloned())
     }
 }
 
-/// The model with other weights: those that `weight` makes of a parameter's id and flattened value,
-/// where it makes any, rounded to the type of the parameter. A parameter that the model holds twice is replaced where it occurs first.
+/// Returns the model with other weights: `weight` gets a parameter's id and flattened value, and its result, if any, is rounded to
+/// the type of the parameter. A parameter that the model holds twice is replaced at its first occurrence.
 pub(crate) fn replace_weights<M: Module>(
     model: M,
     weight: impl FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
@@ -193,8 +186,8 @@ pub(crate) fn replace_weights<M: Module>(
     })
 }
 
-/// Gradients are not `Clone`, but their tensors are reference-counted: a copy of those of the
-/// parameters that `keep` names.
+/// Copies the gradients of the parameters that `keep` names. Gradients are not `Clone`, but their
+/// tensors are reference-counted.
 pub(crate) fn copy_gradients<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -225,7 +218,7 @@ pub(crate) fn copy_gradients<M: Module>(
     copy.copy
 }
 
-/// The sum of the gradients that several devices made, on one of them.
+/// Sums the gradients of several devices on one of them.
 pub(crate) fn sum_gradients<M: Module>(
     model: &M,
     grads: &MultiGradientsParams,
@@ -259,24 +252,21 @@ pub(crate) fn sum_gradients<M: Module>(
     sum.sum
 }
 
-/// The elements of a piece of a large tensor.
+/// The number of elements in a piece of a large tensor.
 const PIECE: usize = 1 << 20;
 
-/// Inner products that are being added up: each is a sum over parameters, read from the device at
-/// once and added in 64 bits.
+/// Accumulates inner products: each is a sum over parameters, read from the device in one go and added in 64 bits.
 #[derive(Default)]
 pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 
 impl<const N: usize> Sums<N> {
-    /// Adds the inner products of a parameter.
     pub(crate) fn push(&mut self, products: [(&Tensor<1>, &Tensor<1>); N]) {
         // In half precision the sum would lose its digits or overflow.
         self.0
             .push(products.map(|(a, b)| (widened(a.clone()) * widened(b.clone())).sum()));
     }
 
-    /// Adds the inner products of tensors that `products` makes of others, a piece of them at a time, so that
-    /// large temporaries are never made.
+    /// Adds the inner products of tensors that `products` makes of others, piece by piece, without large temporaries.
     pub(crate) fn push_pieces<const K: usize>(
         &mut self,
         tensors: [&Tensor<1>; K],
@@ -297,13 +287,13 @@ impl<const N: usize> Sums<N> {
         self.0.is_empty()
     }
 
-    /// The totals; 0 where nothing was added.
+    /// Returns the totals; 0 if nothing was added.
     pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
         let totals = Self::read_each(vec![self])?;
         Ok(totals.first().copied().unwrap_or([0.0; N]))
     }
 
-    /// The totals of several, which the device gives out at once.
+    /// Returns the totals of several sums, in one read from the device.
     pub(crate) fn read_each(all: Vec<Self>) -> Result<Vec<[f64; N]>, ReadError> {
         let mut totals = vec![[0.0; N]; all.len()];
         let mut owners = Vec::new();
@@ -327,7 +317,6 @@ impl<const N: usize> Sums<N> {
     }
 }
 
-/// The inner product of two vectors.
 pub(crate) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, ReadError> {
     let sum = (a.clone() * b.clone()).sum();
     sum.try_into_scalar::<f64>()

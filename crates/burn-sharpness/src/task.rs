@@ -10,7 +10,7 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// What is measured besides the training loss along the training's update.
+/// A loss to measure along the training's update besides the training loss.
 pub(crate) struct Task {
     pub(crate) name: Arc<str>,
     pub(crate) kind: TaskKind,
@@ -19,7 +19,7 @@ pub(crate) struct Task {
 pub(crate) enum TaskKind {
     /// A loss of its own along the training's update.
     Loss(Box<dyn TaskLoss>),
-    /// The training loss itself, which is measured anyway.
+    /// The training loss itself, which the probe measures anyway.
     Training,
     /// The training loss along the update of these parameters, while the others stay.
     Group(ParamGroup),
@@ -29,7 +29,7 @@ pub(crate) enum TaskKind {
 pub(crate) trait TaskLoss: Send {
     /// Takes the batches of the measurement with this index.
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
-    /// The losses of a model on these batches.
+    /// Computes the losses of a model on these batches.
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
 }
 
@@ -40,7 +40,6 @@ impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
 }
 
 impl Task {
-    /// A loss of its own.
     pub(crate) fn of_loss<M, B, F, L>(name: &str, batches: TaskBatches<B>, loss: F) -> Self
     where
         M: Module + 'static,
@@ -93,7 +92,6 @@ where
     }
 }
 
-/// Says what is wrong with the name of a new task, if something is.
 pub(crate) fn validate_name(name: &str, others: &[Task]) -> Result<(), ConfigError> {
     let refuse = |why: &'static str| {
         Err(ConfigError::TaskName {
@@ -106,11 +104,11 @@ pub(crate) fn validate_name(name: &str, others: &[Task]) -> Result<(), ConfigErr
     if name.trim().is_empty() {
         refuse("it is empty")
     } else if name == TRAIN_TASK {
-        refuse("it is that of the training loss")
+        refuse("the training loss has this name")
     } else if !name.chars().all(is_part_of_file_name) {
-        refuse("it may have letters, digits, spaces and - _ . + only, since it becomes a file name")
+        refuse("it becomes a file name, so use only letters, digits, spaces and - _ . +")
     } else if others.iter().any(|task| *task.name == *name) {
-        refuse("another task has it")
+        refuse("another task has this name")
     } else {
         Ok(())
     }

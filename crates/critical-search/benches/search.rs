@@ -1,5 +1,5 @@
-//! The searches on recorded lines of real training: a table of the evaluations that they take, and
-//! the time that a search itself takes, which no forward pass should notice.
+//! Benchmarks the searches on recorded lines of real training: their evaluations, and their own
+//! time, which should be negligible beside a forward pass.
 //!
 //! ```sh
 //! cargo bench -p critical-search
@@ -25,7 +25,7 @@ fn search(method: Method, tolerance: f64) -> CriticalSearch {
         .with_method(method)
 }
 
-/// Searches from line to line; the evaluations of each search.
+/// Searches from line to line, and returns the evaluations of each search.
 fn evaluations(lines: &[Line], search: &CriticalSearch) -> Vec<usize> {
     let mut guess = Guess::new(0.01);
     let each = lines.iter().map(|line| {

@@ -1,4 +1,4 @@
-//! What a search looks at before it reports a result, beyond what its certificate needs.
+//! Checks that a search makes before it reports a result, beyond its certificate.
 
 use crate::guess::Guess;
 use crate::judge::Claim;
@@ -7,29 +7,29 @@ use crate::look::RoundingCheck;
 use crate::trace::Trace;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The factor from one learning rate to the next at which a search looks for an earlier crossing.
+/// The ratio between learning rates in the search for an earlier crossing.
 const VERIFICATION: f64 = 2.0;
-/// What rounding may make of a ratio of two learning rates.
+/// The effect of rounding on a ratio of two learning rates.
 const ROUNDED: f64 = 1e-9;
-/// Rises of less than this many resolutions are not looked for.
+/// The smallest rise, in resolutions, that a verification looks for.
 const VISIBLE: f64 = 4.0;
-/// Where the slope is tested: at this part of η_c the line is nearly straight.
+/// The part of η_c at which the slope is tested: the line is nearly straight there.
 const NEAR_START: f64 = 0.03;
-/// The part by which the fall there may differ from what the slope predicts.
+/// The relative difference allowed between the fall there and the slope's prediction.
 const SLOPE_TOLERANCE: f64 = 0.2;
-/// The part of that distance at which it is tested again, the evaluations that do it at most, and the part of the difference that
-/// is left there if the line is straight.
+/// The factor by which each repeated slope test moves nearer to 0, the number of tests at most, and the share of the difference
+/// that remains on a straight line.
 const NEARER: f64 = 0.125;
 const SLOPE_EVALUATIONS: usize = 3;
 const STRAIGHT: f64 = 0.9;
-/// The evaluations of a first measurement from which on its root is not evaluated, too.
+/// The evaluations of a first measurement after which its root is not evaluated.
 const FIRST: usize = 6;
-/// Two learning rates that differ by less are one.
+/// The relative difference below which two learning rates count as equal.
 const SAME_RATE: f64 = 0.05;
 /// No rounding that looks at such a loss have missed makes a fall of so many times the resolution.
 const CREDIBLE: f64 = 4096.0;
 
-/// The evaluations that a search makes before it reports a result, and what they have shown.
+/// The checks of one search, and their results so far.
 #[derive(Default)]
 pub(crate) struct Audit {
     guess: Guess,
@@ -44,7 +44,7 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// The audit that a line deserves after those from which the guess comes.
+    /// Plans the checks of a line from the lines before it.
     pub(crate) fn of(trace: &Trace, guess: &Guess) -> Self {
         let line = trace.line();
         Self {
@@ -64,7 +64,6 @@ impl Audit {
         }
     }
 
-    /// None at all.
     pub(crate) fn none() -> Self {
         Self {
             has_doubted: true,
@@ -80,12 +79,12 @@ impl Audit {
         self.slope_holds
     }
 
-    /// By how many times its estimated error the first root was off that the search would have reported.
+    /// Returns the error of the first reportable root, in units of its estimated error.
     pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
         self.claim?.ratio(bracket.critical_lr())
     }
 
-    /// The next place of a look that has begun. Once it is over, the trace learns what it has shown.
+    /// Returns the next place of a look in progress, and gives a finished look to the trace.
     pub(crate) fn pending(&mut self, trace: &mut Trace) -> Option<f64> {
         let next = self
             .rounding
@@ -104,7 +103,7 @@ impl Audit {
         self.claim = self.claim.or(claim);
     }
 
-    /// Where to look before the search may end like this, if anywhere.
+    /// Returns the next learning rate to check before the search ends with this outcome.
     pub(crate) fn next(&mut self, trace: &mut Trace, outcome: &Outcome) -> Option<f64> {
         if trace.budget() == 0 {
             return None;
@@ -120,7 +119,7 @@ impl Audit {
                 near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
-            // What earlier looks have found may be there no more.
+            // Rounding found by earlier looks may be gone.
             Outcome::BelowResolution if trace.line().has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true)
                     && self.guess.rounding().may_hide_less()
@@ -138,8 +137,8 @@ impl Audit {
         rate.map(|rate| trace.within_limits(rate))
     }
 
-    /// Nearer and nearer to the start, where the line must fall by its slope at last. A line may bend so much that it
-    /// does so only very near; one that is straight there and falls by another slope refutes it.
+    /// Tests ever nearer to 0 until the line falls by its slope. A line may bend so much that it does so only very
+    /// near 0; a line that is straight there and falls by another slope refutes it.
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
         let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();
@@ -156,7 +155,7 @@ impl Audit {
         let next = seen
             .first()
             .map_or(near, |seen| NEARER * seen.learning_rate);
-        // What rounding hides tells nothing.
+        // A fall within rounding says nothing about the slope.
         let is_visible = rounding(next) <= 0.5 * SLOPE_TOLERANCE;
         if verdict.is_none() && is_visible && seen.len() < SLOPE_EVALUATIONS {
             return Some(next);
@@ -174,13 +173,13 @@ impl Audit {
         std::mem::take(&mut self.is_root_due).then_some(())?;
         let root = bracket.critical_lr();
         let is_new = root > bracket.lower() && root < bracket.upper();
-        // The first measurement of a run takes eight evaluations at most.
+        // A first measurement takes at most eight evaluations.
         let is_free = self.guess.is_measured() || trace.evaluations().len() < FIRST;
         (is_new && is_free).then_some(root)
     }
 
-    /// The learning rate in use, if it lies below the bracket: the loss may rise there already. The search looks
-    /// at it on the first lines of a run, and on every line of a run whose loss jumps.
+    /// Checks the learning rate in use if it lies below the bracket, as the loss may already rise there: on the
+    /// first lines of a run, and on every line of a run whose loss jumps.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -189,7 +188,7 @@ impl Audit {
         (is_new && self.is_rate_due).then_some(rate)
     }
 
-    /// Around the root, where rounding may have made it.
+    /// Looks around the root if rounding may have made it.
     fn look(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         if !std::mem::replace(&mut self.has_doubted, true) && self.is_doubtful(trace, bracket) {
             self.rounding.doubt();
@@ -202,7 +201,7 @@ impl Audit {
             .choose(crossing, limits(trace), trace.evaluations(), trace.budget())
     }
 
-    /// Whether rounding may have made a crossing, if there is more of it than is known.
+    /// Whether unknown rounding may have made the crossing.
     fn is_doubtful(&self, trace: &Trace, bracket: &Bracket) -> bool {
         if trace.line().rounding == Trust::Known {
             return false;
@@ -218,7 +217,7 @@ impl Audit {
                 .doubts(fall, trace.line().resolution())
     }
 
-    /// The learning rate down to which no earlier crossing was seen, if that was looked for.
+    /// Returns the learning rate down to which a verification found no earlier crossing.
     pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let is_verified = trace.config().verification > 0 && earlier(trace, bracket).is_none();
         is_verified.then(|| looked_down_to(trace, bracket))
@@ -229,7 +228,7 @@ fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
     trace.config().min_learning_rate..=trace.config().max_learning_rate
 }
 
-/// The learning rate in use, if all evaluations are beyond it: what falls far out may have risen before.
+/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen before.
 fn near(trace: &Trace) -> Option<f64> {
     let rate = trace.within_limits(trace.line().rate_in_use?);
     let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -237,7 +236,7 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-/// The next learning rate at which to look for a rise between evaluations that all fall.
+/// Returns the next learning rate to try for a rise between evaluations that all fall.
 fn gap(trace: &Trace) -> Option<f64> {
     let mut rates: Vec<f64> = trace
         .evaluations()
@@ -250,22 +249,22 @@ fn gap(trace: &Trace) -> Option<f64> {
     Some(VERIFICATION * gap[0])
 }
 
-/// The smallest learning rate at which the loss was seen to rise by more than rounding.
+/// Returns the smallest learning rate with a rise beyond rounding.
 fn first_rise(trace: &Trace) -> Option<f64> {
     let seen = trace.evaluations().iter();
     let rates = seen.filter(|seen| trace.rounding().rises(seen));
     rates.map(|seen| seen.learning_rate).min_by(f64::total_cmp)
 }
 
-/// The largest learning rate below it at which rounding hides what the loss does.
+/// Returns the largest learning rate below `rise` with a change hidden by rounding.
 fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
     let seen = trace.evaluations().iter();
     let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding().hides(seen));
     rates.map(|seen| seen.learning_rate).max_by(f64::total_cmp)
 }
 
-/// The smallest learning rate at which a verification looks for a rise: so many halvings below the bracket, or where
-/// rounding would hide one as steep as the line is between its ends.
+/// Returns the smallest learning rate of a verification: the configured halvings below the bracket, or the rate at
+/// which rounding would hide a rise as steep as the line between its ends.
 fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
     let halvings = trace.config().verification as i32;
     let steepness = bracket.steepness().unwrap_or(f64::INFINITY);
@@ -275,7 +274,7 @@ fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
         .max(trace.config().min_learning_rate)
 }
 
-/// The smallest learning rate down to which evaluations follow each other by at most a factor of 2.
+/// Returns the smallest learning rate reached by evaluations at most a factor of 2 apart.
 fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
     let seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let mut rates: Vec<f64> = seen.filter(|rate| *rate < bracket.lower()).collect();
@@ -290,7 +289,7 @@ fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
     from
 }
 
-/// The next learning rate at which to look for a crossing below the bracket, if one is left.
+/// Returns the next learning rate to try for a crossing below the bracket.
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
     let next = looked_down_to(trace, bracket) / VERIFICATION;
     let is_wanted = trace.config().verification > 0;

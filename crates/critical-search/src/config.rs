@@ -1,34 +1,33 @@
 use thiserror::Error;
 
-/// How fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) may search.
+/// Sets how fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) searches.
 ///
-/// The values are checked by [`CriticalSearch::new`](crate::CriticalSearch::new).
+/// [`CriticalSearch::new`](crate::CriticalSearch::new) checks the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchConfig {
     /// The relative width ε of a certified bracket: 1 − lower/upper ≤ ε. In (0, 1).
     pub tolerance: f64,
     /// The relative error of η_c within that bracket, as far as more evaluations can lessen it. In
-    /// (0, 1). Rounding may forbid it: the bracket then states its larger
+    /// (0, 1). If rounding prevents it, the bracket states its larger
     /// [`relative_error`](crate::Bracket::relative_error).
     ///
-    /// The [published](crate::Method::Published) estimator does not ask for it.
+    /// The [published](crate::Method::Published) estimator ignores it.
     pub accuracy: f64,
-    /// The most evaluations that one search may make. At least 2, the floor of a bracket.
+    /// The largest number of evaluations per search. At least 2, since a bracket needs two.
     pub max_evaluations: usize,
     /// The smallest learning rate to evaluate. Positive and finite.
     pub min_learning_rate: f64,
     /// The largest learning rate to evaluate. Above the smallest, and finite.
     pub max_learning_rate: f64,
-    /// How many halvings below the bracket to look for an earlier crossing, one evaluation each. With 0 the bracket is not
-    /// verified: it holds the smallest crossing *seen*.
+    /// The number of halvings below the bracket at which to look for an earlier crossing, one evaluation each. With 0 the
+    /// bracket is not verified: it holds the smallest crossing *seen*.
     pub verification: usize,
 }
 
 impl Default for SearchConfig {
-    /// A bracket of 1/3, η_c to 1.5%, and learning rates from 1e-12 to 1e6, which a search by doubling
-    /// can cross within the 64 evaluations that it is allowed. (The paper's estimator has a bracket of
-    /// 1/16.)
+    /// Returns a tolerance of 1/3, an accuracy of 1.5%, and learning rates from 1e-12 to 1e6, a range
+    /// that doubling can cross within the default 64 evaluations. (The paper's estimator has a tolerance of 1/16.)
     fn default() -> Self {
         Self {
             tolerance: Self::DEFAULT_TOLERANCE,
@@ -42,31 +41,31 @@ impl Default for SearchConfig {
 }
 
 impl SearchConfig {
-    /// The tolerance by [default](Self::default): 1/3.
+    /// The [default](Self::default) tolerance: 1/3.
     pub const DEFAULT_TOLERANCE: f64 = 1.0 / 3.0;
 
-    /// The same with another relative width of the bracket, in (0, 1).
+    /// Sets the relative width of the bracket, in (0, 1).
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// The same with another relative error of η_c, in (0, 1).
+    /// Sets the relative error of η_c, in (0, 1).
     #[must_use]
     pub fn with_accuracy(mut self, accuracy: f64) -> Self {
         self.accuracy = accuracy;
         self
     }
 
-    /// The same with another budget of evaluations, at least 2.
+    /// Sets the budget of evaluations, at least 2.
     #[must_use]
     pub fn with_max_evaluations(mut self, evaluations: usize) -> Self {
         self.max_evaluations = evaluations;
         self
     }
 
-    /// The same with other limits of the learning rate: 0 < `min` < `max`, both finite.
+    /// Sets the limits of the learning rate: 0 < `min` < `max`, both finite.
     #[must_use]
     pub fn with_learning_rate_limits(mut self, min: f64, max: f64) -> Self {
         self.min_learning_rate = min;
@@ -74,16 +73,16 @@ impl SearchConfig {
         self
     }
 
-    /// The same with this many evaluations to look for an earlier crossing.
+    /// Sets the number of evaluations that look for an earlier crossing.
     #[must_use]
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.verification = evaluations;
         self
     }
 
-    /// Says which value makes no sense, if one does.
+    /// Checks the values, and names the first invalid value.
     pub(crate) fn validate(&self) -> Result<(), SearchConfigError> {
-        // Negated comparisons, so that NaN is refused too.
+        // The comparisons are negated to refuse NaN as well.
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
             return Err(SearchConfigError::Tolerance(self.tolerance));
         }
@@ -106,7 +105,7 @@ impl SearchConfig {
     }
 }
 
-/// A [`SearchConfig`] that cannot work.
+/// A [`SearchConfig`] with an invalid value.
 #[derive(Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SearchConfigError {
@@ -120,7 +119,7 @@ pub enum SearchConfigError {
         "the accuracy is {0}, but it is the relative error of the critical learning rate: choose one above 0 and below 1, such as 0.015"
     )]
     Accuracy(f64),
-    /// Too few evaluations for any bracket.
+    /// Too few evaluations for a bracket.
     #[error(
         "the evaluation budget is {0}, but a bracket needs both of its ends evaluated: allow at least 2"
     )]

@@ -1,10 +1,10 @@
-//! What a quantity will be on the next line, from what it was on those before.
+//! Predicts a quantity of the next line from the lines before.
 
-/// Two predictions of a positive quantity that changes from line to line, and how well they did: its last
-/// value, and the mean.
+/// Two predictions of a positive quantity that changes from line to line, its last value and its mean, with the
+/// errors of both.
 ///
-/// It may go with another quantity that is known beforehand: then it is taken to be proportional to a power of that
-/// one, which is learned. The power is 0 where the two have nothing to do with each other.
+/// The quantity may depend on another quantity that is known beforehand. The forecast then takes it to be
+/// proportional to a power of the other, and learns the power: 0 if the two are unrelated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Forecast {
     last: Seen,
@@ -13,13 +13,13 @@ pub(crate) struct Forecast {
     /// The exponentially weighted squares of the logarithmic errors.
     error_of_last: f64,
     error_of_mean: f64,
-    /// The exponentially weighted squares of what both logarithms change by from line to line, and their products.
+    /// The exponentially weighted squares and products of the logarithmic changes of both from line to line.
     square: f64,
     square_of_other: f64,
     product: f64,
 }
 
-/// The logarithms of a value, and of the other quantity where it is known.
+/// The logarithms of a value and, if known, of the other quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Seen {
     value: f64,
@@ -27,7 +27,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// What the logarithm of the other quantity is more here than it was there; 0 where one is not known.
+    /// Returns the logarithmic change of the other quantity since `earlier`, or 0 if either is unknown.
     fn other_since(&self, earlier: &Self) -> f64 {
         match (self.other, earlier.other) {
             (Some(here), Some(there)) => here - there,
@@ -37,20 +37,18 @@ impl Seen {
 }
 
 impl Forecast {
-    /// The weight of the newest value in the mean.
     const MEAN_WEIGHT: f64 = 0.4;
-    /// The squared logarithmic error from which on the mean starts anew, where the last value has failed, too: a factor of 4.
+    /// The squared logarithmic error, a factor of 4, from which on the mean starts anew if the last value has failed as well.
     const ELSEWHERE: f64 = 1.92;
     /// The weight of the newest error, and of the newest changes.
     const ERROR_WEIGHT: f64 = 0.1;
-    /// The part of the mean's squared error that the last one's must stay below to be preferred: it is
-    /// the noisier of the two.
+    /// The part of the mean's squared error below which the last value is preferred: it is the noisier of the two.
     const CLEARLY: f64 = 0.9;
-    /// The square of a change of the other quantity before any was seen, which keeps the first from deciding.
+    /// The initial square of the other quantity's change, which keeps the first change from deciding.
     const FIRST_SQUARE: f64 = 1e-2;
-    /// The part of the squared changes that the other quantity must explain to be believed.
+    /// The part of the squared changes that the other quantity must explain before it counts.
     const EXPLAINED: f64 = 0.3;
-    /// What the other quantity may add to the logarithm of a prediction at most: a factor of 8.
+    /// The largest correction by the other quantity, as a logarithm: a factor of 8.
     const MOST: f64 = 2.08;
 
     fn first(seen: Seen) -> Self {
@@ -98,7 +96,7 @@ impl Forecast {
         }
     }
 
-    /// The forecast after one more value; the same where the value is none.
+    /// Learns one more value, or leaves the forecast as it is if there is no value.
     pub(crate) fn learn(
         forecast: Option<Self>,
         value: Option<f64>,
@@ -117,7 +115,7 @@ impl Forecast {
         })
     }
 
-    /// The power of the other quantity that this one goes with; 0 where they go together by chance.
+    /// Returns the power of the other quantity, or 0 if the relation may be chance.
     fn power(&self) -> f64 {
         let explained = self.product * self.product / self.square_of_other;
         if self.product > 0.0 && explained >= Self::EXPLAINED * self.square {
@@ -127,7 +125,7 @@ impl Forecast {
         }
     }
 
-    /// The logarithm of the prediction from what was seen, where the other quantity has this logarithm.
+    /// Returns the logarithm of the prediction from `seen` for the other quantity's logarithm.
     fn from(&self, seen: &Seen, other: Option<f64>) -> f64 {
         let here = Seen { other, ..*seen };
         let more = self.power() * here.other_since(seen);
@@ -139,12 +137,12 @@ impl Forecast {
         self.error_of_last < Self::CLEARLY * self.error_of_mean
     }
 
-    /// What to expect where nothing is known of the other quantity.
+    /// Returns the prediction without the other quantity.
     pub(crate) fn prediction(&self) -> f64 {
         self.prediction_with(None)
     }
 
-    /// What to expect where the other quantity has this value.
+    /// Returns the prediction for this value of the other quantity.
     pub(crate) fn prediction_with(&self, other: Option<f64>) -> f64 {
         let seen = if self.prefers_last() {
             &self.last
@@ -154,7 +152,6 @@ impl Forecast {
         self.from(seen, other.and_then(logarithm)).exp()
     }
 
-    /// The square of the logarithmic error of the prediction, of late.
     pub(crate) fn error(&self) -> f64 {
         if self.prefers_last() {
             self.error_of_last

@@ -5,51 +5,49 @@ use crate::line::{Slope, Trust};
 use crate::slope_test::SlopeTest;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
-/// How many units of the loss's resolution the first evaluation should lie below the base loss: a
-/// guess so small that rounding decides the sign of its rise would send the search astray.
+/// The least depth of the first evaluation below the base loss, in resolutions: a guess so small
+/// that rounding decides the sign of its rise would send the search astray.
 const RESOLVED_GUESS: f64 = 64.0;
-/// The predicted fall, as a share of the loss, from which a first measurement starts: large enough to
+/// The predicted fall, as a share of the loss, at which a first measurement starts: large enough to
 /// see, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
 
-/// So many lines in a row that do not rise are each searched for a rise everywhere.
+/// The number of lines in a row without a rise that the search looks everywhere for one.
 const FEW_WITHOUT_INCREASE: u64 = 3;
 
-/// An η_c by so many times another than expected is a surprise: the first number if predictions are good, the second if so many
-/// of their standard deviations are as much.
+/// The factor between η_c and its prediction that counts as a surprise: the first number if predictions are good, up to the
+/// second if their standard deviations are that large.
 const SURPRISE: std::ops::RangeInclusive<f64> = 4.0..=12.0;
 const SURPRISE_DEVIATIONS: f64 = 3.0;
 
-/// Where a search starts: what the measurements before it have taught.
+/// Carries knowledge from one search to the next: where to start, and how far to trust the result.
 ///
-/// With full batches η_c moves little by little, and the last one predicts the next best; with
-/// mini-batches each is noisy, and their mean does. The guess is the mean, unless the last one has
-/// done clearly better.
+/// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
+/// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guess {
-    /// What the caller or a line without a crossing has told, until a crossing is measured.
+    /// The guess of the caller, or of a line without a crossing, until a crossing is measured.
     told: Option<f64>,
-    /// The critical learning rates, which may go with the slopes of their lines.
+    /// The critical learning rates, perhaps related to the slopes of their lines.
     history: Option<Forecast>,
-    /// The slope of a straight h with the root and the steepness of the line's.
+    /// The slope of a straight h with the line's root and steepness.
     slope: Option<Forecast>,
-    /// The same slope over that of the loss that the hint is of.
+    /// That slope over the hinted slope.
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
     rounding: KnownRounding,
     calibration: Calibration,
     slope_test: SlopeTest,
-    /// The lines in a row of which none rises.
     without_increase: u64,
 }
 
 impl Guess {
-    /// The weight of the newest line's bend: lines differ from step to step, and most is noise.
+    /// The weight of the newest line's bend: lines differ from step to step, mostly by noise.
     const BEND_WEIGHT: f64 = 0.3;
 
-    /// A guess of the critical learning rate, such as the learning rate in use.
+    /// Creates a guess of the critical learning rate, such as the learning rate in use.
     ///
-    /// One that is 0, negative, NaN or infinite is none: see [`unknown`](Self::unknown).
+    /// A guess that is 0, negative, NaN or infinite counts as [`unknown`](Self::unknown).
     pub fn new(critical_lr: f64) -> Self {
         Self {
             told: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
@@ -57,31 +55,30 @@ impl Guess {
         }
     }
 
-    /// No idea of the critical learning rate. The search starts where the slope, or the hint of one,
-    /// predicts a fall of a tenth of the loss; without either, in the middle of the limits.
+    /// Creates a guess that knows nothing. The search starts at the rate for which the slope, or its
+    /// hint, predicts a fall of a tenth of the loss; without either, in the middle of the limits.
     pub fn unknown() -> Self {
         Self::default()
     }
 
-    /// The guessed critical learning rate, if there is a guess.
+    /// Returns the guessed critical learning rate, if there is a guess.
     pub fn critical_lr(&self) -> Option<f64> {
         self.told
             .or(self.history.map(|history| history.prediction()))
     }
 
-    /// Whether a critical learning rate was measured.
     pub(crate) fn is_measured(&self) -> bool {
         self.history.is_some()
     }
 
-    /// The same of a line, whose slope may make it more or less.
+    /// Returns the critical learning rate to expect on a line with this slope.
     fn critical_lr_of(&self, line: &LossLine) -> Option<f64> {
         let of_slope = |history: Forecast| history.prediction_with(line.predictor());
         self.told.or(self.history.map(of_slope))
     }
 
-    /// The guess for the next line, from what a search has found on this one: its critical learning
-    /// rate, or the end of what it could see, the shape of the line, and what rounding does to it.
+    /// Learns from a search along `line`: the critical learning rate or the limit of its view, the
+    /// shape of the line, and the effect of rounding.
     #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
         let is_bracketed = result.outcome.bracket().is_some();
@@ -101,7 +98,7 @@ impl Guess {
             },
             ..self
         };
-        // What a slope that is none has taught is of no use.
+        // Discard all that a refuted slope has taught.
         let line = learned.told(line);
         match result.outcome {
             Outcome::Bracketed(bracket) => learned.learn_bracket(&line, result, &bracket),
@@ -136,7 +133,7 @@ impl Guess {
         }
     }
 
-    /// The line with what the lines before it have shown of its rounding and of its slope.
+    /// Returns the line with the rounding and the slope that earlier lines have revealed.
     pub(crate) fn told(&self, line: &LossLine) -> LossLine {
         let line = match line.slope {
             Slope::Known(slope) if self.slope_test.is_refuted() => line.with_slope_hint(slope),
@@ -150,33 +147,30 @@ impl Guess {
         }
     }
 
-    /// Whether slopes that were said to be known have turned out not to be those of the loss.
+    /// Whether the search has refuted slopes that the caller called known.
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_test.is_refuted()
     }
 
-    /// What earlier lines have shown of their rounding.
     pub(crate) fn rounding(&self) -> &KnownRounding {
         &self.rounding
     }
 
-    /// What earlier lines have shown of the errors that were stated for them.
     pub(crate) fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// What earlier lines have shown of their slopes.
     pub(crate) fn slope_test(&self) -> &SlopeTest {
         &self.slope_test
     }
 
-    /// Whether to look for a rise everywhere before a line is said to have none: on the first ones in a row that have
-    /// none, then ever more rarely.
+    /// Whether to look everywhere for a rise before reporting that a line has none: on the first such lines in a row,
+    /// then ever more rarely.
     pub(crate) fn is_far_due(&self) -> bool {
         self.without_increase < FEW_WITHOUT_INCREASE || self.without_increase.is_power_of_two()
     }
 
-    /// Whether a critical learning rate is far from what earlier lines predict for this one, as far as they predict any well.
+    /// Whether a critical learning rate is far from its prediction, given how well earlier predictions did.
     pub(crate) fn is_surprise(&self, line: &LossLine, critical_lr: f64) -> bool {
         self.history.is_some_and(|history| {
             let expected = history.prediction_with(line.predictor());
@@ -186,14 +180,13 @@ impl Guess {
         })
     }
 
-    /// The bend κ of the lines before this one; 0, a parabola, if there was none or if their slopes
-    /// were not known.
+    /// Returns the bend κ of earlier lines, or 0 (a parabola) if there was none or their slopes were unknown.
     pub(crate) fn bend(&self, line: &LossLine) -> f64 {
         line.slope().and(self.bend).unwrap_or(0.0)
     }
 
-    /// The slope that the line is expected to have, for prediction only: the known one; or what the
-    /// lines before this one and the hint make likely.
+    /// Returns the slope to expect on the line, for prediction only: the known slope, or a likely
+    /// slope from the hint and earlier lines.
     pub(crate) fn slope(&self, line: &LossLine) -> Option<f64> {
         let by_hint = line
             .slope_hint()
@@ -209,14 +202,14 @@ impl Guess {
             .or(line.slope_hint())
     }
 
-    /// The first learning rate to evaluate, within the limits.
+    /// Returns the first learning rate to evaluate, within the limits.
     ///
-    /// It is the guess, moved up to where a change can be seen. Before anything was measured, the
-    /// learning rate in use may say nothing (that of a warmup's first step): then the slope decides.
+    /// The guess moves up until a change is visible. Before any measurement the learning rate in use
+    /// may say nothing (as at the first step of a warmup), so the slope decides.
     pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
         let (min, max) = (config.min_learning_rate, config.max_learning_rate);
         if let Some(slope) = line.slope().filter(|slope| *slope < 0.0) {
-            // It says that the loss rises: look where that would show.
+            // The slope says that the loss rises: look at a rate that would show it.
             let shown = RESOLVED_GUESS * line.resolution / -slope;
             return shown.clamp(min, max);
         }
@@ -224,7 +217,7 @@ impl Guess {
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
         let start = match (self.critical_lr_of(line), whole) {
-            // A loss cannot be expected to fall by more than the whole of it.
+            // A loss cannot fall by more than the whole of it.
             (Some(rate), Some(whole)) if self.history.is_none() && rate > whole => {
                 FIRST_FALL * whole
             }
@@ -262,7 +255,7 @@ mod tests {
                 )
                 .critical_lr()
         };
-        // A limit is where a loss was seen to fall, and not where it rises.
+        // A limit marks a fall of the loss, not a rise.
         assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(0.25));
         assert_eq!(learned(Outcome::NotDescent), Some(0.25));
         let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });

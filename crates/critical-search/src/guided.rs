@@ -1,4 +1,4 @@
-//! The guided search: which learning rate it evaluates next. [`crate::algorithm`] tells how and why.
+//! Chooses the learning rates of the guided search; see [`crate::algorithm`].
 
 use crate::guess::Guess;
 use crate::shape::{
@@ -8,32 +8,32 @@ use crate::trace::Trace;
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
 const CLOSING: f64 = 0.98;
-/// How far beside an estimate an evaluation is placed, in tolerances, so that the bracket that it
-/// and the next one make has the root in its middle.
+/// The offset of an evaluation from an estimate, in tolerances, which centres the root in the
+/// bracket that this evaluation and the next make.
 const ASIDE: f64 = 0.45;
-/// The margin beside an estimate, in parts of the distance from which it was extrapolated, and in
-/// parts of the reach of a bracket: wide enough that the root is seldom beyond it, narrow enough that
-/// the root is interpolated well. By the table in `tests/accuracy.rs`.
+/// The margin beside an estimate, in parts of the extrapolated distance and of a bracket's reach:
+/// wide enough that the root is seldom beyond it, narrow enough to interpolate the root well. From
+/// the table in `tests/accuracy.rs`.
 const PER_DISTANCE: f64 = 0.2;
 const PER_REACH: f64 = 0.15;
-/// The factor by which an evaluation may advance at most, and retreat at most. The loss may explode further out, and a bracket
-/// with such an end takes long to narrow.
+/// The largest factors by which an evaluation may advance and retreat. The loss may explode further out, and a bracket with
+/// such an end takes long to narrow.
 const LARGEST_ADVANCE: f64 = 8.0;
 const LARGEST_RETREAT: f64 = 16.0;
-/// The factor between two learning rates from which on they are far apart.
+/// The factor that makes two learning rates far apart.
 const FAR_APART: f64 = 5.0;
-/// The factor by which an evaluation advances where no estimate guides it.
+/// The factor of an advance without an estimate.
 const UNGUIDED: f64 = 4.0;
 /// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
-/// The part of the last advance, in ln η, that the next one may be at most where estimates converge.
+/// The largest next advance, as a part of the last advance in ln η, while estimates converge.
 const NEARER: f64 = 0.5;
-/// The least that these advance by, in tolerances.
+/// The smallest such advance, in tolerances.
 const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
 
-/// The next learning rate to evaluate, after the first, where the root is estimated to be somewhere.
+/// Returns the next learning rate after the first, for this estimate of the root.
 pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), None) => above(trace, guess, lower, estimate),
@@ -45,21 +45,20 @@ pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     }
 }
 
-/// How far, in ln η, an end of a bracket may be from the other one.
+/// Returns the largest distance between the ends of a bracket, in ln η.
 fn reach(trace: &Trace) -> f64 {
     -(1.0 - CLOSING * trace.tolerance()).ln()
 }
 
-/// How far beside an estimate to evaluate, in ln η, if the nearest evaluation lies at this distance from it. The
-/// nearer that evaluation is, the better the estimate.
+/// Returns the offset from an estimate in ln η, if the nearest evaluation lies at `distance` from it. The nearer
+/// that evaluation is, the better the estimate.
 fn margin(trace: &Trace, distance: f64) -> f64 {
     let reach = reach(trace);
     let wanted = (PER_DISTANCE * distance + PER_REACH * reach).max(trace.accuracy());
     if distance < reach {
         return wanted.min(reach - distance);
     }
-    // The next evaluation closes the bracket. From one evaluation the root is known to some per cent
-    // only, on either side alike.
+    // The next evaluation closes the bracket. One evaluation gives the root to a few per cent only, on either side alike.
     if trace.evaluations().len() < 2 {
         0.0
     } else {
@@ -67,7 +66,7 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
     }
 }
 
-/// No rise was seen yet: just above the root.
+/// Returns a rate just above the root, to find a first rise.
 fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
@@ -79,9 +78,9 @@ fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64
     target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 
-/// No fall was seen yet: just below the root.
+/// Returns a rate just below the root, to find a first fall.
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
-    // Without a slope, h may have no root at all: look for a fall far below at once.
+    // Without a slope, h may have no root at all, so look far below for a fall.
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
         2.0
     } else {
@@ -93,8 +92,8 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
 }
 
-/// Whether an estimate lies much nearer to the last fall than that one to the fall before: then it is more to be
-/// believed than the ones that were missed.
+/// Whether the estimate is much nearer to the last fall than the last fall to the one before: such an estimate
+/// deserves more trust than the missed estimates.
 fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
     let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);
@@ -102,8 +101,7 @@ fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
         .is_some_and(|root| before > 0.0 && (root / lower).ln() < NEARER * (lower / before).ln())
 }
 
-/// The factor by which to advance at least: the more estimates were missed, the less the next one is
-/// believed.
+/// Returns the least factor of an advance: it grows with each missed estimate.
 fn least_advance(trace: &Trace) -> f64 {
     match trace.evaluations().len() {
         0..=SMALL_ADVANCES => 1.0 + LEAST_ADVANCE * trace.tolerance(),
@@ -113,7 +111,7 @@ fn least_advance(trace: &Trace) -> f64 {
     }
 }
 
-/// A crossing is enclosed: where the bracket closes; at the root if it has closed.
+/// Returns a rate that closes the bracket around a crossing, or the root of a closed bracket.
 fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 {
     let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
     let closing = 1.0 - CLOSING * trace.tolerance();
@@ -127,7 +125,7 @@ fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 
         let m = margin(trace, (estimate / lower).ln()).exp();
         (estimate * m).min(lower / closing)
     } else if upper - estimate > estimate - lower {
-        // The nearer end is below: land above the root, so that it closes next.
+        // The nearer end is below: land above the root, so that this end closes next.
         estimate * (1.0 + aside)
     } else {
         estimate * (1.0 - aside)
@@ -135,7 +133,7 @@ fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 
     project(trace, target, lower, upper)
 }
 
-/// Moves a target to where bisection of log η still ends in time, whichever side is kept.
+/// Moves a target so that bisection of log η still ends in time, whichever side remains.
 fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     let wanted = -(1.0 - trace.sure_width()).ln();
     let Some((enclosed_at, width)) = enclosure(trace) else {
@@ -153,7 +151,7 @@ fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     }
 }
 
-/// After how many evaluations a crossing was first enclosed, and ln(upper/lower) then.
+/// Returns the number of evaluations at the first enclosure of a crossing, and ln(upper/lower) then.
 fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
     for (index, evaluation) in trace.evaluations().iter().enumerate() {
@@ -163,27 +161,27 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
             lower = lower.max(evaluation.learning_rate);
         }
         if lower > 0.0 && upper < f64::INFINITY {
-            // A fall beyond a rise encloses nothing that is known here; the caller bisects.
+            // A fall beyond a rise encloses no known crossing; the caller bisects.
             return (lower < upper).then(|| (index + 1, (upper / lower).ln()));
         }
     }
     None
 }
 
-/// Whether the farther one of two evaluations is so far from the other, and so high, that it says little of the root.
+/// Whether the farther evaluation is too far and too high to say much of the root.
 fn far_apart(a: &Point, b: &Point) -> bool {
     let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
-/// How much the ends of a bracket must look like those of an explosion for their middle to be the estimate: a polynomial has its root at the lower end.
+/// The explosiveness beyond which the estimate is the middle of the bracket: a polynomial has its root at the lower end.
 const EXPLOSIVE: f64 = 0.3;
-/// The factor between both ends up to which that is so.
+/// The largest ratio of the ends for this rule.
 const NEAR: f64 = 2.0;
 
-/// The root of h, if the points of h give one between the ends that are known.
+/// Returns the root of h, if the points give a root between the known ends.
 pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
-    // The nearest to where the root is sought first, h(0) last.
+    // Nearest to the wanted root first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
         (lower, upper) => lower.or(upper).unwrap_or(f64::NAN),
@@ -202,7 +200,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
         return Some((fall.learning_rate * rise.learning_rate).sqrt()).filter(inside);
     }
     let candidate = match points.as_slice() {
-        // Through points so far apart, no polynomial is of use.
+        // A polynomial through points so far apart is useless.
         [a, b, ..] if far_apart(a, b) => {
             let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
             slope().and_then(|slope| root_by_power(*near, *far, -slope))
@@ -211,7 +209,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
-        // One evaluation, with or without h(0): the shape of the lines before completes it.
+        // With one evaluation, with or without h(0), the shape of earlier lines completes the estimate.
         [seen, Point { eta: 0.0, .. }] | [seen] => {
             slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
         }

@@ -1,4 +1,4 @@
-//! The only judge of how a search ends: whatever chooses the next learning rate cannot claim more than the trace shows.
+//! Judges how a search ends: no method of choosing learning rates can claim more than the trace shows.
 
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
@@ -7,10 +7,10 @@ use crate::trace::{Report, Trace};
 use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The relative error by rounding from which on there is no number.
+/// The relative error by rounding that leaves no number.
 const UNRESOLVED: f64 = 0.5;
 
-/// A root that a search would report if no line had taught it to widen its errors.
+/// The root that a search would report with an error factor of 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     root: f64,
@@ -19,8 +19,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// By how many times its estimated error the claim was off, as far as rounding does not explain it; `None` if the search
-    /// has reported the claim itself.
+    /// Returns the claim's error beyond rounding, in units of its estimated error, or `None` if the search has reported the
+    /// claim itself.
     pub(crate) fn ratio(&self, root: f64) -> Option<f64> {
         let off = (root / self.root).ln().abs();
         let ratio = (off - self.rounding_error).max(0.0) / self.error.max(self.rounding_error);
@@ -28,7 +28,6 @@ impl Claim {
     }
 }
 
-/// What the evaluations prove.
 pub(crate) fn judge(trace: &Trace) -> Verdict {
     if let Some(outcome) = before_any(trace) {
         return Verdict::Ended(outcome);
@@ -45,7 +44,7 @@ pub(crate) fn judge(trace: &Trace) -> Verdict {
     }
 }
 
-/// How the search ends before anything is evaluated, if it does.
+/// Returns the outcome, if the line decides it before any evaluation.
 fn before_any(trace: &Trace) -> Option<Outcome> {
     if !trace.line().base_loss.is_finite() {
         return Some(Outcome::NonFiniteBaseLoss);
@@ -56,7 +55,7 @@ fn before_any(trace: &Trace) -> Option<Outcome> {
     }
 }
 
-/// What follows from the signs of the rises, once a fall was seen or everything rises.
+/// Draws the verdict from the signs of the rises, once the search saw a fall or everything rises.
 fn by_signs(trace: &Trace) -> Verdict {
     match (trace.last_fall(), trace.first_rise()) {
         (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
@@ -84,7 +83,7 @@ fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     Verdict::Ended(resolved(bracket, fall, rise))
 }
 
-/// Whether the bracket is as narrow and its root as accurate as the configuration asks for.
+/// Whether the bracket is narrow enough and its root accurate enough for the configuration.
 fn is_good_enough(
     trace: &Trace,
     fall: &Evaluation,
@@ -93,7 +92,7 @@ fn is_good_enough(
     factor: f64,
 ) -> bool {
     let width = 1.0 - fall.learning_rate / rise.learning_rate;
-    // What rounding does, no evaluation can undo, once it has made an end.
+    // Once rounding has made an end, no further evaluation helps.
     let is_hidden = trace.rounding().hides(fall) || trace.rounding().hides(rise);
     let of_rounding = if is_hidden {
         crossing.rounding_error
@@ -105,8 +104,8 @@ fn is_good_enough(
     width <= trace.tolerance() && is_accurate
 }
 
-/// The root that would be reported if the loss were as smooth as it looks: a surprise that keeps it from being reported
-/// shows how far it was off.
+/// Returns the root to report if the loss were as smooth as it looks: a surprise that prevents the report shows how far
+/// this root was off.
 pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
     let crossing = trace.crossing(fall, rise);
@@ -119,8 +118,8 @@ pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     })
 }
 
-/// The bracket with all that is known of it, unless the spread over the examples is so wide that
-/// η_c might as well be 0. The error of f at the crossing moves its root by that over f′.
+/// Completes the bracket, unless the spread over the examples is so wide that η_c might as well be
+/// 0. An error of f at the crossing moves the root by that error over f′.
 fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
     let steepness = bracket.steepness().unwrap_or(chord);

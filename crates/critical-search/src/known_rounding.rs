@@ -3,29 +3,29 @@ use crate::look::Look;
 use crate::scatter::Scatter;
 use crate::{LossLine, SearchResult};
 
-/// The looks that are remembered.
+/// The number of looks to remember.
 const REMEMBERED: usize = 5;
-/// The looks that are enough for the first time where rounding is likely known.
+/// The number of first looks that suffice if rounding is likely known.
 const ENOUGH: usize = 2;
-/// Where rounding matters and was looked at often enough, one line in so many is looked at.
+/// The interval between looks if rounding matters and enough looks have measured it.
 const FELT_EVERY: u64 = 8;
-/// The same where rounding is likely known, or where the last look found that it does not matter.
+/// The interval if rounding is likely known, or if the last look found that it does not matter.
 const SELDOM: u64 = 64;
-/// The lines that one look covers where rounding is likely known: each costs as much as two measurements.
+/// The lines per look if rounding is likely known, since a look costs two measurements.
 const FEW: u64 = 64;
-/// The factor between the losses of two lines from which on what was seen at one says nothing of the other.
+/// The factor between the losses of two lines beyond which a look at one says nothing of the other.
 const ANOTHER_LOSS: f64 = 8.0;
 /// The factor up to which two losses are about as large.
 const SAME_LOSS: f64 = 2.0;
 /// The weight of the newest line in the level of the loss.
 const NEWEST: f64 = 0.2;
-/// The factor between the falls of two lines from which on rounding is looked at again.
+/// The factor between the falls of two lines beyond which a new look is due.
 const ANOTHER_FALL: f64 = 4.0;
-/// A fall of less than so many times the resolution may be rounding, if the resolution is not what it seems.
+/// The fall, in resolutions, below which it may be rounding if the resolution is wrong.
 const DOUBTFUL: f64 = 128.0;
 
-/// What the lines of a run have shown of their rounding: in units of the loss, since what rounds is the inside of a loss
-/// and not its value. A mean of differences of logits keeps their rounding while it goes to 0.
+/// The rounding seen on the lines of a run, in units of the loss, because a loss rounds inside and not in its value: a
+/// mean of differences of logits keeps their rounding while it goes to 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct KnownRounding {
     /// The last looks, in a ring.
@@ -34,24 +34,21 @@ pub(crate) struct KnownRounding {
     /// The lines with a crossing.
     lines: u64,
     is_felt: bool,
-    /// ln |L(θ)| of late: that of a single batch may be any.
+    /// The recent ln |L(θ)|: the loss of a single batch may be anything.
     level: Option<f64>,
     last: Option<Looked>,
 }
 
-/// The line of the last look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Looked {
-    /// ln |L(θ)| of late.
+    /// The recent ln |L(θ)|.
     level: f64,
-    /// The deepest fall that was seen.
     fall: f64,
-    /// The lines since, whatever they ended in.
+    /// The lines since, whatever their outcome.
     since: u64,
 }
 
 impl KnownRounding {
-    /// What is known after one more line.
     pub(crate) fn learn(mut self, line: &LossLine, result: &SearchResult) -> Self {
         if result.outcome.bracket().is_some() || result.scatter.is_some() {
             self.lines += 1;
@@ -83,8 +80,8 @@ impl KnownRounding {
         self
     }
 
-    /// The resolution of a line by what the looks have shown. If rounding is likely known, a jump of the loss in the middle of
-    /// a look must not pass for it for long: the looks vote.
+    /// Returns the resolution of a line by earlier looks. If rounding is likely known, the looks vote, so that a jump of the
+    /// loss during one look does not pass for rounding for long.
     pub(crate) fn resolution(&self, line: &LossLine) -> Option<f64> {
         if line.rounding != Trust::Likely {
             return Scatter::pooled(self.seen.iter().flatten());
@@ -131,7 +128,7 @@ impl KnownRounding {
         }
     }
 
-    /// Whether a fall of this size may be rounding, and no look of late has seen such a line.
+    /// Whether a fall of this size may be rounding and no recent look has seen such a line.
     pub(crate) fn doubts(&self, fall: f64, resolution: f64) -> bool {
         let is_new = self
             .last

@@ -10,11 +10,11 @@
 //!
 //! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training
 //! Dynamics of LLMs*, arXiv 2601.16979, 2026.) Each value of f costs one forward pass of a model, so
-//! the number of evaluations is what a search here is judged by.
+//! a good search makes few evaluations.
 //!
 //! This crate knows numbers only: no tensors, no I/O. A [`CriticalSearch`] calls a closure that
 //! returns a loss, and every search ends in a named [`Outcome`]: a bracket that two evaluations
-//! certify, or the exact reason why there is none. [`algorithm`] tells how the search works.
+//! certify, or the reason why there is none. [`algorithm`] explains the search.
 //!
 //! ```
 //! use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig};
@@ -66,7 +66,7 @@ pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
 pub use scatter::Scatter;
 pub use search::{CriticalSearch, Interrupted, Method};
 
-/// The code of README.md is compiled and run with the examples of the documentation.
+/// Compiles and runs the code of README.md as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,33 +1,32 @@
-//! Looking at what rounding does to a line, where nothing but evaluations can tell.
+//! Looks at the rounding of a line by evaluations close together.
 
 use crate::Evaluation;
 use crate::line::Trust;
 use crate::scatter::Scatter;
 use std::ops::RangeInclusive;
 
-/// Where to evaluate around a crossing, in parts of it: at the first line of a run, at later ones, and what is added
-/// where rounding is felt.
+/// The places of a look, relative to a crossing: on the first line of a run, on later lines, and the extra places if
+/// rounding is felt.
 ///
-/// They lie so close to each other that the bends of the loss do not show, and rounding does; and not in step with
-/// any staircase.
+/// They are close enough together to show rounding and not the bends of the loss, and out of step with any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
-/// The same where rounding is likely known: they lie closer still ([`SCALES`]).
+/// The closer places if rounding is likely known ([`SCALES`]).
 const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
-/// Evaluations as near to each other as this see the same rounding.
+/// The distance within which two evaluations see the same rounding.
 const APART: f64 = 0.01;
-/// What all these distances are multiplied by. A look begins at the first scale where a loss and all parameters have 32 bits, since
-/// the loss of a real network bends so much within 12% of its crossing that it would pass for rounding; and at the second one
-/// elsewhere, since weights of 16 bits are often the same ones at places so close together. It goes on to the next scale where
-/// neighbours are the same to the bit: a staircase may be flat over a factor.
+/// The multipliers of these distances. A look starts at the first scale if a loss and all parameters have 32 bits, since within 12%
+/// of its crossing the loss of a real network bends so much that it would pass for rounding; and otherwise at the second, since
+/// weights of 16 bits are often equal at places so close together. It moves to the next scale if neighbours agree to the bit: a
+/// staircase may be flat over a factor.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
-/// The crossings around which to look, at most: what rounding does was seen to make the one before.
+/// The most crossings to look at, if rounding makes one after another.
 const CROSSINGS: usize = 3;
-/// The factor from one crossing to another from which on its surroundings are others.
+/// The factor between two crossings that have different surroundings.
 const ELSEWHERE: f64 = 1.1;
 
-/// Whether to look at the rounding of a line, and how closely.
+/// The kind of look at a line's rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Look {
     #[default]
@@ -36,11 +35,11 @@ pub(crate) enum Look {
     Again,
 }
 
-/// The evaluations that look at the rounding of a line, and what they have shown.
+/// The evaluations of a look, and their results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
-    /// The index of the scale at which a look begins, and of the one at which it is.
+    /// The index of the first scale of a look, and of the current scale.
     first_scale: usize,
     scale: usize,
     crossings: usize,
@@ -48,12 +47,12 @@ pub(crate) struct RoundingCheck {
     rounds: usize,
     pending: Vec<f64>,
     scatter: Option<Scatter>,
-    /// The resolution that was seen around earlier crossings.
+    /// The resolution seen around earlier crossings.
     earlier: f64,
 }
 
 impl RoundingCheck {
-    /// Looks at a line whose resolution deserves this trust.
+    /// Creates the check of a line whose resolution deserves this trust.
     pub(crate) fn new(look: Look, trust: Trust) -> Self {
         let first_scale = usize::from(trust != Trust::Likely);
         Self {
@@ -64,17 +63,16 @@ impl RoundingCheck {
         }
     }
 
-    /// Looks, whether or not that is due.
+    /// Looks, whether or not a look is due.
     pub(crate) fn doubt(&mut self) {
         self.look = Look::First;
     }
 
-    /// What was seen around the last crossing.
     pub(crate) fn scatter(&self) -> Option<Scatter> {
         self.scatter
     }
 
-    /// The next place to evaluate, of those that were chosen; at the next scale if these were too close to each other.
+    /// Returns the next chosen place, on the next scale if the places were too close together.
     pub(crate) fn pending(
         &mut self,
         limits: RangeInclusive<f64>,
@@ -99,14 +97,14 @@ impl RoundingCheck {
         Scatter::around(centre, SCALES[self.scale], points)
     }
 
-    /// The resolution that the evaluations show, once those around a crossing are made.
+    /// Returns the resolution that the evaluations around a crossing show, once complete.
     pub(crate) fn seen(&self, seen: &[Evaluation]) -> Option<f64> {
         let scatter = self.scatter_of(self.centre?, seen)?;
         Some(scatter.resolution().max(self.earlier))
     }
 
-    /// Chooses places around a crossing that the search is about to report, if there is anything left to
-    /// look at and at most `budget` evaluations do it. Returns the first.
+    /// Chooses places around the crossing to be reported, if a look is still useful and fits in `budget`
+    /// evaluations. Returns the first place.
     pub(crate) fn choose(
         &mut self,
         crossing: f64,
@@ -118,7 +116,7 @@ impl RoundingCheck {
             .centre
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
         let is_felt = self.scatter.is_none_or(|scatter| scatter.is_felt());
-        // The first crossing is looked at in any case, others only if rounding may have made them.
+        // Look at the first crossing in any case, and at others only if rounding may have made them.
         if self.look == Look::No || !is_felt {
             return None;
         }
@@ -145,7 +143,7 @@ impl RoundingCheck {
         Some(next)
     }
 
-    /// Chooses these places, as far as they are new, and returns the first.
+    /// Chooses the new places among these, and returns the first.
     fn place(
         &mut self,
         places: &[f64],

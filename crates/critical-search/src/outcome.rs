@@ -4,12 +4,12 @@ use crate::shape::{Crossing, Point};
 /// Half the width of a 95% interval, in standard errors.
 pub(crate) const INTERVAL: f64 = 1.96;
 
-/// The rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), as an objective gives it.
+/// The rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), from an objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rise {
-    /// f(η). NaN or infinite where the loss is.
+    /// f(η). NaN or infinite if the loss is.
     pub value: f64,
-    /// The standard error of f(η) as a mean over examples, where the objective knows it.
+    /// The standard error of f(η) as a mean over examples, if the objective knows it.
     pub standard_error: Option<f64>,
 }
 
@@ -28,9 +28,9 @@ impl From<f64> for Rise {
 pub struct Evaluation {
     /// The learning rate η.
     pub learning_rate: f64,
-    /// f(η) = L(θ − ηΔθ) − L(θ). A loss that is NaN or infinite counts as a rise, `f64::INFINITY`.
+    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` if the loss is NaN or infinite, which counts as a rise.
     pub rise: f64,
-    /// The standard error of the rise, where the objective knows it.
+    /// The standard error of the rise, if the objective knows it.
     pub standard_error: Option<f64>,
 }
 
@@ -40,7 +40,6 @@ impl Evaluation {
         self.rise > 0.0
     }
 
-    /// The point of h(η) = f(η)/η.
     pub(crate) fn point(&self) -> Point {
         Point {
             eta: self.learning_rate,
@@ -49,8 +48,7 @@ impl Evaluation {
     }
 }
 
-/// Two evaluated learning rates with f(lower) ≤ 0 < f(upper), so that η_c lies between them, and the
-/// η_c that they and the other evaluations give.
+/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), with the η_c that all evaluations give.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bracket {
     lower: f64,
@@ -64,7 +62,7 @@ pub struct Bracket {
 }
 
 impl Bracket {
-    /// Only the search makes brackets, from evaluations that happened.
+    /// Creates a bracket. Only the search does so, from evaluations that it made.
     pub(crate) fn new(lower: f64, upper: f64, crossing: &Crossing, relative_error: f64) -> Self {
         Self {
             lower,
@@ -96,23 +94,22 @@ impl Bracket {
         }
     }
 
-    /// f′(η_c), where the loss does not explode within the bracket.
+    /// Returns f′(η_c), unless the loss explodes within the bracket.
     pub(crate) fn steepness(&self) -> Option<f64> {
         self.steepness
     }
 
-    /// The largest evaluated learning rate below the bracket's upper end at which the loss does
-    /// not rise.
+    /// Returns the largest evaluated learning rate below the upper end at which the loss does not rise.
     pub fn lower(&self) -> f64 {
         self.lower
     }
 
-    /// The smallest evaluated learning rate at which the loss rises by more than rounding can do.
+    /// Returns the smallest evaluated learning rate at which the loss rises beyond rounding.
     pub fn upper(&self) -> f64 {
         self.upper
     }
 
-    /// The relative width 1 − lower/upper, in (0, 1).
+    /// Returns the relative width 1 − lower/upper, in (0, 1).
     pub fn width(&self) -> f64 {
         1.0 - self.lower / self.upper
     }
@@ -123,8 +120,8 @@ impl Bracket {
         self.verified_from.is_some()
     }
 
-    /// The learning rate down to which a verified search looked for an earlier crossing, at ratios of 2: from
-    /// there to [`lower`](Self::lower) it has missed none that lasts for a factor of 2.
+    /// Returns the learning rate down to which a verified search looked for an earlier crossing, at ratios of
+    /// 2: from there to [`lower`](Self::lower) it has missed none that lasts for a factor of 2.
     pub fn verified_from(&self) -> Option<f64> {
         self.verified_from
     }
@@ -134,66 +131,65 @@ impl Bracket {
         self.explodes
     }
 
-    /// The critical learning rate η_c, between [`lower`](Self::lower) and [`upper`](Self::upper).
+    /// Returns the critical learning rate η_c, between [`lower`](Self::lower) and
+    /// [`upper`](Self::upper).
     ///
-    /// The [guided](crate::Method::Guided) search reports the root interpolated from its evaluations,
-    /// the [published](crate::Method::Published) estimator the middle of the bracket.
+    /// The [guided](crate::Method::Guided) search interpolates the root from its evaluations; the
+    /// [published](crate::Method::Published) estimator takes the middle of the bracket.
     pub fn critical_lr(&self) -> f64 {
         self.critical_lr
     }
 
-    /// The critical sharpness λ_c = 2 / η_c, with the same relative error.
+    /// Returns the critical sharpness λ_c = 2 / η_c, with the same relative error.
     pub fn critical_sharpness(&self) -> f64 {
         2.0 / self.critical_lr
     }
 
-    /// The stated relative error of η_c, at least 0: 0.01 says that η_c is known to about a per cent.
+    /// Returns the stated relative error of η_c, at least 0: 0.01 means that η_c is known to about a per cent.
     ///
     /// It is an estimate and no bound. Evaluations at reported roots check it during the run and widen it
-    /// ([`algorithm`](crate::algorithm)), so that 95 of 100 true roots lie within it and nearly all within three times it. It is about
-    /// this batch's η_c; what the examples' spread makes of it is the [`standard_error`](Self::standard_error).
+    /// ([`algorithm`](crate::algorithm)), so that 95 of 100 true roots lie within it and nearly all within three times it. It
+    /// concerns this batch's η_c; the [`standard_error`](Self::standard_error) gives the effect of the examples' spread.
     pub fn relative_error(&self) -> f64 {
         self.relative_error
     }
 
-    /// The 95% interval for η_c that the spread over the examples of the batch allows, where the
-    /// objective knows the standard error of f: η_c ± 1.96 s/f′(η_c). It says how much of η_c is
-    /// batch noise; the [`relative_error`](Self::relative_error) says how well this batch's η_c is
-    /// known.
+    /// Returns the 95% interval of η_c by the spread over the examples of the batch, η_c ± 1.96
+    /// s/f′(η_c), if the objective knows the standard error of f. It shows how much of η_c is batch
+    /// noise; the [`relative_error`](Self::relative_error) shows how well this batch's η_c is known.
     pub fn interval(&self) -> Option<(f64, f64)> {
         let half_width = INTERVAL * self.standard_error?;
         Some((self.critical_lr - half_width, self.critical_lr + half_width))
     }
 
-    /// The standard error of η_c by the spread over the examples: s/f′(η_c), as in
+    /// Returns the standard error of η_c by the spread over the examples: s/f′(η_c), as in
     /// [`interval`](Self::interval).
     pub fn standard_error(&self) -> Option<f64> {
         self.standard_error
     }
 }
 
-/// How a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
+/// Names how a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// η_c is enclosed to the tolerance and known to the accuracy, unless rounding forbids the latter.
+    /// η_c is enclosed to the tolerance and known to the accuracy, unless rounding prevents the latter.
     Bracketed(Bracket),
     /// The loss does not rise at any learning rate evaluated, up to the limit.
     NoIncrease {
         /// The largest learning rate evaluated.
         limit: f64,
     },
-    /// The loss does not fall along this direction: it rises from where rounding lets it be seen, or at the smallest
-    /// learning rate allowed. An evaluation has shown that, whatever the slope says.
+    /// The loss does not fall along this direction: it rises from the first rate that rounding lets the search see,
+    /// or at the smallest learning rate allowed. An evaluation has shown this, whatever the slope says.
     NotDescent,
-    /// The loss changes too little along this direction to show where it rises: no fall was seen that
-    /// is larger than rounding, or rounding makes η_c uncertain by half of it, or the spread over the
-    /// examples does so by all of it.
+    /// The loss changes too little along this direction to show a crossing: no fall was larger than
+    /// rounding, rounding makes η_c uncertain by half of it, or the spread over the examples by all of it.
     BelowResolution,
-    /// The loss L(θ) itself is NaN or infinite, so no loss can be compared with it.
+    /// The loss L(θ) itself is NaN or infinite, so it compares with no other loss.
     NonFiniteBaseLoss,
     /// The known slope g·Δθ is NaN or infinite, and so is the direction.
     NonFiniteSlope,
-    /// The budget of evaluations was spent before the bracket was narrow enough.
+    /// The search spent its evaluations before the bracket was narrow enough.
     BudgetExhausted {
         /// The largest evaluated learning rate below `upper` at which the loss does not rise.
         lower: Option<f64>,
@@ -203,7 +199,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The certified bracket, if the search found one.
+    /// Returns the certified bracket, if the search found one.
     pub fn bracket(&self) -> Option<&Bracket> {
         match self {
             Self::Bracketed(bracket) => Some(bracket),
@@ -211,7 +207,7 @@ impl Outcome {
         }
     }
 
-    /// The name of the outcome in records: `bracketed`, `no_increase`, and so on.
+    /// Returns the name of the outcome in records: `bracketed`, `no_increase`, and so on.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Bracketed(_) => "bracketed",
@@ -225,36 +221,35 @@ impl Outcome {
     }
 }
 
-/// How a search ended, and every evaluation that it made.
+/// Reports how a search ended, and every evaluation that it made.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchResult {
-    /// How it ended.
+    /// How the search ended.
     pub outcome: Outcome,
-    /// The evaluations, in the order in which they were made.
+    /// The evaluations, in the order of the search.
     pub trace: Vec<Evaluation>,
-    /// The change of the loss below which a difference was taken for rounding: that of the line, or more
-    /// where evaluations have shown that rounding does more.
+    /// The change of the loss below which a difference counted as rounding: the line's resolution, or
+    /// more if evaluations have found more rounding.
     pub resolution: f64,
-    /// How the evaluations around the crossing scatter, where the search has looked at it: see
+    /// The scatter of the evaluations around the crossing, if the search looked at it: see
     /// [`with_unknown_rounding`](crate::LossLine::with_unknown_rounding).
     pub scatter: Option<Scatter>,
-    /// By how many times its estimated error the root was off that the search would have reported earlier, if it has
+    /// The error of the root that the search could have reported earlier, in units of its estimated error, if it has
     /// evaluated more since.
     pub(crate) claim_ratio: Option<f64>,
-    /// Whether the slope that was said to be known is that of the loss, where the search has tested it.
+    /// Whether the known slope belongs to the loss, if the search has tested it.
     pub(crate) slope_holds: Option<bool>,
 }
 
 impl SearchResult {
-    /// The deepest fall that was seen; 0 if none was.
     pub(crate) fn deepest_fall(&self) -> f64 {
         let falls = self.trace.iter().map(|seen| -seen.rise);
         falls.fold(0.0, f64::max)
     }
 
-    /// Whether the line falls from η = 0 on by another slope than the one that was said to be
-    /// [known](crate::LossLine::with_slope). The search took it for a [hint](crate::LossLine::with_slope_hint) then.
+    /// Whether the line falls from η = 0 by another slope than the [known](crate::LossLine::with_slope) slope. The
+    /// search then took that slope for a [hint](crate::LossLine::with_slope_hint).
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_holds == Some(false)
     }

@@ -1,32 +1,30 @@
-//! What may be said of a line where rounding hides its changes.
+//! Decides which conclusions rounding still allows.
 
 use crate::shape::{Point, start_of};
 use crate::verdict::{Hidden, Verdict};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
-/// A change of more than this many times the loss's resolution is more than rounding can make.
+/// The change, in resolutions of the loss, beyond which rounding cannot be the cause.
 const CLEAR: f64 = 2.0;
-/// Two rises of more than this many times the loss's resolution are large enough to extrapolate h(0) from.
+/// The size, in resolutions of the loss, of two rises that extrapolate to h(0).
 const CLEAR_SLOPE: f64 = 4.0;
-/// The part of the error of h(0) by which it may be negative at a minimum of the loss.
+/// The part of its error by which h(0) may be negative at a minimum of the loss.
 const MINIMUM: f64 = 0.5;
-/// A fall of more than this part of the loss's resolution is no proof of one, but keeps the line from being said to rise at once.
+/// The fall, in resolutions, that proves nothing but keeps the search from calling the line a rise.
 const HINT_OF_A_FALL: f64 = 0.5;
-/// Between a change that rounding hides and a clear rise there is no room for a fall if their learning rates are no
-/// further apart than this factor.
+/// The ratio of learning rates within which no fall fits between a hidden change and a clear rise.
 const HIDDEN_WITHIN: f64 = 4.0;
-/// Two clear rises show how the line starts if their learning rates are no further apart than this factor.
+/// The ratio of learning rates within which two clear rises show how the line starts.
 const EXTRAPOLATED_WITHIN: f64 = 4.0;
 
-/// What rounding hides on a line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
-    /// Whether looks at rounding have found more of it than the type of the loss tells.
+    /// Whether looks have found more rounding than the type of the loss suggests.
     is_found: bool,
-    /// Whether the slope is known, and says that the loss rises.
+    /// Whether the slope is known and says that the loss rises.
     says_rise: bool,
-    /// Whether a slope, known or not, says that it falls.
+    /// Whether a slope, known or hinted, says that the loss falls.
     says_fall: bool,
 }
 
@@ -43,12 +41,10 @@ impl Rounding {
         }
     }
 
-    /// Whether the loss rises by more than rounding can do.
     pub(crate) fn rises(&self, seen: &Evaluation) -> bool {
         seen.rise > CLEAR * self.resolution
     }
 
-    /// Whether the loss falls by more than rounding can do.
     pub(crate) fn falls(&self, seen: &Evaluation) -> bool {
         seen.rise < -CLEAR * self.resolution
     }
@@ -58,8 +54,8 @@ impl Rounding {
         !self.rises(seen) && !self.falls(seen)
     }
 
-    /// What follows from how little was seen: as long as no fall before the first rise is larger than
-    /// rounding, there is no bracket. `None` if rounding hides nothing that matters.
+    /// Draws the verdict from small changes: without a fall beyond rounding before the first rise,
+    /// there is no bracket. `None` if rounding hides nothing that matters.
     pub(crate) fn verdict(&self, seen: &[Evaluation], config: &SearchConfig) -> Option<Verdict> {
         let rates = |clear: bool| {
             let rises = seen.iter().filter(move |seen| self.rises(seen) == clear);
@@ -83,7 +79,7 @@ impl Rounding {
             });
         };
         if self.says_rise {
-            // The slope says that it rises at once, and it does.
+            // The slope says that the loss rises, and it does.
             return Some(Verdict::Ended(Outcome::NotDescent));
         }
         let hidden = rates(false).filter(|rate| *rate < rise);
@@ -120,8 +116,8 @@ impl Rounding {
         }
     }
 
-    /// The slope of h between the nearest ends that more than rounding has made. Where they are far away,
-    /// the ends of the bracket may show that h is less steep between them.
+    /// Returns the slope of h between the nearest ends that exceed rounding. If they are far away, the
+    /// ends of the bracket may show that h is less steep between them.
     pub(crate) fn chord(&self, seen: &[Evaluation], fall: &Evaluation, rise: &Evaluation) -> f64 {
         let (lower, upper) = (fall.point(), rise.point());
         let distance = upper.eta - lower.eta;
@@ -146,7 +142,7 @@ impl Rounding {
         (upper.h - lower.h) / (upper.eta - lower.eta)
     }
 
-    /// The points of the rises that are large enough to extrapolate h(0) from, by rising learning rate.
+    /// Returns the points of the rises large enough to extrapolate h(0), by rising learning rate.
     fn clear_rises(&self, seen: &[Evaluation]) -> Vec<Point> {
         let clear = CLEAR_SLOPE * self.resolution;
         let mut rises: Vec<Point> = seen
@@ -159,21 +155,21 @@ impl Rounding {
     }
 
     /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. If a slope says
-    /// that it falls, they must show that h(0) is positive; if nothing does, that it is not negative. At a minimum of the
+    /// that the loss falls, h(0) must be positive beyond its error; without a slope, not negative. At a minimum of the
     /// loss it is 0.
     fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
         let start = start_of(a, b);
-        // What rounding makes of h at both, extrapolated to 0.
+        // The error of h by rounding at both points, extrapolated to 0.
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
         let steepness = (b.h - a.h) / (b.eta - a.eta);
         let predicted = |eta: f64| (start + steepness * eta) * eta;
         let hidden = || seen.iter().filter(|seen| self.hides(seen));
-        // A change that this predicts and that was not seen refutes it: then h bends.
+        // A predicted change that is missing refutes the extrapolation: h bends.
         let agrees = |seen: &Evaluation| {
             (predicted(seen.learning_rate) - seen.rise).abs() <= CLEAR_SLOPE * self.resolution
         };
         if self.says_fall {
-            // What looks at rounding have found may be jumps of the loss: too little to contradict a slope.
+            // Rounding found by looks may be jumps of the loss: too little to contradict a slope.
             return !self.is_found && start > error && hidden().all(agrees);
         }
         let has_fallen = |seen: &Evaluation| seen.rise < -HINT_OF_A_FALL * self.resolution;
@@ -185,7 +181,7 @@ impl Rounding {
 }
 
 /// Whether the rises at the two smallest learning rates are about in proportion to them. If they are not, the
-/// start of the line is rounded, and not the loss rises.
+/// start of the line is rounding and not a rise of the loss.
 fn shrinks_towards_0(seen: &[Evaluation]) -> bool {
     let mut points: Vec<Point> = seen.iter().map(Evaluation::point).collect();
     points.sort_by(|a, b| a.eta.total_cmp(&b.eta));

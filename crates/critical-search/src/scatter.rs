@@ -1,42 +1,41 @@
-//! What rounding does to a loss, seen from evaluations that lie close together.
+//! Measures the rounding of a loss by evaluations close together.
 
 use crate::shape::Point;
 
-/// How far from the place around which they are seen the evaluations that count may be, in parts of it.
+/// The largest relative distance from the centre of the evaluations that count.
 const REACH: f64 = 0.12;
-/// The coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the first ones of them, which do within a
-/// small part of the full reach.
+/// The number of coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the smaller number that does
+/// within a small part of the full reach.
 const COEFFICIENTS: usize = 4;
 const COEFFICIENTS_NEARBY: usize = 3;
-/// The standard deviations that a rise may be off by, if the deviation is known well.
+/// The standard deviations by which a rise may be off, if the deviation is well known.
 const DEVIATIONS: f64 = 2.0;
-/// What is added to them, as a share, where it is known from one degree of freedom only.
+/// The relative supplement to them for a deviation of one degree of freedom.
 const UNCERTAINTY: f64 = 4.0;
-/// The resolution, as a share of the largest change nearby, above which rounding matters to η_c: it
-/// would be off by some parts in ten thousand.
+/// The resolution, relative to the largest change nearby, above which rounding matters to η_c: an
+/// error of some parts in ten thousand.
 const FELT: f64 = 0.005;
 
-/// A jump is believed if it leaves less than this part of the deviation: by chance, one of several places leaves a third.
+/// The part of the deviation that may remain after a believable jump: by chance, one of several places leaves a third.
 const JUMP: f64 = 0.1;
-/// The changes that must be multiples of one quantum, at least.
+/// The least number of changes that must be multiples of one quantum.
 const ENOUGH: usize = 3;
-/// A quantum is so many times the units that the loss itself comes in, at least.
+/// The least size of a quantum, in units of the loss.
 const COARSE: f64 = 16.0;
-/// Changes of up to so many times the deepest fall are compared for a quantum.
+/// The size of changes to compare for a quantum, in deepest falls.
 const SMALL: f64 = 8.0;
-/// The steps that rounding may be off by where neighbours share one.
+/// The steps by which rounding may be off if neighbours share a step.
 const FEW_STEPS: f64 = 3.0;
-/// Rises that differ by less than this share of the largest are the same.
+/// The difference, relative to the largest, below which rises are equal.
 const SAME: f64 = 1e-9;
-/// How far from a whole number a multiple may be: by chance, rises are not all as near to one.
+/// The allowed distance of a multiple from a whole number: unrelated rises would not all pass it.
 const MULTIPLE: f64 = 1e-3;
 
-/// How evaluations near one learning rate scatter about a smooth curve.
+/// Measures how evaluations near one learning rate scatter about a smooth curve.
 ///
-/// A loss that is computed in 16-bit floats is a staircase, whatever type it is returned in. What
-/// its units in the last place do not show, neighbouring evaluations do: f is fitted by a quartic
-/// without a constant (by a cubic, if all lie within a small part of the reach), and what is left is rounding, or a bend
-/// that no such curve follows.
+/// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. Neighbouring evaluations reveal it
+/// even if the units in the last place do not: the residual of f about a quartic without a constant (a cubic, if all lie
+/// within a small part of the reach) is rounding, or a bend that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scatter {
     deviation: f64,
@@ -47,8 +46,8 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// The scatter of the points of h around a learning rate, within a part `scale` of the full reach of 12%; `None`
-    /// where too few are finite.
+    /// Measures the scatter around a learning rate, within a part `scale` of the full reach of 12%; `None` if too
+    /// few points are finite.
     pub(crate) fn around(
         centre: f64,
         scale: f64,
@@ -66,7 +65,7 @@ impl Scatter {
             COEFFICIENTS
         };
         let smooth = left(&near, scale, coefficients, None)?;
-        // A loss may jump, where a mixture of experts routes an example elsewhere. Rounding is what a jump does not explain.
+        // A loss may jump if a mixture of experts routes an example elsewhere. Rounding is the part without the jump.
         let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
         let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
         let jump = jumps.min_by(|a, b| a.0.total_cmp(&b.0));
@@ -77,30 +76,30 @@ impl Scatter {
             deviation,
             degrees,
             step: step(&near, &all),
-            // f is nearly straight: what it would be at the full reach.
+            // f is nearly straight: extrapolate to the full reach.
             largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale.min(1.0),
             is_flat: is_flat(&near),
         })
     }
 
-    /// The standard deviation of a rise.
+    /// Returns the standard deviation of a rise.
     pub fn deviation(&self) -> f64 {
         self.deviation
     }
 
-    /// The evaluations beyond those that fix the curve: the fewer, the less is known of the deviation.
+    /// Returns the number of evaluations beyond those that fix the curve: the fewer, the less certain the deviation.
     pub fn degrees(&self) -> usize {
         self.degrees
     }
 
-    /// The change below which a difference is to be taken for rounding: on a staircase of which few steps were seen, a few of
-    /// them.
+    /// Returns the change below which a difference counts as rounding: a few steps, on a staircase of which few steps were
+    /// seen.
     pub(crate) fn resolution(&self) -> f64 {
         let steps = if self.is_flat { FEW_STEPS } else { 1.0 };
         resolution(self.deviation, self.degrees).max(steps * self.step)
     }
 
-    /// The resolution that several looks at the rounding of a run have shown together.
+    /// Pools the resolution of several looks of a run.
     pub(crate) fn pooled<'a>(looks: impl Iterator<Item = &'a Self>) -> Option<f64> {
         let (mut squares, mut degrees, mut step) = (0.0, 0, 0.0_f64);
         for look in looks {
@@ -111,7 +110,7 @@ impl Scatter {
         (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
     }
 
-    /// Whether half of all neighbours are the same to the bit: they lie on the same tread of a staircase, and do not show its steps.
+    /// Whether half of all neighbours agree to the bit: they lie on the same tread of a staircase, and do not show its steps.
     pub(crate) fn is_flat(&self) -> bool {
         self.is_flat
     }
@@ -121,19 +120,19 @@ impl Scatter {
         self.would_feel(self.resolution())
     }
 
-    /// Whether rounding of another size would.
+    /// Whether rounding of this size would matter.
     pub(crate) fn would_feel(&self, resolution: f64) -> bool {
         resolution > FELT * self.largest
     }
 }
 
-/// The fewer evaluations a deviation is known from, the more of it there may be: they may have agreed by chance.
+/// Widens a deviation that few evaluations support: they may have agreed by chance.
 fn resolution(deviation: f64, degrees: usize) -> f64 {
     DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
 }
 
-/// The quantum of which all of a search's small changes are multiples, if they are: then a fall of a few quanta is rounding.
-/// Changes of a smooth loss are not multiples of the smallest. The loss itself comes in units of `grain`, which are much smaller.
+/// Returns the quantum of which all of a search's small changes are multiples, if there is one: a fall of a few quanta is then
+/// rounding. Changes of a smooth loss are not multiples of the smallest. `grain` is the much smaller unit of the loss itself.
 pub(crate) fn quantum(rises: impl Iterator<Item = f64>, grain: f64) -> Option<f64> {
     let mut rises: Vec<f64> = rises.filter(|rise| rise.is_finite()).collect();
     let deepest = rises
@@ -196,7 +195,7 @@ fn powers(t: f64, scale: f64, jump: Option<f64>) -> [f64; COEFFICIENTS] {
     [u, u * t, u * t * t, last]
 }
 
-/// The standard deviation of what the curve leaves, and the evaluations beyond those that fix it.
+/// Returns the residual standard deviation, and the number of evaluations beyond those that fix the curve.
 fn left(
     points: &[(f64, f64)],
     scale: f64,
@@ -216,7 +215,7 @@ fn left(
     Some(((squares / degrees as f64).sqrt(), degrees))
 }
 
-/// The first coefficients of the curve by least squares; the others are 0.
+/// Fits the first coefficients of the curve by least squares; the others are 0.
 fn fit(
     points: &[(f64, f64)],
     scale: f64,

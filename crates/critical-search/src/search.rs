@@ -10,36 +10,33 @@ use crate::{
 use std::convert::Infallible;
 use thiserror::Error;
 
-/// Which learning rate a search evaluates next.
+/// Selects how a search chooses its learning rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it
-    /// certify it.
+    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it certify it.
     ///
-    /// Once warm it takes two evaluations, the least possible, where η_c moves slowly (full batches),
-    /// and about one more in every fourth or fifth search where it is noisy (mini-batches). For its
-    /// worst case see [`algorithm`](crate::algorithm).
+    /// Once warm it takes two evaluations, the minimum, if η_c moves slowly (full batches), and about
+    /// one more in every fourth or fifth search if η_c is noisy (mini-batches). For the worst case
+    /// see [`algorithm`](crate::algorithm).
     #[default]
     Guided,
-    /// The published estimator, the baseline: from the guess, doubles or halves until the sign of the
-    /// rise changes, then bisects to the tolerance and reports the middle of the bracket
-    /// (arXiv 2601.16979, with a tolerance of 1/16). It does not ask for the
-    /// [`accuracy`](SearchConfig::accuracy).
+    /// Doubles or halves from the guess until the sign of the rise changes, then bisects to the
+    /// tolerance and reports the middle of the bracket: the published estimator (arXiv 2601.16979,
+    /// with a tolerance of 1/16), as a baseline. It ignores the [`accuracy`](SearchConfig::accuracy).
     Published,
 }
 
-/// A search for the critical learning rate: the smallest at which the loss rises.
+/// Searches for the critical learning rate: the smallest at which the loss rises.
 ///
-/// The search picks learning rates by its [`Method`], evaluates the loss there, and stops as soon as
-/// two of its evaluations certify a bracket of the wanted width, or as soon as it is clear that there
-/// is none.
+/// The search picks learning rates by its [`Method`], evaluates the loss there, and stops when two of
+/// its evaluations certify a bracket of the wanted width, or when it is clear that there is none.
 ///
 /// Its invariants hold for every method and every function, however wild:
 ///
 /// - a [`Bracketed`](crate::Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
-///   that are in the trace, no evaluation below `upper` rose by more than rounding can do, one fell by
-///   more than that, and 1 − lower/upper ≤ tolerance;
+///   in the trace, no evaluation below `upper` rose beyond rounding, one fell beyond rounding, and 1 −
+///   lower/upper ≤ tolerance;
 /// - its η_c lies in the bracket;
 /// - the number of evaluations never passes the budget;
 /// - a loss that is NaN or infinite counts as a rise.
@@ -54,18 +51,18 @@ pub struct CriticalSearch {
 #[error("evaluation {} of the loss failed: {error}", trace.len() + 1)]
 #[non_exhaustive]
 pub struct Interrupted<E> {
-    /// What went wrong.
+    /// The error of the objective.
     pub error: E,
-    /// The evaluations made until then.
+    /// The evaluations before the error.
     pub trace: Vec<Evaluation>,
 }
 
 impl CriticalSearch {
-    /// A search with this configuration.
+    /// Creates a search with this configuration.
     ///
     /// # Errors
     ///
-    /// A value that makes no sense is named in the error, with what to choose instead.
+    /// Returns an error that names an invalid value and the valid range.
     pub fn new(config: SearchConfig) -> Result<Self, SearchConfigError> {
         config.validate()?;
         Ok(Self {
@@ -74,22 +71,22 @@ impl CriticalSearch {
         })
     }
 
-    /// The same search by another method.
+    /// Sets the method.
     #[must_use]
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &SearchConfig {
         &self.config
     }
 
-    /// Searches along `line`, where `loss(η)` is L(θ − ηΔθ), starting at `guess`.
+    /// Searches along `line` from `guess`, given `loss(η)` = L(θ − ηΔθ).
     ///
-    /// A good guess is what the last search has [taught](Guess::learn). Before there is one, the
-    /// learning rate in use will do, or [none](Guess::unknown): the slope says better where to start.
+    /// The best guess comes from [earlier searches](Guess::learn). Before the first, pass the
+    /// learning rate in use, or [`Guess::unknown`] to let the slope choose the start.
     pub fn run(
         &self,
         line: &LossLine,
@@ -106,13 +103,13 @@ impl CriticalSearch {
         }
     }
 
-    /// The same for an objective that gives the rise f(η) = L(θ − ηΔθ) − L(θ) itself, perhaps with
-    /// its standard error, and that can fail. A rise taken example by example loses far fewer digits
-    /// than the difference of two means.
+    /// Searches with an objective that returns the rise f(η) = L(θ − ηΔθ) − L(θ) itself, perhaps
+    /// with its standard error, and that can fail. A rise taken example by example loses far fewer
+    /// digits than the difference of two means.
     ///
     /// # Errors
     ///
-    /// The first error of the objective ends the search.
+    /// Returns the first error of the objective, which ends the search.
     pub fn try_run<E>(
         &self,
         line: &LossLine,
@@ -120,7 +117,7 @@ impl CriticalSearch {
         mut rise: impl FnMut(f64) -> Result<Rise, E>,
     ) -> Result<SearchResult, Interrupted<E>> {
         let told = guess.told(line);
-        // One look at rounding of which nothing is known may be lucky: it takes nothing from what earlier ones have shown.
+        // A single look at unknown rounding may be lucky, so it cannot lower the resolution of earlier looks.
         let told_resolution = match line.rounding {
             Trust::Unknown => told.resolution,
             Trust::Known | Trust::Likely => line.resolution,
@@ -134,7 +131,7 @@ impl CriticalSearch {
         let mut trace = Trace::new(self.config, line, told_resolution, report, &guess);
         let mut audit = match self.method {
             Method::Guided => Audit::of(&trace, &guess),
-            // As it was published.
+            // Keep the estimator as published.
             Method::Published => Audit::none(),
         };
         let outcome = loop {
@@ -181,7 +178,7 @@ impl CriticalSearch {
             }
             outcome => outcome,
         };
-        // A line that was seen to rise at once has no slope that says it falls.
+        // Once the line rises from 0, no slope can say that the loss falls.
         let says_fall = trace.line().slope().is_some_and(|slope| slope > 0.0);
         let refuted = (says_fall && outcome == Outcome::NotDescent).then_some(false);
         Ok(SearchResult {

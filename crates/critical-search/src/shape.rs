@@ -1,58 +1,56 @@
-//! The shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
+//! Computes the shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
 use crate::calibration::WILD;
 
 /// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
-/// The part of the disagreement between two interpolations that is taken for the error of the better
-/// one. On recorded lines and on generated ones it is smaller; `tests/accuracy.rs` counts.
+/// The part of the disagreement between two interpolations that counts as the error of the better
+/// one. On recorded and generated lines the error is smaller; `tests/accuracy.rs` counts.
 const DISAGREEMENT: f64 = 0.5;
-/// What an interpolation may err by, as h bends in ways that its points do not show, in products of the
-/// relative distances to both ends.
+/// The error of interpolation by bends between the points, in products of the relative distances to both ends.
 const CURVATURE: f64 = 0.2;
-/// What is added to the error for that, and not asked to be small: some lines bend more than most. By
-/// `tests/suite/kinds.rs` of the workspace.
+/// The stated supplement for lines that bend more than most, which the search does not try to reduce.
+/// From `tests/suite/kinds.rs` of the workspace.
 const EXTRA_CURVATURE: f64 = 0.6;
-/// Both where h(0) is not known.
+/// Both factors without h(0).
 const CURVATURE_WITHOUT_START: f64 = 0.4;
 const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
 
-/// What a bend that three points are too far apart to show may move the root by: this part of the distance to the nearer
+/// The shift of the root by a bend that three points are too far apart to show: this part of the distance to the nearer
 /// end, and at most this. The float64 oracles have such bends, at a root next to an end.
 const UNSEEN: f64 = 0.15;
 const MOST_UNSEEN: f64 = 0.0025;
-/// The part of what the last evaluation has moved the root by that is taken for the error of where it is now.
+/// The part of the last shift of the root that counts as its present error.
 const SURPRISE: f64 = 0.15;
 
 /// The ratios of the upper end to the lower one between which polynomials lose their value.
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
-/// The part of the deepest fall from which on the loss has not begun to rise at the lower end.
+/// The part of the deepest fall at which the loss has not begun to rise at the lower end.
 const DEEP: f64 = 0.5;
-/// The part of the distance to the farther end that is taken for the error of a root in an explosion, which may lie anywhere.
+/// The part of the distance to the farther end that counts as the error of a root in an explosion, which may lie anywhere.
 const HUGGING: f64 = 0.25;
 
-/// The part of the error of interpolation that is stated beyond what is asked to be small: a loss with jumps needs it before its
-/// first jump was seen.
+/// The stated part of the interpolation error that the search does not try to reduce: a loss with jumps needs it before its
+/// first jump shows.
 const UNASKED: f64 = 0.5;
 
-/// A point of h.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Point {
     pub(crate) eta: f64,
     pub(crate) h: f64,
 }
 
-/// Where h crosses zero between the two ends of a bracket.
+/// The root of h between the two ends of a bracket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
     pub(crate) root: f64,
     /// The relative error of the root that more evaluations would lessen.
     pub(crate) interpolation_error: f64,
-    /// What it may be more on lines that bend more than most.
+    /// The supplement for lines that bend more than most.
     pub(crate) bend_error: f64,
-    /// The relative error of the root that the rounding of the loss makes.
+    /// The relative error of the root by the rounding of the loss.
     pub(crate) rounding_error: f64,
-    /// f′ at the root; unknown where the loss explodes.
+    /// f′ at the root; unknown if the loss explodes.
     pub(crate) steepness: Option<f64>,
     /// The relative distance to the farther end.
     farthest: f64,
@@ -61,7 +59,7 @@ pub(crate) struct Crossing {
 }
 
 impl Crossing {
-    /// The middle of a bracket, known to half its width.
+    /// Returns the middle of a bracket, known to half its width.
     pub(crate) fn middle(lower: f64, upper: f64) -> Self {
         let root = lower + 0.5 * (upper - lower);
         Self {
@@ -75,9 +73,9 @@ impl Crossing {
         }
     }
 
-    /// The root of the quadratic h through both ends and the nearest of the other points; of the
-    /// straight h where there is none. `resolution` is the error of f by rounding, and `chord` the slope
-    /// of h between points that are larger, and `depth` the deepest fall.
+    /// Returns the root of the quadratic h through both ends and the nearest other point, or of the
+    /// straight h if there is no other. `resolution` is the error of f by rounding, `chord` the slope of
+    /// h between larger points, and `depth` the deepest fall.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
@@ -100,7 +98,7 @@ impl Crossing {
         let farthest = (root - lower.eta).max(upper.eta - root) / root;
         let disagreement = match (best, curved.next()) {
             (Some(_), Some((second, _))) => {
-                // The straight one errs by more than both, unless it agrees by chance.
+                // The straight h errs by more than both, unless it agrees by chance.
                 let curved = (root / second).ln().abs();
                 curved.max(DISAGREEMENT * DISAGREEMENT * (root / straight).ln().abs())
             }
@@ -150,7 +148,7 @@ impl Crossing {
         }
     }
 
-    /// Counts how far the last evaluation has moved the root from where it was expected.
+    /// Adds the last evaluation's shift of the root from its expected place.
     pub(crate) fn add_surprise(&mut self, expected: Option<f64>) {
         let moved = expected.map_or(f64::INFINITY, |expected| (self.root / expected).ln().abs());
         self.interpolation_error = (self.interpolation_error + SURPRISE * moved).min(self.farthest);
@@ -159,8 +157,8 @@ impl Crossing {
             .min(self.farthest - self.interpolation_error);
     }
 
-    /// The part of the relative error that must be small, where errors were seen to be so many times what is estimated: that of
-    /// the interpolation as it is estimated, but all that is stated on a loss whose errors were larger.
+    /// Returns the part of the relative error that must be small, for this error factor: the estimated interpolation error, or
+    /// all of the stated error if the errors were larger.
     pub(crate) fn asked_error(&self, factor: f64) -> f64 {
         if factor > WILD {
             self.error(factor) - self.rounding_error
@@ -169,15 +167,15 @@ impl Crossing {
         }
     }
 
-    /// The relative error of the root, where that of the interpolation is so many times as large. The root lies in the bracket.
+    /// Returns the relative error of the root, for this factor of the interpolation error. The root lies in the bracket.
     pub(crate) fn error(&self, factor: f64) -> f64 {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
         (factor * interpolation).min(self.farthest) + self.rounding_error
     }
 }
 
-/// How much both ends look like those of an explosion, from 0 to 1: the loss is very much higher at the upper end, and at the
-/// lower one it is still about as low as it gets.
+/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end, and near its
+/// lowest at the lower end.
 pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
     let steep = (rise / fall / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
@@ -185,7 +183,7 @@ pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
     (steep.clamp(0.0, 1.0) * deep.clamp(0.0, 1.0)).max(0.0)
 }
 
-/// The weight of h at a node in the polynomial through the nodes, at η (Lagrange).
+/// Returns the weight of h at a node in the polynomial through the nodes, at η (Lagrange).
 fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
     let others = nodes.iter().flatten().filter(|other| other.eta != node.eta);
     others
@@ -193,20 +191,20 @@ fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
         .product()
 }
 
-/// The second divided difference of h: half its second derivative.
+/// Returns the second divided difference of h: half its second derivative.
 fn second_difference(a: Point, b: Point, c: Point) -> f64 {
     let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);
     (slope_of(b, c) - slope_of(a, b)) / (c.eta - a.eta)
 }
 
-/// The root of h = h(0)(1 − η/root)(1 + κη) that passes through one point.
+/// Returns the root of h = h(0)(1 − η/root)(1 + κη) through one point.
 pub(crate) fn root_by_shape(seen: Point, start: f64, bend: f64) -> Option<f64> {
     let straightened = seen.h / (1.0 + bend * seen.eta).max(f64::MIN_POSITIVE);
     let share_of_the_way = 1.0 - straightened / start;
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
 }
 
-/// The root of the power h = h(0) + kηᵖ through two points that lie far beyond it and far apart, where the highest power
+/// Returns the root of the power h = h(0) + kηᵖ through two points far beyond it and far apart, where the highest power
 /// rules.
 pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> {
     let (rise, farther) = (near.h - start, far.h - start);
@@ -215,24 +213,23 @@ pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> 
     (power > 0.0 && root.is_finite()).then_some(root)
 }
 
-/// h(0) on the line through two points.
+/// Returns h(0) on the line through two points.
 pub(crate) fn start_of(a: Point, b: Point) -> f64 {
     a.h - a.eta * (b.h - a.h) / (b.eta - a.eta)
 }
 
-/// The root of the line through two points.
 pub(crate) fn secant(a: Point, b: Point) -> Option<f64> {
     (a.h != b.h).then(|| b.eta - b.h * (b.eta - a.eta) / (b.h - a.h))
 }
 
-/// The root at which the quadratic h(η) through three points rises.
+/// Returns the rising root of the quadratic h(η) through three points.
 pub(crate) fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     let bend = second_difference(a, b, c);
     // h = bend η² + slope η + start
     let slope = (b.h - a.h) / (b.eta - a.eta) - bend * (a.eta + b.eta);
     let start = a.h - slope * a.eta - bend * a.eta * a.eta;
     let discriminant = slope * slope - 4.0 * bend * start;
-    // Where it rises, 2 bend η + slope is the positive root of the discriminant.
+    // At the rising root, 2 bend η + slope is the positive root of the discriminant.
     let steepness = discriminant.sqrt();
     let root = if slope > 0.0 {
         // The other form would subtract nearly equal numbers.
@@ -243,14 +240,14 @@ pub(crate) fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-/// The value at h = 0 of the quadratic η(h) through three points.
+/// Returns the value at h = 0 of the quadratic η(h) through three points.
 pub(crate) fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     let term = |p: Point, q: Point, r: Point| p.eta * q.h * r.h / ((p.h - q.h) * (p.h - r.h));
     let root = term(a, b, c) + term(b, c, a) + term(c, a, b);
     root.is_finite().then_some(root)
 }
 
-/// The bend κ that fits the points of a line best, given h(0) = −slope and the root.
+/// Returns the bend κ that best fits the points of a line, given h(0) = −slope and the root.
 pub(crate) fn learn_bend(
     points: impl Iterator<Item = Point>,
     slope: f64,

@@ -1,19 +1,18 @@
-//! Whether slopes that are said to be known are those of the loss.
+//! Schedules and records the tests of known slopes.
 
-/// The lines that are tested at first.
+/// The number of tests to pass before tests become rare.
 const FIRST: u64 = 2;
 
-/// What tests of a run's slopes have shown. One that failed is for good.
+/// The tests of a run's slopes so far. A single failure is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct SlopeTest {
-    /// The lines with a bracket and a slope that was said to be known.
+    /// The lines with a bracket and a known slope.
     lines: u64,
     passed: u64,
     is_refuted: bool,
 }
 
 impl SlopeTest {
-    /// What is known after one more line.
     pub(crate) fn learn(mut self, is_known: bool, holds: Option<bool>) -> Self {
         self.lines += u64::from(is_known);
         self.passed += u64::from(holds == Some(true));

@@ -1,4 +1,4 @@
-//! The evaluations of a search, and what they show.
+//! Keeps the evaluations of a search, and derives facts from them.
 
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
@@ -6,39 +6,39 @@ use crate::scatter::quantum;
 use crate::shape::{Crossing, Point};
 use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 
-/// The relative error by rounding that a look at it may miss.
+/// The relative error by rounding that a look may miss.
 const OVERLOOKED: f64 = 0.001;
-/// The quanta of the loss that rounding may be off by.
+/// The quanta of the loss by which rounding may be off.
 const QUANTA: f64 = 4.0;
-/// The evaluations of a first measurement from which on so many times the accuracy will do.
+/// The length of a first measurement that relaxes the accuracy by the next factor.
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
 
-/// What a search reports of its bracket.
+/// The number that a search reports for its bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// Its middle, as soon as it is narrow enough.
+    /// The middle, once the bracket is narrow enough.
     Middle,
-    /// The root interpolated, as soon as it is accurate enough, too.
+    /// The interpolated root, once it is accurate enough as well.
     Root,
 }
 
-/// The evaluations made so far, and the facts that follow from them.
+/// The evaluations so far, and the facts that follow from them.
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
-    /// The least resolution, which no look makes smaller.
+    /// The least resolution, which no look lowers.
     told_resolution: f64,
-    /// The resolution by the looks of this line and of earlier ones.
+    /// The resolution by the looks of this line and earlier lines.
     seen_resolution: f64,
     report: Report,
     rounding: Rounding,
-    /// The factor from the error that is estimated for a root to the one that is stated.
+    /// The factor from an estimated to a stated error.
     error_factor: f64,
     /// Whether no line before this one had a bracket.
     is_first: bool,
     evaluations: Vec<Evaluation>,
-    /// Where the root was expected before each evaluation.
+    /// The expected root before each evaluation.
     expected: Vec<Option<f64>>,
 }
 
@@ -67,7 +67,7 @@ impl Trace {
         }
     }
 
-    /// Adds an evaluation, before which the root was expected somewhere.
+    /// Adds an evaluation, with the root expected before it.
     pub(crate) fn push(&mut self, learning_rate: f64, rise: Rise, expected: Option<f64>) {
         let is_finite = rise.value.is_finite();
         self.evaluations.push(Evaluation {
@@ -79,13 +79,13 @@ impl Trace {
         self.resolve();
     }
 
-    /// Takes changes of up to `seen` for rounding, or what the line has told if that is more.
+    /// Sets the resolution to `seen`, or to the line's own if that is larger.
     pub(crate) fn set_resolution(&mut self, seen: f64) {
         self.seen_resolution = seen.max(self.told_resolution);
         self.resolve();
     }
 
-    /// Takes changes for rounding that are a few of the quanta in which all come. Where nothing is known of rounding, looks find more.
+    /// Raises the resolution to a few quanta, if all changes come in quanta. If rounding is unknown, looks find more.
     fn resolve(&mut self) {
         let rises = self.evaluations.iter().map(|seen| seen.rise);
         let grain = self.line.grain;
@@ -96,7 +96,7 @@ impl Trace {
         self.rounding = Rounding::of(&self.line);
     }
 
-    /// Takes a slope that says that the loss rises for a hint, if the loss was seen to fall.
+    /// Takes a slope for a hint if it says that the loss rises and the loss fell.
     pub(crate) fn distrust_slope_if_it_falls(&mut self) {
         let says_rise = self.line.slope().is_some_and(|slope| slope < 0.0);
         let mut seen = self.evaluations.iter();
@@ -117,7 +117,6 @@ impl Trace {
         &self.config
     }
 
-    /// The line that is searched.
     pub(crate) fn line(&self) -> &LossLine {
         &self.line
     }
@@ -130,18 +129,15 @@ impl Trace {
         &self.rounding
     }
 
-    /// The relative width wanted of the bracket.
     pub(crate) fn tolerance(&self) -> f64 {
         self.config.tolerance
     }
 
-    /// The relative error wanted of η_c.
     pub(crate) fn accuracy(&self) -> f64 {
         self.config.accuracy
     }
 
-    /// The same as far as it is asked for: a first measurement that comes from far away has taken long enough by then, and
-    /// states its larger error.
+    /// Returns the relative error at which to stop: a long first measurement may end with a larger error, which it states.
     pub(crate) fn wanted_accuracy(&self) -> f64 {
         if self.is_first && self.evaluations.len() >= LONG {
             LENIENCY * self.accuracy()
@@ -150,36 +146,34 @@ impl Trace {
         }
     }
 
-    /// The relative width at which every bracket is narrow and accurate enough.
+    /// Returns the relative width that makes every bracket narrow and accurate enough.
     pub(crate) fn sure_width(&self) -> f64 {
         let accuracy = self.config.accuracy;
         self.config.tolerance.min(accuracy / (1.0 + accuracy))
     }
 
-    /// The evaluations, in the order in which they were made.
     pub(crate) fn into_evaluations(self) -> Vec<Evaluation> {
         self.evaluations
     }
 
-    /// The evaluations made so far.
     pub(crate) fn evaluations(&self) -> &[Evaluation] {
         &self.evaluations
     }
 
-    /// How many more evaluations the configuration allows.
+    /// Returns the number of evaluations that the configuration still allows.
     pub(crate) fn budget(&self) -> usize {
         let most = self.config.max_evaluations;
         most.saturating_sub(self.evaluations.len())
     }
 
-    /// The points of h that more than rounding has made.
+    /// Iterates over the points of h beyond rounding.
     fn points(&self) -> impl Iterator<Item = Point> {
         let seen = self.evaluations.iter();
         seen.filter(|seen| seen.rise.is_finite() && !self.rounding.hides(seen))
             .map(Evaluation::point)
     }
 
-    /// The points of h from the nearest to a learning rate on; last h(0), where it is known.
+    /// Returns the points of h by distance from a learning rate, with h(0) last if it is known.
     pub(crate) fn points_nearest_to(&self, near: f64) -> Vec<Point> {
         let start = self.line.slope().map(|slope| Point {
             eta: 0.0,
@@ -191,8 +185,8 @@ impl Trace {
         points
     }
 
-    /// The evaluation at the smallest learning rate at which the loss rises. A rise within rounding
-    /// is none if the loss clearly falls further out.
+    /// Returns the evaluation at the smallest learning rate with a rise. A rise within rounding
+    /// does not count if the loss clearly falls further out.
     pub(crate) fn first_rise(&self) -> Option<&Evaluation> {
         let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
         let seen = || self.evaluations.iter();
@@ -209,7 +203,8 @@ impl Trace {
             .min_by(least)
     }
 
-    /// The evaluation at the largest learning rate below it; none up to it has clearly risen.
+    /// Returns the evaluation at the largest learning rate below the first rise; no evaluation up
+    /// to it has clearly risen.
     pub(crate) fn last_fall(&self) -> Option<&Evaluation> {
         let bound = self.upper().unwrap_or(f64::INFINITY);
         self.evaluations
@@ -218,12 +213,12 @@ impl Trace {
             .max_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate))
     }
 
-    /// The smallest evaluated learning rate at which the loss rises.
+    /// Returns the smallest evaluated learning rate with a rise.
     pub(crate) fn upper(&self) -> Option<f64> {
         self.first_rise().map(|evaluation| evaluation.learning_rate)
     }
 
-    /// The largest evaluated learning rate below the upper end; the loss does not rise there.
+    /// Returns the largest evaluated learning rate below the upper end, with no rise.
     pub(crate) fn lower(&self) -> Option<f64> {
         self.last_fall().map(|evaluation| evaluation.learning_rate)
     }
@@ -232,7 +227,7 @@ impl Trace {
         learning_rate.clamp(self.config.min_learning_rate, self.config.max_learning_rate)
     }
 
-    /// Where the loss crosses its start, between a fall and a rise.
+    /// Returns the crossing between a fall and a rise.
     pub(crate) fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
         let (lower, upper) = (fall.point(), rise.point());
         if self.report == Report::Middle {
@@ -255,7 +250,7 @@ impl Trace {
         crossing
     }
 
-    /// The deepest fall before a rise: of those that were seen, or that of a parabola with the slope of the line.
+    /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the line.
     pub(crate) fn depth(&self) -> f64 {
         let upper = self.upper().unwrap_or(f64::INFINITY);
         let seen = self.evaluations.iter();
@@ -265,7 +260,7 @@ impl Trace {
         seen.max(of_slope.map_or(0.0, |(slope, lower)| 0.25 * slope * lower))
     }
 
-    /// Where the root was expected before the later one of two evaluations was made.
+    /// Returns the root expected before the later of two evaluations.
     fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {
         let is_end = |seen: &Evaluation| {
             seen.learning_rate == fall.learning_rate || seen.learning_rate == rise.learning_rate

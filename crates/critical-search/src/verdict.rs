@@ -1,37 +1,35 @@
-//! What evaluations prove, and what they leave open.
+//! Names the conclusions from evaluations, and the questions still open.
 
 use crate::Outcome;
 
-/// The factor to the next learning rate where rounding hides the only change so far, which may be at the very root.
+/// The factor to the next learning rate if rounding hides the only change so far, which may be at the root itself.
 const FIRST_ADVANCE: f64 = 1.5;
-/// The same where it hides more than one.
+/// The factor if rounding hides several changes.
 const ADVANCE: f64 = 16.0;
 
-/// What evaluations prove.
 pub(crate) enum Verdict {
-    /// Nothing yet: no crossing is enclosed, or not narrowly or accurately enough.
+    /// Open: no crossing is enclosed, or not narrowly or accurately enough.
     Open,
-    /// Nothing yet, since rounding hides what matters.
+    /// Open, since rounding hides the answer.
     Hidden(Hidden),
-    /// How the search ends.
     Ended(Outcome),
 }
 
-/// What rounding hides, where nothing can be said yet.
+/// The changes that rounding hides while the verdict is open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hidden {
     /// All changes, up to this learning rate.
     All(f64),
-    /// A change too far from the first clear rise to leave no room for a fall between them.
+    /// A change too far from the first clear rise to exclude a fall between them.
     Between { hidden: f64, rise: f64 },
-    /// A change that may lie at the very root, so that the fall is below it.
+    /// A change that may lie at the root itself, so that the fall is below it.
     Root(f64),
-    /// How the line starts: this clear rise has no other one near it.
+    /// The start of the line: this clear rise has no other near it.
     Start(f64),
 }
 
 impl Hidden {
-    /// The learning rate at which an evaluation shows more, after so many.
+    /// Returns the learning rate of the next useful evaluation, after this many.
     pub(crate) fn next(self, evaluations: usize) -> f64 {
         match self {
             Self::All(last) if evaluations > 1 => ADVANCE * last,

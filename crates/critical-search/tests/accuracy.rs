@@ -1,7 +1,7 @@
-//! What a search costs and how far its η_c is off, on recorded lines of real training.
+//! Measures the cost of a search and the error of its η_c, on recorded lines of real training.
 //!
-//! `cargo test -p critical-search --test accuracy -- --nocapture` prints the tables from which the
-//! defaults were chosen.
+//! `cargo test -p critical-search --test accuracy -- --nocapture` prints the tables behind the
+//! defaults.
 
 mod recorded;
 
@@ -28,7 +28,7 @@ struct Score {
     largest: f64,
     /// The root mean square of the stated errors.
     stated: f64,
-    /// How many errors are beyond three times the stated one.
+    /// The number of errors beyond three times the stated error.
     outside: usize,
 }
 
@@ -45,7 +45,7 @@ fn published() -> CriticalSearch {
     search(config, Method::Published)
 }
 
-/// η_c by a search that is finer than any tried.
+/// Returns η_c by a finer search than any tried.
 fn truth(line: &Line, near: f64) -> f64 {
     let config = SearchConfig::default()
         .with_tolerance(1.0 / 2048.0)
@@ -55,7 +55,7 @@ fn truth(line: &Line, near: f64) -> f64 {
     result.outcome.bracket().unwrap().critical_lr()
 }
 
-/// Searches from line to line, each told of as `told` says.
+/// Searches from line to line, each described by `told`.
 fn score(
     workload: &str,
     search: &CriticalSearch,
@@ -131,9 +131,9 @@ fn the_defaults_are_cheap_and_accurate() {
                 let score = score(workload, &search(config, Method::Guided), |_, l| l.known());
                 let name = format!("{workload} 1/{:.0} to {accuracy}", 1.0 / tolerance);
                 print(&name, &score);
-                // Whatever is asked for, the stated error holds.
+                // The stated error holds for any tolerance and accuracy.
                 assert!(score.outside <= 1, "{name}: {} beyond", score.outside);
-                // What an interpolation does not see goes with the square of the bracket's width.
+                // The error that an interpolation cannot see goes with the square of the bracket's width.
                 let most = (2.0 * accuracy).max(0.25 * tolerance * tolerance);
                 assert!(score.largest <= most, "{name}: {}", score.largest);
             }
@@ -183,7 +183,7 @@ fn a_first_measurement_takes_eight_evaluations_at_most() {
     let lines = WORKLOADS.map(recorded::lines);
     let mut most = 0;
     for line in lines.iter().flatten() {
-        // A warmup's first step, no learning rate at all, one in use, and one far too large.
+        // A warmup's first step, no learning rate at all, a rate in use, and a rate far too large.
         for guess in [
             Guess::new(1e-10),
             Guess::unknown(),
@@ -233,7 +233,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
 }
 
 /// Generated lines: h = −(1 − u)(1 + bu + cu² + w sin(fu + φ)) with u = η/root, from parabolas to shapes
-/// that no three points show.
+/// that no three points reveal.
 #[test]
 fn the_stated_error_holds_on_generated_lines() {
     let config = Config {

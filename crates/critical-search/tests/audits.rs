@@ -1,9 +1,9 @@
-//! What a search looks at beyond its certificate: losses that jump, explode or are rounded inside, slopes that are of
-//! another loss, rises where nobody looks.
+//! Tests the checks beyond a search's certificate: losses that jump, explode or round inside, slopes of another loss,
+//! rises at rates that no search tries.
 
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig, SearchResult};
 
-/// A generator of numbers in 0..1 that is the same everywhere.
+/// Generates the same numbers in 0..1 on every machine.
 struct Random(u64);
 
 impl Random {
@@ -24,10 +24,10 @@ impl Random {
     }
 }
 
-/// The rise along one line, in units in which the smooth loss crosses about 1.
+/// The rise along one line, in units that put the crossing of the smooth loss near 1.
 type Line = Box<dyn Fn(f64) -> f64>;
 
-/// A line of a kind: some lines of a run have its peculiarity, and others not.
+/// Returns a line of a kind: some lines of a run have its peculiarity, and others not.
 fn line(kind: &str, random: &mut Random) -> Line {
     let (bend, root) = (random.between(-0.3, 1.0), random.log_between(0.7, 1.4));
     let smooth = move |eta: f64| -eta * (1.0 - eta / root) * (1.0 + bend * eta / root);
@@ -47,7 +47,7 @@ fn line(kind: &str, random: &mut Random) -> Line {
             let exponential = |eta: f64| 0.3 * root * (steep * (eta - root)).exp();
             -0.3 * eta + exponential(eta) - exponential(0.0)
         }),
-        // A cross entropy near 0: it falls to 0, and rises where examples are lost.
+        // A cross entropy near 0: it falls to 0, and rises as examples are lost.
         "small" => Box::new(move |eta| {
             1e-3 * ((-9.0 * eta).exp() - 1.0 + (steep * (eta - root)).exp() - (-steep * root).exp())
         }),
@@ -63,7 +63,7 @@ struct Tally {
     off_by_5_percent: usize,
 }
 
-/// Searches along the lines of many runs, and holds each η_c against a bisection of the line.
+/// Searches along the lines of many runs, and compares each η_c with a bisection of the line.
 fn tally(kind: &str, is_known: bool) -> Tally {
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let mut random = Random(7);
@@ -149,7 +149,7 @@ fn repeated(told: &LossLine, times: usize, loss: impl Fn(f64) -> f64) -> SearchR
 #[test]
 fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
     let loss = |eta: f64| 2.0 - eta * (1.0 - eta / 0.3);
-    // Scaled gradients, clipped ones, and those of a loss with a penalty.
+    // Scaled gradients, clipped gradients, and gradients of a loss with a penalty.
     for factor in [1024.0, 0.1, 1.5] {
         let told = LossLine::new(2.0).with_slope(factor);
         let result = repeated(&told, 3, loss);
@@ -181,7 +181,7 @@ fn a_loss_at_its_minimum_rises_at_once() {
 
 #[test]
 fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
-    // The negative of a loss: it rises at once, and falls without end.
+    // The negative of a loss: it rises from 0 on, and falls without end.
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let falls = LossLine::new(1.0);
     let first = search.run(&falls, Guess::new(0.1), |eta| 1.0 - eta.min(0.9));
@@ -190,7 +190,7 @@ fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
     let loss = |eta: f64| f64::from((1.0 + eta * (1.0 - eta / 50.0)) as f32);
     let next = search.run(&falls, guess, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
-    // Nor if it falls already where the search begins.
+    // Nor if it already falls at the start of the search.
     let beyond = Guess::new(400.0);
     let next = search.run(&falls.with_rate_in_use(0.1), beyond, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
@@ -287,7 +287,7 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
     let bracket = second.outcome.bracket().unwrap();
     assert!(bracket.upper() <= 0.012, "{second:?}");
 
-    // One below the smallest rate that a search may try is looked at there, once.
+    // A rate below the search's limits is raised to the limit and tried once.
     for loss in [
         |eta: f64| 2.0 - eta * (1.0 - eta),
         |eta: f64| 2.0 - eta.min(1.0),
@@ -318,7 +318,7 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
     assert!(verified.is_verified());
 
-    // Where there is no earlier crossing, it costs what was asked, and no more than the budget.
+    // Without an earlier crossing, it costs the requested evaluations, and never exceeds the budget.
     let (_, more) = {
         let config = SearchConfig::default().with_verification(4);
         let search = CriticalSearch::new(config).unwrap();

@@ -1,4 +1,4 @@
-//! Each way in which a search can end, produced on purpose.
+//! Produces each outcome of a search on purpose.
 
 use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchConfigError,
@@ -18,7 +18,7 @@ fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
     let Outcome::Bracketed(bracket) = result.outcome else {
         panic!("expected a bracket around {critical_lr}, got {result:?}");
     };
-    // An interpolating search may land on the root itself, where 64-bit rounding decides the sign.
+    // An interpolating search may land on the root itself, so that 64-bit rounding decides the sign.
     let rounding = 1e-9 * critical_lr;
     assert!(
         bracket.lower() <= critical_lr + rounding && critical_lr - rounding <= bracket.upper(),
@@ -63,7 +63,7 @@ fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
     assert_bracketed(&far, 1.0);
     assert!(far.trace.len() <= 4, "{far:?}");
 
-    // The roots of the first lines are evaluated, too, to see how far they are off.
+    // The search evaluates the roots of the first lines, too, to measure their errors.
     let mut guess = Guess::new(0.1).learn(&line, &far);
     for critical_lr in [1.01, 0.99, 1.02, 1.0, 0.98, 1.0, 1.005] {
         let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
@@ -91,7 +91,7 @@ fn a_slope_that_says_rise_is_believed_after_one_evaluation_that_rises() {
     assert_eq!(result.trace.len(), 1, "{result:?}");
     assert!(!result.is_slope_refuted());
 
-    // The gradient was of another loss: this one falls.
+    // The gradient belonged to another loss: this loss falls.
     for slope in [0.0, -0.3] {
         let line = LossLine::new(1.0).with_slope(slope);
         let result = search().run(&line, Guess::new(0.1), parabola(1.0, 1.0, 0.2));
@@ -115,7 +115,7 @@ fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
     assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
     assert!(result.trace.len() <= 8, "{result:?}");
 
-    // A fall that is seen, however small, is not.
+    // A visible fall counts, however small.
     let result = search().run(&line, Guess::new(0.1), parabola(2.0, 1.0, 1e-3));
     assert_bracketed(&result, 1e-3);
 }

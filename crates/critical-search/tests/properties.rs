@@ -1,4 +1,4 @@
-//! The invariants of a search, on generated functions of every kind that a loss can be.
+//! Tests the invariants of a search on generated functions of every kind.
 
 use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outcome, SearchConfig};
 use proptest::prelude::*;
@@ -249,12 +249,12 @@ proptest! {
             Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
             _ => result.trace.iter().map(|e| e.learning_rate).collect(),
         };
-        // The slope may have moved a guess that nothing was learned from.
+        // The slope may have moved a guess that knows nothing.
         let first = result.trace.first().map_or(guess, |e| e.learning_rate);
         let distance = ends.iter().map(|eta| (eta / first).log2().abs()).fold(0.0, f64::max);
         let wanted = -(1.0 - tolerance.min(accuracy / (1.0 + accuracy))).ln();
         let bisections = (16f64.ln() / wanted).log2().ceil();
-        // A line that falls out to the limit is searched everywhere before that is said.
+        // On a line that falls out to the limit, the search looks everywhere before it says so.
         let limit = config.max_learning_rate;
         let reaches_limit = result.trace.iter().any(|seen| seen.learning_rate >= limit);
         let everywhere = if reaches_limit { (limit / first).log2().ceil() + 1.0 } else { 0.0 };
@@ -268,7 +268,7 @@ proptest! {
         // The fall that the slope predicts at the root, as a part of the loss.
         depth in log_uniform(1e-3, 4.0),
         root in log_uniform(1e-6, 1e2),
-        // What the slope that is told is over the line's own; none if it is the line's own.
+        // The ratio of the slope given to the line's own; none for the line's own.
         hint in prop_oneof![Just(None), log_uniform(0.5, 2.0).prop_map(Some)],
         guess in prop_oneof![
             Just(Guess::unknown()), // a learning rate of 0

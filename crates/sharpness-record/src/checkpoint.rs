@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// A note in a run's folder: the run-wide step and epoch at which weights with this fingerprint were
-/// saved, so that a run that resumes from them knows its step.
+/// Notes in a run's folder the run-wide step and epoch of saved weights by their fingerprint, so
+/// that a run that resumes from them knows its step.
 ///
 /// ```
 /// use sharpness_record::CheckpointNote;
@@ -20,21 +20,21 @@ use std::path::Path;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointNote {
-    /// The updates of the weights that were made before the checkpoint.
+    /// The updates of the weights before the checkpoint.
     pub step: u64,
-    /// The epoch, from 1, where it is known.
+    /// The epoch, from 1, if it is known.
     #[serde(default)]
     pub epoch: Option<u64>,
-    /// What identifies the weights.
+    /// A fingerprint of the weights.
     pub fingerprint: u64,
 }
 
 impl CheckpointNote {
-    /// Notes the checkpoint in the run's folder, which is made if it is not there.
+    /// Notes the checkpoint in the run's folder, and creates the folder if necessary.
     ///
     /// # Errors
     ///
-    /// If the note cannot be written.
+    /// Returns an error if the system refuses the write.
     pub fn save(&self, directory: &Path) -> Result<(), WriteError> {
         let path = directory.join(CHECKPOINTS_FILE);
         let failed = |source| WriteError::at(&path, source);
@@ -43,12 +43,11 @@ impl CheckpointNote {
         append_lines(&path, &line).map_err(failed)
     }
 
-    /// The newest checkpoint of the run whose weights have this fingerprint. Damaged notes are passed
-    /// over.
+    /// Finds the newest checkpoint of the run with this fingerprint, and skips damaged notes.
     ///
     /// # Errors
     ///
-    /// If there are notes that cannot be read.
+    /// Returns an error if the system refuses to read the notes.
     pub fn find(directory: &Path, fingerprint: u64) -> Result<Option<Self>, ReadError> {
         let path = directory.join(CHECKPOINTS_FILE);
         let bytes = match std::fs::read(&path) {
@@ -77,7 +76,7 @@ mod tests {
         };
         note(100, 7).save(folder.path()).unwrap();
         note(200, 8).save(folder.path()).unwrap();
-        // A note that is not UTF-8, and one whose end was never written.
+        // A note that is not UTF-8, and an incomplete note.
         let path = folder.path().join(CHECKPOINTS_FILE);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend(b"\xff\xfe\n{\"step\":250,\"ep");

@@ -1,47 +1,46 @@
 use serde::{Deserialize, Serialize};
 
-/// How the measurement of a curvature ended. Its serialized form is the name in snake case.
+/// Names how the measurement of a curvature ended. Its serialized form is the name in snake case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CurvatureOutcome {
-    /// It is known.
+    /// The curvature is known.
     Measured,
     /// The iteration ended before its residual was small.
     NotConverged,
-    /// The gradients' rounding, or the curvature's own change, hides it at every step tried.
+    /// Rounding of the gradients, or change of the curvature itself, hides it at every step tried.
     BelowResolution,
-    /// The loss does not fall along the update, so that the curvature along it has no ratio to it.
+    /// The loss does not fall along the update, so the ratio of curvature to slope is undefined.
     NotDescent,
     /// Something is NaN or infinite.
     NonFinite,
-    /// Something else went wrong, said in `reason`.
+    /// Another failure, explained in `reason`.
     Failed,
-    /// An outcome that a later version of the record has added, by its name. It is only read, never
-    /// written anew.
+    /// An outcome of a later version of the record, by its name. This version only reads it.
     #[serde(untagged)]
     Other(String),
 }
 
-/// A curvature, or why there is none.
+/// A curvature, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvatureValue {
-    /// How it ended.
+    /// How the measurement ended.
     pub outcome: CurvatureOutcome,
     /// The value, if it was measured.
     #[serde(default)]
     pub value: Option<f64>,
-    /// Its relative error, by the difference quotients at neighbouring steps.
+    /// Its relative error, from the difference quotients at neighbouring steps.
     #[serde(default)]
     pub relative_error: Option<f64>,
-    /// ‖Hu − λu‖ / |λ|, of an eigenvalue.
+    /// ‖Hu − λu‖ / |λ|, for an eigenvalue.
     #[serde(default)]
     pub residual: Option<f64>,
-    /// Why it failed, where it did.
+    /// The reason of a failure.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The gradients that it took, each about three forward passes.
+    /// The number of gradients computed; each costs about three forward passes.
     #[serde(default)]
     pub gradients: usize,
     /// The wall-clock time, in seconds.
@@ -50,8 +49,7 @@ pub struct CurvatureValue {
 }
 
 impl CurvatureValue {
-    /// A curvature that ended this way, with no value and no cost: whoever measured it sets the fields
-    /// that are known.
+    /// Creates a curvature with this outcome, no value and no cost; the caller sets the known fields.
     #[must_use]
     pub fn new(outcome: CurvatureOutcome) -> Self {
         Self {
@@ -74,13 +72,13 @@ pub struct CurvatureMeasurement {
     pub directional_sharpness: CurvatureValue,
     /// The Hessian sharpness λ_max(H).
     pub hessian_sharpness: CurvatureValue,
-    /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), where it is asked for.
+    /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), if the probe measures it.
     #[serde(default)]
     pub preconditioned_sharpness: Option<CurvatureValue>,
 }
 
 impl CurvatureMeasurement {
-    /// The curvatures of one step; the preconditioned one is set where it was asked for.
+    /// Creates the curvatures of one step, without the preconditioned sharpness.
     #[must_use]
     pub fn new(directional_sharpness: CurvatureValue, hessian_sharpness: CurvatureValue) -> Self {
         Self {

@@ -1,11 +1,10 @@
 use std::fmt::{Display, Formatter};
 
-/// The edge ratio η/η_c above which a run is near the edge: the learning rate is more than half of the
-/// critical one.
+/// The edge ratio η/η_c above which a run is near the edge: the learning rate exceeds half of the critical learning rate.
 pub const NEAR_EDGE: f64 = 0.5;
 
-/// The edge threshold 2/η, in the unit of critical sharpness: a critical sharpness above it means that
-/// a step at the learning rate η raises the loss. `None` unless η is positive and 2/η finite.
+/// Returns the edge threshold 2/η, in the unit of critical sharpness: a step at the learning rate η
+/// raises the loss if critical sharpness is above it. `None` unless η is positive and 2/η finite.
 ///
 /// ```
 /// assert_eq!(sharpness_record::edge_threshold(0.01), Some(200.0));
@@ -16,8 +15,8 @@ pub fn edge_threshold(learning_rate: f64) -> Option<f64> {
     (threshold > 0.0 && threshold.is_finite()).then_some(threshold)
 }
 
-/// The edge ratio η/η_c = ηλ_c/2, without a unit: it crosses 1 at the Edge of Stability, above which the
-/// step raises the loss. `None` unless η_c is positive and the ratio finite.
+/// Returns the edge ratio η/η_c = ηλ_c/2, without a unit: it crosses 1 at the Edge of Stability, above
+/// which the step raises the loss. `None` unless η_c is positive and the ratio finite.
 ///
 /// ```
 /// assert_eq!(sharpness_record::edge_ratio(0.01, 0.04), Some(0.25));
@@ -28,7 +27,7 @@ pub fn edge_ratio(learning_rate: f64, critical_lr: f64) -> Option<f64> {
     (critical_lr > 0.0 && ratio.is_finite()).then_some(ratio)
 }
 
-/// Where a step lies relative to the Edge of Stability.
+/// Locates a step relative to the Edge of Stability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Edge {
     /// The edge ratio is at most [`NEAR_EDGE`].
@@ -40,7 +39,7 @@ pub enum Edge {
 }
 
 impl Edge {
-    /// Where a step of this [edge ratio](edge_ratio) lies. `None` if the ratio is NaN.
+    /// Locates a step by its [edge ratio](edge_ratio). `None` if the ratio is NaN.
     ///
     /// ```
     /// use sharpness_record::Edge;

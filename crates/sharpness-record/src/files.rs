@@ -1,10 +1,8 @@
 /// The file of measurements in a run's folder.
 pub const MEASUREMENTS_FILE: &str = "measurements.jsonl";
-/// The file for lines that are no longer part of the record: those of steps that a resumed run makes
-/// anew, and damaged ones.
+/// The file for lines removed from the record: steps that a resumed run repeats, and damaged lines.
 pub const SUPERSEDED_FILE: &str = "measurements-superseded.jsonl";
-/// The file that tells at which step each checkpoint was saved.
+/// The file with the step of each checkpoint.
 pub const CHECKPOINTS_FILE: &str = "measurement-checkpoints.jsonl";
-/// The file that a writer locks while it writes. It holds the writer's process number, and stays in the
-/// folder after the run.
+/// The file that a writer locks. It holds the writer's process number, and stays in the folder after the run.
 pub const LOCK_FILE: &str = "measurements.lock";

@@ -8,35 +8,35 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// What happened to a record that is followed.
+/// An event in a followed record.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Followed {
     /// A line is complete.
     Measurement(Box<Measurement>),
-    /// The record is another one from some line on. Of the measurements that were followed so far, the
-    /// first `kept` stand, and the `dropped` ones after them are no longer part of the record.
+    /// The record has changed from some line on. Of the measurements followed so far, the first `kept`
+    /// stand, and the next `dropped` are no longer part of it.
     WentBack {
-        /// How many of the followed measurements are still part of the record.
+        /// The number of followed measurements that are still part of the record.
         kept: usize,
-        /// How many are not.
+        /// The number of followed measurements that are not.
         dropped: usize,
-        /// What happened to the record.
+        /// The cause.
         cause: WentBack,
     },
-    /// A line is no measurement and is left out: the text says which, and why.
+    /// A line is no measurement and is left out: the text says which line, and why.
     Note(String),
 }
 
-/// Why measurements are no longer part of a record.
+/// The reasons why measurements leave a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WentBack {
-    /// The file was replaced, which is what a run does that resumes or starts anew.
+    /// Another file took its place, as when a run resumes or starts anew.
     Replaced,
-    /// The file became shorter, or other lines were written over those that were read.
+    /// The file became shorter, or other lines overwrote lines already read.
     Rewritten,
-    /// The file was removed.
+    /// The file is gone.
     Removed,
 }
 
@@ -52,7 +52,7 @@ impl Display for WentBack {
 
 /// Reads a record from its beginning and then as it grows, each complete line once.
 ///
-/// The record need not exist yet, and may be removed, cut short and replaced while it is followed.
+/// The record need not exist yet; while followed, it may be removed, cut short and replaced.
 ///
 /// ```
 /// use sharpness_record::{Followed, Follower, Measurement, MeasurementOutcome, MeasurementWriter};
@@ -73,19 +73,18 @@ impl Display for WentBack {
 pub struct Follower {
     path: PathBuf,
     open: Option<OpenRecord>,
-    /// A hash of each line that was followed as a measurement, to tell after a replacement which of them
-    /// stand.
+    /// A hash of each line followed as a measurement, to recognize the surviving lines after a replacement.
     followed: Vec<u64>,
-    /// After a replacement: how many of the lines that were followed were found again so far.
+    /// After a replacement: the number of followed lines found again so far.
     again: Option<(usize, WentBack)>,
-    /// The measurement that ended the search for lines that stand.
+    /// The measurement that ended the search for surviving lines.
     waiting: Option<Measurement>,
     has_noted_newer: bool,
 }
 
 impl Follower {
-    /// Begins at the first line of a record, given as a run's folder or as the file itself. Neither need
-    /// exist: a path that does not is taken for a folder unless it ends in `.jsonl`. A pipe is read once.
+    /// Starts at the first line of a record, given as a run's folder or as the file itself. Neither need
+    /// exist: a missing path counts as a folder unless it ends in `.jsonl`. A pipe is read once.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -97,7 +96,7 @@ impl Follower {
         }
     }
 
-    /// The file that is followed.
+    /// Returns the followed file.
     pub fn file(&self) -> PathBuf {
         let may_be_file =
             self.path.exists() || self.path.extension().is_some_and(|end| end == "jsonl");
@@ -107,7 +106,7 @@ impl Follower {
         }
     }
 
-    /// What is not there yet, for a user who waits, such as `runs/a is not there yet`. `None` once a
+    /// Tells a waiting user what is missing, such as `runs/a is not there yet`. `None` once a
     /// measurement was followed.
     pub fn missing(&self) -> Option<String> {
         if !self.followed.is_empty() {
@@ -124,11 +123,11 @@ impl Follower {
         })
     }
 
-    /// What happened next, or `None` if nothing did since the last call.
+    /// Returns the next event, or `None` if nothing happened since the last call.
     ///
     /// # Errors
     ///
-    /// If the system does not let the file be read. The next call tries again.
+    /// Returns an error if the system refuses to read the file. The next call tries again.
     pub fn next_event(&mut self) -> Result<Option<Followed>, ReadError> {
         if let Some(measurement) = self.waiting.take() {
             return Ok(Some(Followed::Measurement(Box::new(measurement))));
@@ -203,13 +202,12 @@ impl Follower {
         }
     }
 
-    /// Ends the search for lines that stand.
+    /// Ends the search for surviving lines.
     fn settle(&mut self) -> Option<Followed> {
         let (kept, cause) = self.again.take()?;
         let dropped = self.followed.len() - kept;
         self.followed.truncate(kept);
-        // A file that was replaced by the same lines has changed nothing, such as one that lost damaged
-        // lines only.
+        // A replacement with the same lines changes nothing, for example if only damaged lines are gone.
         (dropped > 0).then_some(Followed::WentBack {
             kept,
             dropped,
@@ -230,19 +228,19 @@ enum State {
     Changed(WentBack),
 }
 
-/// A record that is open, read up to some place.
+/// An open record, read up to some place.
 #[derive(Debug)]
 struct OpenRecord {
-    /// None of a pipe, which cannot change.
+    /// `None` for a pipe, which cannot change.
     handle: Option<Handle>,
     reader: BufReader<File>,
     /// The bytes read so far.
     position: u64,
     /// The complete lines read so far.
     lines: usize,
-    /// The last complete line, to see whether it is still what the file holds there.
+    /// The last complete line, to check that the file still holds it.
     last: Vec<u8>,
-    /// The beginning of a line whose end is not written yet.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
 }
 
@@ -280,7 +278,7 @@ impl OpenRecord {
         Ok(State::Line(Line { number, bytes }))
     }
 
-    /// Whether the file is another one than that which was read so far.
+    /// Whether the file is no longer the file read so far, and why.
     fn change(&mut self, file: &Path) -> io::Result<Option<WentBack>> {
         let Some(handle) = &self.handle else {
             return Ok(None);

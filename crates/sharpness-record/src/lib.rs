@@ -1,8 +1,8 @@
-//! The record of a training run's critical sharpness: what a measurement is, how a run's measurements
-//! are written to a file, and how the file is read, all at once or while it grows.
+//! Records the critical sharpness of a training run: defines a measurement, writes a run's measurements
+//! to a file, and reads the file, in one pass or while it grows.
 //!
-//! [burn-sharpness] writes the record, and [sharpness-report] reads it. This crate knows neither of
-//! them, nor any machine learning: it is plain data and files.
+//! [burn-sharpness] writes the record, and [sharpness-report] reads it. This crate depends on neither,
+//! nor on any machine learning: it is plain data and files.
 //!
 //! ```
 //! use sharpness_record::{Measurement, MeasurementOutcome, MeasurementWriter, TRAIN_TASK, read};
@@ -23,13 +23,12 @@
 //!
 //! # The file
 //!
-//! A run's folder holds [`MEASUREMENTS_FILE`], in JSON Lines: one [`Measurement`] a line. A line is never
-//! changed once it is written. When a run goes back to an earlier checkpoint, the lines of the steps that
-//! it makes anew move to [`SUPERSEDED_FILE`].
+//! A run's folder holds [`MEASUREMENTS_FILE`], in JSON Lines: one [`Measurement`] a line. A written line
+//! never changes. When a run goes back to an earlier checkpoint, the lines of the repeated steps move to
+//! [`SUPERSEDED_FILE`].
 //!
-//! Every line says its [version](RECORD_VERSION). A version stays the same as long as older readers
-//! understand what newer writers write: fields may be added to a version, and readers pass over fields
-//! that they do not know.
+//! Every line states its [version](RECORD_VERSION). A version may gain fields as long as older readers
+//! understand newer lines: readers skip unknown fields.
 //!
 //! [burn-sharpness]: https://docs.rs/burn-sharpness
 //! [sharpness-report]: https://docs.rs/sharpness-report
@@ -39,7 +38,8 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// `?` in `main`, `unwrap` and `expect` show the debug form of an error. It is the sentence, too.
+/// `?` in `main`, `unwrap` and `expect` show the debug form of an error, so it is the sentence,
+/// too.
 macro_rules! debug_is_the_sentence {
     ($error:ty) => {
         impl std::fmt::Debug for $error {
@@ -81,7 +81,7 @@ pub use summary::{CappedSteps, NoNumber, SharpnessSummary};
 pub use whole::write_whole;
 pub use write::{MeasurementWriter, WriteError, supersede_from};
 
-/// The code of README.md is compiled and run with the examples of the documentation.
+/// Compiles and runs the code of README.md as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -9,14 +9,14 @@ pub struct LinePoint {
     /// The rise of the loss, f(η) = L(θ − ηΔθ) − L(θ), if it is finite.
     #[serde(default)]
     pub rise: Option<f64>,
-    /// How far f(η) may be off: its standard error over the examples, where their losses are known, or else the change below
-    /// which the search took a difference for rounding.
+    /// The uncertainty of f(η): its standard error over the examples if their losses are known, or else the change below
+    /// which the search takes a difference for rounding.
     #[serde(default)]
     pub error: Option<f64>,
 }
 
 impl LinePoint {
-    /// A point. What is not finite is none.
+    /// Creates a point. A rise or error that is not finite becomes `None`.
     #[must_use]
     pub fn new(learning_rate: f64, rise: f64, error: f64) -> Self {
         let finite = |value: f64| Some(value).filter(|value| value.is_finite());

@@ -3,11 +3,11 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The right to write to a folder: one value at a time holds it, in whichever process.
+/// Grants the right to write to a folder to one value at a time, in any process.
 ///
-/// It is a lock on a file, which the system takes back when the value is dropped or its process ends,
-/// however it ends. The file holds the number of the process and stays in the folder. On a file system
-/// that knows no locks, everybody gets the right.
+/// It locks a file; the system releases the lock when the value is dropped or its process ends, however
+/// it ends. The file holds the number of the process and stays in the folder. On a file system without
+/// locks, everybody gets the right.
 ///
 /// ```
 /// use sharpness_record::{FolderLock, LockError};
@@ -31,27 +31,27 @@ pub struct FolderLock {
 #[derive(Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Somebody else holds the lock.
+    /// Another writer holds the lock.
     #[error("{} holds {} already", holder_text(*holder), file.display())]
     Held {
         /// The locked file.
         file: PathBuf,
-        /// The number of the process that holds the lock, if it could be read. It may be this one.
+        /// The number of the process that holds the lock, if it is readable. It may be this process.
         holder: Option<u32>,
     },
-    /// The system does not let the file be written.
+    /// The system refuses to write the file.
     #[error("{} cannot be written: {source}", file.display())]
     Unwritable {
         /// The file to lock.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
 debug_is_the_sentence!(LockError);
 
-/// Who holds a lock, as the subject of a sentence.
+/// Names the holder of a lock, as the subject of a sentence.
 pub(crate) fn holder_text(holder: Option<u32>) -> String {
     match holder {
         Some(id) if id == std::process::id() => "another writer of this process".to_string(),
@@ -61,11 +61,11 @@ pub(crate) fn holder_text(holder: Option<u32>) -> String {
 }
 
 impl FolderLock {
-    /// Locks this file, which is made if it is not there; its folder, too.
+    /// Locks this file, and creates it and its folder if necessary.
     ///
     /// # Errors
     ///
-    /// If somebody else holds the lock, or the system does not let the file be written.
+    /// Returns an error if another writer holds the lock, or if the system refuses to write the file.
     pub fn claim(file: &Path) -> Result<Self, LockError> {
         let unwritable = |source| LockError::Unwritable {
             file: file.to_path_buf(),
@@ -79,7 +79,7 @@ impl FolderLock {
         let mut locked = options.open(file).map_err(unwritable)?;
         match locked.try_lock() {
             Ok(()) => {
-                // The number only helps the message of who is refused: without it, nothing is lost.
+                // The number only improves the message of a refused writer.
                 let number = std::process::id().to_string();
                 let _ = locked
                     .set_len(0)
@@ -93,7 +93,7 @@ impl FolderLock {
                     holder: read.and_then(|_| number.trim().parse().ok()),
                 });
             }
-            // A file system without locks is no reason not to write.
+            // On a file system without locks, write anyway.
             Err(TryLockError::Error(_)) => {}
         }
         Ok(Self { _file: locked })

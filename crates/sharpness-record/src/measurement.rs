@@ -4,83 +4,82 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The version of the record that this crate writes, and the newest one that it reads.
+/// The version of the record that this crate writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
 
-/// The task whose loss made the update.
+/// The task whose loss produced the update.
 pub const TRAIN_TASK: &str = "train";
 
-/// Where the loss L(θ) of a measurement comes from.
+/// The source of the loss L(θ) of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BaseLossSource {
-    /// The training step computed it, by a path that was seen to agree with the probe's to rounding.
+    /// The training step computed it, by a path that agreed with the probe's to rounding.
     Training,
     /// The probe evaluated it, by one more forward pass.
     Evaluated,
-    /// A source that a later version of the record has added.
+    /// A source of a later version of the record.
     #[serde(other)]
     Other,
 }
 
-/// Where the slope of a measurement comes from.
+/// The source of the slope of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SlopeSource {
-    /// The loss that was measured is the one that was differentiated: the slope is its slope.
+    /// The gradient belongs to the measured loss, so the slope is exact.
     Known,
-    /// It is the slope of the loss in training mode, such as with dropout. It says where to look first
-    /// and proves nothing about the loss that was measured.
+    /// The gradient belongs to the loss in training mode, such as with dropout. The slope says where
+    /// to look first and proves nothing about the measured loss.
     Hint,
-    /// A source that a later version of the record has added.
+    /// A source of a later version of the record.
     #[serde(other)]
     Other,
 }
 
-/// One measurement of critical sharpness: what metrics, logs, reports and plots read, and never change.
+/// Holds one measurement of critical sharpness. Metrics, logs, reports and plots read it and never change it.
 ///
-/// A field that was not measured is `None` (`null` in JSON), never a number that stands for it. When a
-/// line is read, fields that it lacks are not measured, and fields that are not known are passed over.
+/// A field that was not measured is `None` (`null` in JSON), never a placeholder number. A missing
+/// field reads as not measured, and a reader skips unknown fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measurement {
     /// The version of this record, [`RECORD_VERSION`].
     pub version: u32,
-    /// The run-wide step, counted in updates of the weights from 0, over all epochs.
+    /// The run-wide step: updates of the weights since the start of the run, from 0, over all epochs.
     pub step: u64,
-    /// The epoch, from 1, where it is known.
+    /// The epoch, from 1, if it is known.
     #[serde(default)]
     pub epoch: Option<u64>,
-    /// The task whose loss was measured; `train` is the batch that made the update.
+    /// The task of the measured loss; `train` is the batch that made the update.
     #[serde(default = "train_task")]
     pub task: String,
-    /// The task with the smallest critical learning rate along this update, `train` included; one that
-    /// the update hurts at once (`not_descent`) comes before all others. Absent if no task is limited,
-    /// or if there is no task but the training.
+    /// The task with the smallest critical learning rate along this update, `train` included; a task
+    /// that the update hurts at any rate (`not_descent`) comes first. Absent if no task is limited, or
+    /// if training is the only task.
     #[serde(default)]
     pub limiting_task: Option<String>,
-    /// The learning rate η that the scheduler asks for at this step.
+    /// The scheduler's learning rate η for this step.
     #[serde(default)]
     pub learning_rate: Option<f64>,
-    /// The learning rate at which the step was made, if an edge cap has lowered it.
+    /// The learning rate of the step, if an edge cap lowered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_used: Option<f64>,
     /// The loss L(θ).
     #[serde(default)]
     pub base_loss: Option<f64>,
-    /// Where L(θ) comes from.
+    /// The source of L(θ).
     #[serde(default)]
     pub base_loss_source: Option<BaseLossSource>,
-    /// The fraction of the batch that the loss was evaluated on, in (0, 1]: 1 unless the loss that was
-    /// measured states less.
+    /// The fraction of the batch behind the loss, in (0, 1]: 1 unless the loss states less.
     #[serde(default = "whole_batch")]
     pub batch_fraction: f64,
-    /// The slope g·Δθ, at which the loss starts to fall along the update.
+    /// The slope g·Δθ of the fall along the update.
     #[serde(default)]
     pub slope: Option<f64>,
-    /// Where the slope comes from. Absent if there is no slope, and in records that are older than this field.
+    /// The source of the slope. Absent without a slope, and in records older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope_source: Option<SlopeSource>,
     /// The norm ‖Δθ‖ of the update direction.
@@ -88,56 +87,54 @@ pub struct Measurement {
     pub update_norm: Option<f64>,
     /// How the measurement ended.
     pub outcome: MeasurementOutcome,
-    /// Why it failed, where it did.
+    /// The reason of a failure.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The largest learning rate, below `upper`, at which the loss was seen not to rise.
+    /// The largest evaluated learning rate below `upper` at which the loss did not rise.
     #[serde(default)]
     pub lower: Option<f64>,
-    /// The smallest learning rate at which the loss was seen to rise.
+    /// The smallest evaluated learning rate at which the loss rose.
     #[serde(default)]
     pub upper: Option<f64>,
     /// The critical learning rate η_c, inside a certified bracket.
     #[serde(default)]
     pub critical_lr: Option<f64>,
     /// The estimated relative error of η_c, if the measurement states one. It is no bound: evaluations at η_c check it
-    /// during the run and widen it, so that 95 of 100 true values lie within η_c·(1 ± this), and nearly all within three
-    /// times it.
+    /// during the run and widen it, so that 95 of 100 true values lie within η_c·(1 ± error), and nearly all within
+    /// three times the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical_lr_error: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
     #[serde(default)]
     pub critical_sharpness: Option<f64>,
-    /// The 95% interval for η_c that the spread of the loss over the examples allows, where the
-    /// losses of examples are known: how much of η_c is batch noise.
+    /// The 95% interval of η_c by the spread of the loss over the examples, if the losses of
+    /// examples are known: how much of η_c is batch noise.
     #[serde(default, deserialize_with = "closed_interval")]
     pub critical_lr_interval: Option<(f64, f64)>,
-    /// The standard deviation of η_c over the task's batches, to first order, where the loss of a task
-    /// is the mean over several.
+    /// The standard deviation of η_c over the task's batches, to first order, if the task has several.
     #[serde(default)]
     pub critical_lr_spread: Option<f64>,
-    /// Whether an earlier crossing was looked for and not seen, where the loss was bracketed.
+    /// Whether the search looked for an earlier crossing of a bracketed loss and found none.
     #[serde(default)]
     pub first_crossing_verified: Option<bool>,
-    /// The learning rate down to which an earlier crossing was looked for, at ratios of 2, if it was.
+    /// The learning rate down to which the search looked for an earlier crossing, at ratios of 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_from: Option<f64>,
-    /// Whether the loss at `upper` is NaN or infinite, so that it explodes there before it was seen to rise; absent if the
-    /// loss there is finite.
+    /// Whether the loss at `upper` is NaN or infinite: it explodes before it is seen to rise. Absent if the loss there is
+    /// finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_explodes: Option<bool>,
-    /// Whether batch norm computed from the statistics of the batch, as in training; absent where it computed from
-    /// its running statistics, or where there is none.
+    /// Whether batch norm used the statistics of the batch, as in training; absent if it used its running
+    /// statistics, or without batch norm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_statistics: Option<bool>,
-    /// The curvature that critical sharpness stands for, at the steps at which it is measured.
+    /// The curvature behind critical sharpness, on steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
-    /// The points of the search in the order in which they were evaluated, in a run that is told to keep them; none if
-    /// there was no search.
+    /// The points of the search in order, if the run keeps them; `None` without a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<Vec<LinePoint>>,
-    /// The evaluations of the loss along the update, one forward pass each; L(θ) is not counted.
+    /// The evaluations of the loss along the update, one forward pass each, without L(θ).
     #[serde(default)]
     pub evaluations: usize,
     /// The wall-clock time of the whole measurement, in seconds.
@@ -153,15 +150,14 @@ fn whole_batch() -> f64 {
     1.0
 }
 
-/// An end that is infinite is `null` in JSON: such an interval says nothing.
+/// Treats an interval with an infinite end, `null` in JSON, as no interval.
 fn closed_interval<'de, D: Deserializer<'de>>(data: D) -> Result<Option<(f64, f64)>, D::Error> {
     let ends: Option<(Option<f64>, Option<f64>)> = Deserialize::deserialize(data)?;
     Ok(ends.and_then(|(low, high)| Some((low?, high?))))
 }
 
 impl Measurement {
-    /// A measurement that ended this way, of which nothing else is known: whoever measured sets the
-    /// fields that are.
+    /// Creates a measurement with this outcome; the caller sets the other known fields.
     #[must_use]
     pub fn new(step: u64, epoch: Option<u64>, task: &str, outcome: MeasurementOutcome) -> Self {
         Self {
@@ -198,7 +194,7 @@ impl Measurement {
         }
     }
 
-    /// The same measurement under the name of another task whose loss is the same, at no cost.
+    /// Copies the measurement for another task with the same loss, at no cost.
     #[must_use]
     pub fn of_other_task(&self, task: &str) -> Self {
         Self {
@@ -210,37 +206,37 @@ impl Measurement {
         }
     }
 
-    /// Whether it is of the loss that made the update.
+    /// Whether this measures the loss that made the update.
     pub fn is_of_training(&self) -> bool {
         self.task == TRAIN_TASK
     }
 
-    /// The [edge threshold](edge_threshold) 2/η: a critical sharpness above it means that this very step
-    /// raises the loss. `None` where the learning rate is 0 or unknown.
+    /// Returns the [edge threshold](edge_threshold) 2/η: this step raises the loss if critical sharpness
+    /// is above it. `None` if the learning rate is 0 or unknown.
     pub fn edge_threshold(&self) -> Option<f64> {
         edge_threshold(self.learning_rate?)
     }
 
-    /// The [edge ratio](edge_ratio) ηλ_c/2 = η/η_c, which crosses 1 at the Edge of Stability. `None`
-    /// where η or η_c is unknown.
+    /// Returns the [edge ratio](edge_ratio) ηλ_c/2 = η/η_c, which crosses 1 at the Edge of
+    /// Stability. `None` if η or η_c is unknown.
     pub fn edge_ratio(&self) -> Option<f64> {
         edge_ratio(self.learning_rate?, self.critical_lr?)
     }
 
-    /// Where this step lies relative to the Edge of Stability. `None` where η or η_c is unknown.
+    /// Locates this step relative to the Edge of Stability. `None` if η or η_c is unknown.
     pub fn edge(&self) -> Option<Edge> {
         Edge::of(self.edge_ratio()?)
     }
 
-    /// The largest learning rate that an edge cap of this fraction of η_c allows, if it is below the one that the scheduler
-    /// asks for. `None` where η or η_c is unknown.
+    /// Returns the largest learning rate that an edge cap of this fraction of η_c allows, if it is below the scheduler's.
+    /// `None` if η or η_c is unknown.
     pub fn capped(&self, fraction: f64) -> Option<f64> {
         let (asked, cap) = (self.learning_rate?, fraction * self.critical_lr?);
         (cap < asked).then_some(cap)
     }
 
-    /// How far it is to the Edge of Stability, for a reader, where this step is near or past it: "at 0.62 of
-    /// the edge", or "past the edge, at 2.42 of it"; with the learning rate of the step, where a cap has lowered it.
+    /// Describes a step near or past the Edge of Stability: "at 0.62 of the edge", or "past the edge, at 2.42 of
+    /// it"; with the learning rate of the step, if a cap lowered it.
     pub fn at_edge(&self) -> Option<String> {
         let place = self.place_at_edge();
         let Some(used) = self.learning_rate_used else {
@@ -255,19 +251,19 @@ impl Measurement {
         match self.edge()? {
             Edge::Below => None,
             Edge::Near if ratio == 1.0 => Some("at the edge".to_string()),
-            // Rounding does not carry a ratio over the edge.
+            // Rounding must not carry a ratio over the edge.
             Edge::Near => Some(format!("at {:.2} of the edge", ratio.min(0.99))),
             Edge::Past => Some(format!("past the edge, at {:.2} of it", ratio.max(1.01))),
         }
     }
 
-    /// Whether this step is known to be past the Edge of Stability: η is above η_c.
+    /// Whether this step is past the Edge of Stability: η is known to be above η_c.
     pub fn is_past_edge(&self) -> bool {
         self.edge() == Some(Edge::Past)
     }
 
-    /// Why it gave no number, for a reader: the `reason` that it states, or else what its outcome means.
-    /// `None` where it gave a critical sharpness.
+    /// Explains a measurement without a critical sharpness: the stated `reason`, or else the meaning of
+    /// its outcome. `None` if there is a critical sharpness.
     pub fn no_number(&self) -> Option<String> {
         if self.critical_sharpness.is_some() {
             return None;

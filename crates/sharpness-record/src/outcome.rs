@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{Display, Formatter};
 
-/// How a measurement ended. Only [`Bracketed`](Self::Bracketed) comes with a critical sharpness.
+/// Names how a measurement ended. Only [`Bracketed`](Self::Bracketed) comes with a critical sharpness.
 ///
 /// Its serialized form is its [`name`](Self::name), such as `no_increase`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,26 +13,25 @@ pub enum MeasurementOutcome {
     Bracketed,
     /// The loss did not rise at any learning rate up to the limit, which is in `lower`.
     NoIncrease,
-    /// The loss does not fall along the update: its slope is not positive, or it rises at once.
+    /// The loss does not fall along the update: its slope is not positive, or it rises from the start.
     NotDescent,
-    /// The loss changes too little along the update for its rounding to show where it rises.
+    /// The loss changes too little along the update: rounding hides where it rises.
     BelowResolution,
     /// The loss at the current weights is NaN or infinite.
     NonFiniteBaseLoss,
     /// The update direction is NaN or infinite.
     NonFiniteSlope,
-    /// The budget of evaluations was spent; what is known is in `lower` and `upper`.
+    /// The search spent its evaluations; `lower` and `upper` hold its last state.
     BudgetExhausted,
-    /// Something else went wrong, said in `reason`.
+    /// Another failure, explained in `reason`.
     Failed,
-    /// An outcome that a later version of the record has added, by its name. It is only read, never
-    /// written anew.
+    /// An outcome of a later version of the record, by its name. This version only reads it.
     #[serde(untagged)]
     Other(String),
 }
 
 impl MeasurementOutcome {
-    /// Its name in the record, such as `no_increase`.
+    /// Returns the name in the record, such as `no_increase`.
     pub fn name(&self) -> &str {
         match self {
             Self::Bracketed => "bracketed",
@@ -47,7 +46,7 @@ impl MeasurementOutcome {
         }
     }
 
-    /// What it means, for a reader, such as `not a descent direction`.
+    /// Explains the outcome to a reader, such as `not a descent direction`.
     pub fn reason(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Bracketed => "the critical learning rate is known",
@@ -64,7 +63,6 @@ impl MeasurementOutcome {
 }
 
 impl Display for MeasurementOutcome {
-    /// Its [`reason`](Self::reason).
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         f.pad(&self.reason())
     }

@@ -1,29 +1,29 @@
-//! The table of all quantities: what each is called, how it is drawn, and how it reads from a measurement.
+//! Lists all quantities: names, drawing, and how to read them from a measurement.
 
 use crate::{CurvatureMeasurement, CurvatureValue, Measurement};
 use serde::Serialize;
 
-/// How values are laid out along an axis.
+/// Lays out values along an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// In proportion.
+    /// Linear in the value.
     #[default]
     Linear,
-    /// In proportion to their logarithm; values that are not positive are left out.
+    /// Linear in the logarithm; an axis leaves out values that are not positive.
     Log,
 }
 
-/// What a quantity is compared with.
+/// The reference for a quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Against {
-    /// Another quantity, which is drawn in the same chart.
+    /// Another quantity, drawn in the same chart.
     Quantity(Quantity),
-    /// A number of this meaning, at which the chart has a line.
+    /// A number with this meaning, drawn as a line in the chart.
     Line(f64, &'static str),
 }
 
-/// What is known of a quantity beforehand: its line in the table.
+/// Describes a quantity: its line of the table.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct About {
@@ -33,11 +33,11 @@ pub struct About {
     pub field: &'static str,
     /// Its symbol in charts and lines.
     pub symbol: &'static str,
-    /// Its unit, with η for that of the learning rate; empty for a plain number.
+    /// Its unit, with η for the unit of the learning rate; empty for a plain number.
     pub unit: &'static str,
-    /// The axis on which it is drawn, if a report has a curve of it.
+    /// The scale of its axis, if a report draws a curve of it.
     pub scale: Option<Scale>,
-    /// What it is compared with.
+    /// Its reference.
     #[serde(skip)]
     pub against: Option<Against>,
     /// Its formula, in words.
@@ -47,7 +47,7 @@ pub struct About {
 }
 
 impl About {
-    /// Its name with its symbol, where that is more than a word.
+    /// Returns the name, with the symbol if that is more than a word.
     pub fn title(&self) -> String {
         match self.symbol.is_ascii() {
             true => self.name.to_string(),
@@ -56,11 +56,10 @@ impl About {
     }
 }
 
-/// How a quantity reads from a measurement.
 #[derive(Clone, Copy, Debug)]
 enum Reads {
     Number(fn(&Measurement) -> Option<f64>),
-    /// A curvature, which is measured at some of the steps.
+    /// A curvature, measured at some of the steps.
     Curvature(fn(&CurvatureMeasurement) -> Option<&CurvatureValue>),
 }
 use Reads::{Curvature, Number};
@@ -70,8 +69,8 @@ use Scale::{Linear, Log};
 macro_rules! quantities {
     ($($quantity:ident: $name:literal, $field:literal, $symbol:literal, $unit:literal, $scale:expr, $against:expr,
         $words:literal, $reads:expr;)+) => {
-        /// A quantity of the measurements: an entry of the table from which metrics, charts, CSV, reports and the book
-        /// are made.
+        /// Identifies a quantity of the measurements: an entry of the table that defines metrics, charts, CSV, reports
+        /// and the book.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Quantity {
@@ -82,7 +81,7 @@ macro_rules! quantities {
             /// All quantities, in the order of the CSV's columns.
             pub const TABLE: &[Self] = &[$(Self::$quantity),+];
 
-            /// Its line of the table.
+            /// Returns its line of the table.
             pub fn about(&self) -> &'static About {
                 match self {
                     $(Self::$quantity => {
@@ -137,7 +136,7 @@ quantities! {
         "the upper end of that interval", Number(|m| Some(m.critical_lr_interval?.1));
     CriticalLearningRateSpread: "Critical Learning Rate Spread", "critical_lr_spread", "spread", "η", None, None,
         "the standard deviation of the critical learning rate over the batches of a task", Number(|m| m.critical_lr_spread);
-    CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λc", "1/η", Some(Log), EDGE,
+    CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λ_c", "1/η", Some(Log), EDGE,
         "2 / critical learning rate: the curvature along the optimizer's own update", Number(|m| m.critical_sharpness);
     EdgeThreshold: "Edge Threshold", "edge_threshold", "2/η", "1/η", Some(Log), None,
         "2 / learning rate: a critical sharpness above it means that this step raises the loss",
@@ -161,7 +160,7 @@ quantities! {
 }
 
 impl Quantity {
-    /// What is measured by evaluations of the loss, in the order in which it is registered as metrics.
+    /// The quantities from evaluations of the loss, in the order of the metrics.
     pub const ALL: [Self; 5] = [
         Self::CriticalSharpness,
         Self::EdgeThreshold,
@@ -170,19 +169,19 @@ impl Quantity {
         Self::ProbeEvaluations,
     ];
 
-    /// What is measured by gradients, where the [curvature](CurvatureMeasurement) is.
+    /// The quantities from gradients, on steps with a [curvature](CurvatureMeasurement).
     pub const CURVATURE: [Self; 3] = [
         Self::DirectionalSharpness,
         Self::HessianSharpness,
         Self::PreconditionedSharpness,
     ];
 
-    /// The metric's name, which burn makes a file name of.
+    /// Returns the metric's name, from which burn makes a file name.
     pub fn name(&self) -> &'static str {
         self.about().name
     }
 
-    /// The quantity's value in a measurement, if it was measured. Never NaN or infinite.
+    /// Returns the quantity's value in a measurement, if it was measured. Never NaN or infinite.
     pub fn of(&self, measurement: &Measurement) -> Option<f64> {
         let value = match self.about().reads {
             Number(read) => read(measurement),
@@ -191,7 +190,7 @@ impl Quantity {
         value.filter(|value| value.is_finite())
     }
 
-    /// The curvature that it is, if it is one and the measurement has it.
+    /// Returns the curvature, if the quantity is one and the measurement has it.
     pub fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
         match self.about().reads {
             Curvature(read) => read(measurement.curvature.as_ref()?),
@@ -199,12 +198,12 @@ impl Quantity {
         }
     }
 
-    /// Whether it is a curvature, which has a schedule of its own.
+    /// Whether the quantity is a curvature, with a schedule of its own.
     pub fn is_curvature(&self) -> bool {
         matches!(self.about().reads, Curvature(_))
     }
 
-    /// Whether it was looked for in a measurement: a curvature at some of the steps only, all else at each.
+    /// Whether the measurement tried it: a curvature at some of the steps only, all else at each.
     pub fn is_due(&self, measurement: &Measurement) -> bool {
         !self.is_curvature() || self.curvature(measurement).is_some()
     }

@@ -5,21 +5,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The measurements of a file, and what was left out.
+/// The measurements of a file, and notes on the lines left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Reading {
     /// The measurements, in the order of the file.
     pub measurements: Vec<Measurement>,
-    /// What to tell the user: lines that were left out, and why.
+    /// Messages for the user: the lines left out, and why.
     pub notes: Vec<String>,
 }
 
-/// Why a record cannot be read.
+/// Explains why a record is unreadable.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// There is no such file or folder.
+    /// The path does not exist.
     #[error("there is no {}: give the folder of a run, or its {MEASUREMENTS_FILE}", path.display())]
     Missing {
         /// The path given.
@@ -31,12 +31,12 @@ pub enum ReadError {
         /// The folder.
         path: PathBuf,
     },
-    /// The system does not let the file be read.
+    /// The system refuses to read the file.
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The file is empty.
@@ -45,8 +45,8 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
-    /// The end of the only line of the file is not written.
-    #[error("{} has one line, which is not complete: nothing was measured yet", path.display())]
+    /// The only line of the file is incomplete.
+    #[error("{} has only one incomplete line: nothing was measured yet", path.display())]
     Incomplete {
         /// The file.
         path: PathBuf,
@@ -56,12 +56,12 @@ pub enum ReadError {
     NotARecord {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its first line.
+        /// The fault of its first line.
         reason: String,
     },
-    /// All lines were written by a newer version.
+    /// A newer version wrote all lines.
     #[error(
-        "{} has version {version} of the record, this program knows {RECORD_VERSION} at most: install a newer one",
+        "{} has version {version} of the record, but this program reads versions up to {RECORD_VERSION}: install a newer program",
         path.display()
     )]
     NewerVersion {
@@ -75,7 +75,7 @@ pub enum ReadError {
 debug_is_the_sentence!(ReadError);
 
 impl ReadError {
-    /// Whether the record is only missing because nothing was measured yet: a run that begins will write it.
+    /// Whether the record may still come, because nothing was measured yet: a run that begins will write it.
     pub fn is_not_yet(&self) -> bool {
         matches!(
             self,
@@ -89,12 +89,12 @@ impl ReadError {
 
 /// Reads a record, given as a run's folder or as the file itself.
 ///
-/// A last line that was cut short is left out with a note, and so is any line that is no measurement
-/// or of a newer version, as long as another one is one.
+/// It leaves out, with a note, an incomplete last line and any line that is no measurement or has a
+/// newer version, as long as another line is a measurement.
 ///
 /// # Errors
 ///
-/// If there is no measurement to read at all, the error says why.
+/// Returns the reason if there is no measurement to read.
 pub fn read(path: &Path) -> Result<Reading, ReadError> {
     let file = file_of(path)?;
     let bytes = std::fs::read(&file).map_err(|source| unreadable(&file, source))?;
@@ -109,11 +109,11 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> ReadError {
     }
 }
 
-/// The file of measurements at a path: that of a run's folder, or the path itself.
+/// Returns the file of measurements at a path: in a run's folder, or the path itself.
 ///
 /// # Errors
 ///
-/// If there is none.
+/// Returns an error if there is no such file.
 pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
     if !metadata.is_dir() {
@@ -133,7 +133,7 @@ pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
 ///
 /// # Errors
 ///
-/// If there is no measurement to read at all, the error says why.
+/// Returns the reason if there is no measurement to read.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
     let path = path.to_path_buf();
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -226,7 +226,7 @@ mod tests {
         assert!(notes.contains("line 5 was cut short"), "{notes}");
         assert!(notes.contains("line 2:"), "{notes}");
         assert!(notes.contains("version 2"), "{notes}");
-        // A line without its end may be whole all the same.
+        // A line without its end may still be whole.
         assert_eq!(parsed(LINE).unwrap().measurements.len(), 1);
     }
 

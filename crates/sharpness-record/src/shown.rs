@@ -1,10 +1,10 @@
-//! Texts and numbers for a reader.
+//! Formats texts and numbers for a reader.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-/// A text that cannot control the terminal, or break the XML, that shows it.
+/// Makes a text safe to show: it cannot control a terminal or break XML.
 ///
 /// Escapes as in JSON replace all control characters except tabs and ends of lines, and the marks that reverse the direction of
 /// text.
@@ -20,7 +20,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// A name on one line: [`printable`], with escapes for tabs and ends of lines, too.
+/// Shows a name on one line: [`printable`], with escapes for tabs and ends of lines, too.
 ///
 /// ```
 /// assert_eq!(sharpness_record::shown::one_line("two\nlines"), "two\\nlines");
@@ -29,7 +29,7 @@ pub fn one_line(name: &str) -> Cow<'_, str> {
     escaped(name, is_control)
 }
 
-/// A path on one line, as [`one_line`] shows a name.
+/// Shows a path on one line, as [`one_line`] does a name.
 ///
 /// ```
 /// assert_eq!(sharpness_record::shown::path("a\u{7}/b".as_ref()), "a\\u0007/b");
@@ -65,7 +65,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A number for a table or a sentence, with four decimals: [`decimals`].
+/// Shows a number for a table or a sentence, with four [`decimals`].
 ///
 /// ```
 /// use sharpness_record::shown::number;
@@ -77,8 +77,8 @@ pub fn number(value: f64) -> String {
     decimals(value, 4)
 }
 
-/// A number with so many decimals. A number that these would show with fewer digits than three, or that is too long for a
-/// column, has three digits and a power of ten instead.
+/// Shows a number with this many decimals, or with three digits and a power of ten if the decimals would leave fewer than
+/// three digits or the number is too long for a column.
 ///
 /// ```
 /// use sharpness_record::shown::decimals;
@@ -110,7 +110,7 @@ mod tests {
         assert!(shown.starts_with("a\\u0007b\\u001b]0;t\\u009b31m\\u202e\\u000d"));
         assert_eq!(printable("a\tb\n\u{8}"), "a\tb\n\\u0008");
         assert_eq!(one_line("a\tb\n"), "a\\tb\\n");
-        // JSON stays JSON, and keeps its meaning.
+        // JSON stays JSON, with the same meaning.
         let json = serde_json::to_string(controls).unwrap();
         let read: String = serde_json::from_str(&printable(&json)).unwrap();
         assert_eq!(read, controls);

@@ -3,38 +3,37 @@ use crate::{Measurement, MeasurementOutcome};
 use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
 
-/// How often the measurements of the training loss ended in an outcome that gives no critical
-/// sharpness.
+/// Counts the measurements of the training loss with one outcome that gives no critical sharpness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoNumber {
     /// The outcome.
     pub outcome: MeasurementOutcome,
-    /// The reason that the first of them states, if it does.
+    /// The reason that the first of them states.
     pub reason: Option<String>,
-    /// How many measurements ended so.
+    /// The number of measurements with this outcome.
     pub count: u64,
-    /// The step of the first of them.
+    /// The step of the first.
     pub first_step: u64,
-    /// The step of the last of them.
+    /// The step of the last.
     pub last_step: u64,
 }
 
-/// The steps of a run that an edge cap has made at a lower learning rate.
+/// Counts the steps that an edge cap made at a lower learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CappedSteps {
-    /// How many there were.
+    /// The number of such steps.
     pub count: u64,
-    /// The first of them.
+    /// The first.
     pub first_step: u64,
-    /// The last of them.
+    /// The last.
     pub last_step: u64,
 }
 
-/// A run's measurements in a few numbers.
+/// Summarizes a run's measurements in a few numbers.
 ///
-/// All but `task_evaluations` and `probe_time` is about the measurements of the training loss.
+/// All except `task_evaluations` and `probe_time` concern the training loss only.
 ///
 /// ```
 /// use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary, TRAIN_TASK};
@@ -47,54 +46,54 @@ pub struct CappedSteps {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SharpnessSummary {
-    /// The measurements made.
+    /// The number of measurements.
     pub measurements: u64,
-    /// Those that ended in a certified bracket.
+    /// The measurements with a certified bracket.
     pub bracketed: u64,
     /// The first critical sharpness, with its step.
     pub first: Option<(u64, f64)>,
-    /// The last critical sharpness, with its step. If [`no_number_since`](Self::no_number_since) is set,
-    /// it is no longer that of the run.
+    /// The last critical sharpness, with its step. It is out of date if
+    /// [`no_number_since`](Self::no_number_since) is set.
     pub last: Option<(u64, f64)>,
     /// The highest critical sharpness, with its step.
     pub highest: Option<(u64, f64)>,
-    /// The measured steps at which the learning rate was past the critical one.
+    /// The number of measured steps with a learning rate above the critical learning rate.
     pub past_edge: u64,
-    /// The outcomes that gave no number, in the order in which they first occurred.
+    /// The outcomes without a number, in the order of their first occurrence.
     pub no_number: Vec<NoNumber>,
-    /// The step from which on no measurement gave a number, up to the last one, and the outcome of the
-    /// last one. `None` if the last one gave a number.
+    /// The step since which no measurement gave a number, and the outcome of the last measurement.
+    /// `None` if the last measurement gave a number.
     pub no_number_since: Option<(u64, MeasurementOutcome)>,
-    /// The measurements that were due and were left out to keep the share of time that measuring may
-    /// take. Whoever leaves one out counts it here.
+    /// The due measurements that the probe skipped to keep to its share of time. Whoever skips a
+    /// measurement counts it here.
     pub left_out: u64,
-    /// The steps that an edge cap has lowered, if it has: how many, the first and the last.
+    /// The steps that an edge cap lowered, if any.
     pub capped: Option<CappedSteps>,
     /// The evaluations of all measurements of the training loss.
     pub evaluations: u64,
     /// The evaluations of all measurements of tasks.
     pub task_evaluations: u64,
-    /// How often each task had the smallest critical learning rate, most often first. Empty if there
-    /// is no task but the training.
+    /// How often each task had the smallest critical learning rate, most often first. Empty if
+    /// training is the only task.
     pub limiting_tasks: Vec<(String, u64)>,
-    /// What the user is to be told of the run's measuring, each once, such as a loss that is refused.
+    /// Messages about the run's measuring, each given once, such as a refused loss.
     pub notices: Vec<String>,
     /// The time spent measuring.
     pub probe_time: Duration,
-    /// The time from the first step to the end of the last one.
+    /// The time from the first step to the end of the last.
     pub run_time: Duration,
     started: Option<Instant>,
 }
 
 impl SharpnessSummary {
-    /// Says that the run is under way at this moment: the first call starts the clock of
-    /// [`run_time`](Self::run_time), each later one extends it.
+    /// Marks the run as under way at this moment: the first call starts the clock of
+    /// [`run_time`](Self::run_time), each later call extends it.
     pub fn tick(&mut self, now: Instant) {
         let started = *self.started.get_or_insert(now);
         self.run_time = now.saturating_duration_since(started);
     }
 
-    /// Adds a measurement. They come in the order of their steps.
+    /// Adds a measurement. Call it in the order of the steps.
     pub fn push(&mut self, measurement: &Measurement) {
         let time = Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
         self.probe_time = self.probe_time.saturating_add(time);
@@ -169,17 +168,17 @@ impl SharpnessSummary {
         tasks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     }
 
-    /// The task that had the smallest critical learning rate most often, if there are tasks.
+    /// Returns the task that most often had the smallest critical learning rate, if there are tasks.
     pub fn limiting_task(&self) -> Option<&str> {
         self.limiting_tasks.first().map(|(name, _)| name.as_str())
     }
 
-    /// The mean number of evaluations a measurement.
+    /// Returns the mean number of evaluations per measurement.
     pub fn mean_evaluations(&self) -> Option<f64> {
         (self.measurements > 0).then(|| self.evaluations as f64 / self.measurements as f64)
     }
 
-    /// The share of the run's time that was spent measuring, in [0, 1].
+    /// Returns the share of the run's time spent measuring, in [0, 1].
     pub fn probe_share(&self) -> Option<f64> {
         (!self.run_time.is_zero())
             .then(|| self.probe_time.as_secs_f64() / self.run_time.as_secs_f64())
@@ -187,14 +186,14 @@ impl SharpnessSummary {
 }
 
 impl Display for SharpnessSummary {
-    /// A few lines for the end of a run.
+    /// Writes a few lines for the end of a run.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let point = |point: Option<(u64, f64)>| match point {
             Some((step, sharpness)) => format!("{} (step {step})", number(sharpness)),
             None => "not measured".to_string(),
         };
         let last = match &self.no_number_since {
-            // The last number is no longer true.
+            // The last number is out of date.
             Some((step, outcome)) => format!("none since step {step} ({outcome})"),
             None => point(self.last),
         };

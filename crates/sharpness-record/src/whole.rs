@@ -4,12 +4,12 @@ use std::path::Path;
 
 /// Writes a whole file or nothing: if the disk is full or the process is killed, the old file stays intact.
 ///
-/// A new file takes the place of the old one and its permissions. A symbolic link stays a link: the file at its end is
-/// replaced. A pipe or a device is written to directly.
+/// A new file takes the place of the old file and its permissions. A symbolic link stays a link: its target is
+/// replaced. A pipe or a device is written directly.
 ///
 /// # Errors
 ///
-/// If it cannot be written.
+/// Returns an error if the system refuses the write.
 ///
 /// ```
 /// use sharpness_record::write_whole;
@@ -22,7 +22,7 @@ use std::path::Path;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A rename would replace even a file that this process may not write: opening it for writing asks first.
+    // A rename would replace even a file that this process may not write, so check by opening it.
     let before = match OpenOptions::new().write(true).open(path) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -41,7 +41,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     folder.metadata()?;
-    // The message of the error would contain the random name of the unfinished file.
+    // The error's own message would contain the random name of the unfinished file.
     let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     let mut file = unfinished.as_file();
     file.write_all(content)?;
@@ -53,11 +53,11 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A new file in a folder. Dropping it removes it.
+/// Creates a file in a folder. Dropping it removes the file.
 fn unfinished_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".unfinished-");
-    // The usual ones of a new file: the umask of the process applies.
+    // The usual permissions of a new file: the umask of the process applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

@@ -8,28 +8,28 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why a record cannot be written.
+/// Explains why a record cannot be written.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Somebody else writes the record of this folder.
+    /// Another writer has the record of this folder.
     #[error(
-        "{} writes the measurements of {} already: give each run a folder of its own, or end the other one",
+        "{} writes the measurements of {} already: give each run a folder of its own, or stop the other writer",
         holder_text(*holder),
         directory.display()
     )]
     Busy {
         /// The run's folder.
         directory: PathBuf,
-        /// The number of the process that writes, if it could be read. It may be this one.
+        /// The number of the writing process, if it is readable. It may be this process.
         holder: Option<u32>,
     },
-    /// The system does not let a file be written.
+    /// The system refuses to write a file.
     #[error("{} cannot be written: {source}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -51,18 +51,18 @@ pub struct MeasurementWriter {
     directory: PathBuf,
     path: PathBuf,
     file: File,
-    /// Whether the last write failed, and may have left a part of a line.
+    /// Whether the last write failed and may have left a partial line.
     is_torn: bool,
     _lock: FolderLock,
 }
 
 impl MeasurementWriter {
-    /// Opens the record of a folder, which is made if it is not there, for measurements from `step` on,
-    /// as [`supersede_from`] leaves it.
+    /// Opens the record of a folder, created if necessary, for measurements from `step` on, after
+    /// [`supersede_from`].
     ///
     /// # Errors
     ///
-    /// If another writer has the record open, or the system does not let it be written.
+    /// Returns an error if another writer has the record open, or if the system refuses to write it.
     pub fn open(directory: &Path, step: u64) -> Result<Self, WriteError> {
         let lock = claim(directory)?;
         move_away_from(directory, step)?;
@@ -81,18 +81,17 @@ impl MeasurementWriter {
     ///
     /// # Errors
     ///
-    /// If it cannot be written, such as where the disk is full. The writer may be used again: what was
-    /// written of the line is a damaged line, which readers pass over.
+    /// Returns an error if the write fails, for example on a full disk. The writer remains usable: the
+    /// partial line counts as damaged, and readers skip it.
     pub fn append(&mut self, measurement: &Measurement) -> Result<(), WriteError> {
         self.append_line(measurement)
     }
 
-    /// Adds a line that has the fields of `more` besides those of the measurement. Readers of the record
-    /// pass over fields that they do not know.
+    /// Adds a line with the fields of `more` besides the measurement's. Readers of the record skip unknown fields.
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append), and if `more` is not a struct or a map.
+    /// Returns the errors of [`append`](Self::append), and an error if `more` is not a struct or a map.
     pub fn append_with(
         &mut self,
         measurement: &Measurement,
@@ -117,17 +116,17 @@ impl MeasurementWriter {
         };
         serde_json::to_writer(&mut bytes, line).map_err(|error| failed(error.into()))?;
         bytes.push(b'\n');
-        // One write, so that a line is either there or not.
+        // A single write, so that a line is either there or not.
         let written = self.file.write_all(&bytes).map_err(failed);
         self.is_torn = written.is_err();
         written
     }
 
-    /// Goes back to `step`, as [`supersede_from`] does, in the record that this writer has open.
+    /// Goes back to `step`, as [`supersede_from`] does, in this writer's open record.
     ///
     /// # Errors
     ///
-    /// If the files cannot be read or written. The writer goes on where it was.
+    /// Returns an error if the files cannot be read or written. The writer continues at its old place.
     pub fn supersede_from(&mut self, step: u64) -> Result<(), WriteError> {
         move_away_from(&self.directory, step)?;
         let failed = |source| WriteError::at(&self.path, source);
@@ -137,15 +136,15 @@ impl MeasurementWriter {
     }
 }
 
-/// Goes back to `step`: moves the lines of this step and of later ones to [`SUPERSEDED_FILE`], so that
-/// the record holds each step once when the run makes them anew.
+/// Goes back to `step`: moves the lines from this step on to [`SUPERSEDED_FILE`], so that the record
+/// holds each step once when the run repeats them.
 ///
-/// Damaged lines, such as one that was cut short, move there as well. The record is replaced in one go:
-/// a process that is killed loses nothing. A folder without a record stays as it is.
+/// It also moves damaged lines, such as an incomplete line. It replaces the record in a single
+/// operation: a killed process loses nothing. A folder without a record stays as it is.
 ///
 /// # Errors
 ///
-/// If another writer has the record open, or the files cannot be read or written.
+/// Returns an error if another writer has the record open, or if the files cannot be read or written.
 pub fn supersede_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     if directory.join(MEASUREMENTS_FILE).exists() {
         let _lock = claim(directory)?;
@@ -154,8 +153,8 @@ pub fn supersede_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// The right to change the record of a folder. The locked file is not the record itself: that one is
-/// replaced, and on some systems a locked file cannot be read.
+/// Claims the right to change the record of a folder. The lock is not on the record itself, since
+/// the record is replaced, and on some systems a locked file is unreadable.
 fn claim(directory: &Path) -> Result<FolderLock, WriteError> {
     FolderLock::claim(&directory.join(LOCK_FILE)).map_err(|error| match error {
         LockError::Held { holder, .. } => WriteError::Busy {
@@ -166,7 +165,7 @@ fn claim(directory: &Path) -> Result<FolderLock, WriteError> {
     })
 }
 
-/// Moves the lines of `step` and of later steps away from the record of a folder that is claimed.
+/// Moves the lines from `step` on out of the record of a claimed folder.
 fn move_away_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     let path = directory.join(MEASUREMENTS_FILE);
     let bytes = match fs::read(&path) {
@@ -198,8 +197,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Appends lines and ends the last one. They begin on a line of their own even where the file ends
-/// within one.
+/// Appends lines and ends the last. They begin on a line of their own even if the file ends within one.
 pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.create(true).read(true).append(true).open(path)?;

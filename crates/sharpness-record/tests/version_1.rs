@@ -20,7 +20,7 @@ fn measurements(text: &str) -> Vec<Measurement> {
     reading.measurements
 }
 
-/// That both are the same, numbers bit for bit, but for fields that `again` has and leaves unknown.
+/// Asserts that both are equal, numbers bit for bit, except for new fields that `again` leaves unknown.
 fn assert_same(line: &Value, again: &Value) {
     match (line, again) {
         (Value::Object(line), Value::Object(again)) => {

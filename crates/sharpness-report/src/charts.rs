@@ -1,13 +1,13 @@
-//! The charts of a run, made from the table of quantities: what is compared with the same quantity shares one.
+//! Groups the quantities of a run into charts: quantities with the same reference share a chart.
 
 use serde::{Serialize, Serializer};
 use sharpness_record::{Against, Quantity};
 
-/// The charts that come first, by the quantity that leads each, with their titles.
+/// The first charts, by their leading quantity, with their titles.
 const FIRST: [(Quantity, &str); 4] = [
     (
         Quantity::CriticalSharpness,
-        "Critical sharpness λc, and the edge 2/η",
+        "Critical sharpness λ_c, and the edge 2/η",
     ),
     (
         Quantity::EdgeRatio,
@@ -20,16 +20,16 @@ const FIRST: [(Quantity, &str); 4] = [
     ),
 ];
 
-/// A chart of the quantities that are compared with the same one, or of a single quantity.
+/// A chart of quantities with the same reference, or of a single quantity.
 #[derive(Debug, Serialize)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     #[serde(serialize_with = "abouts")]
     pub(crate) curves: Vec<Quantity>,
-    /// The quantity that they are compared with, of the training only, if there is one.
+    /// The reference quantity, of the training only, if there is one.
     #[serde(serialize_with = "abouts")]
     pub(crate) threshold: Vec<Quantity>,
-    /// The number that they are compared with, and its name.
+    /// The reference number and its name.
     pub(crate) line: Option<(f64, &'static str)>,
 }
 
@@ -37,7 +37,7 @@ fn abouts<S: Serializer>(quantities: &[Quantity], serializer: S) -> Result<S::Ok
     serializer.collect_seq(quantities.iter().map(Quantity::about))
 }
 
-/// All charts: those with a title of their own, then one for each quantity that is drawn and in none of them.
+/// Returns all charts: the titled charts, then a chart for each other drawn quantity.
 pub(crate) fn charts() -> Vec<Chart> {
     let drawn = Quantity::TABLE
         .iter()

@@ -1,4 +1,4 @@
-//! Many runs by the paths of a command line: folders, files, patterns, and folders of runs.
+//! Finds the runs at the paths of a command line: folders, files, patterns, and folders of runs.
 
 use crate::Run;
 use sharpness_record::shown;
@@ -8,31 +8,31 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// The search for runs descends so many folders.
+/// The depth of the search for runs, in folders.
 const DEPTH: usize = 4;
 
-/// Runs that were read, and those that were left out.
+/// The runs that were read and the runs left out.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Collected {
-    /// The runs, each by a name of its own.
+    /// The runs, each with a distinct name.
     pub runs: Vec<Run>,
-    /// Why each of the others was left out.
+    /// The reason for each run left out.
     pub left_out: Vec<ReadError>,
-    /// The runs in hidden folders, which are not read unless a path names them.
+    /// The runs in hidden folders, which are skipped unless a path names them.
     pub hidden: Vec<PathBuf>,
 }
 
 impl Collected {
-    /// Whether a run was left out for another reason than that its folder has no measurement yet: it was
-    /// named and is not there, or cannot be read.
+    /// Whether a run was left out for a reason other than a folder without measurements yet: its path
+    /// does not exist, or it is unreadable.
     pub fn has_failures(&self) -> bool {
         let mut errors = self.left_out.iter();
         errors.any(|error| !error.is_not_yet() || matches!(error, ReadError::Missing { .. }))
     }
 }
 
-/// Reads the runs at these paths, each run once, and leaves out what cannot be read.
+/// Reads the runs at these paths, each run once, and leaves out unreadable runs.
 ///
 /// A path is a run's folder or its file of measurements; a folder that holds runs, up to four folders deep; or a pattern
 /// such as `runs/*` that the shell has not expanded. If several paths lead to one run, such as a link named `latest`, the
@@ -56,7 +56,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
             Err(error) => collected.left_out.push(error),
         }
     }
-    // Runs of one name must be told apart in a legend.
+    // Give runs of the same name different names in a legend.
     let mut names: HashMap<String, usize> = HashMap::new();
     for run in &collected.runs {
         *names.entry(run.name.clone()).or_default() += 1;
@@ -69,7 +69,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
     collected
 }
 
-/// Keeps one path for each run: the path that ends most like the real one, or else the first.
+/// Keeps one path for each run: the path that ends most like the real path, or else the first.
 fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();
     let mut places: HashMap<PathBuf, (usize, usize)> = HashMap::new();
@@ -94,16 +94,14 @@ fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     kept
 }
 
-/// Runs that were found.
 #[derive(Default)]
 struct Found {
     runs: Vec<PathBuf>,
-    /// Those in hidden folders.
     hidden: Vec<PathBuf>,
 }
 
 impl Found {
-    /// Adds the runs that a path stands for, or the path itself.
+    /// Adds the runs at a path, or the path itself.
     fn expand(&mut self, path: &Path) {
         if self.look_within(path) {
             return;
@@ -135,7 +133,7 @@ impl Found {
         let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
         let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = folders.next() {
-            // A folder that cannot be read, or a link that leads in a circle.
+            // An unreadable folder, or a link that leads in a circle.
             let Ok(entry) = entry else { continue };
             if entry.file_type().is_dir() && is_run(entry.path()) {
                 folders.skip_current_dir();
@@ -151,7 +149,7 @@ impl Found {
     }
 }
 
-/// The folders of runs in a folder that is not one itself, in the order of their names, each run once.
+/// Returns the folders of runs in a folder that is no run itself, by name, each run once.
 pub fn runs_within(path: &Path) -> Vec<PathBuf> {
     let mut found = Found::default();
     found.look_within(path);

@@ -1,19 +1,19 @@
-//! Curves of a run's measurements, with a gap wherever there is no number.
+//! Turns a run's measurements into curves, with a gap wherever there is no number.
 
 use crate::Run;
 use sharpness_record::Measurement;
 
-/// So many times as far from each other as usual, neighbouring measurements have a gap between them.
+/// The distance between measurements, in usual distances, that leaves a gap.
 const GAP: u64 = 3;
 
 /// A place of a curve: a measurement, or a step in the middle of a gap.
 pub(crate) type Place<'a> = (u64, Option<&'a Measurement>);
 
-/// Measurements by rising step, with a place without one between those that are much further from each
-/// other than usual: there the run was not measured, and a line would claim that it was.
+/// Returns the measurements by rising step, with an empty place between any two that are much further
+/// apart than usual: the probe did not measure there, and a line would claim that it did.
 ///
-/// A schedule may change within a run. So the usual distance is the median, or the one before or the one
-/// after if that is larger: at a change to a coarser schedule, the distances after it are as large.
+/// A schedule may change within a run. So the usual distance is the median, or the distance before or
+/// after if that is larger: at a change to a coarser schedule, the later distances are as large.
 pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) -> Vec<Place<'a>> {
     let all: Vec<&Measurement> = measurements.collect();
     let distances: Vec<u64> = all
@@ -38,8 +38,8 @@ pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) ->
 }
 
 impl Run {
-    /// (step, value) of a quantity of a task's measurements; NaN is a gap: a measurement that gave no
-    /// number, or a stretch that was not measured.
+    /// Returns (step, value) of a quantity of a task's measurements. NaN marks a gap: a measurement
+    /// without a number, or a stretch without measurements.
     pub fn curve(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
         let places = places(self.of_task(task)).into_iter();
         places
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use sharpness_record::MeasurementOutcome;
 
-    /// The steps of the gaps between measurements at these steps.
+    /// Returns the steps of the gaps between measurements at these steps.
     fn gaps(steps: &[u64]) -> Vec<u64> {
         let measurements: Vec<Measurement> = steps
             .iter()

@@ -1,16 +1,16 @@
-//! Where two runs part.
+//! Finds the first step that differs between two runs.
 
 use crate::{Measurement, Run, TRAIN_TASK};
 use sharpness_record::shown::one_line;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 
-/// The relative difference that rounding alone can make in a loss: losses are sums in single precision.
+/// The relative error of a loss by rounding: losses are sums in single precision.
 const LOSS_ERROR: f64 = 1e-5;
-/// The same for a learning rate, which is computed in double precision.
+/// The relative error of a learning rate by rounding: it is computed in double precision.
 const RATE_ERROR: f64 = 1e-9;
 
-/// A value with its relative error, or why there is none.
+/// A value with its relative error, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -33,8 +33,8 @@ impl Value {
         }
     }
 
-    /// λ_c, with three times the error that the measurement states, but no more than its bracket; with half the width of the
-    /// bracket if the measurement states none.
+    /// Reads λ_c with three times the stated error, but no more than its bracket; or with half the width of the bracket if
+    /// the measurement states no error.
     fn of_sharpness(measurement: &Measurement) -> Self {
         let Some(value) = measurement.critical_sharpness else {
             let reason = measurement.no_number().unwrap_or_default();
@@ -52,13 +52,13 @@ impl Value {
         Self::Known { value, error }
     }
 
-    /// Whether both may be the same value, as far as is known.
+    /// Whether both may be the same value, given their errors.
     fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Known { value: a, error: e }, Self::Known { value: b, error: f }) => {
                 (a - b).abs() <= a.abs() * e + b.abs() * f
             }
-            // Neither has a number: there is nothing that differs.
+            // Without a number on either side, nothing differs.
             (Self::None(_), Self::None(_)) => true,
             _ => false,
         }
@@ -83,20 +83,20 @@ impl Display for Value {
     }
 }
 
-/// Whether a quantity is the same in two runs, at the steps that both measured.
+/// Compares a quantity of two runs at the steps that both measured.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The quantity, such as `λc` or `λc of code`.
+    /// The quantity, such as `λ_c` or `λ_c of code`.
     pub quantity: String,
-    /// How many steps both runs measured.
+    /// The number of steps that both runs measured.
     pub common: usize,
-    /// The first step at which they differ by more than their errors, with both values.
+    /// The first step with a difference beyond the errors, with both values.
     pub parts: Option<(u64, Value, Value)>,
 }
 
 impl Display for Comparison {
-    /// One line.
+    /// Writes the comparison on one line.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let (quantity, common) = (&self.quantity, self.common);
         match &self.parts {
@@ -107,18 +107,17 @@ impl Display for Comparison {
     }
 }
 
-/// By how many times its stated error a value may be off: the error is an estimate and no bound.
+/// The multiple of a stated error that counts as agreement: the error is an estimate and no bound.
 const DEVIATIONS: f64 = 3.0;
 
-/// Reads a quantity of a measurement.
 type Read = fn(&Measurement) -> Value;
 
-/// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order.
-/// Two values are the same if their errors allow it: three times the error that a measurement states for λ_c, or the bracket,
-/// and rounding for the loss (10⁻⁵) and for η (10⁻⁹).
+/// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order. Two values agree
+/// if their errors allow it: three times the stated error of λ_c, or its bracket; rounding for the loss (10⁻⁵) and for η
+/// (10⁻⁹).
 pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
     let training: [(&str, Read); 3] = [
-        ("λc", Value::of_sharpness),
+        ("λ_c", Value::of_sharpness),
         ("loss", |m| Value::exact_to(LOSS_ERROR, m.base_loss)),
         ("η", |m| Value::exact_to(RATE_ERROR, m.learning_rate)),
     ];
@@ -126,7 +125,7 @@ pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
     let others = b.tasks();
     let tasks = a.tasks().into_iter().filter(|task| others.contains(task));
     let tasks = tasks.map(|task| {
-        let name = format!("λc of {task}");
+        let name = format!("λ_c of {task}");
         compare((a, b), task, &name, Value::of_sharpness)
     });
     training.into_iter().chain(tasks).collect()
@@ -185,7 +184,7 @@ mod tests {
         assert_eq!(
             lines(&a, &b),
             [
-                "λc: parts at step 20: 100.000000 (±2.0%) and 106.000000 (±2.0%)",
+                "λ_c: parts at step 20: 100.000000 (±2.0%) and 106.000000 (±2.0%)",
                 "loss: the same at all 4 common steps",
                 "η: the same at all 4 common steps",
             ]
@@ -209,7 +208,7 @@ mod tests {
         let part = &lines(&a, &b)[0];
         assert_eq!(
             part,
-            "λc: parts at step 20: 100.000000 (±2.0%) and none (the loss is not finite)"
+            "λ_c: parts at step 20: 100.000000 (±2.0%) and none (the loss is not finite)"
         );
         assert!(lines(&b, &b)[0].contains("the same"));
         assert!(lines(&a, &Run::default())[0].contains("no step was measured in both"));

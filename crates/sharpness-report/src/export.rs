@@ -1,11 +1,11 @@
-//! All fields of all measurements, as CSV and as JSON, for other tools.
+//! Exports all fields of all measurements as CSV and as JSON, for other tools.
 
 use crate::{Measurement, Run};
 use serde::Serialize;
 use sharpness_record::{CurvatureValue, Quantity};
 use std::io::{self, Write};
 
-/// A column of the CSV: its name, and what it says of a measurement.
+/// A column of the CSV: its name, and its value for a measurement.
 struct Column {
     name: String,
     of: Box<dyn Fn(&Measurement) -> String>,
@@ -16,7 +16,7 @@ fn column(name: impl Into<String>, of: impl Fn(&Measurement) -> String + 'static
     Column { name, of }
 }
 
-/// A number so that it is read as the same one again, or nothing.
+/// Formats a number so that a reader gets the same number back; empty if there is none.
 fn number(value: Option<f64>) -> String {
     match value {
         Some(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => format!("{value:e}"),
@@ -29,7 +29,7 @@ fn said<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The name that a value has in the record, such as `training`.
+/// Returns the name of a value in the record, such as `training`.
 fn name_of(value: Option<impl Serialize>) -> String {
     match value.map(|value| serde_json::to_value(value)) {
         Some(Ok(serde_json::Value::String(name))) => name,
@@ -37,8 +37,7 @@ fn name_of(value: Option<impl Serialize>) -> String {
     }
 }
 
-/// What comes after the value of a quantity: what else is known of a curvature, and what the record says in words beside
-/// the numbers.
+/// Returns the columns after a quantity: the details of a curvature, and the words of the record beside its numbers.
 fn beside(quantity: Quantity) -> Vec<Column> {
     if quantity.is_curvature() {
         let part = |field: &str, of: fn(&CurvatureValue) -> String| {
@@ -90,16 +89,16 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-/// The measurements of runs as CSV with a header, one line each, with every field of the record but the points of a `line`; what
-/// was not measured is empty.
+/// Writes the measurements of runs as CSV with a header, one line each, with every field of the record except the points of a
+/// `line`. A cell is empty if the value was not measured.
 ///
-/// Names are as they are in the record, but that control characters stand as escapes: a reader that takes some words for missing values, as pandas takes
-/// `NA`, must be told that only an empty cell is one
-/// (`pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str, "task": str})`).
+/// Names are as in the record, with escapes for control characters. A reader that takes some words for missing values, as pandas
+/// does with `NA`, needs options to accept only empty cells (`pandas.read_csv(path, keep_default_na=False, na_values=[""],
+/// dtype={"run": str, "task": str})`).
 ///
 /// # Errors
 ///
-/// If the output cannot be written.
+/// Returns an error if the output cannot be written.
 pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
     let columns = columns();
     let mut csv = csv::Writer::from_writer(output);
@@ -114,7 +113,7 @@ pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
     csv.flush()
 }
 
-/// A measurement with the name of its run and what follows from its fields.
+/// A measurement with the name of its run and the values derived from its fields.
 #[derive(Serialize)]
 struct Exported<'a> {
     run: &'a str,
@@ -124,12 +123,12 @@ struct Exported<'a> {
     edge_ratio: Option<f64>,
 }
 
-/// The measurements of runs as a JSON array, one object and one line each: the fields of the record, with
-/// `run`, `edge_threshold` and `edge_ratio`. What was not measured is `null`.
+/// Writes the measurements of runs as a JSON array, one object and one line each: the fields of the
+/// record, with `run`, `edge_threshold` and `edge_ratio`. A value that was not measured is `null`.
 ///
 /// # Errors
 ///
-/// If the output cannot be written.
+/// Returns an error if the output cannot be written.
 pub fn json(runs: &[Run], mut output: impl Write) -> io::Result<()> {
     let all = runs
         .iter()
@@ -156,7 +155,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// A line in which every field is known, each by another value.
+    /// Returns a measurement with a distinct value in every field.
     fn full() -> Measurement {
         let curvature = |first: u64| {
             let value = first as f64;
@@ -192,7 +191,7 @@ mod tests {
         [run]
     }
 
-    /// The numbers and words of a value, however deep.
+    /// Collects the numbers and words of a value at any depth.
     fn leaves(value: &Value, all: &mut Vec<Value>) {
         match value {
             Value::Array(values) => values.iter().for_each(|value| leaves(value, all)),
@@ -218,7 +217,7 @@ mod tests {
             };
             assert!(row.iter().any(is_there), "{leaf} is not in {row:?}");
         }
-        // Each column has its own meaning: as many as there are fields, with two ends of the interval,
+        // Each column has its own value: as many as there are fields, with two ends of the interval,
         // the run, the threshold and the ratio.
         assert_eq!(row.len(), reader.headers().unwrap().len());
     }

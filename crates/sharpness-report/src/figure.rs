@@ -1,12 +1,11 @@
-//! λ_c and 2/η of runs as one chart.
+//! Draws λ_c and 2/η of runs as one chart.
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Run, TRAIN_TASK};
 use sharpness_record::Quantity::{CriticalSharpness, EdgeThreshold};
 
-/// The chart of these runs, laid over each other: λ_c and 2/η over the steps, and the relative critical
-/// sharpness of each task. What was not measured is a gap, and a run that gives no number any more has a
-/// mark where that began.
+/// Draws these runs over each other: λ_c and 2/η over the steps, and the relative critical sharpness of
+/// each task. Steps without a measurement leave a gap, and a mark shows where a run stopped giving numbers.
 pub fn chart(runs: &[Run]) -> Chart {
     let title = match runs {
         [run] => format!("Critical sharpness: {}", run.name),
@@ -64,7 +63,7 @@ pub fn chart(runs: &[Run]) -> Chart {
     chart
 }
 
-/// Whether two curves are the same, gaps included.
+/// Whether two curves agree, gaps included.
 fn is_same(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
     let bits = |(x, y): &(f64, f64)| (x.to_bits(), y.to_bits());
     a.iter().map(bits).eq(b.iter().map(bits))

@@ -1,4 +1,4 @@
-//! The flags of the command line.
+//! Defines the flags of the command line.
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 /// Read the curves of critical sharpness that burn-sharpness has recorded.
 ///
-/// A RUN is the folder of a training run, or its measurements.jsonl. Where several are taken, it may also
-/// be a folder of runs, or a pattern such as 'runs/*'. A run that cannot be read is left out with a note.
+/// A RUN is the folder of a training run, or its measurements.jsonl. A command that takes several also
+/// accepts a folder of runs, or a pattern such as 'runs/*'. It leaves out an unreadable run, with a note.
 #[derive(Parser)]
 #[command(
     name = "sharpness",
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 )]
 pub struct Flags {
     #[command(subcommand)]
-    /// What to do.
+    /// The command.
     pub command: Command,
 }
 
@@ -32,32 +32,32 @@ pub enum Command {
         #[arg(short, long, default_value = "report.html")]
         output: PathBuf,
     },
-    /// Draw λc and 2/η over the steps as SVG or PNG
+    /// Draw λ_c and 2/η over the steps as SVG or PNG
     Plot {
         /// Runs to lay over each other
         #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
         runs: Vec<PathBuf>,
-        /// The file to write; its ending, .svg or .png, says what
+        /// The file to write; its ending, .svg or .png, selects the format
         #[arg(short, long, default_value = "sharpness.svg")]
         output: PathBuf,
     },
     /// Draw the loss along the update of one step: the points of its search, bracket, root, and the parabola of the slope
     ///
-    /// The run has to keep the points: SharpnessConfig::with_lines(true). They are printed, too.
+    /// Also prints the points. The run must keep them: SharpnessConfig::with_lines(true).
     Line {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
         run: PathBuf,
         /// The step
         step: u64,
-        /// The task whose loss it is
+        /// The task of the loss
         #[arg(long, default_value = TRAIN_TASK)]
         task: String,
-        /// The file to write; its ending, .svg or .png, says what
+        /// The file to write; its ending, .svg or .png, selects the format
         #[arg(short, long, default_value = "line.svg")]
         output: PathBuf,
     },
-    /// Print a row a run: λc first, last and highest, steps past the edge, cost, what gave no number
+    /// Print a row per run: λ_c first, last and highest, steps past the edge, cost, missing numbers
     Table {
         /// Runs
         #[arg(required = true, value_name = "RUN", value_hint = ValueHint::AnyPath)]
@@ -68,12 +68,11 @@ pub enum Command {
     },
     /// Print every field of all measurements, as CSV or JSON, or write them as event files of TensorBoard
     ///
-    /// A cell of the CSV that is empty was not measured. pandas takes names such as NA for missing values, too, unless it
-    /// is told otherwise: pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str,
-    /// "task": str}).
+    /// An empty cell of the CSV was not measured. pandas takes names such as NA for missing values, too, unless called as
+    /// pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": str, "task": str}).
     ///
     /// For TensorBoard, each task of a run is a run of its own, RUN/TASK, in the folder of --output; its page "Custom
-    /// Scalars" has the charts of the report, with λc and 2/η in one.
+    /// Scalars" has the charts of the report, with λ_c and 2/η in one.
     #[command(visible_alias = "csv")]
     Export {
         /// Runs
@@ -82,16 +81,16 @@ pub enum Command {
         /// A table, an array of objects, or event files
         #[arg(long, visible_alias = "format", value_enum, default_value_t = Export::Csv)]
         to: Export,
-        /// The file to write instead of printing; for TensorBoard the folder, `tensorboard` unless another is named
+        /// The file to write instead of printing; for TensorBoard the folder, by default `tensorboard`
         #[arg(short, long, value_hint = ValueHint::AnyPath)]
         output: Option<PathBuf>,
-        /// Add to the event files as measurements are made, until interrupted; the runs need not have begun
+        /// Add measurements to the event files as the run makes them, until interrupted; the runs need not have begun
         #[arg(long)]
         follow: bool,
     },
-    /// Say where two runs part: the first step at which λc, loss or η differ by more than their errors
+    /// Find the first step at which λ_c, loss or η of two runs differ by more than their errors
     ///
-    /// A line each. The exit code is 0 if they nowhere differ, and 1 if they do.
+    /// Prints a line per quantity. The exit code is 0 if the runs agree, and 1 if they differ.
     Diff {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
@@ -100,22 +99,22 @@ pub enum Command {
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
         b: PathBuf,
     },
-    /// Print measurements as they are made, until interrupted; the run need not have begun
+    /// Print measurements as the run makes them, until interrupted; the run need not have begun
     Tail {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
         run: PathBuf,
-        /// Print what is there and stop
+        /// Print the measurements so far and stop
         #[arg(long)]
         no_follow: bool,
         /// For people, or for programs: a line of the record each
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Draw a run that is under way: λc and 2/η in one chart, beside burn's dashboard
+    /// Draw a run that is under way: λ_c and 2/η in one chart, beside burn's dashboard
     ///
-    /// It may be started before the run, and goes on when the run is resumed or started anew. The vertical axis is logarithmic; λc is red where it is above 2/η. Made for a second pane of the
-    /// terminal that the training runs in.
+    /// Start it in a second pane of the terminal, even before the run; it goes on when the run resumes or starts anew. The vertical
+    /// axis is logarithmic; λ_c is red above 2/η.
     Watch {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
@@ -128,14 +127,14 @@ pub enum Command {
     },
 }
 
-/// How a command prints.
+/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Text,
     Json,
 }
 
-/// As what all fields are exported.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Export {
     Csv,

@@ -1,4 +1,4 @@
-//! What the commands share that follow a run that is under way.
+//! Follows a run that is under way, for several commands.
 
 use anyhow::{Result, bail};
 use sharpness_record::{Followed, Follower};
@@ -7,16 +7,16 @@ use sharpness_report::{Measurement, ReadError, Run, read, runs_within, told};
 use std::path::Path;
 use std::time::Duration;
 
-/// How often a run under way is looked at.
+/// The interval between looks at a run under way.
 pub const PAUSE: Duration = Duration::from_millis(500);
 
-/// Whether a path is read to its end and never grows: a pipe, such as `/dev/stdin`.
+/// Whether a path is a pipe, such as `/dev/stdin`, which is read to its end and never grows.
 pub fn is_pipe(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|metadata| !metadata.is_dir() && !metadata.is_file())
 }
 
-/// Whether a run can be followed: it may have to begin yet, unless its measurements are wanted now.
+/// Checks that a run can be followed; with `may_begin` it need not exist yet.
 pub fn check_followed(path: &Path, may_begin: bool) -> Result<()> {
     if is_pipe(path) {
         return Ok(());
@@ -31,20 +31,20 @@ pub fn check_followed(path: &Path, may_begin: bool) -> Result<()> {
     }
 }
 
-/// What is new in a record.
+/// News of a record.
 pub enum News<'a> {
-    /// A measurement was made.
+    /// A new measurement.
     Measured(&'a Measurement),
     /// The run has gone back: these measurements are no longer part of it.
     WentBack(&'a [Measurement]),
-    /// What a reader is to be told, once.
+    /// A message for the reader, given once.
     Note(String),
-    /// What holds from now on: why nothing comes, if anything is in the way.
+    /// The present obstacle, if any.
     Standing(Option<&'a str>),
 }
 
 impl News<'_> {
-    /// Writes a note on standard error, if it is one.
+    /// Writes the news to standard error if it is a note.
     pub fn warn(&self) {
         let note = match self {
             Self::Note(text) => Some(text.as_str()),
@@ -57,7 +57,7 @@ impl News<'_> {
     }
 }
 
-/// A run that is followed.
+/// Follows a run.
 pub struct Following {
     follower: Follower,
     followed: Vec<Measurement>,
@@ -73,22 +73,22 @@ impl Following {
         }
     }
 
-    /// The run, of which nothing is known yet.
+    /// Returns the run, still without measurements.
     pub fn run(&self) -> Run {
         Run::of_file(&self.follower.file())
     }
 
-    /// The measurements that were followed and are part of the record, in its order.
+    /// Returns the followed measurements that are part of the record, in its order.
     pub fn followed(&self) -> &[Measurement] {
         &self.followed
     }
 
-    /// Why nothing comes, if anything is in the way.
+    /// Returns the present obstacle, if any.
     pub fn standing(&self) -> Option<&str> {
         self.standing.as_deref()
     }
 
-    /// Hands over all that is new. A record that cannot be read is an error, unless it may come back.
+    /// Passes on all news. An unreadable record is an error, unless it may come back.
     pub fn hear(
         &mut self,
         may_come_back: bool,
@@ -110,7 +110,7 @@ impl Following {
                     let missing = self.follower.missing();
                     break missing.map(|missing| format!("waiting: {missing}"));
                 }
-                // Such as a folder on a network.
+                // For example, a folder on a network.
                 Err(error) if may_come_back => break Some(error.to_string()),
                 Err(error) => return Err(error.into()),
             }

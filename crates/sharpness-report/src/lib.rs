@@ -38,7 +38,7 @@ pub use sharpness_record::{
     TRAIN_TASK, file_of, read, shown,
 };
 
-/// The code of README.md is compiled and run with the examples of the documentation.
+/// Compiles and runs the code of README.md as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! The line of one measurement: the loss along the update, as the search has seen it.
+//! Shows the line of one measurement: the loss along the update, as the search has seen it.
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Measurement, Run};
@@ -8,25 +8,25 @@ use sharpness_record::shown::{number, one_line};
 use std::collections::BTreeSet;
 use thiserror::Error;
 
-/// So far beyond the upper end of the bracket the chart goes.
+/// The end of the chart, in upper ends of the bracket.
 const BEYOND: f64 = 1.3;
 /// Half the width of an error bar, in widths of the chart.
 const BAR: f64 = 0.003;
-/// The points of the parabola.
+/// The number of points of the parabola.
 const FINE: u32 = 100;
 
-/// Why a step has no line to show.
+/// Explains why a step has no line to show.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum NoLine {
-    /// The step was not measured.
+    /// The step has no measurement.
     #[error("step {step} of {task} was not measured: {near}")]
     Step {
         /// The step.
         step: u64,
         /// The task.
         task: String,
-        /// Which steps were.
+        /// The measured steps nearby.
         near: String,
     },
     /// The record has no points.
@@ -36,7 +36,7 @@ pub enum NoLine {
         step: u64,
         /// The task.
         task: String,
-        /// What is to be done, or what is wrong.
+        /// The fault, or its remedy.
         why: String,
     },
 }
@@ -50,11 +50,11 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The line of a task at a step of a run.
+    /// Reads the line of a task at a step of a run.
     ///
     /// # Errors
     ///
-    /// If the step was not measured, or the record has no points of its search.
+    /// Returns an error if the step was not measured, or if the record lacks the points of its search.
     pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
         let mut measurements = run.measurements.iter().filter(|m| m.task == task);
         let Some(measurement) = measurements.find(|m| m.step == step) else {
@@ -73,8 +73,7 @@ impl<'a> Line<'a> {
                 });
             }
             (Some(_), Some(why)) => one_line(&why).into_owned(),
-            _ => "a run keeps them if it is told to, by `SharpnessConfig::with_lines(true)`"
-                .to_string(),
+            _ => "set `SharpnessConfig::with_lines(true)` to keep them".to_string(),
         };
         Err(NoLine::Points {
             step,
@@ -83,10 +82,11 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// The points, the bracket, η_c, and the parabola that has the slope at 0 and ends at η_c: the loss, were it quadratic.
+    /// Draws the points, the bracket, η_c, and the parabola with the slope at 0 and its end at η_c: the loss, were it
+    /// quadratic.
     ///
-    /// Without a bracket there is no such place to look at, and the axis of the learning rate is logarithmic. Points whose
-    /// loss is not finite, or beyond the chart, are in [`table`](Self::table) only.
+    /// Without a bracket, the axis of the learning rate is logarithmic. The chart omits points beyond it or with a loss
+    /// that is not finite; [`table`](Self::table) has them all.
     pub fn chart(&self) -> Chart {
         let m = self.measurement;
         let title = format!(
@@ -168,7 +168,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// η_c with its error, or why there is none.
+    /// Describes η_c with its error, or the reason why there is none.
     fn root(&self) -> String {
         let m = self.measurement;
         let Some(root) = CriticalLearningRate.of(m) else {
@@ -183,7 +183,7 @@ impl<'a> Line<'a> {
         )
     }
 
-    /// The points in the order in which the search made them, and what it made of them.
+    /// Lists the points in the order of the search, and the conclusion from them.
     pub fn table(&self) -> String {
         let m = self.measurement;
         let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);
@@ -214,7 +214,6 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The measured steps next to one that was not.
 fn near(run: &Run, task: &str, step: u64) -> String {
     let steps: BTreeSet<u64> = run
         .measurements
@@ -256,7 +255,7 @@ mod tests {
         run
     }
 
-    /// Of f(η) = −3η + 6η², which is 0 at 1/2.
+    /// A search on f(η) = −3η + 6η², which is 0 at 1/2.
     fn bracketed() -> Run {
         let point = |eta: f64| serde_json::json!({"learning_rate": eta, "rise": -3.0 * eta + 6.0 * eta * eta, "error": 1e-3});
         run(serde_json::json!({
@@ -280,7 +279,7 @@ mod tests {
             [0.0, 0.1, 0.48, 0.52],
             "what is not finite has no place"
         );
-        // Were the loss quadratic, as it is, the parabola is the loss.
+        // This loss is quadratic, so the parabola is the loss.
         for (eta, rise) in &parabola.points {
             assert!((rise - (-3.0 * eta + 6.0 * eta * eta)).abs() < 1e-12);
         }

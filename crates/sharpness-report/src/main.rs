@@ -1,4 +1,4 @@
-//! The command line `sharpness`: see `sharpness --help`.
+//! Runs the command line `sharpness`: see `sharpness --help`.
 
 mod event_files;
 mod flags;
@@ -18,9 +18,9 @@ use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The exit code where some of what was asked for could not be done, or two runs differ.
+/// The exit code for partial success, or for two runs that differ.
 const PARTLY: u8 = 1;
-/// The exit code where nothing could be done.
+/// The exit code for failure.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -128,7 +128,7 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
-/// The runs at these paths, and the exit code: what cannot be read is noted and left out.
+/// Reads the runs at these paths, notes unreadable runs, and returns the exit code.
 fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     let collected = collect(paths);
     let code = match collected.has_failures() {
@@ -161,7 +161,7 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     Ok((collected.runs, code))
 }
 
-/// Whether a picture of this name can be drawn.
+/// Checks that the ending names a known picture format.
 fn check_picture(output: &Path) -> Result<()> {
     let is_known = output
         .extension()

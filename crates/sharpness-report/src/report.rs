@@ -1,5 +1,5 @@
-//! One HTML file with everything: curves to zoom and hover, outcomes, cost, configuration. It needs
-//! no network and no other file.
+//! Writes one HTML file with everything: curves to zoom and hover, outcomes, cost, configuration.
+//! It needs no network and no other file.
 
 use crate::charts::{Chart, charts};
 use crate::curve::{Place, places};
@@ -15,20 +15,20 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 const PLOT_SCRIPT: &str = include_str!("../assets/uPlot.iife.min.js");
 const PLOT_STYLE: &str = include_str!("../assets/uPlot.min.css");
 
-/// What the page's script reads.
+/// The data for the page's script.
 #[derive(Serialize)]
 struct Data<'a> {
     charts: &'a [Chart],
     runs: &'a [Columns<'a>],
 }
 
-/// A run: a column a quantity, `null` where it was not measured.
+/// A run: a column a quantity, `null` if not measured.
 #[derive(Serialize)]
 struct Columns<'a> {
     name: &'a str,
     config: Option<&'a str>,
     notes: &'a [String],
-    /// That it gives no number any more, and since when.
+    /// A message that the run has stopped giving numbers, and since when.
     no_number: Option<String>,
     tasks: Vec<Task<'a>>,
     evaluations: u64,
@@ -39,11 +39,11 @@ struct Columns<'a> {
 struct Task<'a> {
     name: &'a str,
     step: Vec<u64>,
-    /// The values of each quantity, by its field. One that was never measured has none.
+    /// The values of each measured quantity, by its field.
     columns: BTreeMap<&'static str, Vec<Option<Short>>>,
-    /// The steps of those that are measured at some of the steps only.
+    /// The steps of the quantities that are measured at some of the steps only.
     steps: BTreeMap<&'static str, Vec<u64>>,
-    /// The outcome of each measurement that is not a number, with its place in the columns.
+    /// The outcome of each measurement without a number, with its place in the columns.
     outcomes: Vec<(usize, &'a str, Option<&'a str>)>,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Task<'a> {
         task
     }
 
-    /// A quantity at each place at which it was looked for; `null` is a gap.
+    /// Adds a quantity at each place that tried to measure it; `null` is a gap.
     fn add(&mut self, quantity: Quantity, run: &'a Run, own: &[Place<'a>]) {
         let of_its_own = quantity
             .is_curvature()
@@ -100,7 +100,7 @@ impl<'a> Task<'a> {
             .iter()
             .map(|(_, measurement)| quantity.of((*measurement)?));
         let column: Vec<Option<Short>> = values.map(|value| value.map(Short)).collect();
-        // An empty column costs nothing.
+        // Omit empty columns.
         if column.iter().any(Option::is_some) {
             let field = quantity.about().field;
             self.columns.insert(field, column);
@@ -111,7 +111,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The report of runs, laid over each other.
+/// Writes the report of runs, laid over each other.
 pub fn html(runs: &[Run]) -> String {
     let charts = charts();
     let columns: Vec<Columns<'_>> = runs
@@ -139,7 +139,7 @@ pub fn html(runs: &[Run]) -> String {
     let data = data.replace('<', "\\u003c");
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     let title = escape(&names.join(", "));
-    // The data last, so that nothing in it is taken for a place to fill.
+    // The data last, so that nothing in it looks like a place to fill.
     PAGE.replace("{{title}}", &title)
         .replace("{{table}}", &escape(&table::summary(runs)))
         .replace("{{style}}", &format!("{PLOT_STYLE}\n{STYLE}"))

@@ -7,15 +7,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// A run: its measurements and its configuration. The names of the run and of its tasks are fit to print on one line
-/// ([`one_line`]).
+/// Holds the measurements and the configuration of a run. The names of the run and of its tasks are fit to print on
+/// one line ([`one_line`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The name of its folder, or of its file if that is not called `measurements.jsonl`.
+    /// The name of its folder, or of its file if the file is not called `measurements.jsonl`.
     pub name: String,
-    /// The measurements, by rising step; of a step that occurs twice for a task, the last one.
+    /// The measurements, by rising step; for a repeated step of a task, the last.
     pub measurements: Vec<Measurement>,
-    /// What was left out of its record.
+    /// Notes on the parts left out of its record.
     pub notes: Vec<String>,
     /// The text of `config.json` in its folder, if there is one.
     pub config: Option<String>,
@@ -26,7 +26,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// If there is no measurement to read.
+    /// Returns an error if there is no measurement to read.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let reading = read(path)?;
         let file = file_of(path)?;
@@ -40,8 +40,8 @@ impl Run {
         Ok(run)
     }
 
-    /// A run without measurements, named after its file of measurements or the folder of that file. Neither need exist
-    /// yet.
+    /// Creates a run without measurements, named after its file of measurements or the folder of that file. Neither
+    /// need exist yet.
     pub fn of_file(file: &Path) -> Self {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let folder = match file.ends_with(MEASUREMENTS_FILE) {
@@ -55,11 +55,11 @@ impl Run {
         }
     }
 
-    /// Adds measurements in any order. Each replaces an earlier one of the same step and task.
+    /// Adds measurements in any order. Each replaces an earlier measurement of its step and task.
     pub fn extend(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
         let new = measurements.into_iter().map(with_names_on_one_line);
         self.measurements.extend(new);
-        // A stable sort: of one step and task, the last measurement still comes last.
+        // The sort is stable: the last measurement of a step and task still comes last.
         self.measurements
             .sort_by_key(|measurement| measurement.step);
         let mut places = HashMap::new();
@@ -76,25 +76,25 @@ impl Run {
         self.measurements = kept;
     }
 
-    /// The measurements of a task.
+    /// Iterates over the measurements of a task.
     pub fn of_task<'a>(&'a self, task: &'a str) -> impl Iterator<Item = &'a Measurement> {
         let all = self.measurements.iter();
         all.filter(move |measurement| measurement.task == task)
     }
 
-    /// The measurements of the training loss.
+    /// Iterates over the measurements of the training loss.
     pub fn training(&self) -> impl Iterator<Item = &Measurement> {
         self.of_task(TRAIN_TASK)
     }
 
-    /// The names of the other tasks, in the order in which they occur.
+    /// Returns the names of the other tasks, in the order of their first occurrence.
     pub fn tasks(&self) -> Vec<&str> {
         let mut known = HashSet::from([TRAIN_TASK]);
         let tasks = self.measurements.iter().map(|m| m.task.as_str());
         tasks.filter(|task| known.insert(task)).collect()
     }
 
-    /// Its measurements in a few numbers.
+    /// Summarizes the measurements in a few numbers.
     pub fn summary(&self) -> SharpnessSummary {
         let mut summary = SharpnessSummary::default();
         for measurement in &self.measurements {
@@ -103,8 +103,8 @@ impl Run {
         summary
     }
 
-    /// That the run gives no number any more, since when and why; `None` if its last measurement of the
-    /// training loss gave one.
+    /// Explains since when and why the run gives no number; `None` if its last measurement of the
+    /// training loss gave a number.
     ///
     /// The text is such as `no number since step 5: the loss is not finite`.
     pub fn no_number(&self) -> Option<String> {
@@ -113,19 +113,17 @@ impl Run {
         Some(format!("no number since step {step}: {}", one_line(&why)))
     }
 
-    /// The evaluations of all its measurements.
     pub(crate) fn evaluations(&self) -> u64 {
         let evaluations = self.measurements.iter().map(|m| m.evaluations as u64);
         evaluations.fold(0, u64::saturating_add)
     }
 
-    /// The seconds of all its measurements.
     pub(crate) fn seconds(&self) -> f64 {
         self.measurements.iter().map(|m| m.seconds).sum()
     }
 }
 
-/// A measurement whose names are fit to print.
+/// Makes the names of a measurement fit to print.
 fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
     let clean = |name: &mut String| {
         if let std::borrow::Cow::Owned(shown) = one_line(name) {
@@ -140,8 +138,8 @@ fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
     measurement
 }
 
-/// A sentence for the user about a run that went back: why, and after which step it goes on. Of the measurements
-/// that were `followed` so far, the first `kept` are still part of the record.
+/// Tells the user why a run went back, and after which step it goes on. Of the measurements `followed` so far,
+/// the first `kept` are still part of the record.
 pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
     let count = followed.len().saturating_sub(kept);
     let measurements = if count == 1 {

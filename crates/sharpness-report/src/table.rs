@@ -1,21 +1,21 @@
-//! A row a run, for the terminal and as JSON.
+//! Summarizes each run in a row, for the terminal and as JSON.
 
 use crate::Run;
 use serde::Serialize;
 use sharpness_record::SharpnessSummary;
 use sharpness_record::shown::{decimals, number, one_line};
 
-/// How a run went, in numbers. What was not measured is `None`.
+/// Summarizes a run in numbers. A value that was not measured is `None`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
     /// The run.
     pub run: String,
-    /// The last step that was measured.
+    /// The last measured step.
     pub last_step: Option<u64>,
     /// The measurements of the training loss.
     pub measurements: u64,
-    /// Those with a critical sharpness.
+    /// The measurements with a critical sharpness.
     pub bracketed: u64,
     /// The first λ_c.
     pub first: Option<f64>,
@@ -35,28 +35,28 @@ pub struct Row {
     pub evaluations: Option<f64>,
     /// The seconds spent measuring.
     pub seconds: f64,
-    /// The outcomes that gave no number.
+    /// The outcomes without a number.
     pub no_number: Vec<NoNumberRow>,
-    /// The step from which on no measurement gave a number.
+    /// The step since which no measurement gave a number.
     pub no_number_since: Option<u64>,
 }
 
-/// How often a run's measurements of the training loss ended in an outcome that gives no number.
+/// Counts a run's measurements of the training loss with one outcome that gives no number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NoNumberRow {
     /// The outcome, by its name in the record.
     pub outcome: String,
-    /// How many measurements ended so.
+    /// The number of measurements with this outcome.
     pub count: u64,
-    /// The steps of the first and of the last of them.
+    /// The steps of the first and last.
     pub steps: (u64, u64),
-    /// The reason that the first of them states.
+    /// The reason that the first states.
     pub reason: Option<String>,
 }
 
 impl Row {
-    /// The row of a run.
+    /// Summarizes a run.
     pub fn new(run: &Run) -> Self {
         let summary: SharpnessSummary = run.summary();
         let value = |point: Option<(u64, f64)>| point.map(|(_, value)| value);
@@ -134,13 +134,13 @@ impl Row {
     }
 }
 
-/// One row a run: how it went.
+/// Prints one row per run.
 pub fn summary(runs: &[Run]) -> String {
     let header = [
         "run",
         "steps",
         "measured",
-        "λc first",
+        "λ_c first",
         "last",
         "highest",
         "past the edge",

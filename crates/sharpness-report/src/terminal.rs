@@ -1,5 +1,4 @@
-//! Printing for programs: control characters never reach the terminal, and a stream that is full or closed never causes a
-//! panic.
+//! Prints for programs: control characters never reach the terminal, and a full or closed stream never causes a panic.
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Chain;
@@ -13,7 +12,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 ///
 /// # Errors
 ///
-/// If the text cannot be written. [`is_closed`] recognizes the error of a closed pipe, such as after `head`.
+/// Returns an error if the text cannot be written. [`is_closed`] recognizes the error of a closed pipe, such
+/// as after `head`.
 pub fn print(text: &str) -> io::Result<()> {
     print_in(Style::new(), text)
 }
@@ -22,17 +22,17 @@ pub fn print(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// As for [`print`](fn@print).
+/// Returns the errors of [`print`](fn@print).
 pub fn print_in(style: Style, text: &str) -> io::Result<()> {
     write(anstream::stdout(), style, text)
 }
 
-/// Prints a remark, a line on standard output. A failure to write it is ignored.
+/// Prints a remark as a line on standard output, and ignores a failed write.
 pub fn say(line: impl Display) {
     let _ = print(&format!("{line}\n"));
 }
 
-/// Prints a line on standard error. A failure to write it is ignored.
+/// Prints a line on standard error, and ignores a failed write.
 pub fn warn(line: impl Display) {
     let _ = write(anstream::stderr(), Style::new(), &format!("{line}\n"));
 }
@@ -51,7 +51,7 @@ pub fn fail(error: &(dyn Error + 'static)) {
     warn(format_args!(" {text}"));
 }
 
-/// Whether an error means that the reader of the output has closed the pipe, which is no failure of the program.
+/// Whether the reader of the output has closed the pipe, which is no failure of the program.
 pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
     let mut errors = Chain::new(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.any(|error| error.kind() == ErrorKind::BrokenPipe)

@@ -1,4 +1,4 @@
-//! `sharpness watch`: a run under way as a chart on the terminal.
+//! Implements `sharpness watch`: draws a run under way as a chart on the terminal.
 
 use crate::following::{Following, News, PAUSE, check_followed};
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ use sharpness_report::overlay::{Overlay, Window};
 use sharpness_report::terminal::can_draw;
 use std::path::Path;
 
-/// Shows a run and what is added to it, until a key ends it. The run need not have begun.
+/// Shows a run and its new measurements until a key ends it. The run need not have begun.
 pub fn watch(path: &Path) -> Result<()> {
     check_followed(path, true)?;
     ensure!(
@@ -27,11 +27,11 @@ pub fn watch(path: &Path) -> Result<()> {
     result
 }
 
-/// A run, as far as it was followed.
+/// A run and its news so far.
 struct Watched {
     following: Following,
     run: Run,
-    /// What happened last that the chart does not show.
+    /// The last event that the chart does not show.
     message: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl Watched {
         }
     }
 
-    /// Takes in all that happened.
+    /// Takes in all news.
     fn update(&mut self) -> Result<()> {
         let (mut new, mut went_back) = (Vec::new(), false);
         self.following.hear(true, |news| {
@@ -115,7 +115,7 @@ fn is_quit(key: KeyEvent) -> bool {
     is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-/// The keys of burn's dashboard, as far as they apply.
+/// Lists the keys that apply from burn's dashboard.
 fn keys_of(window: Window) -> Line<'static> {
     let other = match window {
         Window::Full => "recent history",

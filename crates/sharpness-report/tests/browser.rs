@@ -1,10 +1,10 @@
-//! The report in a browser. Ignored by default, since it needs Chromium:
+//! Tests the report in a browser. Ignored by default, since it needs Chromium:
 //!
 //! ```sh
 //! cargo test -p sharpness-report --test browser -- --ignored
 //! ```
 //!
-//! The program is that of the environment variable `CHROMIUM`, or else `chromium`.
+//! The environment variable `CHROMIUM` names the program; the default is `chromium`.
 
 use serde::Deserialize;
 use sharpness_report::{Measurement, Run, report};
@@ -17,7 +17,7 @@ const WATCH: &str = r#"<script>
   console.error = (...words) => errors.push(words.join(" "));
 </script>"#;
 
-/// Hovers over the middle of the first chart, and leaves what it saw in the page.
+/// Hovers over the middle of the first chart, and stores its findings in the page.
 const HOVER: &str = r#"<script>
   addEventListener("load", () => {
     const loaded = performance.now();
@@ -65,12 +65,12 @@ const HOVER: &str = r#"<script>
 #[derive(Debug, Deserialize)]
 struct Seen {
     errors: Vec<String>,
-    /// When everything was drawn, in milliseconds after the page was asked for.
+    /// The time until everything was drawn, in milliseconds after the request.
     loaded: f64,
     charts: usize,
-    /// The hundredths of the first chart's width in which there is a curve's colour.
+    /// The hundredths of the first chart's width that contain a curve's colour.
     colored: Vec<u32>,
-    /// How many pixels the page is wider than the window.
+    /// The excess of the page's width over the window's, in pixels.
     overflow: f64,
     hovered: Vec<String>,
     text: String,
@@ -107,7 +107,7 @@ fn open(runs: &[Run]) -> Seen {
     open_at(runs, 1100)
 }
 
-/// The same in a window of this width.
+/// Opens the report in a window of this width.
 fn open_at(runs: &[Run], width: u32) -> Seen {
     let html = report::html(runs);
     assert!(html.len() < 20_000_000, "{} bytes", html.len());
@@ -145,7 +145,7 @@ fn open_at(runs: &[Run], width: u32) -> Seen {
 fn hovering_shows_values() {
     let seen = open(&[run("one", 1..500), run("two", 1..300)]);
     assert!(seen.charts >= 4, "{seen:?}");
-    // The step, then a value a curve: λc and 2/η of both runs.
+    // The step, then a value a curve: λ_c and 2/η of both runs.
     assert_eq!(seen.hovered.len(), 5, "{seen:?}");
     let step: f64 = seen.hovered[0].replace(',', "").parse().unwrap();
     assert!((step - 250.0).abs() < 20.0, "{seen:?}");
@@ -162,7 +162,7 @@ fn no_measurement_and_one_make_a_page() {
     assert!(one.charts >= 1, "{one:?}");
 }
 
-/// A run of which only some steps were measured, and some of these gave no number.
+/// Returns a run that measured only some steps, some of them without a number.
 fn with_gaps(name: &str, is_measured: impl Fn(u64) -> bool, gives: impl Fn(u64) -> bool) -> Run {
     let mut run = run(
         name,
@@ -197,7 +197,7 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
     // 300 to 600 was not measured; the other run gave no number there, at steps of its own.
     let mut other = with_gaps("b", |_| true, |step| step < 100);
     for measurement in &mut other.measurements {
-        // Of several runs, each threshold has a colour, too.
+        // With several runs, each threshold has a colour, too.
         measurement.learning_rate = None;
     }
     let missing = open(&[
@@ -229,7 +229,7 @@ fn long_names_and_many_tasks_fit_a_phone() {
     let last = runs[4].measurements.last_mut().unwrap();
     last.critical_sharpness = None;
     last.outcome = sharpness_report::MeasurementOutcome::NonFiniteBaseLoss;
-    // Chromium opens no window that is narrower than 500 pixels.
+    // Chromium opens no window narrower than 500 pixels.
     for width in [500, 1100] {
         let seen = open_at(&runs, width);
         assert!(seen.overflow <= 0.0, "{} pixels at {width}", seen.overflow);

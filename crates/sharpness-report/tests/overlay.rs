@@ -1,4 +1,4 @@
-//! The overlay, as it is drawn on screens of several sizes.
+//! Tests the overlay on screens of several sizes.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -47,7 +47,7 @@ fn drawn(run: &Run, window: Window, size: (u16, u16)) -> String {
     screen(run, window, size).to_string()
 }
 
-/// The columns below the first line that have anything in this colour.
+/// Returns the columns below the first line with anything in this colour.
 fn columns_in(color: Color, run: &Run) -> Vec<u16> {
     let screen = screen(run, Window::Full, (80, 24));
     let colored = |column: &u16| (1..24).any(|row| screen.buffer()[(*column, row)].fg == color);
@@ -78,7 +78,7 @@ fn before_the_crossing_and_near_it_the_first_line_says_so() {
 #[test]
 fn critical_sharpness_is_red_past_the_edge_alone() {
     assert!(columns_in(Color::LightRed, &run(290)).is_empty());
-    // λc passes 2/η at step 346, and is measured again from 360 on, of 500.
+    // λ_c passes 2/η at step 346, and is measured again from 360 on, of 500.
     let past = columns_in(Color::LightRed, &run(500));
     assert!(*past.first().unwrap() > 50, "{past:?}");
 }
@@ -104,7 +104,7 @@ fn a_stretch_that_was_not_measured_has_no_line() {
 #[test]
 fn curves_are_told_apart_by_what_they_are_and_not_by_their_names() {
     let mut run = run(290);
-    for (task, last) in [("λc", 1e4), ("2/η", 1.0)] {
+    for (task, last) in [("λ_c", 1e4), ("2/η", 1.0)] {
         for step in (0..=290).step_by(10) {
             run.extend([measurement(step, task, 0.01, Some(last))]);
         }

@@ -12,7 +12,7 @@ pub struct Data {
     y: Vec<i64>,
 }
 
-/// Some of the examples, as tensors.
+/// A batch of examples, as tensors.
 #[derive(Clone)]
 pub struct Batch {
     /// The inputs, `[batch, features]`.
@@ -43,7 +43,7 @@ const TEMPLATES: [[f32; 12]; CLASSES] = [
 ];
 
 impl Data {
-    /// Signals made after the recipe of MNIST-1D (S. Greydanus and D. Kobak, *Scaling Down Deep
+    /// Generates signals by the recipe of MNIST-1D (S. Greydanus and D. Kobak, *Scaling Down Deep
     /// Learning with MNIST-1D*, arXiv 2011.14439): a template for each digit, padded, scaled, sheared,
     /// shifted and drowned in smooth noise.
     pub fn mnist_1d(examples: usize, seed: u64) -> Self {
@@ -62,11 +62,12 @@ impl Data {
         }
     }
 
-    /// The first examples of CIFAR-10, from the binary files of a folder (`data_batch_1.bin` …).
+    /// Reads the first examples of CIFAR-10 from the binary files of a folder (`data_batch_1.bin`
+    /// …).
     ///
     /// # Errors
     ///
-    /// If there are too few, or a file cannot be read.
+    /// Returns an error if there are too few, or if a file cannot be read.
     pub fn cifar_10(folder: &Path, examples: usize) -> Result<Self> {
         const FEATURES: usize = 3072;
         let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -109,12 +110,12 @@ impl Data {
         })
     }
 
-    /// The number of examples.
+    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         self.y.len()
     }
 
-    /// The examples with these numbers.
+    /// Returns the examples with these numbers.
     pub fn batch(&self, examples: &[usize], device: &Device) -> Batch {
         let features = self.features;
         let x = examples
@@ -130,7 +131,7 @@ impl Data {
     }
 }
 
-/// Mean 0 and variance 1 over all values.
+/// Shifts and scales all values to mean 0 and variance 1.
 fn normalize(values: &mut [f32]) {
     let count = values.len() as f64;
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
@@ -168,7 +169,7 @@ fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
             height * drawn + lean
         })
         .collect();
-    // Moved along, around the end.
+    // Rotate the signal.
     let shift = random.random_range(0..length);
     padded.rotate_right(shift);
     let noise = smooth_noise(length, random);
@@ -180,7 +181,7 @@ fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
     resampled.collect()
 }
 
-/// The value at a share of the way along.
+/// Interpolates at a share of the way along.
 fn interpolate(values: &[f32], share: f32) -> f32 {
     let place = share * (values.len() - 1) as f32;
     let before = (place as usize).min(values.len() - 2);
@@ -188,7 +189,7 @@ fn interpolate(values: &[f32], share: f32) -> f32 {
     (1.0 - rest) * values[before] + rest * values[before + 1]
 }
 
-/// Noise that neighbours share: normal numbers under a Gaussian window two places wide.
+/// Returns noise that neighbours share: normal numbers under a Gaussian window two places wide.
 fn smooth_noise(length: usize, random: &mut StdRng) -> Vec<f32> {
     let raw: Vec<f32> = (0..length).map(|_| normal(random)).collect();
     let smoothed = (0..length as i64).map(|place| {
@@ -204,7 +205,7 @@ fn smooth_noise(length: usize, random: &mut StdRng) -> Vec<f32> {
     smoothed.collect()
 }
 
-/// A normal number, as a sum of uniform ones.
+/// Returns a normal number, as a sum of uniform numbers.
 fn normal(random: &mut StdRng) -> f32 {
     (0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0
 }

@@ -1,4 +1,4 @@
-//! The network under (stochastic) gradient descent at a constant learning rate.
+//! Trains the network by (stochastic) gradient descent at a constant learning rate.
 
 use crate::data::{Batch, Data};
 use crate::flags::Flags;
@@ -30,7 +30,7 @@ struct Summary {
     hessian_sharpness: Approach,
     critical_sharpness: Approach,
     directional_sharpness: Approach,
-    /// Measured steps, and those at which λ_dir was above λ_max.
+    /// The measured steps, and those with λ_dir above λ_max.
     compared: usize,
     directional_above_hessian: usize,
     first_loss: Option<f64>,
@@ -39,10 +39,10 @@ struct Summary {
     costs: Vec<Cost>,
 }
 
-/// When a sharpness reached the threshold, and where it stayed.
+/// The time at which a sharpness reached the threshold, and its place afterwards.
 #[derive(Serialize)]
 struct Approach {
-    /// The first step at which it was above.
+    /// The first step above the threshold.
     first_above: Option<u64>,
     /// Its mean over the threshold from then on.
     mean_over_threshold_afterwards: Option<f64>,
@@ -80,7 +80,7 @@ impl Approach {
 ///
 /// # Errors
 ///
-/// If the data cannot be read or the results not written.
+/// Returns an error if the data cannot be read or the results cannot be written.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps;
     let device = gpt::device::open(&flags.device)?.autodiff();
@@ -157,7 +157,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     };
 
     say!("\n{}", summary.hessian_sharpness.line("λ_max"));
-    say!("{}", summary.critical_sharpness.line("λc"));
+    say!("{}", summary.critical_sharpness.line("λ_c"));
     say!("{}", summary.directional_sharpness.line("λ_dir"));
     say!(
         "λ_dir was above λ_max at {} of {} measured steps",
@@ -188,7 +188,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             ..series("2/η", ends.to_vec())
         })
         .with_series(series("λ_max", hessian))
-        .with_series(series("λc", critical))
+        .with_series(series("λ_c", critical))
         .with_series(series("λ_dir", directional))
         .with_series(series("loss", losses));
     write_result(out, "edge.svg", chart.svg()?)?;
@@ -201,7 +201,6 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The seconds of a forward pass, on average.
 fn seconds_of_forward(model: &Network, batch: &Batch) -> Result<f64> {
     const PASSES: u32 = 20;
     let model = model.valid();

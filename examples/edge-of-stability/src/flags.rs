@@ -4,7 +4,7 @@ use clap::Parser;
 use gpt::flags::at_least_one;
 use std::path::PathBuf;
 
-/// Watch a training reach the Edge of Stability: critical sharpness λc, directional sharpness and the
+/// Watch a training reach the Edge of Stability: critical sharpness λ_c, directional sharpness and the
 /// Hessian's largest eigenvalue against 2/η.
 #[derive(Parser)]
 #[command(version)]
@@ -33,7 +33,7 @@ pub struct Flags {
     /// Loss of the network
     #[arg(long, value_enum, default_value_t = LossKind::Mse)]
     pub loss: LossKind,
-    /// Folder with the binary files of CIFAR-10, instead of generated data
+    /// Folder with the binary files of CIFAR-10, to use instead of generated data
     #[arg(long, value_name = "DIR")]
     pub cifar: Option<PathBuf>,
     /// Steps from one measurement of critical sharpness to the next

@@ -1,5 +1,5 @@
-//! Progressive sharpening and the Edge of Stability, seen by critical sharpness and by the quantities
-//! that it stands for.
+//! Shows progressive sharpening and the Edge of Stability, by critical sharpness and by the quantities that
+//! it stands for.
 //!
 //! ```sh
 //! cargo run -p edge-of-stability

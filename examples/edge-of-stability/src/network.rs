@@ -39,7 +39,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// So many layers of this width, the last one of the width of the classes.
+    /// Creates this many layers of this width, except that the last has the width of the classes.
     pub fn new(
         features: usize,
         layers: usize,
@@ -61,7 +61,7 @@ impl Network {
         }
     }
 
-    /// The mean loss of a batch.
+    /// Returns the mean loss of a batch.
     pub fn loss(&self, batch: &Batch) -> Tensor<1> {
         let last = self.layers.len() - 1;
         let mut x = batch.x.clone();

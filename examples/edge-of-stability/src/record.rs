@@ -14,12 +14,12 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub struct Record(pub Run);
 
 impl Record {
-    /// (step, value) of a quantity; NaN is a gap, where it was not measured.
+    /// Returns (step, value) of a quantity; NaN marks a gap without measurements.
     pub fn points(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
         self.0.curve(TRAIN_TASK, of)
     }
 
-    /// (step, value) of a curvature; NaN is a gap.
+    /// Returns (step, value) of a curvature; NaN marks a gap.
     pub fn curvature(
         &self,
         of: impl Fn(&CurvatureMeasurement) -> Option<&CurvatureValue>,
@@ -33,7 +33,7 @@ impl Record {
         curved.curve(TRAIN_TASK, |m| of(m.curvature.as_ref()?)?.value)
     }
 
-    /// How many measurements gave no critical sharpness, of how many.
+    /// Counts the measurements without a critical sharpness.
     pub fn failures(&self) -> Failures {
         let summary = self.0.summary();
         Failures {
@@ -42,7 +42,7 @@ impl Record {
         }
     }
 
-    /// What each measurement cost, on average: forward passes or their equivalent, and seconds.
+    /// Returns the average cost of each measurement: forward passes or their equivalent, and seconds.
     pub fn costs(&self, forward_seconds: f64) -> Vec<Cost> {
         let cost = |name: &'static str, seconds: Vec<f64>| {
             let count = seconds.len();
@@ -62,10 +62,10 @@ impl Record {
                 .filter_map(|m| Some(of(m.curvature.as_ref()?)?.seconds))
                 .collect::<Vec<f64>>()
         };
-        // The seconds of a measurement contain those of its curvature.
+        // The seconds of a measurement include its curvature.
         let plain = self.0.training().filter(|m| m.curvature.is_none());
         [
-            cost("λc", plain.map(|m| m.seconds).collect()),
+            cost("λ_c", plain.map(|m| m.seconds).collect()),
             cost("λ_dir", curvature(|c| Some(&c.directional_sharpness))),
             cost("λ_max", curvature(|c| Some(&c.hessian_sharpness))),
         ]
@@ -75,12 +75,12 @@ impl Record {
     }
 }
 
-/// How many measurements gave no critical sharpness.
+/// The measurements without a critical sharpness, among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Failures {
-    /// The measurements made.
+    /// The number of measurements.
     pub measurements: u64,
-    /// Those without a critical sharpness.
+    /// The number without a critical sharpness.
     pub without_number: u64,
 }
 
@@ -97,20 +97,20 @@ impl Display for Failures {
     }
 }
 
-/// What a measurement costs on average.
+/// The average cost of a measurement.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
-    /// What is measured.
+    /// The measured quantity.
     pub name: &'static str,
-    /// How often it was.
+    /// The number of measurements.
     pub measurements: usize,
-    /// Its seconds.
+    /// The seconds of a measurement.
     pub seconds: f64,
-    /// The same in forward passes of the training batch.
+    /// The seconds in forward passes of the training batch.
     pub forward_passes: f64,
 }
 
-/// The costs as a table.
+/// Formats the costs as a table.
 pub fn cost_table(costs: &[Cost]) -> String {
     let mut table = format!(
         "{:<7} {:>12} {:>10} {:>15}\n",
@@ -128,7 +128,7 @@ pub fn cost_table(costs: &[Cost]) -> String {
     table
 }
 
-/// A curve of a plot.
+/// Returns a curve of a plot.
 pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     Series {
         name: name.to_string(),
@@ -137,7 +137,7 @@ pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     }
 }
 
-/// The mean of values, gaps left out, if there are any.
+/// Returns the mean of the values, without gaps, if there are any.
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

@@ -1,4 +1,4 @@
-//! The network in burn's `Learner`.
+//! Trains the network in burn's `Learner`.
 
 use crate::data::{Batch, Data};
 use crate::network::Network;
@@ -79,16 +79,16 @@ impl Batches {
     }
 }
 
-/// How a training ended.
+/// The end of a training.
 pub struct Trained {
     /// The network.
     pub network: Network,
-    /// What broke the training off.
+    /// The reason why the training broke off.
     pub failure: Option<String>,
 }
 
-/// Trains by gradient descent at a constant rate, in burn's dashboard where the output is a terminal. The
-/// dashboard's key `q` ends it before its last step.
+/// Trains by gradient descent at a constant rate, in burn's dashboard if the output is a terminal. The
+/// dashboard's key `q` stops it early.
 pub fn train(
     network: Network,
     learning_rate: f64,

@@ -34,7 +34,7 @@ fn a_disk_that_is_full_within_an_epoch_ends_the_training_in_order() {
         "{err}"
     );
     assert_eq!(err.lines().count(), 1, "{err}");
-    assert!(out.contains("λc     first above 2/η"), "{out}");
+    assert!(out.contains("λ_c    first above 2/η"), "{out}");
     assert!(
         out.contains("note: measurements cannot be written to the run's folder"),
         "{out}"

@@ -18,14 +18,14 @@ use serde::Deserialize;
 use sharpness_report::shown::number;
 use std::path::{Path, PathBuf};
 
-/// The number of batches that a held-out loss is the mean of.
+/// The number of batches behind a held-out loss.
 const HELD_OUT_BATCHES: usize = 8;
 
 /// A pre-trained model and two kinds of text.
 pub struct Base {
     /// The model.
     pub model: Gpt,
-    /// The text that it was trained on.
+    /// The text of its training.
     pub pretrain: Source,
     /// The text of the target domain.
     pub target: Source,
@@ -33,7 +33,7 @@ pub struct Base {
     pub batch: usize,
     /// The seed of the batches.
     pub seed: u64,
-    /// Where the model is, with autodiff.
+    /// The device of the model, with autodiff.
     pub device: Device,
 }
 
@@ -44,7 +44,7 @@ pub struct Source {
     held_out: Windows,
 }
 
-/// The part of gpt-pretrain's configuration that is needed here.
+/// The relevant part of gpt-pretrain's configuration.
 #[derive(Deserialize)]
 struct Pretrained {
     model: GptConfig,
@@ -64,7 +64,7 @@ impl Base {
     ///
     /// # Errors
     ///
-    /// Whatever is missing or does not fit.
+    /// Returns an error that names the missing or unsuitable input.
     pub fn new(flags: &BaseFlags) -> Result<Self> {
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);
@@ -152,11 +152,7 @@ impl Base {
         Ok(base)
     }
 
-    /// The held-out losses of a model, on pre-training and on target text.
-    ///
-    /// # Errors
-    ///
-    /// If a loss cannot be read from the device.
+    /// Returns the held-out losses of a model, on pre-training and on target text.
     pub fn held_out_losses(&self, model: &Gpt) -> Result<[f64; 2]> {
         let model = model.valid();
         let loss = |source: &Source| -> Result<f64> {
@@ -173,7 +169,7 @@ impl Base {
 }
 
 impl Source {
-    /// So many batches of text that no model here was trained on, always the same.
+    /// Returns fixed batches of held-out text.
     pub fn held_out_batches(&self, batches: usize, base: &Base) -> Vec<TokenBatch> {
         let device = base.device.clone().inner();
         (0..batches)

@@ -7,7 +7,7 @@ use gpt::text::limit;
 use gpt::tokens::validate_update;
 use std::path::PathBuf;
 
-/// The flags of a model that is pre-trained here.
+/// The flags of a model pre-trained here.
 const OF_NEW_MODEL: [&str; 6] = [
     "pretrain_steps",
     "vocab",
@@ -17,13 +17,13 @@ const OF_NEW_MODEL: [&str; 6] = [
     "width",
 ];
 
-/// Choose a data mix and a learning rate for mid-training by relative critical sharpness: how large
-/// a learning rate the loss on the pre-training text, and that on the target text, allow along the
-/// updates that training on a mix makes.
+/// Choose a data mix and a learning rate for mid-training by relative critical sharpness: the
+/// largest learning rate that the losses on the pre-training text and on the target text allow
+/// along the updates of training on a mix.
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub mode: Mode,
 }
@@ -33,7 +33,7 @@ pub enum Mode {
     /// At the fixed checkpoint, measure both tasks along the updates of mixes from all target to all
     /// pre-training text; nothing is trained
     Sweep(SweepFlags),
-    /// Train shortly on a grid of mixes and learning rates, and compare with what the sweep predicts
+    /// Train shortly on a grid of mixes and learning rates, and compare with the sweep's prediction
     Train(TrainFlags),
 }
 
@@ -63,19 +63,18 @@ pub struct TrainFlags {
     /// Updates of each short training
     #[arg(long, default_value_t = 40)]
     pub steps: usize,
-    /// The rise of a task's held-out loss, in nats, from which on its skill counts as lost
+    /// The rise of a task's held-out loss, in nats, that counts as a lost skill
     #[arg(long, default_value_t = 0.05)]
     pub lost: f64,
 }
 
-/// How the tasks are measured.
+/// Configures the measurement of the tasks.
 #[derive(Args, Clone, Debug)]
 pub struct ProbeFlags {
-    /// Batches that each mix is measured on
+    /// Batches per mix to measure on
     #[arg(long, default_value_t = 8)]
     pub batches: usize,
-    /// Batches from which the optimizer's moments are made, at the fixed weights, before the first
-    /// measurement of a mix
+    /// Batches for the optimizer's moments, at the fixed weights, before the first measurement of a mix
     #[arg(long, default_value_t = 20)]
     pub settle: usize,
     /// Relative width of a certified bracket
@@ -83,25 +82,24 @@ pub struct ProbeFlags {
     pub tolerance: f64,
 }
 
-/// Where the model and the texts come from.
+/// Selects the model and the texts.
 #[derive(Args, Clone, Debug)]
 pub struct BaseFlags {
-    /// Folder of a run of gpt-pretrain, whose newest checkpoint is continued [default: pre-train a
-    /// small model, quickly]
+    /// Folder of a gpt-pretrain run, to continue from its newest checkpoint [default: pre-train a small model, quickly]
     #[arg(long, value_name = "FOLDER")]
     pub model: Option<PathBuf>,
-    /// The pre-training text: a file or a folder, as in gpt-pretrain [default: that of the run, or the
+    /// The pre-training text: a file or a folder, as in gpt-pretrain [default: the run's text, or the
     /// documentation of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH")]
     pub pretrain_data: Option<PathBuf>,
     /// The text of the target domain [default: the code of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH")]
     pub target_data: Option<PathBuf>,
-    /// The field of a record that holds its text, with dots into nested records [default: `text`, and for
-    /// the text of the run the field of the run]
+    /// The field of a record that holds its text, with dots into nested records [default: `text`, or the
+    /// run's field for the run's text]
     #[arg(long, value_name = "NAME")]
     pub text_field: Option<String>,
-    /// The same for the target text [default: --text-field]
+    /// The field of a record of the target text [default: --text-field]
     #[arg(long, value_name = "NAME")]
     pub target_text_field: Option<String>,
     /// Folder for the results [default: the first free runs/gpt-midtrain-N]
@@ -140,11 +138,7 @@ pub struct BaseFlags {
 }
 
 impl BaseFlags {
-    /// Says what is impossible or would change nothing, before anything is read.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values, and flags without effect, before anything is read. The error names the flag.
     pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
         at_least_one(&[
             ("--batch", self.batch as u64),
@@ -165,7 +159,7 @@ impl BaseFlags {
         self.new_model().validate().map_err(Error::msg)
     }
 
-    /// The shape of a model that is pre-trained here.
+    /// Returns the shape of a model pre-trained here.
     pub fn new_model(&self) -> GptConfig {
         GptConfig::new(
             self.vocab,
@@ -178,22 +172,14 @@ impl BaseFlags {
 }
 
 impl ProbeFlags {
-    /// Says what is impossible.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--batches", self.batches as u64)])
     }
 }
 
 impl SweepFlags {
-    /// Says what is impossible.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--ratios", self.ratios as u64)])?;
         self.probe.validate()
@@ -201,11 +187,7 @@ impl SweepFlags {
 }
 
 impl TrainFlags {
-    /// Says what is impossible.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         self.probe.validate()?;
         let is_rising = |values: &[f64]| values.windows(2).all(|pair| pair[0] < pair[1]);

@@ -12,7 +12,7 @@ use sharpness_report::shown::decimals;
 use std::fmt::Write;
 use std::path::Path;
 
-/// What short trainings did to the held-out losses, mix by mix and rate by rate.
+/// The effect of short trainings on the held-out losses, by mix and rate.
 pub struct Grid {
     ratios: Vec<f64>,
     rates: Vec<f64>,
@@ -25,7 +25,7 @@ pub struct Grid {
 struct Cell {
     ratio: f64,
     learning_rate: f64,
-    /// The change of the held-out losses, in nats; absent where the training diverged.
+    /// The change of the held-out losses, in nats; absent if the training diverged.
     pretrain_change: Option<f64>,
     target_change: Option<f64>,
 }
@@ -36,12 +36,7 @@ impl Cell {
     }
 }
 
-/// Trains from the base, each time anew: so many updates at a constant rate, after a warmup of a
-/// fifth of them.
-///
-/// # Errors
-///
-/// If a loss cannot be read from the device.
+/// Trains from the base anew for each cell: `steps` updates at a constant rate, after a warmup of a fifth of them.
 pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64) -> Result<Grid> {
     let before = base.held_out_losses(&base.model)?;
     let warmup = (steps / 5).max(1);
@@ -94,10 +89,6 @@ const NAMES: [&str; 2] = ["pre-training", "target"];
 
 impl Grid {
     /// Writes `grid.csv`, `grid.txt` and a heat map for each task.
-    ///
-    /// # Errors
-    ///
-    /// If a file cannot be written.
     pub fn save(&self, folder: &Path, sweep: &Sweep) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for cell in &self.cells {
@@ -145,8 +136,8 @@ impl Grid {
         }
     }
 
-    /// The changes of both losses, and how often the sweep's critical learning rate told where the
-    /// pre-trained skill is kept.
+    /// Tabulates the changes of both losses, and how often the sweep's critical learning rate
+    /// predicted that the pre-trained skill survives.
     pub fn table(&self, sweep: &Sweep) -> String {
         let mut text = String::new();
         for (task, name) in NAMES.iter().enumerate() {

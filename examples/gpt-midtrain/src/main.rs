@@ -1,5 +1,5 @@
-//! Chooses a data mix and a learning rate for mid-training: a GPT that was pre-trained on one kind of
-//! text goes on with a mix of that and another kind.
+//! Chooses a data mix and a learning rate for mid-training: a GPT pre-trained on one kind of text
+//! goes on with a mix of this and another kind.
 //!
 //! ```sh
 //! cargo run -p gpt-midtrain -- sweep
@@ -65,7 +65,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
-/// The folder for the results, made if it is not there.
+/// Opens the folder for the results, and creates it if necessary.
 fn folder(flags: &BaseFlags) -> Result<OwnedFolder> {
     OwnedFolder::for_results(flags.out.as_deref(), "gpt-midtrain", sweep::SWEEP_FILE)
 }

@@ -3,7 +3,7 @@ use gpt::tokens::TokenBatch;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// Training batches of which a fraction is pre-training text and the rest target text.
+/// Makes training batches from a fraction of pre-training text and the rest target text.
 pub struct Mix<'a> {
     base: &'a Base,
     ratio: f64,
@@ -13,8 +13,8 @@ pub struct Mix<'a> {
 }
 
 impl<'a> Mix<'a> {
-    /// Batches with the fraction `ratio` of pre-training text; the same seed draws from the same
-    /// places of the texts, whatever the fraction is.
+    /// Creates batches with the fraction `ratio` of pre-training text; the same seed draws from the
+    /// same places of the texts, whatever the fraction.
     pub fn new(base: &'a Base, ratio: f64) -> Self {
         Self {
             base,
@@ -24,7 +24,7 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// The next batch. A fraction that is no whole number of windows is met over several batches.
+    /// Returns the next batch. Several batches together meet a fraction that is no whole number of windows.
     pub fn next_batch(&mut self) -> TokenBatch {
         let Base {
             batch,

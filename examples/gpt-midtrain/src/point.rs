@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// The tasks, and the training batch itself as `mix`.
 pub const TASKS: [&str; 3] = ["pretrain", "target", "mix"];
 
-/// What was measured along the updates of one mix.
+/// The measurements along the updates of one mix.
 pub struct Point {
     /// The fraction of pre-training text.
     pub ratio: f64,
@@ -13,8 +13,8 @@ pub struct Point {
     pub tasks: [Vec<Arc<Measurement>>; 3],
 }
 
-/// The critical sharpness of a measurement, where "hurt at once" is infinite sharpness and "gains
-/// without limit" is none; absent where nothing is known.
+/// Returns the critical sharpness of a measurement: infinite if the update hurts the task at any
+/// rate, 0 if the task gains without limit, and `None` if nothing is known.
 pub fn extended(measurement: &Measurement) -> Option<f64> {
     match measurement.outcome {
         MeasurementOutcome::NotDescent => Some(f64::INFINITY),
@@ -23,7 +23,7 @@ pub fn extended(measurement: &Measurement) -> Option<f64> {
     }
 }
 
-/// A quantile of values that may be infinite, by the nearest rank, so that none is invented.
+/// Returns a quantile of values that may be infinite, by the nearest rank, without inventing a value.
 pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -32,29 +32,29 @@ pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
 }
 
 impl Point {
-    /// The values of a task, one a batch, as [`extended`] gives them.
+    /// Returns the [`extended`] values of a task, one a batch.
     pub fn sharpness(&self, task: usize) -> Vec<f64> {
         let measurements = self.tasks[task].iter();
         measurements.filter_map(|m| extended(m)).collect()
     }
 
-    /// The median over the batches.
+    /// Returns the median over the batches.
     pub fn median(&self, task: usize) -> Option<f64> {
         quantile(&self.sharpness(task), 0.5)
     }
 
-    /// The largest learning rate that this task allows, infinite if any is allowed.
+    /// Returns the largest learning rate that this task allows, infinite if it allows any.
     pub fn largest_rate(&self, task: usize) -> Option<f64> {
         self.median(task).map(|sharpness| 2.0 / sharpness)
     }
 
-    /// The largest learning rate that neither task forbids, and the task that forbids more.
+    /// Returns the largest learning rate that neither task forbids, and the stricter task.
     pub fn limit(&self) -> Option<(f64, &'static str)> {
         let rates = (0..2).filter_map(|task| Some((self.largest_rate(task)?, TASKS[task])));
         rates.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
-    /// A row of the table.
+    /// Formats a row of the table.
     pub fn line(&self) -> String {
         let cell = |task: usize| {
             let values = self.sharpness(task);
@@ -73,7 +73,7 @@ impl Point {
     }
 }
 
-/// An [`extended`] sharpness for people.
+/// Formats an [`extended`] sharpness for people.
 fn show_sharpness(value: f64) -> String {
     if value.is_infinite() {
         "hurt".to_string()
@@ -84,7 +84,7 @@ fn show_sharpness(value: f64) -> String {
     }
 }
 
-/// A learning rate for people.
+/// Formats a learning rate for people.
 pub fn show_rate(value: f64) -> String {
     match value {
         0.0 => "none".to_string(),

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 mod show;
 
-/// The learning rate of the updates. Nothing is trained at it: it only starts the first search.
+/// The learning rate of the updates. It trains nothing, and only starts the first search.
 const FIRST_GUESS: f64 = 1e-2;
 
-/// What was measured at a fixed checkpoint, mix by mix.
+/// The measurements at a fixed checkpoint, by mix.
 pub struct Sweep {
     /// The mixes, by rising fraction of pre-training text.
     pub points: Vec<Point>,
@@ -40,11 +40,11 @@ struct Line<'a> {
     critical_sharpness: Option<f64>,
 }
 
-/// Measures both tasks along the updates that training on each mix would make. Updates nothing.
+/// Measures both tasks along the updates of training on each mix. It updates nothing.
 ///
 /// # Errors
 ///
-/// If the flags make no sense.
+/// Returns an error if the flags make no sense.
 pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep> {
     let config = SharpnessConfig::new()
         .with_every(1)
@@ -97,14 +97,14 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
 }
 
 impl Sweep {
-    /// Where the medians cross.
+    /// Returns the crossing of the medians.
     pub fn sweet_spot(&self) -> Option<SweetSpot> {
         let points = self.points.iter();
         let medians = points.filter_map(|p| Some((p.ratio, p.median(0)?, p.median(1)?)));
         crossing(&medians.collect::<Vec<_>>())
     }
 
-    /// The ratios at which the curves of the single batches cross.
+    /// Returns the crossings of the single batches' curves, as ratios.
     fn crossings_of_batches(&self) -> Vec<f64> {
         let batches = self.points.first().map_or(0, |point| point.tasks[0].len());
         let of_batch = |batch: usize| {
@@ -118,10 +118,6 @@ impl Sweep {
     }
 
     /// Writes `sweep.csv`, `sweep.svg` and `sweep.txt`.
-    ///
-    /// # Errors
-    ///
-    /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for point in &self.points {
@@ -150,8 +146,8 @@ impl Sweep {
         }
     }
 
-    /// How many measurements of both tasks there are, and those among them that say nothing: neither a number, nor
-    /// that a task is hurt at once or gains without limit.
+    /// Counts the measurements of both tasks, and returns those that say nothing: neither a number, nor that a
+    /// task is hurt at any rate or gains without limit.
     fn counts(&self) -> (usize, Vec<&Measurement>) {
         let tasks = self.points.iter().flat_map(|point| &point.tasks[..2]);
         let all: Vec<&Measurement> = tasks.flatten().map(Arc::as_ref).collect();
@@ -159,16 +155,16 @@ impl Sweep {
         (all.len(), failed.collect())
     }
 
-    /// Whether the sweep told anything.
+    /// Checks that the sweep has told something.
     ///
     /// # Errors
     ///
-    /// If no measurement did.
+    /// Returns an error if no measurement did.
     pub fn verdict(&self) -> Result<()> {
         let (all, failed) = self.counts();
         ensure!(
             failed.len() < all,
-            "none of the {all} measurements of the tasks says anything: sweep.csv has their outcomes"
+            "not one of the {all} measurements of the tasks gave a result: sweep.csv has their outcomes"
         );
         Ok(())
     }

@@ -7,8 +7,7 @@ pub struct SweetSpot {
     pub learning_rate: f64,
 }
 
-/// Where the curves of two values over the ratio cross: the first is above the second before, and
-/// below it after.
+/// Finds the crossing of two curves over the ratio: the first is above the second before it, and below it after.
 pub fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
     let pair = points.windows(2).find(|pair| {
         let [(_, pretrain, target), (_, next_pretrain, next_target)] = [pair[0], pair[1]];
@@ -25,8 +24,8 @@ pub fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
             learning_rate: 2.0 / sharpness,
         });
     }
-    // Where a task is hurt at once on one side, all that is known is the interval; what both allow
-    // is known at its ends.
+    // If the update hurts a task at any rate on one side, only the interval is known; the rate that
+    // both allow is known at its ends.
     let allowed = |a: f64, b: f64| 2.0 / a.max(b);
     Some(SweetSpot {
         ratio: 0.5 * (left + right),

@@ -33,22 +33,20 @@ struct Flags {
     #[command(flatten)]
     settings: Settings,
 
-    /// Folder of the run: configuration, metrics, measurements, checkpoints [default: the first free
-    /// runs/gpt-pretrain-N]
+    /// Folder of the run: configuration, metrics, measurements, checkpoints [default: the first free runs/gpt-pretrain-N]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 
-    /// Go on with the run in this folder, or in --out, from its newest checkpoint
+    /// Resume the run in this folder, or in --out, from its newest checkpoint
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
 
-    /// Keep all checkpoints, and write the first weights and each checkpoint in the layout in which GPT-2 is
-    /// published, to folders in this one; a run that has made all its steps is only exported
+    /// Keep all checkpoints, and write the first weights and each checkpoint in GPT-2's published layout, to
+    /// folders in this folder; a finished run is only exported
     #[arg(long, value_name = "FOLDER")]
     export: Option<PathBuf>,
 
-    /// Train nothing: measure how large a learning rate this model can begin with, and how large it can
-    /// become
+    /// Train nothing: measure how large a learning rate this model can begin with, and how large it can become
     #[arg(long, conflicts_with_all = ["resume", "out", "export"])]
     find_lr: bool,
 }
@@ -178,7 +176,7 @@ fn export(
     Ok(())
 }
 
-/// Writes the report. If it cannot be written, the program says so, and the training counts as done all the same.
+/// Writes the report. If this fails, the program says so, and the training still counts as done.
 fn write_report(folder: &RunFolder) {
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, report::html(&[run]))) {
@@ -203,7 +201,7 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
     }
 }
 
-/// What to train on and what to validate on.
+/// Returns the windows to train on and to validate on.
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
     let tokens = tokenizer.encode(&text.content)?;
     let windows = Windows::split(tokens, model.context, "the text").map_err(Error::msg)?;

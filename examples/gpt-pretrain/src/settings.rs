@@ -73,7 +73,8 @@ pub struct Settings {
     /// Steps from one measurement of critical sharpness to the next
     #[arg(long, default_value_t = 10, help_heading = "Probe")]
     pub every: u64,
-    /// The same in the warmup and near the edge; it divides --every [default: --every]
+    /// Steps between measurements in the warmup and near the edge; divides --every [default:
+    /// --every]
     #[arg(long, help_heading = "Probe")]
     pub dense_every: Option<u64>,
     /// Steps from one measurement of the curvature to the next: the largest eigenvalue of the Hessian, with and without
@@ -147,20 +148,20 @@ pub struct Settings {
     pub vocab: usize,
 }
 
-/// What `config.json` in a run's folder holds.
+/// The content of `config.json` in a run's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunConfig {
     /// The flags of the run.
     pub settings: Settings,
     /// The shape of the model.
     pub model: GptConfig,
-    /// Where the text comes from.
+    /// The source of the text.
     pub text: String,
     /// The digest of the text.
     pub text_digest: String,
 }
 
-/// How text becomes tokens.
+/// Selects how text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
@@ -185,7 +186,7 @@ const CHANGEABLE: [&str; 14] = [
     "edge_cap",
     "tolerance",
     "device",
-    // The text may have moved, but not changed: its digest tells.
+    // The text may have moved, but its digest shows that it is the same.
     "data",
 ];
 
@@ -204,17 +205,13 @@ const UNUSED_BY_FINDER: [&str; 11] = [
     "edge_cap",
 ];
 
-/// The field of runs from before there was a flag.
+/// The field of runs older than the flag.
 fn text_field() -> String {
     TEXT_FIELD.to_string()
 }
 
 impl Settings {
-    /// Makes paths independent of the current folder, and refuses flags that would change nothing.
-    ///
-    /// # Errors
-    ///
-    /// Names the first such flag.
+    /// Makes paths independent of the current folder, and refuses flags without effect. The error names the first.
     pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
         if finds_lr {
             refuse_unused(flags, &UNUSED_BY_FINDER, "with --find-lr")?;
@@ -238,11 +235,11 @@ impl Settings {
         Ok(self)
     }
 
-    /// The settings of a run that goes on: as they were, but for the flags given now.
+    /// Returns the settings of a resumed run: the saved settings with the flags given now.
     ///
     /// # Errors
     ///
-    /// A flag that cannot change names itself.
+    /// Names a flag that cannot change.
     pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
         let now = serde_json::to_value(self)?;
         let mut merged = serde_json::to_value(saved)?;
@@ -264,11 +261,7 @@ impl Settings {
         Ok(serde_json::from_value(merged)?)
     }
 
-    /// Says which settings are impossible, if any are, before anything is read or trained.
-    ///
-    /// # Errors
-    ///
-    /// One line that names the value and what to choose instead.
+    /// Refuses impossible settings before anything is read or trained. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<()> {
         self.schedule().validate().map_err(anyhow::Error::msg)?;
         let counts = [
@@ -294,7 +287,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What the probe measures.
+    /// Returns the configuration of the probe.
     pub fn probe(&self) -> SharpnessConfig {
         let mut config = SharpnessConfig::new()
             .with_every(self.every)
@@ -314,14 +307,14 @@ impl Settings {
         config
     }
 
-    /// The shape of the model for a vocabulary of this size.
+    /// Returns the shape of the model for a vocabulary of this size.
     pub fn model(&self, vocab: usize) -> GptConfig {
         GptConfig::new(vocab, self.context, self.layers, self.heads, self.width)
             .with_dropout(self.dropout)
             .with_tied(!self.untied)
     }
 
-    /// The learning rate over the run.
+    /// Returns the learning rate over the run.
     pub fn schedule(&self) -> WarmupStableDecay {
         let usual = WarmupStableDecay::usual(self.lr, self.steps);
         WarmupStableDecay {
@@ -332,17 +325,17 @@ impl Settings {
         }
     }
 
-    /// The updates of an epoch.
+    /// Returns the updates of an epoch.
     pub fn epoch_steps(&self) -> u64 {
         let steps = self.epoch_steps.unwrap_or(self.steps.div_ceil(4));
         steps.min(self.steps)
     }
 
-    /// The text to train on.
+    /// Reads the text to train on.
     ///
     /// # Errors
     ///
-    /// If there is none, or it cannot be read.
+    /// Returns an error if there is none, or if it cannot be read.
     pub fn text(&self) -> Result<Text> {
         let limit = limit(self.megabytes)?;
         match &self.data {

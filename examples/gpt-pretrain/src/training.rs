@@ -22,17 +22,17 @@ use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use std::path::Path;
 
-/// The number of batches that a validation loss is the mean of.
+/// The number of batches behind a validation loss.
 const VALID_BATCHES: usize = 8;
 
-/// The number of batches that the finder of the learning rate gets, one for each step of its trial.
+/// The number of batches for the learning-rate finder, one for each step of its trial.
 const FINDER_BATCHES: u64 = 108;
 
 /// Measures how large a learning rate the model can begin with, and how large it can become.
 ///
 /// # Errors
 ///
-/// If there is no text to measure on.
+/// Returns an error if there is no text to measure on.
 pub fn find_learning_rate(
     settings: &Settings,
     model: &GptConfig,
@@ -62,24 +62,23 @@ pub fn find_learning_rate(
     Ok(range?)
 }
 
-/// How a training ended.
+/// The end of a training.
 pub struct Ending {
-    /// What was measured.
+    /// A summary of the measurements.
     pub summary: SharpnessSummary,
     /// The step of the next update.
     step: u64,
-    /// The loss of the last validation.
     loss: Option<f64>,
-    /// What broke the training off, such as a checkpoint that could not be written.
+    /// The reason why the training broke off, such as a checkpoint that could not be written.
     failure: Option<String>,
 }
 
 impl Ending {
-    /// Says whether the training was stopped before its end.
+    /// Prints whether the training was stopped before its end.
     ///
     /// # Errors
     ///
-    /// If it failed: it broke off, or its loss is no number any more, or far above that of a guess.
+    /// Returns an error if it broke off, or if its loss is not finite or far above a guess.
     pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
         let (step, steps) = (self.step, config.settings.steps);
         if let Some(failure) = &self.failure {
@@ -89,7 +88,7 @@ impl Ending {
         // A NaN is not below anything.
         ensure!(
             self.loss.is_none_or(|loss| loss < 2.0 * guess),
-            "the training failed: before step {step} of {steps} the validation loss is {:.1}, where a guess has {guess:.1}: choose a lower --lr, or a longer --warmup",
+            "the training failed: before step {step} of {steps} the validation loss is {:.1}, against {guess:.1} for a guess; choose a lower --lr, or a longer --warmup",
             self.loss.unwrap_or(f64::NAN)
         );
         if step < steps {
@@ -100,12 +99,12 @@ impl Ending {
     }
 }
 
-/// Writes the first weights of a run and those of each checkpoint that it has kept in GPT-2's layout, to
-/// folders named by their steps. Returns these steps.
+/// Writes the first weights of a run and its kept checkpoints in GPT-2's layout, to folders named by
+/// their steps. Returns these steps.
 ///
 /// # Errors
 ///
-/// If a checkpoint cannot be read, or a folder not be written.
+/// Returns an error if a checkpoint cannot be read, or if a folder cannot be written.
 pub fn export(
     settings: &Settings,
     model: &GptConfig,
@@ -129,17 +128,16 @@ pub fn export(
     Ok(steps)
 }
 
-/// The model as a run begins with it.
 fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
     device.seed(settings.seed);
     model.init(device)
 }
 
-/// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, only the last few are kept.
+/// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, it keeps only the last few.
 ///
 /// # Errors
 ///
-/// What stopped the training.
+/// Returns an error that says what stopped the training.
 pub fn train(
     settings: &Settings,
     model: &GptConfig,

@@ -1,9 +1,9 @@
-//! The activation functions that published configurations name.
+//! Implements the activation functions of published configurations.
 
 use burn::tensor::{Tensor, activation};
 use serde::Deserialize;
 
-/// An activation function, by the names that `config.json` gives it.
+/// An activation function, by its name in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {

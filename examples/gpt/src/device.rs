@@ -1,12 +1,12 @@
-//! The backends that an example, or a test, can run on.
+//! Opens the backends for an example or a test.
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 
-/// The variable that names the device of the tests.
+/// The variable with the device of the tests.
 pub const VARIABLE: &str = "SHARPNESS_DEVICE";
 
-/// The device of this name: `flex` (pure Rust, on the CPU), `tch`, `cuda` or `wgpu`.
+/// Opens the device of this name: `flex` (pure Rust, on the CPU), `tch`, `cuda` or `wgpu`.
 ///
 /// # Errors
 ///
@@ -26,11 +26,7 @@ pub fn open(name: &str) -> Result<Device> {
     })
 }
 
-/// The device that the variable `SHARPNESS_DEVICE` names; `flex` where it names none.
-///
-/// # Errors
-///
-/// As for [`open`].
+/// Opens the device that the variable `SHARPNESS_DEVICE` names, or `flex` if it is not set.
 pub fn of_environment() -> Result<Device> {
     match std::env::var(VARIABLE) {
         Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),
@@ -38,7 +34,7 @@ pub fn of_environment() -> Result<Device> {
     }
 }
 
-// Burn 0.22 deprecates this backend, and 0.23 is without it. The function is the only place that names it.
+// Burn 0.22 deprecates this backend, and 0.23 drops it. Only this function names it.
 #[cfg(feature = "tch")]
 #[allow(deprecated)]
 fn tch() -> Option<Device> {

@@ -1,4 +1,4 @@
-//! A model in the layout in which GPT-2 is published: `config.json`, `model.safetensors`, `tokenizer.json`.
+//! Exports a model in GPT-2's published layout: `config.json`, `model.safetensors`, `tokenizer.json`.
 
 use crate::model::{Gpt, GptConfig};
 use crate::run::{write_result, write_whole};
@@ -16,11 +16,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
-/// Writes a model to a folder in GPT-2's layout. What is there of an earlier export is replaced.
-///
-/// # Errors
-///
-/// If the folder cannot be written.
+/// Writes a model to a folder in GPT-2's layout, and replaces any earlier export.
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     export_model(model, config, folder)?;
     let path = folder.join("tokenizer.json");
@@ -31,10 +27,6 @@ pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &P
 }
 
 /// Writes a model alone, without a tokenizer.
-///
-/// # Errors
-///
-/// As for [`export`].
 pub fn export_model(model: &Gpt, config: &GptConfig, folder: &Path) -> Result<()> {
     let unwritable = || format!("the export {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(unwritable)?;
@@ -58,7 +50,7 @@ fn published_config(config: &GptConfig) -> serde_json::Value {
         "n_embd": config.width,
         "n_layer": config.layers,
         "n_head": config.heads,
-        // The model's GELU is the exact one.
+        // The model's GELU is exact.
         "activation_function": "gelu",
         "layer_norm_epsilon": 1e-5,
         "embd_pdrop": config.dropout,
@@ -69,7 +61,7 @@ fn published_config(config: &GptConfig) -> serde_json::Value {
 }
 
 /// Gives parameters their published names. GPT-2 lays out the weights of its linear layers as burn does,
-/// but for the output layer's.
+/// except the output layer's.
 #[derive(Clone)]
 struct Published;
 
@@ -90,7 +82,7 @@ impl ModuleAdapter for Published {
     }
 }
 
-/// What a part of a parameter's path is called in GPT-2's files.
+/// Returns the name of a part of a parameter's path in GPT-2's files.
 fn published_name(part: &str) -> &str {
     match part {
         "tokens" => "transformer.wte",
@@ -110,7 +102,7 @@ fn published_name(part: &str) -> &str {
     }
 }
 
-/// Writes a tokenizer whose 256 tokens are the bytes: byte-level byte pairs, of which none are merged.
+/// Writes a tokenizer whose 256 tokens are the bytes: byte-level byte pairs without merges.
 fn save_bytes(path: &Path) -> Result<()> {
     let failed = |error: tokenizers::Error| {
         anyhow!(
@@ -135,8 +127,8 @@ fn save_bytes(path: &Path) -> Result<()> {
     .and_then(|json| write_whole(path, json.as_bytes()))
 }
 
-/// The letters that stand for the bytes in a byte-level vocabulary: printable bytes are their own letter,
-/// and each of the others takes the next one from 256 on.
+/// Returns the letters for the bytes in a byte-level vocabulary: printable bytes are their own letter,
+/// and each of the others takes the next letter from 256 on.
 fn byte_letters() -> [(String, u32); 256] {
     let mut others = 256..;
     std::array::from_fn(|byte| {

@@ -1,4 +1,4 @@
-//! What flags the examples have in common.
+//! Shares checks of flags among the examples.
 
 use anyhow::{Result, ensure};
 use clap::ArgMatches;
@@ -11,12 +11,7 @@ pub fn is_given(matches: &ArgMatches, flag: &str) -> bool {
         && matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// Refuses flags that are given though they would change nothing; `mode` says where, as in
-/// "with --find-lr".
-///
-/// # Errors
-///
-/// Names the first one.
+/// Refuses given flags without effect, naming the first; `mode` says when, as in "with --find-lr".
 pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result<()> {
     for flag in flags {
         ensure!(
@@ -28,11 +23,7 @@ pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result
     Ok(())
 }
 
-/// Refuses counts, by the names of their flags, that are 0.
-///
-/// # Errors
-///
-/// Names the first one.
+/// Refuses counts, by the names of their flags, that are 0. The error names the first.
 pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
     for (flag, count) in counts {
         ensure!(*count > 0, "{flag} is 0, but must be at least 1");
@@ -40,11 +31,11 @@ pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
     Ok(())
 }
 
-/// The path from the root, so that it means the same in any folder; as it is where it does not exist.
+/// Returns the absolute path, so that it means the same in any folder, or an unchanged path if it does not exist.
 ///
 /// # Errors
 ///
-/// If it is not UTF-8: a run's configuration could not hold it.
+/// Returns an error if it is not UTF-8: a run's configuration could not hold it.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
     let absolute = absolute.unwrap_or_else(|_| path.to_path_buf());

@@ -1,4 +1,4 @@
-//! A folder that one process writes.
+//! Claims a folder for one process.
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sharpness_record::{FolderLock, LockError};
@@ -18,13 +18,13 @@ pub struct OwnedFolder {
 }
 
 impl OwnedFolder {
-    /// The folder for new results: the one given, or the first free `runs/NAME-N`, which is made. Of
-    /// several processes that ask at once, each gets a folder of its own.
+    /// Opens the folder for new results: the given folder, or the first free `runs/NAME-N`, which it
+    /// creates. Of several processes that ask at the same time, each gets a folder of its own.
     ///
     /// # Errors
     ///
-    /// If the folder given has a file `mark`, by which results are known, if another process owns it, or
-    /// if it cannot be made.
+    /// Returns an error if the given folder has the file `mark` of earlier results, if another process
+    /// owns it, or if it cannot be created.
     pub fn for_results(out: Option<&Path>, name: &str, mark: &str) -> Result<Self> {
         let Some(out) = out else {
             return Self::first_free(name);
@@ -42,11 +42,11 @@ impl OwnedFolder {
         Ok(folder)
     }
 
-    /// A folder with results that are to be continued.
+    /// Opens a folder with results to continue.
     ///
     /// # Errors
     ///
-    /// If another process owns it.
+    /// Returns an error if another process owns it.
     pub fn of_results(path: &Path) -> Result<Self> {
         Self::lock(path, false)
     }
@@ -56,7 +56,7 @@ impl OwnedFolder {
         fs::create_dir_all(runs).with_context(|| unmakeable(runs))?;
         for number in 1_u64.. {
             let path = runs.join(format!("{name}-{number}"));
-            // The process that makes the folder owns it.
+            // The process that creates the folder owns it.
             if make(&path)? {
                 return Self::lock(&path, true);
             }
@@ -83,14 +83,14 @@ impl OwnedFolder {
         })
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
 impl Drop for OwnedFolder {
-    /// Removes a new folder in which nothing was written.
+    /// Removes a new, empty folder.
     fn drop(&mut self) {
         let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
         if self.is_new && entries == 1 {
@@ -100,7 +100,7 @@ impl Drop for OwnedFolder {
     }
 }
 
-/// Makes a folder; false if it was there.
+/// Creates a folder; returns false if it was there.
 fn make(path: &Path) -> Result<bool> {
     match fs::create_dir(path) {
         Ok(()) => Ok(true),

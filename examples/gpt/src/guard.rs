@@ -1,18 +1,18 @@
-//! Calls of code that panics instead of returning an error.
+//! Guards calls of code that panics instead of returning an error.
 
 use anyhow::{Result, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of guarded calls under way. A panic of one of them, even on another thread, prints no backtrace.
+/// The number of guarded calls in progress. A panic in a guarded call, even on another thread, prints no backtrace.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Reads something and turns a panic into an error.
+/// Runs `read` and turns a panic into an error.
 ///
 /// # Errors
 ///
-/// If the reading fails or panics.
+/// Returns an error if the reading fails or panics.
 pub fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

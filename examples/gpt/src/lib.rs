@@ -1,5 +1,5 @@
-//! What the GPT examples share: the model, its optimizer, the text that it reads, its tokens, the learning-rate
-//! schedule, the run's folder and its end, and progress for terminals and pipes.
+//! Shared parts of the GPT examples: the model, its optimizer, its text and tokens, the learning-rate schedule,
+//! the run's folder and its end, and progress for terminals and pipes.
 
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
@@ -9,7 +9,7 @@
 
 pub use sharpness_report::terminal;
 
-/// Prints a line. A failure to write it is ignored: the results of a run are its files.
+/// Prints a line, and ignores a failed write: the results of a run are its files.
 #[macro_export]
 macro_rules! say {
     ($($line:tt)*) => {
@@ -17,7 +17,7 @@ macro_rules! say {
     };
 }
 
-/// Prints a line on standard error. A failure to write it is ignored.
+/// Prints a line on standard error, and ignores a failed write.
 #[macro_export]
 macro_rules! warn {
     ($($line:tt)*) => {

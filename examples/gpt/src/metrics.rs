@@ -1,4 +1,4 @@
-//! The files of burn's metrics, without a panic when the disk is full.
+//! Writes the files of burn's metrics, without a panic when the disk is full.
 
 use burn::train::logger::MetricLogger;
 use burn::train::metric::store::{EpochSummary, MetricsUpdate, Split};
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 pub struct MetricFiles<F> {
     folder: PathBuf,
     names: HashMap<MetricId, String>,
-    /// The files of the epoch that are open.
+    /// The open files of the epoch.
     files: HashMap<PathBuf, File>,
     /// Taken by the first failure.
     on_failure: Option<F>,
 }
 
 impl<F: FnOnce(String)> MetricFiles<F> {
-    /// Files in the folder of a run. The first failure calls `on_failure` with its reason.
+    /// Creates files in the folder of a run. The first failure calls `on_failure` with its reason.
     pub fn new(folder: &Path, on_failure: F) -> Self {
         Self {
             folder: folder.to_path_buf(),
@@ -106,7 +106,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     fn update(values: &[f64]) -> (MetricDefinition, MetricsUpdate) {
-        let id = MetricId::new(Arc::new("λc".to_string()));
+        let id = MetricId::new(Arc::new("λ_c".to_string()));
         let definition = MetricDefinition {
             metric_id: id.clone(),
             name: Arc::new("Loss of all".to_string()),

@@ -16,9 +16,9 @@ use crate::activation::Activation;
 use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
 
-/// No size of a model here is larger.
+/// The largest size of a model.
 const LARGEST_SIZE: usize = 1 << 20;
-/// No model here has more weights: they would take 400 GB.
+/// The largest number of weights: they would take 400 GB.
 const MOST_WEIGHTS: u128 = 100_000_000_000;
 
 /// The shape of a [`Gpt`].
@@ -26,7 +26,7 @@ const MOST_WEIGHTS: u128 = 100_000_000_000;
 pub struct GptConfig {
     /// The number of different tokens.
     pub vocab: usize,
-    /// The largest number of tokens that the model sees at once.
+    /// The largest number of tokens that the model sees at a time.
     pub context: usize,
     /// The number of blocks.
     pub layers: usize,
@@ -43,11 +43,7 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    /// Says what makes this shape impossible, if anything does.
-    ///
-    /// # Errors
-    ///
-    /// One line that names the value and what to choose instead.
+    /// Checks that this shape is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         let sizes = [
             ("vocabulary", self.vocab),
@@ -88,15 +84,15 @@ impl GptConfig {
         Ok(())
     }
 
-    /// About how many weights there are.
+    /// Returns the approximate number of weights.
     fn weights(&self) -> u128 {
         let [vocab, context, layers, width] =
             [self.vocab, self.context, self.layers, self.width].map(|size| size as u128);
         (vocab + context + 12 * layers * width) * width
     }
 
-    /// A model with GPT-2's random weights: N(0, 0.02²), and smaller where a block writes to the
-    /// residual stream.
+    /// Creates a model with GPT-2's random weights: N(0, 0.02²), and smaller for the layers that
+    /// write to the residual stream.
     pub fn init(&self, device: &Device) -> Gpt {
         let embedding = |count: usize| {
             EmbeddingConfig::new(count, self.width)
@@ -119,8 +115,8 @@ impl GptConfig {
     }
 }
 
-/// Absent where nothing is dropped: a layer that drops nothing would still say of itself that it behaves
-/// differently in training, so that the probe could not take L(θ) from the training step.
+/// Creates the dropout, or `None` if nothing is dropped: even a layer that drops nothing counts as
+/// different in training, so that the probe could not take L(θ) from the training step.
 fn dropout(probability: f64) -> Option<Dropout> {
     (probability > 0.0).then(|| DropoutConfig::new(probability).init())
 }
@@ -136,7 +132,7 @@ fn normal(std: f64) -> Initializer {
     Initializer::Normal { mean: 0.0, std }
 }
 
-/// A linear layer whose bias starts at 0.
+/// Creates a linear layer whose bias starts at 0.
 fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
     let layer = LinearConfig::new(inputs, outputs).with_initializer(normal(std));
     let mut layer = layer.init(device);
@@ -162,7 +158,7 @@ pub struct Gpt {
 }
 
 impl Gpt {
-    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();
@@ -174,12 +170,12 @@ impl Gpt {
         let x = self.norm.forward(x);
         match &self.head {
             Some(head) => head.forward(x),
-            // Tied here and not by one shared parameter, which would get one gradient only.
+            // Tie the weights here: burn gives a shared parameter only one of its gradients.
             None => linear(x, self.tokens.weight.val().transpose(), None),
         }
     }
 
-    /// The mean cross entropy of the next tokens, in nats.
+    /// Returns the mean cross entropy of the next tokens, in nats.
     pub fn loss(&self, batch: TokenBatch) -> Tensor<1> {
         let logits = self.forward(batch.inputs).flatten::<2>(0, 1);
         let targets = batch.targets.flatten::<1>(0, 1);
@@ -242,7 +238,6 @@ impl Block {
         x + drop_out(&self.dropout, hidden)
     }
 
-    /// Causal multi-head attention.
     fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, time, width] = x.dims();
         let heads = |x: Tensor<3>| -> Tensor<4> {
@@ -318,7 +313,7 @@ mod tests {
                 targets: tokens([2, 3, 4, 5, 6, 7, 8, 9]),
             };
             let loss = model.loss(batch).into_scalar::<f32>();
-            // By how much it misses is chance: the first weights are drawn.
+            // The random first weights decide by how much it misses.
             assert!((loss - 50f32.ln()).abs() < 0.3, "{loss}");
 
             let head = if tied { 0 } else { 50 * 16 };

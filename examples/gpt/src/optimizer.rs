@@ -1,4 +1,4 @@
-//! The optimizer of the GPT examples.
+//! Sets up the optimizer of the GPT examples.
 
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 
@@ -8,11 +8,11 @@ pub const BETA_1: f32 = 0.9;
 pub const BETA_2: f32 = 0.95;
 /// ε.
 pub const EPSILON: f32 = 1e-8;
-/// The learning rate after the warmup: below the ceiling that the finder of the learning rate gives for the small
-/// model on the default text, with whichever seed (`gpt-pretrain --find-lr`).
+/// The learning rate after the warmup: below the ceiling that the learning-rate finder gives for the small model
+/// on the default text, with any seed (`gpt-pretrain --find-lr`).
 pub const PEAK_LEARNING_RATE: f64 = 1e-3;
 
-/// AdamW with this decoupled weight decay.
+/// Creates AdamW with this decoupled weight decay.
 pub fn adamw(weight_decay: f32) -> ModuleOptimizer {
     AdamWConfig::new()
         .with_beta_1(BETA_1)

@@ -1,13 +1,13 @@
-//! What the training and the inference step of a model give to burn's metrics.
+//! Gives the output of a model's training and inference steps to burn's metrics.
 
 use burn::tensor::{ExecutionError, Tensor};
 use burn::train::metric::{Adaptor, ItemLazy, LossInput};
 
-/// The loss of a step, and nothing else: logits are too large to keep for the metrics.
+/// The loss of a step alone: logits are too large to keep for the metrics.
 pub struct LossOutput(Tensor<1>);
 
 impl LossOutput {
-    /// The output of a step with this loss.
+    /// Creates the output of a step with this loss.
     pub fn new(loss: Tensor<1>) -> Self {
         Self(loss)
     }

@@ -1,4 +1,4 @@
-//! Progress for a pipe or a file, where burn's dashboard cannot draw.
+//! Prints progress to a pipe or a file, which burn's dashboard cannot draw on.
 
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::{MetricDefinition, MetricEntry, MetricId, NumericEntry, format_float};
@@ -9,11 +9,11 @@ use burn::train::renderer::{
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How often a line is printed.
+/// The interval between lines.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Prints a line with the last value of each training metric every few seconds, and one with those
-/// of validation after each epoch.
+/// Prints a line with the last value of each training metric every few seconds, and a line with the
+/// validation metrics after each epoch.
 pub struct PlainProgress {
     names: HashMap<MetricId, String>,
     train: Vec<(String, String)>,
@@ -69,14 +69,15 @@ impl PlainProgress {
     }
 }
 
-/// What to print of a tick of the training, if it changes anything: a number, or that there is none any more.
+/// Returns the text to print for a training tick, if it changes anything: a number, or a notice that there is
+/// none any more.
 fn shown(entry: &MetricEntry, value: Option<&NumericEntry>) -> Option<String> {
     match value {
-        // The end of an epoch brings means, which are not the last values.
+        // The end of an epoch brings means, not last values.
         Some(NumericEntry::Final(_)) => None,
         Some(value) => Some(format_float(value.current(), 3)),
         None => {
-            // The text of a metric of critical sharpness that has lost its number; why is said elsewhere.
+            // A metric of critical sharpness has lost its number; another message says why.
             let text = entry.serialized_entry.formatted.split(':').next();
             let text = text.filter(|text| text.starts_with("none"));
             text.map(str::to_string)
@@ -84,7 +85,6 @@ fn shown(entry: &MetricEntry, value: Option<&NumericEntry>) -> Option<String> {
     }
 }
 
-/// Keeps the last value of a metric.
 fn update(values: &mut Vec<(String, String)>, name: String, value: String) {
     match values.iter_mut().find(|(known, _)| *known == name) {
         Some((_, last)) => *last = value,
@@ -175,7 +175,7 @@ mod tests {
     use std::sync::Arc;
 
     fn say(progress: &mut PlainProgress, text: &str, value: Option<f64>) {
-        let id = MetricId::new(Arc::new("λc".to_string()));
+        let id = MetricId::new(Arc::new("λ_c".to_string()));
         let entry = MetricEntry::new(id, SerializedEntry::new(text.to_string(), String::new()));
         let value = value.map(NumericEntry::Value);
         progress.update_train(MetricState::Numeric(entry, value));

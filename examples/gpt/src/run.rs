@@ -1,4 +1,4 @@
-//! The folder of a run: its configuration, tokenizer and checkpoints.
+//! Manages the folder of a run: its configuration, tokenizer and checkpoints.
 
 use crate::folder::OwnedFolder;
 use crate::schedule::Scheduler;
@@ -19,24 +19,20 @@ const CONFIG_FILE: &str = "config.json";
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while the run is under way. A folder that is only read is not locked.
+    /// Held while the run is in progress. A folder opened to read is not locked.
     _owned: Option<OwnedFolder>,
 }
 
 /// A checkpoint that a run can resume from.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint {
-    /// Its number, the epoch at whose end it was taken.
+    /// Its number: the epoch that it ended.
     pub epoch: usize,
     /// The next update.
     pub step: u64,
 }
 
 /// Writes a file of the results.
-///
-/// # Errors
-///
-/// If it cannot be written.
 pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
     write_whole(&folder.join(name), content.as_ref())
 }
@@ -45,13 +41,13 @@ pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Res
 ///
 /// # Errors
 ///
-/// If it cannot be written; an old file then stays intact.
+/// Returns an error if the file cannot be written; an old file then stays intact.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     sharpness_record::write_whole(path, content)
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// What `main` returns: an error is one line, and the exit code 1.
+/// Prints an error of `main` as one line, and returns the exit code 1 for it.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,11 +60,11 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 }
 
 impl RunFolder {
-    /// The folder for a new run: the one given, or the first free `runs/NAME-N`.
+    /// Opens the folder for a new run: the given folder, or the first free `runs/NAME-N`.
     ///
     /// # Errors
     ///
-    /// If the folder given holds a run already, or another process owns it.
+    /// Returns an error if the given folder holds a run already, or if another process owns it.
     pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
         let owned = OwnedFolder::for_results(out, name, CONFIG_FILE)?;
         Ok(Self {
@@ -77,11 +73,11 @@ impl RunFolder {
         })
     }
 
-    /// The folder of a run, to read.
+    /// Opens the folder of a run, to read.
     ///
     /// # Errors
     ///
-    /// If there is no run in it.
+    /// Returns an error if there is no run in it.
     pub fn of_run(path: &Path) -> Result<Self> {
         ensure!(
             path.join(CONFIG_FILE).exists(),
@@ -94,11 +90,11 @@ impl RunFolder {
         })
     }
 
-    /// The folder of a run that is to resume.
+    /// Opens the folder of a run to resume.
     ///
     /// # Errors
     ///
-    /// If there is no run in it, or the run is under way.
+    /// Returns an error if there is no run in it, or if the run is in progress.
     pub fn to_resume(path: &Path) -> Result<Self> {
         let folder = Self::of_run(path)?;
         Ok(Self {
@@ -107,31 +103,23 @@ impl RunFolder {
         })
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file of the run's tokenizer.
+    /// Returns the file of the run's tokenizer.
     pub fn tokenizer(&self) -> PathBuf {
         self.path.join("tokenizer.json")
     }
 
     /// Writes the run's configuration.
-    ///
-    /// # Errors
-    ///
-    /// If the folder cannot be written.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string_pretty(config)?;
         write_result(&self.path, CONFIG_FILE, json)
     }
 
     /// Reads the run's configuration.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read.
     pub fn load_config<C: DeserializeOwned>(&self) -> Result<C> {
         let path = self.path.join(CONFIG_FILE);
         let unreadable = || format!("the configuration {} cannot be read", path.display());
@@ -145,23 +133,18 @@ impl RunFolder {
             .join(format!("{name}-{epoch}.bpk"))
     }
 
-    /// The weights of a checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// If they cannot be read.
+    /// Reads the weights of a checkpoint.
     pub fn load_weights(&self, checkpoint: Checkpoint) -> Result<ModuleRecord> {
         let path = self.checkpoint_part("model", checkpoint.epoch);
         ModuleRecord::load(&path)
             .map_err(|error| anyhow!("the weights {} cannot be read: {error}", path.display()))
     }
 
-    /// The newest checkpoint of which every part can be read: a run that was killed may have left
-    /// one cut short.
+    /// Returns the newest complete checkpoint: a killed run may have left an incomplete one.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// Returns an error if there is none.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         self.checkpoints().next().with_context(|| {
             format!(
@@ -171,7 +154,7 @@ impl RunFolder {
         })
     }
 
-    /// The checkpoints of which every part can be read, the newest first.
+    /// Returns the complete checkpoints, the newest first.
     pub fn checkpoints(&self) -> impl Iterator<Item = Checkpoint> {
         let mut epochs: Vec<usize> = fs::read_dir(self.path.join("checkpoint"))
             .into_iter()

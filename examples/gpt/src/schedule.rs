@@ -1,10 +1,10 @@
-//! The warmup-stable-decay learning-rate schedule.
+//! Implements the warmup-stable-decay learning-rate schedule.
 
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate;
 use serde::{Deserialize, Serialize};
 
-/// A longer run is a mistake.
+/// The largest number of steps: a longer run is a mistake.
 const MOST_STEPS: u64 = 1 << 28;
 
 /// Rises linearly from 0 to the peak, stays there, and falls along a cosine to the final rate.
@@ -23,7 +23,7 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
-    /// The schedule of the examples: a tenth of the steps is warmup, and the last fifth decays to 0.
+    /// Returns the schedule of the examples: a tenth of the steps is warmup, and the last fifth decays to 0.
     pub fn usual(peak: f64, steps: u64) -> Self {
         Self {
             peak,
@@ -34,11 +34,7 @@ impl WarmupStableDecay {
         }
     }
 
-    /// Says what makes this schedule impossible, if anything does.
-    ///
-    /// # Errors
-    ///
-    /// One line that names the value and what to choose instead.
+    /// Checks that this schedule is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
             return Err(format!(
@@ -70,7 +66,7 @@ impl WarmupStableDecay {
         Ok(())
     }
 
-    /// The learning rate at a step, counted from 0.
+    /// Returns the learning rate at a step, counted from 0.
     pub fn at(&self, step: u64) -> f64 {
         let decay_start = self.steps - self.decay;
         if step < self.warmup {
@@ -84,7 +80,7 @@ impl WarmupStableDecay {
         }
     }
 
-    /// As a scheduler for burn's training, which begins at step 0 unless a record says otherwise.
+    /// Returns a scheduler for burn's training, which begins at step 0 unless a record says otherwise.
     pub fn scheduler(self) -> Scheduler {
         Scheduler {
             schedule: self,
@@ -93,7 +89,7 @@ impl WarmupStableDecay {
     }
 }
 
-/// A [`WarmupStableDecay`] under way.
+/// A running [`WarmupStableDecay`].
 #[derive(Clone, Copy, Debug)]
 pub struct Scheduler {
     schedule: WarmupStableDecay,
@@ -101,7 +97,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// The next step, as a record that burn wrote for a run's only scheduler says it.
+    /// Returns the next step from burn's record of a run's only scheduler.
     pub fn step_of(record: &LrSchedulerRecord) -> Option<u64> {
         record.record("0").scalar("step")
     }

@@ -1,4 +1,4 @@
-//! How a training ends before its last step: by a wish, with a checkpoint, or by a loss that is no number.
+//! Ends a training before its last step: on request, with a checkpoint, or because its loss is not finite.
 
 use anyhow::{Context, Result};
 use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
@@ -8,13 +8,12 @@ use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// How many checkpoints are kept.
 const CHECKPOINTS: usize = 2;
 
-/// The wish to stop a training, and what became of its loss.
+/// A request to stop a training, and the last loss.
 ///
-/// burn's own stop leaves the epoch at once, without a checkpoint. Here the loader of batches ends the
-/// epoch early instead: burn validates and saves as after any epoch, and is then told that it was the last.
+/// burn's own stop leaves the epoch without a checkpoint. Here the loader of batches ends the epoch early
+/// instead: burn validates and saves as after any epoch, and then learns that it was the last.
 #[derive(Clone, Default)]
 pub struct Stop {
     wish: Interrupter,
@@ -25,17 +24,17 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// No wish, unless somebody stops [`wish`](Self::wish).
+    /// Creates a stop without a request; stop [`wish`](Self::wish) to make one.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes an interruption (Ctrl-C), a termination, or the end of the terminal as the wish to stop; a
-    /// second one ends the process.
+    /// Treats an interruption (Ctrl-C), a termination, or the end of the terminal as a request to stop;
+    /// a second signal ends the process.
     ///
     /// # Errors
     ///
-    /// If the system does not allow it.
+    /// Returns an error if the system does not allow it.
     pub fn with_signals(self) -> Result<Self> {
         for signal in signals() {
             // Shells tell a signal by this exit code.
@@ -52,28 +51,28 @@ impl Stop {
         self
     }
 
-    /// For the dashboard, whose key `q` stops it.
+    /// Returns the interrupter for the dashboard, whose key `q` stops it.
     pub fn wish(&self) -> Interrupter {
         self.wish.clone()
     }
 
-    /// Whether somebody wants the training to stop, or a failure ends it.
+    /// Whether anybody asked to stop the training, or a failure ends it.
     pub fn is_wished(&self) -> bool {
         let is_wished = self.wish.should_stop() || self.signal.load(Ordering::Relaxed);
         is_wished || self.failure.get().is_some()
     }
 
-    /// Stops the training because of a failure. The first reason is kept.
+    /// Stops the training because of a failure, and keeps the first reason.
     pub fn fail(&self, why: String) {
         let _ = self.failure.set(why);
     }
 
-    /// The reason of the first failure.
+    /// Returns the reason of the first failure.
     pub fn failure(&self) -> Option<String> {
         self.failure.get().cloned()
     }
 
-    /// The loss of the last validation, if there was one.
+    /// Returns the loss of the last validation, if there was one.
     pub fn last_loss(&self) -> Option<f64> {
         *self
             .last_loss
@@ -86,7 +85,7 @@ impl Stop {
         self.last_loss().is_some_and(|loss| !loss.is_finite())
     }
 
-    /// What to do after an epoch with this validation loss, if there is one.
+    /// Returns the actions after an epoch with this validation loss.
     fn after_epoch(&self, epoch: usize, loss: Option<f64>) -> Vec<CheckpointingAction> {
         *self
             .last_loss
@@ -106,7 +105,6 @@ impl Stop {
     }
 }
 
-/// The signals that stop a training.
 fn signals() -> Vec<i32> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let mut signals = vec![SIGINT, SIGTERM];

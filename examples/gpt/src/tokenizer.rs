@@ -1,4 +1,4 @@
-//! Text to tokens: byte-pair encoding trained on the text, or plain bytes.
+//! Turns text into tokens: by byte-pair encoding trained on the text, or by plain bytes.
 
 use crate::guard::without_panic;
 use crate::run::write_whole;
@@ -15,14 +15,14 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper};
 use tokenizers::{PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
 
-/// How much text the byte pairs are learned from: more of it changes little and takes longer.
+/// The bytes of text for learning byte pairs: more of it changes little and takes longer.
 const TRAINING_BYTES: usize = 2_000_000;
-/// The largest length of the pieces of text that are learned from, and encoded in parallel.
+/// The longest piece of text for learning and for parallel encoding.
 const PIECE_BYTES: usize = 1 << 14;
-/// Words longer than so many bytes, such as DNA or base64, are cut: the time to learn and to encode
-/// grows with the square of a word's length.
+/// The longest word, which cuts DNA or base64: the time to learn and to encode grows with the
+/// square of a word's length.
 const LONGEST_WORD: &str = ".{1,64}";
-/// How often training says that it goes on.
+/// The interval between progress messages in training.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 type BytePairs = TokenizerImpl<
@@ -46,14 +46,14 @@ impl Tokenizer {
     ///
     /// # Errors
     ///
-    /// If the vocabulary cannot hold even the 256 bytes, or is larger than the text yields.
+    /// Returns an error if the vocabulary cannot hold even the 256 bytes, or is larger than the text yields.
     pub fn train(text: &str, vocab: usize) -> Result<Self> {
         ensure!(
             vocab >= 256,
             "the vocabulary is {vocab}, but a byte-level one has at least 256 tokens"
         );
         let sample = &text[..text.floor_char_boundary(TRAINING_BYTES)];
-        // Each merge takes a byte of the sample at least.
+        // Each merge takes at least a byte of the sample.
         ensure!(
             vocab <= 256 + sample.len(),
             "the vocabulary is {vocab}, more than {} bytes of text can yield: choose a smaller one (--vocab), or give more text",
@@ -64,7 +64,7 @@ impl Tokenizer {
             .vocab_size(vocab)
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
-        // The bytes are characters by then, none of which ends a line.
+        // The bytes are characters here, and no character ends a line.
         let words = SplitPattern::Regex(LONGEST_WORD.to_string());
         let words = Split::new(words, SplitDelimiterBehavior::Isolated, false).map_err(wrap)?;
         let words = Sequence::new(vec![ByteLevel::new(false, true, true).into(), words.into()]);
@@ -76,7 +76,7 @@ impl Tokenizer {
             .with_decoder(Some(ByteLevel::default().into()))
             .build()
             .map_err(wrap)?;
-        // What is learned from is what will be encoded: the same pieces, with their ends of lines.
+        // Learn from the same pieces as encoding uses, with their ends of lines.
         let megabytes = sample.len() as f64 / 1e6;
         let what = format!("learning {vocab} tokens from {megabytes:.1} MB of text");
         say_while(&what, || {
@@ -95,10 +95,6 @@ impl Tokenizer {
     }
 
     /// Reads a tokenizer that [`save`](Self::save) wrote.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         let (tokenizer, notes) = tokenizer_file::open(path)?;
         for note in notes {
@@ -108,10 +104,6 @@ impl Tokenizer {
     }
 
     /// Writes the tokenizer in the format of `tokenizer.json`. Bytes need no file.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         match self {
             Self::BytePairs(tokenizer) => {
@@ -121,7 +113,7 @@ impl Tokenizer {
         }
     }
 
-    /// The number of different tokens.
+    /// Returns the number of different tokens.
     pub fn vocab(&self) -> usize {
         match self {
             Self::BytePairs(tokenizer) => tokenizer.get_vocab_size(false),
@@ -129,11 +121,7 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of a text.
-    ///
-    /// # Errors
-    ///
-    /// If the tokenizer fails.
+    /// Returns the tokens of a text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let Self::BytePairs(tokenizer) = self else {
             return Ok(text.bytes().map(u32::from).collect());
@@ -147,13 +135,13 @@ impl Tokenizer {
     }
 }
 
-/// Does some work, and says every few seconds that it goes on.
+/// Does some work, and prints every few seconds that it continues.
 fn say_while<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (done, wait) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let started = Instant::now();
-            // The sender is dropped when the work is done.
+            // The end of the work drops the sender.
             while wait.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 say!("tokens  {what}: {} s", started.elapsed().as_secs());
             }
@@ -264,7 +252,7 @@ mod tests {
             let tokenizer = Tokenizer::train(&text, 258).unwrap();
             assert!(tokenizer.encode(&text).unwrap().len() < text.len());
         }
-        // Uncut, the time is that of a square: minutes.
+        // Uncut, the time would grow with the square: minutes.
         assert!(
             started.elapsed() < Duration::from_secs(60),
             "{:?}",

@@ -1,4 +1,4 @@
-//! Tokenizers in the format that others publish.
+//! Reads published tokenizers.
 
 use crate::guard::without_panic;
 use crate::text::stands_for_another;
@@ -11,10 +11,6 @@ use std::str::FromStr;
 ///
 /// Truncation and padding serve batches of short texts, and dropout makes other tokens each time. Post-processors only add
 /// special tokens, and decoders are for the way back.
-///
-/// # Errors
-///
-/// If the file cannot be read.
 pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<String>)> {
     let (json, unapplied) = text_part(path)
         .with_context(|| format!("the tokenizer {} cannot be read", path.display()))?;
@@ -29,7 +25,7 @@ pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<
     Ok((tokenizer, note.into_iter().collect()))
 }
 
-/// The JSON without everything that does not determine the tokens of a text, and the settings that were ignored.
+/// Returns the JSON reduced to the parts that determine the tokens of a text, and the ignored settings.
 fn text_part(path: &Path) -> Result<(String, Vec<&'static str>)> {
     let json = std::fs::read(path)?;
     if let Some(why) = stands_for_another(&json) {

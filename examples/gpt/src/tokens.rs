@@ -1,4 +1,4 @@
-//! Batches of tokens for burn's training.
+//! Serves batches of tokens to burn's training.
 
 use crate::loader::Loader;
 use crate::stop::Stop;
@@ -11,14 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::windows::{TokenBatch, Windows};
 
-/// An update on more tokens is a mistake.
+/// The most tokens of an update: more is a mistake.
 const MOST_TOKENS: u64 = 1 << 28;
 
-/// Says whether an update would be of too many tokens.
-///
-/// # Errors
-///
-/// One line that names the numbers.
+/// Checks the number of tokens of an update. The error names the numbers.
 pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
     let tokens = [batch, context, accumulate].map(|count| count as u64);
     let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);
@@ -32,8 +28,8 @@ pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Resul
 
 /// Training batches of random windows.
 ///
-/// The windows of a step, and the random numbers that the model draws in it, depend on the seed and the step alone,
-/// so that a run that resumes makes the updates that it would have made.
+/// The windows of a step, and the model's random numbers in it, depend on the seed and the step alone, so that a
+/// resumed run makes the same updates as an uninterrupted run.
 #[derive(Clone)]
 pub struct TrainBatches {
     /// Where the windows come from.
@@ -76,20 +72,20 @@ impl TrainBatches {
         }
     }
 
-    /// Ends the epoch, after the update that is being made, once somebody wants the training to stop.
+    /// Ends the epoch after the current update once `stop` is requested.
     pub fn with_stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
         self
     }
 
-    /// The step of the next update.
+    /// Returns the step of the next update.
     pub fn next_step(&self) -> u64 {
         self.next_step.load(Ordering::SeqCst)
     }
 
     fn batch_at(&self, step: u64, micro_batch: usize, device: &Device) -> TokenBatch {
         let stream = step * self.accumulate as u64 + micro_batch as u64;
-        // Seeds of neighbouring steps must not be neighbours of neighbouring runs' seeds.
+        // Seeds of neighbouring steps must not overlap with those of neighbouring runs.
         let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
         // What dropout leaves out depends on the step alone, too: the backend's stream of random numbers is in
         // no checkpoint.

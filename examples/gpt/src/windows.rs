@@ -1,21 +1,21 @@
-//! Windows of a sequence of tokens, and batches of them.
+//! Cuts a sequence of tokens into windows, and batches them.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 
-/// Tokens `[batch, time]` and the ones that follow each of them.
+/// Tokens `[batch, time]` and the token after each of them.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
     /// The tokens that the model sees.
     pub inputs: Tensor<2, Int>,
-    /// The tokens that it is to predict.
+    /// The tokens to predict.
     pub targets: Tensor<2, Int>,
 }
 
 impl TokenBatch {
-    /// All windows of several batches.
+    /// Joins the windows of several batches.
     pub fn cat(batches: Vec<Self>) -> Self {
         let (inputs, targets) = batches
             .into_iter()
@@ -36,12 +36,11 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Windows of `context` tokens and the one after them. `part` says what the tokens are, such as
-    /// "the text".
+    /// Creates windows of `context` tokens and the token after them. `part` names the tokens, such as "the text".
     ///
     /// # Errors
     ///
-    /// If there are too few tokens for a single window.
+    /// Returns an error if there are too few tokens for a single window.
     pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
         if tokens.len() <= context {
             return Err(format!(
@@ -55,11 +54,11 @@ impl Windows {
         })
     }
 
-    /// Windows to train on, and of the last twentieth, which is held out.
+    /// Splits off the last twentieth of the tokens as held-out windows.
     ///
     /// # Errors
     ///
-    /// If one of them has too few tokens for a single window; `text` says of which text they are.
+    /// Returns an error if either part has too few tokens for a single window; `text` names the text in it.
     pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
         Ok([
@@ -72,17 +71,17 @@ impl Windows {
         ])
     }
 
-    /// The number of tokens.
+    /// Returns the number of tokens.
     pub fn tokens(&self) -> usize {
         self.tokens.len()
     }
 
-    /// The number of places at which a window can start.
+    /// Returns the number of possible starts of a window.
     fn starts(&self) -> usize {
         self.tokens.len() - self.context
     }
 
-    /// So many windows at random places.
+    /// Returns this many windows at random places.
     pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
         let starts = self.starts();
         let starts: Vec<usize> = (0..windows)
@@ -91,7 +90,7 @@ impl Windows {
         self.batch(&starts, device)
     }
 
-    /// One of so many batches of so many windows, which lie evenly over the tokens.
+    /// Returns one of several batches of windows spread evenly over the tokens.
     pub fn even_batch(
         &self,
         index: usize,

@@ -1,4 +1,4 @@
-//! A checkpoint: a folder as published, and the step at which its weights were saved.
+//! Opens a checkpoint: a folder as published, and the step of its weights.
 
 use crate::config::ModelConfig;
 use crate::files::check_is_itself;
@@ -9,28 +9,28 @@ use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint, of which all but the weights was read.
+/// A checkpoint before its weights are read.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// Its folder.
     pub folder: PathBuf,
-    /// The step at which it was saved.
+    /// The step of its weights.
     pub step: u64,
-    /// The learning rate of the steps that warm AdamW's moments at it; at 0 the weights stay as published.
+    /// The learning rate of the steps that warm AdamW's moments; at 0 the weights stay as published.
     pub warm_rate: f64,
     /// The shape of its model.
     pub config: ModelConfig,
 }
 
 impl Checkpoint {
-    /// The checkpoints in these folders by rising step, once every one of them was seen to hold what it
-    /// needs. The steps are the given ones, one for each folder, or come from the names of the folders; then a link to a
-    /// folder that is also given is skipped. The rates of warming are one a folder, one for all, or 0.
+    /// Opens the checkpoints in these folders by rising step, once every folder is known to be complete. `steps` has one
+    /// step per folder, or is empty to read the steps from the folders' names; then a link to another given folder is
+    /// skipped. `rates` are the rates of warming: one a folder, one for all, or none for 0.
     ///
     /// # Errors
     ///
-    /// If a folder lacks something, if a step is unknown or may count from another beginning than the others, or if two
-    /// checkpoints have the same step.
+    /// Returns an error if a folder lacks something, if a step is unknown or may count from another beginning than the
+    /// others, or if two checkpoints have the same step.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),
@@ -56,7 +56,7 @@ impl Checkpoint {
                         series.get_or_insert_with(|| (folder, named.series.clone()));
                     ensure!(
                         *of_first == named.series,
-                        "the paths of {} and {} differ in more than the step: their steps may be counted from different beginnings, as those of two stages are, so give --step, one for each folder",
+                        "the paths of {} and {} differ in more than the step: their steps may be counted from different beginnings, as in two stages of training, so give --step, one for each folder",
                         first.display(),
                         folder.display()
                     );
@@ -101,10 +101,10 @@ impl Checkpoint {
     }
 }
 
-/// The indices of the folders, without links to other folders in the list.
+/// Returns the indices of the folders, without links to other folders in the list.
 fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
     let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
-    // Without a slash at its end, which would follow the link.
+    // Remove a slash at the end, which would follow the link.
     let is_link = |folder: &PathBuf| folder.components().as_path().is_symlink();
     let given = folders.iter().filter(|folder| !is_link(folder));
     let given: HashMap<PathBuf, &PathBuf> = given.map(|folder| (real(folder), folder)).collect();

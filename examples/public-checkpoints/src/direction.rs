@@ -1,6 +1,6 @@
-//! The directions along which the loss of a checkpoint is measured.
+//! Defines the directions along which a checkpoint's loss is measured.
 
-/// The directions along which the loss is measured.
+/// A direction of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// The update that AdamW would make next.
@@ -9,10 +9,10 @@ pub enum Direction {
     Gradient,
 }
 
-/// How AdamW's moments are made, which are not published: by so many steps at the checkpoint.
+/// The steps at a checkpoint that make AdamW's moments, which are not published.
 #[derive(Clone, Copy, Debug)]
 pub struct Warming {
-    /// The steps; without any, the update is AdamW's first.
+    /// The number of steps; without any, the update is AdamW's first.
     pub steps: u64,
     /// AdamW's decoupled weight decay.
     pub weight_decay: f32,

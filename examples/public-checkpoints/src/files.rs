@@ -27,7 +27,7 @@ const WRAPPERS: [(&str, &str, &str); 2] = [
 ];
 /// The types of tensors that this program reads.
 const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
-/// The longest header that is taken for sound.
+/// The longest plausible header.
 const LONGEST_HEADER: u64 = 100 << 20;
 /// The command in Python that saves a model in a format that this program reads.
 const SAVE: &str =
@@ -40,11 +40,11 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// Makes sure that a file is no pointer to another file, and no broken link.
+/// Checks that a file is no pointer to another file, and no broken link.
 ///
 /// # Errors
 ///
-/// If it is one, or cannot be read.
+/// Returns an error if it is, or if it cannot be read.
 pub fn check_is_itself(path: &Path) -> Result<()> {
     ensure!(
         path.exists() || !path.is_symlink(),
@@ -60,11 +60,11 @@ pub fn check_is_itself(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes sure that a file of weights is whole, and that its tensors are of types and names that are read.
+/// Checks that a file of weights is whole, and that the program knows the types and names of its tensors.
 ///
 /// # Errors
 ///
-/// One sentence that says what is wrong and what to do.
+/// Returns one sentence that says what is wrong and what to do.
 pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
     check_is_itself(path)?;
     let shown = path.display();
@@ -77,7 +77,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
             .find(|(prefix, ..)| name.starts_with(prefix) || name.contains(&format!(".{prefix}")));
         if let Some((prefix, by, bare)) = wrapper {
             bail!(
-                "the tensor {name} in {shown} is that of a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
+                "the tensor {name} in {shown} belongs to a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
             );
         }
         ensure!(
@@ -93,7 +93,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// The tensors of a file, the end of their bytes, and the length of the file.
+/// Returns the tensors of a file, the end of their bytes, and the length of the file.
 fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -114,7 +114,7 @@ fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     Ok((tensors, end, length))
 }
 
-/// The end of a sentence about a folder with weights in another format: the file, and what to do.
+/// Returns the end of a sentence about a folder with weights in another format: the file, and what to do.
 pub fn other_weights(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

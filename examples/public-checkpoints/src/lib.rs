@@ -1,5 +1,5 @@
-//! Critical sharpness of published checkpoints: GPT-2 and OLMo-2 from the files that are published of
-//! them, and whatever else is laid out the same way.
+//! Measures critical sharpness of published checkpoints: GPT-2 and OLMo-2 from their published files,
+//! and any model in the same layout.
 
 // Nothing that a sweep can reach may panic.
 #![cfg_attr(

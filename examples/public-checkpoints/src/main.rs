@@ -25,35 +25,35 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measure critical sharpness at checkpoints of GPT-2 and OLMo-2: along the gradient, and along the update
-/// that AdamW would make next. Each folder holds a checkpoint as it is published: config.json,
-/// model.safetensors (or its shards and their index) and tokenizer.json. Nothing is downloaded.
+/// that AdamW would make next. Each folder holds a checkpoint as published: config.json, model.safetensors
+/// (or its shards and their index) and tokenizer.json. Nothing is downloaded.
 #[derive(Parser, Serialize)]
 #[command(version)]
 struct Flags {
     /// Folders of checkpoints
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
-    /// The steps of the checkpoints, one for each folder [default: those that the folders' names tell]
+    /// The steps of the checkpoints, one for each folder [default: from the folders' names]
     #[arg(long, value_delimiter = ',', value_name = "STEPS", value_parser = name::parse)]
     step: Vec<u64>,
     /// Folder for the record, the table and the chart [default: the first free runs/public-checkpoints-N]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Folder of the run whose checkpoints these are: what it measured while it trained is shown beside
+    /// Folder of the run with these checkpoints, to show its measurements from training beside the others
     #[arg(long, value_name = "FOLDER")]
     beside: Option<PathBuf>,
     /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
     #[arg(long, default_value = "flex")]
     device: String,
 
-    /// The text that updates are made of: a file, or a folder of files, as in gpt-pretrain [default: the
+    /// The text for the updates: a file, or a folder of files, as in gpt-pretrain [default: the
     /// documentation of the packages in Cargo.lock]
     #[arg(long, value_name = "PATH", help_heading = "Text")]
     data: Option<PathBuf>,
     /// The field of a record that holds its text, with dots into nested records
     #[arg(long, value_name = "NAME", default_value = gpt::text::TEXT_FIELD, help_heading = "Text")]
     text_field: String,
-    /// Another text, whose loss is measured along AdamW's update, too; may be repeated
+    /// Another text, to measure its loss along AdamW's update, too; may be repeated
     #[arg(
         long = "task",
         value_name = "NAME=PATH",
@@ -75,22 +75,22 @@ struct Flags {
     /// Windows of text in a batch
     #[arg(long, default_value_t = 8, help_heading = "Text")]
     batch: usize,
-    /// Windows that are in memory at a time [default: --batch]
+    /// Windows in memory at a time [default: --batch]
     #[arg(long, help_heading = "Text")]
     micro_batch: Option<usize>,
-    /// Tokens of a window [default: as many as the model sees, 512 at most]
+    /// Tokens of a window [default: the model's limit, but at most 512]
     #[arg(long, help_heading = "Text")]
     context: Option<usize>,
     /// Seed of the windows' places
     #[arg(long, default_value_t = 0, help_heading = "Text")]
     seed: u64,
 
-    /// Steps that AdamW's moments are made of, since none are published; with 0, its first update is
+    /// Steps that make AdamW's moments, since none are published; with 0, its first update is
     /// measured [default: 20 with --warm-rate, 0 without]
     #[arg(long, help_heading = "Measurement")]
     warm: Option<u64>,
-    /// Learning rate of those steps, one for all checkpoints or one for each folder: that of the training,
-    /// where it is known; at 0 the weights stay as published
+    /// Learning rate of those steps, one for all checkpoints or one for each folder: the training's, if it
+    /// is known; at 0 the weights stay as published
     #[arg(
         long,
         value_delimiter = ',',
@@ -115,14 +115,14 @@ struct Flags {
         help_heading = "Measurement"
     )]
     tolerance: f64,
-    /// Evaluations that each search spends on looking for an earlier rise of the loss
+    /// Evaluations per search to look for an earlier rise of the loss
     #[arg(long, default_value_t = 0, help_heading = "Measurement")]
     verify: usize,
 }
 
 const CONFIG_FILE: &str = "config.json";
 
-/// The content of [`CONFIG_FILE`] in the results: the flags, and the texts that were read.
+/// The content of [`CONFIG_FILE`] in the results: the flags, and the texts.
 #[derive(Serialize)]
 struct SweepConfig<'a> {
     flags: &'a Flags,
@@ -166,7 +166,7 @@ impl Flags {
         for (name, _) in &self.tasks {
             ensure!(
                 ![DATA_TASK, GRADIENT_TASK].contains(&name.as_str()),
-                "a task cannot be named {name}, which the record uses itself"
+                "a task cannot be named {name}: the record uses this name itself"
             );
         }
         let names: Vec<String> = self.tasks.iter().map(|(name, _)| name.clone()).collect();
@@ -245,7 +245,7 @@ fn run(flags: &Flags) -> Result<()> {
     if seen == 0 {
         return swept;
     }
-    // What was measured before a failure is a result, too.
+    // Measurements before a failure are a result, too.
     let report = Report::open(out, flags.beside.as_deref())?;
     let saved = report.save(out);
     say!("\n{}", report.table().trim_end());
@@ -254,12 +254,12 @@ fn run(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-/// One line of what was measured at a checkpoint.
+/// Formats the measurements at a checkpoint as a line.
 fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
         let measurement = line.measurement();
         let value = match (measurement.critical_sharpness, &measurement.reason) {
-            (Some(value), _) => format!("λc {}", number(value)),
+            (Some(value), _) => format!("λ_c {}", number(value)),
             (None, Some(reason)) => reason.clone(),
             (None, None) => measurement.outcome.name().to_string(),
         };

@@ -1,4 +1,4 @@
-//! A published model of either architecture, and its loss.
+//! Wraps a published model of either architecture, with its loss.
 
 use crate::config::ModelConfig;
 use crate::gpt2;
@@ -22,11 +22,11 @@ pub enum Transformer {
 }
 
 impl Transformer {
-    /// Reads the weights in a folder, whatever their precision, as 32-bit floats.
+    /// Reads the weights in a folder, in any precision, as 32-bit floats.
     ///
     /// # Errors
     ///
-    /// A tensor that is missing, left over, or of another shape is named.
+    /// Returns an error that names a tensor that is missing, left over, or of another shape.
     pub fn open(folder: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
         Ok(match config {
             ModelConfig::Gpt2(config) => Self::Gpt2(gpt2::open(folder, config, device)?),
@@ -34,7 +34,7 @@ impl Transformer {
         })
     }
 
-    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
             Self::Gpt2(model) => model.forward(tokens),
@@ -42,7 +42,7 @@ impl Transformer {
         }
     }
 
-    /// The mean cross entropy of the next tokens in each window, in nats: `[batch]`.
+    /// Returns the mean cross entropy of the next tokens in each window, in nats: `[batch]`.
     pub fn window_losses(&self, batch: &TokenBatch) -> Tensor<1> {
         let logits = self.forward(batch.inputs.clone());
         let targets = batch.targets.clone().unsqueeze_dim::<3>(2);

@@ -1,9 +1,9 @@
-//! The step that the name of a checkpoint's folder tells.
+//! Reads the step from the name of a checkpoint's folder.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 
-/// The words that a step follows, those that say it best first.
+/// The words before a step, the clearest first.
 const WORDS: [&[&str]; 2] = [&["step"], &["checkpoint", "ckpt", "iteration", "iter"]];
 
 /// The step in the name of a folder.
@@ -11,7 +11,7 @@ const WORDS: [&[&str]; 2] = [&["step"], &["checkpoint", "ckpt", "iteration", "it
 pub struct Named {
     /// The step.
     pub step: u64,
-    /// The path without the step and without the number of tokens. Checkpoints of one training have it in common.
+    /// The path without the step and without the number of tokens. Checkpoints of one training share it.
     pub series: String,
 }
 
@@ -20,7 +20,7 @@ pub struct Named {
 ///
 /// # Errors
 ///
-/// If there is no number, if there are two, or if its value is uncertain.
+/// Returns an error if there is no number, if there are two, or if its value is uncertain.
 pub fn read(folder: &Path) -> Result<Named> {
     let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -60,14 +60,14 @@ pub fn read(folder: &Path) -> Result<Named> {
     })
 }
 
-/// A number after a word, as it is written in a name.
+/// A number after a word, as written in a name.
 #[derive(Clone, Debug)]
 struct Said<'a> {
     /// Its first byte in the name.
     start: usize,
     /// Digits, letters, points and commas.
     text: &'a str,
-    /// Whether a group of three digits follows, so that it may go on: `1_000`.
+    /// Whether a group of three digits follows and may continue the number: `1_000`.
     may_go_on: bool,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// The numbers after these words.
+/// Returns the numbers after these words.
 fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     let mut places: Vec<usize> = Vec::new();
     for word in words {
@@ -111,16 +111,16 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
         .collect()
 }
 
-/// A step that is given, such as `1000` or `20k`.
+/// Parses a step, such as `1000` or `20k`.
 ///
 /// # Errors
 ///
-/// If it is no whole number.
+/// Returns an error if it is no whole number.
 pub fn parse(text: &str) -> Result<u64> {
     number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
 }
 
-/// A whole number: `1000`, `1,000`, `20k`, `2.5m`, `1e4`.
+/// Parses a whole number: `1000`, `1,000`, `20k`, `2.5m`, `1e4`.
 fn number(text: &str) -> Option<u64> {
     let (text, thousands) = match text.strip_suffix('k') {
         Some(text) => (text, 3),
@@ -132,7 +132,7 @@ fn number(text: &str) -> Option<u64> {
         None => (text, thousands),
     };
     let (whole, decimals) = match text.split_once('.') {
-        // A point alone may be one of thousands, or of a version.
+        // A point alone may separate thousands, or belong to a version.
         Some((whole, decimals)) if exponent > 0 => (whole.to_string(), decimals),
         Some(_) => return None,
         None => (without_commas(text)?, ""),
@@ -148,7 +148,7 @@ fn number(text: &str) -> Option<u64> {
     digits.checked_mul(10_u64.checked_pow(zeros)?)
 }
 
-/// A number without the commas between its thousands.
+/// Removes the commas between a number's thousands.
 fn without_commas(text: &str) -> Option<String> {
     let mut groups = text.split(',');
     let first = groups.next()?;

@@ -1,5 +1,5 @@
-//! OLMo-2 as published: norms after the branches, norms of queries and keys, rotary positions, a gated
-//! network, key and value heads that query heads share.
+//! Implements OLMo-2 as published: norms after the branches, norms of queries and keys, rotary
+//! positions, a gated network, and key and value heads that query heads share.
 
 use crate::config::Olmo2Config;
 use crate::weights::{Layout, Weights};
@@ -31,7 +31,7 @@ impl Olmo2 {
     ///
     /// # Errors
     ///
-    /// A tensor that is missing, left over, or of another shape is named.
+    /// Returns an error that names a tensor that is missing, left over, or of another shape.
     pub fn open(folder: &Path, config: &Olmo2Config, device: &Device) -> Result<Self> {
         let mut weights = Weights::open(folder, "model.", device)?;
         let weights_of = &mut weights;
@@ -52,7 +52,7 @@ impl Olmo2 {
         Ok(model)
     }
 
-    /// The logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let mut x = self.embed(tokens);
@@ -63,14 +63,14 @@ impl Olmo2 {
         let x = self.norm.forward(x);
         match &self.head {
             Some(head) => head.forward(x),
-            // Tied here and not by one shared parameter, which would get one gradient only.
+            // Tie the weights here: burn gives a shared parameter only one of its gradients.
             None => linear(x, self.tokens.weight.val().transpose(), None),
         }
     }
 }
 
 impl Olmo2 {
-    /// The vectors of tokens. As in the published implementation, that of the padding token takes no
+    /// Embeds tokens. As in the published implementation, the padding token's vector takes no
     /// gradient: an update does not move it, wherever the token occurs.
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let Some(padding) = self.padding else {
@@ -91,7 +91,7 @@ fn norm(weights: &mut Weights, name: &str, width: usize, config: &Olmo2Config) -
     })
 }
 
-/// Rotary positions: each pair of a head's elements, one of either half, is turned by an angle in
+/// The rotary positions: each pair of a head's elements, one from either half, turns by an angle in
 /// proportion to the position, from pair to pair more slowly.
 struct Turn {
     /// `[1, 1, time, half a head]`.
@@ -195,7 +195,7 @@ impl Block {
         x + self.mlp_norm.forward(hidden)
     }
 
-    /// Causal attention, of which several query heads share a key and value head.
+    /// Computes causal attention; several query heads share a key and value head.
     fn attend(&self, x: Tensor<3>, turn: &Turn) -> Tensor<3> {
         let [batch, time, _] = x.dims();
         let query = self.query_norm.forward(self.query.forward(x.clone()));

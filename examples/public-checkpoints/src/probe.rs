@@ -1,4 +1,4 @@
-//! What is measured at a checkpoint: every call to burn-sharpness is in this file.
+//! Measures at a checkpoint: this file has every call to burn-sharpness.
 
 use crate::model::Transformer;
 use anyhow::{Context, Result, anyhow};
@@ -7,10 +7,10 @@ use burn_sharpness::{Loss, Measurement, SharpnessConfig, SharpnessProbe};
 use gpt::tokens::TokenBatch;
 use std::sync::Arc;
 
-/// The micro-batches that make one batch. One of them at a time is in memory with what the model made of it.
+/// The micro-batches of a batch. Only one at a time is in memory with its activations.
 pub type Batch = Vec<TokenBatch>;
 
-/// A loss that is measured along the same update, and the text that it is of.
+/// A text whose loss is measured along the same update.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Its name in the record.
@@ -19,11 +19,7 @@ pub struct Task {
     pub batch: Batch,
 }
 
-/// The loss of a batch, as the mean over its windows.
-///
-/// # Errors
-///
-/// If it cannot be read from the device.
+/// Returns the loss of a batch, as the mean over its windows.
 pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     let mut windows: Vec<f64> = Vec::new();
     for micro_batch in batch {
@@ -34,7 +30,7 @@ pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     Ok(Loss::of_examples(windows, f64::from(f32::EPSILON)))
 }
 
-/// The gradient of that loss.
+/// Returns the gradient of that loss.
 pub fn gradient(model: &Transformer, batch: &Batch) -> GradientsParams {
     let windows: usize = batch.iter().map(windows_of).sum();
     let mut sum = GradientsAccumulator::new();
@@ -51,24 +47,20 @@ fn windows_of(batch: &TokenBatch) -> usize {
     batch.inputs.dims()[0]
 }
 
-/// How the critical learning rate is looked for.
+/// Configures the search for the critical learning rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
     /// The relative width of a certified bracket.
     pub tolerance: f64,
-    /// The evaluations that are spent on looking for an earlier rise of the loss below the bracket.
+    /// The evaluations per search for an earlier rise of the loss below the bracket.
     pub verification: usize,
-    /// Whether the spread over the windows gives an interval. With it, a critical learning rate that might as
-    /// well be 0 on other windows is not given; without it, it is that of these windows.
+    /// Whether the spread over the windows gives an interval. If so, a critical learning rate that might as
+    /// well be 0 on other windows is not a result; otherwise, the result is about these windows.
     pub interval: bool,
 }
 
 impl Search {
-    /// Says what is impossible about it, if something is.
-    ///
-    /// # Errors
-    ///
-    /// One line that names the value and what to choose instead.
+    /// Refuses impossible values. The error names the value and a valid choice.
     pub fn validate(self, tasks: &[String]) -> Result<()> {
         let mut probe = SharpnessProbe::builder(self.config());
         for name in tasks {
@@ -78,7 +70,7 @@ impl Search {
         Ok(())
     }
 
-    /// The loss of a batch as it is measured.
+    /// Returns the loss function of the measurement.
     fn loss(self) -> impl Fn(&Transformer, Batch) -> Result<Loss, String> + Send + Sync + 'static {
         move |model, batch| {
             let loss = loss(model, &batch)?;
@@ -98,12 +90,12 @@ impl Search {
     }
 
     /// Measures the loss of a batch along the update that an optimizer would make of its gradient, and the
-    /// tasks along the same update. Returns the measurement of the batch, then those of the tasks.
-    /// `guess` is where the search starts.
+    /// tasks along the same update. Returns the measurement of the batch, then those of the tasks. The
+    /// search starts at `guess`.
     ///
     /// # Errors
     ///
-    /// If a task's name cannot be one.
+    /// Returns an error if a task's name is invalid.
     pub fn measure(
         self,
         model: &Transformer,

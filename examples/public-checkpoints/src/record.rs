@@ -1,5 +1,5 @@
-//! The record of a sweep: `measurements.jsonl` as a training run writes it, so that `sharpness` reads it,
-//! and what a sweep alone can say of a measurement.
+//! Keeps the record of a sweep: `measurements.jsonl` as in a training run, readable by `sharpness`, with
+//! additional fields of the sweep.
 
 use crate::checkpoint::Checkpoint;
 use crate::direction::{Direction, Warming};
@@ -8,8 +8,8 @@ use serde::Serialize;
 use sharpness_record::{MEASUREMENTS_FILE, Measurement, MeasurementWriter};
 use std::path::Path;
 
-/// The task under which the measurement along the gradient stands. Along AdamW's update, the loss of the
-/// batch itself is the training task, and the other tasks have their own names.
+/// The task of the measurement along the gradient. Along AdamW's update, the loss of the batch itself is
+/// the training task, and the other tasks have their own names.
 pub const GRADIENT_TASK: &str = "gradient";
 
 /// A line of the record.
@@ -19,10 +19,9 @@ pub struct Line {
     about: About,
 }
 
-/// What a line says besides its measurement.
+/// The fields of a line besides its measurement.
 #[derive(Clone, Debug, Serialize)]
 struct About {
-    /// The folder of the checkpoint.
     checkpoint: String,
     /// `adamw` or `gradient`.
     direction: &'static str,
@@ -33,7 +32,7 @@ struct About {
 }
 
 impl Line {
-    /// A measurement at a checkpoint, along a direction.
+    /// Creates the line of a measurement at a checkpoint, along a direction.
     pub fn new(
         checkpoint: &Checkpoint,
         direction: Direction,
@@ -44,8 +43,8 @@ impl Line {
         measurement.step = checkpoint.step;
         let is_adamw = direction == Direction::AdamW;
         let warm_rate = Some(checkpoint.warm_rate).filter(|_| is_adamw);
-        // The rate that the probe was given only starts its search. In use was that of the warming, if any
-        // was; the one in use when the checkpoint was saved is not in its files.
+        // The probe's rate only starts its search. The rate in use is the rate of the warming, if any; the
+        // checkpoint's own rate is not in its files.
         let is_warm = warming.steps > 0;
         measurement.learning_rate = warm_rate.filter(|rate| is_warm && *rate > 0.0);
         if !is_adamw {
@@ -60,18 +59,18 @@ impl Line {
         Self { measurement, about }
     }
 
-    /// The measurement.
+    /// Returns the measurement.
     pub fn measurement(&self) -> &Measurement {
         &self.measurement
     }
 
-    /// η_c, if it was measured.
+    /// Returns η_c, if it was measured.
     pub fn critical_lr(&self) -> Option<f64> {
         self.measurement.critical_lr
     }
 }
 
-/// The record of a sweep under way.
+/// The record of a sweep in progress.
 pub struct Record(MeasurementWriter);
 
 impl Record {
@@ -79,7 +78,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// If the folder holds one already, or cannot be written.
+    /// Returns an error if the folder holds a record already, or if it cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
         ensure!(
             !folder.join(MEASUREMENTS_FILE).exists(),
@@ -90,10 +89,6 @@ impl Record {
     }
 
     /// Appends a line.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be written.
     pub fn append(&mut self, line: &Line) -> Result<()> {
         Ok(self.0.append_with(&line.measurement, &line.about)?)
     }

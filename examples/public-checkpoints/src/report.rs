@@ -1,4 +1,4 @@
-//! The results of a sweep: a table and a chart over the checkpoints.
+//! Reports the results of a sweep: a table and a chart over the checkpoints.
 
 use anyhow::Result;
 use gpt::run::write_result;
@@ -14,18 +14,14 @@ pub const CHART_FILE: &str = "checkpoints.svg";
 /// The table.
 pub const TABLE_FILE: &str = "checkpoints.txt";
 
-/// The measurements of a sweep, and those that a run made of the same weights while it trained.
+/// The measurements of a sweep, and the measurements of the same weights during training.
 pub struct Report {
     sweep: Run,
     beside: Option<Run>,
 }
 
 impl Report {
-    /// Reads the record of a sweep, and that of a run to show beside it.
-    ///
-    /// # Errors
-    ///
-    /// If a record cannot be read.
+    /// Reads the record of a sweep, and the record of a run to show beside it.
     pub fn open(sweep: &Path, beside: Option<&Path>) -> Result<Self> {
         Ok(Self {
             sweep: Run::open(sweep)?,
@@ -33,7 +29,7 @@ impl Report {
         })
     }
 
-    /// The tasks in the order of the columns, with their headings.
+    /// Returns the tasks in the order of the columns, with their headings.
     fn columns(&self) -> Vec<(&str, String)> {
         let mut columns = vec![
             (TRAIN_TASK, "AdamW".to_string()),
@@ -45,14 +41,14 @@ impl Report {
         columns
     }
 
-    /// One row a checkpoint: the loss, and λ_c along each direction and of each task, or how its search
-    /// ended.
+    /// Formats a row per checkpoint: the loss, and λ_c along each direction and of each task, or the
+    /// outcome of its search.
     pub fn table(&self) -> String {
         let columns = self.columns();
         let mut header = vec!["step".to_string(), "loss".to_string()];
-        header.extend(columns.iter().map(|(_, heading)| format!("λc {heading}")));
+        header.extend(columns.iter().map(|(_, heading)| format!("λ_c {heading}")));
         if let Some(run) = &self.beside {
-            header.push(format!("λc in {}", run.name));
+            header.push(format!("λ_c in {}", run.name));
         }
         let mut rows = vec![header];
         for of_adamw in self.sweep.training() {
@@ -78,7 +74,7 @@ impl Report {
         let mut chart = Chart::new(
             "Critical sharpness over the checkpoints",
             Axis::linear("step"),
-            Axis::log("critical sharpness λc"),
+            Axis::log("critical sharpness λ_c"),
         );
         let series = |run: &Run, task: &str, name: String, style| Series {
             name,
@@ -104,10 +100,6 @@ impl Report {
     }
 
     /// Writes the table and the chart.
-    ///
-    /// # Errors
-    ///
-    /// If a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_result(folder, TABLE_FILE, self.table())?;
         match self.chart().svg() {
@@ -121,7 +113,7 @@ impl Report {
     }
 }
 
-/// λ_c, or how the search for it ended.
+/// Formats λ_c, or the outcome of the search for it.
 fn sharpness(measurement: &Measurement) -> String {
     match measurement.critical_sharpness {
         Some(value) => number(value),

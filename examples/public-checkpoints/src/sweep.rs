@@ -1,4 +1,4 @@
-//! A sweep: what is measured at each of several checkpoints, one of which is in memory at a time.
+//! Measures at several checkpoints, with only one in memory at a time.
 
 use crate::checkpoint::Checkpoint;
 use crate::direction::{Direction, Warming};
@@ -12,28 +12,28 @@ use burn::tensor::Device;
 use burn_sharpness::Measurement;
 use gpt::optimizer::adamw;
 
-/// The largest default of the tokens that a model sees at once.
+/// The largest default window, in tokens.
 const CONTEXT: usize = 512;
-/// Where the searches at the first checkpoint start.
+/// The start of the searches at the first checkpoint.
 const FIRST_GUESS: f64 = 1e-2;
 
 /// A sweep.
 pub struct Sweep {
     /// The texts.
     pub texts: Texts,
-    /// How batches are drawn of them.
+    /// Configures the drawing of batches.
     pub drawing: Drawing,
-    /// The tokens that a model sees at once, where that is given.
+    /// The tokens of a window, if given.
     pub context: Option<usize>,
-    /// How AdamW's moments are made.
+    /// Configures AdamW's moments.
     pub warming: Warming,
-    /// How the critical learning rate is looked for.
+    /// Configures the search for the critical learning rate.
     pub search: Search,
-    /// Where the models are, with autodiff.
+    /// The device of the models, with autodiff.
     pub device: Device,
 }
 
-/// The windows of the last checkpoint, which serve the next one if it has the same tokenizer.
+/// The windows of the last checkpoint, for reuse if the next has the same tokenizer.
 struct LastWindows {
     tokenizer: Vec<u8>,
     vocab: usize,
@@ -41,19 +41,19 @@ struct LastWindows {
     windows: Windowed,
 }
 
-/// Where the searches at the next checkpoint start.
+/// The starts of the searches at the next checkpoint.
 struct Guesses {
     adamw: f64,
     gradient: f64,
 }
 
 impl Sweep {
-    /// Measures at every checkpoint, writes each measurement to the record, and hands the measurements of
-    /// each checkpoint over as they are made.
+    /// Measures at every checkpoint, writes each measurement to the record, and passes on the
+    /// measurements of each checkpoint.
     ///
     /// # Errors
     ///
-    /// If a checkpoint cannot be loaded; the record keeps those before it.
+    /// Returns an error if a checkpoint cannot be loaded; the record keeps the earlier checkpoints.
     pub fn run(
         &self,
         checkpoints: &[Checkpoint],
@@ -118,7 +118,7 @@ impl Sweep {
             Line::new(checkpoint, direction, self.warming, measurement)
         };
 
-        // The gradient first: a warming at a rate above 0 moves the weights.
+        // The gradient first: warming at a rate above 0 moves the weights.
         let sgd: ModuleOptimizer = SgdConfig::new().init();
         let along = self
             .search

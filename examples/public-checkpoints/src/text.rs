@@ -1,4 +1,4 @@
-//! Text to windows of a checkpoint's tokens.
+//! Turns text into windows of a checkpoint's tokens.
 
 use crate::probe::{Batch, Task};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -13,44 +13,39 @@ use tokenizers::Tokenizer;
 
 /// The file of a checkpoint's tokenizer.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-/// The task that is the training text where the update is made of a mix.
+/// The task name of the training text if the update uses a mix.
 pub const DATA_TASK: &str = "data";
-/// The length of the pieces that are encoded in parallel.
+/// The length of the pieces to encode in parallel.
 const PIECE_BYTES: usize = 1 << 16;
 
-/// The text that updates are made of, and those of the tasks.
+/// The text for the updates, and the texts of the tasks.
 pub struct Texts {
     data: Text,
     tasks: Vec<(String, Text)>,
 }
 
-/// The same as windows of tokens.
+/// These texts as windows of tokens.
 pub struct Windowed {
     data: Windows,
     tasks: Vec<(String, Windows)>,
 }
 
-/// How batches are drawn.
+/// Configures the drawing of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawing {
     /// The windows of a batch.
     pub windows: usize,
-    /// The windows that are in memory at a time, at most.
+    /// The most windows in memory at a time.
     pub micro_batch: usize,
-    /// The fraction of the update's windows that come from the training text; the others come from the
-    /// tasks, in turn.
+    /// The fraction of the update's windows that come from the training text; the others come from the tasks, in turn.
     pub ratio: f64,
     /// The seed of their places.
     pub seed: u64,
 }
 
 impl Texts {
-    /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and those
-    /// of the tasks, at most `limit` bytes of each.
-    ///
-    /// # Errors
-    ///
-    /// If a text cannot be read.
+    /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and the
+    /// tasks' texts, at most `limit` bytes of each.
     pub fn read(
         data: Option<&Path>,
         tasks: &[(String, PathBuf)],
@@ -72,7 +67,7 @@ impl Texts {
         })
     }
 
-    /// What they are, for people and for the record: the name of each, and where it comes from.
+    /// Describes the texts for people and for the record: the name and source of each.
     pub fn describe(&self) -> Vec<(String, String)> {
         let tasks = self.tasks.iter();
         let tasks = tasks.map(|(name, text)| (name.clone(), text.to_string()));
@@ -84,8 +79,8 @@ impl Texts {
     ///
     /// # Errors
     ///
-    /// If the tokenizer cannot be read, makes a token that is not in the model's vocabulary, or makes too
-    /// few tokens of a text.
+    /// Returns an error if the tokenizer cannot be read, makes a token outside the model's vocabulary, or
+    /// makes too few tokens of a text.
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
         let path = folder.join(TOKENIZER_FILE);
         let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer_file::open(&path)?;
@@ -116,7 +111,6 @@ impl Texts {
     }
 }
 
-/// The tokens of a text.
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -135,7 +129,7 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
 }
 
 impl Windowed {
-    /// The batches of updates, the same for every checkpoint with these tokens.
+    /// Returns the batches of updates, the same for every checkpoint with these tokens.
     pub fn batches<'a>(&'a self, drawing: Drawing, device: &'a Device) -> Batches<'a> {
         Batches {
             text: self,
@@ -145,8 +139,8 @@ impl Windowed {
         }
     }
 
-    /// The batches on which the tasks are measured, spread evenly over their texts. The training text is
-    /// one of them where updates are made of a mix.
+    /// Returns the batches for measuring the tasks, spread evenly over their texts. The training text is
+    /// a task if updates use a mix.
     pub fn tasks(&self, drawing: Drawing, device: &Device) -> Vec<Task> {
         let data = (drawing.ratio < 1.0).then_some((DATA_TASK, &self.data));
         let tasks = self.tasks.iter().map(|(name, text)| (name.as_str(), text));
@@ -161,7 +155,6 @@ impl Windowed {
 }
 
 impl Drawing {
-    /// Splits windows into micro-batches.
     fn split(self, batch: TokenBatch) -> Batch {
         let parts = |tokens: Tensor<2, Int>| tokens.split(self.micro_batch, 0);
         let parts = parts(batch.inputs).into_iter().zip(parts(batch.targets));
@@ -171,7 +164,7 @@ impl Drawing {
     }
 }
 
-/// Batches of random windows.
+/// Draws batches of random windows.
 pub struct Batches<'a> {
     text: &'a Windowed,
     drawing: Drawing,
@@ -180,7 +173,7 @@ pub struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// The next batch.
+    /// Draws the next batch.
     pub fn draw(&mut self) -> Batch {
         let Drawing { windows, ratio, .. } = self.drawing;
         let of_data = (ratio * windows as f64).round() as usize;
@@ -198,11 +191,11 @@ impl Batches<'_> {
     }
 }
 
-/// A task given as `NAME=PATH`.
+/// Parses a task given as `NAME=PATH`.
 ///
 /// # Errors
 ///
-/// If it is not of that form, or if the name is taken.
+/// Returns an error if it has another form, or if the name is taken.
 pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
     let Some((name, path)) = text.split_once('=') else {
         bail!("expected NAME=PATH, such as math=math.jsonl");

@@ -1,4 +1,4 @@
-//! The tensors of a checkpoint, by their published names: `model.safetensors`, or its shards.
+//! Reads the tensors of a checkpoint by their published names, from `model.safetensors` or its shards.
 
 use crate::files::{check_is_itself, check_weights, other_weights};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -12,24 +12,23 @@ use std::path::{Path, PathBuf};
 
 /// The file of all weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The file that says which shard holds which tensor.
+/// The file that maps tensors to shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// Buffers that older versions of the published models saved beside their weights: masks and tables that
-/// are computed here.
+/// the model here computes.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
 
-/// The tensors of a checkpoint that were not taken yet. A file is read when a tensor of it is taken, and
-/// no more of it than that tensor.
+/// The tensors of a checkpoint that are still to be taken. A file is read when a tensor is taken, and only that tensor.
 pub struct Weights {
     folder: PathBuf,
     tensors: BTreeMap<String, burn_pack::Tensor>,
-    /// What the names of the whole model's file begin with; a file of the bare trunk leaves it out.
+    /// The prefix of names in the whole model's file; a file of the bare trunk omits it.
     prefix: &'static str,
     device: Device,
 }
 
-/// Which shard holds which tensor.
+/// The shard of each tensor.
 #[derive(Deserialize)]
 pub struct Index {
     weight_map: BTreeMap<String, String>,
@@ -41,12 +40,11 @@ impl Index {
     }
 }
 
-/// Makes sure that the files of the weights exist and can be read: one file without an index, or all shards in the
-/// index.
+/// Checks that the files of the weights exist and can be read: one file without an index, or all shards in the index.
 ///
 /// # Errors
 ///
-/// One sentence that names the file and says what to do.
+/// Returns one sentence that names the file and says what to do.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
     if is_there(WEIGHTS_FILE) {
@@ -81,21 +79,21 @@ fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
 }
 
-/// How a file lays out the weights of a linear layer.
+/// Selects the layout of a linear layer's weights in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `[inputs, outputs]`, as GPT-2 does and burn.
+    /// `[inputs, outputs]`, as in GPT-2 and burn.
     InputsFirst,
-    /// `[outputs, inputs]`, as PyTorch does.
+    /// `[outputs, inputs]`, as in PyTorch.
     OutputsFirst,
 }
 
 impl Weights {
-    /// Opens the weights in a folder: one file, or all shards that the index names.
+    /// Opens the weights in a folder: one file, or all shards in the index.
     ///
     /// # Errors
     ///
-    /// If a file is missing or is no safetensors file.
+    /// Returns an error if a file is missing or is no safetensors file.
     pub fn open(folder: &Path, prefix: &'static str, device: &Device) -> Result<Self> {
         let mut weights = Self {
             folder: folder.to_path_buf(),
@@ -140,7 +138,7 @@ impl Weights {
         Ok(())
     }
 
-    /// The name under which the files hold a tensor.
+    /// Returns the name of a tensor in the files.
     fn stored_name(&self, name: &str) -> String {
         let bare = name.strip_prefix(self.prefix).unwrap_or(name);
         if !self.tensors.contains_key(name) && self.tensors.contains_key(bare) {
@@ -154,7 +152,7 @@ impl Weights {
     ///
     /// # Errors
     ///
-    /// If there is none of this name, or if it has another shape or no floats.
+    /// Returns an error if there is none of this name, or if it has another shape or no floats.
     pub fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
         let stored = self.stored_name(name);
         let folder = self.folder.display();
@@ -173,10 +171,6 @@ impl Weights {
     }
 
     /// Takes a tensor as a parameter.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`take`](Self::take).
     pub fn param<const D: usize>(
         &mut self,
         name: &str,
@@ -186,10 +180,6 @@ impl Weights {
     }
 
     /// Takes the vectors of an embedding.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`take`](Self::take).
     pub fn embedding(&mut self, name: &str, count: usize, width: usize) -> Result<Embedding> {
         let mut embedding = EmbeddingConfig::new(count, width).init(&self.device);
         embedding.weight = self.param(&format!("{name}.weight"), [count, width])?;
@@ -197,10 +187,6 @@ impl Weights {
     }
 
     /// Takes the weights of a linear layer, and its bias if it has one.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`take`](Self::take).
     pub fn linear(
         &mut self,
         name: &str,
@@ -220,12 +206,8 @@ impl Weights {
         })
     }
 
-    /// Takes the output layer, where the model has one of its own; the one that a tied model's file may
-    /// hold as well is the embedding once more, and is passed over.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`take`](Self::take).
+    /// Takes the output layer, if the model has its own. A tied model's file may hold one as well: it
+    /// repeats the embedding and is skipped.
     pub fn head(&mut self, tied: bool, width: usize, vocab: usize) -> Result<Option<Linear>> {
         const NAME: &str = "lm_head";
         if tied {
@@ -236,11 +218,11 @@ impl Weights {
         Ok(Some(head))
     }
 
-    /// Says that the model is complete.
+    /// Checks that the model is complete.
     ///
     /// # Errors
     ///
-    /// If the files hold a tensor that the model has no place for: it would be another model.
+    /// Returns an error if the files hold a tensor that the model has no place for: it would be another model.
     pub fn finish(self) -> Result<()> {
         match self.tensors.keys().find(|name| !is_buffer(name)) {
             None => Ok(()),

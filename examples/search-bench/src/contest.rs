@@ -1,4 +1,4 @@
-//! The searches side by side on the same steps of a training.
+//! Compares the searches on the same steps of a training.
 
 use crate::statistics::{Errors, mean, quantile};
 use crate::table::SearchRow;
@@ -10,15 +10,13 @@ use burn_sharpness::{
 use critical_search::SearchConfig;
 use std::sync::Arc;
 
-/// The measurements that warm a search up.
+/// The number of measurements that warm a search up.
 const WARM_UP: usize = 5;
-/// The tolerance and the accuracy of the search whose η_c is the truth.
+/// The tolerance and the accuracy of the search for the true η_c.
 const TRUE_TOLERANCE: f64 = 1.0 / 2048.0;
 const TRUE_ACCURACY: f64 = 1e-5;
-/// The tolerance of the published estimator.
 const PUBLISHED_TOLERANCE: f64 = 1.0 / 16.0;
 
-/// A search, and what it has found.
 struct Contender {
     method: &'static str,
     tolerance: f64,
@@ -50,7 +48,7 @@ impl Contender {
     }
 }
 
-/// Trains once, measures with each search at the same steps, and says what each has cost and how far its η_c was off.
+/// Trains once, measures with each search at the same steps, and returns the cost and the error of η_c for each.
 pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
     let config = || SharpnessConfig::new().with_every(workload.every());
     let published = config().with_method(Method::Published);
@@ -61,7 +59,7 @@ pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
     };
     let truth = config().with_accuracy(TRUE_ACCURACY);
     let mut truth = Contender::new("truth", TRUE_TOLERANCE, truth)?;
-    // The guided search measures as in a training of its own, where it makes the step.
+    // The guided search measures as in its own training, which makes the step.
     let trained = train(workload, Some(&guided.probe), |step: Step<'_, W>| {
         for contender in [&mut published, &mut truth] {
             contender.measure(workload, &step);

@@ -2,8 +2,7 @@ use crate::workload::{Step, Workload, train};
 use anyhow::Result;
 use serde::Serialize;
 
-/// The places of a recorded line, as multiples of its critical learning rate: half an octave apart,
-/// and closer around 1.
+/// The places on a recorded line, as multiples of its critical learning rate: half an octave apart, and closer around 1.
 const PLACES: [f64; 23] = [
     0.03, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 1.0, 1.06, 1.12, 1.2, 1.35,
     1.5, 1.75, 2.0, 3.0, 4.0, 8.0,
@@ -49,7 +48,7 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The first crossing that doubling and bisection see, to a part in a thousand.
+/// Returns the first crossing that doubling and bisection see, to a part in a thousand.
 fn crossing(guess: f64, rise: impl Fn(f64) -> f64) -> Option<f64> {
     let (mut lower, mut upper) = (guess, guess);
     while rise(upper) <= 0.0 {

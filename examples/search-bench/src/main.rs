@@ -1,6 +1,6 @@
-//! Compares the guided search with the published estimator on the same steps of real training: the
-//! evaluations that they take, how far their η_c is off, whether their brackets agree, and the time they cost;
-//! then what a probe costs in memory.
+//! Compares the guided search with the published estimator on the same steps of real training: their
+//! evaluations, the errors of their η_c, the agreement of their brackets, and their time; then measures the
+//! memory of a probe.
 //!
 //! ```sh
 //! cargo run -p search-bench
@@ -35,7 +35,7 @@ struct Flags {
     /// Steps of the GPT's training
     #[arg(long, default_value_t = 600)]
     gpt_steps: usize,
-    /// Steps from one measurement of the GPT to the next, each made by every method
+    /// Steps between measurements of the GPT, each made by every method
     #[arg(long, default_value_t = 8)]
     gpt_every: u64,
     /// Windows of text in a batch of the GPT
@@ -60,11 +60,11 @@ struct Flags {
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     /// Measure the GPT's training for scripts/published.py, which repeats it with the published estimator in
-    /// PyTorch: writes first weights, batches and measurements to this folder instead
+    /// PyTorch: write first weights, batches and measurements to this folder instead
     #[arg(long, value_name = "FOLDER")]
     reference: Option<PathBuf>,
-    /// Train the GPT for a few steps with and without a probe, and print what a step and a measurement take in
-    /// time and memory, instead
+    /// Train the GPT for a few steps with and without a probe, and print the time and memory of a step and a
+    /// measurement instead
     #[arg(long)]
     size: bool,
     #[command(flatten)]
@@ -102,7 +102,7 @@ impl Flags {
         })
     }
 
-    /// The GPT with dropout: a quarter of the steps, and two thirds of the measurements.
+    /// Returns the GPT with dropout: a quarter of the steps, and two thirds of the measurements.
     fn gpt_with_dropout(&self) -> Result<GptPretraining> {
         let gpt = self.gpt()?;
         Ok(GptPretraining {
@@ -166,7 +166,6 @@ fn run(flags: &Flags) -> Result<()> {
     Ok(print(&results)?)
 }
 
-/// The rows of the workloads that are wanted.
 fn rows(flags: &Flags) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let began = |name: &str| gpt::warn!("{name} …");
@@ -198,7 +197,7 @@ fn rows(flags: &Flags) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The lines of the workloads that are wanted.
+/// Returns the lines of the selected workloads.
 fn record(flags: &Flags) -> Result<Vec<lines::Line>> {
     let mut recorded = Vec::new();
     if flags.wants(WorkloadName::Gpt) {

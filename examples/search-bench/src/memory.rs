@@ -13,18 +13,18 @@ use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::ValueEnum;
 
-/// The examples of a batch: so few that the weights, and not the activations, fill the memory.
+/// The examples of a batch: few enough for the weights, not the activations, to fill the memory.
 const BATCH: usize = 4;
 const STEPS: usize = 5;
 
-/// What is trained: square layers with GELU between them.
+/// The training: square layers with GELU between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Training {
     /// Three layers of 4096 by AdamW.
     AdamW,
-    /// The same by SGD with momentum.
+    /// Three layers of 4096 by SGD with momentum.
     Momentum,
-    /// The same by AdamW with a learning rate of its own for the first layer.
+    /// Three layers of 4096 by AdamW, with another learning rate for the first layer.
     Groups,
     /// 48 layers of 1024 by AdamW.
     Deep,

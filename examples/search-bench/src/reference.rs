@@ -1,5 +1,5 @@
-//! A training that another program can repeat (`scripts/published.py`): its first weights, its batches and its learning
-//! rates, and what was measured at each step.
+//! Writes a training that another program can repeat (`scripts/published.py`): its first weights, its batches and its
+//! learning rates, and the measurement at each step.
 
 use crate::statistics::mean;
 use crate::workload::{GptPretraining, Workload, train};
@@ -20,20 +20,18 @@ const FILE: &str = "reference.json";
 
 #[derive(Serialize)]
 struct Reference<'a> {
-    /// The backend.
     device: &'a str,
     /// The mean time of a training step.
     step_seconds: f64,
-    /// The learning rate of each step.
     learning_rates: Vec<f64>,
     /// The tokens of each step's windows: all but the last are the inputs, all but the first the targets.
     batches: Vec<Vec<Vec<i64>>>,
-    /// What was measured, by the guided search.
+    /// The measurements of the guided search.
     measurements: Vec<Measurement>,
 }
 
-/// The workload with its first weights and its batches. (Burn draws a weight when it is first read, so that the
-/// weights depend on who reads first.)
+/// The workload with its first weights and its batches. (Burn draws a weight at its first reading, so the
+/// weights depend on the order of reading.)
 struct Told<'a> {
     workload: &'a GptPretraining,
     model: Gpt,
@@ -69,7 +67,7 @@ impl Workload for Told<'_> {
     }
 }
 
-/// Trains and measures, and writes all that it takes to do so again.
+/// Trains and measures, and writes everything necessary to repeat it.
 pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<()> {
     let workload = &Told {
         model: workload.init().0.materialize(),

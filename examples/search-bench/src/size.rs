@@ -1,4 +1,4 @@
-//! What a training step and a measurement take at a size of the GPT: time, and the peak memory of a process with and
+//! Measures a training step and a measurement at a size of the GPT: time, and the peak memory of a process with and
 //! without a probe.
 
 use crate::process::with_and_without;
@@ -21,7 +21,7 @@ pub struct Shape {
     /// Attention heads of a block
     #[arg(long, default_value_t = 4)]
     gpt_heads: usize,
-    /// Tokens that it sees at once
+    /// Tokens that it sees at a time
     #[arg(long, default_value_t = 128)]
     gpt_context: usize,
     /// Rows of its embedding: the text uses 1,024 of them
@@ -30,7 +30,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of the model.
+    /// Returns the shape of the model.
     pub fn config(&self) -> Result<GptConfig> {
         ensure!(
             self.gpt_vocab >= VOCAB,

@@ -1,11 +1,11 @@
-//! What many numbers have in common.
+//! Summarizes many numbers.
 
-/// The mean; NaN of none.
+/// Returns the mean, or NaN without numbers.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The value that this share of them does not exceed; NaN of none.
+/// Returns the value that this share of the numbers does not exceed, or NaN without numbers.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -16,7 +16,7 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// Relative errors: their root mean square, what 95 of 100 do not exceed, and the largest.
+/// Summarizes relative errors: their root mean square, the bound of 95 in 100, and the largest.
 pub struct Errors {
     pub rms: f64,
     pub p95: f64,
@@ -24,7 +24,7 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Of these relative errors.
+    /// Summarizes these relative errors.
     pub fn new(errors: Vec<f64>) -> Self {
         let squares: Vec<f64> = errors.iter().map(|error| error * error).collect();
         Self {

@@ -2,8 +2,8 @@ use serde::Serialize;
 use sharpness_report::shown::decimals;
 use std::fmt::Write;
 
-/// What one search did on one workload. Evaluations are forward passes along the update; errors are relative, against
-/// the η_c of a search that is much finer.
+/// The results of one search on one workload. Evaluations are forward passes along the update; errors are relative to
+/// the η_c of a much finer search.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchRow {
     /// The workload.
@@ -22,15 +22,15 @@ pub struct SearchRow {
     pub median_evaluations: f64,
     /// See above.
     pub p95_evaluations: f64,
-    /// The mean of the passes for L(θ), which the training step saves where it may stand for it.
+    /// The mean number of passes for L(θ), which a trusted training step saves.
     pub mean_base_evaluations: f64,
     /// The root mean square of the relative errors of η_c.
     pub rms_error: f64,
-    /// What 95 of 100 of them do not exceed.
+    /// The bound of 95 in 100 of them.
     pub p95_error: f64,
     /// The largest of them.
     pub max_error: f64,
-    /// The share of measurements whose bracket overlaps with that of the other search.
+    /// The share of measurements whose bracket overlaps with the other search's.
     pub overlap: f64,
     /// The measurements without a bracket.
     pub failures: usize,
@@ -40,7 +40,7 @@ pub struct SearchRow {
     pub measurement_seconds: f64,
 }
 
-/// What a probe adds to the peak memory of a training.
+/// The peak memory that a probe adds to a training.
 #[derive(Clone, Debug, Serialize)]
 pub struct MemoryRow {
     /// The training.
@@ -53,12 +53,12 @@ pub struct MemoryRow {
     pub peak_rss_bytes_without_probe: u64,
     /// The mean seconds of a training step in the process without a probe.
     pub step_seconds: f64,
-    /// The mean seconds of a measurement in the other.
+    /// The mean seconds of a measurement in the other process.
     pub measurement_seconds: f64,
 }
 
 impl MemoryRow {
-    /// What the probe adds to the peak, in weights.
+    /// Returns the peak memory that the probe adds, in weights.
     fn added(&self) -> f64 {
         let [with, without] = [self.peak_rss_bytes, self.peak_rss_bytes_without_probe];
         (with as f64 - without as f64) / self.weights_bytes as f64
@@ -73,7 +73,7 @@ pub enum Row {
     Memory(MemoryRow),
 }
 
-/// The rows as tables in Markdown, those of the searches first.
+/// Formats the rows as tables in Markdown, searches first.
 pub fn markdown(rows: &[Row]) -> String {
     let (mut searches, mut memory) = (String::new(), String::new());
     for row in rows {

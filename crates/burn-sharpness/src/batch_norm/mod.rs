@@ -1,5 +1,5 @@
-//! Batch norm: a model in validation mode without a trace in its running statistics, and one that computes from the
-//! statistics of the batch.
+//! Handles batch norm: a model in validation mode that leaves no trace in its running statistics, and a model that
+//! computes from the statistics of the batch.
 
 mod places;
 mod view;
@@ -13,22 +13,19 @@ use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
 use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
 
-/// What is told where the running statistics could not be made pending again.
-const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: whatever reads them before the next training step sees them a step early, this once";
+/// The notice that pending running statistics were lost.
+const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
-/// How the model computes the loss that is measured.
+/// Selects how the model computes the measured loss.
 pub(crate) struct Mode<M> {
-    /// What computes with batch statistics, where the configuration asks for it and the model has a batch norm
-    /// that trains.
+    /// The copy with batch statistics, if the configuration asks for it and the model has a batch norm that trains.
     copy: Option<BatchStatistics<M>>,
-    /// Whether the model computes in training what it computes in this mode, as far as its structure tells.
+    /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,
-    /// What the user is to be told of it.
     pub(crate) notice: Option<&'static str>,
 }
 
 impl<M: Module> Mode<M> {
-    /// Validation mode.
     pub(crate) fn validation(model: &M) -> Self {
         let enabled = EnabledFlags::of(model);
         Self {
@@ -38,8 +35,8 @@ impl<M: Module> Mode<M> {
         }
     }
 
-    /// Validation mode but for batch norm, which computes from the batch. `known` is the copy that an earlier
-    /// measurement has made.
+    /// Selects validation mode, except that batch norm computes from the batch. `known` is the copy of an
+    /// earlier measurement.
     ///
     /// `is_alone` says whether no other thread uses the model.
     pub(crate) fn batch_statistics(
@@ -63,7 +60,7 @@ impl<M: Module> Mode<M> {
         })
     }
 
-    /// The model, given at some weights in validation mode, as it computes the loss.
+    /// Returns the model for the loss, given its weights in validation mode.
     fn at<'a>(&self, moved: &'a M) -> Cow<'a, M> {
         match &self.copy {
             Some(copy) => Cow::Owned(copy.filled(Tensors::of(moved), true)),
@@ -71,18 +68,16 @@ impl<M: Module> Mode<M> {
         }
     }
 
-    /// Whether batch norm computes from the batch.
     pub(crate) fn has_batch_statistics(&self) -> bool {
         self.copy.is_some()
     }
 
-    /// The copy, for the next measurement.
     pub(crate) fn into_copy(self) -> Option<BatchStatistics<M>> {
         self.copy
     }
 }
 
-/// Losses of a model in a mode, or the reason that there is none.
+/// Computes losses of a model in a mode, or holds the reason why it cannot.
 pub(crate) struct InMode<'a, M> {
     pub(crate) mode: &'a Result<Mode<M>, Failure>,
     pub(crate) losses: &'a mut dyn Losses<M>,
@@ -101,7 +96,7 @@ impl<M: Module> Losses<M> for InMode<'_, M> {
     }
 }
 
-/// Where a model behaves differently in training: dropout, noise, randomized activations, batch norm.
+/// The flags of modules that behave differently in training: dropout, noise, randomized activations, batch norm.
 #[derive(Default)]
 struct EnabledFlags {
     in_batch_norm: bool,
@@ -135,23 +130,22 @@ impl ModuleVisitor for EnabledFlags {
     }
 }
 
-/// A copy of a model whose batch norms compute from the batch, as in training, while all else (dropout,
-/// noise) stays off.
+/// Copies a model so that its batch norms compute from the batch, as in training, while all else
+/// (dropout, noise) stays off.
 ///
-/// In training, a forward pass of a batch norm writes into its running statistics, which every clone of a
-/// model shares. This copy has running statistics of its own. Burn makes such a copy in one way only,
-/// [`Module::valid`], which flushes the pending statistics of the original: so it is made once a run, and
-/// what was pending is made pending again. The tensors of the model are put into the copy at each
-/// evaluation. The fields that no visitor sees stay as they were when it was made.
+/// In training, a batch norm's forward pass writes into its running statistics, which every clone of a
+/// model shares. This copy has its own. Burn offers only [`Module::valid`] for such a copy, which flushes
+/// the pending statistics of the original: so the probe makes one copy a run, and makes the flushed
+/// statistics pending again. Each evaluation puts the tensors of the model into the copy. Fields that no
+/// visitor sees keep their first value.
 pub(crate) struct BatchStatistics<M> {
     model: M,
     places: Vec<(ParamId, bool)>,
-    /// Whether the weights need autodiff for the batch norms to see it, since the batch has none.
+    /// Whether the weights need autodiff to make the batch norms see it, since the batch has none.
     lifts: bool,
 }
 
 impl<M: Module> BatchStatistics<M> {
-    /// The copy, and what the user is to be told of its making.
     fn new(
         model: &M,
         is_alone: bool,
@@ -173,7 +167,7 @@ impl<M: Module> BatchStatistics<M> {
         Ok((copy, (!is_put_back).then_some(BROUGHT_UP_TO_DATE)))
     }
 
-    /// Finds out whether the batch norms see autodiff. Returns whether they do at all.
+    /// Finds out whether the batch norms see autodiff, and returns whether they can.
     fn learn_whether_to_lift(
         &mut self,
         model: &M,
@@ -186,14 +180,14 @@ impl<M: Module> BatchStatistics<M> {
                 return Ok(true);
             }
         }
-        // Either the loss is not finite anyway, or a batch norm has read what it should not.
+        // Either the loss is not finite anyway, or a batch norm has read the running statistics.
         self.lifts = false;
         let with_running = losses.last(&self.filled(Tensors::of(&model.valid()), false))?;
         Ok(!with_running.is_finite())
     }
 
-    /// Makes the statistics pending again that copying has flushed, if the forward pass that made them can
-    /// be made again: that of the same batch, from the statistics before it. Returns whether it could.
+    /// Makes flushed statistics pending again by repeating their forward pass: the same batch, from the
+    /// statistics before it. Returns whether this succeeded.
     fn make_pending_again(
         &self,
         model: &M,
@@ -209,7 +203,7 @@ impl<M: Module> BatchStatistics<M> {
             })
         };
         let after = Tensors::of(model);
-        // On the copy first, where the outcome can be looked at. It has nothing pending before.
+        // Try it on the copy, whose outcome is visible and which has nothing pending.
         self.model.valid();
         let replayed = rewind(self.filled(Tensors::of(&model.valid()), false));
         losses.last(&replayed)?;
@@ -222,7 +216,6 @@ impl<M: Module> BatchStatistics<M> {
         Ok(true)
     }
 
-    /// The copy with these tensors.
     fn filled(&self, tensors: Tensors, hides_running: bool) -> M {
         let mut fill = Fill::new(tensors, hides_running, self.lifts);
         self.model.clone().map(&mut fill)

@@ -4,11 +4,10 @@ use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 
-/// The type of the modules whose flag chooses between the statistics of the batch and the running ones.
+/// The type of modules with a flag for the statistics of the batch or the running statistics.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// Where a visitor or a mapper is in a model: the fields that lead there, with the types of the modules that
-/// they are in.
+/// The place of a visitor or a mapper in a model: the fields that lead there, with the types of their modules.
 #[derive(Default)]
 pub(super) struct Path(Vec<(String, String)>);
 
@@ -21,7 +20,6 @@ impl Path {
         self.0.pop();
     }
 
-    /// Whether this is a field of a batch norm.
     pub(super) fn is_in_batch_norm(&self) -> bool {
         let last = self.0.last();
         last.is_some_and(|(_, container)| container == BATCH_NORM)
@@ -34,7 +32,7 @@ impl Path {
     }
 }
 
-/// What a visitor sees of a model: the ids of its tensors and flags in order, and which flags are enabled.
+/// Lists a model's tensors and flags by id, in order, and which flags are enabled.
 pub(super) fn places<M: Module>(model: &M) -> Vec<(ParamId, bool)> {
     #[derive(Default)]
     struct Places(Vec<(ParamId, bool)>);
@@ -77,18 +75,16 @@ impl Tensors {
         self.0.entry(id).or_default().push_back(Box::new(tensor));
     }
 
-    /// The first of the tensors with this id.
     pub(super) fn first<T: Clone + 'static>(&self, id: ParamId) -> Option<T> {
         self.0.get(&id)?.front()?.downcast_ref::<T>().cloned()
     }
 
-    /// The same, which is then taken away.
     fn next<T: 'static>(&mut self, id: ParamId) -> Option<T> {
         let tensor = self.0.get_mut(&id)?.pop_front()?;
         tensor.downcast::<T>().ok().map(|tensor| *tensor)
     }
 
-    /// The ids of the tensors of a model that ask for no gradient and have other values here.
+    /// Returns the ids of a model's tensors without gradient whose values differ here.
     pub(super) fn differing<M: Module>(&self, model: &M) -> Result<Vec<ParamId>, Failure> {
         struct Compare<'a> {
             tensors: &'a Tensors,
@@ -146,16 +142,14 @@ impl ModuleVisitor for Tensors {
     }
 }
 
-/// Puts the tensors of one model into another of the same structure, whose batch norms are to compute from the
-/// batch.
+/// Puts the tensors of a model into another of the same structure, whose batch norms compute from the batch.
 pub(super) struct Fill {
     pub(super) tensors: Tensors,
-    /// Whether the running statistics that nothing should read become NaN, which shows if it does.
+    /// Whether running statistics become NaN, to reveal a batch norm that reads them.
     pub(super) hides_running: bool,
-    /// Whether the tensors become tensors with autodiff.
     pub(super) lifts: bool,
     path: Path,
-    /// Whether the batch norm that is gone through computes from the batch.
+    /// Whether the current batch norm computes from the batch.
     trains: bool,
 }
 
@@ -220,15 +214,13 @@ impl ModuleMapper for Fill {
         if !self.path.is_in_batch_norm() {
             return flag;
         }
-        // As it was before the copy was put into validation mode. In a batch norm, the flag comes before the
-        // running statistics.
+        // Restore the flag from before validation mode. In a batch norm, the flag comes before the running statistics.
         let flag = Module::train(flag);
         self.trains = flag.is_enabled();
         flag
     }
 }
 
-/// Leaves nothing of the weights.
 pub(super) struct Strip;
 
 impl ModuleMapper for Strip {
@@ -240,7 +232,7 @@ impl ModuleMapper for Strip {
     }
 }
 
-/// Puts running statistics back, and turns off what behaves differently in training, batch norms excepted.
+/// Puts running statistics back, and turns off modules that behave differently in training, except batch norms.
 pub(super) struct Rewind<'a> {
     pub(super) tensors: &'a Tensors,
     pub(super) ids: &'a [ParamId],

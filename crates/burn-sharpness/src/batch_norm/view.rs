@@ -2,21 +2,19 @@ use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// A model in validation mode, made without a trace in the model that it was made of.
+/// A model in validation mode that leaves no trace in its original.
 ///
 /// [`Module::valid`] flushes the running statistics that batch norm's last forward pass has left
-/// pending, so that a model that is read, mapped or saved afterwards differs from one that never was
-/// asked. Burn gives no other way to copy them: every mapped clone shares them with its original. So a
-/// model that has running statistics is mapped: its clone shares them, without autodiff, until the view
-/// is dropped, which puts the original tensors back.
+/// pending, so a probed model would differ when it is next read, mapped or saved. Burn gives no other
+/// way to copy them: every mapped clone shares them with its original. So the view maps a clone that
+/// shares them, without autodiff, and puts the original tensors back when dropped.
 pub(crate) struct ValidationView<M: Module> {
     model: M,
-    /// The running statistics to put back.
     shared: GradientsParams,
 }
 
 impl<M: Module> ValidationView<M> {
-    /// The model in validation mode. While the view lives, nobody else may use the model.
+    /// Views the model in validation mode. While the view lives, nobody else may use the model.
     pub(crate) fn new(model: &M) -> Self {
         let mut buffers = Buffers::default();
         model.visit(&mut buffers);
@@ -39,13 +37,13 @@ impl<M: Module> ValidationView<M> {
         }
     }
 
-    /// The model in validation mode, as burn makes it: pending running statistics are flushed. For a
-    /// model that other threads use.
+    /// Creates the model by [`Module::valid`], which flushes pending running statistics: for a model
+    /// that other threads use.
     pub(crate) fn with_own_state(model: &M) -> Self {
         Self::of_validation(model.valid())
     }
 
-    /// A model that is in validation mode already and shares nothing.
+    /// Wraps a model that is already in validation mode and shares nothing.
     pub(crate) fn of_validation(model: M) -> Self {
         Self {
             model,
@@ -53,7 +51,7 @@ impl<M: Module> ValidationView<M> {
         }
     }
 
-    /// The model, until the view is dropped.
+    /// Returns the model, until the view is dropped.
     pub(crate) fn model(&self) -> &M {
         &self.model
     }
@@ -68,7 +66,7 @@ impl<M: Module> Drop for ValidationView<M> {
     }
 }
 
-/// The tensors with autodiff that ask for no gradient: running statistics, and frozen parameters.
+/// The tensors with autodiff but without gradient: running statistics, and frozen parameters.
 #[derive(Default)]
 struct Buffers {
     tensors: GradientsParams,

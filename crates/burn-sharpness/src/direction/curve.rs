@@ -7,19 +7,19 @@ use crate::params::ParamTensors;
 use burn::module::{Module, ParamId};
 use std::collections::HashSet;
 
-/// The rate at which the direction is taken where neither the one in use nor a critical one is known.
+/// The rate for the direction if neither the rate in use nor a critical rate is known.
 const ANY_RATE: f64 = 1e-3;
 
-/// The steps of an optimizer that are not linear in the learning rate.
+/// Steps of an optimizer that are not linear in the learning rate.
 pub(super) struct Curve {
     step: VirtualStep,
-    /// The parameters that move, if not all that have a gradient.
+    /// The parameters that move, if not all with a gradient.
     members: Option<HashSet<ParamId>>,
     is_hidden: bool,
 }
 
 impl Curve {
-    /// The curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of its own.
+    /// Creates the curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of its own.
     pub(super) fn new<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -57,12 +57,11 @@ impl Curve {
         &self.step
     }
 
-    /// Whether the weights hide the step at the rate in use: then its direction has no digits.
+    /// Whether rounding of the weights hides the step at the rate in use, so that its direction has no digits.
     pub(super) fn is_hidden(&self) -> bool {
         self.is_hidden
     }
 
-    /// The weights after a step at this rate.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         let moves = |id| moves(&self.members, id);
         self.step.weights_where(model, learning_rate, moves)

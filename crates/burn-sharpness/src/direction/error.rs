@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-/// Why there is no update direction.
+/// Explains why there is no update direction.
 #[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum DirectionError {
@@ -24,14 +24,14 @@ pub enum DirectionError {
         /// Its learning rate.
         learning_rate: f64,
     },
-    /// Two steps from the same weights, at the same rate, differ.
+    /// Two steps from the same weights at the same rate differ.
     #[error(
-        "the optimizer's step is not repeatable, so that it is measured no more: two steps of copies from the same weights differ; it must not draw random numbers"
+        "the optimizer's step is not repeatable, so the probe stops measuring: two steps of copies from the same weights differ; use an optimizer that draws no random numbers"
     )]
     NotRepeatable,
-    /// A step that was made shows the update of all parameters together.
+    /// A real step shows only the update of all parameters together.
     #[error(
-        "a step that was made shows the update of all parameters, and a group may move too little to be seen in it: measure it before the step, by `measure`"
+        "a finished step shows the update of all parameters together, and a group may move too little to show in it: measure the group before the step, by `measure`"
     )]
     StepMade,
     /// A step has replaced parameters instead of moving them.
@@ -39,7 +39,7 @@ pub enum DirectionError {
         "parameters that have a gradient are gone after the step, or have another shape: `with_step_first(false)` measures the optimizer's update alone"
     )]
     Replaced,
-    /// A number could not be read from the device.
+    /// The device returned no number.
     #[error("the update direction could not be read from the device: {0}")]
     Read(String),
 }

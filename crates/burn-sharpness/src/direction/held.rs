@@ -4,18 +4,17 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// The largest factor from the smallest learning rate at which the held weights were rounded to the next one that is
-/// made from them: beyond it, their rounding would show.
+/// The largest reuse of rounded weights, as a factor from their smallest learning rate: beyond it, their rounding
+/// would show.
 const LARGEST_REACH: f64 = 8.0;
 
-/// The weights at one learning rate of a line. Those of 16-bit parameters are held in 32 bits, and
-/// rounded in the model only.
+/// The weights at one learning rate of a line. It holds 16-bit parameters in 32 bits, and only the model rounds them.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
-    /// The smallest rate at which these weights were rounded on their way.
+    /// The smallest rate that rounded these weights so far.
     pub(super) smallest_rate: f64,
-    /// The parameters that move, if not all that have a gradient.
+    /// The parameters that move, if not all with a gradient.
     members: Option<HashSet<ParamId>>,
 }
 
@@ -31,7 +30,7 @@ impl Held {
 
     /// Takes the weights from a new virtual step, for rates up to `scale`.
     pub(super) fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
-        // The old copy goes before the new one is made.
+        // Drop the old copy before making the new one.
         self.weights = ParamTensors::default();
         let rate = step.rate_for(scale);
         let members = self.members.take();
@@ -39,7 +38,7 @@ impl Held {
         *self = Self::new(rate, weights, members);
     }
 
-    /// The model at `learning_rate`, whose weights are the ones that are held from then on.
+    /// Returns the model at `learning_rate`, and holds its weights from then on.
     pub(super) fn advance<M: Module>(
         &mut self,
         step: &VirtualStep,
@@ -62,17 +61,16 @@ impl Held {
     }
 }
 
-/// Whether a parameter moves, where only some do if they are named.
 pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
     members.as_ref().is_none_or(|members| members.contains(&id))
 }
 
-/// The weights at a share of the way from θ to the weights that are held.
+/// Returns the weights at a share of the way from θ to the held weights.
 pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
     if share == 1.0 {
         return moved;
     }
     let theta = widened(theta());
-    // In this order the backends that can reuse the memory of a tensor make no other.
+    // In this order, backends that can reuse a tensor's memory allocate no other.
     (moved - theta.clone()) * share + theta
 }

@@ -5,42 +5,38 @@ use crate::params::for_each;
 use burn::module::{Module, ParamId};
 use std::collections::HashSet;
 
-/// The weights after a step show its direction where it is so many times larger than the rounding of the weights:
-/// then rounding is a few ten-thousandths of it, without a direction of its own.
+/// The step, in units of the weights' rounding, from which on the stepped weights show its direction: rounding is
+/// then a few ten-thousandths of it, without a direction of its own.
 const SHOWN: f64 = 1024.0;
-/// Below so many times, they hide it: rounding may be some per cent of it.
+/// The step below which they hide it: rounding may be some per cent of it.
 pub(super) const HIDDEN: f64 = 16.0;
 
-/// The parameters, at most, whose steps are looked at again at each measurement.
+/// The most parameters to check again at each measurement.
 const FEW: usize = 4;
-/// The part of all elements that may be looked at again at each measurement, once it has added up to a parameter.
+/// The part of all elements to check again per measurement, accumulated until it covers a parameter.
 const PART: usize = 64;
-/// So many elements may be, however small the model is.
+/// The least such number of elements, however small the model is.
 const LITTLE: usize = 1 << 12;
-/// If the critical learning rate is this factor or more from where it was, all steps are looked at again.
+/// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
-/// What virtual steps tell of the steps of an optimizer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepKind {
-    /// Whether a step is linear in the learning rate, as far as was seen. Once it was not, it is not for good.
+    /// Whether steps are linear in the learning rate, as far as seen. A single exception is final.
     pub(crate) is_linear: bool,
-    /// Whether parameters of 16 bits move.
     has_16_bits: bool,
-    /// The norm of the rounding of the weights, at most.
+    /// The largest norm of the weights' rounding.
     rounding: f64,
-    /// ‖Δθ‖.
     update_norm: f64,
-    /// Whose step is looked at next.
+    /// The index of the parameter to check next.
     next: usize,
-    /// The elements that may be looked at now.
+    /// The elements available for a check now.
     credit: usize,
-    /// Where the critical learning rate was when it was known last.
     critical_lr: Option<f64>,
 }
 
 impl StepKind {
-    /// From virtual steps of all parameters. The model is free of autodiff.
+    /// Learns from virtual steps of all parameters. The model is free of autodiff.
     pub(crate) fn of<M: Module>(
         model: &M,
         step: &VirtualStep,
@@ -65,8 +61,8 @@ impl StepKind {
         })
     }
 
-    /// Looks again whether steps are linear, since the state of the optimizer has moved on: at those of a few parameters
-    /// in turn, and at all after a surprise.
+    /// Checks again whether steps are linear, since the state of the optimizer has moved on: a few parameters in turn,
+    /// and all after a surprise.
     pub(crate) fn look_again<M: Module>(
         &mut self,
         model: &M,
@@ -92,7 +88,6 @@ impl StepKind {
         Ok(())
     }
 
-    /// The parameters whose turn it is.
     fn few<M: Module>(&mut self, model: &M, step: &VirtualStep) -> HashSet<ParamId> {
         let mut sizes = Vec::new();
         for_each(model, step.grads(), |place| {
@@ -102,7 +97,7 @@ impl StepKind {
         let most = total.max(LITTLE);
         self.credit = (self.credit + LITTLE.max(total / PART)).min(most);
         let mut few = HashSet::new();
-        // A large one waits until its turn comes with credit enough.
+        // A large parameter waits until the credit suffices at its turn.
         for _ in 0..sizes.len() {
             if few.len() == FEW {
                 break;
@@ -117,7 +112,6 @@ impl StepKind {
         few
     }
 
-    /// The same after an update of this norm.
     pub(crate) fn with_update_norm(self, update_norm: f64) -> Self {
         Self {
             update_norm,
@@ -131,7 +125,7 @@ impl StepKind {
         is_known && self.is_above_rounding(SHOWN, learning_rate)
     }
 
-    /// Whether they hide it after all, since the update is much smaller than the last one.
+    /// Whether they hide it after all, because the update is much smaller than the last.
     pub(crate) fn hides_at(&self, learning_rate: f64) -> bool {
         !self.is_above_rounding(HIDDEN, learning_rate)
     }
@@ -141,7 +135,7 @@ impl StepKind {
     }
 }
 
-/// All parameters that move.
+/// Returns all parameters that move.
 fn all<M: Module>(model: &M, step: &VirtualStep) -> HashSet<ParamId> {
     let mut all = HashSet::new();
     for_each(model, step.grads(), |place| {

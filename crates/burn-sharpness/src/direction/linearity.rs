@@ -1,4 +1,4 @@
-//! Whether the steps of an optimizer are linear in the learning rate, by two virtual steps far apart.
+//! Tests whether the steps of an optimizer are linear in the learning rate, by two virtual steps far apart.
 
 use super::error::DirectionError;
 use super::products::epsilon;
@@ -8,47 +8,46 @@ use burn::module::{Module, ParamId};
 use burn::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 
-/// The far learning rate: no search goes beyond it, unless it is told to.
+/// The far learning rate: by default no search goes beyond it.
 const FAR: f64 = (1_u64 << 20) as f64;
-/// The factor, at least, between the two rates.
+/// The least factor between the two rates.
 const APART: f64 = 64.0;
-/// The same in 16 bits, where only steps larger than the weights have digits, and much larger ones overflow.
+/// That factor in 16 bits, where only steps larger than the weights have digits, and much larger steps overflow.
 const APART_IN_16_BITS: f64 = 16.0;
-/// The near rate where the learning rate in use is 0.
+/// The near rate if the learning rate in use is 0.
 const NEAR_WITHOUT_RATE: f64 = 1e-3;
 
-/// The relative difference of two steps above which they are not linear in the learning rate. Rounding stays far
-/// below it, but for small steps.
+/// The relative difference that makes two steps nonlinear in the learning rate. Rounding stays far below it,
+/// except for small steps.
 const TOLERANCE: f64 = 1e-3;
-/// A step is compared where it is so many times larger than the rounding of the weights.
+/// The least size of a step to compare, in units of the weights' rounding.
 const COMPARABLE: f64 = 16.0;
-/// Where a step is too small for that, one is made that is so many times larger, by the far one.
+/// The size of the substitute for a smaller step, made from the far rate.
 const CLEAR: f64 = 1024.0;
 
-/// Whether the optimizer's step is linear in the learning rate.
+/// Declares whether the optimizer's step is linear in the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Linearity {
-    /// Compare two virtual steps, one at the rate in use and one at a rate that no search goes beyond, and find out. Costs
-    /// these two.
+    /// Find out from two virtual steps, one at the rate in use and one at a rate beyond any search, at the cost of these
+    /// steps.
     Check,
-    /// It is: SGD, Adam, AdamW and most others.
+    /// The step is linear: SGD, Adam, AdamW and most others.
     Linear,
-    /// It is not, as with a capped rate or a proximal weight decay: step afresh at each learning rate.
+    /// The step is not linear, as with a capped rate or a proximal weight decay: step afresh at each learning rate.
     Nonlinear,
 }
 
-/// What two virtual steps have shown of some parameters.
 pub(super) struct Look {
-    /// Whether the steps of all of them are linear in the learning rate.
+    /// Whether all their steps are linear in the learning rate.
     pub(super) is_linear: bool,
-    /// The norm of the rounding of the weights, at most.
+    /// The largest norm of the weights' rounding.
     pub(super) rounding: f64,
-    /// ‖Δθ‖, if they are.
+    /// ‖Δθ‖, if the steps are linear.
     pub(super) update_norm: f64,
 }
 
-/// Whether two steps at the rate in use are the same, as they are unless the optimizer draws random numbers.
+/// Whether two steps at the rate in use agree, as they do unless the optimizer draws random numbers.
 pub(super) fn is_repeatable<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -72,7 +71,7 @@ pub(super) fn is_repeatable<M: Module>(
     Ok(apart.is_nan() || apart <= TOLERANCE * TOLERANCE * step)
 }
 
-/// The rate in use, or one in its place.
+/// Returns the rate in use, or a substitute.
 fn near_rate(step: &VirtualStep) -> f64 {
     let in_use = step.learning_rate();
     if in_use > 0.0 {
@@ -82,16 +81,15 @@ fn near_rate(step: &VirtualStep) -> f64 {
     }
 }
 
-/// What a step has in common with the gradients, with the weights, and its square.
+/// Inner products of a step with the gradients, with the weights, and with itself.
 type Products = [f64; 3];
 
-/// A parameter at its start.
 struct Start {
     has_16_bits: bool,
     epsilon: f64,
     squared_weights: f64,
     squared_gradient: f64,
-    /// The norm of the rounding of its weights, at most.
+    /// The largest norm of its weights' rounding.
     rounding: f64,
 }
 
@@ -99,15 +97,15 @@ struct Start {
 enum Verdict {
     Same,
     Different,
-    /// The near step is lost in the rounding of the weights.
+    /// The rounding of the weights hides the near step.
     Hidden,
 }
 
-/// Compares the steps of some parameters at the learning rate in use with those at one that no search goes beyond.
+/// Compares the steps of some parameters at the learning rate in use with their steps at a rate beyond any search.
 ///
-/// An optimizer that refuses a large rate (Adafactor caps it) or that acts on a small one in another way shows it
-/// there, even if it is linear in between. Each parameter is compared by itself, since it may have an
-/// optimizer of its own whose steps are small among all. Neither step is held.
+/// The far step reveals an optimizer that refuses a large rate (Adafactor caps it) or treats a small rate
+/// differently, even if it is linear in between. Each parameter is compared by itself, since it may have an
+/// optimizer of its own with small steps among larger ones. No step stays in memory.
 pub(super) fn look<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -173,7 +171,7 @@ impl Start {
         let size = |(rate, [.., square]): (f64, &Products)| rate * square.sqrt();
         let (far_size, near_size) = (size(far), size(near));
         if near.1.iter().any(|product| !product.is_finite()) {
-            // The search names what is wrong with such a step.
+            // The search names the fault of such a step.
             return Verdict::Same;
         }
         if far.1.iter().any(|product| !product.is_finite()) {
@@ -188,7 +186,7 @@ impl Start {
             return Verdict::Hidden;
         }
         let square = far_square.max(near_square);
-        // The largest that each product could be.
+        // The largest possible value of each product.
         let largest = [
             (self.squared_gradient * square).sqrt(),
             (self.squared_weights * square).sqrt(),
@@ -241,7 +239,7 @@ fn starts<M: Module>(
     Ok(starts.collect())
 }
 
-/// The products of the steps of some parameters at this rate, over it.
+/// Returns the products of the steps of some parameters at this rate, over the rate.
 fn products_at<M: Module>(
     model: &M,
     step: &VirtualStep,

@@ -1,4 +1,4 @@
-//! The update direction Δθ of an optimizer's next step, and the weights along it.
+//! Computes the update direction Δθ of an optimizer's next step, and the weights along it.
 
 mod curve;
 mod error;
@@ -24,28 +24,25 @@ use held::{Held, on_line};
 use products::products;
 use std::collections::HashSet;
 
-/// The update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
+/// Computes the update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
-/// Δθ = (θ − θ′)/η, where θ′ are the weights after one virtual step of a clone of the optimizer. So it
-/// holds whatever the real step would: momentum, preconditioning, gradient clipping, decoupled weight
-/// decay, and the ratios between the learning rates of parameter groups. The optimizer and the model
-/// are left as they are.
+/// Δθ = (θ − θ′)/η, with the weights θ′ after one virtual step of a clone of the optimizer. So it includes momentum,
+/// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter groups.
+/// The optimizer and the model stay unchanged.
 ///
-/// The learning rate η is that of the default group (of the fastest one where the default is 0);
-/// other groups move in proportion. Where every rate is 0, as at the start of a warmup, all groups
-/// are taken to share one.
+/// The learning rate η belongs to the default group (to the fastest group if the default rate is 0); other groups move in
+/// proportion. If every rate is 0, as at the start of a warmup, all groups share one rate.
 ///
-/// In 16 bits (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ: a weight is its
-/// old value, or the next that its type has. So the virtual step is made where it is much larger than
-/// the weights, and θ − ηΔθ is computed in 32 bits and rounded to the type of the parameters once. These are
-/// the weights that the optimizer's own step gives, to the last place; the loss along them is a
-/// staircase, and its steps limit how well η_c is known. The slope is of the line before rounding.
+/// In 16 bits (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ: a weight keeps its old value, or
+/// moves to the next of its type. So the virtual step is made much larger than the weights, and θ − ηΔθ is computed in 32 bits
+/// and rounded to the type of the parameters once. The result is, to the last place, the weights of the optimizer's own step;
+/// the loss along them is a staircase, whose steps limit the accuracy of η_c. The slope is that of the line before rounding.
 ///
-/// **Where the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such line.
-/// Then θ(η) are the weights after a step of the clone at this very η, and Δθ is that of the step at the rate in use.
+/// **If the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such line.
+/// Then θ(η) are the weights after a step of the clone at this very η, and Δθ belongs to the step at the rate in use.
 ///
-/// Only parameters with a gradient move. A direction holds one copy of them: the weights at one
-/// learning rate, of which those at all others follow. One that is not linear holds none.
+/// Only parameters with a gradient move. A linear direction holds one copy of them: the weights at one learning rate, which
+/// give the weights at all others. A nonlinear direction holds no copy.
 ///
 /// ```
 /// use burn::module::{Module, Param};
@@ -80,28 +77,25 @@ pub struct UpdateDirection {
     norm: f64,
 }
 
-/// The weights along the direction.
 enum Path {
-    /// The step is linear in η: these are the weights at one rate, and on the line through them and θ
-    /// lie all others.
+    /// A step linear in η: these are the weights at one rate, and all others lie on the line through them and θ.
     Line(VirtualStep, Held),
-    /// The same, where the weights are those after a step that was made. They stay as they are.
+    /// A linear step that the training made: these weights stay as they are.
     Made(Held),
-    /// The step is not linear: the optimizer makes it afresh at each η.
+    /// A nonlinear step: the optimizer makes it afresh at each η.
     Curve(Curve),
 }
 
 impl UpdateDirection {
-    /// The direction of the step that `optim` would make from `model`, which must be free of
-    /// autodiff (see [`Module::valid`]).
+    /// Computes the direction of the step that `optim` would make from `model`, which must be free
+    /// of autodiff (see [`Module::valid`]).
     ///
-    /// `scale` is the largest learning rate at which the line is likely to be evaluated: the virtual
-    /// step is taken there or at 1, whichever is larger, so that the subtraction of two weights
-    /// leaves Δθ its digits.
+    /// `scale` is the largest likely learning rate of an evaluation: the virtual step is made there
+    /// or at 1, whichever is larger, so that Δθ keeps its digits when two weights are subtracted.
     ///
     /// # Errors
     ///
-    /// Without a gradient, or with a learning rate that is no rate, there is no direction.
+    /// Returns an error without a gradient, or with an invalid learning rate.
     pub fn new<M: Module>(
         model: &M,
         optim: &ModuleOptimizer,
@@ -119,7 +113,7 @@ impl UpdateDirection {
         Self::of_virtual(model, step, scale, is_linear)
     }
 
-    /// The direction of virtual steps, which are linear in the learning rate or are not.
+    /// Computes the direction of virtual steps, linear in the learning rate or not.
     pub(crate) fn of_virtual<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -145,7 +139,7 @@ impl UpdateDirection {
         }
     }
 
-    /// The direction of steps that are not linear in the learning rate, or of those of some parameters.
+    /// Computes the direction of nonlinear steps, of all parameters or some.
     fn of_curve<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -157,7 +151,7 @@ impl UpdateDirection {
         Ok(Self::along(Path::Curve(curve), learning_rate, products))
     }
 
-    /// The direction of a step that was made, from `model` to `after`, where the weights after the step
+    /// Computes the direction of a real step from `model` to `after`, if the weights after the step
     /// [show it](StepKind::will_show_at).
     pub(crate) fn of_step<M: Module>(
         model: &M,
@@ -184,26 +178,26 @@ impl UpdateDirection {
         Ok(Self::along(path, learning_rate, products))
     }
 
-    /// The learning rate η of the real step.
+    /// Returns the learning rate η of the real step.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
     }
 
-    /// The slope g·Δθ: the loss falls at this rate at η = 0.
+    /// Returns the slope g·Δθ: the loss falls at this rate at η = 0.
     pub fn slope(&self) -> f64 {
         self.slope
     }
 
-    /// The Euclidean norm ‖Δθ‖ over all parameters.
+    /// Returns the Euclidean norm ‖Δθ‖ over all parameters.
     ///
-    /// Where the step is not linear, Δθ is that of the step at the rate in use, and the rounding of the weights after it is in
-    /// the norm and in the slope.
+    /// For a nonlinear step, Δθ belongs to the step at the rate in use, and the norm and the slope include the rounding of the
+    /// weights after it.
     pub fn norm(&self) -> f64 {
         self.norm
     }
 
-    /// Whether Δθ has digits. It has none where the step is not linear, and so small at the rate in use that it is lost in
-    /// the rounding of the weights; larger steps may be seen all the same.
+    /// Whether Δθ has digits. It has none if the step is nonlinear and so small at the rate in use that the rounding of
+    /// the weights hides it; larger steps may still be visible.
     pub(crate) fn is_shown(&self) -> bool {
         !matches!(&self.path, Path::Curve(curve) if curve.is_hidden())
     }
@@ -213,7 +207,6 @@ impl UpdateDirection {
         self.norm == 0.0 && self.is_shown()
     }
 
-    /// The virtual steps, if it is made of any.
     fn step(&self) -> Option<&VirtualStep> {
         match &self.path {
             Path::Line(step, _) => Some(step),
@@ -222,7 +215,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Whether parameters of 16 bits move.
     pub(crate) fn has_16_bits(&self) -> bool {
         self.step()
             .is_some_and(|step| step.epsilon_of_16_bits() > 0.0)
@@ -233,8 +225,7 @@ impl UpdateDirection {
         !matches!(self.path, Path::Curve(_))
     }
 
-    /// Δθ of each parameter that moves, where the step is linear in η, from the model at θ that the
-    /// direction was made of.
+    /// Returns Δθ of each parameter that moves, if the step is linear in η, given the direction's model at θ.
     pub(crate) fn delta<M: Module>(
         &self,
         model: &M,
@@ -255,7 +246,7 @@ impl UpdateDirection {
         Some(delta)
     }
 
-    /// Gives Δθ all its digits back, after the direction has gone along with a search.
+    /// Restores all digits of Δθ after a search has moved the direction.
     pub(crate) fn renew<M: Module>(&mut self, model: &M) {
         if let Path::Line(step, held) = &mut self.path
             && held.smallest_rate < 1.0
@@ -264,7 +255,7 @@ impl UpdateDirection {
         }
     }
 
-    /// A copy of the optimizer as it is after the step, from the one that this direction was made with.
+    /// Returns a copy of the optimizer after the step, given the direction's optimizer.
     pub(crate) fn optimizer_after<M: Module>(
         &self,
         model: &M,
@@ -276,7 +267,7 @@ impl UpdateDirection {
         }
     }
 
-    /// The direction that moves the parameters of a group only, and holds all others.
+    /// Returns the direction that moves only the parameters of a group, and holds all others.
     pub(crate) fn of_group<M: Module>(
         &self,
         group: &ParamGroup,
@@ -303,8 +294,7 @@ impl UpdateDirection {
         Ok(Self::along(path, self.learning_rate, products))
     }
 
-    /// The model at θ − ηΔθ, from the model at θ that the direction was made of; where the step is not linear, the model
-    /// after a step at this η.
+    /// Moves the direction's model from θ to θ − ηΔθ; for a nonlinear step, makes a step at this η.
     pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
         match &self.path {
             Path::Line(_, held) | Path::Made(held) => {
@@ -317,8 +307,8 @@ impl UpdateDirection {
         }
     }
 
-    /// The same, and from now on the direction shares its copy of the weights with that model, so
-    /// that both together hold one. The model that was moved before must be dropped by then.
+    /// Moves the model as [`apply`](Self::apply) does, and shares the direction's copy of the
+    /// weights with it, so that both together hold one copy. The caller must have dropped the previously moved model.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
             Path::Line(step, held) if learning_rate > 0.0 => {

@@ -1,4 +1,4 @@
-//! Inner products of a step with what it goes with.
+//! Computes inner products of a step.
 
 use super::error::DirectionError;
 use crate::params::{ParamTensors, Sums, for_each, widened};
@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::DType;
 
-/// g·Δθ and ‖Δθ‖², from the weights after a step at this rate.
+/// Computes g·Δθ and ‖Δθ‖² from the weights after a step at this rate.
 pub(super) fn products<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -30,7 +30,7 @@ pub(super) fn products<M: Module>(
     Ok([slope / rate, squared_norm / (rate * rate)])
 }
 
-/// The norm of the rounding, at most, of the weights that are moved to others.
+/// Returns the largest norm of the rounding of weights on a move.
 pub(super) fn rounding<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -54,7 +54,6 @@ pub(super) fn rounding<M: Module>(
     Ok(sum.sqrt())
 }
 
-/// The machine epsilon of a type.
 pub(super) fn epsilon(dtype: DType) -> f64 {
     let precision = dtype.finfo();
     precision.map_or(f64::from(f32::EPSILON), |info| info.epsilon)

@@ -13,7 +13,6 @@ pub(crate) struct GroupRatios {
 }
 
 impl GroupRatios {
-    /// The ratios of the parameters that have a gradient.
     pub(crate) fn new<M: Module>(
         model: &M,
         learning_rate: &ModuleLearningRate,
@@ -51,12 +50,13 @@ impl GroupRatios {
         })
     }
 
-    /// The reference rate η: that of the default group, or of the fastest one where the default is 0.
+    /// Returns the reference rate η: the rate of the default group, or the fastest if the default is
+    /// 0.
     pub(super) fn reference(&self) -> f64 {
         self.reference
     }
 
-    /// The learning rates of all groups when the reference is `learning_rate`.
+    /// Returns the learning rates of all groups if the reference is `learning_rate`.
     pub(crate) fn at(&self, learning_rate: f64) -> ModuleLearningRate {
         let default = learning_rate * self.default;
         // Burn builds the rates of groups only by a step of their schedulers.
@@ -69,7 +69,6 @@ impl GroupRatios {
     }
 }
 
-/// The learning rate of each parameter that has a gradient.
 fn rates_by_parameter<M: Module>(
     model: &M,
     learning_rate: &ModuleLearningRate,

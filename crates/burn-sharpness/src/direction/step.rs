@@ -8,16 +8,13 @@ use burn::tensor::{DType, Tensor};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// The elements of one part of a virtual step, at least: below that, memory does not matter and time
-/// does.
+/// The least number of elements in a part of a virtual step: below it, time matters more than memory.
 const PART: usize = 1 << 20;
 
-/// Steps that an optimizer could make from a model and does not make: the optimizer is cloned, and
-/// both it and the model stay as they are.
+/// Makes steps that an optimizer could make from a model, on clones: the optimizer and the model stay unchanged.
 ///
-/// A step updates exactly the parameters whose gradients it is given. So it is made in parts, a few
-/// parameters at a time, and the new state that the optimizer makes for them (two moments for Adam) is
-/// dropped before the next part.
+/// A step updates exactly the parameters whose gradients it gets. So the steps come in parts, a few
+/// parameters at a time, and the optimizer's new state for a part (two moments for Adam) is dropped before the next part.
 #[derive(Clone)]
 pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
@@ -26,28 +23,26 @@ pub(crate) struct VirtualStep {
     digits: Digits,
 }
 
-/// What the types of the parameters that move can hold.
+/// The precision of the parameters that move.
 #[derive(Clone, Copy, Debug)]
 struct Digits {
     /// The largest machine epsilon of 16-bit parameters; 0 if none has 16 bits.
     epsilon: f64,
-    /// The smallest learning rate at which a virtual step of theirs has digits enough.
+    /// The smallest learning rate of a virtual step with enough digits in 16 bits.
     rate: f64,
 }
 
-/// How much farther a virtual step in 16 bits goes than the weights are from 0: so many times, the digits of the
-/// weights take from those of the update.
+/// The length of a virtual step in 16 bits, relative to the weights: the weights take their digits from the update's.
 const FAR: f64 = 64.0;
-/// The largest norm of such a step in the type that has the smaller range, whose largest number is 65504.
+/// The largest norm of such a step in `f16`, whose largest number is 65504.
 const LARGEST_STEP_OF_F16: f64 = 8192.0;
-/// The same in the type with the range of 32-bit floats.
+/// The largest norm of such a step in `bf16`, which has the range of 32-bit floats.
 const LARGEST_STEP_OF_BF16: f64 = 1e30;
-/// The factor to the next rate at which to look for a step that moves anything, and how often.
+/// The factor to the next rate in the search for a step that moves anything, and the number of tries.
 const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 
 impl VirtualStep {
-    /// From a model free of autodiff.
     pub(crate) fn new<M: Module>(
         model: &M,
         optim: &ModuleOptimizer,
@@ -77,12 +72,12 @@ impl VirtualStep {
         Ok(step)
     }
 
-    /// The largest machine epsilon of the 16-bit parameters that move; 0 if none has 16 bits.
+    /// Returns the largest machine epsilon of the 16-bit parameters that move, or 0 without any.
     pub(super) fn epsilon_of_16_bits(&self) -> f64 {
         self.digits.epsilon
     }
 
-    /// The learning rate at which to make a virtual step, for a line that is evaluated up to `scale`.
+    /// Returns the learning rate of a virtual step for a line evaluated up to `scale`.
     ///
     /// It is a power of two, so that the division by it is exact.
     pub(super) fn rate_for(&self, scale: f64) -> f64 {
@@ -90,8 +85,8 @@ impl VirtualStep {
         scale.max(self.digits.rate).log2().ceil().exp2()
     }
 
-    /// The smallest learning rate at which the step of every 16-bit parameter is much larger than its weights, so
-    /// that the difference to them has all digits of its type; or as large as its type allows.
+    /// Returns the smallest learning rate at which the step of every 16-bit parameter is much larger than its
+    /// weights, so that the difference to them has all digits of its type; or as large as its type allows.
     fn rate_with_digits<M: Module>(&self, model: &M) -> Result<f64, DirectionError> {
         let mut rate = 1.0;
         for _ in 0..LOOKS {
@@ -136,17 +131,17 @@ impl VirtualStep {
         &self.grads
     }
 
-    /// The learning rate of the real step.
     pub(super) fn learning_rate(&self) -> f64 {
         self.ratios.reference()
     }
 
-    /// The weights after a step at this learning rate, from a model free of autodiff; those of 16 bits in 32.
+    /// Returns the weights after a step at this learning rate, from a model free of autodiff, with 16-bit
+    /// weights in 32 bits.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         self.weights_where(model, learning_rate, |_| true)
     }
 
-    /// The same of the parameters that `moves` names.
+    /// Returns these weights for the parameters that `moves` names.
     pub(super) fn weights_where<M: Module>(
         &self,
         model: &M,
@@ -160,7 +155,7 @@ impl VirtualStep {
         weights
     }
 
-    /// The same of a part of the parameters.
+    /// Returns these weights for a part of the parameters.
     pub(super) fn weights_of<M: Module>(
         &self,
         model: &M,
@@ -180,8 +175,8 @@ impl VirtualStep {
         weights
     }
 
-    /// The parameters that `moves` names in parts, the largest first: the state of a large parameter is made while
-    /// few stepped weights are held.
+    /// Divides the parameters that `moves` names into parts, the largest first: then few stepped weights are in
+    /// memory when the state of a large parameter is.
     pub(super) fn parts<M: Module>(
         &self,
         model: &M,
@@ -211,7 +206,7 @@ impl VirtualStep {
         parts
     }
 
-    /// The optimizer after a step at the rates of the real one.
+    /// Returns the optimizer after a step at the rates of the real step.
     pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
         let all: HashSet<ParamId> = self.parts(model, |_| true).into_iter().flatten().collect();
         let model = with_autodiff(model.clone(), &all);
@@ -222,7 +217,6 @@ impl VirtualStep {
     }
 }
 
-/// The smallest parameter that has a gradient.
 pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<ParamId> {
     let mut smallest: Option<(usize, ParamId)> = None;
     for_each(model, grads, |place| {
@@ -233,7 +227,7 @@ pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<
     smallest.map(|(_, id)| id)
 }
 
-/// The model after the step of one parameter, as the optimizer would make it, from a model free of autodiff.
+/// Returns the model after the optimizer's step of one parameter, from a model free of autodiff.
 pub(crate) fn after_step_of<M: Module>(
     id: ParamId,
     model: &M,
@@ -246,8 +240,8 @@ pub(crate) fn after_step_of<M: Module>(
     optim.clone().step(learning_rate.clone(), model, grads)
 }
 
-/// Burn's optimizers ask each parameter for its autodiff state, so it must have one; as a constant it
-/// takes part in no graph and in no collective operation.
+/// Gives each parameter the autodiff state that burn's optimizers ask for; as a constant it takes
+/// part in no graph and in no collective operation.
 fn with_autodiff<M: Module>(model: M, part: &HashSet<ParamId>) -> M {
     struct WithAutodiff<'a>(&'a HashSet<ParamId>);
 

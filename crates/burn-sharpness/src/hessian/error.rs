@@ -2,17 +2,17 @@ use crate::loss::LossError;
 use std::fmt::Display;
 use thiserror::Error;
 
-/// Why there is no gradient.
+/// Explains why there is no gradient.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum GradientError {
-    /// The loss to differentiate could not be computed.
+    /// The loss to differentiate failed.
     #[error(transparent)]
     Loss(#[from] LossError),
-    /// The closure that computes the gradient failed, and this is what it said.
+    /// The closure that computes the gradient failed, with this text.
     #[error("{0}")]
     Objective(String),
-    /// The batches whose gradients are added up are on several devices.
+    /// The batches are on several devices, so their gradients cannot be added.
     #[error("the batches of the update are on several devices")]
     SeveralDevices,
 }
@@ -20,29 +20,29 @@ pub enum GradientError {
 debug_is_the_sentence!(GradientError);
 
 impl GradientError {
-    /// What a closure that computes the gradient says of its own failure.
+    /// Creates the error of a closure that computes the gradient.
     pub fn objective(error: impl Display) -> Self {
         Self::Objective(error.to_string())
     }
 }
 
-/// Why there is no curvature.
+/// Explains why there is no curvature.
 #[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum HessianError {
     /// No parameter of the model has a gradient.
     #[error("no parameter of the model has a gradient: pass the gradients of this very model")]
     NoGradient,
-    /// A gradient could not be computed.
+    /// The gradient failed.
     #[error("the gradient could not be computed: {0}")]
     Gradient(#[from] GradientError),
-    /// No step along a vector gave a difference of gradients that is a number.
-    #[error("no step along the vector gives a difference of gradients that is a number")]
+    /// No step along a vector gave a finite difference of gradients.
+    #[error("no step along the vector gives a finite difference of gradients")]
     NoStep,
-    /// A number could not be read from the device.
+    /// The device returned no number.
     #[error("the curvature could not be read from the device: {0}")]
     Read(String),
-    /// The state of the optimizer is not what the preconditioner needs.
+    /// The state of the optimizer does not suit the preconditioner.
     #[error("the preconditioner cannot be made: {0}")]
     Preconditioner(String),
 }

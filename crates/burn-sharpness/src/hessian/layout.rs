@@ -4,7 +4,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// Where each parameter that has a gradient lies in one long vector.
+/// The place of each parameter with a gradient in one long vector.
 pub(super) struct Layout {
     /// The first element and the number of elements.
     spans: HashMap<ParamId, (usize, usize)>,
@@ -12,7 +12,6 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The parameters of the model that have a gradient.
     pub(super) fn new<M: Module>(model: &M, grads: &GradientsParams) -> Self {
         let mut layout = Self {
             spans: HashMap::new(),
@@ -26,7 +25,6 @@ impl Layout {
         layout
     }
 
-    /// The number of elements.
     pub(super) fn elements(&self) -> usize {
         self.elements
     }
@@ -35,7 +33,7 @@ impl Layout {
         self.spans.get(&id).copied()
     }
 
-    /// Tensors by parameter as one vector; a parameter without one is 0.
+    /// Joins tensors by parameter into one vector; a missing parameter is 0.
     pub(super) fn flatten(
         &self,
         mut tensor: impl FnMut(ParamId) -> Option<Tensor<1>>,
@@ -49,7 +47,6 @@ impl Layout {
         Tensor::cat(parts.collect(), 0)
     }
 
-    /// The gradients as one vector.
     pub(super) fn gradients<M: Module>(
         &self,
         model: &M,
@@ -63,7 +60,7 @@ impl Layout {
         self.flatten(|id| tensors.remove(id), device)
     }
 
-    /// The model at θ + offset, with autodiff for the parameters that move, from a model without.
+    /// Returns the model at θ + offset, with autodiff for the parameters that move, from a model without autodiff.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         struct Mover<'a> {
             layout: &'a Layout,

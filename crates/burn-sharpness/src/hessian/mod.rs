@@ -1,4 +1,4 @@
-//! The curvature that critical sharpness stands for: directional, Hessian and preconditioned sharpness, and
+//! Measures the curvature behind critical sharpness: directional, Hessian and preconditioned sharpness, and
 //! the thresholds of the Edge of Stability.
 //!
 //! ```text
@@ -7,11 +7,10 @@
 //! λ_pre = max eigenvalue of P^(−1/2) H P^(−1/2)       preconditioned sharpness
 //! ```
 //!
-//! Where the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al.,
-//! arXiv 2601.16979, section 2). These cost gradients, not forward passes: tens to hundreds a value.
+//! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv
+//! 2601.16979, section 2). These values cost gradients, not forward passes: tens to hundreds each.
 //!
-//! All of it is of the loss in validation mode, as critical sharpness is, and over the parameters that
-//! have a gradient.
+//! Like critical sharpness, all of them use the loss in validation mode, over the parameters with a gradient.
 
 mod error;
 mod lanczos;

@@ -7,12 +7,12 @@ use burn::tensor::{Bytes, Tensor};
 use burn_pack::Reader;
 
 impl AdamPreconditioner {
-    /// P^(−1/2) for each element of the Hessian's vectors, from an optimizer after the step whose
-    /// update P belongs to.
+    /// Returns P^(−1/2) for each element of the Hessian's vectors, from an optimizer after the step
+    /// whose update P belongs to.
     ///
     /// # Errors
     ///
-    /// If the optimizer has made no step yet, or is neither Adam nor AdamW.
+    /// Returns an error if the optimizer has made no step yet, or is neither Adam nor AdamW.
     pub(super) fn inverse_root<M: Module>(
         &self,
         hessian: &Hessian<'_, M>,

@@ -5,40 +5,38 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 
-/// The steps tried, over the norm of the weights, from the largest.
+/// The trial steps over the norm of the weights, largest first.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 
-/// Computes the gradient of a loss of a model.
 pub(crate) type GradientOf<'a, M> =
     &'a mut (dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a);
 
-/// Hessian-vector products of a loss, by central differences of gradients:
-/// Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
+/// Computes Hessian-vector products of a loss by central differences of gradients: Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for
+/// a v of norm 1.
 ///
-/// Burn differentiates only once, so the second derivative is a difference of first ones. A large h bends the difference by
-/// O(h²), a small one drowns it in the gradients' rounding: several are tried along the first vector,
-/// and the one kept at which neighbours agree best. How far they agree is the error estimate.
+/// Burn differentiates only once, so the second derivative is a difference of gradients. A large h bends the difference by
+/// O(h²), a small h drowns it in the gradients' rounding. Along the first vector it tries several, and keeps the h with the
+/// best agreement between neighbours, whose disagreement is the error estimate.
 ///
-/// Vectors hold the parameters that have a gradient, one after the other.
+/// Vectors hold the parameters with a gradient, one after the other.
 pub(crate) struct Hessian<'a, M> {
     /// Free of autodiff.
     model: M,
     gradient: GradientOf<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    /// The step of difference quotients, once it was chosen.
+    /// The step of the difference quotients, once chosen.
     step: Option<f64>,
-    /// What gradients are multiplied with.
+    /// The factor on the gradients.
     scale: f64,
     gradients: usize,
 }
 
 impl<'a, M: Module> Hessian<'a, M> {
-    /// The Hessian at the weights of `model`, which is in validation mode, of the loss whose gradient `gradient`
-    /// computes.
+    /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient` differentiates.
     ///
-    /// `grads` say which parameters there are: those with a gradient. `gradient` is called with the
-    /// model at other weights, in validation mode and with autodiff for these parameters.
+    /// `grads` selects the parameters: those with a gradient. `gradient` gets the model at other weights, in
+    /// validation mode and with autodiff for these parameters.
     pub(crate) fn new(
         model: M,
         grads: &GradientsParams,
@@ -65,7 +63,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         })
     }
 
-    /// The same for a gradient that is the sum over so many parts, where the loss is their mean.
+    /// Declares that the gradient is a sum over this many parts, and the loss their mean.
     pub(crate) fn with_parts(mut self, parts: usize) -> Self {
         self.scale = 1.0 / parts.max(1) as f64;
         self
@@ -76,12 +74,11 @@ impl<'a, M: Module> Hessian<'a, M> {
         self.step = None;
     }
 
-    /// Where its vectors are.
     pub(super) fn device(&self) -> Device {
         self.model.devices().into_iter().next().unwrap_or_default()
     }
 
-    /// A vector to begin an iteration with: the gradient, and a little of everything.
+    /// Returns a vector to start an iteration: the gradient, and a little of everything.
     pub(super) fn start(&mut self) -> Result<Tensor<1>, HessianError> {
         let gradient = self.gradient()?;
         let elements = self.layout.elements() as i64;
@@ -95,7 +92,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         })
     }
 
-    /// vᵀHv, its relative error, and Hv, at a step chosen for this v.
+    /// Returns vᵀHv, its relative error, and Hv, at a step chosen for this v.
     pub(super) fn quadratic_form(
         &mut self,
         v: &Tensor<1>,
@@ -110,13 +107,11 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok((value, error, product))
     }
 
-    /// The gradient of the loss at θ.
     pub(super) fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
         let nowhere = Tensor::zeros([self.layout.elements()], &self.device());
         self.gradient_at(&nowhere)
     }
 
-    /// Tensors by parameter as one vector.
     pub(super) fn vector_of(&self, tensors: &ParamTensors) -> Tensor<1> {
         self.layout
             .flatten(|id| tensors.get(id).cloned(), &self.device())
@@ -126,17 +121,17 @@ impl<'a, M: Module> Hessian<'a, M> {
         &self.layout
     }
 
-    /// The gradients computed so far, each about three forward passes.
+    /// Returns the number of gradients so far, each about three forward passes.
     pub(super) fn gradients(&self) -> usize {
         self.gradients
     }
 
-    /// Hv, of a v of any norm. Of the vector 0 it is 0.
+    /// Returns Hv for a v of any norm; 0 for the vector 0.
     pub(super) fn product(&mut self, v: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
         Ok(self.product_and_spread(v)?.0)
     }
 
-    /// The same, and the difference of the two difference quotients that agree best where the step is chosen along v.
+    /// Returns Hv and, if it chooses the step along v, the difference of the two difference quotients that agree best.
     fn product_and_spread(
         &mut self,
         v: &Tensor<1>,
@@ -156,7 +151,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok((vector * norm, apart))
     }
 
-    /// Chooses the step. Returns the difference quotient there, and how far it is from its neighbour.
+    /// Chooses the step, and returns its difference quotient and the distance to its neighbour.
     fn calibrate(&mut self, unit: &Tensor<1>) -> Result<(Tensor<1>, Tensor<1>), HessianError> {
         // Weights that are all 0 have no scale of their own.
         let scale = if self.norm_of_weights > 0.0 {
@@ -200,7 +195,6 @@ impl<'a, M: Module> Hessian<'a, M> {
     }
 }
 
-/// The inner product of two vectors.
 pub(super) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, HessianError> {
     params::dot(a, b).map_err(HessianError::Read)
 }

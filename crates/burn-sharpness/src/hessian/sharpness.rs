@@ -9,8 +9,8 @@ use burn::tensor::Tensor;
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 use std::time::Instant;
 
-/// The relative error of a value, by the difference quotients at neighbouring steps, above which it
-/// is not shown.
+/// The largest relative error of a value, from the difference quotients at neighbouring steps, that
+/// counts as a measurement.
 const RESOLVED: f64 = 0.02;
 
 fn failed(reason: impl ToString) -> CurvatureValue {
@@ -43,24 +43,21 @@ fn of_eigenvalue(value: f64, relative_error: f64, residual: f64, tolerance: f64)
     result
 }
 
-/// What is remembered from one measurement to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CurvatureMemory {
     top: Option<Tensor<1>>,
     preconditioned_top: Option<Tensor<1>>,
 }
 
-/// The update that the curvature is measured along.
 pub(crate) struct AlongUpdate<'a> {
-    /// Δθ, where the step is linear in η.
+    /// Δθ, if the step is linear in η.
     pub(crate) delta: Option<&'a ParamTensors>,
     /// g·Δθ of the mean loss.
     pub(crate) slope: f64,
-    /// The optimizer after the step, whose state is the preconditioner's.
+    /// The optimizer after the step, with the preconditioner's state.
     pub(crate) optim: &'a ModuleOptimizer,
 }
 
-/// Measures the curvatures at the weights of a Hessian.
 pub(crate) fn measure<M: Module>(
     hessian: &mut Hessian<'_, M>,
     along: &AlongUpdate<'_>,
@@ -87,7 +84,7 @@ pub(crate) fn measure<M: Module>(
     measurement
 }
 
-/// The value with what it cost.
+/// Adds the cost to a value.
 fn timed<M: Module>(
     hessian: &mut Hessian<'_, M>,
     measure: impl FnOnce(&mut Hessian<'_, M>) -> CurvatureValue,
@@ -119,7 +116,7 @@ fn directional<M: Module>(
     Ok(measured(bend / along.slope, relative_error))
 }
 
-/// The largest eigenvalue of the Hessian, or of R H R for a diagonal R.
+/// Finds the largest eigenvalue of the Hessian, or of R H R for a diagonal R.
 fn largest<M: Module>(
     hessian: &mut Hessian<'_, M>,
     root: Option<&Tensor<1>>,
@@ -145,12 +142,12 @@ fn largest<M: Module>(
         if !value.is_finite() {
             return Ok(CurvatureValue::new(CurvatureOutcome::NonFinite));
         }
-        // The step that suited the first vector may not suit the eigenvector: measure along it.
+        // The step that suited the first vector may not suit the eigenvector, so measure along it.
         let (value, error, product) = hessian.quadratic_form(&scaled(&vector))?;
         let rest = scaled(&product) - vector.clone() * value;
         let residual = dot(&rest, &rest)?.sqrt() / value.abs();
         *top = Some(vector);
-        // What the eigenvector misses enters the value by its square only.
+        // An error of the eigenvector enters the value only by its square.
         Ok(of_eigenvalue(value, error, residual, config.tolerance))
     };
     search().unwrap_or_else(failed)

@@ -1,6 +1,6 @@
-//! What the largest eigenvalue is compared with.
+//! Computes the thresholds for the largest eigenvalue.
 
-/// The Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ.
+/// Returns the Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ.
 ///
 /// For γ = 0 it is the classical 2/η (Cohen et al., *Gradient Descent on Neural Networks Typically
 /// Occurs at the Edge of Stability*, ICLR 2021, arXiv 2103.00065); a decay θ ← (1 − ηγ)θ − ηg adds γ to
@@ -9,16 +9,16 @@ pub fn gradient_descent_threshold(learning_rate: f64, weight_decay: f64) -> f64 
     2.0 / learning_rate - weight_decay
 }
 
-/// The Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 + 2β)/η − γ
-/// (Cohen et al., arXiv 2103.00065, equation 2, for γ = 0).
+/// Returns the Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 +
+/// 2β)/η − γ (Cohen et al., arXiv 2103.00065, equation 2, for γ = 0).
 ///
-/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ is taken to go through
-/// the momentum, as a term γθ of the gradient does; 0 for none.
+/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ, 0 for none, goes
+/// through the momentum like a term γθ of the gradient.
 pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64) -> f64 {
     (2.0 + 2.0 * momentum) / learning_rate - weight_decay
 }
 
-/// The Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
+/// Returns the Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
 /// [`AdamPreconditioner`](super::AdamPreconditioner): (2 + 2β₁)/((1 − β₁)η) − γ (Cohen et al.,
 /// *Adaptive Gradient Methods at the Edge of Stability*, arXiv 2207.14484, for γ = 0; the decay as in
 /// arXiv 2601.16979).
@@ -58,7 +58,7 @@ mod tests {
             });
             assert_eq!(is_stable(heavy_ball), stable);
 
-            // The preconditioner is frozen at 1 − β₁. The bias corrections are left out: they tend to 1.
+            // The preconditioner is frozen at 1 − β₁, without bias corrections, which tend to 1.
             let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
             let (mut theta, mut moment) = (1.0, 0.0);
             let adam = std::iter::from_fn(|| {

@@ -17,16 +17,16 @@ impl EdgeWatch {
         }
     }
 
-    /// Whether the last measurement is the one to warn of.
+    /// Whether the last measurement triggers the warning.
     pub(super) fn warns(&self) -> bool {
         self.warns
     }
 
-    /// Notes a measurement of the training loss. Returns whether it is the one to warn of: the last of
-    /// as many in a row as `warn_after` says.
+    /// Notes a measurement of the training loss. Returns whether it triggers the warning, as the last
+    /// of `warn_after` in a row past the edge.
     fn note(&mut self, training: &Measurement, warn_after: u64) -> bool {
         match training.edge() {
-            // Its step was made at a lower rate.
+            // A cap lowered the rate of its step.
             _ if training.learning_rate_used.is_some() => {
                 self.past_edge = 0;
                 false
@@ -39,7 +39,7 @@ impl EdgeWatch {
                 self.past_edge = 0;
                 false
             }
-            // Without a number it is neither past the edge nor back.
+            // Without a number, it is neither past the edge nor back.
             None => false,
         }
     }

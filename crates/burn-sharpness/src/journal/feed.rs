@@ -3,32 +3,30 @@ use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Measurements kept for metrics that lag behind. Metrics run at most a few items late.
+/// The measurements kept for late metrics, which lag by a few items at most.
 const KEPT: usize = 1024;
 
-/// Carries measurements from the training thread to the metrics, which run on another one and see
-/// one training item after the other, a few items late.
+/// Carries measurements from the training thread to the metrics, which run on another thread and
+/// see the training items one by one, a few items late.
 ///
-/// Each measurement remembers the training item that it belongs to, so that a metric which counts
-/// its items meets each measurement once and at the right one.
+/// Each measurement remembers its training item, so that a metric that counts items meets each
+/// measurement once and at the right item.
 #[derive(Default)]
 pub(crate) struct Feed {
     items: u64,
     entries: VecDeque<Entry>,
 }
 
-/// The measurements along one update and the training item during which they were made.
 #[derive(Clone)]
 pub(crate) struct Entry {
     /// The zero-based, run-wide index of the training item.
     pub(crate) item: u64,
-    /// How many training items lie between one measurement and the next.
+    /// The number of training items between two measurements.
     pub(crate) interval: u64,
     pub(crate) measurements: Vec<Arc<Measurement>>,
 }
 
 impl Entry {
-    /// The measurement of a task.
     pub(crate) fn of_task(&self, task: &str) -> Option<&Measurement> {
         let mut measurements = self.measurements.iter().map(Arc::as_ref);
         measurements.find(|measurement| measurement.task == task)
@@ -36,17 +34,15 @@ impl Entry {
 }
 
 impl Feed {
-    /// Announces the next training item.
     pub(crate) fn next_item(&mut self) {
         self.items += 1;
     }
 
-    /// The number of training items announced.
     pub(crate) fn items(&self) -> u64 {
         self.items
     }
 
-    /// Attaches measurements to the training item announced last.
+    /// Attaches measurements to the last announced training item.
     fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
@@ -58,7 +54,7 @@ impl Feed {
         });
     }
 
-    /// The measurements made during this training item.
+    /// Returns the measurements made during this training item.
     pub(crate) fn at(&self, item: u64) -> Option<Entry> {
         let entries = self.entries.iter().rev();
         entries

@@ -6,31 +6,31 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 /// The folders that probes of this process write to.
 static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
 
-/// A folder, and what holds it as long as its probe lives.
+/// A folder, and a handle that lives as long as its probe.
 type Claim = (PathBuf, Weak<Mutex<Slot>>);
 
-/// A run's folder, which one probe writes to at a time.
+/// Claims a run's folder for one probe at a time.
 ///
-/// A second probe on the folder of one that has not begun its run is refused: the lines of two runs
-/// would mix. Where the run of the first one has begun, the second takes the folder over, as when a
-/// program goes on with an interrupted run while it still holds the first probe.
+/// A second probe on the folder of a probe that has not begun its run is refused: the lines of two
+/// runs would mix. If the first run has begun, the second probe takes the folder over, as when a
+/// program resumes an interrupted run while it still holds the first probe.
 pub(crate) struct ClaimedFolder {
     directory: PathBuf,
     slot: Arc<Mutex<Slot>>,
 }
 
 struct Slot {
-    /// `None` once another probe has taken the folder over, or it could not be written.
+    /// `None` once another probe has taken the folder over, or after a failed write.
     writer: Option<MeasurementWriter>,
     has_begun: bool,
 }
 
 impl ClaimedFolder {
-    /// Claims a folder, which is made if it is not there. Its record stays as it is.
+    /// Claims a folder, and creates it if necessary. Its record stays unchanged.
     pub(crate) fn claim(directory: &Path) -> Result<Self, WriteError> {
         let mut folders = lock(&FOLDERS);
         folders.retain(|(_, slot)| slot.strong_count() > 0);
-        // A folder that cannot be resolved yet has no other probe.
+        // A folder that does not resolve yet has no other probe.
         if let Ok(resolved) = directory.canonicalize() {
             let others = folders.iter().filter(|(other, _)| *other == resolved);
             for other in others.filter_map(|(_, slot)| slot.upgrade()) {
@@ -58,14 +58,14 @@ impl ClaimedFolder {
         &self.directory
     }
 
-    /// The run begins, or goes on, at this step: lines of it and of later steps move away.
+    /// Begins or resumes the run at this step: lines from this step on move away.
     pub(crate) fn begin_at(&self, step: u64) -> Result<(), String> {
         let mut slot = lock(&self.slot);
         slot.has_begun = true;
         slot.write(|writer| writer.supersede_from(step))
     }
 
-    /// Appends a measurement. After an error nothing more is written.
+    /// Appends a measurement. After an error it writes nothing more.
     pub(crate) fn append(&self, measurement: &Measurement) -> Result<(), String> {
         lock(&self.slot).write(|writer| writer.append(measurement))
     }

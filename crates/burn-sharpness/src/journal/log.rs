@@ -1,7 +1,7 @@
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 
-/// Tells the program's `tracing` of each measurement.
+/// Reports each measurement to the program's `tracing`.
 #[derive(Default)]
 pub(super) struct Log;
 

@@ -1,4 +1,4 @@
-//! Where a run's measurements go: the record, the metrics, the log, the summary.
+//! Distributes a run's measurements: to the record, the metrics, the log, the summary.
 
 mod edge_watch;
 mod feed;
@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use summary::Summary;
 
-/// Everything that is kept or told of a run's measurements.
 #[derive(Default)]
 pub(crate) struct Journal {
     log: Log,
@@ -33,7 +32,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A journal that warns after so many measurements in a row past the edge.
+    /// Creates a journal that warns after `warn_after` measurements in a row past the edge.
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             edge: EdgeWatch::new(warn_after),
@@ -42,7 +41,7 @@ impl Journal {
         }
     }
 
-    /// All who read the measurements, in this order.
+    /// Returns all readers of the measurements, in this order.
     fn readers(&mut self) -> [&mut dyn Reader; 5] {
         [
             &mut self.log,
@@ -53,8 +52,7 @@ impl Journal {
         ]
     }
 
-    /// Everything that reads measurements gets those of one update. Returns whether the run has now been past the edge
-    /// for as long as a warning takes.
+    /// Gives the measurements of one update to all readers. Returns whether the warning about the edge is now due.
     pub(crate) fn publish(&mut self, update: &OfUpdate) -> bool {
         let readers = self.readers().into_iter();
         let notices: Vec<_> = readers.filter_map(|reader| reader.read(update)).collect();
@@ -62,13 +60,13 @@ impl Journal {
         self.edge.warns()
     }
 
-    /// A new run begins, in the same folder.
+    /// Begins a new run in the same folder.
     pub(crate) fn restart(&mut self) {
         let readers = self.readers().into_iter();
         readers.for_each(|reader| reader.restart());
     }
 
-    /// A training item is about to be made, the first of which is part of this step.
+    /// Announces a training item; the first item of the run belongs to this step.
     pub(crate) fn begin_item(&mut self, step: u64) {
         self.summary.numbers.tick(Instant::now());
         self.feed.next_item();
@@ -76,13 +74,13 @@ impl Journal {
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// The run goes on at this step: what its record has of later steps will be made anew.
+    /// Resumes the run at this step: it will repeat the later steps of its record.
     pub(crate) fn begin_record_at(&mut self, step: u64) {
         let notice = self.record.begin_at(step);
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// Tells the user something, once: in the log, the summary, and the text of the dashboard.
+    /// Tells the user once: in the log, the summary, and the text of the dashboard.
     pub(crate) fn tell(&mut self, notice: String) {
         let notices = &mut self.summary.numbers.notices;
         if !notices.contains(&notice) {
@@ -95,12 +93,10 @@ impl Journal {
         self.summary.numbers.left_out += 1;
     }
 
-    /// The measurements that belong to a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
         self.feed.at(item)
     }
 
-    /// The number of training items announced so far.
     pub(crate) fn items(&self) -> u64 {
         self.feed.items()
     }
@@ -113,13 +109,12 @@ impl Journal {
         &self.summary.numbers
     }
 
-    /// Notes at which step weights are saved.
     pub(crate) fn note_checkpoint(&mut self, note: CheckpointNote) {
         let notice = self.record.note_checkpoint(note);
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// The step at which weights with this fingerprint were saved, if they were.
+    /// Finds the step of saved weights with this fingerprint.
     pub(crate) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
         self.record.find_checkpoint(fingerprint)
     }

@@ -4,15 +4,14 @@ use std::sync::Arc;
 /// The measurements along one update: the training's, then the tasks'.
 pub(crate) struct OfUpdate {
     pub(crate) measurements: Vec<Arc<Measurement>>,
-    /// The number of training items from one measurement to the next.
+    /// The number of training items between two measurements.
     pub(crate) interval: u64,
 }
 
-/// One who reads the measurements of a run as they are made.
 pub(super) trait Reader {
-    /// Takes in those of one update. Returns what the user is to be told.
+    /// Reads the measurements of one update. Returns a message for the user.
     fn read(&mut self, update: &OfUpdate) -> Option<String>;
 
-    /// A new run begins, in the same folder.
+    /// Begins a new run in the same folder.
     fn restart(&mut self) {}
 }

@@ -2,11 +2,11 @@ use super::folder::ClaimedFolder;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::CheckpointNote;
 
-/// The record in the run's folder, if it has one that can be written.
+/// Writes the record in the run's folder, if the run has a writable folder.
 #[derive(Default)]
 pub(super) struct Record {
     folder: Option<ClaimedFolder>,
-    /// Whether it is written from the run's first step on.
+    /// Whether the record has begun, with the run's first step.
     has_begun: bool,
 }
 
@@ -18,7 +18,7 @@ impl Record {
         }
     }
 
-    /// The run makes a step: the first one begins the record. Returns what the user is to be told.
+    /// Notes a step; the first begins the record. Returns a message for the user.
     pub(super) fn note_step(&mut self, step: u64) -> Option<String> {
         if self.has_begun {
             return None;
@@ -26,7 +26,7 @@ impl Record {
         self.begin_at(step)
     }
 
-    /// The run goes on at this step: what the record has of later steps will be made anew.
+    /// Resumes the run at this step: it will repeat the later steps of its record.
     pub(super) fn begin_at(&mut self, step: u64) -> Option<String> {
         self.has_begun = true;
         let begun = self.folder.as_ref()?.begin_at(step);
@@ -40,7 +40,7 @@ impl Record {
         )
     }
 
-    /// Notes at which step weights are saved. Returns what the user is to be told.
+    /// Notes the step of saved weights. Returns a message for the user.
     pub(super) fn note_checkpoint(&self, note: CheckpointNote) -> Option<String> {
         let error = note.save(self.folder.as_ref()?.directory()).err()?;
         Some(format!(
@@ -48,7 +48,7 @@ impl Record {
         ))
     }
 
-    /// The step at which weights with this fingerprint were saved, if they were.
+    /// Finds the step of saved weights with this fingerprint.
     pub(super) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
         let directory = self.folder.as_ref()?.directory();
         CheckpointNote::find(directory, fingerprint).ok().flatten()

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// So many reasons of failed measurements are told: some have numbers in them that are others each time.
+/// The most failure reasons to report: some contain numbers that differ each time.
 const REASONS: usize = 4;
 
-/// What can be asked of a run: its summary, and the last measurement of each task.
+/// Answers questions about a run: its summary, and the last measurement of each task.
 #[derive(Default)]
 pub(super) struct Summary {
     pub(super) numbers: SharpnessSummary,
     latest: BTreeMap<String, Arc<Measurement>>,
-    /// How many reasons of failed measurements were told.
+    /// The number of reasons reported so far.
     reasons: usize,
 }
 
@@ -21,10 +21,10 @@ impl Summary {
         self.latest.get(task).cloned()
     }
 
-    /// Why a measurement failed, unless that was told or too much was.
+    /// Returns the reason of a failure, unless it or too many others were reported.
     fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
         let mut all = update.measurements.iter();
-        // Where the training's own measurement failed, those of tasks did for the same reason.
+        // If the training's own measurement failed, the tasks failed for the same reason.
         let failed = all.find(|of| of.outcome == MeasurementOutcome::Failed)?;
         let reason = failed.reason.as_ref()?;
         let mut told = self.numbers.notices.iter();

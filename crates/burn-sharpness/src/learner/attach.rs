@@ -10,15 +10,14 @@ use burn::train::{InferenceStep, LearnerModel, TrainStep};
 use std::sync::Arc;
 
 impl SharpnessProbe {
-    /// Attaches the probe to a model, to be given to burn's `Learner` in its place.
+    /// Attaches the probe to a model, for burn's `Learner`.
     ///
-    /// The loss is the one that the model reports to burn's `LossMetric` when its inference step is
-    /// given the training batch. Where the training step reports the same, to rounding, its own loss
-    /// serves as L(θ), which saves a forward pass. Where the model's inference takes another input
-    /// or reports no loss, use [`attach_with`](Self::attach_with).
+    /// The probe reads the loss that the model's inference step on the training batch reports to burn's `LossMetric`.
+    /// If the training step reports the same loss to rounding, the probe takes it as L(θ), which saves a forward pass.
+    /// If the model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
     ///
-    /// A probe that has measured a run before begins a new one. It measures one model: where it is attached to another,
-    /// or once more to the same, it measures the one to which it was attached last.
+    /// A probe that has already measured a run begins a new run. A probe measures one model: attached again, to
+    /// another model or the same, it measures the model of the last call.
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
         M: ReportsLoss,
@@ -34,9 +33,9 @@ impl SharpnessProbe {
 
     /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
     ///
-    /// The model that `loss` is given is in validation mode and free of autodiff. If `loss` returns
-    /// the losses of the examples, the record has an interval for η_c too; if it evaluates only a
-    /// part of the batch, to be cheaper, it says so with [`Loss::with_batch_fraction`].
+    /// `loss` gets the model in validation mode and free of autodiff. If it returns the losses of
+    /// the examples, the record has an interval for η_c too; if it saves time by evaluating a part
+    /// of the batch, it must say so with [`Loss::with_batch_fraction`].
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -96,22 +95,22 @@ impl SharpnessProbe {
     }
 }
 
-/// A model whose inference takes the training batch, and whose training and inference both report a loss to
-/// burn's `LossMetric`: what [`attach`](SharpnessProbe::attach) needs. Every such model is one.
+/// Marks a model that [`attach`](SharpnessProbe::attach) accepts: its inference takes the training batch, and its
+/// training and inference both report a loss to burn's `LossMetric`. It is implemented for every such model.
 ///
-/// To any other model, attach the probe by [`attach_with`](SharpnessProbe::attach_with), and say what its loss is.
+/// To any other model, attach the probe by [`attach_with`](SharpnessProbe::attach_with) with a loss of your own.
 #[diagnostic::on_unimplemented(
     message = "`attach` cannot find the training loss of `{Self}`",
-    label = "it has no `InferenceStep`, or one that takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
+    label = "it has no `InferenceStep`, or its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
     note = "if it has no `InferenceStep`, implement one first: burn's `Learner` needs it to validate, and so does `attach_with`",
-    note = "else give the loss yourself: `probe.attach_with(model, |model, batch| …)`, with the loss of the model on a training batch"
+    note = "otherwise return the loss of the model on a training batch yourself: `probe.attach_with(model, |model, batch| …)`"
 )]
 pub trait ReportsLoss: LearnerModel {
-    /// What the inference step reports on a training batch.
+    /// Returns the loss that the inference step reports on a training batch.
     #[doc(hidden)]
     fn loss_of_inference(&self, batch: <Self as TrainStep>::Input) -> LossInput;
 
-    /// What the training step has reported.
+    /// Returns the loss that the training step has reported.
     #[doc(hidden)]
     fn loss_of_training(output: &<Self as TrainStep>::Output) -> LossInput;
 }
@@ -132,8 +131,8 @@ where
     }
 }
 
-/// The loss as burn's own metric reads it. It does not say in which type it was computed: that of
-/// the parameters.
+/// Reads the loss as burn's own metric does. The report omits the type of the computation, so the
+/// parameters' type stands in.
 fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossError> {
     let metadata = MetricMetadata {
         progress: Progress::new(0, 0, None),
@@ -148,7 +147,7 @@ fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossEr
     Ok(Loss::new(value.current(), parameter_epsilon(model)))
 }
 
-/// The machine epsilon of the parameters' type; of the coarsest if there are several.
+/// Returns the machine epsilon of the parameters' type, the coarsest if there are several.
 fn parameter_epsilon<M: Module>(model: &M) -> f64 {
     struct Coarsest(f64);
 

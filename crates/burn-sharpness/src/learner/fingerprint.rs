@@ -2,11 +2,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// How many leading elements of each parameter go into a fingerprint: every update changes them.
+/// The leading elements of each parameter in a fingerprint: every update changes them.
 const FINGERPRINT_ELEMENTS: usize = 64;
 
-/// Identifies the weights of a model, in whichever process they are: a hash of the first elements
-/// of each parameter.
+/// Identifies the weights of a model across processes, by a hash of the first elements of each parameter.
 pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
     struct Fingerprint(Xxh3Default);
 
@@ -19,7 +18,7 @@ pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
                 return;
             }
             let values = values.flatten::<1>(0, D - 1);
-            // Weights that cannot be read make a fingerprint that is found nowhere.
+            // Unreadable weights give a fingerprint that no checkpoint has.
             if let Ok(data) = values.narrow(0, 0, kept).try_into_data() {
                 self.0.update(data.as_bytes());
             }

@@ -21,39 +21,37 @@ pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossErro
 pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
-/// What is told where a model is trained to which the probe was attached before it was attached to another one.
-const ATTACHED_AGAIN: &str = "the probe was attached again: it measures the model to which it was attached last, and no other; a second model takes a probe of its own";
+/// The notice if the probe's former model is trained after the probe was attached to another.
+const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
-/// What to do where the model's two steps report different losses.
-const REPORTS_ANOTHER: &str = "the model reports another one for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
+/// Advice for a model whose two steps report different losses.
+const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
-/// The step machine that all clones and forks of a probed model share.
+/// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
-    /// The number of the model, of those to which the probe was attached.
+    /// The number of this model among the probe's models.
     attached: u64,
     objective: Objective<M>,
-    /// Reads the loss of a training step from its output, where the model reports it.
+    /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
-    /// The batches of the update that is being accumulated, kept only if it will be measured. Locked before the run.
+    /// The batches of the accumulating update, kept only if it will be measured. Locked before the run.
     batches: Mutex<Vec<KeptBatch<Batch<M>>>>,
 }
 
-/// A batch of an update that will be measured.
 struct KeptBatch<B> {
     device: Device,
     batch: B,
-    /// The loss that the training step has computed on it, once it has.
+    /// The loss from the training step on it.
     training_loss: Option<Loss>,
-    /// The thread of the training step.
     thread: ThreadId,
 }
 
-/// An update that is to be measured, with the batches that made its gradients.
+/// An update to be measured, with the batches behind its gradients.
 pub(super) struct DueUpdate<M: TrainStep> {
     place: Place,
     batches: Vec<KeptBatch<Batch<M>>>,
-    /// The number of workers that have made updates: each makes the same ones.
+    /// The number of workers that make this same update.
     workers: usize,
     objective: Objective<M>,
 }
@@ -91,7 +89,7 @@ impl<M: LearnerModel> DueUpdate<M>
 where
     Batch<M>: Clone,
 {
-    /// The loss of the model on a batch, where the batch is.
+    /// Computes the loss of the model on a batch, on the batch's device.
     fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
         let batch = kept.batch.clone();
         if kept.device == home_of(model) {
@@ -111,7 +109,7 @@ impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// A batch is about to make gradients: keep it if its update will be measured, and say where.
+    /// Keeps a batch if its update will be measured, and returns its index.
     pub(super) fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
         let mut batches = lock(&self.batches);
         let config = self.probe.config();
@@ -127,25 +125,24 @@ where
         })
     }
 
-    /// The training step has computed the loss of a batch that is kept.
     pub(super) fn note_loss(&self, index: usize, model: &M, output: &<M as TrainStep>::Output) {
         let Some(training_loss) = &self.training_loss else {
             return;
         };
-        // One that cannot be read is evaluated instead.
+        // Evaluate a loss that cannot be read.
         let loss = training_loss(model, output).ok();
         if let Some(kept) = lock(&self.batches).get_mut(index) {
             kept.training_loss = loss;
         }
     }
 
-    /// The device that stands for a model whose parameters are spread over several.
+    /// Returns the device that stands for a model spread over several.
     pub(super) fn device_of_spread(&self, any: Device) -> Device {
         self.probe.run().device_of_spread(any)
     }
 
-    /// An update is about to be made on this device. Says whether, and on which batches, it is to
-    /// be measured; where several workers make the same update, the first of them measures it.
+    /// Begins an update on this device. Returns its batches if it is to be measured; if several
+    /// workers make the same update, the first measures it.
     pub(super) fn begin_update(
         &self,
         device: &Device,
@@ -165,7 +162,7 @@ where
         })
     }
 
-    /// The measurement of an update of a model, for which a copy on one device may stand.
+    /// Measures an update of a model, or of a copy on one device.
     pub(super) fn session<'a>(
         &'a self,
         due: &'a mut DueUpdate<M>,
@@ -220,19 +217,17 @@ impl<M: TrainStep> Hook<M> {
         self.probe.is_enabled() && self.probe.run().attached == self.attached
     }
 
-    /// The model is trained though the probe does not measure it.
+    /// Notes that an unmeasured model is in training.
     pub(super) fn note_unmeasured_item(&self) {
         if self.probe.is_enabled() {
             self.probe.tell(ATTACHED_AGAIN.to_string());
         }
     }
 
-    /// A validation begins.
     pub(super) fn note_validation(&self) {
         self.probe.run().is_validating = true;
     }
 
-    /// The model is saved.
     pub(super) fn note_checkpoint(&self, model: &M)
     where
         M: Module,
@@ -243,7 +238,7 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Weights were loaded into the model.
+    /// Notes that weights were loaded into the model.
     pub(super) fn resume(&self, model: &M)
     where
         M: Module,
@@ -258,7 +253,6 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Whether the steps of checkpoints are kept.
     fn keeps_steps(&self) -> bool {
         self.is_live() && self.probe.config().directory.is_some()
     }

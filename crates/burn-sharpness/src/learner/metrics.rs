@@ -2,19 +2,19 @@ use crate::{SharpnessMetric, SharpnessProbe};
 use burn::train::{LearnerModel, SupervisedTraining};
 use sharpness_record::Quantity;
 
-/// Shows what a [`SharpnessProbe`] measures in burn's supervised training: its metrics, and the chart of λ_c
-/// and 2/η, each in one call.
+/// Adds the measurements of a [`SharpnessProbe`] to burn's supervised training: its metrics, and the chart
+/// of λ_c and 2/η, each in one call.
 pub trait SharpnessMetrics: Sized {
-    /// Shows critical sharpness, edge threshold, edge ratio, critical learning rate and the probe's
-    /// evaluations as training metrics, the curvature if it is measured, and the relative critical
-    /// sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
+    /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
+    /// probe's evaluations as training metrics, the curvature if the probe measures it, and the
+    /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
     /// Shows λ_c, 2/η and the relative critical sharpness of each task in one chart, the first of burn's
-    /// dashboard, where the crossing is seen: see [`SharpnessProbe::dashboard`]. Where standard output is no
-    /// terminal, burn's plain output is as ever.
+    /// dashboard, so that the crossing is visible: see [`SharpnessProbe::dashboard`]. If standard output is no
+    /// terminal, burn prints its plain output as usual.
     ///
-    /// It takes the place of a renderer that was set before, and asks for the training's
+    /// It replaces any renderer set before, and asks for the training's
     /// [interrupter](SupervisedTraining::interrupter): call it after
     /// [`with_interrupter`](SupervisedTraining::with_interrupter). To show the chart in a renderer of your own,
     /// give [`SharpnessProbe::dashboard`] to [`renderer`](SupervisedTraining::renderer) instead.

@@ -1,4 +1,4 @@
-//! The probe in burn's `Learner`.
+//! Connects the probe to burn's `Learner`.
 
 mod attach;
 mod dashboard;

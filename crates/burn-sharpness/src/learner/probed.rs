@@ -11,18 +11,16 @@ use std::fmt::{Debug, Display, Formatter};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A model with a [`SharpnessProbe`](crate::SharpnessProbe) attached, for burn's `Learner`.
+/// Wraps a model with a [`SharpnessProbe`](crate::SharpnessProbe), for burn's `Learner`.
 ///
-/// It is the model in every respect: the same parameters under the same paths, the same display,
-/// checkpoints that load into the bare model and the other way round. The one thing that it adds is
-/// that [`TrainStep::optimize`] measures, when a measurement is due, after the model's own has made the
-/// step, or before it where the step would not show the update
-/// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
+/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and checkpoints that
+/// load into the bare model and vice versa. It adds only that [`TrainStep::optimize`] takes due measurements, after the model's
+/// own step, or before it if the step would not show the update ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
 ///
-/// It is the type of a model to which a probe was attached, whether that is [off](crate::SharpnessProbe::disabled) or not: fields
-/// and functions that hold such a model name `Probed<M>`.
+/// The type is the same whether the probe is on or [off](crate::SharpnessProbe::disabled): fields and functions that hold such a
+/// model name `Probed<M>`.
 ///
-/// Made by [`SharpnessProbe::attach`](crate::SharpnessProbe::attach); [`into_inner`](Self::into_inner) gives the model back.
+/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it; [`into_inner`](Self::into_inner) returns the model.
 pub struct Probed<M: TrainStep> {
     model: M,
     hook: Arc<Hook<M>>,
@@ -36,12 +34,12 @@ impl<M: TrainStep> Probed<M> {
         }
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn into_inner(self) -> M {
         self.model
     }
 
-    /// The same probe on another state of the model.
+    /// Wraps another state of the model with the same probe.
     fn with_model(&self, model: M) -> Self {
         Self {
             model,
@@ -203,7 +201,7 @@ where
             return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
         };
         let Self { model, hook } = self;
-        // The parameters may be spread over the devices: measure on one.
+        // The parameters may be spread over the devices, so measure on one.
         let device = device.clone().inner();
         let copy = {
             let _underway = Underway::begin();

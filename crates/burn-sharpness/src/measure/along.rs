@@ -8,21 +8,20 @@ use burn::module::Module;
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
 
-/// The slope g·Δθ, and what it says of the loss that is measured.
+/// The slope g·Δθ, and its relation to the measured loss.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slope {
     pub(crate) value: f64,
     pub(crate) source: SlopeSource,
 }
 
-/// A loss along a direction, and how its search ended: of the training, of a task, of a group.
+/// A loss along a direction and the end of its search, for the training, a task or a group.
 ///
-/// Each part is there as far as the measurement came.
+/// A measurement fills the parts as far as it gets.
 #[derive(Default)]
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
     pub(crate) update_norm: Option<f64>,
-    /// Whether parameters that move have 16 bits.
     pub(crate) has_16_bits: bool,
     pub(crate) base: Option<(BatchLosses, BaseLossSource)>,
     pub(crate) slope: Option<Slope>,
@@ -30,25 +29,22 @@ pub(crate) struct Along {
     pub(crate) evaluations: usize,
 }
 
-/// How the measurement of a loss along a direction ended.
 pub(crate) enum End {
     Searched(SearchResult),
-    /// It needed no search.
+    /// No search was necessary.
     Known(MeasurementOutcome),
     Failed(Failure),
 }
 
-/// What a search goes along, and what it compares.
+/// The line of a search, and the losses to compare.
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
     pub(crate) losses: &'a mut dyn Losses<M>,
-    /// Compares losses with L(θ).
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
 }
 
 impl Along {
-    /// What is known of the direction.
     pub(crate) fn with_direction(self, direction: &UpdateDirection) -> Self {
         Self {
             learning_rate: finite(direction.learning_rate()),
@@ -65,15 +61,14 @@ impl Along {
         }
     }
 
-    /// The slope, if it is a number.
     pub(crate) fn finite_slope(&self) -> Option<Slope> {
         self.slope.filter(|slope| slope.value.is_finite())
     }
 
-    /// The line that a search goes along, from L(θ) and what is known of the slope.
+    /// Returns the line of a search, from L(θ) and the slope.
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
-        // What the types of parts of the model do to the loss, its own type does not tell.
+        // The type of the loss does not reveal the precision of parts of the model.
         let line = LossLine::new(base.value())
             .with_resolution(base.resolution())
             .with_update_norm(self.update_norm.unwrap_or(f64::NAN))
@@ -90,7 +85,8 @@ impl Along {
         })
     }
 
-    /// Searches along the direction, and learns from it. The first search starts at `start`.
+    /// Searches along the direction, and learns from the result. The first search starts at
+    /// `start`.
     pub(crate) fn search<M: Module>(
         &mut self,
         search: &CriticalSearch,
@@ -126,7 +122,6 @@ impl Along {
         });
     }
 
-    /// The points that the search has evaluated, if there was one.
     pub(crate) fn points(&self) -> Vec<LinePoint> {
         let Some(End::Searched(result)) = &self.end else {
             return Vec::new();
@@ -138,7 +133,6 @@ impl Along {
         points.collect()
     }
 
-    /// The measurement, made at once from all results.
     pub(crate) fn measurement(&self, place: Place, task: &str, seconds: f64) -> Measurement {
         let Place { step, epoch } = place;
         let mut measurement = Measurement::new(step, epoch, task, MeasurementOutcome::Failed);

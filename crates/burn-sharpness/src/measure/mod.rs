@@ -1,5 +1,5 @@
-//! Measuring is a function: from an update, and what earlier measurements have taught, to measurements,
-//! and what they teach. It knows no handle, no lock, no file, and no clock but its own.
+//! Measures: maps an update and the findings of earlier measurements to new measurements and findings, as a function
+//! with no handle, no lock, no file, and no clock but its own.
 
 mod along;
 mod line;
@@ -23,47 +23,41 @@ use memory::LineMemory;
 use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
 
-/// What is said of a loss that is the same wherever it was evaluated.
+/// The reason given for a loss that is equal everywhere.
 const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
-/// So many evaluations, at least, tell it from a loss that rounding makes equal.
+/// The least number of evaluations that excludes rounding as the cause.
 const ALL_THE_SAME: usize = 3;
 
-/// How to measure.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings<'a> {
     pub(crate) config: &'a SharpnessConfig,
     pub(crate) search: &'a CriticalSearch,
 }
 
-/// What was measured along an update.
 pub(crate) struct Measured {
-    /// The measurement of the training loss.
     pub(crate) training: Measurement,
-    /// Those of the tasks.
     pub(crate) of_tasks: Vec<Measurement>,
-    /// What the user is to be told, each once.
+    /// Messages for the user, each given once.
     pub(crate) notices: Vec<String>,
-    /// Why nothing can be measured any more, if that is so.
+    /// The reason to stop all measuring, if there is one.
     pub(crate) stop: Option<String>,
 }
 
-/// A measurement that is being made.
 struct Work<'a, M> {
     subject: Subject<'a, M>,
     settings: Settings<'a>,
     memory: &'a mut Memory,
     started: Instant,
-    /// The training loss along the update, as far as the measurement came.
+    /// The training loss along the update, as far as the measurement has come.
     along: Along,
     direction: Option<UpdateDirection>,
-    /// Whether the curvature is measured, too.
+    /// Whether to measure the curvature, too.
     has_curvature: bool,
     curvature: Option<CurvatureMeasurement>,
     of_tasks: Vec<Measurement>,
     notices: Vec<String>,
 }
 
-/// A part of the measurement of the training loss.
 type Part<'a, M> = fn(&mut Work<'a, M>) -> Result<(), Failure>;
 
 /// Measures the training loss along an update, then each task. Never panics.
@@ -74,8 +68,8 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
-        // What is still to be computed of the training step is no part of the measurement. A device that
-        // fails here fails below again, where it is told.
+        // Pending work of the training step is no part of the measurement. If the device fails here, it
+        // fails again below, which reports it.
         let _ = device.sync();
     }
     let mut work = Work {
@@ -125,14 +119,14 @@ pub(crate) fn measure<'a, M: Module + 'static>(
 }
 
 impl<'a, M: Module + 'static> Work<'a, M> {
-    /// The parts of the measurement of the training loss, each with what it needs that may panic.
+    /// The parts of the measurement of the training loss, and the code that may panic in each.
     const TRAINING: [(&'static str, Part<'a, M>); 3] = [
         ("the loss", Self::find_base),
         ("the optimizer", Self::find_direction),
         ("the loss", Self::search),
     ];
 
-    /// Does a part of the measurement. A panic in it ends here.
+    /// Runs a part of the measurement, and stops a panic in it.
     fn attempt(
         &mut self,
         what: &'static str,
@@ -141,7 +135,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         guarded(what, || part(self))
     }
 
-    /// The measurement of the training loss.
     fn training(&mut self) -> Measurement {
         let seconds = self.started.elapsed().as_secs_f64();
         let place = self.subject.facts.place;
@@ -162,7 +155,7 @@ impl<'a, M: Module + 'static> Work<'a, M> {
     }
 }
 
-/// Whether a loss that is not 0 did not change anywhere along the line.
+/// Whether a nonzero loss did not change anywhere along the line.
 fn is_constant(along: &Along) -> bool {
     let is_zero = along
         .base
@@ -175,8 +168,8 @@ fn is_constant(along: &Along) -> bool {
     !is_zero && trace.len() >= ALL_THE_SAME && trace.iter().all(|at| at.rise == 0.0)
 }
 
-/// Writes into each measurement which task has the smallest critical learning rate, if there are tasks.
-/// A group says nothing of another loss, so it is never the limiting task.
+/// Names in each measurement the task with the smallest critical learning rate, if there are tasks. A
+/// group says nothing of another loss, so it is never the limiting task.
 fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], tasks: &[Task]) {
     let is_of_group = |measurement: &Measurement| {
         let mut groups = tasks
@@ -195,10 +188,9 @@ fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], 
     }
 }
 
-/// The task with the smallest critical learning rate, if any has one.
 fn limiting_task<'a>(measurements: &[&'a Measurement]) -> Option<&'a str> {
     let limit = |measurement: &Measurement| match measurement.outcome {
-        // Hurt at once: no learning rate is small enough.
+        // No learning rate is small enough for this task.
         MeasurementOutcome::NotDescent => Some(0.0),
         _ => measurement.critical_lr,
     };

@@ -13,7 +13,7 @@ use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Measures a task or a group along the update. One that fails for good is measured no more.
+    /// Measures a task or a group along the update. A final failure ends its measuring.
     pub(super) fn measure_task(
         &mut self,
         task: &mut Task,
@@ -37,9 +37,8 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// The measurement of a task has come to its end.
     pub(super) fn end_task(&mut self, task: &Task, along: Along, mut line: LineMemory) {
-        // What is wrong with its loss or its batches will not mend itself.
+        // A fault of its loss or its batches will not mend itself.
         line.stopped = self.direction.is_some() && matches!(along.end, Some(End::Failed(_)));
         let seconds = self.started.elapsed().as_secs_f64();
         let mut measurement = along.measurement(self.subject.facts.place, &task.name, seconds);
@@ -49,7 +48,7 @@ impl<M: Module + 'static> Work<'_, M> {
             tracing::warn!(
                 step = measurement.step,
                 task = measurement.task,
-                "the loss of a task is not finite: it cannot be measured as long as that is so, which is said once"
+                "the loss of a task is not finite: the task gives no number until its loss is finite again; the probe warns once"
             );
         }
         if matches!(task.kind, TaskKind::Group(_)) {
@@ -59,7 +58,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.of_tasks.push(measurement);
     }
 
-    /// How the measurement ends where the update has no direction.
+    /// Returns the result of a measurement of an update without a direction.
     fn end_without_direction(&self) -> Option<Along> {
         let along = Along::default();
         let (along, end) = match (&self.direction, &self.along.end) {
@@ -72,13 +71,12 @@ impl<M: Module + 'static> Work<'_, M> {
                 let failure = Failure::OfTraining(Box::new(failure.clone()));
                 (along, End::Failed(failure))
             }
-            // The gradients come from a loss that is not finite, and so would the direction.
+            // The gradients come from a loss that is not finite, so the direction is not finite either.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
         Some(along.ended(end))
     }
 
-    /// The loss of a task along the training's update.
     fn along_task(
         &mut self,
         task: &mut Box<dyn TaskLoss>,
@@ -88,7 +86,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
         let device = home_of(model).inner();
-        // The same batches at the same step, whether the run was resumed or not.
+        // Take the same batches at the same step, whether or not the run was resumed.
         let index = self.subject.facts.place.step / config.interval();
         let mut base_of = || -> Result<BatchLosses, Failure> {
             task.select(index, config.task_batches, &device)?;
@@ -108,7 +106,7 @@ impl<M: Module + 'static> Work<'_, M> {
         if !is_finite {
             return Ok(along.ended(End::Known(MeasurementOutcome::NonFiniteBaseLoss)));
         }
-        // The gradient of this loss is not known, and with it the slope.
+        // The gradient of this loss is unknown, and with it the slope.
         let start = start(self.memory.critical_lr(), direction);
         let walk = Walk {
             model,
@@ -120,7 +118,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(along)
     }
 
-    /// The training loss along the update of a group of parameters.
+    /// Measures the training loss along the update of a group of parameters.
     fn along_group(&mut self, group: &ParamGroup, line: &mut LineMemory) -> Result<Along, Failure> {
         let model = self.subject.model;
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
@@ -149,7 +147,7 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Where the first search of a task starts: where that of the training ended.
+/// Starts the first search of a task at the η_c of the training.
 fn start(of_training: Option<f64>, direction: &UpdateDirection) -> Guess {
     Guess::new(of_training.unwrap_or(direction.learning_rate()))
 }

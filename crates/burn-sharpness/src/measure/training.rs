@@ -11,11 +11,11 @@ use burn::module::Module;
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
-/// If η_c is this factor or more away from the guess, a measurement that took L(θ) from the training step is a surprise.
+/// The factor between η_c and its guess that makes a measurement suspect if it took L(θ) from the training step.
 const SURPRISE: f64 = 2.0;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// L(θ), which must be a number.
+    /// Finds L(θ), which must be finite.
     pub(super) fn find_base(&mut self) -> Result<(), Failure> {
         self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
         let base = self.base()?;
@@ -26,11 +26,11 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// L(θ): the training step's own where it may stand for it, and evaluated otherwise.
+    /// Returns L(θ): the training step's own loss if it is trusted, or else an evaluation.
     ///
     /// Two passes must agree before a difference of losses means anything: a loss that draws random
-    /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. It is
-    /// refused for good at first sight.
+    /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. The
+    /// first disagreement refuses it for good.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         let Self {
             subject, memory, ..
@@ -66,7 +66,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok((base, BaseLossSource::Evaluated))
     }
 
-    /// Δθ and the slope along it.
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
         let curvature = self.settings.config.curvature.as_ref();
@@ -75,24 +74,24 @@ impl<M: Module + 'static> Work<'_, M> {
             && !self.memory.curvature_stopped
             && self.subject.losses.gradient().is_some();
         if !self.has_curvature {
-            // They have as many numbers as the weights.
+            // The gradients are as large as the weights.
             self.subject.grads = None;
         }
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
         let slope = slope_of(&self.subject, &direction, self.memory);
         self.along.slope = direction.is_shown().then_some(slope);
-        // Gradients that are not finite have no direction, whatever loss they are of.
+        // Gradients that are not finite have no direction, whichever loss they belong to.
         if !direction.norm().is_finite() || !direction.slope().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteSlope));
         } else if direction.is_zero() {
-            // Nothing moves, so that no evaluation could show a fall.
+            // Nothing moves, so no evaluation could show a fall.
             self.along.end = Some(End::Known(MeasurementOutcome::NotDescent));
         }
         self.direction = Some(direction);
         Ok(())
     }
 
-    /// Searches; where the result is a surprise and L(θ) was the training step's, compares that once more,
+    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
     /// and searches again if it was wrong.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
@@ -140,7 +139,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along.search(self.settings.search, walk, memory, start);
     }
 
-    /// The curvature, if it is due and its gradient can be computed.
+    /// Measures the curvature, if it is due and has a gradient.
     pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
         let Subject {
             facts,
@@ -176,7 +175,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Whatever goes wrong with the curvature leaves the critical sharpness as it was measured.
+    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
     pub(super) fn stop_curvature(&mut self, failure: &Failure) {
         self.memory.curvature_stopped = true;
         let notice = format!("the curvature is measured no more: {failure}");
@@ -184,7 +183,7 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Whether η_c is far from where it was expected, or unknown.
+/// Whether η_c is far from its expectation, or unknown.
 fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;
@@ -199,10 +198,10 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     }
 }
 
-/// g·Δθ. It is that of the loss measured only where this is known to be the loss that was
-/// differentiated, at the scale at which the gradients were put together, and only of a line; elsewhere it is
-/// a hint. In 16 bits it is of a line that the rounded weights only follow. Equal losses prove no equal gradients (a
-/// stopped gradient, clipping by hand): a search that sees the loss fall by another slope refutes it for good.
+/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
+/// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
+/// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
+/// the loss fall by another slope refutes it for good.
 fn slope_of<M: Module>(
     subject: &Subject<'_, M>,
     direction: &UpdateDirection,
@@ -219,7 +218,7 @@ fn slope_of<M: Module>(
             .guess
             .is_some_and(|guess| guess.is_slope_refuted());
     Slope {
-        // Gradients of micro-batches add up, while their loss is a mean.
+        // Gradients of micro-batches add up, but their loss is a mean.
         value: direction.slope() / subject.facts.micro_batches as f64,
         source: if is_known {
             SlopeSource::Known

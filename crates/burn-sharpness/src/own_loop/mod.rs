@@ -1,4 +1,4 @@
-//! Measuring in a training loop of one's own.
+//! Measures in a hand-written training loop.
 
 mod update;
 
@@ -19,24 +19,22 @@ use sharpness_record::Measurement;
 use std::sync::Arc;
 use update::Known;
 
-/// What to do where the closure computes another loss than the step has.
-const COMPUTES_ANOTHER: &str = "the closure computes another one than `with_training_loss` was given, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
+/// Advice if the closure computes another loss than the step has.
+const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_training_loss` got, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
 
 impl SharpnessProbe {
-    /// Measures, if a measurement is due at this step, and counts the step.
+    /// Measures if a measurement is due at this step, and counts the step.
     ///
-    /// Call it once a step, between the backward pass and the optimizer's step, with what that step
-    /// is about to use: the model, the optimizer before its step, the learning rate (a number, or
-    /// one per group) and the gradients. `loss` is called with the model at other weights and must
-    /// compute the loss whose gradient `grads` is, on the batch that made it. If it returns the
-    /// losses of the examples, the record has an interval for η_c too. Where more is known, such as the
-    /// loss that the training step has computed, see [`measure_update`](Self::measure_update).
+    /// Call it once a step, between the backward pass and the optimizer's step, with the inputs of that step: the model, the
+    /// optimizer before its step, the learning rate (a number, or one per group) and the gradients. `loss` gets the model at other
+    /// weights and must compute the loss whose gradient is `grads`, on the same batch. If it returns the losses of the examples,
+    /// the record has an interval for η_c too. To pass more, such as the loss of the training step, see
+    /// [`measure_update`](Self::measure_update).
     ///
-    /// Nothing is changed: the optimizer and the model stay as they are, and the model that `loss`
-    /// sees is in validation mode, without autodiff, dropout or batch-norm updates. Running statistics
-    /// of batch norm are as a checkpoint would have them now; `loss` must not call `train` on the
-    /// model, which would flush them. (With [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics),
-    /// batch norm computes as in training, and writes into statistics of the copy.) A loss that draws random numbers all the same moves the run's
+    /// The optimizer and the model stay unchanged, and `loss` sees the model in validation mode, without autodiff, dropout or
+    /// batch-norm updates. Running statistics of batch norm are those of a checkpoint saved now; `loss` must not call `train` on
+    /// the model, which would flush them. (With [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics), batch
+    /// norm computes as in training, and writes into statistics of a copy.) A loss that still draws random numbers moves the run's
     /// random state twice, and is then refused for good.
     ///
     /// Returns the measurement, or `None` if none is due.
@@ -51,8 +49,8 @@ impl SharpnessProbe {
         self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// The same, of an update of which more is known: the loss that the training step has computed, how
-    /// to differentiate the loss for the curvature, or both.
+    /// Measures like [`measure`](Self::measure), given more about the update: the loss of the training step,
+    /// a loss to differentiate for the curvature, or both.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -106,13 +104,12 @@ impl SharpnessProbe {
 
     /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
     ///
-    /// It stands for [`measure`](Self::measure) and the optimizer's step, with the same result, and takes less:
-    /// the weights after the step show the direction of the update, so that no step of a copy of the optimizer is made for
-    /// it, and no second set of moments. With it, a measurement adds about one copy of the weights to the memory of the
-    /// step, however large a single parameter is. Where they show it not (a learning rate of 0, or one so small that
-    /// the update has few digits left, weights of 16 bits, an optimizer that is not linear in the
-    /// learning rate, such as Adafactor), or where a [group](crate::SharpnessProbeBuilder::with_group) is measured, it does what
-    /// `measure` does.
+    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result at a lower cost: the weights after
+    /// the step show the direction of the update, so the probe needs no step of a copy of the optimizer, and no second set of
+    /// moments. A measurement then adds about one copy of the weights to the memory of the step, however large a single
+    /// parameter is. If those weights do not reveal the direction (a learning rate of 0, or so small that the update has few
+    /// digits left, weights of 16 bits, an optimizer that is not linear in the learning rate, such as Adafactor), or for a
+    /// [group](crate::SharpnessProbeBuilder::with_group), the probe falls back to `measure`.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -150,8 +147,8 @@ impl SharpnessProbe {
         self.optimize_step(Step::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// The same, of a step of which more is known: the loss that was differentiated, how to differentiate it
-    /// for the curvature, or both.
+    /// Makes and measures a step like [`optimize`](Self::optimize), given more about it: the loss of the training
+    /// step, a loss to differentiate for the curvature, or both.
     pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
         &self,
         step: Step<'_, M>,
@@ -219,7 +216,7 @@ impl SharpnessProbe {
     }
 }
 
-/// The loss that a closure computes, and its gradient if there is a closure for that.
+/// The loss that a closure computes, with its gradient if there is a closure for it.
 struct Closure<'a, M, F> {
     loss: F,
     gradient: Option<Gradient<'a, M>>,

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-/// What else than the update itself may be known of it.
+/// The learning rate of an update, and its optional parts.
 pub(crate) struct Known<'a, M> {
     pub(crate) learning_rate: ModuleLearningRate,
     pub(crate) training_loss: Option<Loss>,
@@ -22,7 +22,7 @@ impl<'a, M: Module + 'a> Known<'a, M> {
     }
 
     fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
-        // A loss that cannot be read is evaluated instead.
+        // Evaluate a loss that cannot be read.
         self.training_loss = loss.into_loss().ok();
         self
     }
@@ -36,10 +36,9 @@ impl<'a, M: Module + 'a> Known<'a, M> {
     }
 }
 
-/// The update that a training step is about to make, for
+/// The update of a training step, for
 /// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer
-/// before its step, the learning rate (a number, or one per group) and the gradients, and what else is
-/// known.
+/// before its step, the learning rate (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Update<'a, M> {
     pub(crate) model: &'a M,
@@ -49,7 +48,7 @@ pub struct Update<'a, M> {
 }
 
 impl<'a, M: Module> Update<'a, M> {
-    /// The update that `optim` would make from `model` with these gradients.
+    /// Creates the update that `optim` would make from `model` with these gradients.
     pub fn new(
         model: &'a M,
         optim: &'a ModuleOptimizer,
@@ -64,25 +63,25 @@ impl<'a, M: Module> Update<'a, M> {
         }
     }
 
-    /// The loss that the training step has just computed on the batch. It saves the forward pass for
-    /// L(θ) where nothing in the model behaves differently in training, once the two losses were seen to
-    /// agree to rounding at several measurements.
+    /// Passes the loss that the training step has just computed on the batch. It saves the forward pass
+    /// for L(θ) if nothing in the model behaves differently in training, once the two losses have agreed
+    /// to rounding at several measurements.
     pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
         self.known = self.known.with_training_loss(loss);
         self
     }
 
-    /// Measures the [curvature](crate::hessian), too, at the steps at which the configuration asks for
-    /// it. `loss` computes the mean loss of the batch, which is differentiated at other weights.
+    /// Measures the [curvature](crate::hessian), too, at the steps that the configuration selects. The
+    /// probe differentiates `loss`, the mean loss of the batch, at other weights.
     pub fn with_curvature(mut self, loss: impl Fn(&M) -> Tensor<1> + 'a) -> Self {
         self.known = self.known.with_curvature(loss);
         self
     }
 }
 
-/// The step of an optimizer that is to be made and measured, for
+/// A step for the probe to make and measure, for
 /// [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step): the model, the optimizer, the
-/// learning rate (a number, or one per group) and the gradients, and what else is known.
+/// learning rate (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Step<'a, M> {
     pub(crate) model: M,
@@ -92,7 +91,7 @@ pub struct Step<'a, M> {
 }
 
 impl<'a, M: Module + 'a> Step<'a, M> {
-    /// The step that `optim` makes from `model` with these gradients.
+    /// Creates the step that `optim` makes from `model` with these gradients.
     pub fn new(
         model: M,
         optim: &'a mut ModuleOptimizer,
@@ -107,7 +106,7 @@ impl<'a, M: Module + 'a> Step<'a, M> {
         }
     }
 
-    /// The loss that has just been differentiated, as in [`Update::with_training_loss`].
+    /// Passes the loss that was just differentiated, as in [`Update::with_training_loss`].
     pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
         self.known = self.known.with_training_loss(loss);
         self

@@ -1,6 +1,6 @@
-//! Recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully
-//! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --gpt-steps 800 --gpt-every 10 --lines FILE` records such lines;
-//! `lines.json` has them without the step and rounded to six or seven digits.
+//! Reads recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully connected
+//! network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --gpt-steps 800
+//! --gpt-every 10 --lines FILE` records such lines; `lines.json` has them without the step and rounded to six or seven digits.
 
 #![allow(dead_code, reason = "each test and the benchmark use a part")]
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// The rise of the loss along one real update.
 #[derive(Deserialize)]
 pub struct Line {
-    /// The training that it is of.
+    /// The training of the line.
     pub workload: String,
     slope: f64,
     update_norm: f64,
@@ -19,7 +19,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// The lines of a workload whose name contains this word, in the order of training.
+/// Returns the lines of a workload whose name contains this word, in the order of training.
 pub fn lines(workload: &str) -> Vec<Line> {
     let lines: Vec<Line> = serde_json::from_str(include_str!("lines.json")).unwrap();
     let lines = lines.into_iter();
@@ -29,8 +29,8 @@ pub fn lines(workload: &str) -> Vec<Line> {
 }
 
 impl Line {
-    /// f(η), with h = f(η)/η interpolated between the points by a cubic whose slope at each point is
-    /// that of the quadratic through it and its neighbours: straight pieces would have kinks.
+    /// Returns f(η), with h = f(η)/η interpolated between the points by a cubic; its slope at each
+    /// point comes from the quadratic through the point and its neighbours, since straight pieces would have kinks.
     fn rise(&self, eta: f64) -> f64 {
         let start = std::iter::once((0.0, -self.slope));
         let of_points = self.points.iter().map(|(eta, rise)| (*eta, rise / eta));
@@ -56,22 +56,22 @@ impl Line {
         eta * (s * h_from + t * h_to + width * bent)
     }
 
-    /// The slope at η = 0.
+    /// Returns the slope at η = 0.
     pub fn slope(&self) -> f64 {
         self.slope
     }
 
-    /// The line as a search is told of it, with its slope known.
+    /// Returns the line for a search, with its slope known.
     pub fn known(&self) -> LossLine {
         self.unknown().with_slope(self.slope)
     }
 
-    /// The line without its slope.
+    /// Returns the line without its slope.
     pub fn unknown(&self) -> LossLine {
         LossLine::new(self.base_loss).with_update_norm(self.update_norm)
     }
 
-    /// What a search finds on this line, told of in this way, and its guess for the next one.
+    /// Searches along this line, described by `told`, and returns the result and the guess for the next.
     pub fn search_as(
         &self,
         line: &LossLine,
@@ -83,7 +83,7 @@ impl Line {
         (result, guess)
     }
 
-    /// The same with the slope known.
+    /// Searches along this line with the slope known.
     pub fn search(&self, search: &CriticalSearch, guess: Guess) -> (SearchResult, Guess) {
         self.search_as(&self.known(), search, guess)
     }

@@ -7,7 +7,6 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{self, Canvas};
 
-/// The name of the horizontal axis.
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 /// The columns for the labels of the vertical axis.
@@ -15,8 +14,8 @@ const TICK_WIDTH: u16 = 7;
 /// The most columns for the names at the ends of the curves.
 const NAME_WIDTH: usize = 14;
 
-/// Where the curves are drawn: left of it are the labels of the vertical axis, right of it the names of
-/// the curves, below it the horizontal axis and its labels.
+/// Returns the area of the curves: the labels of the vertical axis are to the left, the names of the
+/// curves to the right, the horizontal axis and its labels below.
 pub(super) fn frame_area(body: Rect, curves: &[Curve<'_>]) -> Rect {
     let names = curves.iter().map(|curve| curve.name.chars().count());
     let names = names.max().unwrap_or(0).clamp(X_LABEL.len(), NAME_WIDTH) as u16;
@@ -30,7 +29,7 @@ pub(super) fn frame_area(body: Rect, curves: &[Curve<'_>]) -> Rect {
     area
 }
 
-/// The ranges of the axes, the vertical one as logarithms, and the cells that they cover.
+/// The ranges of the axes, the vertical range in logarithms, and their cells.
 pub(super) struct Frame {
     pub(super) x: (f64, f64),
     pub(super) y: (f64, f64),
@@ -109,14 +108,14 @@ impl Frame {
                         }
                         before = *point;
                     }
-                    // What is drawn later covers the cells of what was drawn before.
+                    // Later drawings cover earlier cells.
                     context.layer();
                 }
             })
             .render(self.area, buffer);
     }
 
-    /// Each curve's name, right of its last point or in the nearest row that is free.
+    /// Draws each curve's name right of its last point, or in the nearest free row.
     pub(super) fn draw_names(&self, curves: &[Curve<'_>], buffer: &mut Buffer) {
         let mut taken: Vec<u16> = Vec::new();
         for curve in curves.iter().rev() {
@@ -143,7 +142,7 @@ impl Frame {
     }
 }
 
-/// A name that has room: shortened in its middle if it is longer, since names differ at their ends.
+/// Shortens a name to fit, in its middle, since names differ at their ends.
 fn short(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     if chars.len() <= NAME_WIDTH {

@@ -1,5 +1,5 @@
-//! Critical sharpness and 2/η in one chart of a terminal, on a logarithmic scale, so that the crossing
-//! is seen: a ratatui widget, and what `sharpness watch` shows.
+//! Draws critical sharpness and 2/η in one chart of a terminal, on a logarithmic scale that shows the
+//! crossing: a ratatui widget, which `sharpness watch` uses.
 //!
 //! ```
 //! use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
@@ -30,13 +30,13 @@ use sharpness_record::Quantity::{self, CriticalSharpness, EdgeRatio, EdgeThresho
 
 /// The measurements of the training loss that [`Window::Recent`] shows.
 const RECENT: usize = 100;
-/// The smallest area that has room for a chart below its line of text.
+/// The smallest area with room for a chart below its line of text.
 const SMALLEST: (u16, u16) = (34, 8);
 
-/// Which part of a run is shown.
+/// Selects the part of a run to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Window {
-    /// All of it.
+    /// The whole run.
     #[default]
     Full,
     /// The last hundred measurements of the training loss.
@@ -44,7 +44,7 @@ pub enum Window {
 }
 
 impl Window {
-    /// The other one.
+    /// Returns the other window.
     pub fn other(self) -> Self {
         match self {
             Self::Full => Self::Recent,
@@ -53,11 +53,11 @@ impl Window {
     }
 }
 
-/// λ_c, 2/η and the relative critical sharpness of each task over the steps of a run.
+/// Draws λ_c, 2/η and the relative critical sharpness of each task over the steps of a run.
 ///
-/// The first line says where the run stands; an area too small for a chart has nothing else. λ_c is
-/// red where it is above 2/η. A line is interrupted where a measurement gave no number, and a × on the
-/// horizontal axis marks the measurements of the training loss that gave none.
+/// The first line gives the state of the run; an area too small for a chart shows nothing else. λ_c is
+/// red above 2/η. A measurement without a number interrupts the line, and a × on the horizontal axis
+/// marks it if it is of the training loss.
 #[derive(Clone, Copy, Debug)]
 pub struct Overlay<'a> {
     run: &'a Run,
@@ -65,7 +65,7 @@ pub struct Overlay<'a> {
 }
 
 impl<'a> Overlay<'a> {
-    /// The chart of this part of a run.
+    /// Creates the chart of this part of a run.
     pub fn new(run: &'a Run, window: Window) -> Self {
         Self { run, window }
     }
@@ -94,7 +94,7 @@ impl<'a> Overlay<'a> {
         Curve { role, name, points }
     }
 
-    /// What is drawn, the most important last: it is drawn over the rest.
+    /// Returns the curves, the most important last, to be drawn over the others.
     fn curves(&self) -> Vec<Curve<'a>> {
         let tasks = self.run.tasks().into_iter().enumerate();
         let mut curves: Vec<Curve<'_>> = tasks
@@ -110,7 +110,6 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// Where a run stands, in a line.
 fn state_of(run: &Run) -> Line<'static> {
     let Some(last) = run.training().last() else {
         return Line::from("nothing was measured yet");

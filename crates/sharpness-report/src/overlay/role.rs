@@ -1,4 +1,4 @@
-//! What a curve of the chart stands for, and its colour.
+//! Defines the curves of the chart and their colours.
 
 use ratatui::style::Color;
 
@@ -17,7 +17,6 @@ const TASK_COLORS: [Color; 8] = [
     Color::Gray,
 ];
 
-/// What a curve is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// λ_c of the training.
@@ -38,7 +37,7 @@ impl Role {
     }
 }
 
-/// A curve; `None` interrupts its line. The places of all curves of the training are the same.
+/// A curve; `None` interrupts its line. All curves of the training have the same places.
 pub(super) struct Curve<'a> {
     pub(super) role: Role,
     pub(super) name: &'a str,

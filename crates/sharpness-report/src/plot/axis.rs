@@ -2,20 +2,20 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use sharpness_record::Scale;
 use std::ops::Range;
 
-/// An axis of a chart.
+/// Describes an axis of a chart.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// The label, with the unit.
     pub label: String,
     /// Its scale.
     pub scale: Scale,
-    /// Its ends, if not those of the data.
+    /// The ends, if not from the data.
     pub range: Option<(f64, f64)>,
 }
 
 impl Axis {
-    /// A linear axis over the range of the data.
+    /// Creates a linear axis over the range of the data.
     pub fn linear(label: &str) -> Self {
         Self {
             label: label.to_string(),
@@ -24,7 +24,7 @@ impl Axis {
         }
     }
 
-    /// A logarithmic axis over the range of the data.
+    /// Creates a logarithmic axis over the range of the data.
     pub fn log(label: &str) -> Self {
         Self {
             scale: Scale::Log,
@@ -32,14 +32,14 @@ impl Axis {
         }
     }
 
-    /// The axis over this range.
+    /// Sets the range.
     #[must_use]
     pub fn with_range(mut self, from: f64, to: f64) -> Self {
         self.range = Some((from, to));
         self
     }
 
-    /// Where a value lies, in the coordinate that is drawn in proportion.
+    /// Maps a value to the coordinate that is drawn in proportion.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.scale {
             Scale::Linear => value,
@@ -48,7 +48,7 @@ impl Axis {
         place.is_finite().then_some(place)
     }
 
-    /// The ends in that coordinate, with a margin if they come from the data.
+    /// Returns the ends in that coordinate, with a margin if they come from the data.
     pub(crate) fn ends(&self, values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         if let Some((from, to)) = self.range {
             return Some((self.place(from)?, self.place(to)?));
@@ -68,7 +68,7 @@ impl Axis {
         Some((low - margin, high + margin))
     }
 
-    /// The coordinate between two ends.
+    /// Returns the coordinate between two ends.
     pub(crate) fn ticked(&self, ends: (f64, f64)) -> Ticked {
         let (low, high) = ends;
         let ticks = match self.scale {
@@ -78,7 +78,6 @@ impl Axis {
         Ticked { ends, ticks }
     }
 
-    /// The label of a tick.
     pub(crate) fn tick_label(&self, place: f64) -> String {
         match self.scale {
             Scale::Linear => format_number(if place.abs() < 1e-12 { 0.0 } else { place }),
@@ -87,7 +86,7 @@ impl Axis {
     }
 }
 
-/// A coordinate with ticks where they were chosen.
+/// A coordinate with chosen ticks.
 #[derive(Clone)]
 pub(crate) struct Ticked {
     pub(crate) ends: (f64, f64),
@@ -114,7 +113,7 @@ impl Ranged for Ticked {
     }
 }
 
-/// Round numbers, four to eight of them; none where the ends are as close as numbers can be.
+/// Chooses four to eight round numbers, or none if the ends are as close as numbers can be.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     let rough = high / 6.0 - low / 6.0;
     let magnitude = 10f64.powf(rough.log10().floor());
@@ -135,7 +134,7 @@ fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     }
 }
 
-/// Powers of ten; over few of them also their double and fivefold.
+/// Chooses powers of ten; over few of them also their double and fivefold.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     let decades = low.floor() as i32..=high.ceil() as i32;
     let stride = ((high - low) / 8.0).ceil().max(1.0) as usize;
@@ -151,13 +150,13 @@ fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     ticks.filter(|tick| (low..=high).contains(tick)).collect()
 }
 
-/// A number in few characters: `0.0125`, `1500`, `2e-5`.
+/// Formats a number in few characters: `0.0125`, `1500`, `2e-5`.
 pub(crate) fn format_number(value: f64) -> String {
     let magnitude = value.abs();
     if value == 0.0 {
         "0".to_string()
     } else if (1e-3..1e5).contains(&magnitude) {
-        // Four digits that count, without zeros at the end.
+        // Four significant digits, without trailing zeros.
         let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
         let text = format!("{value:.decimals$}");
         match text.contains('.') {

@@ -5,17 +5,17 @@ use super::series::{Series, Style};
 use super::{Area, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
-/// A place on the horizontal axis that a dotted line marks.
+/// A dotted vertical line.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Mark {
     /// Its x.
     pub x: f64,
-    /// What it is, for the legend.
+    /// Its name in the legend.
     pub label: String,
 }
 
-/// Curves over a common axis.
+/// Draws curves over a common axis.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Chart {
@@ -37,7 +37,7 @@ pub struct Chart {
 const SAMPLE: i32 = 35;
 const MARK_SAMPLE: i32 = 12;
 impl Chart {
-    /// An empty chart.
+    /// Creates an empty chart.
     pub fn new(title: &str, x: Axis, y: Axis) -> Self {
         Self {
             title: title.to_string(),
@@ -49,14 +49,14 @@ impl Chart {
         }
     }
 
-    /// The chart with one more curve.
+    /// Adds a curve.
     #[must_use]
     pub fn with_series(mut self, series: Series) -> Self {
         self.series.push(series);
         self
     }
 
-    /// The chart with a vertical line.
+    /// Adds a vertical line.
     #[must_use]
     pub fn with_mark(mut self, x: f64, label: &str) -> Self {
         self.marks.push(Mark {
@@ -66,11 +66,11 @@ impl Chart {
         self
     }
 
-    /// The picture as an SVG document.
+    /// Draws the picture as an SVG document.
     ///
     /// # Errors
     ///
-    /// If there is nothing to draw.
+    /// Returns an error if there is nothing to draw.
     pub fn svg(&self) -> Result<String, PlotError> {
         let (width, height) = self.size;
         let legend = legend(&self.title, self.entries(), width)?;
@@ -78,7 +78,7 @@ impl Chart {
         svg(&self.title, size, |area| self.draw(area, &legend))
     }
 
-    /// The curves in the legend, by their numbers.
+    /// Returns the numbers of the curves in the legend.
     fn named(&self) -> impl Iterator<Item = usize> {
         let all = self.series.iter().enumerate();
         all.filter(|(_, series)| !series.name.is_empty())

@@ -3,25 +3,25 @@ use super::legend::{Entry, Legend, legend};
 use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
-/// Values on a grid, as coloured cells with the values in them: it can be read without colours, too.
+/// Draws values on a grid as coloured cells with the values in them, to be readable without colours, too.
 ///
-/// Cells are dark where the value is high. Curves may be laid over the grid, in the coordinates of the
-/// columns' and rows' numbers: a predicted boundary, say.
+/// Cells with high values are dark. Curves, such as a predicted boundary, may lie over the grid, in
+/// the coordinates of the columns' and rows' numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatMap {
     /// The title.
     pub title: String,
-    /// What the columns are, with the unit.
+    /// The label of the columns, with the unit.
     pub x_label: String,
-    /// What the rows are, with the unit.
+    /// The label of the rows, with the unit.
     pub y_label: String,
     /// The values of the columns, rising.
     pub columns: Vec<f64>,
-    /// The values of the rows, rising; all positive, since the rows of curves lie by their logarithm.
+    /// The values of the rows, rising; all positive, since curves use the logarithm of the rows.
     pub rows: Vec<f64>,
-    /// The value of the cell in each row and column; `None` is drawn as a dash.
+    /// The value of the cell in each row and column; a dash for `None`.
     pub cells: Vec<Vec<Option<f64>>>,
-    /// What the values are, with the unit.
+    /// The label of the values, with the unit.
     pub value_label: String,
     /// Curves (column value, row value) with their names.
     pub curves: Vec<(String, Vec<(f64, f64)>)>,
@@ -32,11 +32,11 @@ const SIZE: (i32, i32) = (860, 560);
 const SAMPLE: i32 = 33;
 
 impl HeatMap {
-    /// The picture as an SVG document.
+    /// Draws the picture as an SVG document.
     ///
     /// # Errors
     ///
-    /// If the grid is empty or has no value.
+    /// Returns an error if the grid is empty or has no value.
     pub fn svg(&self) -> Result<String, PlotError> {
         let values = Entry {
             sample: 0,
@@ -117,13 +117,13 @@ impl HeatMap {
                 Some((x, place(&self.rows, *y, f64::ln)?.clamp(0.0, rows as f64)))
             });
             let points: Vec<(f64, f64)> = points.collect();
-            // A white rim sets it off from dark cells.
+            // A white rim sets the curve off from dark cells.
             let rim = LineSeries::new(points.clone(), WHITE.stroke_width(px(6) as u32));
             chart.draw_series(rim).map_err(text)?;
             let line = LineSeries::new(points, curve_color(index).stroke_width(px(3) as u32));
             chart.draw_series(line).map_err(text)?;
         }
-        // Numbers last, so that no curve hides one.
+        // Numbers last, so that no curve hides a number.
         for (row, cells) in self.cells.iter().enumerate() {
             for (column, value) in cells.iter().enumerate() {
                 let share = share(*value);
@@ -144,7 +144,7 @@ impl HeatMap {
     }
 }
 
-/// A coordinate in which each cell is one wide and ticked in its middle.
+/// Returns a coordinate with a unit cell for each column or row, ticked in its middle.
 fn middles(cells: usize) -> Ticked {
     Ticked {
         ends: (0.0, cells as f64),
@@ -152,18 +152,18 @@ fn middles(cells: usize) -> Ticked {
     }
 }
 
-/// From nearly white to dark, through one hue, so that grey keeps the order.
+/// Returns a shade from nearly white to dark, of one hue, so that grey keeps the order.
 fn shade(share: f64) -> RGBColor {
     let mix = |light: f64, dark: f64| (light + share * (dark - light)).round() as u8;
     RGBColor(mix(240.0, 30.0), mix(246.0, 62.0), mix(252.0, 96.0))
 }
 
 fn curve_color(index: usize) -> RGBColor {
-    // Not the blue of the cells.
+    // Avoid the blue of the cells.
     PALETTE[(index + 1) % PALETTE.len()]
 }
 
-/// Where a value lies among those of the columns or rows, whose cells are one wide.
+/// Locates a value among the columns or rows, whose cells are one wide.
 fn place(values: &[f64], value: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
     let value = scale(value);
     let scaled: Vec<f64> = values.iter().map(|value| scale(*value)).collect();

@@ -1,21 +1,21 @@
-//! The title of a picture and its legend, in as many rows as they need.
+//! Lays out the title of a picture and its legend, in as many rows as they need.
 
 use super::{Area, PlotError, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
 
-/// Where title and legend begin.
+/// The left end of title and legend.
 const LEFT: i32 = 86;
-/// What stays free at the right.
+/// The free width at the right.
 const RIGHT: i32 = 14;
 const TITLE_SIZE: i32 = 18;
 const ENTRY_SIZE: i32 = 14;
 /// The middle of the first row of the legend.
 const FIRST_ROW: i32 = 44;
 const ROW: i32 = 21;
-/// From the middle of the last row to the chart.
+/// The distance from the middle of the last row to the chart.
 const BELOW: i32 = 18;
-/// Between two entries.
+/// The distance between two entries.
 const SPACE: i32 = 22;
 
 /// An entry of a legend.
@@ -34,7 +34,7 @@ pub(super) struct Legend {
 }
 
 impl Legend {
-    /// Lays them out in a picture of this width. What is wider than a row is shortened.
+    /// Lays out title and entries in a picture of this width, and shortens any text wider than a row.
     pub(super) fn new(title: &str, entries: Vec<Entry>, width: i32) -> Result<Self, String> {
         let room = width - LEFT - RIGHT;
         let mut placed = Vec::new();
@@ -56,17 +56,17 @@ impl Legend {
         })
     }
 
-    /// The height of all, in pixels.
+    /// Returns the height, in pixels.
     pub(super) fn height(&self) -> i32 {
         FIRST_ROW + ROW * (self.rows - 1) + BELOW
     }
 
-    /// How much higher a picture is than one whose legend has one row.
+    /// Returns the extra height over a legend of one row.
     pub(super) fn more_height(&self) -> i32 {
         ROW * (self.rows - 1)
     }
 
-    /// Draws all, the sample of an entry by its number, at the left end and the middle of its place.
+    /// Draws everything; `sample` gets an entry's number and the left end and middle of its place.
     pub(super) fn draw(
         &self,
         area: &Area<'_>,
@@ -84,7 +84,7 @@ impl Legend {
     }
 }
 
-/// The legend as an error of the picture, where it cannot be laid out.
+/// Lays out the legend, and reports a failure as an error of the picture.
 pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Legend, PlotError> {
     Legend::new(title, entries, width).map_err(|reason| PlotError {
         title: title.to_string(),
@@ -92,14 +92,13 @@ pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Leg
     })
 }
 
-/// The width of a text in pixels, whatever font shows it: about.
+/// Estimates the width of a text in pixels, in any font.
 fn text_width(entry: &str, size: i32) -> Result<i32, String> {
     let (width, _) = font(size).into_font().box_size(entry).map_err(text)?;
     Ok(width as i32 / SCALE)
 }
 
-/// A text that has room in so many pixels: shortened in its middle if it is wider, since names of runs
-/// differ at their ends.
+/// Shortens a text to this many pixels, in its middle, since names of runs differ at their ends.
 fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
     let chars: Vec<char> = full.chars().collect();
     let mut shortened = full.to_string();
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn every_entry_has_room_in_its_row() {
         let long = "gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed0";
-        let names = [long, "λc", "2/η", long, &long.repeat(9), "code"];
+        let names = [long, "λ_c", "2/η", long, &long.repeat(9), "code"];
         let legend = Legend::new(long, names.map(entry).into(), 860).unwrap();
         let mut ends: Vec<(i32, i32)> = Vec::new();
         for (entry, (x, y)) in &legend.entries {
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_fits_stays_as_it_is() {
-        assert_eq!(fit("λc of code", 14, 200).unwrap(), "λc of code");
+        assert_eq!(fit("λ_c of code", 14, 200).unwrap(), "λ_c of code");
         assert_eq!(fit("", 14, 0).unwrap(), "");
         assert_eq!(fit("name", 14, -5).unwrap(), "…");
     }

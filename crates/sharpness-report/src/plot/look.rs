@@ -2,11 +2,11 @@ use super::series::{Series, Style};
 use super::{Area, PALETTE, px, text};
 use plotters::prelude::*;
 
-/// Lines with no more points than this have markers.
+/// The largest number of points of a line with markers.
 const FEW_POINTS: usize = 40;
 
-/// How each curve looks: thresholds are dashed and thin, all others differ in colour, dash and marker,
-/// but for the colour of one that belongs to another.
+/// Chooses the looks of the curves: thresholds are dashed and thin, all others differ in colour, dash
+/// and marker, except that a curve shares the colour of the curve it belongs to.
 pub(super) fn looks(series: &[Series]) -> Vec<Look> {
     let mut kinds = 0..;
     let color_of = |kind: usize| PALETTE[kind % PALETTE.len()];
@@ -32,7 +32,7 @@ pub(super) fn looks(series: &[Series]) -> Vec<Look> {
     series.iter().map(look).collect()
 }
 
-/// How a curve looks.
+/// The look of a curve.
 pub(super) struct Look {
     pub(super) color: RGBColor,
     /// Lengths of the line and of the gap, if it is dashed.

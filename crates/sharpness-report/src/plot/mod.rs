@@ -1,5 +1,5 @@
-//! Charts as SVG, fit for a paper: colours that the colour-blind tell apart, and a dash and a marker
-//! for each curve besides, so that they can be told apart in grey, too.
+//! Draws charts as SVG, fit for a paper: colours that the colour-blind can distinguish, and a dash
+//! and a marker for each curve that distinguish them in grey.
 
 mod axis;
 mod chart;
@@ -32,23 +32,22 @@ const PALETTE: [RGBColor; 6] = [
     RGBColor(120, 94, 0),
 ];
 const FONT: &str = "sans-serif";
-/// Plotters places everything on whole pixels: a picture is drawn so many times larger and scaled
-/// down, so that lines are smooth.
+/// The scale of the drawing before it is reduced: plotters places everything on whole pixels, so a
+/// larger drawing gives smooth lines.
 const SCALE: i32 = 8;
 
-/// So many pixels of the picture.
+/// Returns this many pixels of the picture.
 const fn px(pixels: i32) -> i32 {
     pixels * SCALE
 }
 
-/// The font at this size.
 fn font(size: i32) -> (&'static str, i32) {
     (FONT, px(size))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A picture of this size as an SVG document.
+/// Draws a picture of this size as an SVG document.
 fn svg(
     title: &str,
     (width, height): (i32, i32),
@@ -68,16 +67,16 @@ fn svg(
     }
     let drawn = format!("width=\"{}\" height=\"{}\"", px(width), px(height));
     let shown = format!("width=\"{width}\" height=\"{height}\"");
-    // Some characters have no place in XML, not even as entities.
+    // Some characters are invalid in XML, even as entities.
     Ok(printable(&svg.replacen(&drawn, &shown, 1)).into_owned())
 }
 
-/// A picture as PNG, so many times larger than its SVG says. Text is set in a font of this crate's, so
-/// that it looks the same on any machine.
+/// Renders a picture as PNG, `scale` times larger than its SVG says. It uses this crate's own font, so
+/// that text looks the same on any machine.
 ///
 /// # Errors
 ///
-/// If the text is no SVG.
+/// Returns an error if the text is no SVG.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
     let fail = |reason: String| PlotError {
         title: "PNG".to_string(),
@@ -113,6 +112,6 @@ fn text(error: impl Display) -> String {
 pub struct PlotError {
     /// The title of the picture.
     pub title: String,
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
 }

@@ -1,11 +1,11 @@
-/// How a series is drawn.
+/// Selects how a series is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Style {
-    /// A line, with a marker at each point where they are few.
+    /// A line, with a marker at each of few points.
     #[default]
     Line,
-    /// A dashed line without markers: a threshold. It is black unless it belongs to a curve.
+    /// A dashed line without markers, for a threshold. It is black unless it belongs to a curve.
     Threshold,
     /// Markers only.
     Points,
@@ -14,14 +14,14 @@ pub enum Style {
 /// A curve of a chart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
-    /// Its name in the legend, which passes over a curve without a name.
+    /// Its name in the legend, which omits a curve without a name.
     pub name: String,
-    /// (x, y); a point that is not finite, or cannot be on a logarithmic axis, interrupts the line.
+    /// (x, y); a point that is not finite, or has no place on a logarithmic axis, interrupts the line.
     pub points: Vec<(f64, f64)>,
     /// (x, low, high) of a band around the curve.
     pub band: Vec<(f64, f64, f64)>,
-    /// How it is drawn.
+    /// The style.
     pub style: Style,
-    /// The number of the curve, from 0, thresholds not counted, whose colour it has.
+    /// The number of the curve whose colour it shares, from 0, without thresholds.
     pub belongs_to: Option<usize>,
 }

@@ -1,11 +1,11 @@
-//! Names of runs and tasks as names of folders.
+//! Turns names of runs and tasks into names of folders.
 
 use std::path::{Path, PathBuf};
 
-/// The most bytes of a folder's name, of which file systems allow 255.
+/// The longest name of a folder in bytes; file systems allow 255.
 const LONGEST: usize = 200;
 
-/// The folder of this name within another, with a number behind it if that is taken.
+/// Returns the folder of this name within another, with a number behind it if it is taken.
 pub(super) fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
     let name = folder_name(name);
     let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));
@@ -14,7 +14,7 @@ pub(super) fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) 
     free.unwrap_or_else(|| folder.join(&name))
 }
 
-/// A name as that of a folder.
+/// Turns a name into a name of a folder.
 fn folder_name(name: &str) -> String {
     let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
     let mut folder = name.replace(is_special, "_");

@@ -1,4 +1,4 @@
-//! The messages of TensorBoard's event files, as far as they are written here. Fields of a `oneof` are optional ones.
+//! Defines the messages of TensorBoard's event files that this crate writes. Fields of a `oneof` are optional.
 
 use prost::Message;
 
@@ -45,7 +45,7 @@ pub(super) struct Value {
 pub(super) struct Tensor {
     #[prost(int32, tag = "1")]
     pub(super) dtype: i32,
-    /// Without dimensions: of a single value.
+    /// Without dimensions, for a single value.
     #[prost(message, optional, tag = "2")]
     pub(super) shape: Option<Shape>,
     #[prost(bytes = "vec", repeated, tag = "8")]
@@ -73,7 +73,7 @@ pub(super) struct Plugin {
     pub(super) name: String,
 }
 
-/// What the page of custom scalars shows.
+/// The layout of the page of custom scalars.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Layout {
     #[prost(message, repeated, tag = "2")]

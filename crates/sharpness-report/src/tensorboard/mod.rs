@@ -1,5 +1,5 @@
-//! TensorBoard's event files: every quantity of a run by step, each task as a run beside the others, and a layout in which
-//! quantities that are compared share one chart.
+//! Writes TensorBoard's event files: every quantity of a run by step, each task as a run beside the others, and a layout
+//! with compared quantities in one chart.
 //!
 //! ```
 //! use sharpness_report::tensorboard::EventFiles;
@@ -36,11 +36,11 @@ use std::time::SystemTime;
 
 /// The name of an event file. TensorBoard takes every file whose name contains `tfevents`.
 const FILE: &str = "events.out.tfevents.sharpness";
-/// The form of the file, as its first event names it.
+/// The form of the file, stated by its first event.
 const VERSION: &str = "brain.Event:2";
-/// The group of the tags, so that they stay apart from those of the training itself.
+/// The group of the tags, which keeps them apart from the training's own.
 const GROUP: &str = "sharpness";
-/// Where TensorBoard looks for the layout of its page of custom scalars.
+/// The tag under which TensorBoard looks for the layout of its page of custom scalars.
 const LAYOUT_TAG: &str = "custom_scalars__config__";
 const LAYOUT_PLUGIN: &str = "custom_scalars";
 /// Numbers of the enumerations of the format: a tensor of strings, and the start of a session.
@@ -48,35 +48,33 @@ const STRINGS: i32 = 7;
 const START: i32 = 1;
 const SCALAR: i32 = 1;
 
-/// The event files of a run, a folder a task.
+/// Writes the event files of a run, a folder a task.
 ///
-/// TensorBoard shows each folder as a run, named by the run and the task. What was not measured is no point. Numbers are of single
-/// precision there: one that is too large or too small for it is no point either. The time of an event is that at which it
-/// is exported: the record has none.
+/// TensorBoard shows each folder as a run, named by the run and the task. A value that was not measured is no point, nor is a
+/// number too large or too small for the single precision of the format. Each event carries the time of the export, since the
+/// record has no times.
 #[derive(Debug)]
 pub struct EventFiles {
     folder: PathBuf,
     tasks: Vec<Task>,
 }
 
-/// The event file of a task.
 #[derive(Debug)]
 struct Task {
     name: String,
     path: PathBuf,
-    /// What is to be written.
+    /// The bytes to write.
     pending: Vec<u8>,
     is_begun: bool,
-    /// The quantities that have a description in the file.
+    /// The quantities that the file describes.
     described: HashSet<Quantity>,
 }
 
 impl EventFiles {
-    /// The event files of the run of this name, which are written within a folder. Nothing is written before
-    /// [`flush`](Self::flush).
+    /// Creates the event files of the run of this name, within a folder. It writes nothing before [`flush`](Self::flush).
     ///
-    /// Characters that a path cannot have in the names of runs and tasks become `_`. A run whose folder one of the `others` has
-    /// gets a number behind its name.
+    /// In the names of runs and tasks, `_` replaces characters that a path cannot have. A run gets a number behind its name if
+    /// one of the `others` has its folder.
     pub fn new(folder: &Path, run: &str, others: &[Self]) -> Self {
         let is_taken = |folder: &Path| others.iter().any(|other| other.folder == folder);
         Self {
@@ -85,12 +83,12 @@ impl EventFiles {
         }
     }
 
-    /// The folder of these files.
+    /// Returns the folder of these files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Adds a measurement. Those of a task come by rising step.
+    /// Adds a measurement. The measurements of a task come by rising step.
     pub fn push(&mut self, measurement: &Measurement) {
         let known = self
             .tasks
@@ -121,23 +119,23 @@ impl EventFiles {
         task
     }
 
-    /// The run has gone back: the measurements from this step on are no longer part of it. TensorBoard drops them.
+    /// Goes back: TensorBoard drops the measurements from this step on.
     pub fn go_back(&mut self, step: u64) {
         for task in &mut self.tasks {
             task.add(step, |event| {
                 event.session_log = Some(SessionLog { status: START });
             });
-            // The layout is of step 0, and may have been dropped with the rest.
+            // The layout belongs to step 0, so TensorBoard may have dropped it with the rest.
             task.add_layout();
         }
     }
 
-    /// Writes what was added: at first whole files, which replace those of an earlier export, then at their ends. A file
-    /// can be read at any moment, even if the writing is cut short.
+    /// Writes the pending measurements: at first as whole files, which replace the files of an earlier export, then at
+    /// their ends. The files are readable at any moment, even after an interrupted write.
     ///
     /// # Errors
     ///
-    /// If a file cannot be written. The text names it.
+    /// Returns an error that names the file if the write fails.
     pub fn flush(&mut self) -> io::Result<()> {
         for task in &mut self.tasks {
             task.flush().map_err(|error| {
@@ -217,7 +215,7 @@ impl Task {
     }
 }
 
-/// A frame of a TFRecord: the length and the data, each followed by its checksum.
+/// Adds a frame of a TFRecord: the length and the data, each followed by its checksum.
 fn add_frame(data: &[u8], to: &mut Vec<u8>) {
     let masked = |part: &[u8]| {
         let sum = crc32c::crc32c(part).rotate_right(15);
@@ -230,7 +228,7 @@ fn add_frame(data: &[u8], to: &mut Vec<u8>) {
     to.extend(masked(data));
 }
 
-/// A number in single precision, unless it would be infinite there or become 0.
+/// Converts a number to single precision, unless it would become infinite or 0.
 fn single(value: f64) -> Option<f32> {
     let single = value as f32;
     (single.is_finite() && (single != 0.0 || value == 0.0)).then_some(single)
@@ -256,7 +254,6 @@ fn description(quantity: Quantity) -> Metadata {
     }
 }
 
-/// The charts of a report.
 fn layout() -> Layout {
     let chart = |chart: Chart| {
         let quantities = chart.curves.into_iter().chain(chart.threshold);

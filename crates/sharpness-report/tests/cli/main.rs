@@ -1,4 +1,4 @@
-//! The command line, as a user meets it.
+//! Tests the command line as a user meets it.
 
 mod outputs;
 mod records;
@@ -27,7 +27,7 @@ fn line(step: u64, task: &str, sharpness: Option<f64>) -> String {
     )
 }
 
-/// A run of so many steps, each third without a number, with a task.
+/// Writes a run of this many steps, each third without a number, with a task.
 fn run(folder: &Path, steps: u64) {
     let record: String = (0..steps)
         .flat_map(|step| {
@@ -143,7 +143,7 @@ fn a_bad_run_of_many_is_left_out_with_a_note() {
     assert!(text(&output.stderr).contains("none of 2 runs"));
 }
 
-/// Follows a run until it has printed so many lines, and returns what it printed and what it noted.
+/// Follows a run until it has printed this many lines, and returns its output and notes.
 struct Tail {
     child: std::process::Child,
     lines: std::sync::mpsc::Receiver<String>,
@@ -230,7 +230,7 @@ fn where_two_runs_part_is_a_line_each() {
     assert_eq!(parted.status.code(), Some(1));
     let said = text(&parted.stdout);
     assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("λc: parts at step 10"), "{said}");
+    assert!(said.contains("λ_c: parts at step 10"), "{said}");
     assert_eq!(sharpness(&["diff", &a, &a]).status.code(), Some(0));
     assert_eq!(sharpness(&["diff", &a, "/nowhere"]).status.code(), Some(2));
 }

@@ -5,7 +5,7 @@ use crate::{line, run, sharpness, text};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs a script in which `$S` is the command, so that the shell can redirect its streams.
+/// Runs a script with `$S` as the command, so that the shell can redirect its streams.
 #[cfg(target_os = "linux")]
 fn by_a_shell(folder: &Path, script: &str) -> Output {
     Command::new("bash")
@@ -172,7 +172,7 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
     assert_eq!(table.lines().count(), 2, "{table}");
     assert!(table.contains("bell\\u0007\\u001b[31m\\nred"), "{table}");
     let svg = std::fs::read_to_string(file("p.svg")).unwrap();
-    assert!(svg.contains("λc of a\\u001b]0;title"), "{svg}");
+    assert!(svg.contains("λ_c of a\\u001b]0;title"), "{svg}");
 }
 
 #[cfg(target_os = "linux")]

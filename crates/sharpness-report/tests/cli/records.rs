@@ -90,7 +90,7 @@ fn sums_that_overflow_and_small_numbers_are_shown() {
     assert_eq!(table.matches("1.23e-5").count(), 3, "{table}");
     let tail = text(&sharpness(&["tail", "--no-follow", &run]).stdout);
     assert!(
-        tail.contains("λc 1.23e-5 ") && tail.contains("η/η_c 6.17e-7"),
+        tail.contains("λ_c 1.23e-5 ") && tail.contains("η/η_c 6.17e-7"),
         "{tail}"
     );
     let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();

@@ -1,4 +1,4 @@
-//! A decoder of event files: frames of TFRecord with their checksums, and messages of protobuf, by hand.
+//! Decodes event files: frames of TFRecord with their checksums, and messages of protobuf, by hand.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn checksum(data: &[u8]) -> u32 {
     !sum
 }
 
-/// The data of all complete frames, whose checksums are right.
+/// Returns the data of all complete frames with correct checksums.
 pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
         let (head, rest) = bytes.split_at_checked(count)?;
@@ -41,7 +41,7 @@ pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     std::iter::from_fn(&mut next).collect()
 }
 
-/// The fields of a message of protobuf: their numbers, and their bytes as they are; a number of variable length in eight.
+/// Returns the fields of a message of protobuf: their numbers and raw bytes; a number of variable length takes eight.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     fn number(bytes: &mut &[u8]) -> u64 {
         let mut value = 0;
@@ -76,7 +76,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     all
 }
 
-/// The field of this number, if the message has one.
+/// Returns the field of this number, if the message has one.
 fn field(message: &[u8], number: u64) -> Option<Vec<u8>> {
     let mut all = fields(message).into_iter();
     all.find(|(other, _)| *other == number)
@@ -91,7 +91,7 @@ fn integer(bytes: Option<Vec<u8>>) -> i64 {
     bytes.map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()))
 }
 
-/// What an event file says.
+/// The content of an event file.
 #[derive(Debug, Default)]
 pub struct Said {
     pub points: Points,

@@ -1,6 +1,6 @@
-//! TensorBoard's event files, read back by a decoder that shares nothing with the encoder; and by TensorBoard's own reader, in
+//! Reads TensorBoard's event files back by a decoder that shares nothing with the encoder; and by TensorBoard's own reader, in
 //! a test that is ignored by default, since it needs Python with the package `tensorboard` (the environment variable `PYTHON`
-//! names the program, or else it is `python3`):
+//! names the program; the default is `python3`):
 //!
 //! ```sh
 //! cargo test --test tensorboard -- --ignored
@@ -36,7 +36,7 @@ fn measurement(step: u64, task: &str, is_known: bool) -> Measurement {
     serde_json::from_value(line).unwrap()
 }
 
-/// The measurements of two tasks, of which some gave no number.
+/// Returns measurements of two tasks, some without a number.
 fn measurements() -> Vec<Measurement> {
     let steps = (0..200).step_by(10);
     let known = |step: u64| !step.is_multiple_of(70);
@@ -45,7 +45,7 @@ fn measurements() -> Vec<Measurement> {
         .collect()
 }
 
-/// What is measured of a task, in single precision.
+/// Returns the measurements of a task, in single precision.
 fn expected(measurements: &[Measurement], task: &str) -> Points {
     let mut points = Points::new();
     for measurement in measurements
@@ -118,7 +118,7 @@ fn every_quantity_of_every_task_is_read_back_and_what_was_not_measured_is_no_poi
         assert_eq!(names, expected.keys().collect::<Vec<_>>());
         assert_eq!(
             said.names["sharpness/critical_sharpness"],
-            "Critical Sharpness λc"
+            "Critical Sharpness λ_c"
         );
         let both = ["critical_sharpness", "edge_threshold"].map(|tag| format!("^sharpness/{tag}$"));
         let [charts] = said.layouts.as_slice() else {
@@ -222,7 +222,7 @@ fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
     );
 }
 
-/// Prints what TensorBoard's reader finds in the folder of an event file, and what its page of custom scalars would show.
+/// Prints TensorBoard's reading of an event file's folder, and the content of its page of custom scalars.
 const READER: &str = r#"
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -244,7 +244,7 @@ struct ReadByTensorBoard {
     charts: Vec<Vec<String>>,
 }
 
-/// What TensorBoard reads in a folder.
+/// Returns TensorBoard's reading of a folder.
 fn read_by_tensorboard(folder: &Path) -> ReadByTensorBoard {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_string());
     let output = Command::new(&python)

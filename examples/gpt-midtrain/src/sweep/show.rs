@@ -1,4 +1,4 @@
-//! A sweep for people: a chart and a table.
+//! Shows a sweep to people, as a chart and a table.
 
 use super::Sweep;
 use crate::point::{quantile, show_rate};
@@ -6,13 +6,13 @@ use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::fmt::{Display, Formatter};
 
 impl Sweep {
-    /// The sharpness of both tasks over the mix.
+    /// Draws the sharpness of both tasks over the mix.
     pub(super) fn chart(&self) -> Chart {
         let names = ["pre-training loss", "target loss"];
         let mut chart = Chart::new(
             "Relative critical sharpness along the updates of a mix",
             Axis::linear("fraction r of pre-training text in the mix").with_range(-0.02, 1.02),
-            Axis::log("critical sharpness λc (median, middle half)"),
+            Axis::log("critical sharpness λ_c (median, middle half)"),
         );
         let finite = |value: f64| value.is_finite() && value > 0.0;
         for (task, name) in names.into_iter().enumerate() {
@@ -67,7 +67,7 @@ impl Display for Sweep {
         writeln!(
             f,
             "{:>5}  {:<32}  {:<32}  largest learning rate",
-            "ratio", "λc of the pre-training loss", "λc of the target loss"
+            "ratio", "λ_c of the pre-training loss", "λ_c of the target loss"
         )?;
         for point in &self.points {
             writeln!(f, "{}", point.line())?;

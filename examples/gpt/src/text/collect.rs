@@ -2,20 +2,16 @@ use anyhow::{Result, bail};
 use sharpness_record::shown;
 use std::path::{Path, PathBuf};
 
-/// If the first so many records of a file hold no text, the rest of the file is not read: the field or the file is the
-/// wrong one.
+/// The number of records without text at the start of a file that ends its reading: the field or the file is wrong.
 const HOPELESS: u64 = 100_000;
-/// If so many records of a folder hold no text, and none before them held any, no further file is read.
+/// The number of records without text in a folder, with none kept, that ends the reading of further files.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
-/// What is kept or left out as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// A record of a file of records.
     Record,
-    /// A line of plain text.
     Line,
-    /// A file, or what is left of it from a place on.
+    /// A file, or the rest of it.
     File,
 }
 
@@ -23,18 +19,18 @@ pub(super) enum Unit {
 struct Tally {
     seen: u64,
     left_out: u64,
-    /// Where the first one that was left out is, and why it was.
+    /// The place of the first unit left out, and the reason.
     first: Option<String>,
 }
 
 impl Tally {
-    /// Whether so many were left out, and none was kept.
+    /// Whether this many units were left out, and none was kept.
     fn is_hopeless(&self, many: u64) -> bool {
         self.left_out >= many && self.left_out == self.seen
     }
 }
 
-/// The text so far, and what was left out of it.
+/// Collects the text so far, and counts the parts left out.
 #[derive(Debug)]
 pub(super) struct Collector<'a> {
     pub(super) content: String,
@@ -42,16 +38,16 @@ pub(super) struct Collector<'a> {
     pub(super) field: &'a str,
     limit: usize,
     file: PathBuf,
-    /// The records of this file, and how many of them were left out.
+    /// The records of this file, kept and left out.
     in_file: Tally,
-    /// How the first file was read whose name did not tell, in a sentence for the user.
+    /// A sentence for the user about the first file whose format its name did not tell.
     remark: Option<String>,
-    /// Whether a line was so long that it was taken in pieces.
+    /// Whether a line was so long that it was split into pieces.
     has_pieces: bool,
     records: Tally,
     lines: Tally,
     files: Tally,
-    /// The file in which the limit was reached, if there was more in it.
+    /// The file that reached the limit, if there was more in it.
     cut_in: Option<PathBuf>,
 }
 
@@ -72,43 +68,40 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// What follows is of this file.
     pub(super) fn begin(&mut self, file: &Path) {
         self.file = file.to_path_buf();
         self.in_file = Tally::default();
     }
 
-    /// Says how this file is read.
     pub(super) fn remark(&mut self, how: &str) {
         let file = shown::path(&self.file);
         self.remark.get_or_insert_with(|| format!("{file} {how}"));
     }
 
-    /// Notes that a long line is taken in pieces, which then are counted as lines are.
+    /// Notes that a long line is split into pieces, which count as lines.
     pub(super) fn note_pieces(&mut self) {
         self.has_pieces = true;
     }
 
-    /// How many bytes there is room for.
     pub(super) fn room(&self) -> usize {
         self.limit - self.content.len()
     }
 
-    /// Whether nothing more of this file is wanted.
+    /// Whether the rest of this file is of no use.
     pub(super) fn is_done(&self) -> bool {
         self.room() == 0 || self.in_file.is_hopeless(HOPELESS)
     }
 
-    /// Whether no further file is wanted.
+    /// Whether further files are of no use.
     pub(super) fn wants_no_file(&self) -> bool {
         self.room() == 0 || (self.content.is_empty() && self.records.is_hopeless(ALL_HOPELESS))
     }
 
-    /// Notes that a file is not read to its end, because nothing more of it is wanted.
+    /// Notes that the rest of a file is of no use.
     ///
     /// # Errors
     ///
-    /// If that is for want of text in it.
+    /// Returns an error if the file lacks text.
     pub(super) fn cut(&mut self) -> Result<()> {
         if self.room() > 0 {
             bail!("none of its first {HOPELESS} records holds text: the rest is not read");
@@ -123,7 +116,7 @@ impl<'a> Collector<'a> {
         if text.len() > room {
             let end = text.floor_char_boundary(room);
             self.content.push_str(&text[..end]);
-            // There is no room for the next character, and so for none.
+            // The next character does not fit, so no later character may.
             self.limit = self.content.len();
             self.cut_in.get_or_insert_with(|| self.file.clone());
         } else {
@@ -131,7 +124,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Adds the end of a document.
     pub(super) fn end_document(&mut self) {
         let end = self.room().min(2);
         self.content.push_str(&"\n\n"[..end]);
@@ -144,7 +136,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Counts what is left out; `place` says where in the file it is.
+    /// Counts a unit left out; `place` is its place in the file.
     pub(super) fn leave_out(&mut self, unit: Unit, place: Option<(&str, u64)>, why: &str) {
         let place = place.map(|(name, number)| format!(", {name} {number}"));
         let place = format!("{}{}", shown::path(&self.file), place.unwrap_or_default());
@@ -180,7 +172,7 @@ impl<'a> Collector<'a> {
         ]
     }
 
-    /// What was left out, one sentence for each kind.
+    /// Returns a sentence for each kind of unit left out.
     pub(super) fn notes(&self) -> Vec<String> {
         let left_out = self.tallies().into_iter().filter_map(|(tally, units)| {
             let first = tally.first.as_ref()?;
@@ -198,7 +190,7 @@ impl<'a> Collector<'a> {
         let cut = self.cut_in.iter().map(|file| {
             let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
             format!(
-                "the limit of {:.1} MB was reached in {} ({:.1} MB), the rest of which is not read",
+                "the limit of {:.1} MB was reached in {} ({:.1} MB): the rest of it is not read",
                 self.limit as f64 / 1e6,
                 shown::path(file),
                 size as f64 / 1e6
@@ -207,7 +199,6 @@ impl<'a> Collector<'a> {
         remark.chain(left_out).chain(cut).collect()
     }
 
-    /// Why there is no text.
     pub(super) fn why_empty(&self) -> String {
         let reasons = self.tallies().into_iter().filter_map(|(tally, units)| {
             let first = tally.first.as_ref()?;
@@ -218,7 +209,7 @@ impl<'a> Collector<'a> {
         });
         let reasons: Vec<String> = reasons.collect();
         match reasons.is_empty() {
-            true => "what was read is empty or white space".to_string(),
+            true => "it is empty or white space".to_string(),
             false => reasons.join("; "),
         }
     }

@@ -7,11 +7,10 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use std::fs::File;
 
-/// How many rows are read at once.
 const ROWS: usize = 64;
 
-/// Reads a column of a parquet file, page by page. A row without text is left out, and so is what is
-/// left of a group of rows that is damaged.
+/// Reads a column of a parquet file, page by page. It leaves out rows without text, and the rest of
+/// a damaged group of rows.
 pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
     let reader = SerializedFileReader::new(file)?;
     let metadata = reader.metadata();
@@ -67,7 +66,7 @@ fn read_group(
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     loop {
         if out.is_done() {
-            // Whether a row is left is not known without reading on.
+            // Only reading on would show whether a row is left.
             return out.cut();
         }
         values.clear();

@@ -5,11 +5,9 @@ use crate::guard;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// The endings of packed files. Those that are not unpacked here are known too: their files then count
-/// as left out.
+/// The endings of packed files, including formats that the reader cannot unpack: it counts their files as left out.
 const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
 
-/// How the text lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Plain,
@@ -17,7 +15,6 @@ pub(super) enum Format {
     Parquet,
 }
 
-/// The format that the ending of a name says.
 pub(super) fn format_of(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     let (stem, ending) = name.rsplit_once('.')?;
@@ -33,7 +30,7 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// Reads a file. What cannot be read of it is counted, and ends nothing.
+/// Reads a file. It counts unreadable parts and goes on.
 pub(super) fn read_file(path: &Path, format: Option<Format>, out: &mut Collector) {
     out.begin(path);
     match read_content(path, format, out) {
@@ -50,7 +47,7 @@ fn read_content(path: &Path, format: Option<Format>, out: &mut Collector) -> Res
     };
     let holds_records = json::is_record(reader.peek());
     match format {
-        // The name says parquet, and the first bytes say that it is not.
+        // The name says parquet, but the first bytes contradict it.
         Some(Format::Parquet) => bail!("it is not a parquet file"),
         Some(Format::Records) => json::read(&mut reader, out),
         None if holds_records => {

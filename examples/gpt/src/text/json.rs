@@ -6,7 +6,7 @@ use serde_json::Value;
 use sharpness_record::shown::one_line;
 use std::io::{BufRead, Read};
 
-/// How many names of fields a message lists, and how much of each.
+/// The number of field names in a message, and the length of each.
 const LISTED_FIELDS: usize = 20;
 const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -23,7 +23,7 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     is_read
 }
 
-/// Whether a file that begins so has a record in its first line.
+/// Whether the first line of a file holds a record.
 pub(super) fn is_record(beginning: &[u8]) -> bool {
     let beginning = beginning.trim_ascii_start();
     let line = beginning.split(|byte| *byte == b'\n').next();
@@ -31,13 +31,13 @@ pub(super) fn is_record(beginning: &[u8]) -> bool {
 }
 
 enum Layout {
-    /// A record a line, so that a damaged one ends with its line.
+    /// A record a line, so that a damaged record ends with its line.
     Lines,
     /// Elements of an array, or records of several lines.
     Values,
 }
 
-/// A file is of lines unless it begins with an array, or with a record that goes on in a second line.
+/// Treats a file as lines unless it begins with an array, or with a record that goes on in a second line.
 fn layout(reader: &mut TextReader) -> Layout {
     let head = reader.peek().trim_ascii_start();
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -101,7 +101,7 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
 /// Takes the text out of a record. Returns whether it is JSON.
 fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) -> bool {
     let bytes = bytes.trim_ascii_end();
-    // A mark in the middle of a file is where two files were joined.
+    // A mark in the middle of a file shows where two files were joined.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let record = parse(bytes);
     let is_json = record.is_ok();
@@ -125,7 +125,7 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
     is_json
 }
 
-/// Parses JSON that may contain words from outside of JSON, such as the `NaN` that Python writes: they count as null.
+/// Parses JSON with foreign words, such as the `NaN` that Python writes, as null.
 fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(bytes).or_else(|error: serde_json::Error| match error.is_eof() {
         true => Err(error),
@@ -151,7 +151,7 @@ fn with_null_for_words(json: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// The text of a record: of the field, or of the record itself if it is a string.
+/// Returns the text of a record: of the field, or of the record itself if it is a string.
 fn text_of(record: Value, field: &str) -> Result<String, String> {
     let found = match &record {
         Value::String(_) => Some(&record),
@@ -177,7 +177,6 @@ fn text_of(record: Value, field: &str) -> Result<String, String> {
     Err(format!("its field \"{field}\" is {kind} and no string"))
 }
 
-/// Says that a field is missing, and which ones there are.
 pub(super) fn missing(field: &str, fields: &[String]) -> String {
     let listed = fields.iter().take(LISTED_FIELDS).map(|field| {
         let listed: String = field.chars().take(LISTED_CHARACTERS).collect();

@@ -1,4 +1,4 @@
-//! Text to train on: the sources of the packages that this project is built from, or the user's.
+//! Reads text to train on: the sources of the packages behind this project, or the user's text.
 
 mod collect;
 mod columns;
@@ -21,14 +21,14 @@ use sharpness_record::shown;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
-/// The field of a record that holds its text, unless another one is named.
+/// The default field for the text of a record.
 pub const TEXT_FIELD: &str = "text";
 
-/// So many millions of bytes, in bytes.
+/// Converts millions of bytes to bytes.
 ///
 /// # Errors
 ///
-/// If that is not even one.
+/// Returns an error below one byte.
 pub fn limit(megabytes: f64) -> Result<usize> {
     let bytes = megabytes * 1e6;
     ensure!(
@@ -39,14 +39,14 @@ pub fn limit(megabytes: f64) -> Result<usize> {
     Ok(bytes as usize)
 }
 
-/// Text and where it comes from.
+/// A text and its source.
 #[derive(Clone, Debug)]
 pub struct Text {
     /// The text.
     pub content: String,
     /// A short name of the source, for people.
     pub source: String,
-    /// What was left out or not read, one sentence each.
+    /// Sentences about the parts left out or not read.
     pub notes: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl Display for Text {
 }
 
 impl Text {
-    /// The first 16 hexadecimal digits of the SHA-256 of the text: equal texts, equal digests.
+    /// Returns the first 16 hexadecimal digits of the SHA-256 of the text, to compare texts.
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(self.content.as_bytes());
         digest[..8]
@@ -73,13 +73,13 @@ impl Text {
     }
 
     /// Reads the documentation or the code of the packages that Cargo.lock pins, which cargo has put
-    /// on disk to build this program. Nothing is downloaded.
+    /// on disk to build this program. It downloads nothing.
     ///
-    /// At most `limit` bytes are read, in the order of the packages' and the files' names.
+    /// It reads at most `limit` bytes, in the order of the packages' and the files' names.
     ///
     /// # Errors
     ///
-    /// If cargo's folder of sources cannot be found.
+    /// Returns an error if cargo's folder of sources cannot be found.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
         let packages::PackageText { content, name } = packages::read(domain, limit)?;
         Ok(Self {
@@ -89,22 +89,21 @@ impl Text {
         })
     }
 
-    /// Reads a file, or all files of text below a folder in the order of their names, up to `limit`
-    /// bytes of text. Of a data set in parts, that for training is read.
+    /// Reads a file, or all files of text below a folder by name, up to `limit` bytes of text. If a data
+    /// set has parts, it reads the training part.
     ///
-    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records, whose text is in `field`; dots
-    ///   lead into nested records. A record without text is left out and counted.
+    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records with their text in `field`; dots lead
+    ///   into nested records. A record without text is left out and counted.
     /// - `.txt` and `.md` are plain text. A line that is not UTF-8 is left out and counted.
-    /// - A file of another name that is given by itself is read as records if its first line is one, and as
-    ///   plain text else; the notes say so.
-    /// - Endings are known in any case, with `.gz` or `.zst` after them too. UTF-16 is told by its
-    ///   byte-order mark.
+    /// - A single file with another ending is read as records if its first line is a record, and otherwise
+    ///   as plain text; the notes say so.
+    /// - Endings count in any case, also before `.gz` or `.zst`. A byte-order mark identifies UTF-16.
     ///
-    /// Little more than the text that is kept is read, whatever the size of the input.
+    /// It reads little more than the text that it keeps, whatever the size of the input.
     ///
     /// # Errors
     ///
-    /// If the path does not exist, or there is no text: the error names the first reason.
+    /// Returns an error if the path does not exist, or if there is no text: the error names the first reason.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
         let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;

@@ -5,19 +5,18 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-/// What a reader of UTF-16 puts in the place of what it cannot decode.
+/// The character that a reader of UTF-16 puts in place of undecodable bytes.
 pub(super) const UNDECODABLE: char = '\u{fffd}';
-/// How much of a file is looked at to tell what it is.
+/// The number of bytes that identify a file.
 const HEAD: u64 = 4096;
-/// How much of a text is looked at to tell how it is laid out.
+/// The number of bytes that show the layout of a text.
 const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";
-/// What a tape archive holds at this place.
+/// The bytes of a tape archive at this place.
 const TAR: (usize, &[u8]) = (257, b"ustar");
-/// Frames of zstd may look back over so many bytes, as a power of two: the largest window that there is, which
-/// published archives use.
+/// The power of two of the largest window of zstd, which published archives use.
 const ZSTD_WINDOW: u32 = 31;
-/// Beginnings of files that are not the data themselves, and what to do about each.
+/// Beginnings of files that are not the data themselves, with advice for each.
 const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     (
         b"version https://git-lfs.github.com/spec/",
@@ -27,7 +26,7 @@ const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
         b"/annex/objects/",
         "it is a pointer of git-annex and not the data: fetch that by `git annex get`",
     ),
-    // Before UTF-16, whose mark this one begins with.
+    // Before UTF-16, whose mark is a prefix of this mark.
     (
         &[0xff, 0xfe, 0, 0],
         "it is UTF-32, which is not read here: convert it to UTF-8 first",
@@ -38,30 +37,30 @@ const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     ),
 ];
 
-/// Says that a file that begins so is not the data itself but stands for it, and what to do.
+/// Returns advice for a file whose beginning shows that it only stands for the data.
 pub fn stands_for_another(beginning: &[u8]) -> Option<&'static str> {
     let mut others = STANDS_FOR_OTHERS.iter();
     let (_, why) = others.find(|(head, _)| beginning.starts_with(head))?;
     Some(why)
 }
 
-/// A file by what is in it, whatever its name says.
+/// The content of a file, whatever its name says.
 pub(super) enum Content {
     Text(TextReader),
     Parquet(File),
 }
 
-/// Bytes of a text in UTF-8, which may hold others.
+/// Reads the bytes of a text in UTF-8, which may contain other bytes.
 pub(super) struct TextReader {
-    /// What was read and is to be read once more.
+    /// Bytes to read again.
     unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
-    /// Whether the file is in another encoding, and has been decoded.
+    /// Whether the text was decoded from another encoding.
     pub(super) is_transcoded: bool,
 }
 
 impl TextReader {
-    /// The beginning of what is to be read: a few lines of it, or all.
+    /// Returns the beginning of the rest: a few lines, or all.
     pub(super) fn peek(&mut self) -> &[u8] {
         if !self.has_unread() {
             let mut beginning = Vec::new();
@@ -74,7 +73,6 @@ impl TextReader {
         self.unread.get_ref().get(place..).unwrap_or_default()
     }
 
-    /// Makes these bytes the next ones to be read.
     pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
         let place = self.unread.position() as usize;
         bytes.extend_from_slice(self.unread.get_ref().get(place..).unwrap_or_default());
@@ -111,7 +109,7 @@ impl BufRead for TextReader {
     }
 }
 
-/// Opens a file: without its compression, and its text as UTF-8 without byte-order mark.
+/// Opens a file, decompressed, and its text as UTF-8 without byte-order mark.
 pub(super) fn open(path: &Path) -> Result<Content> {
     let (head, reader) = split_head(BufReader::new(File::open(path)?));
     if head.starts_with(PARQUET) {
@@ -151,7 +149,7 @@ impl Compression {
     fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            // A frame of data, or one to pass over that parallel compressors begin with.
+            // A frame of data, or a skippable frame, with which parallel compressors begin.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Other("xz")),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some(Self::Other("bzip2")),
@@ -162,14 +160,14 @@ impl Compression {
     }
 }
 
-/// The beginning of what a reader reads, and a reader of all of it.
+/// Returns the beginning of a stream, and a reader of all of it.
 fn split_head(mut reader: impl BufRead + 'static) -> (Vec<u8>, Box<dyn BufRead>) {
     let mut head = Vec::new();
     let beginning = reader.by_ref().take(HEAD).read_to_end(&mut head);
     let whole = Cursor::new(head.clone());
     let whole: Box<dyn BufRead> = match beginning {
         Ok(_) => Box::new(whole.chain(reader)),
-        // What could be read is text all the same.
+        // Keep the text before the error.
         Err(error) => Box::new(whole.chain(BufReader::new(Failing(Some(error))))),
     };
     (head, whole)
@@ -210,7 +208,7 @@ fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
     })
 }
 
-/// Reads UTF-8, or what a byte-order mark says.
+/// Reads UTF-8, or the encoding of a byte-order mark.
 pub(super) fn text_reader(reader: impl Read + 'static) -> TextReader {
     let decoder = DecodeReaderBytesBuilder::new()
         .bom_sniffing(true)

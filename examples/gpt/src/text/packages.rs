@@ -1,4 +1,4 @@
-//! The text that every build has on disk: the sources of the packages of Cargo.lock.
+//! Reads the text that every build has on disk: the sources of the packages of Cargo.lock.
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -41,7 +41,7 @@ const PACKAGES: &str = "\
     regex-syntax serde serde_core serde_json time tokenizers tracing tracing-core tracing-subscriber \
     uuid winnow";
 
-/// What is read of Cargo.lock.
+/// The relevant part of Cargo.lock.
 #[derive(Deserialize)]
 struct Lock {
     package: Vec<Package>,
@@ -76,7 +76,7 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
                 if path.extension().is_none_or(|extension| extension != "rs") {
                     continue;
                 }
-                // Sources are UTF-8, but for a few test data files.
+                // Sources are UTF-8, except a few test data files.
                 let Ok(source) = std::fs::read_to_string(&path) else {
                     continue;
                 };
@@ -100,7 +100,6 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     })
 }
 
-/// The sources of a package, in whichever registry's folder they are.
 fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     let Ok(entries) = std::fs::read_dir(registries) else {
         return Ok(None);
@@ -114,8 +113,7 @@ fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Appends the documentation comments of a source file, without the code that they quote, or all
-/// the other lines.
+/// Appends the documentation comments of a source file, without their code, or all the other lines.
 fn extract(source: &str, domain: Domain, content: &mut String) {
     let start = content.len();
     let mut quoting = false;

@@ -1,11 +1,10 @@
-//! The choice of the files to train on: a data set may have parts for training, validation and testing.
+//! Chooses the files to train on: a data set may have parts for training, validation and testing.
 
 use super::file::Format;
 use sharpness_record::shown::one_line;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Training,
@@ -31,15 +30,15 @@ pub(super) struct Found {
     pub(super) format: Format,
 }
 
-/// The part that the path of a file names.
+/// The part in the path of a file.
 struct Place {
     part: Part,
-    /// The path before the word that names the part, without digits. All parts of a data set have it in common.
+    /// The path before the word for the part, without digits, which all parts of a data set share.
     before: String,
 }
 
 impl Place {
-    /// The part that a path names. The outermost folder counts first; a name with two parts in it does not count.
+    /// Finds the part in a path. The outermost folder counts first; a name with two parts in it does not count.
     fn of(path: &str) -> Option<Self> {
         let path = path.to_lowercase();
         let mut before = String::new();
@@ -68,17 +67,16 @@ impl Place {
         None
     }
 
-    /// The folder of the data set.
     fn folder(&self) -> &str {
         let end = self.before.rfind('/').map_or(0, |end| end + 1);
         &self.before[..end]
     }
 }
 
-/// The files to train on, in their order, and notes on the files that are skipped.
+/// Returns the files to train on, in their order, and notes on the skipped files.
 ///
-/// If files for training stand beside files for validation or testing, and their paths agree before these words, only the
-/// files for training are read from the data set's folder. The README of a folder of records is skipped, too.
+/// If files for training stand beside files for validation or testing, and their paths agree before these words, it takes
+/// only the files for training from the data set's folder. It also skips the README of a folder of records.
 pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<String>) {
     let names = files.iter().map(|file| {
         let below = file.path.strip_prefix(folder).unwrap_or(&file.path);
@@ -202,7 +200,7 @@ mod tests {
                 &["01-train.txt", "02-test.txt", "all.txt"],
                 &["01-train.txt"],
             ),
-            // A data set in parts beside another one.
+            // A data set in parts beside another data set.
             (
                 &["books/all.txt", "wiki/test.txt", "wiki/train.txt"],
                 &["books/all.txt", "wiki/train.txt"],

@@ -3,8 +3,7 @@ use super::open::{TextReader, UNDECODABLE};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
-/// A line that is longer is taken in pieces, so that a bad byte costs one of them and not the line, which may be
-/// the file.
+/// The longest piece of a line, so that a bad byte costs one piece and not the whole line, which may be the file.
 const PIECE: usize = 1 << 16;
 
 /// Reads plain text. A line with bytes that are not UTF-8 is left out.
@@ -21,11 +20,11 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
 }
 
 fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
-    // A line, or a piece of one, which begins with what the piece before has left of a character.
+    // A line or a piece of it, after the start of a character left over from the last piece.
     let mut line = Vec::new();
     let mut number = 1;
     while !out.is_done() {
-        // One byte more than there is room for, to know that there is more.
+        // A byte beyond the limit shows that there is more.
         let most = PIECE.min(out.room().saturating_add(1));
         let mut limited = reader.by_ref().take(most as u64);
         let read = limited.read_until(b'\n', &mut line)?;
@@ -48,7 +47,7 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
             line.extend((zeros > 0 && is_ended).then_some(b'\n'));
         }
         match std::str::from_utf8(&line) {
-            // A part of a character, no more.
+            // A partial character, nothing more.
             Ok("") => {}
             Ok(text) if !(reader.is_transcoded && text.contains(UNDECODABLE)) => {
                 out.push(text);
@@ -70,7 +69,7 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes at the end are the beginning of a character.
+/// Returns the number of bytes at the end that begin a character.
 fn cut_character(bytes: &[u8]) -> usize {
     let is_beginning = |length: &usize| {
         let end = &bytes[bytes.len() - length..];

@@ -264,7 +264,7 @@ fn a_folder_is_read_in_order_and_what_is_not_read_is_said() {
     assert_eq!(text.content, "first\n\nse");
     let notes = text.notes.join("\n");
     assert!(
-        notes.contains("b.txt (0.0 MB), the rest of which is not read"),
+        notes.contains("b.txt (0.0 MB): the rest of it is not read"),
         "{notes}"
     );
     assert!(

@@ -1,8 +1,8 @@
-//! Where a stream of JSON values has its next one.
+//! Finds the next value in a stream of JSON values.
 
 use std::io::BufRead;
 
-/// A record of more bytes is left out: nobody writes one by intent.
+/// The longest record in bytes: nobody writes a longer record on purpose.
 pub(super) const LONGEST_RECORD: usize = 64 << 20;
 
 pub(super) enum Found {
@@ -11,24 +11,24 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Splits a stream into JSON values without parsing them, so that a damaged one takes no other along.
+/// Splits a stream into JSON values without parsing them, so that a damaged value costs no other.
 ///
-/// A value ends with its brackets. Where they do not match, it ends before the next line that begins like a value:
+/// A value ends with its brackets. If they do not match, it ends before the next line that begins like a value:
 /// with a brace, no farther to the right than the value itself. A sound value may have such lines, too, so this
 /// holds only from the first damaged value on.
 #[derive(Default)]
 pub(super) struct Values {
     /// Whether the values are the elements of an array.
     in_array: bool,
-    /// How far to the right the next byte is, if all before it in its line is white space.
+    /// The column of the next byte, if its line has only white space before it.
     indent: Option<usize>,
-    /// Where in the last value a line begins as if it were a value, and how far to the right.
+    /// The place and column of a line in the last value that begins like a value.
     restart: Option<(usize, usize)>,
     has_damage: bool,
 }
 
 impl Values {
-    /// What the last value has taken along if it turned out to be damaged, cut off from it.
+    /// Returns the bytes that a damaged last value has swallowed, cut off from it.
     pub(super) fn rest_after_damage(
         &mut self,
         is_json: bool,
@@ -42,7 +42,7 @@ impl Values {
         })
     }
 
-    /// Puts the next value into `value`; the last one may be cut short.
+    /// Reads the next value into `value`; the last value may be incomplete.
     pub(super) fn next(
         &mut self,
         reader: &mut impl BufRead,
@@ -78,7 +78,7 @@ impl Values {
                     continue;
                 }
                 if length == 0 {
-                    // Behind the bracket of the array: the others may stand below it.
+                    // After the bracket of the array: the other values may stand below it.
                     own_indent = begins_line.unwrap_or(1);
                 } else if let Some(indent) = begins_line
                     && *byte == b'{'
@@ -98,7 +98,7 @@ impl Values {
                     value.push(*byte);
                 }
                 if in_string {
-                    // A line end within a string is where a line was cut short.
+                    // A line end within a string shows a truncated line.
                     in_string = (*byte != b'"' || is_escaped) && *byte != b'\n';
                     is_escaped = *byte == b'\\' && !is_escaped;
                     is_whole = !in_string && (depth == 0 || *byte == b'\n');
@@ -124,7 +124,7 @@ impl Values {
         }
     }
 
-    /// How far to the right a byte is, if it is the first of its line that is no white space.
+    /// Returns the column of a byte, if it is the first of its line that is not white space.
     fn place(&mut self, byte: u8) -> Option<usize> {
         match byte {
             b'\n' => {

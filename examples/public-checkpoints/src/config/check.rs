@@ -1,4 +1,4 @@
-//! Values that a configuration may leave out, and what all of them must fulfil.
+//! Checks the values of a configuration, and fills in the optional values.
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +10,7 @@ pub(super) fn yes() -> bool {
     true
 }
 
-/// The largest size: no model is as large, and products of two of them are numbers still.
+/// The largest size: no model is as large, and the product of two such sizes is still a number.
 const LARGEST: usize = 1 << 28;
 
 pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {

@@ -1,16 +1,16 @@
-//! The configuration of a GPT-2.
+//! Describes the configuration of a GPT-2.
 
 use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
 use anyhow::{Result, ensure};
 use gpt::activation::Activation;
 use serde::Deserialize;
 
-/// The shape of a GPT-2. What a file leaves out has the value that the published format gives it.
+/// The shape of a GPT-2. A missing field has the default of the published format.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Gpt2Config {
     /// The number of different tokens.
     pub vocab_size: usize,
-    /// The largest number of tokens that the model sees at once.
+    /// The largest number of tokens that the model sees at a time.
     pub n_positions: usize,
     /// The width of the residual stream.
     pub n_embd: usize,
@@ -21,7 +21,7 @@ pub struct Gpt2Config {
     /// The width inside a block's two-layer network; four times the residual stream's by default.
     #[serde(default)]
     pub n_inner: Option<usize>,
-    /// What that network applies between its layers.
+    /// The activation of that network.
     #[serde(default = "Activation::of_gpt2")]
     pub activation_function: Activation,
     /// ε of the layer norms.
@@ -65,12 +65,12 @@ impl Gpt2Config {
         Ok(())
     }
 
-    /// The width inside a block's two-layer network.
+    /// Returns the width inside a block's two-layer network.
     pub fn inner(&self) -> usize {
         self.n_inner.unwrap_or(self.n_embd.saturating_mul(4))
     }
 
-    /// What the attention scores of a block are multiplied by, the first block being 0.
+    /// Returns the factor on the attention scores of a block; the first block is 0.
     pub fn attention_scale(&self, layer: usize) -> f64 {
         let head = (self.n_embd / self.n_head) as f64;
         let of_width = if self.scale_attn_weights {

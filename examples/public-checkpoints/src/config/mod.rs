@@ -1,4 +1,4 @@
-//! What `config.json` says of a model: its architecture and its shape.
+//! Reads a model's architecture and shape from `config.json`.
 
 mod check;
 mod gpt2;
@@ -15,7 +15,7 @@ use std::path::Path;
 /// The file of a checkpoint's configuration.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// The configuration of a model of an architecture that is known here.
+/// The configuration of a model with a supported architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelConfig {
     /// GPT-2.
@@ -24,7 +24,7 @@ pub enum ModelConfig {
     Olmo2(Olmo2Config),
 }
 
-/// What tells the architecture.
+/// The fields that identify the architecture.
 #[derive(Deserialize)]
 struct Kind {
     model_type: Option<String>,
@@ -37,7 +37,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// If there is none, if its architecture is not known here, or if a value makes no sense.
+    /// Returns an error if there is none, if its architecture is not supported, or if a value makes no sense.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         if path.exists() {
@@ -52,7 +52,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// If its architecture is not known here, or if a value makes no sense.
+    /// Returns an error if its architecture is not supported, or if a value makes no sense.
     pub fn parse(json: &str) -> Result<Self> {
         let kind: Kind = serde_json::from_str(json)?;
         let name = kind
@@ -75,7 +75,7 @@ impl ModelConfig {
         }
     }
 
-    /// The number of different tokens.
+    /// Returns the number of different tokens.
     pub fn vocab(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.vocab_size,
@@ -83,7 +83,7 @@ impl ModelConfig {
         }
     }
 
-    /// The largest number of tokens that the model sees at once.
+    /// Returns the largest number of tokens that the model sees at a time.
     pub fn positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,

@@ -1,11 +1,11 @@
-//! The configuration of an OLMo-2.
+//! Describes the configuration of an OLMo-2.
 
 use super::check::{above_0, check_sizes, epsilon_1e_5};
 use anyhow::{Context, Result, bail, ensure};
 use gpt::activation::Activation;
 use serde::Deserialize;
 
-/// The shape of an OLMo-2. What a file leaves out has the value that the published format gives it.
+/// The shape of an OLMo-2. A missing field has the default of the published format.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Olmo2Config {
     /// The number of different tokens.
@@ -18,16 +18,16 @@ pub struct Olmo2Config {
     pub num_hidden_layers: usize,
     /// The number of query heads of a block.
     pub num_attention_heads: usize,
-    /// The number of key and value heads, each shared by several query heads; by default as many.
+    /// The number of key and value heads, each shared by several query heads; by default the number of query heads.
     #[serde(default)]
     pub num_key_value_heads: Option<usize>,
     /// The width of a head; by default the heads share the residual stream's width.
     #[serde(default)]
     pub head_dim: Option<usize>,
-    /// The largest number of tokens that the model was trained on at once.
+    /// The largest number of tokens per window in the model's training.
     #[serde(default = "positions_2048")]
     pub max_position_embeddings: usize,
-    /// What the gate applies.
+    /// The activation of the gate.
     #[serde(default = "Activation::of_olmo2")]
     pub hidden_act: Activation,
     /// ε of the norms.
@@ -39,22 +39,22 @@ pub struct Olmo2Config {
     /// Whether the output layer shares the token embedding's weights.
     #[serde(default)]
     pub tie_word_embeddings: bool,
-    /// The token whose embedding takes no gradient: 1 unless the file says otherwise, none if it is null,
-    /// and counted from the end of the vocabulary if it is below 0.
+    /// The token whose embedding takes no gradient: 1 if the file has no value, no token if it is null,
+    /// counted from the end of the vocabulary if it is below 0.
     #[serde(default = "padding_1")]
     pad_token_id: Option<i64>,
-    /// The base of the rotary positions' wavelengths, where files older than 2026 have it.
+    /// The base of the rotary positions' wavelengths, in files older than 2026.
     #[serde(default)]
     rope_theta: Option<f64>,
-    /// How the rotary positions are stretched, where files older than 2026 have it.
+    /// The stretch of the rotary positions, in files older than 2026.
     #[serde(default)]
     rope_scaling: Option<Rope>,
-    /// Both, where newer files have them.
+    /// Base and stretch, in newer files.
     #[serde(default)]
     rope_parameters: Option<Rope>,
 }
 
-/// The rotary positions, as a file describes them.
+/// The rotary positions in a file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 struct Rope {
     #[serde(default)]
@@ -110,22 +110,22 @@ impl Olmo2Config {
         Ok(())
     }
 
-    /// The number of key and value heads.
+    /// Returns the number of key and value heads.
     pub fn key_value_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// The width of a head.
+    /// Returns the width of a head.
     pub fn head_width(&self) -> usize {
         self.head_dim
             .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// The token whose embedding takes no gradient, if there is one.
+    /// Returns the token whose embedding takes no gradient, if there is one.
     ///
     /// # Errors
     ///
-    /// If it is not in the vocabulary.
+    /// Returns an error if it is not in the vocabulary.
     pub fn padding(&self) -> Result<Option<i64>> {
         let Some(token) = self.pad_token_id else {
             return Ok(None);
@@ -149,17 +149,17 @@ impl Olmo2Config {
             .flatten()
     }
 
-    /// The base of the rotary positions' wavelengths.
+    /// Returns the base of the rotary positions' wavelengths.
     pub fn rope_base(&self) -> f64 {
         let mut given = self.ropes().filter_map(|rope| rope.rope_theta);
         given.next().or(self.rope_theta).unwrap_or(10_000.0)
     }
 
-    /// The factor that positions are divided by: 1, unless they are stretched.
+    /// Returns the divisor of positions: 1, unless they are stretched.
     ///
     /// # Errors
     ///
-    /// If the file asks for a way to stretch them that is not known here.
+    /// Returns an error if the file asks for an unsupported kind of stretch.
     pub fn rope_stretch(&self) -> Result<f64> {
         let Some(rope) = self.ropes().find(|rope| rope.rope_type.is_some()) else {
             return Ok(1.0);

@@ -148,7 +148,7 @@ fn each_checkpoint_gives_a_line_for_each_direction_and_task() {
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 3, "{table}");
     assert!(
-        rows[0].contains("λc numbers, AdamW") && rows[0].contains("λc in out"),
+        rows[0].contains("λ_c numbers, AdamW") && rows[0].contains("λ_c in out"),
         "{table}"
     );
     assert!(rows[1].trim_start().starts_with("3 "), "{table}");

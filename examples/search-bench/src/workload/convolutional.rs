@@ -26,7 +26,7 @@ pub struct ConvNet {
 pub struct Convolutional {
     /// The number of steps.
     pub steps: usize,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
 }
 

@@ -20,7 +20,7 @@ pub struct FullyConnected {
     pub steps: usize,
     /// Full-batch gradient descent, or momentum SGD on batches of 64.
     pub full_batch: bool,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
 }
 

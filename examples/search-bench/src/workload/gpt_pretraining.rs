@@ -16,13 +16,13 @@ pub const VOCAB: usize = 1024;
 pub struct GptPretraining {
     /// The number of steps.
     pub steps: usize,
-    /// The steps from one measurement to the next.
+    /// The number of steps between measurements.
     pub every: u64,
     /// The windows of text in a batch.
     pub batch: usize,
-    /// The shape of the model. Its vocabulary is at least that of the text.
+    /// The shape of the model. Its vocabulary must cover the text's.
     pub shape: GptConfig,
-    /// Where it runs.
+    /// The device.
     pub device: Device,
 }
 

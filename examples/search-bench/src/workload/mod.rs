@@ -1,4 +1,4 @@
-//! The trainings that the searches are compared on.
+//! Defines the trainings that compare the searches.
 
 mod convolutional;
 mod fully_connected;
@@ -21,22 +21,22 @@ use std::time::Instant;
 /// The seed of all weights and data.
 const SEED: u64 = 0;
 
-/// A training that the searches are compared on.
+/// A training that compares the searches.
 pub trait Workload {
-    /// What is trained.
+    /// The type of the model.
     type Model: Module + 'static;
-    /// What one step trains on.
+    /// The data of one step.
     type Batch: Clone;
 
-    /// The name in the table.
+    /// Returns the name in the table.
     fn name(&self) -> &'static str;
-    /// Every so many steps count.
+    /// Returns the number of steps between measurements.
     fn every(&self) -> u64;
-    /// The model at its first weights, and its optimizer.
+    /// Returns the first model and its optimizer.
     fn init(&self) -> (Self::Model, ModuleOptimizer);
-    /// The batches of the run.
+    /// Returns the batches of the run.
     fn batches(&self) -> Result<Vec<Self::Batch>>;
-    /// The learning rate of a step.
+    /// Returns the learning rate of a step.
     fn learning_rate(&self, step: usize) -> f64;
     /// The same with the learning rates of parameter groups.
     fn learning_rates(&self, step: usize) -> ModuleLearningRate {
@@ -87,9 +87,9 @@ pub struct Step<'a, W: Workload> {
     pub learning_rate: f64,
     /// The gradients of the loss.
     pub grads: &'a GradientsParams,
-    /// The loss L(θ), as the training step has computed it.
+    /// The loss L(θ) from the training step.
     pub training_loss: f64,
-    /// What it was computed on.
+    /// The batch of that loss.
     pub batch: &'a W::Batch,
 }
 
@@ -108,7 +108,7 @@ pub struct RealLine<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> Step<'a, W> {
-    /// The line of this step, if its update has a direction.
+    /// Returns the line of this step, if its update has a direction.
     pub fn line(&self, workload: &'a W) -> Option<RealLine<'a, W>> {
         let model = self.model.valid();
         let rate = self.learning_rate.into();
@@ -135,18 +135,18 @@ impl<W: Workload> RealLine<'_, W> {
         loss.try_into_scalar::<f64>().unwrap_or(f64::NAN)
     }
 
-    /// L(θ − ηΔθ).
+    /// Returns L(θ − ηΔθ).
     pub fn loss(&self, eta: f64) -> f64 {
         self.loss_of(&self.direction.apply(self.model.clone(), eta))
     }
 
-    /// L(θ − ηΔθ) − L(θ).
+    /// Returns L(θ − ηΔθ) − L(θ).
     pub fn rise(&self, eta: f64) -> f64 {
         self.loss(eta) - self.base_loss
     }
 }
 
-/// What a training has shown.
+/// The results of a training.
 pub struct Trained {
     /// The number of weights.
     pub weights: usize,

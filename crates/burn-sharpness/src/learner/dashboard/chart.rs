@@ -2,10 +2,10 @@ use super::ticks::{Tick, Ticks};
 use burn::train::metric::{MetricEntry, MetricId, NumericEntry, SerializedEntry};
 use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 
-/// A chart of several curves, with a line of text for each.
+/// Draws several curves in one chart, with a line of text for each.
 ///
-/// Burn has a colour and a name for what comes from the training, and a colour and names of one's own for what
-/// comes from evaluations. So the first curve is drawn as the training's, and each other one as an evaluation.
+/// Burn gives training a fixed colour and name, and evaluations another colour with free names. So the first
+/// curve is drawn as the training's, and every other as an evaluation.
 pub(super) struct Chart {
     id: MetricId,
     others: Vec<EvaluationName>,
@@ -14,8 +14,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// A chart of the metric with this id, for measurements that are so many steps apart where they are made
-    /// most often.
+    /// Creates a chart of the metric with this id; `interval` is the smallest number of steps between measurements.
     pub(super) fn new(id: MetricId, others: Vec<EvaluationName>, interval: u64) -> Self {
         let series = 1 + others.len();
         Self {
@@ -45,14 +44,14 @@ impl Chart {
         self.send(series, state, renderer);
     }
 
-    /// The text for the curve of this index is this one from now on; the renderer has it.
+    /// Sets the text for the curve of this index, which the renderer already has.
     pub(super) fn note(&mut self, series: usize, text: String) {
         if let Some(known) = self.texts.get_mut(series) {
             *known = text;
         }
     }
 
-    /// Draws the values of a measurement; what was not measured is a tick without a point.
+    /// Draws the values of a measurement; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         step: u64,

@@ -1,4 +1,4 @@
-//! The charts that the dashboard draws: a quantity, and beside it what it is compared with.
+//! Draws the charts of the dashboard: each shows a quantity beside its reference.
 
 use super::chart::Chart;
 use crate::journal::Entry;
@@ -11,16 +11,15 @@ use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 use sharpness_record::{Against, Quantity};
 use std::sync::Arc;
 
-/// A chart: an entry of the list of all.
 struct Planned {
     quantity: Quantity,
-    /// What is said before the value, its name and its description, for a chart of its own; else it is the chart of the
-    /// quantity's metric, once that is registered.
+    /// For a chart of its own: the text before the value, the name and the description; otherwise the chart belongs to
+    /// the quantity's metric, once registered.
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
-/// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
-/// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
+/// The charts. Burn's axes are linear, so its own chart shows logarithms. Burn labels training "Train", and every named
+/// curve "Test" and the name, so the text beside them explains the words.
 const CHARTS: [Planned; 2] = [
     Planned {
         quantity: Quantity::CriticalSharpness,
@@ -36,21 +35,19 @@ const CHARTS: [Planned; 2] = [
     },
 ];
 
-/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
+/// The text beside the value of a second curve, whose name burn precedes with its own word.
 const TEST: &str = "\"Test\" is burn's word";
 
-/// How many times a threshold may be above its quantity to be drawn: farther away, it would take the room of all other
-/// curves.
+/// The largest ratio of a drawn threshold to its quantity: a higher threshold would leave the other curves no room.
 const FARTHEST: f64 = 1e3;
-/// The same while it falls, as in a warmup, which passes over many decades and is soon over.
+/// That ratio while the threshold falls, as in a warmup, which passes over many decades and is soon over.
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
-/// A chart under way.
 pub(super) struct Drawn {
     planned: &'static Planned,
     against: Against,
     chart: Option<Chart>,
-    /// The training and the tasks that it shows, and the step since which each has given no number.
+    /// Its training and tasks, and the step since which each has given no number.
     curves: Vec<(Arc<str>, Option<u64>)>,
     /// The last value of the training, and the last threshold.
     value: Option<f64>,
@@ -59,7 +56,7 @@ pub(super) struct Drawn {
 }
 
 impl Drawn {
-    /// All charts, of these tasks, for measurements that are so many steps apart where they are made most often.
+    /// Creates all charts of these tasks; `interval` is the smallest number of steps between measurements.
     pub(super) fn all(tasks: &[Arc<str>], interval: u64) -> Vec<Self> {
         let planned = CHARTS.iter();
         let compared =
@@ -99,7 +96,7 @@ impl Drawn {
         Chart::new(id, others.collect(), self.interval)
     }
 
-    /// What the renderer is told of a chart of its own.
+    /// Returns the definition for the renderer, if the chart is its own.
     pub(super) fn definition(&self) -> Option<MetricDefinition> {
         let (_, name, description) = self.planned.own?;
         Some(MetricDefinition {
@@ -114,7 +111,7 @@ impl Drawn {
         })
     }
 
-    /// A metric is registered, whose chart this may be.
+    /// Adopts the chart of a registered metric, if it is this chart.
     pub(super) fn note_metric(&mut self, definition: &MetricDefinition) {
         let is_its_metric = definition.name.as_str() == self.planned.quantity.name();
         if self.planned.own.is_none() && is_its_metric {
@@ -122,14 +119,14 @@ impl Drawn {
         }
     }
 
-    /// Burn's texts come in the order in which they are first said: those of charts of their own before all.
+    /// Sends the first texts. Burn orders texts by first appearance, so the own charts come first.
     pub(super) fn begin(&mut self, renderer: &mut dyn MetricsRenderer) {
         if let (Some((symbol, ..)), Some(chart)) = (self.planned.own, &mut self.chart) {
             chart.say(0, format!("{symbol} not measured yet"), renderer);
         }
     }
 
-    /// Draws what was measured along an update; what was not measured is a tick without a point.
+    /// Draws the measurements along an update; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         entry: &Entry,
@@ -146,7 +143,7 @@ impl Drawn {
             let series = index + usize::from(index > 0);
             let measurement = entry.of_task(task);
             values[series] = measurement.and_then(|measurement| quantity.of(measurement));
-            // A metric says its own text.
+            // A metric shows its own text.
             if let Some((symbol, ..)) = own {
                 let symbol = if index == 0 {
                     format!("{symbol} ")
@@ -166,7 +163,7 @@ impl Drawn {
         chart.draw(training.step, &values, renderer);
     }
 
-    /// The threshold as it is drawn, if there is room for it, and the text beside it.
+    /// Returns the threshold to draw, if there is room for it, and the text beside it.
     fn threshold_of(&mut self, training: &Measurement) -> (Option<f64>, String) {
         let other = match self.against {
             Against::Line(value, _) => return (Some(value), format!("{value} ({TEST})")),
@@ -193,8 +190,7 @@ impl Drawn {
         }
     }
 
-    /// What the metric of this chart says, without its ticks, since they are drawn here. What another metric says is given
-    /// back as it is.
+    /// Removes the ticks from a metric's state if its chart is drawn here, and returns other states unchanged.
     pub(super) fn without_ticks(&mut self, state: MetricState) -> MetricState {
         match (state, &mut self.chart) {
             (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {

@@ -1,15 +1,15 @@
-//! What the record has of a resumed run, from before it was resumed.
+//! Reads the record of a resumed run from before it was resumed.
 
 use crate::Measurement;
 use crate::journal::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The most updates that are drawn of what came before: burn's full history shows fewer points than these.
+/// The most updates to draw from before: burn's full history shows fewer points.
 const MOST: usize = 1000;
 
-/// The measurements along the updates before this step, in the order of their steps; of a long record every second, third, …
-/// update. A record that cannot be read has none: its writer tells the user so.
+/// Returns the measurements along the updates before this step, by step; of a long record every second, third, … update. An
+/// unreadable record gives no measurements: its writer tells the user.
 pub(super) fn before(step: u64, directory: &Path) -> Vec<Entry> {
     let Ok(record) = sharpness_record::read(directory) else {
         return Vec::new();

@@ -2,14 +2,14 @@ use burn::train::Interrupter;
 use burn::train::metric::MetricDefinition;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
 
-/// The renderer that is wrapped: one that is there, or the one that burn would choose.
+/// Holds the wrapped renderer: a given one, or burn's choice.
 ///
-/// The latter is made when the training starts. Only then is it known after which epoch the run resumes, which
-/// burn's progress bar is told when it is made.
+/// Burn's choice is made when training starts. Only then is it known after which epoch the run resumes, and
+/// burn's progress bar needs the epoch at its creation.
 pub(super) struct Inner {
     made: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,
-    /// The metrics that were registered before the renderer was made.
+    /// The metrics registered before the renderer exists.
     definitions: Vec<MetricDefinition>,
 }
 
@@ -29,7 +29,7 @@ impl Inner {
         }
     }
 
-    /// The renderer of a run that begins at this epoch, counted from 1.
+    /// Returns the renderer of a run that begins at this epoch, counted from 1.
     pub(super) fn at_epoch(&mut self, epoch: usize) -> &mut dyn MetricsRenderer {
         let made = self.made.get_or_insert_with(|| {
             let resumed_after = (epoch > 1).then(|| epoch - 1);

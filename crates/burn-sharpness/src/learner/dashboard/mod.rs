@@ -1,4 +1,4 @@
-//! Critical sharpness and the edge threshold in one chart of burn's dashboard.
+//! Shows critical sharpness and the edge threshold in one chart of burn's dashboard.
 
 mod chart;
 mod drawn;
@@ -15,24 +15,21 @@ use drawn::Drawn;
 use inner::Inner;
 
 impl SharpnessProbe {
-    /// Wraps a renderer of burn's training, so that its dashboard shows λ_c, 2/η and the relative critical
-    /// sharpness of each task in one chart, where the crossing is seen.
+    /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in one chart, with a
+    /// visible crossing.
     ///
-    /// The chart is the first of the dashboard. Burn's axes are linear, so that it shows logarithms to base
-    /// 10; λ_c is the curve that burn calls `Train`, every other one has its name after burn's word `Test`. 2/η is drawn where it is at
-    /// most 1000 times λ_c, and 10 times while it falls, so that a warmup leaves λ_c its room; the text beside the
-    /// chart has it always. A measurement takes as many ticks of the
-    /// horizontal axis as there are curves (one more if that is even), and a history that burn thins out
-    /// keeps the same share of each curve. What was not measured has no point, and the text beside the chart
-    /// says since when and why. A run that resumes begins with what its record has from before (of a long record, a
-    /// thousand measurements). Burn draws its full history as lines, over such a place, too; its recent
-    /// history has points.
+    /// The chart is the first of the dashboard. Burn's axes are linear, so it shows logarithms to base 10; burn calls the curve of
+    /// λ_c `Train`, and puts its word `Test` before the name of every other curve. 2/η is drawn up to 1000 times λ_c, and only up
+    /// to 10 times while it falls, so that a warmup leaves λ_c its room; the text beside the chart always has it. A measurement
+    /// takes as many ticks of the horizontal axis as there are curves (one more if that is even), and a history that burn thins out
+    /// keeps the same share of each curve. A value that was not measured has no point, and the text beside the chart says since
+    /// when and why. A resumed run begins with the measurements of its record (of a long record, a thousand). Burn's full history
+    /// draws lines even over such a gap; its recent history has points.
     ///
-    /// The chart of the edge ratio, where [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness)
-    /// has registered it, has a line at 1. All else is handed over as it is.
+    /// The chart of the edge ratio, if [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) has registered it, has a
+    /// line at 1. Everything else passes through unchanged.
     ///
-    /// For the dashboard that burn would choose, see
-    /// [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
+    /// For the dashboard that burn would choose, see [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
     ///
     /// ```
     /// use burn::train::renderer::CliMetricsRenderer;
@@ -51,22 +48,20 @@ impl SharpnessProbe {
         Box::new(Dashboard::new(self, Inner::of(renderer)))
     }
 
-    /// The same of the renderer that burn would choose.
     pub(super) fn dashboard_of_burn(&self, interrupter: Interrupter) -> Box<dyn MetricsRenderer> {
         Box::new(Dashboard::new(self, Inner::of_burn(interrupter)))
     }
 }
 
-/// A renderer with the charts that are [`Drawn`].
+/// Wraps a renderer, with the charts that are [`Drawn`].
 struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
-    /// The index of the next training item.
     item: u64,
-    /// Whether the items that are processed are of the training.
+    /// Whether the current items belong to the training.
     is_training: bool,
     is_registered: bool,
-    /// Whether a measurement of this run was drawn.
+    /// Whether it has drawn a measurement of this run.
     has_begun: bool,
     charts: Vec<Drawn>,
 }
@@ -84,7 +79,7 @@ impl Dashboard {
         }
     }
 
-    /// The charts are known to the renderer before anything is drawn.
+    /// Registers the charts with the renderer before it draws anything.
     fn register(&mut self) {
         if !std::mem::replace(&mut self.is_registered, true) {
             let definitions = self.charts.iter().filter_map(Drawn::definition);
@@ -92,7 +87,6 @@ impl Dashboard {
         }
     }
 
-    /// A training item was processed: draws what was measured during it.
     fn read_item(&mut self) {
         let entry = self.probe.entry_at(self.item);
         self.item += 1;
@@ -107,7 +101,7 @@ impl Dashboard {
         }
     }
 
-    /// The charts of a run that resumed begin with what was measured before.
+    /// Draws the measurements from before a resumed run.
     fn draw_history(&mut self, step: u64) {
         if let Some(directory) = self.probe.config().directory.clone() {
             let before = history::before(step, &directory);
@@ -123,7 +117,7 @@ impl Dashboard {
         }
     }
 
-    /// What a metric says, without its ticks where its chart is drawn here.
+    /// Removes the ticks from a metric's state if its chart is drawn here.
     fn without_ticks(&mut self, state: MetricState) -> MetricState {
         let charts = self.charts.iter_mut();
         charts.fold(state, |state, chart| chart.without_ticks(state))

@@ -1,4 +1,4 @@
-//! The dashboard as burn sees it: all goes to the renderer that is wrapped.
+//! Implements burn's renderer: everything goes to the wrapped renderer.
 
 use super::Dashboard;
 use burn::train::LearnerSummary;
@@ -31,7 +31,7 @@ impl MetricsRenderer for Dashboard {
     }
 
     fn register_metric(&mut self, definition: MetricDefinition) {
-        // Burn opens its dashboard with the chart that is registered first.
+        // Burn opens its dashboard with the first registered chart.
         self.register();
         for chart in &mut self.charts {
             chart.note_metric(&definition);

@@ -1,26 +1,24 @@
-//! At which ticks of one of burn's charts the points of several series are drawn.
+//! Assigns the points of several series to the ticks of one of burn's charts.
 
-/// The widest stretch without a measurement that is drawn to scale, in measurements.
+/// The widest stretch without a measurement drawn to scale, in measurements.
 const WIDEST: u64 = 1000;
 
 /// One tick of a chart: the point of a series, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tick {
-    /// A point of the series of this index.
     Point(usize, f64),
-    /// A tick without a point.
     Empty,
 }
 
 /// Lays the points of several series on the ticks of one chart.
 ///
 /// Burn counts one tick a point, for all series of a chart together, and its full history keeps the ticks
-/// that are multiples of a growing power of two. From one measurement to the next there is therefore always
-/// an odd number of ticks: then each series falls on a multiple of every power of two as often as any other,
-/// and keeps its share however far the history is thinned.
+/// that are multiples of a growing power of two. So the number of ticks between measurements is always odd:
+/// each series then falls on a multiple of every power of two as often as any other, and keeps its share
+/// however far burn thins the history.
 pub(super) struct Ticks {
     series: usize,
-    /// The steps from one measurement to the next where they are made most often.
+    /// The smallest number of steps between measurements.
     interval: u64,
     last_step: Option<u64>,
     has_point: bool,
@@ -36,16 +34,15 @@ impl Ticks {
         }
     }
 
-    /// Whether the chart has a point.
     pub(super) fn has_point(&self) -> bool {
         self.has_point
     }
 
-    /// The ticks of a measurement: those that lie between the one before and it, then a tick a series. A
+    /// Returns the ticks of a measurement: those since the last measurement, then a tick a series. A
     /// series without a value has a tick without a point.
     pub(super) fn of(&mut self, step: u64, values: &[Option<f64>]) -> Vec<Tick> {
         let between = match self.last_step {
-            // A run that has gone back draws what it makes anew after what it has made.
+            // A run that has gone back draws its repeated steps after the earlier steps.
             Some(last) => (step.saturating_sub(last) / self.interval).clamp(1, WIDEST),
             None => 1,
         };
@@ -60,7 +57,7 @@ impl Ticks {
         });
         let mut ticks: Vec<Tick> = gap.chain(points).collect();
         if !self.has_point {
-            // Burn takes the ends of its axes from the first tick, even from one without a point.
+            // Burn takes the ends of its axes from the first tick, even if it has no point.
             let first = ticks.iter().position(|tick| *tick != Tick::Empty);
             ticks.drain(..first.unwrap_or(ticks.len()));
             self.has_point = !ticks.is_empty();
@@ -76,8 +73,8 @@ mod tests {
     /// The most points of a series in burn's full history.
     const MOST: usize = 250;
 
-    /// One series of burn's full history: of the ticks that come, it keeps those that are multiples of its
-    /// stride; when there are too many, every second one, and the stride doubles.
+    /// A series in burn's full history: it keeps the ticks that are multiples of its stride; when there
+    /// are too many, it keeps every second tick and doubles the stride.
     #[derive(Clone)]
     struct History {
         points: Vec<(usize, f64)>,
@@ -98,7 +95,7 @@ mod tests {
         }
     }
 
-    /// What burn keeps of measurements at these steps, each value of which is the step.
+    /// Returns what burn keeps of measurements at these steps; each value is the step.
     fn kept(series: usize, interval: u64, steps: impl Iterator<Item = u64>) -> Vec<History> {
         let history = History {
             points: Vec::new(),
