@@ -33,7 +33,7 @@
 //! [`tolerance`](crate::SearchConfig::tolerance) and the first three parts are within the
 //! [`accuracy`](crate::SearchConfig::accuracy).
 //!
-//! **Calibration.** On the first eight lines and every sixteenth line, the search evaluates the loss *at the root* before
+//! **Calibration.** On the first six lines and every sixteenth line, the search evaluates the loss *at the root* before
 //! reporting it. Any evaluation after the bracket was narrow enough also counts as a check. Each check gives the actual error
 //! in units of the error expected of a smooth loss. The calibration factor is twice the recent root mean square of these
 //! ratios, or 0.6 of the largest, which fades by one per cent a line. It lies between 1 and 50 and multiplies every error but
