@@ -197,7 +197,7 @@ mod tests {
         some.verdict().unwrap();
         let none = sweep([BelowResolution, NonFiniteBaseLoss, NotDescent]);
         let error = none.verdict().unwrap_err().to_string();
-        assert!(error.contains("none of the 2 measurements"), "{error}");
+        assert!(error.contains("not one of the 2 measurements"), "{error}");
         let all = sweep([NotDescent, NotDescent, NotDescent]).to_string();
         assert!(!all.contains("say nothing"), "{all}");
     }
