@@ -1,5 +1,6 @@
 use crate::loss::BatchLosses;
 use crate::losses::Losses;
+use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -13,6 +14,8 @@ pub(crate) struct Facts {
     /// Whether they were added up for certain. Workers that share their gradients (DDP) take their mean or
     /// their sum, and which of the two is not told.
     pub(crate) gradient_is_sum: bool,
+    /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
+    pub(crate) squared_gradients: Vec<SquaredNorm>,
     /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
     /// Whether all of it was computed where the model is. On another device it may be of other weights: not every
