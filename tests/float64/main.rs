@@ -58,7 +58,7 @@ fn row(
     set("gradient_norm", norm(&gradient));
     set("weight_norm", norm(theta));
     set("gradient_cosine", slope / (norm(&gradient) * norm(&delta)));
-    let rate = optimizer.learning_rate();
+    let rate = 0.5 * critical_lr;
     let fall = network.loss(theta) - network.loss(&plus(theta, -rate, &delta));
     set("agreement", fall / (rate * slope));
     set("critical_lr", critical_lr);

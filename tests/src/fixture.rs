@@ -67,7 +67,7 @@ pub struct Row {
     pub weight_norm: Option<f64>,
     /// g·Δθ/(‖g‖‖Δθ‖), if the fixture has it.
     pub gradient_cosine: Option<f64>,
-    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at the learning rate of the optimizer, if the fixture has it.
+    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at η = η_c/2, if the fixture has it.
     pub agreement: Option<f64>,
     /// η_c.
     pub critical_lr: f64,

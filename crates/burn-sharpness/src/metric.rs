@@ -236,7 +236,7 @@ fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
             "not measured: add `.with_panel(true)` to the configuration of the probe"
         }
         Quantity::Agreement => {
-            "the points of the search do not tell the loss at the learning rate, or its slope"
+            "the search has not evaluated the loss at the learning rate, or does not know its slope"
         }
         _ => "not known of this update",
     }

@@ -287,7 +287,10 @@ impl<const N: usize> Sums<N> {
             .map_or(0, |first| first.shape().num_elements());
         for start in (0..elements).step_by(PIECE) {
             let length = PIECE.min(elements - start);
-            let pieces = tensors.map(|tensor| tensor.clone().narrow(0, start, length));
+            let pieces = tensors.map(|tensor| match length == elements {
+                true => tensor.clone(),
+                false => tensor.clone().narrow(0, start, length),
+            });
             let made = products(pieces);
             self.push(made.each_ref().map(|(a, b)| (a, b)));
         }

@@ -97,10 +97,11 @@ pub struct Measurement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_cosine: Option<f64>,
     /// The agreement of the step with its linear prediction, (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with η = `learning_rate`: 1 where
-    /// the loss falls as its gradient says, 0 at η_c, negative beyond. In a run that measures the panel.
+    /// the loss falls as its gradient says, 0 at η_c, negative beyond. At the steps of a run that
+    /// measures the panel at which the search has evaluated the loss at η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
-    /// The estimated absolute error of the agreement.
+    /// The absolute error of the agreement that rounding makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement_error: Option<f64>,
     /// The trace tr Σ of the covariance of the gradient of one micro-batch, estimated from those of the update, where it

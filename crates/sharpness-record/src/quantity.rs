@@ -132,7 +132,7 @@ quantities! {
         "the fall of the loss by a step at the learning rate, over the fall that the slope predicts: 0 at the critical learning rate, negative beyond",
         Number(|m| m.agreement);
     AgreementError: "Agreement Error", "agreement_error", "agreement error", "", None, None,
-        "the estimated absolute error of the agreement", Number(|m| m.agreement_error);
+        "the absolute error of the agreement that rounding makes", Number(|m| m.agreement_error);
     GradientVariance: "Gradient Variance", "gradient_variance", "tr Σ", "", None, None,
         "the trace of the covariance of the gradient of one micro-batch, estimated from those that an update accumulates",
         Number(|m| m.gradient_variance);

@@ -12,14 +12,7 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
             (Fault::NotDescent, 0.0112),
         ],
     ),
-    (
-        "quantized 1/64",
-        &[
-            (Fault::NotDescent, 0.0056),
-            (Fault::Agreement, 0.1),
-            (Fault::Agreement3, 0.1),
-        ],
-    ),
+    ("quantized 1/64", &[(Fault::NotDescent, 0.0056)]),
     ("quantized, 8 bits", &[(Fault::NotDescent, 0.0028)]),
     ("mixture", &[(Fault::Off3, 0.0056), (Fault::Off5, 0.0079)]),
     ("mixture, balanced", &[(Fault::Off3, 0.0078)]),

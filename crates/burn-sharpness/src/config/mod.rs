@@ -242,8 +242,8 @@ impl SharpnessConfig {
     /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, and its error;
     /// - the [noise](crate::Measurement::noise_scale) of the gradient, where burn's `Learner` accumulates several batches.
     ///
-    /// It costs no evaluation of the loss: the norms take one pass over weights and gradients, and the agreement is read
-    /// from the points of the search. It is none where they do not tell, and before the slope is that of the measured loss
+    /// It costs no evaluation of the loss: the norms take one pass over weights and gradients, and the agreement takes
+    /// the search's own evaluation at η. It is none where there is no such evaluation, and before the slope is that of the measured loss
     /// ([`SlopeSource::Known`](crate::SlopeSource)). ‖g‖ is none where several workers make the update, since the scale of their
     /// gradients is not told. `SharpnessMetrics::metrics_panel` shows the panel in burn's dashboard.
     pub fn with_panel(mut self, panel: bool) -> Self {
