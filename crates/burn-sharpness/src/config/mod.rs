@@ -309,8 +309,13 @@ impl SharpnessConfig {
         {
             return Err(ConfigError::EdgeCap(fraction));
         }
-        if let Some(thresholds) = self.thresholds {
-            thresholds.validate()?;
+        let parts = self.thresholds.map(Thresholds::parts);
+        if let Some((name, value)) = parts
+            .into_iter()
+            .flatten()
+            .find(|(_, value)| !(0.0..1.0).contains(value))
+        {
+            return Err(ConfigError::Thresholds { name, value });
         }
         if self.warn_after == 0 {
             return Err(ConfigError::WarningAfter(self.warn_after));

@@ -1,5 +1,3 @@
-use super::ConfigError;
-
 /// An optimizer whose thresholds of the curvature are known, with its β.
 ///
 /// At η, the Edge of Stability is at these sharpnesses, without weight decay:
@@ -42,19 +40,14 @@ pub enum Thresholds {
 }
 
 impl Thresholds {
-    pub(super) fn validate(self) -> Result<(), ConfigError> {
-        let parts = match self {
+    /// Its parts, each a fraction, with their names.
+    pub(super) fn parts(self) -> [(&'static str, f64); 2] {
+        match self {
             Self::HeavyBall {
                 momentum,
                 dampening,
             } => [("momentum", momentum), ("dampening", dampening)],
             Self::Adam { beta_1 } => [("β₁", beta_1); 2],
-        };
-        for (name, value) in parts {
-            if !(0.0..1.0).contains(&value) {
-                return Err(ConfigError::Thresholds { name, value });
-            }
         }
-        Ok(())
     }
 }
