@@ -53,6 +53,14 @@ fn row(
     let mut set = |name: &str, value: f64| row.insert(name.to_owned(), json!(value));
     set("loss", network.loss(theta));
     set("slope", slope);
+    let norm = |vector: &[f64]| dot(vector, vector).sqrt();
+    set("update_norm", norm(&delta));
+    set("gradient_norm", norm(&gradient));
+    set("weight_norm", norm(theta));
+    set("gradient_cosine", slope / (norm(&gradient) * norm(&delta)));
+    let rate = 0.5 * critical_lr;
+    let fall = network.loss(theta) - network.loss(&plus(theta, -rate, &delta));
+    set("agreement", fall / (rate * slope));
     set("critical_lr", critical_lr);
     set("critical_sharpness", 2.0 / critical_lr);
     set("directional_sharpness", bent / slope);

@@ -19,7 +19,11 @@ fn table() -> String {
             None => "",
         };
         let against = match about.against {
-            Some(Against::Quantity(other)) => other.about().symbol.to_string(),
+            Some(Against::Quantity(other)) => {
+                let all = std::iter::once(&other).chain(quantity.thresholds());
+                let symbols: Vec<&str> = all.map(|other| other.about().symbol).collect();
+                symbols.join(", ")
+            }
             Some(Against::Line(value, _)) => value.to_string(),
             None => String::new(),
         };

@@ -59,6 +59,16 @@ pub struct Row {
     pub loss: f64,
     /// g·Δθ.
     pub slope: f64,
+    /// ‖Δθ‖, if the fixture has it.
+    pub update_norm: Option<f64>,
+    /// ‖g‖, if the fixture has it.
+    pub gradient_norm: Option<f64>,
+    /// ‖θ‖, if the fixture has it.
+    pub weight_norm: Option<f64>,
+    /// g·Δθ/(‖g‖‖Δθ‖), if the fixture has it.
+    pub gradient_cosine: Option<f64>,
+    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at η = η_c/2, if the fixture has it.
+    pub agreement: Option<f64>,
     /// η_c.
     pub critical_lr: f64,
     /// λ_dir.

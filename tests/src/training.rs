@@ -28,6 +28,8 @@ pub struct Training {
     pub workers: Option<MultiDeviceOptim>,
     /// Whether the renderer is wrapped by the probe's dashboard.
     pub has_dashboard: bool,
+    /// Whether the panel is shown, too.
+    pub has_panel: bool,
 }
 
 impl Training {
@@ -41,6 +43,7 @@ impl Training {
             checkpoint: None,
             workers: None,
             has_dashboard: false,
+            has_panel: false,
         }
     }
 
@@ -84,6 +87,9 @@ impl Training {
         }
         if let Some(probe) = probe {
             training = training.metrics_sharpness(probe);
+            if self.has_panel {
+                training = training.metrics_panel(probe);
+            }
         }
         let result = training.launch(Learner::new(model, optim, scheduler));
         assert!(result.error.is_none(), "{:?}", result.error);

@@ -119,7 +119,7 @@ mod task;
 
 pub use batches::TaskBatches;
 pub use builder::SharpnessProbeBuilder;
-pub use config::{ConfigError, SharpnessConfig};
+pub use config::{ConfigError, SharpnessConfig, Thresholds};
 pub use critical_search::Method;
 pub use direction::{DirectionError, Linearity, UpdateDirection};
 pub use finder::{FinderError, LearningRateFinder, LearningRateRange, Spread};

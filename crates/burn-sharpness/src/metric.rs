@@ -216,7 +216,25 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-/// Describes the measurement at this step; `since` is the first step of a series without a number.
+/// Why a measurement that found its critical sharpness has no value of this quantity.
+fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
+    use Quantity::{GradientSignal, GradientVariance, NoiseScale};
+    match quantity {
+        GradientSignal | GradientVariance | NoiseScale => {
+            "it takes the panel, and an update of several micro-batches whose gradients agree beyond their noise"
+        }
+        _ if !Quantity::PANEL.contains(&quantity) => "no learning rate",
+        _ if measurement.weight_norm.is_none() => {
+            "not measured: add `.with_panel(true)` to the configuration of the probe"
+        }
+        Quantity::Agreement => {
+            "the search has not evaluated the loss at the learning rate, or does not know its slope"
+        }
+        _ => "not known of this update",
+    }
+}
+
+/// The text after the measurement at this step; `since` is the step of the first one in a row that gave no number.
 pub(crate) fn describe(
     quantity: Quantity,
     measurement: Option<&Measurement>,
@@ -236,7 +254,7 @@ pub(crate) fn describe(
         Some((Some(curvature), _)) => format!("{:?}", curvature.outcome),
         Some((None, measurement)) => {
             let why = measurement.no_number();
-            why.unwrap_or_else(|| "no learning rate".to_string())
+            why.unwrap_or_else(|| why_unknown(quantity, measurement).to_string())
         }
         None => "not measured".to_string(),
     };

@@ -277,7 +277,10 @@ impl<const N: usize> Sums<N> {
             .map_or(0, |first| first.shape().num_elements());
         for start in (0..elements).step_by(PIECE) {
             let length = PIECE.min(elements - start);
-            let pieces = tensors.map(|tensor| tensor.clone().narrow(0, start, length));
+            let pieces = tensors.map(|tensor| match length == elements {
+                true => tensor.clone(),
+                false => tensor.clone().narrow(0, start, length),
+            });
             let made = products(pieces);
             self.push(made.each_ref().map(|(a, b)| (a, b)));
         }
@@ -317,6 +320,26 @@ impl<const N: usize> Sums<N> {
     }
 }
 
+/// A squared norm that is not read from its device yet.
+pub(crate) type SquaredNorm = Sums<1>;
+
+/// The squared norm of the gradients of a model, whose parameters may be spread over devices: it is on one of them.
+pub(crate) fn squared_norm<M: Module>(model: &M, grads: &GradientsParams) -> SquaredNorm {
+    let mut sums: SquaredNorm = Sums::default();
+    for_each(model, grads, |place| {
+        sums.push_pieces([&place.tensor()], |[grad]| {
+            let grad = widened(grad);
+            [(grad.clone(), grad)]
+        });
+    });
+    if let Some(device) = sums.0.first().map(|[first]| first.device()) {
+        let parts = sums.0.into_iter();
+        sums.0 = parts.map(|[part]| [part.to_device(&device)]).collect();
+    }
+    sums
+}
+
+/// The inner product of two vectors.
 pub(crate) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, ReadError> {
     let sum = (a.clone() * b.clone()).sum();
     sum.try_into_scalar::<f64>()

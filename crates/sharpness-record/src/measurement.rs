@@ -85,6 +85,40 @@ pub struct Measurement {
     /// The norm ‖Δθ‖ of the update direction.
     #[serde(default)]
     pub update_norm: Option<f64>,
+    /// The norm ‖g‖ of the gradient of the loss, before the optimizer clips it, in a run that measures the panel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
+    /// The norm ‖θ‖ of the weights that have a gradient, in a run that measures the panel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_norm: Option<f64>,
+    /// The cosine of the angle between the gradient and the update direction, g·Δθ/(‖g‖‖Δθ‖), in a run that measures
+    /// the panel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_cosine: Option<f64>,
+    /// The agreement of the step with its linear prediction, (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with η = `learning_rate`: 1 where
+    /// the loss falls as its gradient says, 0 at η_c, negative beyond. At the steps of a run that
+    /// measures the panel at which the search has evaluated the loss at η.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+    /// The absolute error of the agreement that rounding makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement_error: Option<f64>,
+    /// The trace tr Σ of the covariance of the gradient of one micro-batch, estimated from those of the update, where it
+    /// accumulates several in burn's `Learner`. In a run that measures the panel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_variance: Option<f64>,
+    /// The squared norm ‖G‖² of the gradient over all data, estimated in the same way; the estimate of a small one may be negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_signal: Option<f64>,
+    /// The sharpness λ_max at which the named optimizer is at the Edge of Stability at large batches, 2(1+β)/η.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_batch_threshold: Option<f64>,
+    /// The same at small batches, 2(1−β)/η.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small_batch_threshold: Option<f64>,
+    /// The preconditioned sharpness at which the named Adam is at the Edge of Stability, (2+2β₁)/((1−β₁)η).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adam_threshold: Option<f64>,
     /// How the measurement ended.
     pub outcome: MeasurementOutcome,
     /// The reason of a failure.
@@ -174,6 +208,16 @@ impl Measurement {
             slope: None,
             slope_source: None,
             update_norm: None,
+            gradient_norm: None,
+            weight_norm: None,
+            gradient_cosine: None,
+            agreement: None,
+            agreement_error: None,
+            gradient_variance: None,
+            gradient_signal: None,
+            large_batch_threshold: None,
+            small_batch_threshold: None,
+            adam_threshold: None,
             outcome,
             reason: None,
             lower: None,
@@ -223,7 +267,24 @@ impl Measurement {
         edge_ratio(self.learning_rate?, self.critical_lr?)
     }
 
-    /// Locates this step relative to the Edge of Stability. `None` if η or η_c is unknown.
+    /// The relative update η‖Δθ‖/‖θ‖: how far the step moves the weights, as a part of their norm. η is the learning rate at
+    /// which the step was made. `None` where one of the three is unknown, or ‖θ‖ is 0.
+    pub fn relative_update(&self) -> Option<f64> {
+        let rate = self.learning_rate_used.or(self.learning_rate)?;
+        let relative = rate * self.update_norm? / self.weight_norm?;
+        Some(relative).filter(|relative| relative.is_finite())
+    }
+
+    /// The gradient-noise scale tr Σ/‖G‖², in micro-batches: an update of so many has as much noise as signal. `None` where
+    /// either is unknown, and where the estimate of ‖G‖² is not positive.
+    ///
+    /// It is the ratio of two estimates from one update, which scatters widely: average both over steps, and divide then.
+    pub fn noise_scale(&self) -> Option<f64> {
+        let signal = self.gradient_signal.filter(|signal| *signal > 0.0)?;
+        Some(self.gradient_variance? / signal).filter(|scale| scale.is_finite())
+    }
+
+    /// Where this step lies relative to the Edge of Stability. `None` where η or η_c is unknown.
     pub fn edge(&self) -> Option<Edge> {
         Edge::of(self.edge_ratio()?)
     }
@@ -309,6 +370,34 @@ mod tests {
         let unknown = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::NoIncrease);
         assert_eq!((unknown.edge_ratio(), unknown.edge()), (None, None));
         assert!(!unknown.is_past_edge());
+    }
+
+    #[test]
+    fn the_relative_update_is_that_of_the_step_that_was_made() {
+        let mut measured = bracketed(0.3, 0.5);
+        measured.update_norm = Some(4.0);
+        assert_eq!(measured.relative_update(), None);
+        measured.weight_norm = Some(2.0);
+        assert_eq!(measured.relative_update(), Some(0.6));
+        measured.learning_rate_used = Some(0.15);
+        assert_eq!(measured.relative_update(), Some(0.3));
+        measured.weight_norm = Some(0.0);
+        assert_eq!(measured.relative_update(), None);
+    }
+
+    #[test]
+    fn a_noise_scale_needs_a_signal() {
+        let mut measured = bracketed(0.3, 0.5);
+        measured.gradient_variance = Some(6.0);
+        for (signal, scale) in [
+            (None, None),
+            (Some(-1.0), None),
+            (Some(0.0), None),
+            (Some(1.5), Some(4.0)),
+        ] {
+            measured.gradient_signal = signal;
+            assert_eq!(measured.noise_scale(), scale);
+        }
     }
 
     #[test]

@@ -119,6 +119,28 @@ quantities! {
         "gradient times update direction: how fast the loss starts to fall along the update", Number(|m| m.slope);
     UpdateNorm: "Update Norm", "update_norm", "‖Δθ‖", "θ/η", None, None,
         "the norm of the update direction", Number(|m| m.update_norm);
+    GradientNorm: "Gradient Norm", "gradient_norm", "‖g‖", "loss/θ", Some(Log), None,
+        "the norm of the gradient, before the optimizer clips it", Number(|m| m.gradient_norm);
+    WeightNorm: "Weight Norm", "weight_norm", "‖θ‖", "θ", Some(Log), None,
+        "the norm of the weights that have a gradient", Number(|m| m.weight_norm);
+    RelativeUpdate: "Relative Update", "relative_update", "η‖Δθ‖/‖θ‖", "", Some(Log), None,
+        "how far the step moves the weights, as a part of their norm", Number(Measurement::relative_update);
+    GradientCosine: "Gradient Cosine", "gradient_cosine", "cos(g, Δθ)", "", Some(Linear), None,
+        "the cosine of the angle between the gradient and the update direction", Number(|m| m.gradient_cosine);
+    Agreement: "Agreement", "agreement", "ΔL/(η g·Δθ)", "", Some(Linear), Some(Against::Line(1.0, "as the gradient says")),
+        "the fall of the loss by a step at the learning rate, over the fall that the slope predicts: 0 at the critical learning rate, negative beyond",
+        Number(|m| m.agreement);
+    AgreementError: "Agreement Error", "agreement_error", "agreement error", "", None, None,
+        "the absolute error of the agreement that rounding makes", Number(|m| m.agreement_error);
+    GradientVariance: "Gradient Variance", "gradient_variance", "tr Σ", "", None, None,
+        "the trace of the covariance of the gradient of one micro-batch, estimated from those that an update accumulates",
+        Number(|m| m.gradient_variance);
+    GradientSignal: "Gradient Signal", "gradient_signal", "‖G‖²", "", None, None,
+        "the squared norm of the gradient over all data, estimated from them: that of a small one may be negative",
+        Number(|m| m.gradient_signal);
+    NoiseScale: "Noise Scale", "noise_scale", "tr Σ/‖G‖²", "", Some(Log), None,
+        "the number of micro-batches at which an update has as much noise as signal, by the gradients of one update alone",
+        Number(Measurement::noise_scale);
     Lower: "Lower Learning Rate", "lower", "lower", "η", None, None,
         "the largest learning rate, below the upper one, at which the loss was seen not to rise", Number(|m| m.lower);
     Upper: "Upper Learning Rate", "upper", "upper", "η", None, None,
@@ -157,6 +179,14 @@ quantities! {
     PreconditionedSharpness: "Preconditioned Sharpness", "preconditioned_sharpness", "λ_pre", "1/η", Some(Log), EDGE,
         "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner",
         Curvature(|c| c.preconditioned_sharpness.as_ref());
+    LargeBatchThreshold: "Large Batch Threshold", "large_batch_threshold", "2(1+β)/η", "1/η", Some(Log), None,
+        "the largest eigenvalue of the Hessian at which momentum β is at the edge at large batches",
+        Number(|m| m.large_batch_threshold);
+    SmallBatchThreshold: "Small Batch Threshold", "small_batch_threshold", "2(1−β)/η", "1/η", Some(Log), None,
+        "the same at small batches, at which batch sharpness settles there and the largest eigenvalue of the Hessian stays below",
+        Number(|m| m.small_batch_threshold);
+    AdamThreshold: "Adam Threshold", "adam_threshold", "(2+2β₁)/((1−β₁)η)", "1/η", Some(Log), None,
+        "the preconditioned sharpness at which Adam is at the edge", Number(|m| m.adam_threshold);
 }
 
 impl Quantity {
@@ -176,7 +206,26 @@ impl Quantity {
         Self::PreconditionedSharpness,
     ];
 
-    /// Returns the metric's name, from which burn makes a file name.
+    /// What a measurement knows besides the search, where the run asks for it, in the order in which it is registered as
+    /// metrics.
+    pub const PANEL: [Self; 5] = [
+        Self::GradientNorm,
+        Self::WeightNorm,
+        Self::RelativeUpdate,
+        Self::GradientCosine,
+        Self::Agreement,
+    ];
+
+    /// The thresholds that it has where the optimizer is named, besides what it is compared with: lines in its chart.
+    pub fn thresholds(&self) -> &'static [Self] {
+        match self {
+            Self::HessianSharpness => &[Self::LargeBatchThreshold, Self::SmallBatchThreshold],
+            Self::PreconditionedSharpness => &[Self::AdamThreshold],
+            _ => &[],
+        }
+    }
+
+    /// The metric's name, which burn makes a file name of.
     pub fn name(&self) -> &'static str {
         self.about().name
     }
@@ -226,6 +275,10 @@ mod tests {
             if let Some(Against::Quantity(other)) = about.against {
                 assert_eq!(about.unit, other.about().unit, "{about:?}");
                 assert_eq!(about.scale, other.about().scale, "{about:?}");
+            }
+            for threshold in quantity.thresholds() {
+                assert_eq!(about.unit, threshold.about().unit, "{about:?}");
+                assert_eq!(about.scale, threshold.about().scale, "{about:?}");
             }
         }
         assert!(Quantity::CURVATURE.iter().all(Quantity::is_curvature));

@@ -12,6 +12,7 @@
     dark: ["#56b4e9", "#ff8c42", "#3fd6a4", "#e29ac6", "#a6d34f", "#e0c04f", "#a5a5ff"],
   };
   const dashes = [[], [7, 3], [2, 3], [10, 3, 2, 3]];
+  const edgeDashes = [[6, 4], [2, 3], [10, 3, 2, 3], [10, 3, 2, 3, 2, 3]];
   const plots = [];
 
   // One curve: the values of a quantity of a task of a run. Some are measured at steps of their own.
@@ -65,7 +66,7 @@
         label: c.label,
         stroke,
         width: c.style.like ? 1 : 1.5,
-        dash: c.style.ink ? [6, 4] : dashes[Math.floor(index / palette.length) % dashes.length],
+        dash: c.style.ink ? edgeDashes[(c.style.nth ?? 0) % edgeDashes.length] : dashes[Math.floor(index / palette.length) % dashes.length],
         // A null is a gap; a step that only other curves have is none.
         spanGaps: false,
         points: c.style.points ? { show: true, size: 7, fill: stroke } : { filter: alone, fill: stroke },
@@ -114,7 +115,7 @@
         const [lead, ...others] = curves.map((c) => curve(withName(ofTask(c.symbol), run), task, c));
         // Of several runs, each threshold has the colour of its run.
         const style = { ink: true, like: runs.length > 1 ? lead : undefined };
-        const edge = threshold.map((c) => curve(withName(c.symbol, run), task, c, style));
+        const edge = threshold.map((c, nth) => curve(withName(c.symbol, run), task, c, { ...style, nth }));
         return [lead, ...edge, ...others];
       });
       if (line && all.some((c) => c.y.some((value) => value !== null))) {

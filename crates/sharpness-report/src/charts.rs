@@ -26,7 +26,7 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     #[serde(serialize_with = "abouts")]
     pub(crate) curves: Vec<Quantity>,
-    /// The reference quantity, of the training only, if there is one.
+    /// The quantities that they are compared with, of the training only, if there are any: a line each, if it is known.
     #[serde(serialize_with = "abouts")]
     pub(crate) threshold: Vec<Quantity>,
     /// The reference number and its name.
@@ -69,6 +69,8 @@ pub(crate) fn charts() -> Vec<Chart> {
             Some(Against::Line(value, name)) => chart.line = Some((value, name)),
             None => {}
         }
+        let thresholds = chart.curves.iter().flat_map(Quantity::thresholds);
+        chart.threshold.extend(thresholds);
         charts.push(chart);
     }
     charts

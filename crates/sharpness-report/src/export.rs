@@ -121,10 +121,14 @@ struct Exported<'a> {
     measurement: &'a Measurement,
     edge_threshold: Option<f64>,
     edge_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_update: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise_scale: Option<f64>,
 }
 
-/// Writes the measurements of runs as a JSON array, one object and one line each: the fields of the
-/// record, with `run`, `edge_threshold` and `edge_ratio`. A value that was not measured is `null`.
+/// The measurements of runs as a JSON array, one object and one line each: the fields of the record, with
+/// `run`, `edge_threshold` and `edge_ratio`, and `relative_update` and `noise_scale` if they are known. What was not measured is `null`.
 ///
 /// # Errors
 ///
@@ -142,6 +146,8 @@ pub fn json(runs: &[Run], mut output: impl Write) -> io::Result<()> {
             measurement,
             edge_threshold: measurement.edge_threshold(),
             edge_ratio: measurement.edge_ratio(),
+            relative_update: measurement.relative_update(),
+            noise_scale: measurement.noise_scale(),
         };
         serde_json::to_writer(&mut output, &exported)?;
     }
@@ -169,6 +175,10 @@ mod tests {
             "version": 1, "step": 2, "epoch": 3, "task": "NA", "limiting_task": "a \"b\", c",
             "learning_rate": 1e-20, "base_loss": 4.5, "base_loss_source": "training",
             "batch_fraction": 0.5, "slope": 5.5, "slope_source": "known", "update_norm": 6.5,
+            "gradient_norm": 6.6, "weight_norm": 6.7, "gradient_cosine": 0.68, "agreement": 0.69,
+            "agreement_error": 0.071,
+            "gradient_variance": 0.072, "gradient_signal": 0.073, "large_batch_threshold": 72.5, "small_batch_threshold": 73.5,
+            "adam_threshold": 74.5,
             "outcome": "bracketed", "reason": "two\nlines", "lower": 0.125, "upper": 0.25,
             "critical_lr": 0.1875, "critical_lr_error": 0.0625, "critical_sharpness": 1e20,
             "critical_lr_interval": [0.11, 0.22], "critical_lr_spread": 0.33,
@@ -208,7 +218,7 @@ mod tests {
         let row = reader.records().next().unwrap().unwrap();
         let mut expected = Vec::new();
         leaves(&serde_json::to_value(full()).unwrap(), &mut expected);
-        assert!(expected.len() > 45 && !expected.contains(&Value::Null));
+        assert!(expected.len() > 55 && !expected.contains(&Value::Null));
         for leaf in expected {
             let is_there = |cell: &str| match &leaf {
                 Value::String(text) => cell == text,

@@ -25,6 +25,10 @@ pub enum Fault {
     NotDescent,
     /// The loss rises, though it is said not to.
     NoIncrease,
+    /// The agreement of a step is off by more than its stated error.
+    Agreement,
+    /// It is off by more than three times that.
+    Agreement3,
     /// Weights of 16 bits whose η_c is another one than in 64 bits.
     Far64,
     /// Another task is limiting than the one that is named.
@@ -36,7 +40,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Outside,
         Self::Off3,
         Self::Off5,
@@ -48,6 +52,8 @@ impl Fault {
         Self::Misnamed,
         Self::NotDescent,
         Self::NoIncrease,
+        Self::Agreement,
+        Self::Agreement3,
         Self::Far64,
         Self::Limiting,
         Self::Bits,
@@ -64,6 +70,8 @@ impl Fault {
         match self {
             Self::Outside => 0.05,
             Self::Off3 | Self::Off5 => 0.005,
+            Self::Agreement => 0.05,
+            Self::Agreement3 => 0.01,
             Self::Far64 => 0.01,
             // The smallest crossing is looked for, not proved; and no number is no wrong number.
             Self::Later | Self::Side | Self::Missed | Self::Misnamed => 1.0,

@@ -39,6 +39,7 @@ pub fn judge(
         ) => {}
         _ => judge_name(measured, scan, &mut verdict),
     }
+    judge_agreement(measured, scan, &mut verdict);
     verdict
 }
 
@@ -124,6 +125,27 @@ fn judge_bracket(
         if rise > CLEAR * scan.level(rate) {
             let note = format!("η_c {critical_lr:e}, rises by {rise:e} at {rate:e}");
             verdict.add(Fault::Side, note);
+        }
+    }
+}
+
+/// The agreement of the step with its linear prediction, against the loss at the very learning rate.
+fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
+    let (Some(agreement), Some(error), Some(rate), Some(slope)) = (
+        measured.agreement,
+        measured.agreement_error,
+        measured.learning_rate,
+        measured.slope,
+    ) else {
+        return;
+    };
+    let exact = -scan.at(rate) / (rate * slope);
+    let level = scan.level(rate) / (rate * slope).abs();
+    let off = (agreement - exact).abs() - level;
+    for (fault, bound) in [(Fault::Agreement, error), (Fault::Agreement3, 3.0 * error)] {
+        if off > bound || off.is_nan() {
+            let note = format!("agreement {agreement} ± {error}, but {exact}, level {level}");
+            verdict.add(fault, note);
         }
     }
 }

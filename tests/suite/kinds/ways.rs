@@ -48,6 +48,7 @@ impl Way {
     pub fn probe(self, case: &Case, scene: &Scene) -> SharpnessProbe {
         let config = SharpnessConfig::new()
             .with_every(1)
+            .with_panel(true)
             .with_verification(self.verification);
         let mut probe = SharpnessProbe::builder(config);
         if case.has_tasks {
@@ -109,6 +110,7 @@ pub fn learned(case: &Case) -> [Learned; 2] {
         let folder = tempfile::tempdir().unwrap();
         let config = SharpnessConfig::new()
             .with_every(1)
+            .with_panel(true)
             .with_step_first(is_step_first)
             .with_directory(folder.path());
         let probe = SharpnessProbe::new(config).unwrap();

@@ -1,8 +1,10 @@
 //! What a user asks of a probe.
 
 mod curvature;
+mod thresholds;
 
 pub use curvature::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+pub use thresholds::Thresholds;
 
 use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ pub struct SharpnessConfig {
     pub(crate) batch_statistics: bool,
     pub(crate) step_first: bool,
     pub(crate) lines: bool,
+    pub(crate) panel: bool,
+    pub(crate) thresholds: Option<Thresholds>,
     pub(crate) edge_cap: Option<f64>,
     pub(crate) warn_after: u64,
     pub(crate) directory: Option<PathBuf>,
@@ -51,6 +55,8 @@ impl Default for SharpnessConfig {
             batch_statistics: false,
             step_first: true,
             lines: false,
+            panel: false,
+            thresholds: None,
             edge_cap: None,
             warn_after: 3,
             directory: None,
@@ -227,6 +233,32 @@ impl SharpnessConfig {
         self
     }
 
+    /// Whether each measurement of the training loss has the panel, what it knows besides the search; by default it does not:
+    ///
+    /// - the [norm of the gradient](crate::Measurement::gradient_norm), ‖g‖, and
+    ///   [that of the weights](crate::Measurement::weight_norm), ‖θ‖;
+    /// - the [relative update](crate::Measurement::relative_update), η‖Δθ‖/‖θ‖;
+    /// - the [cosine](crate::Measurement::gradient_cosine) of gradient and update, cos(g, Δθ);
+    /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, and its error;
+    /// - the [noise](crate::Measurement::noise_scale) of the gradient, where burn's `Learner` accumulates several batches.
+    ///
+    /// It costs no evaluation of the loss: the norms take one pass over weights and gradients, and the agreement takes
+    /// the search's own evaluation at η. It is none where there is no such evaluation, and before the slope is that of the measured loss
+    /// ([`SlopeSource::Known`](crate::SlopeSource)). ‖g‖ is none where several workers make the update, since the scale of their
+    /// gradients is not told. `SharpnessMetrics::metrics_panel` shows the panel in burn's dashboard.
+    pub fn with_panel(mut self, panel: bool) -> Self {
+        self.panel = panel;
+        self
+    }
+
+    /// Names the optimizer, so that the record has the [thresholds](Thresholds) of its curvature by step, and the charts of
+    /// λ_max and λ_pre have lines of their own beside 2/η. λ_c and λ_dir are of this very step, whose edge is 2/η under
+    /// every optimizer. By default no optimizer is named.
+    pub fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
+        self.thresholds = Some(thresholds);
+        self
+    }
+
     /// Measures the [curvature](crate::hessian) that critical sharpness stands for, too, on a slower
     /// schedule: it takes gradients, tens to hundreds of them.
     pub fn with_curvature(mut self, curvature: CurvatureConfig) -> Self {
@@ -277,6 +309,14 @@ impl SharpnessConfig {
         {
             return Err(ConfigError::EdgeCap(fraction));
         }
+        let parts = self.thresholds.map(Thresholds::parts);
+        if let Some((name, value)) = parts
+            .into_iter()
+            .flatten()
+            .find(|(_, value)| !(0.0..1.0).contains(value))
+        {
+            return Err(ConfigError::Thresholds { name, value });
+        }
         if self.warn_after == 0 {
             return Err(ConfigError::WarningAfter(self.warn_after));
         }
@@ -321,6 +361,16 @@ pub enum ConfigError {
         "a cap at {0} of the critical learning rate is not possible: choose a fraction above 0 and at most 1, such as 0.3"
     )]
     EdgeCap(f64),
+    /// A part of the optimizer whose thresholds are asked for is no fraction.
+    #[error(
+        "thresholds for a {name} of {value} are not possible: give the value of the optimizer, at least 0 and below 1"
+    )]
+    Thresholds {
+        /// What it is of the optimizer.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
     /// A warning after no measurement.
     #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
     WarningAfter(u64),

@@ -26,4 +26,7 @@ pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
 pub use crate::config::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
 pub use error::{GradientError, HessianError};
 pub use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
-pub use threshold::{adam_threshold, gradient_descent_threshold, heavy_ball_threshold};
+pub use threshold::{
+    adam_threshold, gradient_descent_threshold, heavy_ball_small_batch_threshold,
+    heavy_ball_threshold,
+};

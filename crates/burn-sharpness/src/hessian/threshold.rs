@@ -18,7 +18,16 @@ pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64
     (2.0 + 2.0 * momentum) / learning_rate - weight_decay
 }
 
-/// Returns the Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
+/// Where batch sharpness E[gᵀHg/‖g‖²] settles under heavy-ball momentum at small batches: 2(1 − β)/η. It is the edge 2/η of
+/// gradient descent at the learning rate η/(1 − β) by which momentum moves the weights over many steps (arXiv 2604.14108). At
+/// large batches it settles at the [`heavy_ball_threshold`].
+///
+/// `learning_rate` must be positive and `momentum`, β, in [0, 1).
+pub fn heavy_ball_small_batch_threshold(learning_rate: f64, momentum: f64) -> f64 {
+    gradient_descent_threshold(learning_rate / (1.0 - momentum), 0.0)
+}
+
+/// The Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
 /// [`AdamPreconditioner`](super::AdamPreconditioner): (2 + 2β₁)/((1 − β₁)η) − γ (Cohen et al.,
 /// *Adaptive Gradient Methods at the Edge of Stability*, arXiv 2207.14484, for γ = 0; the decay as in
 /// arXiv 2601.16979).
@@ -35,6 +44,16 @@ mod tests {
     /// Whether a recursion on a quadratic with this curvature stays bounded.
     fn is_stable(steps: impl Iterator<Item = f64>) -> bool {
         steps.take(20_000).all(|theta| theta.abs() < 1e6)
+    }
+
+    #[test]
+    fn momentum_moves_its_thresholds_apart() {
+        let (large, small) = (
+            heavy_ball_threshold(0.1, 0.9, 0.0),
+            heavy_ball_small_batch_threshold(0.1, 0.9),
+        );
+        assert!((large - 38.0).abs() < 1e-12 && (small - 2.0).abs() < 1e-12);
+        assert_eq!(heavy_ball_small_batch_threshold(0.1, 0.0), 20.0);
     }
 
     #[test]

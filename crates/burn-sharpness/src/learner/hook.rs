@@ -1,10 +1,10 @@
 use super::fingerprint::fingerprint;
-use crate::failure::{Failure, lock};
+use crate::failure::{Failure, guarded, lock};
 use crate::hessian::GradientError;
 use crate::loss::{BatchLosses, Loss, LossError};
 use crate::losses::{Gradient, Losses};
 use crate::measure::Facts;
-use crate::params::home_of;
+use crate::params::{SquaredNorm, home_of, squared_norm};
 use crate::probe::SharpnessProbe;
 use crate::schedule::Place;
 use crate::session::{Door, Session};
@@ -12,7 +12,7 @@ use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use burn::train::{LearnerModel, TrainStep};
+use burn::train::{LearnerModel, TrainOutput, TrainStep};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
@@ -44,6 +44,9 @@ struct KeptBatch<B> {
     batch: B,
     /// The loss from the training step on it.
     training_loss: Option<Loss>,
+    /// ‖g‖² of the gradient that it has made, once it has and if that is asked for. It is not read from the device yet.
+    squared_gradient: Option<SquaredNorm>,
+    /// The thread of the training step.
     thread: ThreadId,
 }
 
@@ -119,20 +122,30 @@ where
                 device,
                 batch: batch.clone(),
                 training_loss: None,
+                squared_gradient: None,
                 thread: std::thread::current().id(),
             });
             batches.len() - 1
         })
     }
 
-    pub(super) fn note_loss(&self, index: usize, model: &M, output: &<M as TrainStep>::Output) {
-        let Some(training_loss) = &self.training_loss else {
-            return;
-        };
-        // Evaluate a loss that cannot be read.
-        let loss = training_loss(model, output).ok();
+    /// The training step has computed the loss and the gradient of a batch that is kept.
+    pub(super) fn note_step(
+        &self,
+        index: usize,
+        model: &M,
+        output: &TrainOutput<<M as TrainStep>::Output>,
+    ) {
+        // One that cannot be read is evaluated instead.
+        let training_loss = self.training_loss.as_ref();
+        let training_loss = training_loss.and_then(|loss| loss(model, &output.item).ok());
+        let squared_gradient = self.probe.config().panel.then(|| {
+            let squared = guarded("the gradient", || Ok(squared_norm(model, &output.grads)));
+            squared.ok()
+        });
         if let Some(kept) = lock(&self.batches).get_mut(index) {
-            kept.training_loss = loss;
+            kept.training_loss = training_loss;
+            kept.squared_gradient = squared_gradient.flatten();
         }
     }
 
@@ -173,6 +186,9 @@ where
         let home = home_of(copy.as_ref().unwrap_or(model));
         let batches = due.batches.iter();
         let losses: Option<Vec<Loss>> = batches.map(|kept| kept.training_loss.clone()).collect();
+        let batches = due.batches.iter_mut();
+        let squared_gradients: Option<Vec<SquaredNorm>> =
+            batches.map(|kept| kept.squared_gradient.take()).collect();
         let here = std::thread::current().id();
         let is_alone = due.workers == 1;
         Session {
@@ -183,6 +199,7 @@ where
                 learning_rate,
                 micro_batches: (due.batches.len() / due.workers).max(1),
                 gradient_is_sum: is_alone,
+                squared_gradients: squared_gradients.unwrap_or_default(),
                 training_loss: losses.and_then(|losses| BatchLosses::new(losses).ok()),
                 is_on_one_device: due.is_all_on(&home),
                 advice: REPORTS_ANOTHER,

@@ -2,13 +2,21 @@ use crate::{SharpnessMetric, SharpnessProbe};
 use burn::train::{LearnerModel, SupervisedTraining};
 use sharpness_record::Quantity;
 
-/// Adds the measurements of a [`SharpnessProbe`] to burn's supervised training: its metrics, and the chart
-/// of λ_c and 2/η, each in one call.
+/// What is said of a panel that is asked for and not measured.
+const NO_PANEL: &str = "the panel has no metrics, since the probe does not measure it: add `.with_panel(true)` to its configuration";
+
+/// Shows what a [`SharpnessProbe`] measures in burn's supervised training: its metrics, and the chart of λ_c
+/// and 2/η, each in one call.
 pub trait SharpnessMetrics: Sized {
     /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
     /// probe's evaluations as training metrics, the curvature if the probe measures it, and the
     /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
+
+    /// Shows the [panel](crate::SharpnessConfig::with_panel) as training metrics, too: gradient norm, weight norm, relative
+    /// update, gradient cosine and agreement. Where the probe does not measure it, it says so once and adds none.
+    #[must_use]
+    fn metrics_panel(self, probe: &SharpnessProbe) -> Self;
 
     /// Shows λ_c, 2/η and the relative critical sharpness of each task in one chart, the first of burn's
     /// dashboard, so that the crossing is visible: see [`SharpnessProbe::dashboard`]. If standard output is no
@@ -39,6 +47,20 @@ impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
         let of_tasks =
             tasks.map(|task| SharpnessMetric::of_task(probe, Quantity::CriticalSharpness, &task));
         of_training.chain(of_tasks).fold(self, |training, metric| {
+            training.metric_train_numeric(metric)
+        })
+    }
+
+    fn metrics_panel(self, probe: &SharpnessProbe) -> Self {
+        if !probe.is_enabled() {
+            return self;
+        }
+        if !probe.config().panel {
+            probe.tell(NO_PANEL.to_string());
+            return self;
+        }
+        let metrics = Quantity::PANEL.map(|quantity| SharpnessMetric::new(probe, quantity));
+        metrics.into_iter().fold(self, |training, metric| {
             training.metric_train_numeric(metric)
         })
     }

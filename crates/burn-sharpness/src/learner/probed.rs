@@ -162,7 +162,7 @@ where
         let kept = self.hook.begin_item(home_of(&self.model), &item);
         let output = TrainStep::step(&self.model, item);
         if let Some(index) = kept {
-            self.hook.note_loss(index, &self.model, &output.item);
+            self.hook.note_step(index, &self.model, &output);
         }
         output
     }

@@ -4,6 +4,7 @@
 mod along;
 mod line;
 mod memory;
+mod panel;
 mod subject;
 mod tasks;
 mod training;
@@ -20,6 +21,7 @@ use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
 use memory::LineMemory;
+use panel::{Panel, write_thresholds};
 use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
 
@@ -51,7 +53,9 @@ struct Work<'a, M> {
     /// The training loss along the update, as far as the measurement has come.
     along: Along,
     direction: Option<UpdateDirection>,
-    /// Whether to measure the curvature, too.
+    /// What else the update tells, if that is asked for and as far as the measurement came.
+    panel: Option<Panel>,
+    /// Whether the curvature is measured, too.
     has_curvature: bool,
     curvature: Option<CurvatureMeasurement>,
     of_tasks: Vec<Measurement>,
@@ -79,6 +83,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
         started: Instant::now(),
         along: Along::default(),
         direction: None,
+        panel: None,
         has_curvature: false,
         curvature: None,
         of_tasks: Vec::new(),
@@ -142,6 +147,12 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         training.curvature = self.curvature.take();
         training.batch_statistics = self.subject.has_batch_statistics.then_some(true);
         training.line = self.settings.config.lines.then(|| self.along.points());
+        if let Some(panel) = &self.panel {
+            panel.write(&self.along, &mut training);
+        }
+        if let Some(thresholds) = self.settings.config.thresholds {
+            write_thresholds(thresholds, &mut training);
+        }
         if !is_constant(&self.along) {
             self.memory.constant = 0;
             return training;

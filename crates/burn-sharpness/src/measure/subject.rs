@@ -1,5 +1,6 @@
 use crate::loss::BatchLosses;
 use crate::losses::Losses;
+use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -13,7 +14,9 @@ pub(crate) struct Facts {
     /// Whether the gradients were certainly added. Workers that share their gradients (DDP) take their
     /// mean or their sum; burn does not say which.
     pub(crate) gradient_is_sum: bool,
-    /// The loss of the training step, if it is known.
+    /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
+    pub(crate) squared_gradients: Vec<SquaredNorm>,
+    /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
     /// Whether the training step computed it on the model's device. A loss from another device may belong to
     /// other weights: not every backend waits for them to arrive.

@@ -2,6 +2,7 @@ use super::Work;
 use super::along::{Along, End, Slope, Walk, finite};
 use super::line::direction_of;
 use super::memory::Memory;
+use super::panel::Panel;
 use super::subject::{Stage, Subject};
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
@@ -68,7 +69,11 @@ impl<M: Module + 'static> Work<'_, M> {
 
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
-        let curvature = self.settings.config.curvature.as_ref();
+        let config = self.settings.config;
+        self.panel = config
+            .panel
+            .then(|| Panel::new(&mut self.subject, &direction));
+        let curvature = config.curvature.as_ref();
         let step = self.subject.facts.place.step;
         self.has_curvature = curvature.is_some_and(|config| step.is_multiple_of(config.every))
             && !self.memory.curvature_stopped

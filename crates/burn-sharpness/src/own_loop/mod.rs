@@ -198,6 +198,7 @@ impl SharpnessProbe {
             learning_rate: known.learning_rate,
             micro_batches: 1,
             gradient_is_sum: true,
+            squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
             advice: COMPUTES_ANOTHER,

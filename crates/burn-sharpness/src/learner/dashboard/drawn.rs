@@ -3,7 +3,7 @@
 use super::chart::Chart;
 use crate::journal::Entry;
 use crate::metric::describe;
-use crate::{Measurement, TRAIN_TASK};
+use crate::{Measurement, SharpnessConfig, TRAIN_TASK, Thresholds};
 use burn::train::metric::{
     MetricDefinition, MetricId, NumericAttributes, NumericEntry, format_float,
 };
@@ -18,9 +18,9 @@ struct Planned {
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
-/// The charts. Burn's axes are linear, so its own chart shows logarithms. Burn labels training "Train", and every named
-/// curve "Test" and the name, so the text beside them explains the words.
-const CHARTS: [Planned; 2] = [
+/// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
+/// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
+const CHARTS: [Planned; 5] = [
     Planned {
         quantity: Quantity::CriticalSharpness,
         own: Some((
@@ -33,9 +33,39 @@ const CHARTS: [Planned; 2] = [
         quantity: Quantity::EdgeRatio,
         own: None,
     },
+    Planned {
+        quantity: Quantity::DirectionalSharpness,
+        own: None,
+    },
+    Planned {
+        quantity: Quantity::HessianSharpness,
+        own: None,
+    },
+    Planned {
+        quantity: Quantity::PreconditionedSharpness,
+        own: None,
+    },
 ];
 
-/// The text beside the value of a second curve, whose name burn precedes with its own word.
+/// What a quantity is compared with in its chart. A curvature is if the user names the optimizer, whose thresholds differ.
+fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Against> {
+    use Quantity::{
+        AdamThreshold, DirectionalSharpness, EdgeThreshold, HessianSharpness, LargeBatchThreshold,
+        PreconditionedSharpness,
+    };
+    if !quantity.is_curvature() {
+        return quantity.about().against;
+    }
+    let threshold = match (quantity, optimizer?) {
+        (DirectionalSharpness, _) => EdgeThreshold,
+        (HessianSharpness, Thresholds::HeavyBall { .. }) => LargeBatchThreshold,
+        (PreconditionedSharpness, Thresholds::Adam { .. }) => AdamThreshold,
+        _ => return None,
+    };
+    Some(Against::Quantity(threshold))
+}
+
+/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
 const TEST: &str = "\"Test\" is burn's word";
 
 /// The largest ratio of a drawn threshold to its quantity: a higher threshold would leave the other curves no room.
@@ -52,18 +82,22 @@ pub(super) struct Drawn {
     /// The last value of the training, and the last threshold.
     value: Option<f64>,
     threshold: Option<f64>,
+    /// The steps from one measurement of it to the next where they are made most often.
     interval: u64,
 }
 
 impl Drawn {
-    /// Creates all charts of these tasks; `interval` is the smallest number of steps between measurements.
-    pub(super) fn all(tasks: &[Arc<str>], interval: u64) -> Vec<Self> {
-        let planned = CHARTS.iter();
-        let compared =
-            planned.filter_map(|planned| Some((planned, planned.quantity.about().against?)));
+    /// All charts, of these tasks, as they are configured.
+    pub(super) fn all(tasks: &[Arc<str>], config: &SharpnessConfig) -> Vec<Self> {
+        let compared = CHARTS.iter().filter_map(|planned| {
+            let against = compared_with(planned.quantity, config.thresholds)?;
+            Some((planned, against))
+        });
         compared
             .map(|(planned, against)| {
                 let tasks = if planned.own.is_some() { tasks } else { &[] };
+                let curvature = config.curvature.filter(|_| planned.quantity.is_curvature());
+                let interval = curvature.map_or(config.interval(), |curvature| curvature.every);
                 let curves = std::iter::once(Arc::from(TRAIN_TASK)).chain(tasks.iter().cloned());
                 let mut drawn = Self {
                     planned,
@@ -133,6 +167,9 @@ impl Drawn {
         training: &Measurement,
         renderer: &mut dyn MetricsRenderer,
     ) {
+        if !self.planned.quantity.is_due(training) {
+            return;
+        }
         let (threshold, text) = self.threshold_of(training);
         let Some(chart) = &mut self.chart else { return };
         chart.say(1, text, renderer);

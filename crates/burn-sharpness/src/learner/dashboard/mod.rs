@@ -74,7 +74,7 @@ impl Dashboard {
             is_training: true,
             is_registered: false,
             has_begun: false,
-            charts: Drawn::all(&probe.task_names(), probe.config().interval()),
+            charts: Drawn::all(&probe.task_names(), probe.config()),
             probe: probe.clone(),
         }
     }

@@ -1,0 +1,53 @@
+/// An optimizer whose thresholds of the curvature are known, with its β.
+///
+/// At η, the Edge of Stability is at these sharpnesses, without weight decay:
+///
+/// | optimizer | of | at | |
+/// |---|---|---|---|
+/// | heavy ball, large batches | λ_max | 2(1 + β)/η | arXiv 2103.00065, 2604.14108 |
+/// | heavy ball, small batches | batch sharpness, above λ_max | 2(1 − β)/η | arXiv 2604.14108 |
+/// | Adam, AdamW | λ_pre | (2 + 2β₁)/((1 − β₁)η) | arXiv 2207.14484 |
+///
+/// Nesterov's momentum has other thresholds: name none for it.
+///
+/// ```
+/// use burn_sharpness::{SharpnessConfig, SharpnessProbe, Thresholds};
+///
+/// // The momentum of burn's `MomentumConfig::new()`.
+/// let momentum = Thresholds::HeavyBall { momentum: 0.9, dampening: 0.1 };
+/// SharpnessProbe::new(SharpnessConfig::new().with_thresholds(momentum))?;
+///
+/// let nonsense = Thresholds::Adam { beta_1: 1.0 };
+/// assert!(SharpnessProbe::new(SharpnessConfig::new().with_thresholds(nonsense)).is_err());
+/// # Ok::<(), burn_sharpness::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Thresholds {
+    /// SGD with heavy-ball momentum, v ← βv + (1 − τ)g and θ ← θ − ηv; without momentum, both are 0.
+    HeavyBall {
+        /// The momentum β, in [0, 1).
+        momentum: f64,
+        /// The dampening τ, in [0, 1), which lowers η to (1 − τ)η in the thresholds. It is 0.1 by default in burn, and 0 in
+        /// PyTorch.
+        dampening: f64,
+    },
+    /// Adam or AdamW.
+    Adam {
+        /// β₁, in [0, 1).
+        beta_1: f64,
+    },
+}
+
+impl Thresholds {
+    /// Its parts, each a fraction, with their names.
+    pub(super) fn parts(self) -> [(&'static str, f64); 2] {
+        match self {
+            Self::HeavyBall {
+                momentum,
+                dampening,
+            } => [("momentum", momentum), ("dampening", dampening)],
+            Self::Adam { beta_1 } => [("β₁", beta_1); 2],
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The thresholds of an optimizer that the user names, against burn's own optimizer and in the dashboard.
+
+use burn::module::{Module, Param};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::Tensor;
+use burn_sharpness::hessian::CurvatureConfig;
+use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe, Thresholds};
+use sharpness_tests::{MlpConfig, Training, device, measurements};
+
+#[derive(Module, Debug)]
+struct Point {
+    theta: Param<Tensor<1>>,
+}
+
+fn sgd() -> ModuleOptimizer {
+    let momentum = MomentumConfig::new();
+    SgdConfig::new().with_momentum(Some(momentum)).init()
+}
+
+/// What `sgd` is.
+const SGD: Thresholds = Thresholds::HeavyBall {
+    momentum: 0.9,
+    dampening: 0.1,
+};
+
+fn loss(point: &Point, sharpness: f64) -> Tensor<1> {
+    (point.theta.val().square() * (0.5 * sharpness)).sum()
+}
+
+fn point() -> Point {
+    let theta = Tensor::from_floats([1.0], &device::autodiff());
+    Point {
+        theta: Param::from_tensor(theta),
+    }
+}
+
+#[test]
+fn burns_momentum_is_stable_just_below_its_threshold_and_not_above() {
+    let rate = 0.1;
+    let config = SharpnessConfig::new().with_thresholds(SGD);
+    let probe = SharpnessProbe::new(config).unwrap();
+    let (start, optim) = (point(), sgd());
+    let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);
+    let measured = probe.measure(&start, &optim, rate, &grads, |point| loss(point, 1.0));
+    let measured = measured.unwrap();
+    let threshold = measured.large_batch_threshold.unwrap();
+    let small = measured.small_batch_threshold.unwrap();
+    assert!((small / threshold - 0.1 / 1.9).abs() < 1e-9);
+    assert_eq!(measured.adam_threshold, None);
+
+    for (factor, is_stable) in [(0.97, true), (1.03, false)] {
+        let (mut point, mut optim) = (point(), sgd());
+        for _ in 0..1500 {
+            let grads = loss(&point, factor * threshold).backward();
+            let grads = GradientsParams::from_grads(grads, &point);
+            point = optim.step(rate, point, grads);
+        }
+        let end = point.theta.val().into_scalar::<f64>().abs();
+        // What has overflowed is not below either.
+        assert_eq!(end < 1.0, is_stable, "{factor}: {end}");
+    }
+}
+
+#[test]
+fn without_momentum_both_are_the_edge_of_gradient_descent() {
+    let thresholds = Thresholds::HeavyBall {
+        momentum: 0.0,
+        dampening: 0.0,
+    };
+    let config = SharpnessConfig::new().with_thresholds(thresholds);
+    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let start = point();
+    let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);
+    for (rate, expected) in [(0.1, Some(20.0)), (0.0, None)] {
+        let probe = SharpnessProbe::new(config.clone()).unwrap();
+        let measured = probe.measure(&start, &optim, rate, &grads, |point| loss(point, 1.0));
+        let measured = measured.unwrap();
+        assert_eq!(measured.large_batch_threshold, expected);
+        assert_eq!(measured.small_batch_threshold, expected);
+        assert_eq!(measured.edge_threshold(), expected);
+    }
+}
+
+#[test]
+fn values_that_no_optimizer_has_are_refused() {
+    let heavy_ball = |momentum, dampening| Thresholds::HeavyBall {
+        momentum,
+        dampening,
+    };
+    for (thresholds, what) in [
+        (heavy_ball(1.0, 0.0), "momentum of 1"),
+        (heavy_ball(f64::NAN, 0.0), "momentum of NaN"),
+        (heavy_ball(0.9, -0.1), "dampening of -0.1"),
+        (Thresholds::Adam { beta_1: 1.5 }, "β₁ of 1.5"),
+    ] {
+        let error = SharpnessProbe::new(SharpnessConfig::new().with_thresholds(thresholds));
+        let error: ConfigError = error.unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn the_charts_of_the_curvature_have_lines_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SharpnessConfig::new()
+        .with_every(1)
+        .with_curvature(CurvatureConfig::new(2))
+        .with_directory(folder.path());
+    let names = [Quantity::HessianSharpness, Quantity::DirectionalSharpness].map(|q| q.name());
+    for thresholds in [None, Some(SGD)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config.clone().with_directory(folder.path());
+        if let Some(thresholds) = thresholds {
+            config = config.with_thresholds(thresholds);
+        }
+        let probe = SharpnessProbe::new(config).unwrap();
+        let model = probe.attach(MlpConfig::for_data().init(&device::autodiff()));
+        let training = Training {
+            has_dashboard: true,
+            ..Training::new(folder.path())
+        };
+        let (_, recorder) = training.launch(model, sgd(), 1.0, Some(&probe));
+        let measured = measurements(folder.path());
+        let with_curvature = || measured.iter().filter(|m| m.curvature.is_some());
+        for (name, symbol) in names.into_iter().zip(["2(1+β)/η", "2/η"]) {
+            let line = recorder.curve(name, symbol);
+            if thresholds.is_none() {
+                assert!(line.is_empty(), "{name}");
+                continue;
+            }
+            let exact = if symbol == "2/η" { 2.0 } else { 3.8 / 0.9 };
+            assert!(!line.is_empty() && line.len() <= with_curvature().count());
+            assert!(line.iter().all(|(_, value)| (value - exact).abs() < 1e-9));
+        }
+        let sharpness = recorder.curve(names[0], "train");
+        let sharpness: Vec<f64> = sharpness.into_iter().map(|(_, value)| value).collect();
+        let expected = with_curvature().filter_map(|m| Quantity::HessianSharpness.of(m));
+        assert_eq!(sharpness, expected.collect::<Vec<f64>>());
+    }
+}
