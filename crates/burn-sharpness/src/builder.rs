@@ -21,8 +21,8 @@ impl SharpnessProbe {
     ///
     /// # Errors
     ///
-    /// A value that makes no sense, a folder that cannot be written, or one that another probe writes
-    /// to, is named in the error, with what to choose instead.
+    /// The error names a value that makes no sense, a folder that cannot be written, or a folder that another probe writes
+    /// to, with what to choose instead.
     pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
         Self::builder(config).build()
     }

@@ -7,7 +7,7 @@ use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// The largest parameter that is looked at.
+/// The largest parameter to look at.
 const LARGEST: usize = 1 << 16;
 /// Weights are where the step takes them if they are as near as this part of it.
 const THERE: f64 = 1e-3;
@@ -15,12 +15,12 @@ const THERE: f64 = 1e-3;
 const FARTHER: f64 = 1.5;
 /// So many times in a row they must have.
 const STRIKES: u32 = 3;
-/// How often they are looked at, at most.
+/// The most looks of a run.
 const LOOKS: u32 = 16;
 
-/// What is told of a loop that makes steps between two calls.
+/// The notice for a loop that makes steps between two calls.
 const STEPS_BETWEEN: &str = "between a call of `measure` and the next the weights moved farther than one step takes them: call it at every step, with what this step uses; it counts the calls, and measures at those that `with_every` names, so that one in 25 steps is measured if it is called at every fifth with `with_every(5)`";
-/// What is told of a loop that calls it with two models.
+/// The notice for a loop that passes two models.
 const TWO_MODELS: &str = "`measure` was called with one model and then with another: a probe measures one; make a probe for each model, with a folder of its own";
 
 /// Learns from a few calls whether each step has one.
@@ -40,14 +40,14 @@ struct Expected {
 }
 
 impl CallWatch {
-    /// A call comes with this model. Returns what is to be told.
+    /// Notes a call with this model. Returns the notice, if there is one.
     pub(crate) fn note<M: Module>(&mut self, model: &M) -> Option<&'static str> {
         let id = self.wanted()?;
         let now = guarded("a look at the weights", || Ok(weights_of(model, id)));
         self.note_call(now.ok()?)
     }
 
-    /// Where a step that is measured takes the weights, as `after` says, is where the next call is to find them.
+    /// Expects the next call to find the weights `after` of the measured step.
     pub(crate) fn expect_step<M: Module>(
         &mut self,
         model: &M,
@@ -69,7 +69,7 @@ impl CallWatch {
         self.expect(expected.ok().flatten());
     }
 
-    /// Whether it wants to know where a step takes the weights.
+    /// Whether it wants to know the weights after a step.
     fn is_curious(&self) -> bool {
         !self.is_settled && self.expected.is_none()
     }
@@ -91,7 +91,7 @@ impl CallWatch {
         self.expected.as_ref().map(|expected| expected.id)
     }
 
-    /// The next call comes, at these weights of the parameter, if its model has it. Returns what is to be told.
+    /// Notes the next call, with these weights of the parameter if its model has it. Returns the notice, if there is one.
     fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
         let expected = self.expected.take()?;
         let Some(now) = now else {

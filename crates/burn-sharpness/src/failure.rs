@@ -1,4 +1,4 @@
-//! Why there is no number, and the one boundary at which a panic becomes such a reason.
+//! The reasons for a measurement without a number, and the single boundary that turns a panic into a reason.
 
 use crate::batches::BatchesError;
 use crate::direction::DirectionError;

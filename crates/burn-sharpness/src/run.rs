@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A function that is called with the measurement that found a run past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Default)]
 pub(crate) struct Run {
     /// The run-wide step of the next update.
@@ -32,7 +32,7 @@ pub(crate) struct Run {
     pub(crate) has_metric: bool,
 }
 
-/// What the workers of burn's `Learner` have done. Those of one process are told apart by their devices.
+/// The progress of the workers of burn's `Learner`. The device tells workers of one process apart.
 #[derive(Default)]
 struct Workers {
     /// The run-wide step at which the run began or resumed.
@@ -117,7 +117,7 @@ impl Run {
         }
         let workers = &mut self.workers;
         let first_step = *workers.first_step.get_or_insert(self.step);
-        // A device that makes gradients for another one's updates has none of its own.
+        // A device that makes gradients for another device's updates has no updates itself.
         let step = workers
             .next_step_on(device)
             .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())
@@ -174,7 +174,7 @@ impl Run {
         self.journal.begin_record_at(step);
     }
 
-    /// The next update is the one of this step.
+    /// The next update belongs to this step.
     fn continue_at(&mut self, step: u64) {
         if step < self.step {
             self.schedule.forget_decisions();
@@ -212,7 +212,7 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes at which step weights with this fingerprint are saved.
+    /// Notes the step of a checkpoint with this fingerprint.
     pub(crate) fn note_checkpoint(&mut self, fingerprint: u64) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
@@ -226,7 +226,7 @@ impl Run {
         self.workers = Workers::default();
     }
 
-    /// Continues at the step at which weights with this fingerprint were saved, if they were.
+    /// Continues at the step of the checkpoint with this fingerprint, if there is one.
     pub(crate) fn resume_from(&mut self, fingerprint: u64) {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(

@@ -11,12 +11,12 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
-/// The part of what an edge cap allows from which on each step is measured.
+/// The part of an edge cap above which the probe measures each step.
 const CAP_MARGIN: f64 = 0.5;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
-/// Decides at which steps to measure.
+/// Decides which steps to measure.
 #[derive(Default)]
 pub(crate) struct Schedule {
     /// The learning rate of the last update.
@@ -29,7 +29,7 @@ pub(crate) struct Schedule {
     is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
     last_cost: Duration,
-    /// What was decided: all who ask about a step get the same answer, however the clock went on.
+    /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
     decided: BTreeMap<u64, Answer>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct TimeSpent {
 }
 
 impl Schedule {
-    /// Whether to measure at this step, and whether the question is asked for the first time.
+    /// Returns whether to measure at this step, and whether this is the first question about it.
     pub(crate) fn ask(
         &mut self,
         step: u64,
@@ -63,7 +63,7 @@ impl Schedule {
             return (*decided, false);
         }
         let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
-        // Before anything is known, a step may be the one to cap.
+        // Until the first number, any step may need the cap.
         let is_for_cap = self.is_warming_up != Some(false) || self.is_near_cap != Some(false);
         let interval = match config.dense_every {
             _ if config.edge_cap.is_some() && is_for_cap => 1,
@@ -106,7 +106,7 @@ impl Schedule {
         self.last_cost = Duration::ZERO;
         for measurement in all {
             self.last_cost += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
-            // Without a number, it is as near as it was.
+            // A measurement without a number changes nothing.
             if measurement.is_of_training()
                 && let Some(edge) = measurement.edge()
             {

@@ -150,18 +150,18 @@ impl SharpnessConfig {
         self
     }
 
-    /// Makes no measured step at more than this fraction of its critical learning rate: where the scheduler asks for more, the
-    /// step is made at `fraction` · η_c, with the ratios between groups as they are. In (0, 1]; off by default, since it
-    /// changes the run on purpose. A run in which no step was capped is the same to the bit.
+    /// Makes no measured step at more than this fraction of its critical learning rate. If the scheduler asks for more, the
+    /// probe makes the step at `fraction` · η_c and keeps the ratios between groups. In (0, 1]; off by default, because it
+    /// changes the run on purpose. As long as no step is capped, the run stays the same to the bit.
     ///
-    /// The step must be the probe's to make: in burn's `Learner` it is, and in a loop of one's own by
-    /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). Each step is measured before it is made, whose direction
-    /// does not depend on η, so that a capped step costs no second search and has the moments that it would have had. Where a
-    /// measurement gives no number (`not_descent`, say), the step is made as the scheduler asks. Several workers that make
-    /// the same step on replicas of the model cannot agree on a cap: it is off for them, and the probe says so.
+    /// The probe must make the step: it does in burn's `Learner`, and in a hand-written loop by
+    /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). It measures before the step. The direction does not
+    /// depend on η, so a capped step needs no second search, and the optimizer's moments are the same. After a measurement
+    /// without a number (`not_descent`, say), the probe makes the step as the scheduler asks. Several workers that make
+    /// the same step on replicas of the model cannot agree on a cap: the probe switches it off and says so.
     ///
-    /// The probe then measures every step while the learning rate rises, and while the last measurement found η above half
-    /// of what the cap allows; elsewhere every N steps. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
+    /// The probe measures every step while the learning rate rises, and while the last number had η above half of the
+    /// cap; elsewhere every N steps. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
     /// schedule, and have no say in the cap. The [record](crate::Measurement::learning_rate_used) and the
     /// [summary](crate::SharpnessSummary::capped) say which steps were capped; burn's own *Learning Rate* metric shows
     /// what the scheduler asks for.

@@ -1,7 +1,7 @@
-//! The order of a measurement, for a loop of one's own and for burn's `Learner`: how the loss is computed, whether the
-//! step comes first, the step, the measurement, and who is told of it.
+//! The order of a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
+//! the step comes first, make the step, measure, and hand the measurements to the journal's readers.
 //!
-//! The two say what the step is, and make it when they are asked to.
+//! The loop and the `Learner` describe the step, and make it on request.
 
 mod underway;
 
@@ -21,13 +21,13 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use sharpness_record::Measurement;
 use std::sync::Arc;
 
-/// What is told where nothing shows what is measured.
+/// The notice if no metric shows the measurements.
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
 
-/// What is told where the loop makes the step itself, so that no cap can hold.
+/// The notice if the loop makes the step itself, so that no cap can hold.
 const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes the step itself: call `optimize` in place of `measure` and the optimizer's step";
-/// What is told where several workers make the step, each on a replica of its own.
+/// The notice if several workers make the step, each on its own replica.
 const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
 /// Who makes the step.
@@ -45,21 +45,21 @@ pub(crate) struct Session<'a, M> {
     pub(crate) grads: GradientsParams,
     /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
-    /// What is measured in place of a model whose parameters are spread over devices: a copy in validation mode on one.
+    /// A copy in validation mode on one device, which stands in for a model spread over several.
     pub(crate) copy: Option<M>,
     /// Whether no other worker uses the model.
     pub(crate) is_alone: bool,
-    /// Whether the training step was made on this thread, by which burn keeps what is pending of running statistics.
+    /// Whether this thread made the training step: burn keeps pending running statistics by thread.
     pub(crate) is_of_this_thread: bool,
-    /// Whether the step may be made before the measurement, where it will show the update.
+    /// Whether the step may come before the measurement, if its weights show the update.
     pub(crate) may_step_first: bool,
 }
 
 impl<M: Module + 'static> Session<'_, M> {
     /// Makes the step, and measures it. Returns the model after the step.
     ///
-    /// The step comes first where it will show the direction of the update. Otherwise, and under an edge cap, it comes
-    /// last, at a rate in which what was measured has a say.
+    /// The step comes first if its weights show the direction of the update. Otherwise, and under an edge cap, it comes
+    /// last, and an edge cap may lower its rate.
     pub(crate) fn step(
         mut self,
         model: M,
@@ -147,7 +147,7 @@ impl<M: Module + 'static> Session<'_, M> {
         first.unwrap_or(false)
     }
 
-    /// Measures, and hands over what was measured. Returns the measurement of the training loss.
+    /// Measures, and publishes the measurements. Returns the measurement of the training loss.
     fn measure(
         self,
         model: &M,
@@ -203,7 +203,7 @@ impl<M: Module + 'static> Session<'_, M> {
     }
 }
 
-/// Hands measurements to all who read them. Returns that of the training loss.
+/// Hands the measurements to all readers. Returns the measurement of the training loss.
 fn publish(
     probe: &SharpnessProbe,
     door: Door,
@@ -247,7 +247,7 @@ fn publish(
 
 /// No dashboard says it in a loop of one's own.
 pub(crate) fn say(notice: &str) {
-    // (`eprintln!` would panic where nobody reads it any more.)
+    // (`eprintln!` panics on a closed pipe.)
     let _ = std::io::Write::write_fmt(
         &mut std::io::stderr(),
         format_args!("burn-sharpness: {notice}\n"),
