@@ -43,6 +43,9 @@ struct Flags {
     /// Updates of a run [default: the network's]
     #[arg(long)]
     steps: Option<u64>,
+    /// Where nothing is near the cap, measure one step in so many
+    #[arg(long, default_value_t = training::EVERY)]
+    every: u64,
     /// No warmup
     #[arg(long)]
     no_warmup: bool,
@@ -110,6 +113,7 @@ fn runs(flags: &Flags) -> Vec<Run> {
                     seed,
                     steps: flags.steps.unwrap_or(network.steps()),
                     has_warmup: !flags.no_warmup,
+                    every: flags.every,
                 }));
             }
         }

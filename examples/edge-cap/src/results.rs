@@ -72,7 +72,8 @@ fn is_same_cell(a: &Run, b: &Run) -> bool {
         (a, b) => a == b,
     };
     treatment
-        && (a.network, a.peak, a.steps, a.has_warmup) == (b.network, b.peak, b.steps, b.has_warmup)
+        && (a.network, a.peak, a.steps, a.has_warmup, a.every)
+            == (b.network, b.peak, b.steps, b.has_warmup, b.every)
 }
 
 /// Medians and all losses, a row for each network, peak and treatment.
@@ -105,6 +106,9 @@ pub fn table(all: &[Outcome]) -> String {
             .collect();
         let treatment = match run.treatment {
             Treatment::None => "none".to_string(),
+            Treatment::Cap(fraction) if run.every == 1 => {
+                format!("cap {fraction}, each step measured")
+            }
             Treatment::Cap(fraction) => format!("cap {fraction}"),
             Treatment::Clip(norm) => format!("gradients clipped to {norm}"),
             Treatment::Longer { cap, .. } => format!("none, as many passes as with cap {cap}"),

@@ -14,7 +14,7 @@ use std::fmt::{Display, Formatter};
 /// The forward passes that a training step costs: its own, and a backward pass that costs two.
 pub const STEP_COST: u64 = 3;
 /// Where nothing is near the cap, one step in so many is measured.
-const EVERY: u64 = 10;
+pub const EVERY: u64 = 10;
 
 /// What is done about a learning rate that is too high.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,13 @@ pub struct Run {
     pub steps: u64,
     /// Whether a tenth of the steps is warmup.
     pub has_warmup: bool,
+    /// Where nothing is near the cap, one step in so many is measured.
+    #[serde(default = "usual_interval")]
+    pub every: u64,
+}
+
+fn usual_interval() -> u64 {
+    EVERY
 }
 
 impl Display for Run {
@@ -125,7 +132,7 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
     let probe = match run.treatment {
         Treatment::Cap(fraction) => SharpnessProbe::new(
             SharpnessConfig::new()
-                .with_every(EVERY)
+                .with_every(run.every)
                 .with_edge_cap(fraction),
         )?,
         _ => SharpnessProbe::disabled(),
