@@ -46,19 +46,12 @@ impl Results {
     pub fn push(&mut self, outcome: Outcome) -> Result<()> {
         // After a line that was cut, too, it begins a line of its own.
         let line = format!("\n{}\n", serde_json::to_string(&outcome)?);
-        let mut file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.path);
-        let written = file
-            .as_mut()
-            .map_err(|_| ())
-            .map(|file| file.write_all(line.as_bytes()));
-        if let Ok(Err(error)) = written {
-            return Err(error)
-                .with_context(|| format!("{} cannot be written", self.path.display()));
-        }
-        file.with_context(|| format!("{} cannot be written", self.path.display()))?;
+        let write = || {
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.append(true).create(true).open(&self.path)?;
+            file.write_all(line.as_bytes())
+        };
+        write().with_context(|| format!("{} cannot be written", self.path.display()))?;
         self.all.push(outcome);
         Ok(())
     }
