@@ -24,7 +24,7 @@ impl EdgeWatch {
 
     /// Notes a measurement of the training loss. Returns whether it triggers the warning, as the last
     /// of `warn_after` in a row past the edge.
-    fn note(&mut self, training: &Measurement, warn_after: u64) -> bool {
+    fn note(&mut self, training: &Measurement) -> bool {
         match training.edge() {
             // A cap lowered the rate of its step.
             _ if training.learning_rate_used.is_some() => {
@@ -33,7 +33,7 @@ impl EdgeWatch {
             }
             Some(Edge::Past) => {
                 self.past_edge += 1;
-                self.past_edge == warn_after
+                self.past_edge == self.warn_after
             }
             Some(_) => {
                 self.past_edge = 0;
@@ -49,7 +49,7 @@ impl Reader for EdgeWatch {
     fn read(&mut self, update: &OfUpdate) -> Option<String> {
         let mut all = update.measurements.iter();
         let training = all.find(|of| of.is_of_training())?;
-        self.warns = self.note(training, self.warn_after);
+        self.warns = self.note(training);
         if self.warns {
             warn(training, self.warn_after);
         }
@@ -88,18 +88,18 @@ mod tests {
 
     #[test]
     fn it_warns_once_each_time_that_the_run_stays_past_the_edge() {
-        let mut watch = EdgeWatch::default();
+        let mut watch = EdgeWatch::new(3);
         let ratios = [1.5, 1.5, 0.9, 1.5, 1.5, 1.5, 1.5, 0.5, 1.1, 1.1, 1.1].map(Some);
-        let warned: Vec<bool> = ratios.map(|ratio| watch.note(&at_ratio(ratio), 3)).to_vec();
+        let warned: Vec<bool> = ratios.map(|ratio| watch.note(&at_ratio(ratio))).to_vec();
         let at: Vec<usize> = (0..warned.len()).filter(|index| warned[*index]).collect();
         assert_eq!(at, [5, 10]);
     }
 
     #[test]
     fn a_measurement_without_a_number_changes_nothing() {
-        let mut watch = EdgeWatch::default();
+        let mut watch = EdgeWatch::new(2);
         let ratios = [Some(1.5), None, Some(1.5)];
-        let warned = ratios.map(|ratio| watch.note(&at_ratio(ratio), 2));
+        let warned = ratios.map(|ratio| watch.note(&at_ratio(ratio)));
         assert_eq!(warned, [false, false, true]);
     }
 }
