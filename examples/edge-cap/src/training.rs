@@ -11,12 +11,12 @@ use gpt::schedule::WarmupStableDecay;
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 
-/// The forward passes that a training step costs: its own, and a backward pass that costs two.
+/// The cost of a training step in forward passes: one forward pass, and a backward pass as dear as two.
 pub const STEP_COST: u64 = 3;
-/// Where nothing is near the cap, one step in so many is measured.
+/// The interval of measurements away from the cap, by default.
 pub const EVERY: u64 = 10;
 
-/// What is done about a learning rate that is too high.
+/// The remedy for a learning rate that is too high.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Treatment {
@@ -26,11 +26,11 @@ pub enum Treatment {
     Cap(f64),
     /// Gradients clipped to this norm.
     Clip(f32),
-    /// Nothing, but so many steps: what the run with a cap has cost.
+    /// Nothing, but more steps, for the forward passes of the run with a cap.
     Longer {
         /// The cap of that run.
         cap: f64,
-        /// The steps that its passes pay for.
+        /// The steps for these passes.
         steps: u64,
     },
 }
@@ -38,11 +38,11 @@ pub enum Treatment {
 /// A run, before it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// What is trained.
+    /// The network.
     pub network: Network,
     /// The peak learning rate over the tuned one.
     pub peak: f64,
-    /// What is done about it.
+    /// The remedy.
     pub treatment: Treatment,
     /// The seed of weights and batches.
     pub seed: u64,
@@ -50,7 +50,7 @@ pub struct Run {
     pub steps: u64,
     /// Whether a tenth of the steps is warmup.
     pub has_warmup: bool,
-    /// Where nothing is near the cap, one step in so many is measured.
+    /// The interval of measurements away from the cap.
     #[serde(default = "usual_interval")]
     pub every: u64,
 }
@@ -77,9 +77,9 @@ impl Display for Run {
 pub struct Outcome {
     /// The run.
     pub run: Run,
-    /// The loss on the validation batches; none if it is no number.
+    /// The loss on the validation batches, if it is finite.
     pub valid: Option<f64>,
-    /// The steps that the cap lowered: how many, the first and the last.
+    /// The number of capped steps, the first and the last.
     pub capped: u64,
     pub first_capped: Option<u64>,
     pub last_capped: Option<u64>,
@@ -89,7 +89,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What it has cost, in forward passes.
+    /// Returns the cost of the run in forward passes.
     pub fn forward_equivalents(&self) -> f64 {
         (STEP_COST * self.run.length() + self.evaluations) as f64
     }
