@@ -56,11 +56,8 @@ impl Calibration {
 
     /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
-        self.is_early() || (self.lines + 1).is_multiple_of(EVERY)
-    }
-
-    fn is_early(&self) -> bool {
-        FIRST.contains(&(self.lines + 1))
+        let next = self.lines + 1;
+        FIRST.contains(&next) || next.is_multiple_of(EVERY)
     }
 
     /// Whether the next line is one of the very first, with nothing known of the loss.
