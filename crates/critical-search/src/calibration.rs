@@ -11,13 +11,17 @@ const FADING: f64 = 0.99;
 /// The largest factor by which checks may widen an error.
 const WIDEST: f64 = 50.0;
 /// The error factor that marks a loss as jumping: all of the stated error must then be within the accuracy.
-pub(crate) const WILD: f64 = 3.0;
+const WILD: f64 = 3.0;
 /// The lines that are checked at first.
 const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
 /// The lines at which nothing is known of the loss.
 const NEW: u64 = 3;
-/// The interval between checked lines afterwards.
+/// The interval between checked lines afterwards, and the interval if the errors found are small.
 const EVERY: u64 = 16;
+const SELDOM: u64 = 32;
+/// The number of checks that show that errors are small, and the least factor to ask for then.
+const PROVEN: u64 = 6;
+const SMALL: f64 = 0.8;
 
 /// The estimated errors compared with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,15 +53,23 @@ impl Calibration {
 
     /// Returns the factor from an estimated to a stated error.
     pub(crate) fn factor(&self) -> f64 {
-        (DEVIATIONS * self.square.sqrt())
+        self.usual_factor()
             .max(OF_LARGEST * self.largest)
             .clamp(1.0, WIDEST)
+    }
+
+    /// Returns the factor to the errors of most lines, by which the search decides whether its accuracy is good enough. A
+    /// single large error widens what it states and not what it asks of each line.
+    pub(crate) fn usual_factor(&self) -> f64 {
+        let least = if self.checks < PROVEN { 1.0 } else { SMALL };
+        (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
     }
 
     /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
-        FIRST.contains(&next) || next.is_multiple_of(EVERY)
+        let every = if self.usual_factor() < 1.0 { SELDOM } else { EVERY };
+        FIRST.contains(&next) || next.is_multiple_of(every)
     }
 
     /// Whether the next line is one of the very first, with nothing known of the loss.

@@ -89,7 +89,10 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(upper / retreat, |root| {
         root / margin(trace, (upper / root).ln()).exp()
     });
-    target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
+    // A first forced retreat of a factor of 2 is more likely to close the bracket at once.
+    let is_first = trace.evaluations().len() == SMALL_ADVANCES + 1;
+    let least = if is_first { 2.0 } else { least_advance(trace) };
+    target.clamp(upper / LARGEST_RETREAT, upper / least)
 }
 
 /// Whether the estimate is much nearer to the last fall than the last fall to the one before: such an estimate

@@ -70,14 +70,13 @@ fn by_signs(trace: &Trace) -> Verdict {
 
 fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     let crossing = trace.crossing(fall, rise);
-    let factor = trace.error_factor();
-    if !is_good_enough(trace, fall, rise, &crossing, factor) {
+    if !is_good_enough(trace, fall, rise, &crossing) {
         return Verdict::Open;
     }
     if crossing.rounding_error >= UNRESOLVED {
         return Verdict::Ended(Outcome::BelowResolution);
     }
-    let error = crossing.error(factor);
+    let error = crossing.error(trace.calibration().factor());
     let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing, error)
         .with_explosion(!rise.rise.is_finite());
     Verdict::Ended(resolved(bracket, fall, rise))
@@ -89,7 +88,6 @@ fn is_good_enough(
     fall: &Evaluation,
     rise: &Evaluation,
     crossing: &Crossing,
-    factor: f64,
 ) -> bool {
     let width = 1.0 - fall.learning_rate / rise.learning_rate;
     // Once rounding has made an end, no further evaluation helps.
@@ -100,7 +98,7 @@ fn is_good_enough(
         0.0
     };
     let wanted = trace.wanted_accuracy().max(of_rounding);
-    let is_accurate = trace.report() == Report::Middle || crossing.asked_error(factor) <= wanted;
+    let is_accurate = trace.report() == Report::Middle || crossing.asked_error(trace.calibration()) <= wanted;
     width <= trace.tolerance() && is_accurate
 }
 

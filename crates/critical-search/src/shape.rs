@@ -1,6 +1,6 @@
 //! Computes the shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
-use crate::calibration::WILD;
+use crate::calibration::Calibration;
 
 /// The bends κη_c that a learned shape may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
@@ -157,13 +157,13 @@ impl Crossing {
             .min(self.farthest - self.interpolation_error);
     }
 
-    /// Returns the part of the relative error that must be small, for this error factor: the estimated interpolation error, or
-    /// all of the stated error if the errors were larger.
-    pub(crate) fn asked_error(&self, factor: f64) -> f64 {
-        if factor > WILD {
-            self.error(factor) - self.rounding_error
+    /// Returns the part of the relative error that must be small: the interpolation error that the run's errors lead to
+    /// expect, or all of the stated error if the loss jumps.
+    pub(crate) fn asked_error(&self, calibration: &Calibration) -> f64 {
+        if calibration.is_wild() {
+            self.error(calibration.factor()) - self.rounding_error
         } else {
-            (factor * self.interpolation_error).min(self.farthest)
+            (calibration.usual_factor() * self.interpolation_error).min(self.farthest)
         }
     }
 

@@ -1,5 +1,6 @@
 //! Keeps the evaluations of a search, and derives facts from them.
 
+use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
@@ -33,8 +34,7 @@ pub(crate) struct Trace {
     seen_resolution: f64,
     report: Report,
     rounding: Rounding,
-    /// The factor from an estimated to a stated error.
-    error_factor: f64,
+    calibration: Calibration,
     /// Whether no line before this one had a bracket.
     is_first: bool,
     evaluations: Vec<Evaluation>,
@@ -57,9 +57,9 @@ impl Trace {
             seen_resolution: line.resolution,
             report,
             rounding: Rounding::of(&line),
-            error_factor: match report {
-                Report::Root => guess.calibration().factor(),
-                Report::Middle => 1.0,
+            calibration: match report {
+                Report::Root => *guess.calibration(),
+                Report::Middle => Calibration::default(),
             },
             is_first: !guess.is_measured(),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
@@ -269,7 +269,7 @@ impl Trace {
         self.expected[later]
     }
 
-    pub(crate) fn error_factor(&self) -> f64 {
-        self.error_factor
+    pub(crate) fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 }
