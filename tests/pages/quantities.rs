@@ -1,5 +1,5 @@
-//! The table of quantities on the page about the record, which is that of the library.
-//! `REDRAW=1 cargo test --test pages quantities` writes it anew.
+//! Checks that the table on the record's page is the library's table of quantities. `REDRAW=1 cargo test --test pages
+//! quantities` writes it again.
 
 use crate::page::root;
 use sharpness_record::{Against, Quantity, Scale};
