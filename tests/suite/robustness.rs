@@ -1,4 +1,4 @@
-//! What can go wrong in a run, one thing a test: the expected outcome, and a run that goes on.
+//! Each test has one fault of a run: its outcome is as expected, and the run goes on.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -22,7 +22,7 @@ fn batch() -> Batch {
     Data::new(1, 32, &device()).batch(0)
 }
 
-/// What a step knows before its update.
+/// The state of a step before its update.
 fn step() -> (Mlp, Batch, GradientsParams) {
     let model = model();
     let batch = batch();
@@ -107,7 +107,7 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 fn a_gradient_of_zero_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
-    // The gradient of a loss that does not depend on the weights' values.
+    // The gradient of a loss independent of the weights.
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
     let measurement = measure(&model, &batch, &grads);
@@ -120,7 +120,7 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
-    // Its slope, taken with the gradients given, is positive: the search finds out by evaluating.
+    // The slope from these gradients is positive; the search finds the truth by evaluations.
     let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
     assert_ne!(measurement.outcome, MeasurementOutcome::Failed);
@@ -250,7 +250,7 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
         })
         .unwrap();
     assert_failed(&measurement, "out of memory");
-    // What was measured before stays in the record.
+    // The earlier results stay in the record.
     assert!(measurement.base_loss.is_some() && measurement.slope.is_some());
     assert_eq!(measurement.evaluations, 1);
 }
