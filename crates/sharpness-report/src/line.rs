@@ -1,4 +1,4 @@
-//! Shows the line of one measurement: the loss along the update, as the search has seen it.
+//! Shows the line of a measurement: the loss along the update, at the points of the search.
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Measurement, Run};

@@ -39,7 +39,7 @@ struct Summary {
     costs: Vec<Cost>,
 }
 
-/// The time at which a sharpness reached the threshold, and its place afterwards.
+/// How a sharpness reached the threshold, and its place afterwards.
 #[derive(Serialize)]
 struct Approach {
     /// The first step above the threshold.

@@ -37,8 +37,7 @@ impl InferenceStep for Network {
     }
 }
 
-/// So many batches: all examples each time, or so many in an order that is drawn anew whenever all
-/// were seen.
+/// Batches of examples: all examples each time, or some in a random order that is drawn again once all were used.
 #[derive(Clone)]
 pub struct Batches {
     /// The examples.
@@ -52,7 +51,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Serves them.
+    /// Returns a loader of the batches.
     pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
         let Self {
             data,

@@ -146,8 +146,8 @@ impl Sweep {
         }
     }
 
-    /// Counts the measurements of both tasks, and returns those that say nothing: neither a number, nor that a
-    /// task is hurt at any rate or gains without limit.
+    /// Counts the measurements of both tasks, and returns the uninformative ones: without a number, and without a
+    /// task that is hurt at any rate or gains without limit.
     fn counts(&self) -> (usize, Vec<&Measurement>) {
         let tasks = self.points.iter().flat_map(|point| &point.tasks[..2]);
         let all: Vec<&Measurement> = tasks.flatten().map(Arc::as_ref).collect();
@@ -155,11 +155,11 @@ impl Sweep {
         (all.len(), failed.collect())
     }
 
-    /// Checks that the sweep has told something.
+    /// Checks that some measurement is informative.
     ///
     /// # Errors
     ///
-    /// Returns an error if no measurement did.
+    /// Returns an error if none is.
     pub fn verdict(&self) -> Result<()> {
         let (all, failed) = self.counts();
         ensure!(

@@ -41,7 +41,7 @@ pub fn find_learning_rate(
 ) -> Result<LearningRateRange> {
     let device = device.clone().autodiff();
     device.seed(settings.seed);
-    // The loss of an update is the mean over its batches: that of one large batch.
+    // The loss of an update is the mean over its batches, as for one large batch.
     let batches = TrainBatches::new(
         train,
         settings.batch * settings.accumulate,

@@ -1,4 +1,4 @@
-//! Checks of a checkpoint's files before any weights are loaded.
+//! Checks a checkpoint's files before loading any weights.
 
 use anyhow::{Context, Result, bail, ensure};
 use gpt::text::stands_for_another;
@@ -40,7 +40,7 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// Checks that a file is no pointer to another file, and no broken link.
+/// Checks that a file is neither a pointer to another file nor a broken link.
 ///
 /// # Errors
 ///

@@ -46,7 +46,7 @@ pub struct Text {
     pub content: String,
     /// A short name of the source, for people.
     pub source: String,
-    /// Sentences about the parts left out or not read.
+    /// Notes on the parts left out or not read.
     pub notes: Vec<String>,
 }
 
