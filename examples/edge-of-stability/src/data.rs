@@ -64,10 +64,6 @@ impl Data {
 
     /// Reads the first examples of CIFAR-10 from the binary files of a folder (`data_batch_1.bin`
     /// …).
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there are too few, or if a file cannot be read.
     pub fn cifar_10(folder: &Path, examples: usize) -> Result<Self> {
         const FEATURES: usize = 3072;
         let (mut x, mut y) = (Vec::new(), Vec::new());

@@ -77,10 +77,6 @@ impl Approach {
 }
 
 /// Trains, measures, and writes summary and plot.
-///
-/// # Errors
-///
-/// Returns an error if the data cannot be read or the results cannot be written.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps;
     let device = gpt::device::open(&flags.device)?.autodiff();

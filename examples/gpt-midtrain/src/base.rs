@@ -61,10 +61,6 @@ struct PretrainedText {
 
 impl Base {
     /// Loads the model, or pre-trains one, and reads both texts.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names the missing or unsuitable input.
     pub fn new(flags: &BaseFlags) -> Result<Self> {
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);

@@ -41,10 +41,6 @@ struct Line<'a> {
 }
 
 /// Measures both tasks along the updates of training on each mix. It updates nothing.
-///
-/// # Errors
-///
-/// Returns an error if the flags make no sense.
 pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep> {
     let config = SharpnessConfig::new()
         .with_every(1)
@@ -156,10 +152,6 @@ impl Sweep {
     }
 
     /// Checks that some measurement is informative.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if none is.
     pub fn verdict(&self) -> Result<()> {
         let (all, failed) = self.counts();
         ensure!(

@@ -236,10 +236,6 @@ impl Settings {
     }
 
     /// Returns the settings of a resumed run: the saved settings with the flags given now.
-    ///
-    /// # Errors
-    ///
-    /// Names a flag that cannot change.
     pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
         let now = serde_json::to_value(self)?;
         let mut merged = serde_json::to_value(saved)?;
@@ -332,10 +328,6 @@ impl Settings {
     }
 
     /// Reads the text to train on.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is none, or if it cannot be read.
     pub fn text(&self) -> Result<Text> {
         let limit = limit(self.megabytes)?;
         match &self.data {

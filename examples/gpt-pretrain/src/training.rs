@@ -29,10 +29,6 @@ const VALID_BATCHES: usize = 8;
 const FINDER_BATCHES: u64 = 108;
 
 /// Measures how large a learning rate the model can begin with, and how large it can become.
-///
-/// # Errors
-///
-/// Returns an error if there is no text to measure on.
 pub fn find_learning_rate(
     settings: &Settings,
     model: &GptConfig,
@@ -74,11 +70,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Prints whether the training was stopped before its end.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it broke off, or if its loss is not finite or far above a guess.
+    /// Prints whether the training was stopped early. Fails if it broke off, or if its loss is not finite or far above a guess.
     pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
         let (step, steps) = (self.step, config.settings.steps);
         if let Some(failure) = &self.failure {
@@ -101,10 +93,6 @@ impl Ending {
 
 /// Writes the first weights of a run and its kept checkpoints in GPT-2's layout, to folders named by
 /// their steps. Returns these steps.
-///
-/// # Errors
-///
-/// Returns an error if a checkpoint cannot be read, or if a folder cannot be written.
 pub fn export(
     settings: &Settings,
     model: &GptConfig,
@@ -134,10 +122,6 @@ fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
 }
 
 /// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, it keeps only the last few.
-///
-/// # Errors
-///
-/// Returns an error that says what stopped the training.
 pub fn train(
     settings: &Settings,
     model: &GptConfig,

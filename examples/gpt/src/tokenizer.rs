@@ -43,10 +43,6 @@ pub enum Tokenizer {
 
 impl Tokenizer {
     /// Learns a vocabulary of this size from the beginning of a text.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the vocabulary cannot hold even the 256 bytes, or is larger than the text yields.
     pub fn train(text: &str, vocab: usize) -> Result<Self> {
         ensure!(
             vocab >= 256,

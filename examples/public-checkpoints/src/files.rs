@@ -41,10 +41,6 @@ struct Entry {
 }
 
 /// Checks that a file is neither a pointer to another file nor a broken link.
-///
-/// # Errors
-///
-/// Returns an error if it is, or if it cannot be read.
 pub fn check_is_itself(path: &Path) -> Result<()> {
     ensure!(
         path.exists() || !path.is_symlink(),
@@ -61,10 +57,6 @@ pub fn check_is_itself(path: &Path) -> Result<()> {
 }
 
 /// Checks that a file of weights is whole, and that the program knows the types and names of its tensors.
-///
-/// # Errors
-///
-/// Returns one sentence that says what is wrong and what to do.
 pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
     check_is_itself(path)?;
     let shown = path.display();

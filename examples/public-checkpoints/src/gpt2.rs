@@ -9,10 +9,6 @@ use gpt::model::{Block, Gpt};
 use std::path::Path;
 
 /// Reads the weights in a folder.
-///
-/// # Errors
-///
-/// Returns an error that names a tensor that is missing, left over, or of another shape.
 pub fn open(folder: &Path, config: &Gpt2Config, device: &Device) -> Result<Gpt> {
     let mut weights = Weights::open(folder, "transformer.", device)?;
     let (width, vocab) = (config.n_embd, config.vocab_size);

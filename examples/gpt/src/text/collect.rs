@@ -98,10 +98,6 @@ impl<'a> Collector<'a> {
     }
 
     /// Notes that the rest of a file is of no use.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file lacks text.
     pub(super) fn cut(&mut self) -> Result<()> {
         if self.room() > 0 {
             bail!("none of its first {HOPELESS} records holds text: the rest is not read");
