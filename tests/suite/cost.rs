@@ -35,7 +35,7 @@ fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
             assert_eq!(trained.slope_source, Some(source));
             assert_eq!(of_task.slope_source, None);
             for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
-                // A task that the update hurts at once has no crossing.
+                // A task that rises from the start has no crossing.
                 if measured.outcome == MeasurementOutcome::Bracketed {
                     all.push(measured.evaluations as f64);
                 }

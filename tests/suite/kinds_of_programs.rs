@@ -39,7 +39,7 @@ struct Session {
 // ANCHOR_END: optional
 
 // ANCHOR: generic
-/// Trains any model to which `attach` can attach a probe.
+/// Trains any model that `attach` accepts.
 fn trained<M>(
     session: (M, &SharpnessProbe),
     dir: &Path,

@@ -4,7 +4,7 @@ use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
 use sharpness_tests::{Fixture, Row, device};
 
-/// The largest relative rounding of η_c at which a 32-bit loss resolves it.
+/// The largest relative rounding of η_c for a 32-bit loss to count as resolving it.
 const RESOLVED: f64 = 0.003;
 
 #[test]

@@ -195,7 +195,7 @@ fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
     assert!(low < critical_lr && critical_lr < high, "{whole:?}");
     assert_eq!(whole.batch_fraction, 1.0);
 
-    // The same η_c as from the mean alone.
+    // η_c is as from the mean alone.
     let scalar = measure(&|model: &Mlp| model.loss(&batch).into_loss().unwrap());
     assert!((scalar.critical_lr.unwrap() / critical_lr - 1.0).abs() < 1.0 / 16.0);
     assert_eq!(scalar.critical_lr_interval, None);

@@ -1,4 +1,4 @@
-//! The steps at which the probe measures.
+//! The schedule of measurements.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::nn::{Linear, LinearConfig};
