@@ -64,7 +64,7 @@ fn fault(target: &str, page: &Page, pages: &[Page]) -> Option<&'static str> {
         return None;
     }
     let Some(target) = pages.iter().find(|page| page.path == path) else {
-        return Some("leads to a heading of what is no page");
+        return Some("leads to a heading in a file that is no page");
     };
     let text = target.prose();
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));

@@ -244,7 +244,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     assert_eq!(
         threshold,
         [4, 7, 10, 13, 16, 19],
-        "it is known all the same"
+        "2/η is known without λ_c"
     );
     for metric in [CHART, Quantity::CriticalSharpness.name()] {
         let text = recorder.text(metric, TRAIN_SERIES);

@@ -16,7 +16,7 @@ pub(crate) fn says(probe: &SharpnessProbe, words: &str) -> bool {
     let summary = probe.summary();
     let notices = summary.notices.iter();
     let said = notices.filter(|notice| notice.contains(words)).count();
-    assert!(said <= 1, "each is said once: {summary}");
+    assert!(said <= 1, "the summary repeats a notice: {summary}");
     said == 1 && summary.to_string().contains(words)
 }
 

@@ -366,7 +366,7 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
         ("other model", "another model"),
     ] {
         let failed = of(task);
-        assert_eq!(failed.len(), 1, "{task} is said once");
+        assert_eq!(failed.len(), 1, "{task}: one measurement");
         assert_eq!(failed[0].outcome, MeasurementOutcome::Failed);
         let said = failed[0].reason.as_ref().unwrap();
         assert!(said.contains(reason), "{task}: {said}");

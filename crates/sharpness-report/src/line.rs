@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(
             etas,
             [0.0, 0.1, 0.48, 0.52],
-            "what is not finite has no place"
+            "points that are not finite have no place"
         );
         // This loss is quadratic, so the parabola is the loss.
         for (eta, rise) in &parabola.points {

@@ -128,7 +128,7 @@ impl RunFolder {
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         self.checkpoints().next().with_context(|| {
             format!(
-                "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
+                "the run in {} cannot resume: it stopped before its first checkpoint, so start again in another folder",
                 self.path.display()
             )
         })

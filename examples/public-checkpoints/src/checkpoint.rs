@@ -109,7 +109,7 @@ fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
             Some(other) if passes_over_links && is_link(folder) => {
                 let (link, folder) = (folder.display(), other.display());
                 gpt::warn!(
-                    "note: {link} leads to {folder}, which is given as well: it is passed over"
+                    "note: {link} leads to {folder}, which is given as well: the program skips it"
                 );
             }
             _ => kept.push(index),

@@ -80,7 +80,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
     }
     ensure!(
         end <= length,
-        "{shown} has {length} bytes, but its header tells of {end}: fetch it again, since it was not downloaded whole"
+        "{shown} has {length} bytes, but its header promises {end}: it was not downloaded whole, so fetch it again"
     );
     Ok(())
 }
@@ -116,6 +116,6 @@ pub fn other_weights(folder: &Path) -> Option<String> {
     names.sort();
     let name = names.first()?;
     Some(format!(
-        ", but it has {name}: save the model anew, by {SAVE} in Python"
+        ", but it has {name}: save the model again, by {SAVE} in Python"
     ))
 }

@@ -46,7 +46,7 @@ use strategy::OneDevice;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/attaching.md");
 const BEGIN: &str = "<!-- examples -->\n";
 const END: &str = "<!-- end -->\n";
-const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_examples` writes it anew";
+const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_examples` writes it again";
 
 /// The summaries that a program prints: `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;

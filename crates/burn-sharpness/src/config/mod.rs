@@ -398,7 +398,7 @@ pub enum ConfigError {
     },
     /// The system refuses to make the run's folder.
     #[error(
-        "the folder {} for the measurements cannot be made ({source}): choose one that can be written",
+        "the folder {} for the measurements cannot be created ({source}): choose a writable folder",
         directory.display()
     )]
     Directory {
