@@ -103,7 +103,6 @@ macro_rules! quantities {
     };
 }
 
-/// The edge of plain gradient descent.
 const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
 
 quantities! {

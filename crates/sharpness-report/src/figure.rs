@@ -63,7 +63,6 @@ pub fn chart(runs: &[Run]) -> Chart {
     chart
 }
 
-/// Whether two curves are equal, gaps included.
 fn is_same(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
     let bits = |(x, y): &(f64, f64)| (x.to_bits(), y.to_bits());
     a.iter().map(bits).eq(b.iter().map(bits))

@@ -22,14 +22,11 @@ const FIRST_GUESS: f64 = 1e-2;
 
 /// The measurements at a fixed checkpoint, by mix.
 pub struct Sweep {
-    /// The mixes, by rising fraction of pre-training text.
     pub points: Vec<Point>,
 }
 
-/// The measurements, one a line.
 pub const SWEEP_FILE: &str = "sweep.csv";
 
-/// A line of [`SWEEP_FILE`].
 #[derive(Serialize)]
 struct Line<'a> {
     ratio: f64,
@@ -93,14 +90,12 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
 }
 
 impl Sweep {
-    /// Returns the crossing of the medians.
     pub fn sweet_spot(&self) -> Option<SweetSpot> {
         let points = self.points.iter();
         let medians = points.filter_map(|p| Some((p.ratio, p.median(0)?, p.median(1)?)));
         crossing(&medians.collect::<Vec<_>>())
     }
 
-    /// Returns the crossings of the single batches' curves, as ratios.
     fn crossings_of_batches(&self) -> Vec<f64> {
         let batches = self.points.first().map_or(0, |point| point.tasks[0].len());
         let of_batch = |batch: usize| {
@@ -113,7 +108,6 @@ impl Sweep {
         (0..batches).filter_map(of_batch).collect()
     }
 
-    /// Writes `sweep.csv`, `sweep.svg` and `sweep.txt`.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for point in &self.points {
@@ -151,7 +145,6 @@ impl Sweep {
         (all.len(), failed.collect())
     }
 
-    /// Checks that some measurement is informative.
     pub fn verdict(&self) -> Result<()> {
         let (all, failed) = self.counts();
         ensure!(

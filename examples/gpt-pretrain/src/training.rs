@@ -22,7 +22,6 @@ use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use std::path::Path;
 
-/// The number of batches behind a validation loss.
 const VALID_BATCHES: usize = 8;
 
 /// The number of batches for the learning-rate finder, one for each step of its trial.
@@ -58,11 +57,8 @@ pub fn find_learning_rate(
     Ok(range?)
 }
 
-/// The end of a training.
 pub struct Ending {
-    /// A summary of the measurements.
     pub summary: SharpnessSummary,
-    /// The step of the next update.
     step: u64,
     loss: Option<f64>,
     /// The reason why the training broke off, such as a checkpoint that could not be written.

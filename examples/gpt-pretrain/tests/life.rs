@@ -46,7 +46,6 @@ fn signal(child: &Child, name: &str) {
     assert!(kill.args([name, &id]).status().unwrap().success());
 }
 
-/// Waits until a run has made this many measurements.
 fn wait_for_lines(record: &Path, lines: usize) {
     let started = Instant::now();
     while fs::read_to_string(record).map_or(0, |text| text.lines().count()) < lines {
@@ -58,7 +57,6 @@ fn wait_for_lines(record: &Path, lines: usize) {
     }
 }
 
-/// The bytes of a run's weights after its last step, by name.
 fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
     let output = program(folder, &["--resume", run, "--export", "export"])
         .output()
@@ -132,7 +130,6 @@ fn a_second_signal_ends_the_process() {
     assert_eq!(finish(run).status.code(), Some(128 + 15));
 }
 
-/// Runs a bash script in a folder, and returns its output.
 fn in_bash(folder: &Path, script: &str) -> Output {
     let mut shell = Command::new("bash");
     let shell = shell.current_dir(folder).args(["-c", script]);

@@ -81,7 +81,6 @@ impl OwnedFolder {
 }
 
 impl Drop for OwnedFolder {
-    /// Removes a new, empty folder.
     fn drop(&mut self) {
         let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
         if self.is_new && entries == 1 {

@@ -16,7 +16,6 @@ use crate::activation::Activation;
 use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
 
-/// The largest size of a model.
 const LARGEST_SIZE: usize = 1 << 20;
 /// The largest number of weights: they would take 400 GB.
 const MOST_WEIGHTS: u128 = 100_000_000_000;
@@ -84,7 +83,6 @@ impl GptConfig {
         Ok(())
     }
 
-    /// Returns the approximate number of weights.
     fn weights(&self) -> u128 {
         let [vocab, context, layers, width] =
             [self.vocab, self.context, self.layers, self.width].map(|size| size as u128);
@@ -132,7 +130,6 @@ fn normal(std: f64) -> Initializer {
     Initializer::Normal { mean: 0.0, std }
 }
 
-/// Creates a linear layer whose bias starts at 0.
 fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
     let layer = LinearConfig::new(inputs, outputs).with_initializer(normal(std));
     let mut layer = layer.init(device);

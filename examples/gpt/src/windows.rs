@@ -68,7 +68,6 @@ impl Windows {
         self.tokens.len()
     }
 
-    /// Returns the number of possible starts of a window.
     fn starts(&self) -> usize {
         self.tokens.len() - self.context
     }

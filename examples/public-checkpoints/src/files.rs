@@ -25,15 +25,12 @@ const WRAPPERS: [(&str, &str, &str); 2] = [
     ("_orig_mod.", "torch.compile", "model._orig_mod"),
     ("module.", "data parallel training", "model.module"),
 ];
-/// The types of tensors that this program reads.
 const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
-/// The longest plausible header.
 const LONGEST_HEADER: u64 = 100 << 20;
 /// The command in Python that saves a model in a format that this program reads.
 const SAVE: &str =
     "AutoModelForCausalLM.from_pretrained(FOLDER, torch_dtype=\"float32\").save_pretrained(OTHER)";
 
-/// A tensor, as the header of its file describes it.
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,

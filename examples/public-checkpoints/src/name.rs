@@ -83,7 +83,6 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Returns the numbers after these words.
 fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     let mut places: Vec<usize> = Vec::new();
     for word in words {

@@ -6,7 +6,6 @@ use serde_json::Value;
 use sharpness_record::shown::one_line;
 use std::io::{BufRead, Read};
 
-/// The number of field names in a message, and the length of each.
 const LISTED_FIELDS: usize = 20;
 const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -53,7 +53,6 @@ fn refused(path: &Path) -> String {
     format!("{:#}", Text::of_path(path, "text", 1000).unwrap_err())
 }
 
-/// Writes groups of rows; `None` is null.
 fn write_parquet(path: &Path, schema: &str, groups: &[&[Option<&[u8]>]]) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let is_required = !schema.get_fields()[0].is_optional();
@@ -138,7 +137,6 @@ fn endings_count_in_any_case_and_packed() {
     folder.with("d.TXT", "kept");
     folder.with("e.jsonl.gz", [gzip(record), gzip(record)].concat());
     folder.with("f.txt.ZST", zstd(b"kept"));
-    // The content counts, not the name.
     folder.with("g.txt", gzip(b"kept"));
     write_parquet(
         &folder.path().join("h.PARQUET"),
@@ -234,7 +232,6 @@ fn parquet_is_read_group_by_group_up_to_the_limit() {
         text.notes
     );
 
-    // A damaged group of rows ends nothing.
     let mut bytes = fs::read(&path).unwrap();
     bytes[4..12].fill(0xff);
     let text = read(&folder.with("damaged.parquet", bytes));

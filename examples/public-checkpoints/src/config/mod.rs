@@ -24,7 +24,6 @@ pub enum ModelConfig {
     Olmo2(Olmo2Config),
 }
 
-/// The fields that identify the architecture.
 #[derive(Deserialize)]
 struct Kind {
     model_type: Option<String>,

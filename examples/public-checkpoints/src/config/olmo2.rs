@@ -54,7 +54,6 @@ pub struct Olmo2Config {
     rope_parameters: Option<Rope>,
 }
 
-/// The rotary positions in a file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 struct Rope {
     #[serde(default)]
