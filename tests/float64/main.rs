@@ -23,7 +23,6 @@ const TOLERANCE: f64 = 1e-6;
 const FIRST_PLACE: f64 = 1e-3;
 const SPACING: f64 = 1.05;
 
-/// The input of the rows.
 #[derive(Deserialize)]
 struct Fixture {
     layers: Vec<usize>,
@@ -92,7 +91,6 @@ fn critical_learning_rate(loss: impl Fn(f64) -> f64) -> f64 {
     high
 }
 
-/// The rows of a fixture at these rising steps.
 fn rows(fixture: &Fixture, steps: &[u64]) -> Vec<Map<String, Value>> {
     assert_eq!(fixture.activation, "tanh");
     let network = Network {

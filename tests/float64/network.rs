@@ -1,6 +1,5 @@
 //! A fully connected network with tanh activations in float64, and the gradient of its loss by hand.
 
-/// The loss of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     CrossEntropy,
@@ -82,7 +81,6 @@ impl Network {
         }
     }
 
-    /// Adds the gradient of one example.
     fn backward(
         &self,
         parameters: &[f64],

@@ -7,7 +7,6 @@ use crate::page::{Page, pages};
 use crate::units::{Unit, units};
 use std::collections::BTreeSet;
 
-/// The command that makes the first build.
 const FIRST: &str = "cargo run -p gpt-pretrain";
 
 #[test]

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 pub struct Page {
-    /// The path from the root of the repository.
     pub path: PathBuf,
     pub text: String,
 }
@@ -39,7 +38,6 @@ pub struct Block<'a> {
 }
 
 impl Page {
-    /// Returns the blocks of code, without their marks.
     pub fn blocks(&self) -> Vec<Block<'_>> {
         let mut blocks = Vec::new();
         let mut open: Option<Block> = None;
@@ -65,7 +63,6 @@ impl Page {
         blocks
     }
 
-    /// Returns the text without blocks of code.
     pub fn prose(&self) -> String {
         let mut inside = false;
         let mut prose = String::new();

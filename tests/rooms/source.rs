@@ -18,7 +18,6 @@ pub struct Sources {
     modules: BTreeSet<Segments>,
     /// The path behind each re-exported name of a module.
     exports: BTreeMap<(Segments, String), Segments>,
-    /// Each module with a path in its file.
     uses: Vec<(Segments, Segments)>,
 }
 
@@ -142,7 +141,6 @@ fn paths(text: &str) -> Vec<(Segments, String)> {
     vec![(segments, name)]
 }
 
-/// The members of a group, until it closes.
 fn members(group: &str) -> Vec<&str> {
     let (mut depth, mut start, mut members) = (0, 0, Vec::new());
     for (place, letter) in group.char_indices() {

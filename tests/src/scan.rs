@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-/// The factor between neighbours of the grid.
 const FACTOR: f64 = 1.15;
 /// The number of evaluations that measure a line's scatter, and their distance.
 const NEIGHBOURS: i32 = 9;

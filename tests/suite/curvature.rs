@@ -70,7 +70,6 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
     assert!(10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 
-/// A point with a quadratic loss.
 #[derive(Module, Debug)]
 struct Point {
     x: Param<Tensor<1>>,

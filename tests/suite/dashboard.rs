@@ -24,7 +24,6 @@ fn run(training: Training, learning_rate: f64, probe: &SharpnessProbe) -> (Mlp, 
     (model.into_inner(), recorder)
 }
 
-/// The logarithms of a quantity at each step.
 fn logarithms(measured: &[Measurement], of: fn(&Measurement) -> Option<f64>) -> Vec<f64> {
     measured.iter().map(|m| of(m).unwrap().log10()).collect()
 }

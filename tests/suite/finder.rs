@@ -13,7 +13,6 @@ fn model(device: &Device) -> Linear {
     LinearConfig::new(1, 1).with_bias(false).init(device)
 }
 
-/// The loss of the batch `a`.
 fn loss(model: &Linear, a: &f64) -> Tensor<1> {
     model.weight.val().square().sum() * (a / 2.0)
 }

@@ -28,7 +28,6 @@ use std::sync::mpsc;
 use table::{Row, rows};
 use tally::Tally;
 
-/// The measurements of a case in the short run.
 const SHORT: u64 = 4;
 
 /// The cases that `KINDS` selects, with `SEED`.

@@ -17,7 +17,6 @@ use sharpness_tests::{
 };
 
 const BATCHES: usize = 7;
-/// The ratio of neighbouring rates in the scan.
 const FACTOR: f64 = 1.06;
 /// The first rate of the scan, which goes up beyond all limits.
 const FROM: f64 = 1e-3;
@@ -216,7 +215,6 @@ fn in_the_learner_both_ways_measure_the_same() {
             training.launch(model, optim.clone(), ConstantLr::new(5e-3), Some(&probe));
             drop(probe);
 
-            // The same steps in a user's own loop.
             let mut model = network();
             let mut optim = optim.clone();
             for measured in measurements(folder.path()) {

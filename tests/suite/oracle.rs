@@ -47,7 +47,6 @@ fn is_resolved(row: &Row) -> bool {
     resolution <= RESOLVED * row.slope * row.critical_lr
 }
 
-/// Checks a row. Returns whether the loss resolves it.
 fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     println!("{row:?} {measurement:?}");
     let tolerance = device::tolerances().oracle;

@@ -15,7 +15,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Trains with a probe in a folder.
 type Train<'a> = &'a dyn Fn(&SharpnessProbe, &Path) -> Mlp;
 
 fn plain() -> Mlp {
@@ -86,7 +85,6 @@ fn check(
     }
 }
 
-/// Replaces all seconds of a record by `…`.
 fn without_times(record: &str) -> String {
     const SECONDS: &str = "\"seconds\":";
     let mut parts = record.split(SECONDS);

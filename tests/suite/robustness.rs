@@ -22,7 +22,6 @@ fn batch() -> Batch {
     Data::new(1, 32, &device()).batch(0)
 }
 
-/// The state of a step before its update.
 fn step() -> (Mlp, Batch, GradientsParams) {
     let model = model();
     let batch = batch();

@@ -32,7 +32,6 @@ fn probe(config: SharpnessConfig) -> SharpnessProbe {
         .unwrap()
 }
 
-/// The weights after a training, and its measurements.
 type Trained = (Weights, Vec<Arc<Measurement>>);
 
 /// The maker of a training's steps: the optimizer after the measurement, or the probe.
@@ -220,7 +219,6 @@ fn a_group_is_measured_before_the_step() {
     }
 }
 
-/// A point on a parabola of any height.
 #[derive(Module, Debug)]
 struct Point {
     theta: Param<Tensor<1>>,

@@ -14,7 +14,6 @@ fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(0.1).init()
 }
 
-/// The weights and measurements of a training by burn's `Learner`.
 fn learned(
     config: &MlpConfig,
     scheduler: impl Into<ModuleLrScheduler>,
@@ -56,7 +55,6 @@ fn the_learner_measures_the_same_after_the_step() {
     }
 }
 
-/// The distance between two models.
 fn distance(a: &impl Module, b: &impl Module) -> f64 {
     let pairs = values(a).into_iter().zip(values(b));
     let apart = pairs.map(|(a, b)| f64::from(a) - f64::from(b));

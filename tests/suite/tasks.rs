@@ -9,7 +9,6 @@ use burn_sharpness::{
 use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
 use std::sync::{Arc, Mutex};
 
-/// A point with quadratic losses.
 #[derive(Module, Debug)]
 struct Point {
     theta: Param<Tensor<1>>,
@@ -58,7 +57,6 @@ impl Quadratic {
     }
 }
 
-/// The training loss, and another.
 const TRAINED: Quadratic = Quadratic {
     curvature: [1.0, 4.0, 0.5],
     minimum: [0.0, 1.0, 2.0],

@@ -156,7 +156,6 @@ fn identical(change: impl FnOnce(&mut Case)) {
     case.assert_identical();
 }
 
-/// Runs a repeatable network with one hidden layer, measured at each step.
 fn of_fixed_weights(optim: ModuleOptimizer, accumulation: Option<usize>) -> impl FnOnce(&mut Case) {
     move |case| {
         case.network = MlpConfig::for_data();

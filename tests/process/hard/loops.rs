@@ -22,7 +22,6 @@ struct Loop {
     /// Whether it saves right after the last step, which is measured, and loads for inference.
     saves: bool,
     batch_statistics: bool,
-    /// Whether the probe makes the steps.
     makes_steps: bool,
     first_step: u64,
     loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>,

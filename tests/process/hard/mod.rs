@@ -13,7 +13,6 @@ use std::process::Command;
 /// Tells a child process its case.
 const CASE: &str = "SHARPNESS_TESTS_CASE";
 
-/// Runs the case in a child process of this test.
 pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
     let (_, test) = test.split_once("::").unwrap();
     if std::env::var(CASE).is_ok_and(|name| name == test) {

@@ -98,7 +98,6 @@ fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>)
         model = optim.step(1e-2, model, grads).map(&mut Normalize);
         model.visit(&mut average);
     }
-    // Keeps the model's order.
     struct Order(Vec<ParamId>);
     impl ModuleVisitor for Order {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -114,7 +113,6 @@ fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>)
     (weights(&model), averages.collect(), next_draws())
 }
 
-/// Trains with a loss that also draws random numbers in validation mode.
 fn drawing() {
     let folder = tempfile::tempdir().unwrap();
     let device = device();

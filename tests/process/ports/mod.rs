@@ -2,17 +2,14 @@
 //! are the same bits, and the notices are as expected. They make the table of docs/attaching.md; `REDRAW=1 cargo test
 //! --workspace --test process burns_examples` writes it again.
 
-/// Keeps the probe's lines.
 macro_rules! probed {
     ($($line:tt)*) => { $($line)* };
 }
 mod programs;
 
-/// Drops the probe's lines.
 macro_rules! probed {
     ($($line:tt)*) => {};
 }
-/// The same programs without the probe.
 #[allow(unused)]
 mod without {
     include!("programs.rs");
@@ -50,11 +47,9 @@ const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_example
 
 /// The summaries that a program prints: `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
-/// The trained weights.
 type Outcome = Result<Vec<(String, Vec<u8>)>, ConfigError>;
 type Loader = Arc<dyn DataLoader<Batch>>;
 
-/// The settings of burn's `Learner`.
 enum Manner {
     Plain,
     WithoutMetrics,
@@ -88,14 +83,12 @@ fn adam() -> ModuleOptimizer {
     AdamConfig::new().init()
 }
 
-/// AdamW with clipped gradients.
 fn adamw() -> ModuleOptimizer {
     let config = AdamWConfig::new().with_cautious_weight_decay(true);
     let clipping = GradientClippingConfig::Value(100.0);
     config.with_grad_clipping(Some(clipping)).init()
 }
 
-/// A warmup from almost 0.
 fn schedule() -> ModuleLrScheduler {
     let config = ComposedLrSchedulerConfig::new()
         .cosine(CosineAnnealingLrSchedulerConfig::new(1.0, 20))
@@ -149,7 +142,6 @@ fn adapted() -> Mlp {
     model
 }
 
-/// One of burn's examples, and the program after it.
 struct Shape {
     name: &'static str,
     example: &'static str,
@@ -203,7 +195,6 @@ fn shapes() -> [Shape; 13] {
 }
 
 impl Shape {
-    /// Runs the program with and without the probe. Returns its row.
     fn row(&self) -> String {
         let Self { name, example, .. } = self;
         let run = |program: fn(&Path, &mut Said) -> Outcome| {
@@ -236,7 +227,6 @@ fn measured(said: &Said) -> String {
     ends.collect::<Vec<_>>().join("; ")
 }
 
-/// The number of lines that the probe adds to a program.
 fn lines_of(program: &str) -> usize {
     let source = include_str!("programs.rs");
     let (_, from) = source.split_once(&format!("pub fn {program}")).unwrap();

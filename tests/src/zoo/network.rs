@@ -188,7 +188,6 @@ impl Zoo {
         Some(exact)
     }
 
-    /// The inputs of the first layer.
     pub(super) fn inputs(&self, sample: &Sample) -> Tensor<2> {
         let x = sample.x.clone();
         let size = x.dims()[0];
@@ -256,7 +255,6 @@ impl Zoo {
         (scores, added)
     }
 
-    /// The critic's scores.
     pub(super) fn critic(&self, x: Tensor<2>) -> Tensor<1> {
         let hidden = relu(self.apply(&self.critic[0], x));
         self.apply(&self.critic[1], hidden).mean()

@@ -19,19 +19,14 @@ pub enum Tweak {
     ClippedValues(f64),
     /// Noise of this size on each gradient.
     Noise(f32),
-    /// Gradients that are NaN at a step.
     NanAt(u64),
-    /// Gradients of two batches, with their losses added.
     Accumulated,
     /// Losses with a constant added.
     Offset(f64),
     /// Losses shifted to give the second loss this value.
     Second(f64),
-    /// An average of the weights.
     Averaged,
-    /// A frozen first layer.
     Frozen,
-    /// A block with learning rate 0.
     StillGroup,
     /// 64 bits throughout.
     Double,
@@ -107,12 +102,10 @@ impl Case {
         step >= self.from && (step - self.from).is_multiple_of(self.every)
     }
 
-    /// The learning rate of a part at a step.
     pub fn rate(&self, part: usize, step: u64) -> f64 {
         self.parts[part].optimizer.rate * (self.schedule)(step)
     }
 
-    /// The learning rates of the parameter groups.
     pub fn rates(&self, rate: f64) -> ModuleLearningRate {
         match self.tweak {
             Tweak::StillGroup => {

@@ -1,13 +1,11 @@
 //! The possible faults of a measurement.
 
-/// A fault of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The true η_c is off by more than the stated error.
     Outside,
     /// The true η_c is off by more than three times the stated error.
     Off3,
-    /// The true η_c is off by more than 5%.
     Off5,
     /// The loss does not fall below η_c by more than rounding.
     Rounding,
@@ -17,7 +15,6 @@ pub enum Fault {
     Verified,
     /// η_c is above the current learning rate, but the loss clearly rises there.
     Side,
-    /// The loss falls and rises, but there is no number.
     Missed,
     /// The outcome has the wrong name for a loss that rises at once.
     Misnamed,
@@ -31,9 +28,7 @@ pub enum Fault {
     Agreement3,
     /// η_c differs from the same weights in 64 bits.
     Far64,
-    /// The named limiting task is wrong.
     Limiting,
-    /// The weights differ from a run without the probe.
     Bits,
     Panic,
 }
@@ -79,7 +74,6 @@ impl Fault {
     }
 }
 
-/// The faults of a measurement.
 #[derive(Default)]
 pub struct Verdict {
     pub faults: Vec<Fault>,

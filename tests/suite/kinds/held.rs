@@ -13,10 +13,8 @@ use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK
 use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
 use std::collections::BTreeMap;
 
-/// The results of a case, by loss.
 pub type Tallies = BTreeMap<String, Tally>;
 
-/// Trains a case in all ways, and counts the faults.
 pub fn held(case: &Case) -> Tallies {
     let mut watch = Watch::new(case);
     let mut run = Run::new(case);
@@ -36,7 +34,6 @@ pub fn held(case: &Case) -> Tallies {
     watch.tallies
 }
 
-/// The probes and results of a training.
 struct Watch<'a> {
     case: &'a Case,
     scene: Scene,
@@ -108,7 +105,6 @@ impl<'a> Watch<'a> {
         made
     }
 
-    /// The measurements of a loss at a step, in all ways.
     fn measured(&self, (part, step): (usize, u64), loss: &str) -> Vec<(&'static str, Measurement)> {
         let probes = WAYS.iter().zip(&self.probes[part]);
         let latest = probes
@@ -122,7 +118,6 @@ impl<'a> Watch<'a> {
         latest.chain(records).collect()
     }
 
-    /// Compares the measurements of a loss at a step with one scan.
     fn hold(
         &mut self,
         run: &Run<'_>,
@@ -183,7 +178,6 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Compares the weights with a training without a probe, and with burn's `Learner`.
     fn compare_with_bare(&mut self, result: Vec<u8>) {
         let bare = bare(self.case);
         let learners = self.learned.iter();
@@ -197,7 +191,6 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The weights of a training without a probe.
 fn bare(case: &Case) -> Vec<u8> {
     let mut run = Run::new(case);
     for step in 0..case.steps {

@@ -8,13 +8,11 @@ use sharpness_tests::Scan;
 const LEAST_ERROR: f64 = 2e-4;
 /// The range of the scan, as a factor from the current learning rate.
 const REACH: f64 = 1e5;
-/// The range below a crossing.
 const REACH_BELOW: f64 = 1e3;
 /// A difference is clear from this multiple of the resolution on.
 const CLEAR: f64 = 3.0;
 /// A verified bracket misses no rise that lasts for this factor.
 const PROMISED: f64 = 2.0;
-/// The largest learning rate of a search.
 const LARGEST: f64 = 1e6;
 
 /// Judges a measurement. `wide` is the same loss in 64 bits, if the measured loss has 16.

@@ -61,7 +61,6 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
     ),
 ];
 
-/// The tolerated share of a fault among the brackets or measurements of a kind.
 pub fn share(kind: &str, fault: Fault) -> f64 {
     let known = KNOWN.iter().filter(|(name, _)| *name == kind);
     let mut known = known.flat_map(|(_, faults)| faults.iter());

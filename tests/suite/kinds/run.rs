@@ -16,7 +16,6 @@ pub struct Run<'a> {
     case: &'a Case,
     pub model: Zoo,
     pub optims: Vec<ModuleOptimizer>,
-    /// The batches used so far.
     seen: HashMap<u64, Sample>,
     old: Option<Zoo>,
     random: Random,
@@ -25,7 +24,6 @@ pub struct Run<'a> {
     average: Option<Vec<f64>>,
 }
 
-/// The next update of a part of the model.
 pub struct Update {
     pub samples: Vec<Sample>,
     pub grads: GradientsParams,
@@ -35,7 +33,6 @@ pub struct Update {
 }
 
 impl Update {
-    /// The measured loss.
     pub fn loss(&self, model: &Zoo) -> Tensor<1> {
         let losses = self.samples.iter().map(|sample| model.report(sample));
         total(losses) + self.offset
@@ -139,7 +136,6 @@ impl<'a> Run<'a> {
         samples
     }
 
-    /// The next update of each part.
     pub fn updates(&mut self, step: u64) -> Vec<Update> {
         let parts = 0..self.case.parts.len();
         parts.map(|part| self.update(step, part)).collect()
@@ -197,7 +193,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The model and the optimizer of a part after its step.
     pub fn after(&self, (part, step): (usize, u64), update: &Update) -> (Zoo, ModuleOptimizer) {
         let mut optim = self.optims[part].clone();
         let model = self.stepped(&mut optim, self.case.rate(part, step), update);
@@ -214,7 +209,6 @@ impl<'a> Run<'a> {
         optim.step(self.case.rates(rate), self.model.clone(), grads)
     }
 
-    /// Makes the step of all parts, or takes the step that was `made`.
     pub fn step(&mut self, step: u64, updates: &[Update], made: Option<(Zoo, ModuleOptimizer)>) {
         if let Some(made) = made {
             (self.model, self.optims[0]) = made;

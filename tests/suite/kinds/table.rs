@@ -7,7 +7,6 @@ use super::optimizers::{
 use burn::tensor::FloatDType::{BF16, F16};
 use sharpness_tests::{Kind, Network, Objective};
 
-/// Cases of one kind, which share their limits.
 pub struct Row {
     pub name: String,
     pub cases: Vec<Case>,
@@ -281,7 +280,6 @@ fn learners() -> [(&'static str, Kind); 7] {
     ]
 }
 
-/// Trainings with several optimizers, losses or loops.
 fn special() -> Vec<Row> {
     let plain = Network::Plain.kind();
     let tasks = |case: &mut Case| {

@@ -5,7 +5,6 @@ use super::ways::WAYS;
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use std::collections::BTreeMap;
 
-/// The outcomes of a kind's measurements.
 #[derive(Clone, Default)]
 pub struct Tally {
     pub measured: usize,
@@ -71,7 +70,6 @@ impl Tally {
         }
     }
 
-    /// Returns an example of each fault.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
         self.notes.values()
     }

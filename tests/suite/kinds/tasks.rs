@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex};
 /// The place of the current step, shared with the task losses.
 pub type Scene = Arc<Mutex<Option<Place>>>;
 
-/// The weights and samples of a step.
 #[derive(Clone)]
 pub struct Place {
-    /// The training batch.
     pub sample: Sample,
     /// A fixed batch.
     pub other: Sample,

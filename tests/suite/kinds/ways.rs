@@ -8,7 +8,6 @@ use burn::tensor::Device;
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, Update};
 use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
 
-/// A way to measure in a user's own loop.
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,

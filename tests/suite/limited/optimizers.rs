@@ -3,18 +3,15 @@
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Distribution, Tensor};
 
-/// A limit on gradient descent.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
     /// None: it is linear.
     None,
-    /// The largest rate.
     Cap(f64),
     /// The largest rate, which falls with the square root of the parameter's steps.
     FallingCap(f64),
     /// The largest rate, after this number of the parameter's steps.
     CapAfter(f64, usize),
-    /// The smallest rate.
     Floor(f64),
     /// The largest norm of a parameter's step.
     Norm(f64),
