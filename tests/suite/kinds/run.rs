@@ -9,7 +9,7 @@ use sharpness_tests::{
 };
 use std::collections::HashMap;
 
-/// The steps for which a reference network stays the same.
+/// A reference network changes after this number of steps.
 const OLD: u64 = 10;
 
 pub struct Run<'a> {

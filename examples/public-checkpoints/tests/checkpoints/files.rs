@@ -1,4 +1,4 @@
-//! The same weights in other files: shards, 16-bit floats, bare names.
+//! Equal weights in different files: shards, 16-bit floats, bare names.
 
 use crate::variant::{BOTH, Stored, Variant, fixture, load, refusal};
 use burn::module::Module;
