@@ -1,4 +1,4 @@
-//! The Rust of the pages compiles: it is an excerpt of a program, or an example that rustdoc compiles.
+//! Checks that the pages' Rust code compiles: it is an excerpt of a program, or an example of rustdoc.
 
 use crate::page::{pages, root};
 use std::path::Path;
@@ -35,7 +35,7 @@ fn the_rust_of_the_book_is_excerpts_of_programs() {
     assert!(count > 5, "{count} excerpts");
 }
 
-/// Whether a file is one that cargo compiles: an example, or a module of a test.
+/// Whether cargo compiles the file, as an example or a module of a test.
 fn is_a_program(path: &Path) -> bool {
     let path = path.canonicalize().unwrap();
     let root = root().canonicalize().unwrap();

@@ -1,5 +1,5 @@
-//! What the tests of burn-sharpness share: a small network that burn's `Learner` can train, and the
-//! float64 oracles that an independent program made.
+//! Shared parts of the tests: a small network for burn's `Learner`, and the float64 oracles of an independent
+//! program.
 
 mod clipped;
 mod close;

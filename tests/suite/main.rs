@@ -1,4 +1,4 @@
-//! The test suite of burn-sharpness: see the modules.
+//! The test suite of burn-sharpness.
 
 mod batch_statistics;
 mod checkpoint;

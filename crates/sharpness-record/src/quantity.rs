@@ -103,7 +103,6 @@ macro_rules! quantities {
     };
 }
 
-/// The edge of plain gradient descent.
 const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
 
 quantities! {
@@ -206,8 +205,7 @@ impl Quantity {
         Self::PreconditionedSharpness,
     ];
 
-    /// What a measurement knows besides the search, where the run asks for it, in the order in which it is registered as
-    /// metrics.
+    /// The quantities of the panel, in the order of the metrics.
     pub const PANEL: [Self; 5] = [
         Self::GradientNorm,
         Self::WeightNorm,
@@ -216,7 +214,7 @@ impl Quantity {
         Self::Agreement,
     ];
 
-    /// The thresholds that it has where the optimizer is named, besides what it is compared with: lines in its chart.
+    /// Returns the thresholds of a named optimizer in this quantity's chart, besides its reference.
     pub fn thresholds(&self) -> &'static [Self] {
         match self {
             Self::HessianSharpness => &[Self::LargeBatchThreshold, Self::SmallBatchThreshold],
@@ -225,7 +223,7 @@ impl Quantity {
         }
     }
 
-    /// The metric's name, which burn makes a file name of.
+    /// Returns the metric's name, which burn turns into a file name.
     pub fn name(&self) -> &'static str {
         self.about().name
     }
@@ -252,7 +250,7 @@ impl Quantity {
         matches!(self.about().reads, Curvature(_))
     }
 
-    /// Whether the measurement tried it: a curvature at some of the steps only, all else at each.
+    /// Whether the measurement tried to measure it. All quantities except curvatures are due at each measurement.
     pub fn is_due(&self, measurement: &Measurement) -> bool {
         !self.is_curvature() || self.curvature(measurement).is_some()
     }

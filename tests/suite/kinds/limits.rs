@@ -1,8 +1,8 @@
-//! How much may be wrong.
+//! The tolerated shares of faults.
 
 use super::fault::Fault;
 
-/// Kinds of which more is wrong than [`Fault::share`] allows. A search that gets better deletes lines here.
+/// Kinds with a larger share than [`Fault::share`]. A better search deletes lines here.
 const KNOWN: &[(&str, &[(Fault, f64)])] = &[
     (
         "quantized 1/8",
@@ -61,7 +61,6 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
     ),
 ];
 
-/// The share of a fault that a kind may have: of its brackets, or of all its measurements.
 pub fn share(kind: &str, fault: Fault) -> f64 {
     let known = KNOWN.iter().filter(|(name, _)| *name == kind);
     let mut known = known.flat_map(|(_, faults)| faults.iter());

@@ -10,7 +10,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 
-/// Two convolutions, each with batch norm and a ReLU, and an output layer behind dropout.
+/// Two convolutions, each with batch norm and ReLU, then dropout and an output layer.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     convolutions: Vec<Conv2d>,
@@ -21,12 +21,10 @@ pub struct ConvNet {
     output: Linear,
 }
 
-/// A small convolutional network with batch norm and dropout, on images of noise whose classes are those of a
-/// fixed linear map. The loss that is differentiated (in training mode) is not the one that is measured.
+/// A small convolutional network with batch norm and dropout, on noise images with classes from a fixed linear map.
+/// The gradient belongs to the loss in training mode, not to the measured loss.
 pub struct Convolutional {
-    /// The number of steps.
     pub steps: usize,
-    /// The device.
     pub device: Device,
 }
 
