@@ -19,8 +19,10 @@ const NEW: u64 = 3;
 /// The interval between checked lines afterwards, and the interval if the errors found are small.
 const EVERY: u64 = 16;
 const SELDOM: u64 = 32;
-/// The number of checks that show that errors are small, and the least factor to ask for then.
+/// The number of checks that prove an error, the least factor to state before, since a first jump does not show before it comes,
+/// and the least factor to ask for afterwards.
 const PROVEN: u64 = 6;
+const UNPROVEN: f64 = 2.0;
 const SMALL: f64 = 0.8;
 
 /// The estimated errors compared with evaluations at reported roots.
@@ -53,22 +55,31 @@ impl Calibration {
 
     /// Returns the factor from an estimated to a stated error.
     pub(crate) fn factor(&self) -> f64 {
+        let least = if self.is_proven() { 1.0 } else { UNPROVEN };
         self.usual_factor()
             .max(OF_LARGEST * self.largest)
-            .clamp(1.0, WIDEST)
+            .clamp(least, WIDEST)
     }
 
     /// Returns the factor to the errors of most lines, by which the search decides whether its accuracy is good enough. A
     /// single large error widens what it states and not what it asks of each line.
     pub(crate) fn usual_factor(&self) -> f64 {
-        let least = if self.checks < PROVEN { 1.0 } else { SMALL };
+        let least = if self.is_proven() { SMALL } else { 1.0 };
         (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.checks >= PROVEN
     }
 
     /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
-        let every = if self.usual_factor() < 1.0 { SELDOM } else { EVERY };
+        let every = if self.usual_factor() < 1.0 {
+            SELDOM
+        } else {
+            EVERY
+        };
         FIRST.contains(&next) || next.is_multiple_of(every)
     }
 

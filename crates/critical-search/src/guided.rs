@@ -1,9 +1,7 @@
 //! Chooses the learning rates of the guided search; see [`crate::algorithm`].
 
 use crate::guess::Guess;
-use crate::shape::{
-    Point, explosiveness, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant,
-};
+use crate::shape::{Point, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant};
 use crate::trace::Trace;
 
 /// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
@@ -198,7 +196,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
     if let (Some(fall), Some(rise)) = (trace.last_fall(), trace.first_rise())
         && rise.learning_rate < NEAR * fall.learning_rate
-        && explosiveness(fall.point(), rise.point(), trace.depth()) > EXPLOSIVE
+        && trace.explosiveness(fall, rise) > EXPLOSIVE
     {
         return Some((fall.learning_rate * rise.learning_rate).sqrt()).filter(inside);
     }

@@ -76,7 +76,7 @@ fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     if crossing.rounding_error >= UNRESOLVED {
         return Verdict::Ended(Outcome::BelowResolution);
     }
-    let error = crossing.error(trace.calibration().factor());
+    let error = crossing.error(trace.calibration());
     let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing, error)
         .with_explosion(!rise.rise.is_finite());
     Verdict::Ended(resolved(bracket, fall, rise))
@@ -98,7 +98,8 @@ fn is_good_enough(
         0.0
     };
     let wanted = trace.wanted_accuracy().max(of_rounding);
-    let is_accurate = trace.report() == Report::Middle || crossing.asked_error(trace.calibration()) <= wanted;
+    let is_accurate =
+        trace.report() == Report::Middle || crossing.asked_error(trace.calibration()) <= wanted;
     width <= trace.tolerance() && is_accurate
 }
 

@@ -75,14 +75,14 @@ impl Crossing {
 
     /// Returns the root of the quadratic h through both ends and the nearest other point, or of the
     /// straight h if there is no other. `resolution` is the error of f by rounding, `chord` the slope of
-    /// h between larger points, and `depth` the deepest fall.
+    /// h between larger points, and `explosiveness` from 0 to 1 how much the ends look like an explosion.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
         others: &[Point],
         chord: f64,
         resolution: f64,
-        depth: f64,
+        explosiveness: f64,
     ) -> Self {
         let middle = Self::middle(lower.eta, upper.eta);
         let Some(straight) = secant(lower, upper).filter(|_| upper.h.is_finite()) else {
@@ -127,7 +127,7 @@ impl Crossing {
                     + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
             });
         let slope = if slope > 0.0 { slope } else { chord };
-        let hugging = HUGGING * explosiveness(lower, upper, depth) * farthest;
+        let hugging = HUGGING * explosiveness * farthest;
         let interpolation_error = (disagreement + curvature * room + hugging).min(farthest);
         let nodes = [Some(lower), Some(upper), third];
         let rounding: f64 = nodes
@@ -161,26 +161,30 @@ impl Crossing {
     /// expect, or all of the stated error if the loss jumps.
     pub(crate) fn asked_error(&self, calibration: &Calibration) -> f64 {
         if calibration.is_wild() {
-            self.error(calibration.factor()) - self.rounding_error
+            self.error(calibration) - self.rounding_error
         } else {
             (calibration.usual_factor() * self.interpolation_error).min(self.farthest)
         }
     }
 
-    /// Returns the relative error of the root, for this factor of the interpolation error. The root lies in the bracket.
-    pub(crate) fn error(&self, factor: f64) -> f64 {
+    /// Returns the relative error of the root, calibrated by the errors of the run. The root lies in the bracket.
+    pub(crate) fn error(&self, calibration: &Calibration) -> f64 {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
-        (factor * interpolation).min(self.farthest) + self.rounding_error
+        (calibration.factor() * interpolation).min(self.farthest) + self.rounding_error
     }
 }
 
-/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end, and near its
-/// lowest at the lower end.
-pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
+/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end than it is low at
+/// the lower end, and near its lowest there; or it rises between them very much faster than it falls at 0.
+pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64, slope: Option<f64>) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
-    let steep = (rise / fall / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
+    let steep = |ratio: f64| {
+        let steep = (ratio / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
+        steep.clamp(0.0, 1.0)
+    };
     let deep = fall / (DEEP * depth.max(fall));
-    (steep.clamp(0.0, 1.0) * deep.clamp(0.0, 1.0)).max(0.0)
+    let by_slope = slope.map_or(0.0, |slope| steep(rise / (slope * (upper.eta - lower.eta))));
+    (steep(rise / fall) * deep.clamp(0.0, 1.0)).max(by_slope)
 }
 
 /// Returns the weight of h at a node in the polynomial through the nodes, at η (Lagrange).

@@ -4,7 +4,7 @@ use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
-use crate::shape::{Crossing, Point};
+use crate::shape::{Crossing, Point, explosiveness};
 use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 
 /// The relative error by rounding that a look may miss.
@@ -241,13 +241,19 @@ impl Trace {
             &others,
             self.rounding.chord(&self.evaluations, fall, rise),
             self.line.resolution,
-            self.depth(),
+            self.explosiveness(fall, rise),
         );
         crossing.add_surprise(self.expected_before(fall, rise));
         if self.line.rounding != Trust::Known {
             crossing.rounding_error += OVERLOOKED;
         }
         crossing
+    }
+
+    /// Returns from 0 to 1 how much the ends of a bracket look like an explosion.
+    pub(crate) fn explosiveness(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let slope = self.line.slope().filter(|slope| *slope > 0.0);
+        explosiveness(fall.point(), rise.point(), self.depth(), slope)
     }
 
     /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the line.

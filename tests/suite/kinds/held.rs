@@ -163,8 +163,10 @@ impl<'a> Watch<'a> {
             tally.count(&measured, &verdict);
             tally.note(&verdict.faults, || {
                 let slope = (measured.slope, measured.slope_source);
+                let points = measured.line.iter().flatten();
+                let points: Vec<_> = points.map(|point| (point.learning_rate, point.rise)).collect();
                 format!(
-                    "{}, step {}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {} evaluations",
+                    "{}, step {}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {points:?}",
                     case.name,
                     at.1,
                     verdict.note,
@@ -172,7 +174,6 @@ impl<'a> Watch<'a> {
                     measured.outcome.name(),
                     measured.lower,
                     measured.upper,
-                    measured.evaluations,
                 )
             });
         }

@@ -46,6 +46,7 @@ impl Way {
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_panel(true)
+            .with_lines(true)
             .with_verification(self.verification);
         let mut probe = SharpnessProbe::builder(config);
         if case.has_tasks {
@@ -106,6 +107,7 @@ pub fn learned(case: &Case) -> [Learned; 2] {
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_panel(true)
+            .with_lines(true)
             .with_step_first(is_step_first)
             .with_directory(folder.path());
         let probe = SharpnessProbe::new(config).unwrap();
