@@ -38,7 +38,7 @@
 //! in units of the error expected of a smooth loss. The calibration factor is twice the recent root mean square of these
 //! ratios, or 0.6 of the largest, which fades by one per cent a line. It lies between 1 and 50 and multiplies every error but
 //! rounding. The accuracy is compared with the interpolation, surprise and explosion terms times the first of the two alone, down
-//! to a factor of 0.8 after six checks: a single large error widens what the search states, not what it asks of each line. Above
+//! to a factor of 0.9 after six checks of a calm run: a single large error widens what the search states, not what it asks of each line. Above
 //! 3, the whole stated error must be within the accuracy. On a loss that jumps, the search therefore
 //! narrows its brackets until the ends alone give the error.
 //!

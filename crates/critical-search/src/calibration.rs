@@ -19,11 +19,12 @@ const NEW: u64 = 3;
 /// The interval between checked lines afterwards, and the interval if the errors found are small.
 const EVERY: u64 = 16;
 const SELDOM: u64 = 32;
-/// The number of checks that prove an error, the least factor to state before, since a first jump does not show before it comes,
-/// and the least factor to ask for afterwards.
+/// The number of checks that prove an error, and the least factor to state before: a first jump does not show before it comes.
 const PROVEN: u64 = 6;
 const UNPROVEN: f64 = 2.0;
-const SMALL: f64 = 0.8;
+/// The least factor to ask for once errors are proven and the largest ratio is below `CALM`.
+const SMALL: f64 = 0.9;
+const CALM: f64 = 1.5;
 
 /// The estimated errors compared with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,7 +65,8 @@ impl Calibration {
     /// Returns the factor to the errors of most lines, by which the search decides whether its accuracy is good enough. A
     /// single large error widens what it states and not what it asks of each line.
     pub(crate) fn usual_factor(&self) -> f64 {
-        let least = if self.is_proven() { SMALL } else { 1.0 };
+        let is_calm = self.is_proven() && self.largest < CALM;
+        let least = if is_calm { SMALL } else { 1.0 };
         (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
     }
 

@@ -60,8 +60,12 @@ fn by_signs(trace: &Trace) -> Verdict {
     match (trace.last_fall(), trace.first_rise()) {
         (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
         (Some(fall), None) if fall.learning_rate >= trace.config().max_learning_rate => {
-            Verdict::Ended(Outcome::NoIncrease {
-                limit: fall.learning_rate,
+            Verdict::Ended(if trace.may_have_risen() {
+                Outcome::BelowResolution
+            } else {
+                Outcome::NoIncrease {
+                    limit: fall.learning_rate,
+                }
             })
         }
         _ => Verdict::Open,

@@ -203,6 +203,12 @@ impl Trace {
             .min_by(least)
     }
 
+    /// Whether a rise counts as rounding only by what looks have found: far out, where the loss is large, it rounds more.
+    pub(crate) fn may_have_risen(&self) -> bool {
+        let own = Rounding::of(&self.line.with_seen_resolution(self.told_resolution));
+        self.evaluations.iter().any(|seen| own.rises(seen))
+    }
+
     /// Returns the evaluation at the largest learning rate below the first rise; no evaluation up
     /// to it has clearly risen.
     pub(crate) fn last_fall(&self) -> Option<&Evaluation> {

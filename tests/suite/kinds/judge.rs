@@ -11,6 +11,9 @@ const REACH: f64 = 1e5;
 const REACH_BELOW: f64 = 1e3;
 /// A difference is clear from this multiple of the resolution on.
 const CLEAR: f64 = 3.0;
+/// The number of stairs within which a search may miss a fall, and the neighbours that show stairs.
+const STAIRS: usize = 2;
+const NEIGHBOURS: usize = 64;
 /// A verified bracket misses no rise that lasts for this factor.
 const PROMISED: f64 = 2.0;
 const LARGEST: f64 = 1e6;
@@ -166,6 +169,28 @@ fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict
     }
 }
 
+/// Returns the number of stairs between two rates: the changes of the loss among close neighbours.
+fn stairs(scan: &Scan<'_>, from: f64, to: f64) -> usize {
+    let rate = |place: usize| from * (to / from).powf(place as f64 / NEIGHBOURS as f64);
+    let rises: Vec<f64> = (0..=NEIGHBOURS).map(|place| scan.at(rate(place))).collect();
+    rises.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+/// Whether the loss rises, at or above the learning rate in use, for a factor that a search that looks everywhere sees.
+fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
+    let mut start = None;
+    for (rate, rise) in scan.over(from, to) {
+        if rise > CLEAR * scan.level(rate) || rise.is_nan() {
+            if rate >= PROMISED * *start.get_or_insert(rate) {
+                return true;
+            }
+        } else {
+            start = None;
+        }
+    }
+    false
+}
+
 /// Whether an outcome without a number describes the line.
 fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let rate = measured.learning_rate.filter(|rate| *rate > 0.0);
@@ -199,10 +224,20 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
     let note = format!("first fall {first_fall:?}, first rise {first_rise:?}");
     let limit = measured.lower.unwrap_or(LARGEST);
     match (&measured.outcome, first_fall, first_rise) {
+        (MeasurementOutcome::NotDescent, Some((fall, _)), Some((rise, _)))
+            if stairs(scan, fall, rise) <= STAIRS =>
+        {
+            verdict.add(Fault::Missed, note);
+        }
         (MeasurementOutcome::NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
         (MeasurementOutcome::NotDescent, None, _) => {}
-        (MeasurementOutcome::NoIncrease, _, Some((rise, _))) if rise < limit => {
-            verdict.add(Fault::NoIncrease, note);
+        (MeasurementOutcome::NoIncrease, _, Some((first, _))) if first < limit => {
+            let fault = if has_lasting_rise(scan, rate, limit) {
+                Fault::NoIncrease
+            } else {
+                Fault::Missed
+            };
+            verdict.add(fault, note);
         }
         (_, Some(_), Some(_)) => verdict.add(Fault::Missed, note),
         (_, None, Some(_)) => verdict.add(Fault::Misnamed, note),
