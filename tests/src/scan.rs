@@ -62,7 +62,8 @@ impl<'a> Scan<'a> {
     /// Returns how much of f may be rounding at a rate: the resolution of the type, the scatter of neighbours, and
     /// the distance from exact values on the way.
     pub fn level(&mut self, rate: f64) -> f64 {
-        let cell = (rate.ln() / FACTOR.ln()).round() as i32;
+        // Not beyond the rate, since the loss may explode there.
+        let cell = (rate.ln() / FACTOR.ln()).floor() as i32;
         if let Some(level) = self.levels.get(&cell) {
             return *level;
         }

@@ -16,6 +16,8 @@ const UNCERTAINTY: f64 = 4.0;
 /// error of some parts in ten thousand.
 const FELT: f64 = 0.005;
 
+/// The rise, in deepest falls, that shows an explosion.
+const EXPLODED: f64 = 1024.0;
 /// The part of the deviation that may remain after a believable jump: by chance, one of several places leaves a third.
 const JUMP: f64 = 0.1;
 /// The least number of changes that must be multiples of one quantum.
@@ -58,7 +60,14 @@ impl Scatter {
             .map(|point| ((point.eta / centre - 1.0) / scale, point.h * point.eta))
             .collect();
         let is_near = |(t, _): &&(f64, f64)| t.abs() <= REACH;
-        let near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
+        let mut near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
+        // No smooth curve follows an explosion, which is not rounding either.
+        let deepest = all
+            .iter()
+            .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
+        if deepest > 0.0 && near.iter().any(|(_, rise)| *rise > EXPLODED * deepest) {
+            near.retain(|(_, rise)| *rise <= 0.0);
+        }
         let coefficients = if scale < 1.0 {
             COEFFICIENTS_NEARBY
         } else {
