@@ -4,12 +4,11 @@ use burn::train::renderer::{MetricsRenderer, default_renderer};
 
 /// Holds the wrapped renderer: a given one, or burn's choice.
 ///
-/// Burn's choice is made when training starts. Only then is it known after which epoch the run resumes, and
-/// burn's progress bar needs the epoch at its creation.
+/// Burn's choice waits until training starts: its progress bar needs the epoch after which the run resumes.
 pub(super) struct Inner {
     made: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,
-    /// The metrics registered before the renderer exists.
+    /// Metrics registered before the renderer exists.
     definitions: Vec<MetricDefinition>,
 }
 
