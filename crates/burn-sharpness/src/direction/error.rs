@@ -29,7 +29,7 @@ pub enum DirectionError {
         "the optimizer's step is not repeatable, so the probe stops measuring: two steps of copies from the same weights differ; use an optimizer that draws no random numbers"
     )]
     NotRepeatable,
-    /// A real step shows only the update of all parameters together.
+    /// A finished step shows only the update of all parameters together.
     #[error(
         "a finished step shows the update of all parameters together, and a group may move too little to show in it: measure the group before the step, by `measure`"
     )]

@@ -4,17 +4,16 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// The largest reuse of rounded weights, as a factor from their smallest learning rate: beyond it, their rounding
-/// would show.
+/// The largest factor by which rounded weights may be reused from their smallest learning rate, before their rounding
+/// shows.
 const LARGEST_REACH: f64 = 8.0;
 
-/// The weights at one learning rate of a line. It holds 16-bit parameters in 32 bits, and only the model rounds them.
+/// Holds the weights at one learning rate of a line, 16-bit parameters in 32 bits: only the model rounds them.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
-    /// The smallest rate that rounded these weights so far.
     pub(super) smallest_rate: f64,
-    /// The parameters that move, if not all with a gradient.
+    /// The parameters that move, if not all.
     members: Option<HashSet<ParamId>>,
 }
 
@@ -38,7 +37,7 @@ impl Held {
         *self = Self::new(rate, weights, members);
     }
 
-    /// Returns the model at `learning_rate`, and holds its weights from then on.
+    /// Returns the model at `learning_rate`, and holds its weights.
     pub(super) fn advance<M: Module>(
         &mut self,
         step: &VirtualStep,
@@ -65,12 +64,12 @@ pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
     members.as_ref().is_none_or(|members| members.contains(&id))
 }
 
-/// Returns the weights at a share of the way from θ to the held weights.
+/// Returns the weights at this share of the way from θ to the held weights.
 pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
     if share == 1.0 {
         return moved;
     }
     let theta = widened(theta());
-    // In this order, backends that can reuse a tensor's memory allocate no other.
+    // Backends that can reuse a tensor's memory allocate no other in this order.
     (moved - theta.clone()) * share + theta
 }
