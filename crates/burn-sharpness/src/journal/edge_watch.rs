@@ -17,16 +17,14 @@ impl EdgeWatch {
         }
     }
 
-    /// Whether the last measurement triggers the warning.
     pub(super) fn warns(&self) -> bool {
         self.warns
     }
 
-    /// Notes a measurement of the training loss. Returns whether it triggers the warning, as the last
-    /// of `warn_after` in a row past the edge.
+    /// Notes a measurement of the training loss. Returns whether it is the last of `warn_after` in a row past the edge.
     fn note(&mut self, training: &Measurement) -> bool {
         match training.edge() {
-            // A cap lowered the rate of its step.
+            // A cap lowered the learning rate of its step.
             _ if training.learning_rate_used.is_some() => {
                 self.past_edge = 0;
                 false
@@ -39,7 +37,7 @@ impl EdgeWatch {
                 self.past_edge = 0;
                 false
             }
-            // Without a number, it is neither past the edge nor back.
+            // Without a number, the run is neither past the edge nor back.
             None => false,
         }
     }

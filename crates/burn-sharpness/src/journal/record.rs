@@ -2,11 +2,10 @@ use super::folder::ClaimedFolder;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::CheckpointNote;
 
-/// Writes the record in the run's folder, if the run has a writable folder.
+/// Writes the record in the run's folder, if it has one.
 #[derive(Default)]
 pub(super) struct Record {
     folder: Option<ClaimedFolder>,
-    /// Whether the record has begun, with the run's first step.
     has_begun: bool,
 }
 
@@ -26,7 +25,7 @@ impl Record {
         self.begin_at(step)
     }
 
-    /// Resumes the run at this step: it will repeat the later steps of its record.
+    /// Resumes the run at this step. Returns a message for the user.
     pub(super) fn begin_at(&mut self, step: u64) -> Option<String> {
         self.has_begun = true;
         let begun = self.folder.as_ref()?.begin_at(step);
@@ -48,7 +47,6 @@ impl Record {
         ))
     }
 
-    /// Finds the step of saved weights with this fingerprint.
     pub(super) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
         let directory = self.folder.as_ref()?.directory();
         CheckpointNote::find(directory, fingerprint).ok().flatten()
