@@ -1,4 +1,4 @@
-//! The reasons for a measurement without a number, and the single boundary that turns a panic into a reason.
+//! Lists the reasons for a measurement without a number, and turns a panic into one, here only.
 
 use crate::batches::BatchesError;
 use crate::direction::DirectionError;
@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
-/// Why a measurement, or a part of it, has no number.
+/// Explains why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -40,10 +40,10 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
-    /// How the loss is to be computed could not be found out.
+    /// The probe could not find out how to compute the loss.
     #[error(transparent)]
     Mode(Box<Failure>),
-    /// What is measured along the training's update has none.
+    /// The training's own update was not measured.
     #[error("the training's own measurement failed: {0}")]
     OfTraining(Box<Failure>),
     #[error("it was not measured")]
@@ -69,7 +69,7 @@ impl Failure {
     }
 }
 
-/// What a call returns; a panic in it is a failure that names what panicked.
+/// Calls a function, and turns a panic into a failure that names `what` panicked.
 pub(crate) fn guarded<T>(
     what: &'static str,
     call: impl FnOnce() -> Result<T, Failure>,
@@ -77,7 +77,7 @@ pub(crate) fn guarded<T>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
 }
 
-/// What is locked, whether a panic has interrupted its last holder or not: it is valid wherever one could.
+/// Locks a mutex, even after a panic of its last holder: every holder leaves the value valid wherever it could panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
