@@ -4,9 +4,8 @@ use critical_search::Guess;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The number of agreements between the training step's loss and the probe's before it may replace the
-/// probe's. One agreement proves nothing: an output layer that starts at zero hides whatever random
-/// numbers the layers below draw.
+/// The number of times that the training step's loss must agree with the probe's before it may replace it. A single
+/// agreement proves nothing: an output layer that starts at zero hides random numbers below it.
 const AGREEMENTS: u64 = 3;
 /// The factor between the numbers of measurements at two comparisons.
 const COMPARE_AGAIN: u64 = 4;
@@ -19,9 +18,9 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
+    /// The kind of the optimizer's steps, or the reason why they cannot be measured.
     pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
-    /// The number of measurements in a row that found the training loss equal at all weights.
+    /// The number of measurements in a row with the same training loss at all weights.
     pub(crate) constant: u32,
     /// The start of the next measurement of the curvature.
     pub(crate) curvature: CurvatureMemory,
@@ -39,25 +38,23 @@ pub(crate) struct LineMemory {
 }
 
 impl Memory {
-    /// Returns the last η_c of the training loss, if the last search found it.
     pub(crate) fn critical_lr(&self) -> Option<f64> {
         self.training.guess.and_then(|guess| guess.critical_lr())
     }
 }
 
-/// Decides whether the loss of a training step may replace the probe's own evaluation at the same weights.
+/// Decides whether a training step's loss may serve as L(θ).
 #[derive(Default)]
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,
     measurements: u64,
-    /// The last measurement that compared the two.
     compared_at: u64,
     is_refuted: bool,
 }
 
 impl TrainingLossTrust {
-    /// Whether the training step's loss may serve as L(θ) at this measurement. The probe compares the two again after four
-    /// times as many measurements as at the last comparison.
+    /// Whether the training step's loss may serve as L(θ) at this measurement. The probe compares the two again after
+    /// [`COMPARE_AGAIN`] times as many measurements.
     pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
         self.measurements += 1;
         self.is_established(is_same_in_training)

@@ -12,11 +12,10 @@ use burn::module::Module;
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
-/// The factor between η_c and its guess that makes a measurement suspect if it took L(θ) from the training step.
+/// The factor between η_c and its guess that casts doubt on a training step's loss as L(θ).
 const SURPRISE: f64 = 2.0;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Finds L(θ), which must be finite.
     pub(super) fn find_base(&mut self) -> Result<(), Failure> {
         self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
         let base = self.base()?;
@@ -29,9 +28,8 @@ impl<M: Module + 'static> Work<'_, M> {
 
     /// Returns L(θ): the training step's own loss if it is trusted, or else an evaluation.
     ///
-    /// Two passes must agree before a difference of losses means anything: a loss that draws random
-    /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. The
-    /// first disagreement refuses it for good.
+    /// Two passes must agree: a loss that draws random numbers (its own dropout, say) has no line to search along, and
+    /// drawing them changes the run. The first disagreement refuses it for good.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         let Self {
             subject, memory, ..
@@ -79,13 +77,13 @@ impl<M: Module + 'static> Work<'_, M> {
             && !self.memory.curvature_stopped
             && self.subject.losses.gradient().is_some();
         if !self.has_curvature {
-            // The gradients are as large as the weights.
+            // Free them: the gradients are as large as the weights.
             self.subject.grads = None;
         }
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
         let slope = slope_of(&self.subject, &direction, self.memory);
         self.along.slope = direction.is_shown().then_some(slope);
-        // Gradients that are not finite have no direction, whichever loss they belong to.
+        // Gradients that are not finite give no direction.
         if !direction.norm().is_finite() || !direction.slope().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteSlope));
         } else if direction.is_zero() {
@@ -96,8 +94,8 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
-    /// and searches again if it was wrong.
+    /// Searches. After a surprising result from the training step's L(θ), evaluates L(θ), and searches again if it was
+    /// wrong.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
@@ -180,7 +178,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
+    /// Ends the curvature after a failure, with the critical sharpness still valid.
     pub(super) fn stop_curvature(&mut self, failure: &Failure) {
         self.memory.curvature_stopped = true;
         let notice = format!("the curvature is measured no more: {failure}");
@@ -188,7 +186,7 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Whether η_c is far from its expectation, or unknown.
+/// Whether η_c is unknown, or far from its expectation.
 fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;
@@ -203,10 +201,10 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     }
 }
 
-/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
-/// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
-/// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
-/// the loss fall by another slope refutes it for good.
+/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the gradients' scale, and
+/// only for a line; otherwise it is a hint, as in 16 bits, where rounded weights only follow the line. Equal losses do
+/// not imply equal gradients (a stopped gradient, manual clipping), so a search that sees another slope refutes it for
+/// good.
 fn slope_of<M: Module>(
     subject: &Subject<'_, M>,
     direction: &UpdateDirection,
@@ -223,7 +221,7 @@ fn slope_of<M: Module>(
             .guess
             .is_some_and(|guess| guess.is_slope_refuted());
     Slope {
-        // Gradients of micro-batches add up, but their loss is a mean.
+        // Gradients of micro-batches add up; their loss is a mean.
         value: direction.slope() / subject.facts.micro_batches as f64,
         source: if is_known {
             SlopeSource::Known
