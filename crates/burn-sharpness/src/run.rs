@@ -5,43 +5,41 @@ use burn::tensor::Device;
 use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 
-/// A function that is called with the measurement that found a run past the edge.
+/// A function to call with a measurement past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
-/// The state of a run.
 #[derive(Default)]
 pub(crate) struct Run {
     /// The run-wide step of the next update.
     pub(crate) step: u64,
-    /// Whether a training item was seen since the run began.
+    /// Whether the run has made a training item.
     pub(crate) has_begun: bool,
-    /// Whether the step was set since then, for the run that begins.
+    /// Whether a step was set for the run that begins.
     is_step_set: bool,
-    /// How many models the probe was attached to. It measures the last of them.
+    /// The number of models that the probe was attached to. It measures the last.
     pub(crate) attached: u64,
     /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
     workers: Workers,
-    /// Whether nothing is measured any more.
+    /// Whether measuring has ended for good.
     pub(crate) is_stopped: bool,
     schedule: Schedule,
     pub(crate) journal: Journal,
     pub(crate) on_edge: Option<OnEdge>,
-    /// Whether a metric of this probe was made.
     pub(crate) has_metric: bool,
 }
 
-/// The progress of the workers of burn's `Learner`. The device tells workers of one process apart.
+/// The progress of the `Learner`'s workers, told apart by their devices.
 #[derive(Default)]
 struct Workers {
-    /// The run-wide step at which the run began or resumed.
+    /// The run-wide step of the begin or resumption.
     first_step: Option<u64>,
-    /// The run-wide step of the next update of each device that has made one.
+    /// The run-wide step of each device's next update.
     next_steps: Vec<(Device, u64)>,
-    /// The last step that a worker took on itself to measure.
+    /// The last step that a worker has claimed to measure.
     claimed: Option<u64>,
-    /// The updates made since the epoch began; `None` before the first one.
+    /// The updates of the epoch; `None` before its first.
     epoch_updates: Option<u64>,
 }
 
@@ -60,7 +58,7 @@ impl Workers {
 }
 
 impl Run {
-    /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
+    /// Creates a run that has not begun.
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             journal: Journal::new(folder, warn_after),
@@ -68,7 +66,7 @@ impl Run {
         }
     }
 
-    /// A model is attached, whose number this returns, with whether it begins a new run: if the probe was used before.
+    /// Counts an attached model. Returns its number, and whether it begins a new run because the probe was used before.
     pub(crate) fn attach(&mut self) -> (u64, bool) {
         self.attached += 1;
         self.workers = Workers::default();
@@ -79,7 +77,7 @@ impl Run {
         (self.attached, is_new)
     }
 
-    /// A new run begins, in the same folder, at the step that was set for it.
+    /// Begins a new run in the same folder, at the step set for it.
     fn restart(&mut self) {
         if !self.is_step_set {
             self.step = 0;
@@ -94,7 +92,7 @@ impl Run {
         }
     }
 
-    /// A step of a loop of one's own is about to be made at this rate. Returns its place if it is to be measured.
+    /// Begins a step of a hand-written loop at this rate. Returns its place if it is due.
     pub(crate) fn begin_step(&mut self, rate: f64, config: &SharpnessConfig) -> Option<Place> {
         self.begin_item();
         let place = self.place_of(self.step);
@@ -104,7 +102,7 @@ impl Run {
         is_due.then_some(place)
     }
 
-    /// A batch of the `Learner` is about to make gradients on a device. Returns whether its update will be measured.
+    /// Begins a batch of the `Learner` on a device. Returns whether its update is due.
     pub(crate) fn begin_batch(&mut self, device: &Device, config: &SharpnessConfig) -> bool {
         let workers = &self.workers;
         let is_epoch_start = workers
@@ -117,7 +115,7 @@ impl Run {
         }
         let workers = &mut self.workers;
         let first_step = *workers.first_step.get_or_insert(self.step);
-        // A device that makes gradients for another device's updates has no updates itself.
+        // A device may make gradients for another device's updates, and none of its own.
         let step = workers
             .next_step_on(device)
             .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())
@@ -125,8 +123,8 @@ impl Run {
         self.is_due_at(step, config)
     }
 
-    /// The `Learner` is about to make an update on a device at this rate. Returns its place and how many workers make
-    /// updates, each the same ones, if no other worker makes it before.
+    /// Begins an update of the `Learner` on a device at this rate. Returns its place, and the number of workers that
+    /// make the same updates, unless another worker has claimed it.
     pub(crate) fn begin_update(&mut self, device: &Device, rate: f64) -> Option<(Place, usize)> {
         let workers = &mut self.workers;
         let step = workers
@@ -145,8 +143,8 @@ impl Run {
         Some((self.place_of(step), count))
     }
 
-    /// The device that stands for a model whose parameters are spread over several: always the same one, though
-    /// such a model names its devices in any order.
+    /// Returns the device that stands for a model spread over several: always the same, although the order of the
+    /// model's devices varies.
     pub(crate) fn device_of_spread(&self, any: Device) -> Device {
         let known = self.workers.next_steps.first();
         known.map_or(any, |(device, _)| device.clone())
@@ -159,7 +157,6 @@ impl Run {
         }
     }
 
-    /// A training item is about to be made.
     fn begin_item(&mut self) {
         self.has_begun = true;
         self.is_step_set = false;
@@ -167,14 +164,13 @@ impl Run {
         self.journal.begin_item(self.step);
     }
 
-    /// The run that begins, or goes on, is at this step.
+    /// Sets the step of the run that begins or goes on.
     pub(crate) fn set_step(&mut self, step: u64) {
         self.is_step_set = true;
         self.continue_at(step);
         self.journal.begin_record_at(step);
     }
 
-    /// The next update belongs to this step.
     fn continue_at(&mut self, step: u64) {
         if step < self.step {
             self.schedule.forget_decisions();
@@ -182,7 +178,6 @@ impl Run {
         self.step = step;
     }
 
-    /// Whether a measurement is to be made at this step.
     fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
         if self.is_stopped {
             return false;
@@ -199,8 +194,8 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update. Returns the function to call if the run
-    /// has been past the edge for as long as the configuration says.
+    /// Takes in the measurements of one update. Returns the function to call if the run has been past the edge for long
+    /// enough.
     pub(crate) fn publish(
         &mut self,
         update: &OfUpdate,
@@ -221,7 +216,7 @@ impl Run {
         });
     }
 
-    /// Weights were loaded: the workers begin anew.
+    /// Forgets the workers, since weights were loaded.
     pub(crate) fn forget_workers(&mut self) {
         self.workers = Workers::default();
     }

@@ -21,13 +21,13 @@ pub(crate) enum TaskKind {
     Loss(Box<dyn TaskLoss>),
     /// The training loss itself, which the probe measures anyway.
     Training,
-    /// The training loss along the update of these parameters, while the others stay.
+    /// The training loss along the update of these parameters alone.
     Group(ParamGroup),
 }
 
 /// The loss of a task on batches of its own, for a model whose type only the task knows.
 pub(crate) trait TaskLoss: Send {
-    /// Takes the batches of the measurement with this index.
+    /// Takes the batches of this measurement.
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
     /// Computes the losses of a model on these batches.
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
