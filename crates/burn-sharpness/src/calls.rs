@@ -7,7 +7,6 @@ use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// The largest parameter to look at.
 const LARGEST: usize = 1 << 16;
 /// The weights have arrived if their distance from the step's end is at most this part of the step.
 const THERE: f64 = 1e-3;
@@ -15,12 +14,9 @@ const THERE: f64 = 1e-3;
 const FARTHER: f64 = 1.5;
 /// The number of such calls in a row that triggers the notice.
 const STRIKES: u32 = 3;
-/// The most looks in a run.
 const LOOKS: u32 = 16;
 
-/// The notice for a loop that makes steps between two calls.
 const STEPS_BETWEEN: &str = "between a call of `measure` and the next the weights moved farther than one step takes them: call it at every step, with what this step uses; it counts the calls, and measures at those that `with_every` names, so that one in 25 steps is measured if it is called at every fifth with `with_every(5)`";
-/// The notice for a loop that passes two models.
 const TWO_MODELS: &str = "`measure` was called with one model and then with another: a probe measures one; make a probe for each model, with a folder of its own";
 
 #[derive(Default)]
@@ -31,7 +27,6 @@ pub(crate) struct CallWatch {
     is_settled: bool,
 }
 
-/// The weights of a parameter before and after the measured step.
 struct Expected {
     id: ParamId,
     before: Tensor<1>,
@@ -39,14 +34,12 @@ struct Expected {
 }
 
 impl CallWatch {
-    /// Notes a call with this model. Returns the notice if one is due.
     pub(crate) fn note<M: Module>(&mut self, model: &M) -> Option<&'static str> {
         let id = self.wanted()?;
         let now = guarded("a look at the weights", || Ok(weights_of(model, id)));
         self.note_call(now.ok()?)
     }
 
-    /// Expects the weights `after` the measured step at the next call.
     pub(crate) fn expect_step<M: Module>(
         &mut self,
         model: &M,
@@ -72,14 +65,12 @@ impl CallWatch {
         !self.is_settled && self.expected.is_none()
     }
 
-    /// Expects a step of this parameter, if it is small.
     fn expect(&mut self, expected: Option<Expected>) {
         let small = |expected: &Expected| expected.before.shape().num_elements() <= LARGEST;
         self.expected = expected.filter(small);
         self.is_settled |= self.expected.is_none();
     }
 
-    /// Accepts any weights at the next call.
     pub(crate) fn forget(&mut self) {
         self.expected = None;
     }

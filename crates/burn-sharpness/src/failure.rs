@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
-/// Explains why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -40,10 +39,8 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
-    /// The probe could not find out how to compute the loss.
     #[error(transparent)]
     Mode(Box<Failure>),
-    /// The training's own update was not measured.
     #[error("the training's own measurement failed: {0}")]
     OfTraining(Box<Failure>),
     #[error("it was not measured")]

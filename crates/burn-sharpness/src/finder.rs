@@ -9,7 +9,6 @@ use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The start of the very first search.
 const FIRST_GUESS: f64 = 1e-3;
 /// The start of the trial warmup, as a share of the smallest critical learning rate.
 const TRIAL_START: f64 = 1e-3;

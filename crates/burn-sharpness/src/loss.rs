@@ -62,7 +62,6 @@ impl Loss {
         self.batch_fraction
     }
 
-    /// Returns the change below which a difference is rounding.
     fn resolution(&self) -> f64 {
         let unit = LossLine::ROUNDING_UNITS * self.epsilon;
         if self.examples.is_empty() {
@@ -73,7 +72,6 @@ impl Loss {
         unit * squares.sqrt() / self.examples.len() as f64
     }
 
-    /// Returns f = L − L₀ from the base loss L₀.
     fn rise_from(&self, base: &Self) -> Rise {
         let count = self.examples.len();
         if count < 2 || count != base.examples.len() {
@@ -160,7 +158,6 @@ impl BatchLosses {
         mean(&rises)
     }
 
-    /// Whether another value of this loss agrees to rounding.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         (other.value() - self.value()).abs() <= self.resolution()
     }

@@ -11,9 +11,7 @@ use std::sync::Arc;
 /// The items after which a metric reports that nothing comes, more than burn's metrics lag behind.
 const ITEMS_TO_WAIT: u64 = 8;
 
-/// The text of a metric registered for validation.
 const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
-/// The text of a metric without a learning rate.
 const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so they cannot recognize training items";
 
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
@@ -89,9 +87,7 @@ pub struct SharpnessMetric {
     name: MetricName,
     probe: SharpnessProbe,
     item: u64,
-    /// The next tick of the dashboard's horizontal axis.
     tick: u64,
-    /// A point, and the tick to draw it at.
     waiting: Option<(u64, f64)>,
     has_rate: bool,
     /// The items without a learning rate, and their number during a validation.
@@ -101,9 +97,7 @@ pub struct SharpnessMetric {
     last: Option<f64>,
     sum: f64,
     count: u32,
-    /// The step since which no measurement gave a number.
     none_since: Option<u64>,
-    /// The text of the last measurement.
     text: String,
 }
 

@@ -20,7 +20,6 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Returns the stored parameter, without autodiff.
     pub(crate) fn weight(&self) -> Tensor<1> {
         (self.weight)()
     }
@@ -32,7 +31,7 @@ impl Place<'_> {
 
 /// Visits the parameters with a tensor in a set, such as their gradients, in the model's order.
 ///
-/// A parameter that the model holds twice is visited at its first occurrence only, where burn's optimizers use its
+/// A parameter that the model holds twice counts at its first occurrence only: there burn's optimizers use its
 /// gradient.
 pub(crate) fn for_each<M: Module>(
     model: &M,
@@ -136,7 +135,6 @@ impl ParamTensors {
         Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
     }
 
-    /// Returns the model with these tensors as weights; other parameters stay.
     pub(crate) fn place_into<M: Module>(&self, model: M) -> M {
         replace_weights(model, |id, _| self.get(id).cloned())
     }
@@ -213,7 +211,6 @@ pub(crate) fn copy_gradients<M: Module>(
     copy.copy
 }
 
-/// Sums the gradients of several devices on one of them.
 pub(crate) fn sum_gradients<M: Module>(
     model: &M,
     grads: &MultiGradientsParams,
@@ -285,13 +282,11 @@ impl<const N: usize> Sums<N> {
         self.0.is_empty()
     }
 
-    /// Returns the totals; 0 if nothing was added.
     pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
         let totals = Self::read_each(vec![self])?;
         Ok(totals.first().copied().unwrap_or([0.0; N]))
     }
 
-    /// Returns the totals of several sums, in one read from the device.
     pub(crate) fn read_each(all: Vec<Self>) -> Result<Vec<[f64; N]>, ReadError> {
         let mut totals = vec![[0.0; N]; all.len()];
         let mut owners = Vec::new();

@@ -11,7 +11,6 @@ use std::any::Any;
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The notice for a probe that has seen no training step.
 pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to the model that is trained, `probe.attach(model)`, or call `measure` at each step of a loop of your own";
 
 /// Measures critical sharpness along the updates of a training run.
@@ -19,7 +18,7 @@ pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to th
 /// With burn's `Learner`, [`attach`](Self::attach) the probe to the model. In a hand-written loop, call
 /// [`measure`](Self::measure) between the backward pass and the optimizer's step (or [`optimize`](Self::optimize) in
 /// place of the step, which takes less memory and time). Clones share one run: its schedule, measurements and the last
-/// critical learning rate, where the next search starts.
+/// critical learning rate, from which the next search starts.
 ///
 /// ```
 /// use burn::module::Module;
@@ -56,7 +55,6 @@ pub struct SharpnessProbe {
 
 struct Shared {
     config: SharpnessConfig,
-    /// `None` if the probe is off.
     search: Option<CriticalSearch>,
     task_names: Vec<Arc<str>>,
     /// Locked during a measurement, and never after `run`.
@@ -64,14 +62,11 @@ struct Shared {
     run: Mutex<Run>,
 }
 
-/// The state that only measurements use.
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
     pub(crate) memory: Memory,
-    /// The copy of the model that computes with batch statistics.
     pub(crate) copy: Option<Box<dyn Any + Send>>,
-    /// Checks that a hand-written loop calls the probe at every step.
     pub(crate) calls: CallWatch,
 }
 
@@ -210,7 +205,6 @@ impl SharpnessProbe {
         self.run().journal.tell(notice);
     }
 
-    /// Returns the measurements of a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
         self.run().journal.entry_at(item)
     }
@@ -219,7 +213,6 @@ impl SharpnessProbe {
         self.run().journal.items()
     }
 
-    /// Returns how to measure, or `None` if the probe is off.
     pub(crate) fn settings(&self) -> Option<Settings<'_>> {
         Some(Settings {
             config: &self.shared.config,

@@ -5,16 +5,13 @@ use burn::tensor::Device;
 use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 
-/// A function to call with a measurement past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
 #[derive(Default)]
 pub(crate) struct Run {
-    /// The run-wide step of the next update.
     pub(crate) step: u64,
     /// Whether the run has made a training item.
     pub(crate) has_begun: bool,
-    /// Whether a step was set for the run that begins.
     is_step_set: bool,
     /// The number of models that the probe was attached to. It measures the last.
     pub(crate) attached: u64,
@@ -22,7 +19,6 @@ pub(crate) struct Run {
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
     workers: Workers,
-    /// Whether measuring has ended for good.
     pub(crate) is_stopped: bool,
     schedule: Schedule,
     pub(crate) journal: Journal,
@@ -33,7 +29,6 @@ pub(crate) struct Run {
 /// The progress of the `Learner`'s workers, told apart by their devices.
 #[derive(Default)]
 struct Workers {
-    /// The run-wide step of the begin or resumption.
     first_step: Option<u64>,
     /// The run-wide step of each device's next update.
     next_steps: Vec<(Device, u64)>,
@@ -58,7 +53,6 @@ impl Workers {
 }
 
 impl Run {
-    /// Creates a run that has not begun.
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             journal: Journal::new(folder, warn_after),
@@ -77,7 +71,6 @@ impl Run {
         (self.attached, is_new)
     }
 
-    /// Begins a new run in the same folder, at the step set for it.
     fn restart(&mut self) {
         if !self.is_step_set {
             self.step = 0;
@@ -207,7 +200,6 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes the step of a checkpoint with this fingerprint.
     pub(crate) fn note_checkpoint(&mut self, fingerprint: u64) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
@@ -216,12 +208,10 @@ impl Run {
         });
     }
 
-    /// Forgets the workers, since weights were loaded.
     pub(crate) fn forget_workers(&mut self) {
         self.workers = Workers::default();
     }
 
-    /// Continues at the step of the checkpoint with this fingerprint, if there is one.
     pub(crate) fn resume_from(&mut self, fingerprint: u64) {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(

@@ -3,10 +3,8 @@ use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The place of a measured update in the run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// The run-wide step.
     pub(crate) step: u64,
     pub(crate) epoch: Option<u64>,
 }
@@ -16,7 +14,6 @@ const CAP_MARGIN: f64 = 0.5;
 /// The number of decisions to keep, more steps than workers can be apart.
 const KEPT: usize = 64;
 
-/// Decides which steps to measure.
 #[derive(Default)]
 pub(crate) struct Schedule {
     learning_rate: Option<f64>,
@@ -26,7 +23,6 @@ pub(crate) struct Schedule {
     is_near_edge: bool,
     /// Whether the last number found the learning rate near or above the edge cap.
     is_near_cap: Option<bool>,
-    /// The time that the last update's measurements took.
     last_cost: Duration,
     /// Past decisions: every caller gets the same answer about a step, at any time.
     decided: BTreeMap<u64, Answer>,

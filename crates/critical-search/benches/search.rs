@@ -15,7 +15,6 @@ use std::hint::black_box;
 
 const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
 const METHODS: [(&str, Method); 2] = [("guided", Method::Guided), ("published", Method::Published)];
-/// The searches that warm up.
 const WARM_UP: usize = 5;
 
 fn search(method: Method, tolerance: f64) -> CriticalSearch {

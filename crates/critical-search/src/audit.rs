@@ -24,7 +24,6 @@ const SLOPE_EVALUATIONS: usize = 3;
 const STRAIGHT: f64 = 0.9;
 /// The evaluations beyond which a first measurement does not check its root.
 const FIRST: usize = 6;
-/// The relative difference below which two learning rates count as equal.
 const SAME_RATE: f64 = 0.05;
 /// A fall of this many resolutions is no rounding, even if looks at such a loss have missed some.
 const CREDIBLE: f64 = 4096.0;
@@ -43,7 +42,6 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Plans the checks of a line from the lines before it.
     pub(crate) fn of(trace: &Trace, guess: &Guess) -> Self {
         let line = trace.line();
         Self {
@@ -78,7 +76,6 @@ impl Audit {
         self.slope_holds
     }
 
-    /// Returns the error of the first reportable root, in units of its estimated error.
     pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
         self.claim?.ratio(bracket.critical_lr())
     }
@@ -117,7 +114,6 @@ impl Audit {
                 near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
-            // The rounding that earlier looks found may be gone.
             Outcome::BelowResolution if trace.line().has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true)
                     && self.guess.rounding().may_hide_less()
@@ -252,7 +248,6 @@ fn first_rise(trace: &Trace) -> Option<f64> {
     rates.map(|seen| seen.learning_rate).min_by(f64::total_cmp)
 }
 
-/// Returns the largest learning rate below `rise` with a change hidden by rounding.
 fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
     let seen = trace.evaluations().iter();
     let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding().hides(seen));

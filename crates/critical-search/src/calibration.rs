@@ -1,6 +1,5 @@
 //! Calibrates the estimated errors of a run by evaluations at its roots. [`crate::algorithm`] explains the factor.
 
-/// The weight of the newest check.
 const NEWEST: f64 = 0.25;
 /// The standard deviations covered by a stated error.
 const DEVIATIONS: f64 = 2.0;
@@ -8,15 +7,13 @@ const DEVIATIONS: f64 = 2.0;
 const OF_LARGEST: f64 = 0.6;
 /// The share of the largest ratio that remains after one more line.
 const FADING: f64 = 0.99;
-/// The largest calibration factor.
 const WIDEST: f64 = 50.0;
 /// The factor that marks a loss as jumping: all of the stated error must then be within the accuracy.
 const WILD: f64 = 3.0;
-/// The first lines, all of which are checked.
 const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
 /// The number of first lines that teach nothing about the loss.
 const NEW: u64 = 3;
-/// The interval between checked lines afterwards, and while the errors found are small.
+/// The interval between checked lines after the first, and while the errors found are small.
 const EVERY: u64 = 16;
 const SELDOM: u64 = 32;
 /// The checks that prove errors small, and the least factor after them.
@@ -26,7 +23,6 @@ const SMALL: f64 = 0.8;
 /// Compares estimated errors with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Calibration {
-    /// The lines with a bracket.
     lines: u64,
     checks: u64,
     /// The recent mean square of actual over estimated errors.
@@ -50,7 +46,6 @@ impl Calibration {
         self
     }
 
-    /// Returns the factor of the stated error.
     pub(crate) fn factor(&self) -> f64 {
         self.usual_factor()
             .max(OF_LARGEST * self.largest)
@@ -64,7 +59,6 @@ impl Calibration {
         (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
     }
 
-    /// Whether to evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
         let every = if self.usual_factor() < 1.0 { SELDOM } else { EVERY };

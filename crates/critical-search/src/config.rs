@@ -80,7 +80,6 @@ impl SearchConfig {
         self
     }
 
-    /// Returns an error for the first invalid value.
     pub(crate) fn validate(&self) -> Result<(), SearchConfigError> {
         // Negated comparisons refuse NaN too.
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {

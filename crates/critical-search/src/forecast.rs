@@ -7,9 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Forecast {
     last: Seen,
-    /// The exponentially weighted geometric mean.
     mean: Seen,
-    /// The exponentially weighted squares of the logarithmic errors.
     error_of_last: f64,
     error_of_mean: f64,
     /// The exponentially weighted squares and products of the logarithmic changes of both quantities.
@@ -25,7 +23,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// Returns the logarithmic change of the other quantity since `earlier`, or 0 if either is unknown.
     fn other_since(&self, earlier: &Self) -> f64 {
         match (self.other, earlier.other) {
             (Some(here), Some(there)) => here - there,
@@ -93,7 +90,6 @@ impl Forecast {
         }
     }
 
-    /// Learns one more value, if there is a value.
     pub(crate) fn learn(
         forecast: Option<Self>,
         value: Option<f64>,
@@ -122,7 +118,6 @@ impl Forecast {
         }
     }
 
-    /// Returns the logarithm of the prediction from `seen` for the other quantity's logarithm.
     fn from(&self, seen: &Seen, other: Option<f64>) -> f64 {
         let here = Seen { other, ..*seen };
         let more = self.power() * here.other_since(seen);
@@ -137,7 +132,6 @@ impl Forecast {
         self.prediction_with(None)
     }
 
-    /// Returns the prediction for this value of the other quantity.
     pub(crate) fn prediction_with(&self, other: Option<f64>) -> f64 {
         let seen = if self.prefers_last() {
             &self.last

@@ -42,7 +42,6 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// The weight of the newest line's bend: lines differ mostly by noise.
     const BEND_WEIGHT: f64 = 0.3;
 
     /// Creates a guess of the critical learning rate, such as the learning rate in use. A guess that is 0, negative,
@@ -70,7 +69,6 @@ impl Guess {
         self.history.is_some()
     }
 
-    /// Returns the predicted critical learning rate on a line with this slope.
     fn critical_lr_of(&self, line: &LossLine) -> Option<f64> {
         let of_slope = |history: Forecast| history.prediction_with(line.predictor());
         self.told.or(self.history.map(of_slope))

@@ -19,9 +19,7 @@ const PER_REACH: f64 = 0.15;
 /// takes long to narrow.
 const LARGEST_ADVANCE: f64 = 8.0;
 const LARGEST_RETREAT: f64 = 16.0;
-/// The factor between two learning rates that are far apart.
 const FAR_APART: f64 = 5.0;
-/// The factor of an advance without an estimate.
 const UNGUIDED: f64 = 4.0;
 /// The evaluations that may advance by less than a factor 2 before a fall and a rise enclose a crossing.
 const SMALL_ADVANCES: usize = 2;
@@ -32,7 +30,6 @@ const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
 
-/// Returns the next learning rate after the first, for this estimate of the root.
 pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), None) => above(trace, guess, lower, estimate),
@@ -44,7 +41,6 @@ pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     }
 }
 
-/// Returns the largest distance between the ends of a bracket, in ln η.
 fn reach(trace: &Trace) -> f64 {
     -(1.0 - CLOSING * trace.tolerance()).ln()
 }
@@ -111,7 +107,6 @@ fn least_advance(trace: &Trace) -> f64 {
     }
 }
 
-/// Returns a rate that closes the bracket around a crossing, or the root of a closed bracket.
 fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 {
     let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
     let closing = 1.0 - CLOSING * trace.tolerance();
@@ -179,7 +174,6 @@ const EXPLOSIVE: f64 = 0.3;
 /// The largest ratio of the ends for that estimate.
 const NEAR: f64 = 2.0;
 
-/// Returns the root of h, if the points give a root between the known ends.
 pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     // The nearest to the wanted root first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
@@ -200,7 +194,6 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
         return Some((fall.learning_rate * rise.learning_rate).sqrt()).filter(inside);
     }
     let candidate = match points.as_slice() {
-        // A polynomial through points so far apart is useless.
         [a, b, ..] if far_apart(a, b) => {
             let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
             slope().and_then(|slope| root_by_power(*near, *far, -slope))

@@ -43,7 +43,6 @@ pub(crate) fn judge(trace: &Trace) -> Verdict {
     }
 }
 
-/// Returns an outcome that is clear before any evaluation.
 fn before_any(trace: &Trace) -> Option<Outcome> {
     if !trace.line().base_loss.is_finite() {
         return Some(Outcome::NonFiniteBaseLoss);
@@ -54,7 +53,6 @@ fn before_any(trace: &Trace) -> Option<Outcome> {
     }
 }
 
-/// Draws the verdict from the signs of the rises, after a fall, or if everything rises.
 fn by_signs(trace: &Trace) -> Verdict {
     match (trace.last_fall(), trace.first_rise()) {
         (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
@@ -81,7 +79,6 @@ fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     Verdict::Ended(resolved(bracket, fall, rise))
 }
 
-/// Whether the bracket and its root meet the configuration.
 fn is_good_enough(
     trace: &Trace,
     fall: &Evaluation,

@@ -3,7 +3,6 @@ use crate::look::Look;
 use crate::scatter::Scatter;
 use crate::{LossLine, SearchResult};
 
-/// The number of looks to remember.
 const REMEMBERED: usize = 5;
 /// The number of looks that suffices if rounding is likely known.
 const ENOUGH: usize = 2;
@@ -13,13 +12,11 @@ const FELT_EVERY: u64 = 8;
 const SELDOM: u64 = 64;
 /// The lines per look if rounding is likely known, since a look costs two measurements.
 const FEW: u64 = 64;
-/// The ratio of two losses at which a look at one says nothing about the other.
+/// The ratio of two losses that makes a look at one useless for the other.
 const ANOTHER_LOSS: f64 = 8.0;
-/// The ratio of two losses of similar size.
 const SAME_LOSS: f64 = 2.0;
-/// The weight of the newest line in the level of the loss.
 const NEWEST: f64 = 0.2;
-/// The ratio of two falls at which a new look is due.
+/// The ratio of two falls that calls for a new look.
 const ANOTHER_FALL: f64 = 4.0;
 /// The fall, in resolutions, that may be rounding if the resolution is wrong.
 const DOUBTFUL: f64 = 128.0;
@@ -27,7 +24,6 @@ const DOUBTFUL: f64 = 128.0;
 /// The rounding seen on the lines of a run, in units of the loss: a loss rounds inside, not in its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct KnownRounding {
-    /// The last looks, in a ring.
     seen: [Option<Scatter>; REMEMBERED],
     looks: usize,
     lines: u64,
@@ -94,7 +90,6 @@ impl KnownRounding {
         levels.is_some_and(|(last, level)| (level - last.level).abs() > ANOTHER_LOSS.ln())
     }
 
-    /// Whether the last look saw a loss of similar size.
     pub(crate) fn has_seen_this_loss(&self, line: &LossLine) -> bool {
         let level = line.base_loss().abs().ln();
         self.last

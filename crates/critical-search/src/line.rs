@@ -14,12 +14,9 @@ pub struct LossLine {
 /// How surely a line's resolution covers all rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// It covers all rounding.
     #[default]
     Known,
-    /// It most likely covers all rounding.
     Likely,
-    /// Nothing is known about rounding.
     Unknown,
 }
 

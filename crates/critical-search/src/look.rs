@@ -11,7 +11,6 @@ use std::ops::RangeInclusive;
 /// They are close enough together to show rounding rather than bends of the loss, and out of step with any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
-/// The places of a look if rounding is likely known.
 const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 /// The distance within which two evaluations see the same rounding.
@@ -34,7 +33,6 @@ pub(crate) enum Look {
     Again,
 }
 
-/// The evaluations of a look, and their results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
@@ -51,7 +49,6 @@ pub(crate) struct RoundingCheck {
 }
 
 impl RoundingCheck {
-    /// Creates the check of a line whose resolution deserves this trust.
     pub(crate) fn new(look: Look, trust: Trust) -> Self {
         let first_scale = usize::from(trust != Trust::Likely);
         Self {
@@ -70,7 +67,6 @@ impl RoundingCheck {
         self.scatter
     }
 
-    /// Returns the next chosen place, on the next scale if the places were too close together.
     pub(crate) fn pending(
         &mut self,
         limits: RangeInclusive<f64>,
@@ -141,7 +137,6 @@ impl RoundingCheck {
         Some(next)
     }
 
-    /// Chooses the new places among these, and returns the first.
     fn place(
         &mut self,
         places: &[f64],

@@ -233,7 +233,6 @@ pub struct SearchResult {
     pub scatter: Option<Scatter>,
     /// The error of the first reportable root, in units of its estimated error, if the search evaluated more since.
     pub(crate) claim_ratio: Option<f64>,
-    /// Whether the known slope belongs to the loss, if tested.
     pub(crate) slope_holds: Option<bool>,
 }
 

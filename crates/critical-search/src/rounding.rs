@@ -137,7 +137,6 @@ impl Rounding {
         (upper.h - lower.h) / (upper.eta - lower.eta)
     }
 
-    /// Returns the points of rises large enough to extrapolate h(0), by learning rate.
     fn clear_rises(&self, seen: &[Evaluation]) -> Vec<Point> {
         let clear = CLEAR_SLOPE * self.resolution;
         let mut rises: Vec<Point> = seen
@@ -154,7 +153,6 @@ impl Rounding {
     /// 0 at a minimum of the loss.
     fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
         let start = start_of(a, b);
-        // The rounding error of h at both points, extrapolated to 0.
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
         let steepness = (b.h - a.h) / (b.eta - a.eta);
         let predicted = |eta: f64| (start + steepness * eta) * eta;

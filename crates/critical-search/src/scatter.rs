@@ -113,12 +113,10 @@ impl Scatter {
         self.is_flat
     }
 
-    /// Whether this rounding matters to η_c.
     pub(crate) fn is_felt(&self) -> bool {
         self.would_feel(self.resolution())
     }
 
-    /// Whether rounding of this size would matter to η_c.
     pub(crate) fn would_feel(&self, resolution: f64) -> bool {
         resolution > FELT * self.largest
     }
@@ -213,7 +211,6 @@ fn left(
     Some(((squares / degrees as f64).sqrt(), degrees))
 }
 
-/// Fits the first coefficients by least squares; the others are 0.
 fn fit(
     points: &[(f64, f64)],
     scale: f64,

@@ -10,7 +10,7 @@ use crate::{
 use std::convert::Infallible;
 use thiserror::Error;
 
-/// Selects the rule by which a search chooses learning rates.
+/// Selects how a search chooses its learning rates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
@@ -132,7 +132,6 @@ impl CriticalSearch {
         let mut trace = Trace::new(self.config, line, told_resolution, report, &guess);
         let mut audit = match self.method {
             Method::Guided => Audit::of(&trace, &guess),
-            // Keep the estimator as published.
             Method::Published => Audit::none(),
         };
         let outcome = loop {

@@ -39,18 +39,15 @@ pub(crate) struct Point {
     pub(crate) h: f64,
 }
 
-/// The root of h between the two ends of a bracket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
     pub(crate) root: f64,
     /// The relative error of the root that more evaluations would reduce.
     pub(crate) interpolation_error: f64,
     pub(crate) bend_error: f64,
-    /// The relative error of the root by the rounding of the loss.
     pub(crate) rounding_error: f64,
     /// f′ at the root, unless the loss explodes.
     pub(crate) steepness: Option<f64>,
-    /// The relative distance to the farther end.
     farthest: f64,
     /// The error of interpolation if the loss is as smooth as it looks.
     pub(crate) smooth_error: f64,
@@ -155,8 +152,6 @@ impl Crossing {
             .min(self.farthest - self.interpolation_error);
     }
 
-    /// Returns the error to compare with the accuracy: the calibrated interpolation error, or all of the stated error
-    /// if the loss jumps.
     pub(crate) fn asked_error(&self, calibration: &Calibration) -> f64 {
         if calibration.is_wild() {
             self.error(calibration.factor()) - self.rounding_error
@@ -211,7 +206,6 @@ pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> 
     (power > 0.0 && root.is_finite()).then_some(root)
 }
 
-/// Returns h(0) on the line through two points.
 pub(crate) fn start_of(a: Point, b: Point) -> f64 {
     a.h - a.eta * (b.h - a.h) / (b.eta - a.eta)
 }

@@ -11,7 +11,7 @@ use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 const OVERLOOKED: f64 = 0.001;
 /// The error of rounding, in quanta of the loss.
 const QUANTA: f64 = 4.0;
-/// The length at which a first measurement accepts a larger error, and the factor of that error.
+/// A first measurement of this many evaluations accepts an error larger by this factor.
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
 
@@ -35,7 +35,6 @@ pub(crate) struct Trace {
     /// Whether no line before this one had a bracket.
     is_first: bool,
     evaluations: Vec<Evaluation>,
-    /// The expected root before each evaluation.
     expected: Vec<Option<f64>>,
 }
 
@@ -64,7 +63,6 @@ impl Trace {
         }
     }
 
-    /// Adds an evaluation, with the root expected before it.
     pub(crate) fn push(&mut self, learning_rate: f64, rise: Rise, expected: Option<f64>) {
         let is_finite = rise.value.is_finite();
         self.evaluations.push(Evaluation {
@@ -132,7 +130,7 @@ impl Trace {
         self.config.accuracy
     }
 
-    /// Returns the relative error at which to stop, which is larger after a long first measurement.
+    /// Returns the largest acceptable relative error, larger for a long first measurement.
     pub(crate) fn wanted_accuracy(&self) -> f64 {
         if self.is_first && self.evaluations.len() >= LONG {
             LENIENCY * self.accuracy()
@@ -141,7 +139,7 @@ impl Trace {
         }
     }
 
-    /// Returns the relative width at which every bracket is narrow and accurate enough.
+    /// Returns a relative width that makes every bracket narrow and accurate enough.
     pub(crate) fn sure_width(&self) -> f64 {
         let accuracy = self.config.accuracy;
         self.config.tolerance.min(accuracy / (1.0 + accuracy))
@@ -155,13 +153,11 @@ impl Trace {
         &self.evaluations
     }
 
-    /// Returns the number of evaluations left.
     pub(crate) fn budget(&self) -> usize {
         let most = self.config.max_evaluations;
         most.saturating_sub(self.evaluations.len())
     }
 
-    /// Iterates over the points of h beyond rounding.
     fn points(&self) -> impl Iterator<Item = Point> {
         let seen = self.evaluations.iter();
         seen.filter(|seen| seen.rise.is_finite() && !self.rounding.hides(seen))
@@ -198,8 +194,7 @@ impl Trace {
             .min_by(least)
     }
 
-    /// Returns the evaluation at the largest learning rate below the first rise, up to which no evaluation clearly
-    /// rises.
+    /// Returns the evaluation at the largest learning rate before a rise.
     pub(crate) fn last_fall(&self) -> Option<&Evaluation> {
         let bound = self.upper().unwrap_or(f64::INFINITY);
         self.evaluations
@@ -252,7 +247,6 @@ impl Trace {
         seen.max(of_slope.map_or(0.0, |(slope, lower)| 0.25 * slope * lower))
     }
 
-    /// Returns the root expected before the later of two evaluations.
     fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {
         let is_end = |seen: &Evaluation| {
             seen.learning_rate == fall.learning_rate || seen.learning_rate == rise.learning_rate

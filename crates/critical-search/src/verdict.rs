@@ -8,9 +8,7 @@ const FIRST_ADVANCE: f64 = 1.5;
 const ADVANCE: f64 = 16.0;
 
 pub(crate) enum Verdict {
-    /// No crossing is enclosed, or not narrowly or accurately enough.
     Open,
-    /// Rounding hides the answer.
     Hidden(Hidden),
     Ended(Outcome),
 }
@@ -28,7 +26,6 @@ pub(crate) enum Hidden {
 }
 
 impl Hidden {
-    /// Returns the learning rate of the next useful evaluation, after this many.
     pub(crate) fn next(self, evaluations: usize) -> f64 {
         match self {
             Self::All(last) if evaluations > 1 => ADVANCE * last,

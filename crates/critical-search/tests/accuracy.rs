@@ -11,7 +11,6 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use recorded::Line;
 
 const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
-/// The searches that warm up.
 const WARM_UP: usize = 5;
 
 struct Score {
@@ -19,11 +18,9 @@ struct Score {
     /// The mean and the most evaluations of a warm search.
     mean: f64,
     most: usize,
-    /// The relative errors of η_c.
     rms: f64,
     p95: f64,
     largest: f64,
-    /// The root mean square of the stated errors.
     stated: f64,
     outside: usize,
 }
@@ -41,7 +38,6 @@ fn published() -> CriticalSearch {
     search(config, Method::Published)
 }
 
-/// Returns η_c by a finer search than any tried.
 fn truth(line: &Line, near: f64) -> f64 {
     let config = SearchConfig::default()
         .with_tolerance(1.0 / 2048.0)
@@ -51,7 +47,6 @@ fn truth(line: &Line, near: f64) -> f64 {
     result.outcome.bracket().unwrap().critical_lr()
 }
 
-/// Searches from line to line, each described by `told`.
 fn score(
     workload: &str,
     search: &CriticalSearch,

@@ -63,7 +63,6 @@ struct Tally {
     off_by_5_percent: usize,
 }
 
-/// Compares η_c with a bisection, along the lines of many runs.
 fn tally(kind: &str, is_known: bool) -> Tally {
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let mut random = Random(7);
@@ -134,7 +133,6 @@ fn the_stated_error_holds_on_losses_of_every_kind() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Searches along one line again and again, and returns the last result.
 fn repeated(told: &LossLine, times: usize, loss: impl Fn(f64) -> f64) -> SearchResult {
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let mut guess = Guess::new(0.1);
@@ -273,7 +271,6 @@ fn a_bracket_that_ends_where_the_loss_is_not_finite_says_so() {
 
 #[test]
 fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jumps() {
-    // The loss rises around the rate in use, falls again, and rises for good from 1 on.
     let loss = |eta: f64| {
         let bump = if (0.009..0.012).contains(&eta) {
             0.1
@@ -300,7 +297,6 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
 #[test]
 fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     let parabola = |eta: f64| 2.0 - eta * (1.0 - eta);
-    // A narrow bump rises on (0.2, 0.3), and the loss rises for good from 1 on.
     let loss = |eta: f64| {
         let bump = if (0.2..0.3).contains(&eta) { 1.0 } else { 0.0 };
         parabola(eta) + bump

@@ -12,7 +12,6 @@ fn only_crossing(line: &Line) -> Option<f64> {
     (crossings == 1).then_some(line.points[12].0)
 }
 
-/// Returns the mean evaluations per line, without the first five.
 fn mean_evaluations(lines: &[Line], tolerance: f64, method: Method) -> f64 {
     let config = SearchConfig::default().with_tolerance(tolerance);
     let search = CriticalSearch::new(config).unwrap().with_method(method);

@@ -91,7 +91,6 @@ fn a_slope_that_says_rise_is_believed_after_one_evaluation_that_rises() {
     assert_eq!(result.trace.len(), 1, "{result:?}");
     assert!(!result.is_slope_refuted());
 
-    // The gradient belongs to another loss: this loss falls.
     for slope in [0.0, -0.3] {
         let line = LossLine::new(1.0).with_slope(slope);
         let result = search().run(&line, Guess::new(0.1), parabola(1.0, 1.0, 0.2));
@@ -115,7 +114,6 @@ fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
     assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
     assert!(result.trace.len() <= 8, "{result:?}");
 
-    // A visible fall counts, however small.
     let result = search().run(&line, Guess::new(0.1), parabola(2.0, 1.0, 1e-3));
     assert_bracketed(&result, 1e-3);
 }
@@ -212,7 +210,6 @@ fn a_loss_that_explodes_counts_as_a_rise_while_expanding() {
 
 #[test]
 fn of_two_crossings_seen_the_smaller_is_bracketed() {
-    // The loss rises on (1, 2) and falls again on (2, 4); the search starts beyond both.
     let loss = |eta: f64| 1.0 + 0.1 * (eta - 1.0) * (eta - 2.0) * (eta - 4.0) * eta;
     let result = search().run(&LossLine::new(1.0), Guess::new(6.0), loss);
     let bracket = result.outcome.bracket().unwrap();

@@ -4,7 +4,6 @@ use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outco
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// A loss along a line: smooth, flat, discontinuous, oscillating, or exploding.
 #[derive(Clone, Debug)]
 enum Loss {
     Cubic {
@@ -248,7 +247,6 @@ proptest! {
             Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
             _ => result.trace.iter().map(|e| e.learning_rate).collect(),
         };
-        // The slope may have moved an unknown guess.
         let first = result.trace.first().map_or(guess, |e| e.learning_rate);
         let distance = ends.iter().map(|eta| (eta / first).log2().abs()).fold(0.0, f64::max);
         let wanted = -(1.0 - tolerance.min(accuracy / (1.0 + accuracy))).ln();

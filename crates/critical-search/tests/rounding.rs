@@ -145,7 +145,6 @@ impl Coarse {
     }
 }
 
-/// Generates noise and steps, visible or not.
 fn coarse(fall: f64) -> impl Strategy<Value = Coarse> {
     let part = || prop_oneof![1 => Just(0.0), 4 => log_uniform(1e-4, 3.0)];
     (part(), part(), any::<u64>()).prop_map(move |(amplitude, step, seed)| Coarse {
@@ -162,7 +161,6 @@ fn lines() -> impl Strategy<Value = (f64, f64, f64, Coarse)> {
     )
 }
 
-/// Searches ten lines with different noise. Returns the number of results, and of wrong results.
 fn run_of(
     (root, fall, bend, coarse): (f64, f64, f64, Coarse),
     is_known: bool,

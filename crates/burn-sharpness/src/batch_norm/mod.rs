@@ -13,7 +13,6 @@ use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
 use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
 
-/// The notice that pending running statistics were lost.
 const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
 pub(crate) struct Mode<M> {
@@ -57,7 +56,6 @@ impl<M: Module> Mode<M> {
         })
     }
 
-    /// Returns the model for the loss, given its weights in validation mode.
     fn at<'a>(&self, moved: &'a M) -> Cow<'a, M> {
         match &self.copy {
             Some(copy) => Cow::Owned(copy.filled(Tensors::of(moved), true)),
@@ -199,7 +197,7 @@ impl<M: Module> BatchStatistics<M> {
             })
         };
         let after = Tensors::of(model);
-        // Try on the copy first, whose outcome is visible and which has nothing pending.
+        // The copy has nothing pending, and its outcome is visible.
         self.model.valid();
         let replayed = rewind(self.filled(Tensors::of(&model.valid()), false));
         losses.last(&replayed)?;

@@ -4,7 +4,6 @@ use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 
-/// The type name of modules with the two kinds of statistics.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
 /// The place of a visitor or a mapper in a model: the names and module types of the fields that lead there.
@@ -141,7 +140,6 @@ impl ModuleVisitor for Tensors {
     }
 }
 
-/// Puts the tensors of a model into a copy whose batch norms compute from the batch.
 pub(super) struct Fill {
     pub(super) tensors: Tensors,
     /// Whether running statistics become NaN, to reveal a batch norm that reads them.

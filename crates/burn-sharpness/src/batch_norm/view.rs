@@ -42,7 +42,6 @@ impl<M: Module> ValidationView<M> {
         Self::of_validation(model.valid())
     }
 
-    /// Wraps a model that is already in validation mode and shares nothing.
     pub(crate) fn of_validation(model: M) -> Self {
         Self {
             model,

@@ -7,13 +7,11 @@ use crate::params::ParamTensors;
 use burn::module::{Module, ParamId};
 use std::collections::HashSet;
 
-/// The rate for the direction if no other is known.
 const ANY_RATE: f64 = 1e-3;
 
 /// Makes the steps of an optimizer that is not linear in the learning rate.
 pub(super) struct Curve {
     step: VirtualStep,
-    /// The parameters that move, if not all.
     members: Option<HashSet<ParamId>>,
     is_hidden: bool,
 }
@@ -57,7 +55,6 @@ impl Curve {
         &self.step
     }
 
-    /// Whether the weights' rounding hides the step at the rate in use.
     pub(super) fn is_hidden(&self) -> bool {
         self.is_hidden
     }

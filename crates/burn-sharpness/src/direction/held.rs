@@ -13,7 +13,6 @@ pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
     pub(super) smallest_rate: f64,
-    /// The parameters that move, if not all.
     members: Option<HashSet<ParamId>>,
 }
 
@@ -27,7 +26,6 @@ impl Held {
         }
     }
 
-    /// Takes the weights from a new virtual step, for rates up to `scale`.
     pub(super) fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
         // Drop the old copy before making the new one.
         self.weights = ParamTensors::default();
@@ -37,7 +35,6 @@ impl Held {
         *self = Self::new(rate, weights, members);
     }
 
-    /// Returns the model at `learning_rate`, and holds its weights.
     pub(super) fn advance<M: Module>(
         &mut self,
         step: &VirtualStep,

@@ -11,7 +11,6 @@ const SHOWN: f64 = 1024.0;
 /// The size below which rounding, some per cent of the step, hides it.
 pub(super) const HIDDEN: f64 = 16.0;
 
-/// The most parameters to check again per measurement.
 const FEW: usize = 4;
 /// The share of all elements to check again per measurement; it accumulates until it covers a parameter.
 const PART: usize = 64;
@@ -25,17 +24,14 @@ pub(crate) struct StepKind {
     /// Whether all steps so far are linear in the learning rate. A single exception is final.
     pub(crate) is_linear: bool,
     has_16_bits: bool,
-    /// The largest norm of the weights' rounding.
     rounding: f64,
     update_norm: f64,
-    /// The index of the next parameter to check.
     next: usize,
     credit: usize,
     critical_lr: Option<f64>,
 }
 
 impl StepKind {
-    /// Learns from virtual steps of all parameters of a model free of autodiff.
     pub(crate) fn of<M: Module>(
         model: &M,
         step: &VirtualStep,

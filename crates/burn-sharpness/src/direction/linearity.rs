@@ -10,11 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 /// The far learning rate, at the end of the default search range.
 const FAR: f64 = (1_u64 << 20) as f64;
-/// The least factor between the two rates.
 const APART: f64 = 64.0;
-/// The factor in 16 bits: only steps larger than the weights have digits, and much larger steps overflow.
+/// Smaller: in 16 bits only steps larger than the weights have digits, and much larger steps overflow.
 const APART_IN_16_BITS: f64 = 16.0;
-/// The near rate if the learning rate in use is 0.
 const NEAR_WITHOUT_RATE: f64 = 1e-3;
 
 /// The relative difference that makes two steps nonlinear, far above the rounding of all but small steps.
@@ -38,9 +36,7 @@ pub enum Linearity {
 
 pub(super) struct Look {
     pub(super) is_linear: bool,
-    /// The largest norm of the weights' rounding.
     pub(super) rounding: f64,
-    /// ‖Δθ‖, if the steps are linear.
     pub(super) update_norm: f64,
 }
 
@@ -85,7 +81,6 @@ struct Start {
     epsilon: f64,
     squared_weights: f64,
     squared_gradient: f64,
-    /// The largest norm of its weights' rounding.
     rounding: f64,
 }
 
@@ -93,7 +88,6 @@ struct Start {
 enum Verdict {
     Same,
     Different,
-    /// The rounding of the weights hides the near step.
     Hidden,
 }
 

@@ -139,7 +139,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Computes the direction of nonlinear steps of all parameters, or of some.
     fn of_curve<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -224,7 +223,6 @@ impl UpdateDirection {
         !matches!(self.path, Path::Curve(_))
     }
 
-    /// Returns Δθ of each parameter that moves, from the model at θ, if the step is linear in η.
     pub(crate) fn delta<M: Module>(
         &self,
         model: &M,
@@ -254,7 +252,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Returns a copy of the direction's optimizer after the step.
     pub(crate) fn optimizer_after<M: Module>(
         &self,
         model: &M,
@@ -266,7 +263,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Returns the direction that moves only the parameters of a group.
     pub(crate) fn of_group<M: Module>(
         &self,
         group: &ParamGroup,

@@ -4,7 +4,6 @@ use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrSchedu
 use burn::module::{Module, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 
-/// The learning rate of each parameter group over the reference rate.
 #[derive(Clone)]
 pub(crate) struct GroupRatios {
     reference: f64,
@@ -55,7 +54,6 @@ impl GroupRatios {
         self.reference
     }
 
-    /// Returns the learning rates of all groups at this reference.
     pub(crate) fn at(&self, learning_rate: f64) -> ModuleLearningRate {
         let default = learning_rate * self.default;
         // Burn makes rates of groups only in a step of their schedulers.

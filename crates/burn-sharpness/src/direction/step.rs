@@ -23,12 +23,10 @@ pub(crate) struct VirtualStep {
     digits: Digits,
 }
 
-/// The precision of the parameters that move.
 #[derive(Clone, Copy, Debug)]
 struct Digits {
     /// The largest machine epsilon of 16-bit parameters, or 0.
     epsilon: f64,
-    /// The smallest learning rate of a virtual step with enough digits in 16 bits.
     rate: f64,
 }
 
@@ -201,7 +199,6 @@ impl VirtualStep {
         parts
     }
 
-    /// Returns the optimizer after the real step.
     pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
         let all: HashSet<ParamId> = self.parts(model, |_| true).into_iter().flatten().collect();
         let model = with_autodiff(model.clone(), &all);

@@ -4,7 +4,6 @@ use crate::config::SpectrumConfig;
 use burn::tensor::Tensor;
 use nalgebra::{DMatrix, SymmetricEigen};
 
-/// An eigenvalue λ and its eigenvector, of norm 1.
 pub(super) type Eigenpair = (f64, Tensor<1>);
 
 /// Finds the largest eigenvalues of a symmetric operator, largest first, by the Lanczos iteration with full
@@ -54,7 +53,6 @@ pub(super) fn largest_eigenvalues(
     }
 }
 
-/// The eigenvalues of the tridiagonal matrix of the iteration.
 struct Ends {
     eigen: SymmetricEigen<f64, nalgebra::Dyn>,
     columns: Vec<usize>,

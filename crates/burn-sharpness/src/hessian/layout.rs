@@ -4,9 +4,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// Places each parameter with a gradient in one long vector.
 pub(super) struct Layout {
-    /// The first element and the number of elements.
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,
 }

@@ -24,7 +24,6 @@ pub(crate) struct Hessian<'a, M> {
     gradient: GradientOf<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    /// The step of the difference quotients, once chosen.
     step: Option<f64>,
     scale: f64,
     gradients: usize,
@@ -67,7 +66,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self
     }
 
-    /// Chooses the step anew along the next vector.
     pub(super) fn recalibrate(&mut self) {
         self.step = None;
     }
@@ -124,7 +122,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self.gradients
     }
 
-    /// Returns Hv for a v of any norm.
     pub(super) fn product(&mut self, v: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
         Ok(self.product_and_spread(v)?.0)
     }

@@ -49,11 +49,9 @@ pub(crate) struct CurvatureMemory {
 }
 
 pub(crate) struct AlongUpdate<'a> {
-    /// Δθ, if the step is linear in η.
     pub(crate) delta: Option<&'a ParamTensors>,
     /// g·Δθ of the mean loss.
     pub(crate) slope: f64,
-    /// The optimizer after the step, with the preconditioner's state.
     pub(crate) optim: &'a ModuleOptimizer,
 }
 

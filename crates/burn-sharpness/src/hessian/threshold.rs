@@ -41,7 +41,6 @@ pub fn adam_threshold(learning_rate: f64, beta_1: f64, weight_decay: f64) -> f64
 mod tests {
     use super::*;
 
-    /// Whether a recursion on a quadratic with this curvature stays bounded.
     fn is_stable(steps: impl Iterator<Item = f64>) -> bool {
         steps.take(20_000).all(|theta| theta.abs() < 1e6)
     }

@@ -1,7 +1,6 @@
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
 
-/// Counts the measurements in a row that found the run past the edge.
 #[derive(Default)]
 pub(super) struct EdgeWatch {
     warn_after: u64,

@@ -20,7 +20,6 @@ pub(crate) struct Feed {
 pub(crate) struct Entry {
     /// The zero-based, run-wide index of the training item.
     pub(crate) item: u64,
-    /// The number of training items between two measurements.
     pub(crate) interval: u64,
     pub(crate) measurements: Vec<Arc<Measurement>>,
 }

@@ -3,7 +3,6 @@ use sharpness_record::{Measurement, MeasurementWriter, WriteError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
-/// The folders that probes of this process write to.
 static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
 
 /// A folder, and a handle that lives as long as its probe.
@@ -57,7 +56,6 @@ impl ClaimedFolder {
         &self.directory
     }
 
-    /// Begins or resumes the run at this step, and moves later lines away.
     pub(crate) fn begin_at(&self, step: u64) -> Result<(), String> {
         let mut slot = lock(&self.slot);
         slot.has_begun = true;

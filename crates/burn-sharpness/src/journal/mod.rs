@@ -64,7 +64,6 @@ impl Journal {
         readers.for_each(|reader| reader.restart());
     }
 
-    /// Announces a training item of this step.
     pub(crate) fn begin_item(&mut self, step: u64) {
         self.summary.numbers.tick(Instant::now());
         self.feed.next_item();
@@ -72,7 +71,6 @@ impl Journal {
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// Resumes the run at this step, whose later steps it will repeat.
     pub(crate) fn begin_record_at(&mut self, step: u64) {
         let notice = self.record.begin_at(step);
         notice.into_iter().for_each(|notice| self.tell(notice));

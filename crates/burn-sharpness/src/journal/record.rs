@@ -2,7 +2,6 @@ use super::folder::ClaimedFolder;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::CheckpointNote;
 
-/// Writes the record in the run's folder, if it has one.
 #[derive(Default)]
 pub(super) struct Record {
     folder: Option<ClaimedFolder>,
@@ -25,7 +24,6 @@ impl Record {
         self.begin_at(step)
     }
 
-    /// Resumes the run at this step. Returns a message for the user.
     pub(super) fn begin_at(&mut self, step: u64) -> Option<String> {
         self.has_begun = true;
         let begun = self.folder.as_ref()?.begin_at(step);
@@ -39,7 +37,6 @@ impl Record {
         )
     }
 
-    /// Notes the step of saved weights. Returns a message for the user.
     pub(super) fn note_checkpoint(&self, note: CheckpointNote) -> Option<String> {
         let error = note.save(self.folder.as_ref()?.directory()).err()?;
         Some(format!(

@@ -7,7 +7,6 @@ use std::time::Instant;
 /// The most failure reasons to report: numbers in them may make each differ.
 const REASONS: usize = 4;
 
-/// Answers questions about a run: its summary, and the last measurement of each task.
 #[derive(Default)]
 pub(super) struct Summary {
     pub(super) numbers: SharpnessSummary,
@@ -20,7 +19,6 @@ impl Summary {
         self.latest.get(task).cloned()
     }
 
-    /// Returns the reason of a failure if it is new and few were reported.
     fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
         let mut all = update.measurements.iter();
         // If the training's own measurement failed, the tasks fail for its reason.

@@ -146,7 +146,6 @@ fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossEr
     Ok(Loss::new(value.current(), parameter_epsilon(model)))
 }
 
-/// Returns the machine epsilon of the parameters' coarsest type.
 fn parameter_epsilon<M: Module>(model: &M) -> f64 {
     struct Coarsest(f64);
 

@@ -2,7 +2,6 @@ use crate::{SharpnessMetric, SharpnessProbe};
 use burn::train::{LearnerModel, SupervisedTraining};
 use sharpness_record::Quantity;
 
-/// The notice if the user asks for a panel that the probe does not measure.
 const NO_PANEL: &str = "the panel has no metrics, since the probe does not measure it: add `.with_panel(true)` to its configuration";
 
 /// Shows the measurements of a [`SharpnessProbe`] in burn's supervised training: as metrics, and as a chart of λ_c and

@@ -28,12 +28,10 @@ pub(crate) struct Along {
 
 pub(crate) enum End {
     Searched(SearchResult),
-    /// No search was necessary.
     Known(MeasurementOutcome),
     Failed(Failure),
 }
 
-/// The line of a search, and the losses to compare.
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
@@ -62,7 +60,6 @@ impl Along {
         self.slope.filter(|slope| slope.value.is_finite())
     }
 
-    /// Returns the line of a search, from L(θ) and the slope.
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
         // The type of the loss does not reveal the precision inside the model.

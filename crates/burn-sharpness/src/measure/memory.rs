@@ -12,9 +12,7 @@ const COMPARE_AGAIN: u64 = 4;
 
 #[derive(Default)]
 pub(crate) struct Memory {
-    /// Findings about the training loss.
     pub(crate) training: LineMemory,
-    /// Findings about each task and group.
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
@@ -22,12 +20,10 @@ pub(crate) struct Memory {
     pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
     /// The number of measurements in a row with the same training loss at all weights.
     pub(crate) constant: u32,
-    /// The start of the next measurement of the curvature.
     pub(crate) curvature: CurvatureMemory,
     pub(crate) curvature_stopped: bool,
 }
 
-/// Findings about one loss along the updates.
 #[derive(Default)]
 pub(crate) struct LineMemory {
     pub(crate) guess: Option<Guess>,
@@ -43,7 +39,6 @@ impl Memory {
     }
 }
 
-/// Decides whether a training step's loss may serve as L(θ).
 #[derive(Default)]
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,

@@ -25,7 +25,6 @@ use panel::{Panel, write_thresholds};
 use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
 use std::time::Instant;
 
-/// The reason if the loss is equal everywhere.
 const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
 /// The least number of equal losses that rounding cannot explain.
 const ALL_THE_SAME: usize = 3;
@@ -40,7 +39,6 @@ pub(crate) struct Measured {
     pub(crate) training: Measurement,
     pub(crate) of_tasks: Vec<Measurement>,
     pub(crate) notices: Vec<String>,
-    /// The reason to stop all measuring.
     pub(crate) stop: Option<String>,
 }
 
@@ -49,10 +47,8 @@ struct Work<'a, M> {
     settings: Settings<'a>,
     memory: &'a mut Memory,
     started: Instant,
-    /// The training loss along the update, as far as measured.
     along: Along,
     direction: Option<UpdateDirection>,
-    /// The panel, if the user asked for it, as far as measured.
     panel: Option<Panel>,
     has_curvature: bool,
     curvature: Option<CurvatureMeasurement>,
@@ -129,7 +125,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         ("the loss", Self::search),
     ];
 
-    /// Runs a part of the measurement, and stops a panic in it.
     fn attempt(
         &mut self,
         what: &'static str,

@@ -26,7 +26,6 @@ pub(super) struct Panel {
     noise: Option<Noise>,
 }
 
-/// Unbiased estimates from the gradients of an update's micro-batches.
 #[derive(Clone, Copy, Debug)]
 struct Noise {
     /// The trace of the covariance of the gradient of a micro-batch.
@@ -51,7 +50,6 @@ impl Noise {
 }
 
 impl Panel {
-    /// Reads weights and gradients in one pass.
     pub(super) fn new<M: Module>(
         subject: &mut Subject<'_, M>,
         direction: &UpdateDirection,

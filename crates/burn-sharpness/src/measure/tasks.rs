@@ -145,7 +145,6 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Starts the first search of a task at the η_c of the training.
 fn start(of_training: Option<f64>, direction: &UpdateDirection) -> Guess {
     Guess::new(of_training.unwrap_or(direction.learning_rate()))
 }

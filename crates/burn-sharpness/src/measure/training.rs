@@ -142,7 +142,6 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along.search(self.settings.search, walk, memory, start);
     }
 
-    /// Measures the curvature, if it is due and has a gradient.
     pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
         let Subject {
             facts,
@@ -186,7 +185,6 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Whether η_c is unknown, or far from its expectation.
 fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;

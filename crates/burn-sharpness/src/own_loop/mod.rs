@@ -19,11 +19,10 @@ use sharpness_record::Measurement;
 use std::sync::Arc;
 use update::Known;
 
-/// Advice if the closure computes another loss than the training step.
 const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_training_loss` got, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
 
 impl SharpnessProbe {
-    /// Measures if this step is due, and counts the step. Returns the measurement, or `None` if none is due.
+    /// Measures if this step is due, and counts the step. Returns `None` if it is not due.
     ///
     /// Call it once a step, between the backward pass and the optimizer's step, with the inputs of that step: the
     /// model, the optimizer before its step, the learning rate (a number, or one per group) and the gradients. `loss`
@@ -172,7 +171,6 @@ impl SharpnessProbe {
             })
     }
 
-    /// Counts a step of a hand-written loop. Returns its place in the run if a measurement is due.
     fn begin_step<M: Module>(&self, model: &M, rate: &ModuleLearningRate) -> Option<Place> {
         if !self.is_enabled() {
             return None;

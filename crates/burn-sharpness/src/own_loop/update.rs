@@ -5,7 +5,6 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-/// The learning rate of an update, and its optional parts.
 pub(crate) struct Known<'a, M> {
     pub(crate) learning_rate: ModuleLearningRate,
     pub(crate) training_loss: Option<Loss>,

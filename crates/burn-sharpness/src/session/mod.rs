@@ -20,7 +20,6 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use sharpness_record::Measurement;
 use std::sync::Arc;
 
-/// The notice if no metric shows the measurements.
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
 
@@ -29,7 +28,6 @@ const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes
 /// The notice under an edge cap if several workers make the step.
 const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
-/// Who makes the step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Loop,
@@ -83,7 +81,6 @@ impl<M: Module + 'static> Session<'_, M> {
         after
     }
 
-    /// Measures before the caller makes the step.
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
         if self.probe.config().edge_cap.is_some() {
             self.probe.tell(CAP_NEEDS_THE_STEP.to_string());
@@ -101,7 +98,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.is_alone.then_some(cap)
     }
 
-    /// Returns the learning rates of all groups, to lower together.
     fn rates(&self, model: &M) -> Result<GroupRatios, Failure> {
         guarded("the learning rates", || {
             let model = self.copy.as_ref().unwrap_or(model);
@@ -110,7 +106,6 @@ impl<M: Module + 'static> Session<'_, M> {
         })
     }
 
-    /// Finds out how to compute the loss.
     fn find_mode(&mut self, model: &M) -> Result<Mode<M>, Failure> {
         let _underway = Underway::begin();
         if !self.probe.config().batch_statistics {
@@ -145,7 +140,6 @@ impl<M: Module + 'static> Session<'_, M> {
         first.unwrap_or(false)
     }
 
-    /// Measures and publishes. Returns the measurement of the training loss.
     fn measure(
         self,
         model: &M,

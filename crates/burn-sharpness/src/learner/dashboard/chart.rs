@@ -43,14 +43,12 @@ impl Chart {
         self.send(series, state, renderer);
     }
 
-    /// Sets the text of a curve that the renderer already has.
     pub(super) fn note(&mut self, series: usize, text: String) {
         if let Some(known) = self.texts.get_mut(series) {
             *known = text;
         }
     }
 
-    /// Draws the values of a measurement; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         step: u64,

@@ -66,7 +66,6 @@ fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Ag
     Some(Against::Quantity(threshold))
 }
 
-/// The text beside a second curve, which burn calls "Test".
 const TEST: &str = "\"Test\" is burn's word";
 
 /// The largest ratio of a drawn threshold to its quantity: a higher threshold would squeeze the other curves.
@@ -80,15 +79,13 @@ pub(super) struct Drawn {
     chart: Option<Chart>,
     /// The training and the tasks, each with the step since which it has given no number.
     curves: Vec<(Arc<str>, Option<u64>)>,
-    /// The last value of the training.
     value: Option<f64>,
     threshold: Option<f64>,
-    /// The steps between two measurements where the schedule is densest.
+    /// The least number of steps between two measurements.
     interval: u64,
 }
 
 impl Drawn {
-    /// Creates the charts for these tasks and this configuration.
     pub(super) fn all(tasks: &[Arc<str>], config: &SharpnessConfig) -> Vec<Self> {
         let compared = CHARTS.iter().filter_map(|planned| {
             let against = compared_with(planned.quantity, config.thresholds)?;
@@ -131,7 +128,6 @@ impl Drawn {
         Chart::new(id, others.collect(), self.interval)
     }
 
-    /// Returns the definition of a chart of its own.
     pub(super) fn definition(&self) -> Option<MetricDefinition> {
         let (_, name, description) = self.planned.own?;
         Some(MetricDefinition {
@@ -146,7 +142,6 @@ impl Drawn {
         })
     }
 
-    /// Adopts the chart of the quantity's metric when burn registers it.
     pub(super) fn note_metric(&mut self, definition: &MetricDefinition) {
         let is_its_metric = definition.name.as_str() == self.planned.quantity.name();
         if self.planned.own.is_none() && is_its_metric {
@@ -161,7 +156,6 @@ impl Drawn {
         }
     }
 
-    /// Draws the measurements along an update.
     pub(super) fn draw(
         &mut self,
         entry: &Entry,
@@ -180,7 +174,6 @@ impl Drawn {
             let series = index + usize::from(index > 0);
             let measurement = entry.of_task(task);
             values[series] = measurement.and_then(|measurement| quantity.of(measurement));
-            // A metric shows its own text.
             if let Some((symbol, ..)) = own {
                 let symbol = if index == 0 {
                     format!("{symbol} ")
@@ -226,7 +219,6 @@ impl Drawn {
         }
     }
 
-    /// Removes the ticks from the state of the metric whose chart this is.
     pub(super) fn without_ticks(&mut self, state: MetricState) -> MetricState {
         match (state, &mut self.chart) {
             (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {

@@ -8,7 +8,6 @@ use burn::train::renderer::{MetricsRenderer, default_renderer};
 pub(super) struct Inner {
     made: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,
-    /// Metrics registered before the renderer exists.
     definitions: Vec<MetricDefinition>,
 }
 
@@ -28,7 +27,7 @@ impl Inner {
         }
     }
 
-    /// Returns the renderer of a run that begins at this epoch, counted from 1.
+    /// Epochs count from 1.
     pub(super) fn at_epoch(&mut self, epoch: usize) -> &mut dyn MetricsRenderer {
         let made = self.made.get_or_insert_with(|| {
             let resumed_after = (epoch > 1).then(|| epoch - 1);

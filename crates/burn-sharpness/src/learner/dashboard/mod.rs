@@ -63,7 +63,6 @@ struct Dashboard {
     item: u64,
     is_training: bool,
     is_registered: bool,
-    /// Whether this run has a drawn measurement.
     has_begun: bool,
     charts: Vec<Drawn>,
 }
@@ -81,7 +80,6 @@ impl Dashboard {
         }
     }
 
-    /// Registers the charts before the renderer draws anything.
     fn register(&mut self) {
         if !std::mem::replace(&mut self.is_registered, true) {
             let definitions = self.charts.iter().filter_map(Drawn::definition);
@@ -103,7 +101,6 @@ impl Dashboard {
         }
     }
 
-    /// Draws the measurements from before a resumed run.
     fn draw_history(&mut self, step: u64) {
         if let Some(directory) = self.probe.config().directory.clone() {
             let before = history::before(step, &directory);

@@ -3,7 +3,6 @@
 /// The widest gap drawn to scale, in measurements.
 const WIDEST: u64 = 1000;
 
-/// One tick of a chart: the point of a series, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tick {
     Point(usize, f64),
@@ -17,7 +16,6 @@ pub(super) enum Tick {
 /// multiples equally often and keeps its share however far burn thins the history.
 pub(super) struct Ticks {
     series: usize,
-    /// The smallest number of steps between measurements.
     interval: u64,
     last_step: Option<u64>,
     has_point: bool,
@@ -69,7 +67,6 @@ impl Ticks {
 mod tests {
     use super::*;
 
-    /// The most points of a series in burn's full history.
     const MOST: usize = 250;
 
     /// A series in burn's full history: when it has too many ticks, it keeps every second and doubles its stride.
