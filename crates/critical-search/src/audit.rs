@@ -131,8 +131,8 @@ impl Audit {
         rate.map(|rate| trace.within_limits(rate))
     }
 
-    /// Tests ever nearer to 0 until the line falls by its slope. A line may bend so much that it does so only very near
-    /// 0. A line that is straight there and falls by another slope refutes the slope.
+    /// Tests ever nearer to 0 until the line falls by its slope, since a line may bend much. A line that is straight
+    /// there and falls by another slope refutes its slope.
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
         let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();

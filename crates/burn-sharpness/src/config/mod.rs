@@ -73,8 +73,7 @@ impl SharpnessConfig {
         Self::default()
     }
 
-    /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. At least 1; the default is
-    /// 10.
+    /// Measures at the run-wide steps 0, N, 2N, … (N at least 1, by default 10); a step is one update of the weights.
     pub fn with_every(mut self, steps: u64) -> Self {
         self.every = steps;
         self
@@ -132,10 +131,9 @@ impl SharpnessConfig {
         self
     }
 
-    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each.
-    /// The default is
-    /// 0. The search stops early if rounding would hide a rise. The record says whether it verified the bracket, and
-    ///    down to which learning rate (`verified_from`).
+    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each
+    /// (default 0). The search stops early if rounding would hide a rise. The record gives the smallest learning rate of
+    /// a verified bracket (`verified_from`).
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.search.verification = evaluations;
         self
