@@ -17,8 +17,11 @@ pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to th
 ///
 /// With burn's `Learner`, [`attach`](Self::attach) the probe to the model. In a hand-written loop, call
 /// [`measure`](Self::measure) between the backward pass and the optimizer's step (or [`optimize`](Self::optimize) in
-/// place of the step, which takes less memory and time). Clones share one run: its schedule, measurements and the last
-/// critical learning rate, from which the next search starts.
+/// place of the step, which takes less memory and time). Read the results by [`latest`](Self::latest) during the run,
+/// and by [`summary`](Self::summary) after it.
+///
+/// Clones share one run: its schedule, its measurements, and the last critical learning rate, from which the next search
+/// starts.
 ///
 /// ```
 /// use burn::module::Module;
