@@ -9,7 +9,6 @@ pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, F
 
 /// Computes the losses of a model on the batches of a measurement, in the mode and at the weights of the given model.
 pub(crate) trait Losses<M> {
-    /// Computes one loss per batch.
     fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure>;
 
     /// Computes the loss on the last batch that the model has seen in training.

@@ -10,7 +10,6 @@ pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Run {
     pub(crate) step: u64,
-    /// Whether the run has made a training item.
     pub(crate) has_begun: bool,
     is_step_set: bool,
     /// The number of models that the probe was attached to. It measures the last.
@@ -30,9 +29,7 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct Workers {
     first_step: Option<u64>,
-    /// The run-wide step of each device's next update.
     next_steps: Vec<(Device, u64)>,
-    /// The last step that a worker has claimed to measure.
     claimed: Option<u64>,
     /// The updates of the epoch; `None` before its first.
     epoch_updates: Option<u64>,
@@ -157,7 +154,6 @@ impl Run {
         self.journal.begin_item(self.step);
     }
 
-    /// Sets the step of the run that begins or goes on.
     pub(crate) fn set_step(&mut self, step: u64) {
         self.is_step_set = true;
         self.continue_at(step);

@@ -19,9 +19,7 @@ pub(crate) struct Schedule {
     learning_rate: Option<f64>,
     /// Whether the learning rate rose at the last update, once there were two.
     is_warming_up: Option<bool>,
-    /// Whether the last measurement found the run near or past the edge.
     is_near_edge: bool,
-    /// Whether the last number found the learning rate near or above the edge cap.
     is_near_cap: Option<bool>,
     last_cost: Duration,
     /// Past decisions: every caller gets the same answer about a step, at any time.
@@ -36,7 +34,6 @@ pub(crate) enum Answer {
     LeftOut,
 }
 
-/// The time of a run so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeSpent {
     pub(crate) probing: Duration,
@@ -76,7 +73,6 @@ impl Schedule {
         (answer, true)
     }
 
-    /// Whether another measurement at the last cost keeps the time share.
     fn is_affordable(&self, max_share: f64, spent: TimeSpent) -> bool {
         let probing = spent.probing + self.last_cost;
         let running = spent.running + self.last_cost;

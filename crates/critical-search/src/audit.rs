@@ -98,7 +98,6 @@ impl Audit {
         self.claim = self.claim.or(claim);
     }
 
-    /// Returns the next learning rate to check before the search reports this outcome.
     pub(crate) fn next(&mut self, trace: &mut Trace, outcome: &Outcome) -> Option<f64> {
         if trace.budget() == 0 {
             return None;
@@ -182,7 +181,6 @@ impl Audit {
         (is_new && self.is_rate_due).then_some(rate)
     }
 
-    /// Looks around the root if rounding may have made it.
     fn look(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         if !std::mem::replace(&mut self.has_doubted, true) && self.is_doubtful(trace, bracket) {
             self.rounding.doubt();
@@ -280,7 +278,6 @@ fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
     from
 }
 
-/// Returns the next learning rate to try for a crossing below the bracket.
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
     let next = looked_down_to(trace, bracket) / VERIFICATION;
     let is_wanted = trace.config().verification > 0;

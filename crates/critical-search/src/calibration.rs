@@ -20,7 +20,6 @@ const SELDOM: u64 = 32;
 const PROVEN: u64 = 6;
 const SMALL: f64 = 0.8;
 
-/// Compares estimated errors with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Calibration {
     lines: u64,

@@ -20,7 +20,6 @@ const APART: f64 = 0.01;
 /// starts at the second, since 16-bit weights are often equal at places so close together. It moves to the next scale
 /// if neighbours agree to the bit: a staircase may be flat over a factor.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
-/// The most crossings to look at, if rounding makes several.
 const CROSSINGS: usize = 3;
 /// The factor between two crossings that have different surroundings.
 const ELSEWHERE: f64 = 1.1;
@@ -44,7 +43,6 @@ pub(crate) struct RoundingCheck {
     rounds: usize,
     pending: Vec<f64>,
     scatter: Option<Scatter>,
-    /// The resolution around earlier crossings.
     earlier: f64,
 }
 
@@ -91,7 +89,6 @@ impl RoundingCheck {
         Scatter::around(centre, SCALES[self.scale], points)
     }
 
-    /// Returns the resolution that the evaluations around a crossing show, once complete.
     pub(crate) fn seen(&self, seen: &[Evaluation]) -> Option<f64> {
         let scatter = self.scatter_of(self.centre?, seen)?;
         Some(scatter.resolution().max(self.earlier))

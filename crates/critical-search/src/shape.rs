@@ -54,7 +54,6 @@ pub(crate) struct Crossing {
 }
 
 impl Crossing {
-    /// Returns the middle of a bracket, with an error of half its width.
     pub(crate) fn middle(lower: f64, upper: f64) -> Self {
         let root = lower + 0.5 * (upper - lower);
         Self {

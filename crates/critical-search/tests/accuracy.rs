@@ -15,7 +15,6 @@ const WARM_UP: usize = 5;
 
 struct Score {
     first: usize,
-    /// The mean and the most evaluations of a warm search.
     mean: f64,
     most: usize,
     rms: f64,
@@ -108,7 +107,6 @@ fn print_header() {
 #[test]
 fn the_defaults_are_cheap_and_accurate() {
     print_header();
-    // The most evaluations, and rms error, at the defaults.
     for (workload, evaluations, rms) in [
         ("gpt", 2.5, 0.003),
         ("full-batch", 2.2, 0.001),

@@ -3,7 +3,6 @@
 
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig, SearchResult};
 
-/// Generates numbers in 0..1, the same on every machine.
 struct Random(u64);
 
 impl Random {

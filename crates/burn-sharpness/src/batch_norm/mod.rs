@@ -16,7 +16,6 @@ use std::borrow::Cow;
 const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
 pub(crate) struct Mode<M> {
-    /// The copy with batch statistics, if configured and if the model has a batch norm that trains.
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,

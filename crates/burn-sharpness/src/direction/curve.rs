@@ -9,7 +9,6 @@ use std::collections::HashSet;
 
 const ANY_RATE: f64 = 1e-3;
 
-/// Makes the steps of an optimizer that is not linear in the learning rate.
 pub(super) struct Curve {
     step: VirtualStep,
     members: Option<HashSet<ParamId>>,

@@ -40,7 +40,6 @@ impl Journal {
         }
     }
 
-    /// Returns the readers, in the order of their messages.
     fn readers(&mut self) -> [&mut dyn Reader; 5] {
         [
             &mut self.log,

@@ -21,16 +21,13 @@ pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossErro
 pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
-/// The notice if a model trains after the probe was attached to another.
 const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
-/// Advice for a model whose two steps report different losses.
 const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
 /// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
-    /// The number of this model among the probe's models.
     attached: u64,
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, if the model reports it.
@@ -49,7 +46,6 @@ struct KeptBatch<B> {
     thread: ThreadId,
 }
 
-/// A due update, with the batches behind its gradients.
 pub(super) struct DueUpdate<M: TrainStep> {
     place: Place,
     batches: Vec<KeptBatch<Batch<M>>>,
@@ -127,7 +123,6 @@ where
         })
     }
 
-    /// Notes the loss and the gradient of a kept batch.
     pub(super) fn note_step(
         &self,
         index: usize,
@@ -226,12 +221,10 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Whether the probe measures this model.
     pub(super) fn is_live(&self) -> bool {
         self.probe.is_enabled() && self.probe.run().attached == self.attached
     }
 
-    /// Notes that an unmeasured model is in training.
     pub(super) fn note_unmeasured_item(&self) {
         if self.probe.is_enabled() {
             self.probe.tell(ATTACHED_AGAIN.to_string());
@@ -252,7 +245,6 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Notes that weights were loaded into the model.
     pub(super) fn resume(&self, model: &M)
     where
         M: Module,

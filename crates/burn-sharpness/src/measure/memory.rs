@@ -14,9 +14,7 @@ const COMPARE_AGAIN: u64 = 4;
 pub(crate) struct Memory {
     pub(crate) training: LineMemory,
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
-    /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// The kind of the optimizer's steps, or the reason why they cannot be measured.
     pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
     /// The number of measurements in a row with the same training loss at all weights.
     pub(crate) constant: u32,
@@ -56,7 +54,6 @@ impl TrainingLossTrust {
             && self.measurements < COMPARE_AGAIN * self.compared_at
     }
 
-    /// Whether the measured loss is known to be the differentiated loss.
     pub(crate) fn is_established(&self, is_same_in_training: bool) -> bool {
         is_same_in_training && !self.is_refuted && self.comparisons >= AGREEMENTS
     }

@@ -118,7 +118,6 @@ pub(crate) fn measure<'a, M: Module + 'static>(
 }
 
 impl<'a, M: Module + 'static> Work<'a, M> {
-    /// The parts of the measurement of the training loss, named for errors.
     const TRAINING: [(&'static str, Part<'a, M>); 3] = [
         ("the loss", Self::find_base),
         ("the optimizer", Self::find_direction),
@@ -159,7 +158,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
     }
 }
 
-/// Whether a nonzero loss did not change anywhere along the line.
 fn is_constant(along: &Along) -> bool {
     let is_zero = along
         .base

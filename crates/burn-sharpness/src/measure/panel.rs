@@ -17,7 +17,6 @@ const ROUNDING: f64 = 1e-5;
 /// The relative difference below which two learning rates are equal.
 const SAME: f64 = 1e-9;
 
-/// Quantities of weights, gradient and direction; `None` if unknown.
 #[derive(Default)]
 pub(super) struct Panel {
     gradient_norm: Option<f64>,
@@ -67,7 +66,6 @@ impl Panel {
                 })
             });
         });
-        // Unreadable numbers are left out.
         let Ok([of_weights, of_gradient]) = sums.read() else {
             return Self::default();
         };
@@ -127,7 +125,6 @@ fn agreement(along: &Along) -> Option<(f64, f64)> {
     (error <= RESOLVED * agreement.abs().max(1.0)).then_some((agreement, error))
 }
 
-/// Writes the thresholds of an optimizer into a measurement with a positive learning rate.
 pub(super) fn write_thresholds(thresholds: Thresholds, measurement: &mut Measurement) {
     let Some(rate) = measurement.learning_rate.filter(|rate| *rate > 0.0) else {
         return;

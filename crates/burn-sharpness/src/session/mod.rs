@@ -23,9 +23,7 @@ use std::sync::Arc;
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
 
-/// The notice under an edge cap if the loop makes the step itself.
 const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes the step itself: call `optimize` in place of `measure` and the optimizer's step";
-/// The notice under an edge cap if several workers make the step.
 const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,13 +32,11 @@ pub(crate) enum Door {
     Learner,
 }
 
-/// An update that is due to be measured.
 pub(crate) struct Session<'a, M> {
     pub(crate) probe: &'a SharpnessProbe,
     pub(crate) door: Door,
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
-    /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
     /// A copy in validation mode on one device, for a model spread over several.
     pub(crate) copy: Option<M>,
@@ -48,7 +44,6 @@ pub(crate) struct Session<'a, M> {
     pub(crate) is_alone: bool,
     /// Whether this thread made the training step: burn keeps pending running statistics by thread.
     pub(crate) is_of_this_thread: bool,
-    /// Whether the step may come before the measurement.
     pub(crate) may_step_first: bool,
 }
 
@@ -89,7 +84,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.measure(model, Stage::Before(optim), mode, None)
     }
 
-    /// Returns the largest fraction of η_c for the step.
     fn edge_cap(&self) -> Option<f64> {
         let cap = self.probe.config().edge_cap?;
         if !self.is_alone {
