@@ -20,8 +20,7 @@ pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to th
 /// place of the step, which takes less memory and time). Read the results by [`latest`](Self::latest) during the run,
 /// and by [`summary`](Self::summary) after it.
 ///
-/// Clones share one run: its schedule, its measurements, and the last critical learning rate, from which the next search
-/// starts.
+/// Clones share one run: its schedule, its measurements, and the start of the next search.
 ///
 /// ```
 /// use burn::module::Module;

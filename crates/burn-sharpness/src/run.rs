@@ -105,7 +105,7 @@ impl Run {
         }
         let workers = &mut self.workers;
         let first_step = *workers.first_step.get_or_insert(self.step);
-        // A device may make gradients for another device's updates, and none of its own.
+        // A device may make gradients for another device's updates, and no updates itself.
         let step = workers
             .next_step_on(device)
             .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())

@@ -6,7 +6,7 @@ use crate::slope_test::SlopeTest;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
 /// The least depth of the first evaluation below the base loss, in resolutions: from a smaller guess, rounding would
-/// decide where the search goes.
+/// direct the search.
 const RESOLVED_GUESS: f64 = 64.0;
 /// The predicted fall, as a share of the loss, of a first evaluation: visible, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
@@ -205,7 +205,7 @@ impl Guess {
     pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
         let (min, max) = (config.min_learning_rate, config.max_learning_rate);
         if let Some(slope) = line.slope().filter(|slope| *slope < 0.0) {
-            // The slope says that the loss rises: start where a rise would be visible.
+            // The slope says that the loss rises: start at a rate that would show the rise.
             let shown = RESOLVED_GUESS * line.resolution / -slope;
             return shown.clamp(min, max);
         }

@@ -7,7 +7,7 @@ use crate::trace::{Report, Trace};
 use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The relative error by rounding at which η_c counts as unresolved.
+/// The relative error by rounding that leaves η_c unresolved.
 const UNRESOLVED: f64 = 0.5;
 
 /// The root that a search would report with a calibration factor of 1.

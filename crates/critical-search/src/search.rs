@@ -28,7 +28,7 @@ pub enum Method {
     Published,
 }
 
-/// Searches for the critical learning rate, the smallest learning rate at which the loss rises.
+/// Searches for the critical learning rate, the smallest learning rate that raises the loss.
 ///
 /// The search chooses learning rates by its [`Method`] and evaluates the loss there. It stops when two evaluations
 /// certify a bracket of the wanted width, or when it is clear that there is none.

@@ -4,8 +4,8 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// The largest factor by which rounded weights may be reused from their smallest learning rate, before their rounding
-/// shows.
+/// The largest factor between the smallest learning rate of rounded weights and the rate of their reuse: further on,
+/// their rounding shows.
 const LARGEST_REACH: f64 = 8.0;
 
 /// Holds the weights at one learning rate of a line, 16-bit parameters in 32 bits: only the model rounds them.

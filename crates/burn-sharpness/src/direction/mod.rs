@@ -182,7 +182,7 @@ impl UpdateDirection {
         self.learning_rate
     }
 
-    /// Returns the slope g·Δθ, by which the loss falls per unit of η at η = 0.
+    /// Returns the slope g·Δθ: at η = 0, the loss falls at this rate.
     pub fn slope(&self) -> f64 {
         self.slope
     }
