@@ -155,7 +155,7 @@ impl<B: Clone + Send + 'static> Stream<B> {
                     if self.next == count {
                         tracing::warn!(
                             batches = count,
-                            "an evaluation task has fewer batches than the run has measurements: it starts over"
+                            "an evaluation task has fewer batches than the run has measurements: it begins again with its first batch"
                         );
                     }
                 }

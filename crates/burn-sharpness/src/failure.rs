@@ -27,7 +27,7 @@ pub(crate) enum Failure {
         "the loss is not repeatable, so that it is measured no more: two passes over the same weights and batch gave {first} and {second}; it must not draw random numbers in validation mode"
     )]
     NotRepeatable { first: f64, second: f64 },
-    #[error("its loss is of another model: of {0}")]
+    #[error("its loss is for a model of another type: {0}")]
     OtherModel(&'static str),
     #[error(
         "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step"

@@ -208,7 +208,7 @@ fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
     use Quantity::{GradientSignal, GradientVariance, NoiseScale};
     match quantity {
         GradientSignal | GradientVariance | NoiseScale => {
-            "it takes the panel, and an update of several micro-batches whose gradients agree beyond their noise"
+            "it needs the panel, and an update of several micro-batches whose gradients agree beyond their noise"
         }
         _ if !Quantity::PANEL.contains(&quantity) => "no learning rate",
         _ if measurement.weight_norm.is_none() => {

@@ -16,7 +16,7 @@ pub enum DirectionError {
     NothingInGroup,
     /// A learning rate is negative, NaN or infinite.
     #[error(
-        "the learning rate of parameter {parameter} is {learning_rate}, not a number from 0 up"
+        "the learning rate of parameter {parameter} is {learning_rate}: give a finite number, 0 or more"
     )]
     LearningRate {
         /// The path of the parameter.
@@ -31,7 +31,7 @@ pub enum DirectionError {
     NotRepeatable,
     /// A finished step shows only the update of all parameters together.
     #[error(
-        "a finished step shows the update of all parameters together, and a group may move too little to show in it: measure the group before the step, by `measure`"
+        "a finished step shows the update of all parameters together, and a group may move too little to show: measure groups before the step, by `measure`"
     )]
     StepMade,
     /// A step has replaced parameters instead of moving them.

@@ -40,7 +40,7 @@ impl Record {
     pub(super) fn note_checkpoint(&self, note: CheckpointNote) -> Option<String> {
         let error = note.save(self.folder.as_ref()?.directory()).err()?;
         Some(format!(
-            "the step of a checkpoint could not be noted, so that a run resumed from it counts its steps from 0: {error}"
+            "the step of a checkpoint could not be saved, so a run resumed from it counts its steps from 0: {error}"
         ))
     }
 
