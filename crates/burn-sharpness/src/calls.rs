@@ -8,7 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 const LARGEST: usize = 1 << 16;
-/// The weights have arrived if their distance from the step's end is at most this part of the step.
+/// The weights have arrived if their distance from the step's end is at most this share of the step.
 const THERE: f64 = 1e-3;
 /// More than one step was made if the weights moved this many times as far as one step takes them.
 const FARTHER: f64 = 1.5;

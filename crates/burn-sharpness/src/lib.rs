@@ -12,9 +12,12 @@
 //! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
 //! 2601.16979, 2026).
 //!
-//! To begin, make a [`SharpnessConfig`], make a [`SharpnessProbe`] of it, and either attach the probe to the model for
-//! burn's `Learner` or call it in a loop of your own. The probe's [summary](SharpnessProbe::summary), burn's dashboard
-//! and the record in the run's folder show each [`Measurement`].
+//! 1. Make a [`SharpnessProbe`] from a [`SharpnessConfig`]. Attach it to the model for burn's `Learner`, or call it in
+//!    a loop of your own.
+//! 2. During the run, watch λ_c and 2/η in burn's dashboard (`dashboard_sharpness`), read each [`Measurement`] by
+//!    [`SharpnessProbe::latest`], or let the probe call a function past the edge ([`SharpnessProbe::on_edge`]).
+//! 3. After the run, print [`SharpnessProbe::summary`], and draw the record in the run's folder
+//!    ([`SharpnessConfig::with_directory`]).
 //!
 //! # In burn's `Learner`
 //!
@@ -58,11 +61,6 @@
 //! Call [`SharpnessProbe::measure`] before the optimizer's step, or [`SharpnessProbe::optimize`] in its place, which
 //! takes less memory and time. Neither needs burn's `Learner`: without the default feature `learner`, burn is built
 //! without burn-train.
-//!
-//! # After a run
-//!
-//! [`SharpnessProbe::summary`] says how many steps were past the edge. [`SharpnessProbe::on_edge`] calls a function, or
-//! warns, during the run. [`SharpnessConfig::with_directory`] keeps every measurement.
 //!
 //! # More than one number
 //!

@@ -8,7 +8,7 @@ use burn::train::metric::{
 use sharpness_record::Quantity;
 use std::sync::Arc;
 
-/// The items after which a metric reports that nothing comes, more than burn's metrics lag behind.
+/// The number of items after which a metric reports that nothing comes: burn's metrics lag by fewer.
 const ITEMS_TO_WAIT: u64 = 8;
 
 const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";

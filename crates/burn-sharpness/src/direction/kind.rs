@@ -120,7 +120,7 @@ impl StepKind {
         is_known && self.is_above_rounding(SHOWN, learning_rate)
     }
 
-    /// Whether they hide it, because this update is much smaller than the last.
+    /// Whether the weights hide the direction after all, because this update is much smaller than the last.
     pub(crate) fn hides_at(&self, learning_rate: f64) -> bool {
         !self.is_above_rounding(HIDDEN, learning_rate)
     }
