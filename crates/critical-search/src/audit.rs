@@ -130,8 +130,7 @@ impl Audit {
         rate.map(|rate| trace.within_limits(rate))
     }
 
-    /// Tests ever nearer to 0 until the line falls by its slope, since a line may bend much. A line that is straight
-    /// there and falls by another slope refutes its slope.
+    /// Returns the next learning rate of the slope test, ever nearer to 0 until the line is straight.
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
         let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();
@@ -171,8 +170,7 @@ impl Audit {
         (is_new && is_free).then_some(root)
     }
 
-    /// Returns the learning rate in use if it lies below the bracket, since the loss may already rise there: on the
-    /// first lines of a run, and on every line while the loss jumps.
+    /// Returns the learning rate in use if it lies below the bracket and its check is due.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);

@@ -15,10 +15,8 @@ const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 /// The distance within which two evaluations see the same rounding.
 const APART: f64 = 0.01;
-/// The scales of a look's distances. If the loss and all parameters have 32 bits, a look starts at the first scale,
-/// since within 12% of its crossing a real loss bends so much that the bend would pass for rounding. Otherwise it
-/// starts at the second, since 16-bit weights are often equal at places so close together. It moves to the next scale
-/// if neighbours agree to the bit: a staircase may be flat over a factor.
+/// The scales of a look's distances, as [`crate::algorithm`] explains: a look starts at the first if rounding is likely
+/// known, otherwise at the second, and moves on if neighbours agree to the bit.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
 const CROSSINGS: usize = 3;
 /// The factor between two crossings that have different surroundings.

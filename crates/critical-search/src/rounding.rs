@@ -148,9 +148,8 @@ impl Rounding {
         rises
     }
 
-    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. Against a
-    /// slope that says the loss falls, h(0) must exceed its error; without a slope it must not be negative, since it is
-    /// 0 at a minimum of the loss.
+    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. At a minimum of
+    /// the loss, h(0) is 0.
     fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
         let start = start_of(a, b);
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);

@@ -127,10 +127,10 @@ impl ModuleVisitor for EnabledFlags {
 /// Copies a model so that its batch norms compute from the batch, as in training, while all else (dropout, noise) stays
 /// off.
 ///
-/// In training, batch norm writes into its running statistics, which every clone of a model shares. Burn offers only
-/// [`Module::valid`] for a copy with its own, which flushes the pending statistics of the original. So the probe makes
-/// one copy per run, makes the flushed statistics pending again, and puts the model's tensors into the copy for each
-/// evaluation. Fields that no visitor sees keep their first value.
+/// In training, batch norm writes into its running statistics, which every clone of a model shares. Only
+/// [`Module::valid`] makes a copy with its own, and it flushes the pending statistics of the original. So the probe
+/// makes one copy per run, makes the flushed statistics pending again, and puts the model's tensors into the copy for
+/// each evaluation.
 pub(crate) struct BatchStatistics<M> {
     model: M,
     places: Vec<(ParamId, bool)>,

@@ -199,10 +199,9 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     }
 }
 
-/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the gradients' scale, and
-/// only for a line; otherwise it is a hint, as in 16 bits, where rounded weights only follow the line. Equal losses do
-/// not imply equal gradients (a stopped gradient, manual clipping), so a search that sees another slope refutes it for
-/// good.
+/// Returns g·Δθ: a known slope if the measured loss is the differentiated loss, at the gradients' scale, along a straight
+/// line of unrounded weights; otherwise a hint. Equal losses do not imply equal gradients (a stopped gradient, manual
+/// clipping), so a search that sees another slope refutes it for good.
 fn slope_of<M: Module>(
     subject: &Subject<'_, M>,
     direction: &UpdateDirection,

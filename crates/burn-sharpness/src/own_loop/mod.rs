@@ -106,9 +106,8 @@ impl SharpnessProbe {
     /// and no second set of moments. A measurement adds about one copy of the weights to the memory of the step,
     /// however large a single parameter is.
     ///
-    /// If those weights do not show the direction, the probe falls back to `measure`. This happens at a learning rate
-    /// of 0 or so small that the update has few digits left, with 16-bit weights, with an optimizer that is not linear
-    /// in the learning rate (Adafactor), and for a [group](crate::SharpnessProbeBuilder::with_group).
+    /// If those weights do not show the direction, the probe falls back to `measure`:
+    /// [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases.
     ///
     /// ```
     /// use burn::module::{Module, Param};
