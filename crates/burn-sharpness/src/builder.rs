@@ -95,8 +95,8 @@ impl SharpnessProbeBuilder {
         self.with(Task::new(name, TaskKind::Training))
     }
 
-    /// Measures the training loss along the update of one group of parameters, with all others at rest: it shows which
-    /// layers are at the edge. It costs the evaluations of one more search.
+    /// Measures the training loss, too, along the update of a group of parameters while all others
+    /// stay: which layers are at the edge. It costs the evaluations of one more search.
     ///
     /// The measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness `name`". They
     /// concern no other loss, so a group is never the limiting task.

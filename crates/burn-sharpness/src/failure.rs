@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
+/// Why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -39,6 +40,7 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
+    /// How the loss is to be computed could not be found out.
     #[error(transparent)]
     Mode(Box<Failure>),
     #[error("the training's own measurement failed: {0}")]

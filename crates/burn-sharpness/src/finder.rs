@@ -114,7 +114,7 @@ impl LearningRateFinder {
         }
         let mut batches = batches.iter().cycle();
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
-        // Measure every step, and leave no record.
+        // Every step, and no trace but the result.
         let config = SharpnessConfig {
             every: 1,
             dense_every: None,

@@ -31,20 +31,23 @@ fn is_of_edge(quantity: Quantity) -> bool {
 
 /// Shows one quantity of a probe's measurements as a burn metric.
 ///
-/// It reads the probe, not the model's output, so it fits every model. It draws a point at each measurement with a
-/// number. After a measurement without a number its text begins with `none` and says since when. It does not count
-/// validation items.
+/// It fits every model, since it reads the probe and not the model's output. It shows a point at each measurement and ticks
+/// without a point in between; a measurement without a number shows no point, and a text that begins with `none` and says
+/// since when. It does not count validation items.
 ///
-/// Burn's linear axes affect the chart of the edge threshold: it omits points above 1000 times λ_c, as when a schedule
-/// starts at almost 0. The text beside the chart has them. In the plot of the full history, burn drops the ticks that
-/// are not multiples of a growing power of two; the metric therefore draws a point up to one interval late, at a tick
-/// that survives as long as any.
+/// The dashboard's plot of the full history drops the ticks that are not multiples of a growing power of two. With gradient
+/// accumulation every measurement may fall on such a tick, so the metric draws its point at the next tick that survives as
+/// long as any, less than one interval later.
 ///
-/// At the end of an epoch the metric reports the mean of the epoch's points, or repeats the last point if the epoch has
-/// none. If there was never a point, burn gets NaN, which no log or summary contains.
+/// Burn's axes are linear, so the chart of the edge threshold omits points above 1000 times λ_c, as when a schedule starts
+/// at almost 0; the text beside the chart has them.
 ///
-/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all quantities. To show one, give it to
+/// At the end of an epoch it reports the mean of the epoch's points, or repeats the last point if the epoch has none. Burn
+/// asks for a number even if there was never a point: only then it gets NaN, which no log or summary contains.
+///
+/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it to
 /// `metric_train_numeric` of burn's training:
+///
 /// ```
 /// use burn::data::dataloader::Progress;
 /// use burn::module::{Module, Param};
@@ -87,14 +90,18 @@ pub struct SharpnessMetric {
     name: MetricName,
     probe: SharpnessProbe,
     item: u64,
+    /// The position of the next item on the dashboard's horizontal axis.
     tick: u64,
+    /// A point and the tick at which to draw it.
     waiting: Option<(u64, f64)>,
+    /// Whether any item came with a learning rate.
     has_rate: bool,
     /// The items without a learning rate, and their number during a validation.
     items_without_rate: u64,
     items_of_validation: u64,
     point: Option<f64>,
     last: Option<f64>,
+    /// The points of the epoch.
     sum: f64,
     count: u32,
     none_since: Option<u64>,

@@ -68,7 +68,9 @@ struct Shared {
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
     pub(crate) memory: Memory,
+    /// The copy of the model that computes with batch statistics, once it was made.
     pub(crate) copy: Option<Box<dyn Any + Send>>,
+    /// Whether a loop of one's own calls the probe at every step.
     pub(crate) calls: CallWatch,
 }
 
@@ -154,11 +156,10 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Continues a run at this run-wide step, in a hand-written loop that resumes. Lines of the record from that step
-    /// on move to `measurements-superseded.jsonl`.
-    ///
-    /// With burn's `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint sets the step. A
-    /// step set before the first training step holds, before or after the probe is attached.
+    /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
+    /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
+    /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
+    /// the probe is attached, and before the first step, holds as well.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
         // The model and its weights may be others now.
@@ -207,6 +208,7 @@ impl SharpnessProbe {
         self.run().journal.tell(notice);
     }
 
+    /// The measurements that belong to a training item.
     pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
         self.run().journal.entry_at(item)
     }

@@ -18,6 +18,7 @@ pub(crate) struct Run {
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
     workers: Workers,
+    /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
     schedule: Schedule,
     pub(crate) journal: Journal,
@@ -25,13 +26,16 @@ pub(crate) struct Run {
     pub(crate) has_metric: bool,
 }
 
-/// The progress of the `Learner`'s workers, told apart by their devices.
+/// The progress of the workers of burn's `Learner`. The device tells workers of one process apart.
 #[derive(Default)]
 struct Workers {
+    /// The run-wide step at which the run began or resumed.
     first_step: Option<u64>,
+    /// The run-wide step of the next update of each device that has made one.
     next_steps: Vec<(Device, u64)>,
+    /// The last step that a worker took on itself to measure.
     claimed: Option<u64>,
-    /// The updates of the epoch; `None` before its first.
+    /// The updates made since the epoch began; `None` before the first one.
     epoch_updates: Option<u64>,
 }
 
@@ -92,7 +96,7 @@ impl Run {
         is_due.then_some(place)
     }
 
-    /// Begins a batch of the `Learner` on a device. Returns whether its update is due.
+    /// A batch of the `Learner` is about to make gradients on a device. Returns whether its update will be measured.
     pub(crate) fn begin_batch(&mut self, device: &Device, config: &SharpnessConfig) -> bool {
         let workers = &self.workers;
         let is_epoch_start = workers
@@ -105,7 +109,7 @@ impl Run {
         }
         let workers = &mut self.workers;
         let first_step = *workers.first_step.get_or_insert(self.step);
-        // A device may make gradients for another device's updates, and no updates itself.
+        // A device that makes gradients for another device's updates has no updates itself.
         let step = workers
             .next_step_on(device)
             .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())
@@ -113,8 +117,8 @@ impl Run {
         self.is_due_at(step, config)
     }
 
-    /// Begins an update of the `Learner` on a device at this rate. Returns its place, and the number of workers that
-    /// make the same updates, unless another worker has claimed it.
+    /// The `Learner` is about to make an update on a device at this rate. Returns its place and how many workers make
+    /// updates, each the same ones, if no other worker makes it before.
     pub(crate) fn begin_update(&mut self, device: &Device, rate: f64) -> Option<(Place, usize)> {
         let workers = &mut self.workers;
         let step = workers
@@ -133,8 +137,8 @@ impl Run {
         Some((self.place_of(step), count))
     }
 
-    /// Returns the device that stands for a model spread over several: always the same, although the order of the
-    /// model's devices varies.
+    /// The device that stands for a model whose parameters are spread over several: always the same one, though
+    /// such a model names its devices in any order.
     pub(crate) fn device_of_spread(&self, any: Device) -> Device {
         let known = self.workers.next_steps.first();
         known.map_or(any, |(device, _)| device.clone())
@@ -196,6 +200,7 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
+    /// Notes the step of a checkpoint with this fingerprint.
     pub(crate) fn note_checkpoint(&mut self, fingerprint: u64) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
@@ -208,6 +213,7 @@ impl Run {
         self.workers = Workers::default();
     }
 
+    /// Continues at the step of the checkpoint with this fingerprint, if there is one.
     pub(crate) fn resume_from(&mut self, fingerprint: u64) {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(

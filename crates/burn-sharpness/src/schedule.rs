@@ -9,11 +9,12 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
-/// The fraction of an edge cap above which the probe measures each step.
+/// The part of an edge cap above which the probe measures each step.
 const CAP_MARGIN: f64 = 0.5;
-/// The number of decisions to keep, more steps than workers can be apart.
+/// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
+/// Decides which steps to measure.
 #[derive(Default)]
 pub(crate) struct Schedule {
     learning_rate: Option<f64>,
@@ -21,8 +22,9 @@ pub(crate) struct Schedule {
     is_warming_up: Option<bool>,
     is_near_edge: bool,
     is_near_cap: Option<bool>,
+    /// What all measurements of one update took, the last time.
     last_cost: Duration,
-    /// Past decisions: every caller gets the same answer about a step, at any time.
+    /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
     decided: BTreeMap<u64, Answer>,
 }
 

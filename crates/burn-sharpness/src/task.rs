@@ -18,7 +18,7 @@ pub(crate) struct Task {
 pub(crate) enum TaskKind {
     Loss(Box<dyn TaskLoss>),
     Training,
-    /// The training loss along the update of these parameters alone.
+    /// The training loss along the update of these parameters, while the others stay.
     Group(ParamGroup),
 }
 

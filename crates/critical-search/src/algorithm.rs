@@ -35,16 +35,14 @@
 //! [`tolerance`](crate::SearchConfig::tolerance) and the first three parts are within the
 //! [`accuracy`](crate::SearchConfig::accuracy).
 //!
-//! **Calibration.** On the first six lines and every sixteenth line (every 32nd while the errors found are small), the
-//! search evaluates the loss *at the root* before it reports the root. Any evaluation after the bracket was narrow
-//! enough also counts as a check. Each check gives the actual error in units of the error expected of a smooth loss.
-//! The calibration factor is twice the recent root mean square of these ratios, or 0.6 of the largest, which fades by
-//! one per cent a line. It lies between 1 and 50 and multiplies every error but rounding.
-//!
-//! The search compares the accuracy with the interpolation, surprise and explosion terms times the first of the two
-//! alone, down to a factor of 0.8 after six checks: a single large error widens the stated error, and adds no
-//! evaluations to each line. Above a factor of 3, the whole stated error must be within the accuracy. On a loss that
-//! jumps, the search therefore narrows its brackets until the ends alone give the error.
+//! **Calibration.** On the first six lines and every sixteenth line (every 32nd while the errors found are small), the search
+//! evaluates the loss *at the root* before reporting it. Any evaluation after the bracket was narrow enough also counts as a check. Each check gives the actual error
+//! in units of the error expected of a smooth loss. The calibration factor is twice the recent root mean square of these
+//! ratios, or 0.6 of the largest, which fades by one per cent a line. It lies between 1 and 50 and multiplies every error but
+//! rounding. The accuracy is compared with the interpolation, surprise and explosion terms times the first of the two alone, down
+//! to a factor of 0.8 after six checks: a single large error widens what the search states, not what it asks of each line. Above
+//! 3, the whole stated error must be within the accuracy. On a loss that jumps, the search therefore
+//! narrows its brackets until the ends alone give the error.
 //!
 //! Results on the recorded lines of this crate's tests, at the defaults and once warm:
 //!

@@ -16,7 +16,7 @@ const NEW: u64 = 3;
 /// The interval between checked lines after the first, and while the errors found are small.
 const EVERY: u64 = 16;
 const SELDOM: u64 = 32;
-/// The checks that prove errors small, and the least factor after them.
+/// The number of checks that show that errors are small, and the least factor to ask for then.
 const PROVEN: u64 = 6;
 const SMALL: f64 = 0.8;
 
@@ -58,6 +58,7 @@ impl Calibration {
         (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
     }
 
+    /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
         let every = if self.usual_factor() < 1.0 { SELDOM } else { EVERY };

@@ -21,10 +21,11 @@ const SURPRISE_DEVIATIONS: f64 = 3.0;
 
 /// Carries knowledge from one search to the next: the place to start, and how far to trust the result.
 ///
-/// Start with [`new`](Self::new) or [`unknown`](Self::unknown), pass the guess to
-/// [`CriticalSearch::run`](crate::CriticalSearch::run), and replace it by the guess that [`learn`](Self::learn)
-/// returns. The predicted critical learning rate is the mean of recent values, which suits noisy mini-batches, or the
-/// last value if that has predicted clearly better, as with full batches.
+/// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
+/// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
+///
+/// Pass a guess to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn)
+/// makes of the result to the next search.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Guess {
     /// The caller's guess, until a search measures a crossing.

@@ -67,9 +67,9 @@ impl Crossing {
         }
     }
 
-    /// Returns the root of the quadratic h through both ends and the nearest other point, or of the straight h without
-    /// another point. `resolution` is the rounding error of f, `chord` the slope of h between larger points, and
-    /// `depth` the deepest fall.
+    /// Returns the root of the quadratic h through both ends and the nearest other point, or of the
+    /// straight h if there is no other. `resolution` is the error of f by rounding, `chord` the slope of
+    /// h between larger points, and `depth` the deepest fall.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
@@ -159,14 +159,14 @@ impl Crossing {
         }
     }
 
-    /// Returns the relative error of the root, which lies in the bracket, for this factor of the interpolation error.
+    /// Returns the relative error of the root, for this factor of the interpolation error. The root lies in the bracket.
     pub(crate) fn error(&self, factor: f64) -> f64 {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
         (factor * interpolation).min(self.farthest) + self.rounding_error
     }
 }
 
-/// Returns from 0 to 1 how much the ends look like an explosion: a loss very much higher at the upper end, and near its
+/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end, and near its
 /// lowest at the lower end.
 pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);

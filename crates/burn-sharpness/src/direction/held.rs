@@ -4,8 +4,8 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// The largest factor between the smallest learning rate of rounded weights and the rate of their reuse: further on,
-/// their rounding shows.
+/// The largest reuse of rounded weights, as a factor from their smallest learning rate: beyond it, their rounding
+/// would show.
 const LARGEST_REACH: f64 = 8.0;
 
 /// Holds the weights at one learning rate of a line, 16-bit parameters in 32 bits: only the model rounds them.
@@ -61,12 +61,12 @@ pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
     members.as_ref().is_none_or(|members| members.contains(&id))
 }
 
-/// Returns the weights at this share of the way from θ to the held weights.
+/// Returns the weights at a share of the way from θ to the held weights.
 pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
     if share == 1.0 {
         return moved;
     }
     let theta = widened(theta());
-    // Backends that can reuse a tensor's memory allocate no other in this order.
+    // In this order, backends that can reuse a tensor's memory allocate no other.
     (moved - theta.clone()) * share + theta
 }

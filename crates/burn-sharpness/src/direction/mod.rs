@@ -243,7 +243,7 @@ impl UpdateDirection {
         Some(delta)
     }
 
-    /// Restores all digits of Δθ after a search.
+    /// Restores all digits of Δθ after a search has moved the direction.
     pub(crate) fn renew<M: Module>(&mut self, model: &M) {
         if let Path::Line(step, held) = &mut self.path
             && held.smallest_rate < 1.0

@@ -4,6 +4,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
+/// The place of each parameter with a gradient in one long vector.
 pub(super) struct Layout {
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,

@@ -7,8 +7,8 @@
 //! λ_pre = max eigenvalue of P^(−1/2) H P^(−1/2)       preconditioned sharpness
 //! ```
 //!
-//! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv 2601.16979,
-//! section 2). Each value costs tens to hundreds of gradients, not forward passes.
+//! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv
+//! 2601.16979, section 2). These values cost gradients, not forward passes: tens to hundreds each.
 //!
 //! Like critical sharpness, they use the loss in validation mode, over the parameters with a gradient.
 

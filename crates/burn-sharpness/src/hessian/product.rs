@@ -32,8 +32,8 @@ pub(crate) struct Hessian<'a, M> {
 impl<'a, M: Module> Hessian<'a, M> {
     /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient` differentiates.
     ///
-    /// `grads` selects the parameters. `gradient` gets the model at other weights, in validation mode and with autodiff
-    /// for these parameters.
+    /// `grads` selects the parameters: those with a gradient. `gradient` gets the model at other weights, in
+    /// validation mode and with autodiff for these parameters.
     pub(crate) fn new(
         model: M,
         grads: &GradientsParams,

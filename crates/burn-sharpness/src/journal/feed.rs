@@ -9,7 +9,8 @@ const KEPT: usize = 1024;
 /// Carries measurements from the training thread to the metrics, which see the training items on another thread, a few
 /// items late.
 ///
-/// Each measurement remembers its item, so a metric that counts items meets it once, at the right item.
+/// Each measurement remembers its training item, so that a metric that counts items meets each
+/// measurement once and at the right item.
 #[derive(Default)]
 pub(crate) struct Feed {
     items: u64,
@@ -51,6 +52,7 @@ impl Feed {
         });
     }
 
+    /// Returns the measurements made during this training item.
     pub(crate) fn at(&self, item: u64) -> Option<Entry> {
         let entries = self.entries.iter().rev();
         entries

@@ -32,20 +32,22 @@ pub(super) struct Hook<M: TrainStep> {
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
-    /// The batches of the accumulating update, kept only if it is due. Locked before the run.
+    /// The batches of the accumulating update, kept only if it will be measured. Locked before the run.
     batches: Mutex<Vec<KeptBatch<Batch<M>>>>,
 }
 
 struct KeptBatch<B> {
     device: Device,
     batch: B,
+    /// The loss from the training step on it.
     training_loss: Option<Loss>,
-    /// ‖g‖² of its gradient for the panel, not yet read from the device.
+    /// ‖g‖² of the gradient that it has made, once it has and if that is asked for. It is not read from the device yet.
     squared_gradient: Option<SquaredNorm>,
     /// The thread of the training step.
     thread: ThreadId,
 }
 
+/// An update to be measured, with the batches behind its gradients.
 pub(super) struct DueUpdate<M: TrainStep> {
     place: Place,
     batches: Vec<KeptBatch<Batch<M>>>,
@@ -87,6 +89,7 @@ impl<M: LearnerModel> DueUpdate<M>
 where
     Batch<M>: Clone,
 {
+    /// Computes the loss of the model on a batch, on the batch's device.
     fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
         let batch = kept.batch.clone();
         if kept.device == home_of(model) {
@@ -106,7 +109,7 @@ impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// Keeps a batch if its update is due, and returns its index.
+    /// Keeps a batch if its update will be measured, and returns its index.
     pub(super) fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
         let mut batches = lock(&self.batches);
         let config = self.probe.config();
@@ -142,12 +145,13 @@ where
         }
     }
 
+    /// Returns the device that stands for a model spread over several.
     pub(super) fn device_of_spread(&self, any: Device) -> Device {
         self.probe.run().device_of_spread(any)
     }
 
-    /// Begins an update on this device. Returns its batches if it is due; if several workers make the same update, the
-    /// first measures it.
+    /// Begins an update on this device. Returns its batches if it is to be measured; if several
+    /// workers make the same update, the first measures it.
     pub(super) fn begin_update(
         &self,
         device: &Device,

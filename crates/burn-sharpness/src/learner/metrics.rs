@@ -7,9 +7,9 @@ const NO_PANEL: &str = "the panel has no metrics, since the probe does not measu
 /// Shows the measurements of a [`SharpnessProbe`] in burn's supervised training: as metrics, and as a chart of λ_c and
 /// 2/η.
 pub trait SharpnessMetrics: Sized {
-    /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate, evaluations, the curvature if
-    /// the probe measures it, and the relative critical sharpness of each task as training metrics. To show only some,
-    /// register a [`SharpnessMetric`] for each.
+    /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
+    /// probe's evaluations as training metrics, the curvature if the probe measures it, and the
+    /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
     /// Registers the [panel](crate::SharpnessConfig::with_panel) as training metrics: gradient norm, weight norm,

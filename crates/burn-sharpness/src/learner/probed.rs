@@ -198,7 +198,7 @@ where
             return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
         };
         let Self { model, hook } = self;
-        // The devices may share the parameters, so measure on one.
+        // The parameters may be spread over the devices, so measure on one.
         let device = device.clone().inner();
         let copy = {
             let _underway = Underway::begin();

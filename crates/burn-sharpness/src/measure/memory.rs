@@ -13,15 +13,20 @@ const COMPARE_AGAIN: u64 = 4;
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) training: LineMemory,
+    /// Findings about each task and group.
     pub(crate) tasks: BTreeMap<Arc<str>, LineMemory>,
+    /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
+    /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
     pub(crate) step_kind: Option<Result<StepKind, DirectionError>>,
-    /// The number of measurements in a row with the same training loss at all weights.
+    /// The number of measurements in a row that found the training loss equal at all weights.
     pub(crate) constant: u32,
+    /// The start of the next measurement of the curvature.
     pub(crate) curvature: CurvatureMemory,
     pub(crate) curvature_stopped: bool,
 }
 
+/// Findings about one loss along the updates.
 #[derive(Default)]
 pub(crate) struct LineMemory {
     pub(crate) guess: Option<Guess>,
@@ -37,6 +42,7 @@ impl Memory {
     }
 }
 
+/// Decides whether the loss of a training step may replace the probe's own evaluation at the same weights.
 #[derive(Default)]
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,

@@ -49,6 +49,7 @@ impl Noise {
 }
 
 impl Panel {
+    /// From one pass over weights and gradients.
     pub(super) fn new<M: Module>(
         subject: &mut Subject<'_, M>,
         direction: &UpdateDirection,
@@ -72,14 +73,14 @@ impl Panel {
         let facts = &mut subject.facts;
         let squares = std::mem::take(&mut facts.squared_gradients);
         let is_of_batches = facts.gradient_is_sum && squares.len() > 1;
-        // Each may be on its own device.
+        // Each may be on a device of its own.
         let squares = squares.into_iter().filter(|_| is_of_batches);
         let squares = squares.map(|square| Some(square.read().ok()?[0]));
         let squares: Vec<f64> = squares.collect::<Option<_>>().unwrap_or_default();
         let gradient_norm = of_gradient.sqrt();
         let cosine = direction.slope() / (gradient_norm * direction.norm());
         Self {
-            // Gradients of micro-batches add up; their loss is a mean.
+            // Gradients of micro-batches add up, while their loss is a mean.
             gradient_norm: finite(gradient_norm / subject.facts.micro_batches as f64)
                 .filter(|_| subject.facts.gradient_is_sum),
             weight_norm: finite(of_weights.sqrt()),

@@ -10,10 +10,10 @@ pub(crate) struct Facts {
     pub(crate) learning_rate: ModuleLearningRate,
     /// The number of batches whose gradients were added; the loss is their mean.
     pub(crate) micro_batches: usize,
-    /// Whether the gradients were certainly added. Workers that share gradients (DDP) take their mean or their sum;
-    /// burn does not say which.
+    /// Whether the gradients were certainly added. Workers that share their gradients (DDP) take their
+    /// mean or their sum; burn does not say which.
     pub(crate) gradient_is_sum: bool,
-    /// ‖g‖² of each batch's gradient for the panel, if known.
+    /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
     pub(crate) squared_gradients: Vec<SquaredNorm>,
     pub(crate) training_loss: Option<BatchLosses>,
     /// Whether the training step computed it on the model's device. A loss from another device may belong to other

@@ -117,6 +117,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(along)
     }
 
+    /// Measures the training loss along the update of a group of parameters.
     fn along_group(&mut self, group: &ParamGroup, line: &mut LineMemory) -> Result<Along, Failure> {
         let model = self.subject.model;
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;

@@ -28,8 +28,9 @@ impl<M: Module + 'static> Work<'_, M> {
 
     /// Returns L(θ): the training step's own loss if it is trusted, or else an evaluation.
     ///
-    /// Two passes must agree: a loss that draws random numbers (its own dropout, say) has no line to search along, and
-    /// drawing them changes the run. The first disagreement refuses it for good.
+    /// Two passes must agree before a difference of losses means anything: a loss that draws random
+    /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. The
+    /// first disagreement refuses it for good.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         let Self {
             subject, memory, ..
@@ -77,7 +78,7 @@ impl<M: Module + 'static> Work<'_, M> {
             && !self.memory.curvature_stopped
             && self.subject.losses.gradient().is_some();
         if !self.has_curvature {
-            // Free them: the gradients are as large as the weights.
+            // The gradients are as large as the weights.
             self.subject.grads = None;
         }
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
@@ -94,8 +95,8 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches. After a surprising result from the training step's L(θ), evaluates L(θ), and searches again if it was
-    /// wrong.
+    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
+    /// and searches again if it was wrong.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
@@ -142,6 +143,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along.search(self.settings.search, walk, memory, start);
     }
 
+    /// Measures the curvature, if it is due and has a gradient.
     pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
         let Subject {
             facts,
@@ -177,7 +179,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Ends the curvature after a failure, with the critical sharpness still valid.
+    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
     pub(super) fn stop_curvature(&mut self, failure: &Failure) {
         self.memory.curvature_stopped = true;
         let notice = format!("the curvature is measured no more: {failure}");
@@ -199,9 +201,10 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     }
 }
 
-/// Returns g·Δθ: a known slope if the measured loss is the differentiated loss, at the gradients' scale, along a straight
-/// line of unrounded weights; otherwise a hint. Equal losses do not imply equal gradients (a stopped gradient, manual
-/// clipping), so a search that sees another slope refutes it for good.
+/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
+/// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
+/// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
+/// the loss fall by another slope refutes it for good.
 fn slope_of<M: Module>(
     subject: &Subject<'_, M>,
     direction: &UpdateDirection,
@@ -218,7 +221,7 @@ fn slope_of<M: Module>(
             .guess
             .is_some_and(|guess| guess.is_slope_refuted());
     Slope {
-        // Gradients of micro-batches add up; their loss is a mean.
+        // Gradients of micro-batches add up, but their loss is a mean.
         value: direction.slope() / subject.facts.micro_batches as f64,
         source: if is_known {
             SlopeSource::Known

@@ -38,7 +38,7 @@ pub(crate) struct Session<'a, M> {
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
     pub(crate) losses: &'a mut dyn Losses<M>,
-    /// A copy in validation mode on one device, for a model spread over several.
+    /// A copy in validation mode on one device, which stands in for a model spread over several.
     pub(crate) copy: Option<M>,
     /// Whether no other worker uses the model.
     pub(crate) is_alone: bool,

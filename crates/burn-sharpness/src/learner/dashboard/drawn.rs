@@ -18,8 +18,8 @@ struct Planned {
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
-/// The charts of the dashboard. One shows logarithms, since burn's axes are linear. Burn labels curves "Train" and
-/// "Test": descriptions and texts explain the words.
+/// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
+/// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
 const CHARTS: [Planned; 5] = [
     Planned {
         quantity: Quantity::CriticalSharpness,

@@ -61,6 +61,7 @@ struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
     item: u64,
+    /// Whether the current items belong to the training.
     is_training: bool,
     is_registered: bool,
     has_begun: bool,
