@@ -84,7 +84,7 @@ fn dependencies(arguments: &str) -> Vec<Unit> {
 fn commands(page: &Page) -> Vec<String> {
     let mut commands = Vec::new();
     for block in page.blocks() {
-        let lines = block.text.lines().map(str::trim);
+        let lines = block.lines().map(str::trim);
         let lines = lines.filter(|line| line.starts_with("cargo "));
         commands.extend(lines.map(String::from));
     }

@@ -31,28 +31,19 @@ pub fn pages() -> Vec<Page> {
     found
 }
 
-pub struct Block<'a> {
-    /// The text after the opening marks, such as `rust,ignore`.
-    pub kind: &'a str,
-    pub text: String,
-}
-
 impl Page {
-    pub fn blocks(&self) -> Vec<Block<'_>> {
+    pub fn blocks(&self) -> Vec<String> {
         let mut blocks = Vec::new();
-        let mut open: Option<Block> = None;
+        let mut open: Option<String> = None;
         for line in self.text.lines() {
-            match (line.trim_start().strip_prefix("```"), &mut open) {
-                (Some(kind), None) => {
-                    let text = String::new();
-                    open = Some(Block { kind, text });
+            match (line.trim_start().starts_with("```"), &mut open) {
+                (true, None) => open = Some(String::new()),
+                (true, Some(_)) => blocks.extend(open.take()),
+                (false, Some(block)) => {
+                    block.push_str(line);
+                    block.push('\n');
                 }
-                (Some(_), Some(_)) => blocks.extend(open.take()),
-                (None, Some(block)) => {
-                    block.text.push_str(line);
-                    block.text.push('\n');
-                }
-                (None, None) => {}
+                (false, None) => {}
             }
         }
         assert!(

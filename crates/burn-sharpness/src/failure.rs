@@ -1,4 +1,4 @@
-//! The reasons for a measurement without a number, and the single boundary that turns a panic into a reason.
+//! Lists the reasons for a measurement without a number, and turns a panic into one, here only.
 
 use crate::batches::BatchesError;
 use crate::direction::DirectionError;
@@ -28,7 +28,7 @@ pub(crate) enum Failure {
         "the loss is not repeatable, so that it is measured no more: two passes over the same weights and batch gave {first} and {second}; it must not draw random numbers in validation mode"
     )]
     NotRepeatable { first: f64, second: f64 },
-    #[error("its loss is of another model: of {0}")]
+    #[error("its loss is for a model of another type: {0}")]
     OtherModel(&'static str),
     #[error(
         "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step"
@@ -43,7 +43,6 @@ pub(crate) enum Failure {
     /// How the loss is to be computed could not be found out.
     #[error(transparent)]
     Mode(Box<Failure>),
-    /// What is measured along the training's update has none.
     #[error("the training's own measurement failed: {0}")]
     OfTraining(Box<Failure>),
     #[error("it was not measured")]
@@ -69,7 +68,7 @@ impl Failure {
     }
 }
 
-/// What a call returns; a panic in it is a failure that names what panicked.
+/// Calls a function, and turns a panic into a failure that names `what` panicked.
 pub(crate) fn guarded<T>(
     what: &'static str,
     call: impl FnOnce() -> Result<T, Failure>,
@@ -77,7 +76,7 @@ pub(crate) fn guarded<T>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
 }
 
-/// What is locked, whether a panic has interrupted its last holder or not: it is valid wherever one could.
+/// Locks a mutex, even after a panic of its last holder: every holder leaves the value valid wherever it could panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Defines the subject of a measurement: the losses of a model on the measurement's batches.
+//! Defines the subject of a measurement: the losses of a model on batches.
 
 use crate::failure::Failure;
 use crate::loss::BatchLosses;

@@ -5,19 +5,14 @@ use burn::tensor::Device;
 use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 
-/// A function that is called with the measurement that found a run past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
-/// The state of a run.
 #[derive(Default)]
 pub(crate) struct Run {
-    /// The run-wide step of the next update.
     pub(crate) step: u64,
-    /// Whether a training item was seen since the run began.
     pub(crate) has_begun: bool,
-    /// Whether the step was set since then, for the run that begins.
     is_step_set: bool,
-    /// How many models the probe was attached to. It measures the last of them.
+    /// The number of models that the probe was attached to. It measures the last.
     pub(crate) attached: u64,
     /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
@@ -28,7 +23,6 @@ pub(crate) struct Run {
     schedule: Schedule,
     pub(crate) journal: Journal,
     pub(crate) on_edge: Option<OnEdge>,
-    /// Whether a metric of this probe was made.
     pub(crate) has_metric: bool,
 }
 
@@ -60,7 +54,6 @@ impl Workers {
 }
 
 impl Run {
-    /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             journal: Journal::new(folder, warn_after),
@@ -68,7 +61,7 @@ impl Run {
         }
     }
 
-    /// A model is attached, whose number this returns, with whether it begins a new run: if the probe was used before.
+    /// Counts an attached model. Returns its number, and whether it begins a new run because the probe was used before.
     pub(crate) fn attach(&mut self) -> (u64, bool) {
         self.attached += 1;
         self.workers = Workers::default();
@@ -79,7 +72,6 @@ impl Run {
         (self.attached, is_new)
     }
 
-    /// A new run begins, in the same folder, at the step that was set for it.
     fn restart(&mut self) {
         if !self.is_step_set {
             self.step = 0;
@@ -94,7 +86,7 @@ impl Run {
         }
     }
 
-    /// A step of a loop of one's own is about to be made at this rate. Returns its place if it is to be measured.
+    /// Begins a step of a hand-written loop at this rate. Returns its place if it is due.
     pub(crate) fn begin_step(&mut self, rate: f64, config: &SharpnessConfig) -> Option<Place> {
         self.begin_item();
         let place = self.place_of(self.step);
@@ -159,7 +151,6 @@ impl Run {
         }
     }
 
-    /// A training item is about to be made.
     fn begin_item(&mut self) {
         self.has_begun = true;
         self.is_step_set = false;
@@ -167,14 +158,12 @@ impl Run {
         self.journal.begin_item(self.step);
     }
 
-    /// The run that begins, or goes on, is at this step.
     pub(crate) fn set_step(&mut self, step: u64) {
         self.is_step_set = true;
         self.continue_at(step);
         self.journal.begin_record_at(step);
     }
 
-    /// The next update belongs to this step.
     fn continue_at(&mut self, step: u64) {
         if step < self.step {
             self.schedule.forget_decisions();
@@ -182,7 +171,6 @@ impl Run {
         self.step = step;
     }
 
-    /// Whether a measurement is to be made at this step.
     fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
         if self.is_stopped {
             return false;
@@ -199,8 +187,8 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update. Returns the function to call if the run
-    /// has been past the edge for as long as the configuration says.
+    /// Takes in the measurements of one update. Returns the function to call if the run has been past the edge for long
+    /// enough.
     pub(crate) fn publish(
         &mut self,
         update: &OfUpdate,
@@ -221,7 +209,6 @@ impl Run {
         });
     }
 
-    /// Weights were loaded: the workers begin anew.
     pub(crate) fn forget_workers(&mut self) {
         self.workers = Workers::default();
     }

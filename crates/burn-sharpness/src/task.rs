@@ -10,16 +10,13 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// A loss to measure along the training's update besides the training loss.
 pub(crate) struct Task {
     pub(crate) name: Arc<str>,
     pub(crate) kind: TaskKind,
 }
 
 pub(crate) enum TaskKind {
-    /// A loss of its own along the training's update.
     Loss(Box<dyn TaskLoss>),
-    /// The training loss itself, which the probe measures anyway.
     Training,
     /// The training loss along the update of these parameters, while the others stay.
     Group(ParamGroup),
@@ -27,9 +24,7 @@ pub(crate) enum TaskKind {
 
 /// The loss of a task on batches of its own, for a model whose type only the task knows.
 pub(crate) trait TaskLoss: Send {
-    /// Takes the batches of the measurement with this index.
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
-    /// Computes the losses of a model on these batches.
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
 }
 

@@ -41,6 +41,9 @@ pub enum SlopeSource {
 
 /// Holds one measurement of critical sharpness.
 ///
+/// [`critical_sharpness`](Self::critical_sharpness) is the number. [`edge_ratio`](Self::edge_ratio) says whether the
+/// step is past the edge, and [`outcome`](Self::outcome) how the search ended.
+///
 /// A field that was not measured is `None` (`null` in JSON), never a substitute number. A missing field reads as not
 /// measured, and a reader skips unknown fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

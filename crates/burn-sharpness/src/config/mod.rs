@@ -12,6 +12,16 @@ use thiserror::Error;
 
 /// Sets when a [`SharpnessProbe`](crate::SharpnessProbe) measures, how finely, and where it writes.
 ///
+/// Most programs set the interval in steps ([`with_every`](Self::with_every)) and the folder of the record
+/// ([`with_directory`](Self::with_directory)), and keep the defaults of the rest:
+///
+/// - cost: [`with_dense_every`](Self::with_dense_every), [`with_max_time_share`](Self::with_max_time_share),
+///   [`with_tolerance`](Self::with_tolerance), [`with_accuracy`](Self::with_accuracy);
+/// - more numbers: [`with_panel`](Self::with_panel), [`with_curvature`](Self::with_curvature),
+///   [`with_thresholds`](Self::with_thresholds), [`with_lines`](Self::with_lines);
+/// - the measured loss: [`with_batch_statistics`](Self::with_batch_statistics);
+/// - past the edge: [`with_warning_after`](Self::with_warning_after), [`with_edge_cap`](Self::with_edge_cap).
+///
 /// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
 ///
 /// ```
@@ -68,13 +78,12 @@ impl SharpnessConfig {
     /// The default relative width of a certified bracket, as in [`SearchConfig`](critical_search::SearchConfig).
     pub const DEFAULT_TOLERANCE: f64 = SearchConfig::DEFAULT_TOLERANCE;
 
-    /// Measures every 10 steps, and writes no file.
+    /// Creates the default configuration, which measures every 10 steps and writes no file.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. At least 1; the default is
-    /// 10.
+    /// Measures at the run-wide steps 0, N, 2N, … (N at least 1, by default 10); a step is one update of the weights.
     pub fn with_every(mut self, steps: u64) -> Self {
         self.every = steps;
         self
@@ -132,10 +141,9 @@ impl SharpnessConfig {
         self
     }
 
-    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each.
-    /// The default is
-    /// 0. The search stops early if rounding would hide a rise. The record says whether it verified the bracket, and
-    ///    down to which learning rate (`verified_from`).
+    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each
+    /// (default 0). The search stops early if rounding would hide a rise. The record gives the smallest learning rate of
+    /// a verified bracket (`verified_from`).
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.search.verification = evaluations;
         self
@@ -148,9 +156,11 @@ impl SharpnessConfig {
         self
     }
 
-    /// Makes no measured step at more than this fraction of its critical learning rate. If the scheduler asks for more, the
-    /// probe makes the step at `fraction` · η_c and keeps the ratios between groups. In (0, 1]; off by default, because it
-    /// changes the run on purpose. As long as no step is capped, the run stays the same to the bit.
+    /// Caps each measured step at this fraction of its critical learning rate, in (0, 1].
+    ///
+    /// If the scheduler asks for more, the probe makes the step at `fraction` · η_c and keeps the ratios between groups.
+    /// Off by default, because it changes the run on purpose. As long as no step is capped, the run stays the same to
+    /// the bit.
     ///
     /// The probe must make the step: it does in burn's `Learner`, and in a hand-written loop by
     /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). It measures before the step. The direction does not
@@ -266,10 +276,10 @@ impl SharpnessConfig {
         self
     }
 
-    /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`. The probe appends every
-    /// measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds its run-wide step there.
+    /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`.
     ///
-    /// Without a folder, measurements reach the metrics and the log only.
+    /// The probe appends every measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds
+    /// its run-wide step there. Without a folder, measurements reach the metrics and the log only.
     pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self

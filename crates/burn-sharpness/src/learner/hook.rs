@@ -21,16 +21,13 @@ pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossErro
 pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
-/// The notice if the probe's former model is trained after the probe was attached to another.
 const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
-/// Advice for a model whose two steps report different losses.
 const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
 /// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
-    /// The number of this model among the probe's models.
     attached: u64,
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, if the model reports it.
@@ -129,14 +126,13 @@ where
         })
     }
 
-    /// The training step has computed the loss and the gradient of a batch that is kept.
     pub(super) fn note_step(
         &self,
         index: usize,
         model: &M,
         output: &TrainOutput<<M as TrainStep>::Output>,
     ) {
-        // One that cannot be read is evaluated instead.
+        // If this loss cannot be read, the probe evaluates it.
         let training_loss = self.training_loss.as_ref();
         let training_loss = training_loss.and_then(|loss| loss(model, &output.item).ok());
         let squared_gradient = self.probe.config().panel.then(|| {
@@ -229,12 +225,10 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Whether the probe measures this model.
     pub(super) fn is_live(&self) -> bool {
         self.probe.is_enabled() && self.probe.run().attached == self.attached
     }
 
-    /// Notes that an unmeasured model is in training.
     pub(super) fn note_unmeasured_item(&self) {
         if self.probe.is_enabled() {
             self.probe.tell(ATTACHED_AGAIN.to_string());
@@ -255,7 +249,6 @@ impl<M: TrainStep> Hook<M> {
         }
     }
 
-    /// Notes that weights were loaded into the model.
     pub(super) fn resume(&self, model: &M)
     where
         M: Module,

@@ -13,14 +13,13 @@ use std::sync::Arc;
 
 /// Wraps a model with a [`SharpnessProbe`](crate::SharpnessProbe), for burn's `Learner`.
 ///
-/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and checkpoints that
-/// load into the bare model and vice versa. It adds only that [`TrainStep::optimize`] takes due measurements, after the model's
-/// own step, or before it if the step would not show the update ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
+/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and
+/// checkpoints that load into the bare model and vice versa. Only [`TrainStep::optimize`] also takes due measurements,
+/// after the model's own step, or before it if the step would not show the update
+/// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
 ///
-/// The type is the same whether the probe is on or [off](crate::SharpnessProbe::disabled): fields and functions that hold such a
-/// model name `Probed<M>`.
-///
-/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it; [`into_inner`](Self::into_inner) returns the model.
+/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it, whether the probe is on or
+/// [off](crate::SharpnessProbe::disabled); [`into_inner`](Self::into_inner) returns the model.
 pub struct Probed<M: TrainStep> {
     model: M,
     hook: Arc<Hook<M>>,
@@ -39,7 +38,6 @@ impl<M: TrainStep> Probed<M> {
         self.model
     }
 
-    /// Wraps another state of the model with the same probe.
     fn with_model(&self, model: M) -> Self {
         Self {
             model,
@@ -99,8 +97,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn valid(&self) -> Self {
-        // Burn validates after each epoch and has no other way to tell a model that an epoch is over: its
-        // training step sees items only.
+        // Burn validates after each epoch; nothing else tells a model that an epoch is over.
         if !is_underway() && self.hook.is_live() {
             self.hook.note_validation();
         }

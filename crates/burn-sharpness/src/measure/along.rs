@@ -8,16 +8,13 @@ use burn::module::Module;
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
 
-/// The slope g·Δθ, and its relation to the measured loss.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slope {
     pub(crate) value: f64,
     pub(crate) source: SlopeSource,
 }
 
-/// A loss along a direction and the end of its search, for the training, a task or a group.
-///
-/// A measurement fills the parts as far as it gets.
+/// A loss along a direction, for the training, a task or a group. A measurement fills the parts as far as it gets.
 #[derive(Default)]
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
@@ -31,12 +28,10 @@ pub(crate) struct Along {
 
 pub(crate) enum End {
     Searched(SearchResult),
-    /// No search was necessary.
     Known(MeasurementOutcome),
     Failed(Failure),
 }
 
-/// The line of a search, and the losses to compare.
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
@@ -65,10 +60,9 @@ impl Along {
         self.slope.filter(|slope| slope.value.is_finite())
     }
 
-    /// Returns the line of a search, from L(θ) and the slope.
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
-        // The type of the loss does not reveal the precision of parts of the model.
+        // The type of the loss does not reveal the precision inside the model.
         let line = LossLine::new(base.value())
             .with_resolution(base.resolution())
             .with_update_norm(self.update_norm.unwrap_or(f64::NAN))
@@ -85,8 +79,7 @@ impl Along {
         })
     }
 
-    /// Searches along the direction, and learns from the result. The first search starts at
-    /// `start`.
+    /// Searches along the direction from `start`, or from the last guess, and learns from the result.
     pub(crate) fn search<M: Module>(
         &mut self,
         search: &CriticalSearch,
@@ -174,7 +167,7 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
             measurement.verified_from = bracket.verified_from();
             measurement.loss_explodes = bracket.explodes().then_some(true);
             if batches > 1 && measurement.task != sharpness_record::TRAIN_TASK {
-                // The standard deviation of η_c over the batches whose mean has this bracket.
+                // The standard deviation over the batches whose mean has this bracket.
                 let error = bracket.standard_error();
                 measurement.critical_lr_spread = error.map(|error| error * (batches as f64).sqrt());
             }

@@ -5,7 +5,6 @@ use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 
-/// The facts about an update before its measurement.
 pub(crate) struct Facts {
     pub(crate) place: Place,
     pub(crate) learning_rate: ModuleLearningRate,
@@ -16,19 +15,15 @@ pub(crate) struct Facts {
     pub(crate) gradient_is_sum: bool,
     /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
     pub(crate) squared_gradients: Vec<SquaredNorm>,
-    /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
-    /// Whether the training step computed it on the model's device. A loss from another device may belong to
-    /// other weights: not every backend waits for them to arrive.
+    /// Whether the training step computed it on the model's device. A loss from another device may belong to other
+    /// weights: not every backend waits for them to arrive.
     pub(crate) is_on_one_device: bool,
-    /// Advice for a training step whose loss differs from the measured loss.
     pub(crate) advice: &'static str,
 }
 
 pub(crate) enum Stage<'a, M> {
-    /// The optimizer before its step.
     Before(&'a ModuleOptimizer),
-    /// The optimizer after its step, and the model after the step.
     After(&'a ModuleOptimizer, &'a M),
 }
 
@@ -37,11 +32,10 @@ pub(crate) struct Subject<'a, M> {
     /// The model in validation mode, free of autodiff.
     pub(crate) model: &'a M,
     pub(crate) stage: Stage<'a, M>,
-    /// `None` once nothing needs them any more.
+    /// `None` once no part needs them.
     pub(crate) grads: Option<GradientsParams>,
     pub(crate) losses: &'a mut dyn Losses<M>,
     /// Whether the model computes the same in training as in the measurement.
     pub(crate) is_same_in_training: bool,
-    /// Whether batch norm computes from the batch in measurements of the training loss.
     pub(crate) has_batch_statistics: bool,
 }

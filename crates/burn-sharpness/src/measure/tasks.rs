@@ -13,7 +13,7 @@ use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Measures a task or a group along the update. A final failure ends its measuring.
+    /// Measures a task or a group along the update. A permanent failure ends its measuring.
     pub(super) fn measure_task(
         &mut self,
         task: &mut Task,
@@ -38,7 +38,7 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     pub(super) fn end_task(&mut self, task: &Task, along: Along, mut line: LineMemory) {
-        // A fault of its loss or its batches will not mend itself.
+        // A fault of its loss or its batches will recur.
         line.stopped = self.direction.is_some() && matches!(along.end, Some(End::Failed(_)));
         let seconds = self.started.elapsed().as_secs_f64();
         let mut measurement = along.measurement(self.subject.facts.place, &task.name, seconds);
@@ -58,7 +58,6 @@ impl<M: Module + 'static> Work<'_, M> {
         self.of_tasks.push(measurement);
     }
 
-    /// Returns the result of a measurement of an update without a direction.
     fn end_without_direction(&self) -> Option<Along> {
         let along = Along::default();
         let (along, end) = match (&self.direction, &self.along.end) {
@@ -71,7 +70,7 @@ impl<M: Module + 'static> Work<'_, M> {
                 let failure = Failure::OfTraining(Box::new(failure.clone()));
                 (along, End::Failed(failure))
             }
-            // The gradients come from a loss that is not finite, so the direction is not finite either.
+            // The loss behind the gradients is not finite, so neither is the direction.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
         Some(along.ended(end))
@@ -86,7 +85,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
         let device = home_of(model).inner();
-        // Take the same batches at the same step, whether or not the run was resumed.
+        // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.interval();
         let mut base_of = || -> Result<BatchLosses, Failure> {
             task.select(index, config.task_batches, &device)?;
@@ -147,7 +146,6 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Starts the first search of a task at the η_c of the training.
 fn start(of_training: Option<f64>, direction: &UpdateDirection) -> Guess {
     Guess::new(of_training.unwrap_or(direction.learning_rate()))
 }

@@ -12,11 +12,10 @@ use burn::module::Module;
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
-/// The factor between η_c and its guess that makes a measurement suspect if it took L(θ) from the training step.
+/// The factor between η_c and its guess that casts doubt on a training step's loss as L(θ).
 const SURPRISE: f64 = 2.0;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Finds L(θ), which must be finite.
     pub(super) fn find_base(&mut self) -> Result<(), Failure> {
         self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
         let base = self.base()?;
@@ -85,7 +84,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
         let slope = slope_of(&self.subject, &direction, self.memory);
         self.along.slope = direction.is_shown().then_some(slope);
-        // Gradients that are not finite have no direction, whichever loss they belong to.
+        // Gradients that are not finite give no direction.
         if !direction.norm().is_finite() || !direction.slope().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteSlope));
         } else if direction.is_zero() {
@@ -188,7 +187,6 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// Whether η_c is far from its expectation, or unknown.
 fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;

@@ -1,7 +1,6 @@
-//! The order of a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
-//! the step comes first, make the step, measure, and hand the measurements to the journal's readers.
-//!
-//! The loop and the `Learner` describe the step, and make it on request.
+//! Orders a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
+//! the step comes first, make the step, measure, and hand the measurements to the journal. The loop and the `Learner`
+//! describe the step, and make it on request.
 
 mod underway;
 
@@ -21,29 +20,23 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use sharpness_record::Measurement;
 use std::sync::Arc;
 
-/// The notice if no metric shows the measurements.
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
 
-/// The notice if the loop makes the step itself, so that no cap can hold.
 const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes the step itself: call `optimize` in place of `measure` and the optimizer's step";
-/// The notice if several workers make the step, each on its own replica.
 const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
-/// Who makes the step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Loop,
     Learner,
 }
 
-/// An update that is due to be measured.
 pub(crate) struct Session<'a, M> {
     pub(crate) probe: &'a SharpnessProbe,
     pub(crate) door: Door,
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
-    /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
     /// A copy in validation mode on one device, which stands in for a model spread over several.
     pub(crate) copy: Option<M>,
@@ -51,15 +44,14 @@ pub(crate) struct Session<'a, M> {
     pub(crate) is_alone: bool,
     /// Whether this thread made the training step: burn keeps pending running statistics by thread.
     pub(crate) is_of_this_thread: bool,
-    /// Whether the step may come before the measurement, if its weights show the update.
     pub(crate) may_step_first: bool,
 }
 
 impl<M: Module + 'static> Session<'_, M> {
     /// Makes the step, and measures it. Returns the model after the step.
     ///
-    /// The step comes first if its weights show the direction of the update. Otherwise, and under an edge cap, it comes
-    /// last, and an edge cap may lower its rate.
+    /// The step comes first if its weights show the direction of the update. Otherwise it comes last, as it does under
+    /// an edge cap, which may lower its rate.
     pub(crate) fn step(
         mut self,
         model: M,
@@ -84,7 +76,6 @@ impl<M: Module + 'static> Session<'_, M> {
         after
     }
 
-    /// Measures before the step, which the caller makes.
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
         if self.probe.config().edge_cap.is_some() {
             self.probe.tell(CAP_NEEDS_THE_STEP.to_string());
@@ -93,7 +84,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.measure(model, Stage::Before(optim), mode, None)
     }
 
-    /// The fraction of η_c that the step is made at, at most.
     fn edge_cap(&self) -> Option<f64> {
         let cap = self.probe.config().edge_cap?;
         if !self.is_alone {
@@ -102,7 +92,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.is_alone.then_some(cap)
     }
 
-    /// The learning rates of all groups, to lower together.
     fn rates(&self, model: &M) -> Result<GroupRatios, Failure> {
         guarded("the learning rates", || {
             let model = self.copy.as_ref().unwrap_or(model);
@@ -111,7 +100,6 @@ impl<M: Module + 'static> Session<'_, M> {
         })
     }
 
-    /// How the loss is computed, or why it cannot be.
     fn find_mode(&mut self, model: &M) -> Result<Mode<M>, Failure> {
         let _underway = Underway::begin();
         if !self.probe.config().batch_statistics {
@@ -126,7 +114,6 @@ impl<M: Module + 'static> Session<'_, M> {
         mode.map_err(|failure| Failure::Mode(Box::new(failure)))
     }
 
-    /// Whether the step is to be made before the measurement.
     fn steps_first(&self, model: &M, optim: &ModuleOptimizer) -> bool {
         if !self.may_step_first || !self.is_alone || self.copy.is_some() {
             return false;
@@ -135,7 +122,7 @@ impl<M: Module + 'static> Session<'_, M> {
         let (rate, grads) = (&self.facts.learning_rate, &self.grads);
         let mut measuring = self.probe.measuring();
         let Measuring { tasks, memory, .. } = &mut *measuring;
-        // What fails here fails again in the measurement, which records it.
+        // A failure here recurs in the measurement, which records it.
         let first = guarded("the optimizer", || {
             if !may_show(rate, tasks, memory) {
                 return Ok(false);
@@ -147,7 +134,6 @@ impl<M: Module + 'static> Session<'_, M> {
         first.unwrap_or(false)
     }
 
-    /// Measures, and publishes the measurements. Returns the measurement of the training loss.
     fn measure(
         self,
         model: &M,
@@ -203,7 +189,6 @@ impl<M: Module + 'static> Session<'_, M> {
     }
 }
 
-/// Hands the measurements to all readers. Returns the measurement of the training loss.
 fn publish(
     probe: &SharpnessProbe,
     door: Door,
@@ -245,7 +230,7 @@ fn publish(
     training
 }
 
-/// No dashboard says it in a loop of one's own.
+/// Prints a notice, for a hand-written loop without a dashboard.
 pub(crate) fn say(notice: &str) {
     // (`eprintln!` panics on a closed pipe.)
     let _ = std::io::Write::write_fmt(
