@@ -16,7 +16,7 @@ const UNCERTAINTY: f64 = 4.0;
 const FELT: f64 = 0.005;
 
 /// The rise, in deepest falls, that shows an explosion.
-const EXPLODED: f64 = 1024.0;
+const EXPLODED: f64 = 64.0;
 /// The part of the deviation that may remain after a believable jump: by chance, one of several places leaves a third.
 const JUMP: f64 = 0.1;
 /// The least number of changes that must be multiples of one quantum.
@@ -58,27 +58,35 @@ impl Scatter {
             .map(|point| ((point.eta / centre - 1.0) / scale, point.h * point.eta))
             .collect();
         let is_near = |(t, _): &&(f64, f64)| t.abs() <= REACH;
-        let mut near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
-        // No smooth curve follows an explosion, which is not rounding either.
-        let deepest = all
-            .iter()
-            .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
-        if deepest > 0.0 && near.iter().any(|(_, rise)| *rise > EXPLODED * deepest) {
-            near.retain(|(_, rise)| *rise <= 0.0);
-        }
+        let near: Vec<(f64, f64)> = all.iter().filter(is_near).copied().collect();
         let coefficients = if scale < 1.0 {
             COEFFICIENTS_NEARBY
         } else {
             COEFFICIENTS
         };
         let smooth = left(&near, scale, coefficients, None)?;
-        // A loss jumps if a mixture of experts routes an example elsewhere. Rounding is the rest.
+        // A loss may jump if a mixture of experts routes an example elsewhere. Rounding is the part without the jump.
         let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
         let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
-        let jump = jumps.min_by(|a, b| a.0.total_cmp(&b.0));
-        let (deviation, degrees) = jump
-            .filter(|jump| jump.1 > 1 && jump.0 < JUMP * smooth.0)
-            .unwrap_or(smooth);
+        // Or it explodes beyond the crossing. Rounding is what the falls show.
+        let deepest = all
+            .iter()
+            .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
+        let highest = near
+            .iter()
+            .fold(0.0_f64, |highest, (_, rise)| highest.max(*rise));
+        let falls: Vec<(f64, f64)> = near
+            .iter()
+            .filter(|(_, rise)| *rise <= 0.0)
+            .copied()
+            .collect();
+        let falls = Some(falls).filter(|_| highest > EXPLODED * deepest);
+        let falls = falls.and_then(|falls| left(&falls, scale, coefficients, None));
+        let parts = jumps
+            .chain(falls)
+            .filter(|part| part.1 > 1 && part.0 < JUMP * smooth.0);
+        let part = parts.min_by(|a, b| a.0.total_cmp(&b.0));
+        let (deviation, degrees) = part.unwrap_or(smooth);
         Some(Self {
             deviation,
             degrees,
