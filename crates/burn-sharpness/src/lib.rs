@@ -115,6 +115,7 @@ mod probe;
 mod run;
 mod schedule;
 mod session;
+mod state;
 mod task;
 
 pub use batches::TaskBatches;

@@ -1,4 +1,5 @@
 use crate::config::SharpnessConfig;
+use serde::{Deserialize, Serialize};
 use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +18,7 @@ const CAP_MARGIN: f64 = 0.5;
 const KEPT: usize = 64;
 
 /// Decides which steps to measure.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     /// The learning rate of the last update.
     learning_rate: Option<f64>,
@@ -28,8 +29,10 @@ pub(crate) struct Schedule {
     /// Whether the last number found the learning rate near the edge cap, or above it.
     is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
+    #[serde(skip)]
     last_cost: Duration,
     /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
+    #[serde(skip)]
     decided: BTreeMap<u64, Answer>,
 }
 

@@ -21,6 +21,7 @@ const EVERY: u64 = 16;
 
 /// The estimated errors compared with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Calibration {
     /// The lines with a bracket.
     lines: u64,

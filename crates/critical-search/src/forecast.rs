@@ -6,6 +6,7 @@
 /// The quantity may depend on another quantity that is known beforehand. The forecast then takes it to be
 /// proportional to a power of the other, and learns the power: 0 if the two are unrelated.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Forecast {
     last: Seen,
     /// The exponentially weighted geometric mean.
@@ -21,6 +22,7 @@ pub(crate) struct Forecast {
 
 /// The logarithms of a value and, if known, of the other quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Seen {
     value: f64,
     other: Option<f64>,

@@ -22,9 +22,12 @@ const SURPRISE_DEVIATIONS: f64 = 3.0;
 
 /// Carries knowledge from one search to the next: where to start, and how far to trust the result.
 ///
+/// With the feature `serde` it can be saved and read again, by the same version of this crate: its fields are private.
+///
 /// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
 /// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guess {
     /// The guess of the caller, or of a line without a crossing, until a crossing is measured.
     told: Option<f64>,

@@ -27,6 +27,7 @@ const DOUBTFUL: f64 = 128.0;
 /// The rounding seen on the lines of a run, in units of the loss, because a loss rounds inside and not in its value: a
 /// mean of differences of logits keeps their rounding while it goes to 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct KnownRounding {
     /// The last looks, in a ring.
     seen: [Option<Scatter>; REMEMBERED],
@@ -40,6 +41,7 @@ pub(crate) struct KnownRounding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Looked {
     /// The recent ln |L(θ)|.
     level: f64,

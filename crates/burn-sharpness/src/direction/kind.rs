@@ -3,6 +3,7 @@ use super::linearity::{Look, is_repeatable, look};
 use super::step::VirtualStep;
 use crate::params::for_each;
 use burn::module::{Module, ParamId};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// The step, in units of the weights' rounding, from which on the stepped weights show its direction: rounding is
@@ -20,7 +21,7 @@ const LITTLE: usize = 1 << 12;
 /// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct StepKind {
     /// Whether steps are linear in the learning rate, as far as seen. A single exception is final.
     pub(crate) is_linear: bool,
