@@ -119,7 +119,7 @@ impl LearningRateFinder {
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
         // Every step, and no trace but the result.
         let config = SharpnessConfig {
-            every: 1,
+            every: Some(1),
             dense_every: None,
             max_time_share: 1.0,
             warn_after: u64::MAX,

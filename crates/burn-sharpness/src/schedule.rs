@@ -12,8 +12,8 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
-/// The part of an edge cap above which the probe measures each step.
-const CAP_MARGIN: f64 = 0.5;
+/// The part of an edge cap above which the probe measures each step, if the user wants an interval elsewhere.
+const CAP_MARGIN: f64 = 0.2;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
@@ -67,11 +67,13 @@ impl Schedule {
         }
         let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
         // Until the first number, any step may need the cap.
-        let is_for_cap = self.is_warming_up != Some(false) || self.is_near_cap != Some(false);
+        let is_for_cap = config.every.is_none()
+            || self.is_warming_up != Some(false)
+            || self.is_near_cap != Some(false);
         let interval = match config.dense_every {
             _ if config.edge_cap.is_some() && is_for_cap => 1,
             Some(dense) if is_dense => dense,
-            _ => config.every,
+            _ => config.every(),
         };
         let answer = if !step.is_multiple_of(interval) {
             Answer::NotDue
@@ -171,14 +173,16 @@ mod tests {
         assert_eq!(due(&mut schedule, &config, 0..3), [0, 1, 2]);
         schedule.note_learning_rate(0.1);
         schedule.note_learning_rate(0.2);
-        schedule.note_measurements([at_ratio(0.1)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.05)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 3..6), [3, 4, 5]);
         schedule.note_learning_rate(0.2);
         assert_eq!(due(&mut schedule, &config, 6..21), [10, 20]);
-        schedule.note_measurements([at_ratio(0.21)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.09)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 21..24), [21, 22, 23]);
-        schedule.note_measurements([at_ratio(0.19)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.07)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 24..31), [30]);
+        let config = SharpnessConfig::new().with_edge_cap(0.4);
+        assert_eq!(due(&mut schedule, &config, 31..34), [31, 32, 33]);
     }
 
     #[test]

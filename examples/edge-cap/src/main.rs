@@ -43,9 +43,12 @@ struct Flags {
     /// Updates of a run [default: the network's]
     #[arg(long)]
     steps: Option<u64>,
-    /// Where nothing is near the cap, measure one step in so many
-    #[arg(long, default_value_t = training::EVERY)]
-    every: u64,
+    /// Where nothing is near the cap, measure one step in so many [default: each]
+    #[arg(long)]
+    every: Option<u64>,
+    /// Make no longer runs without a cap for the forward passes of those with one
+    #[arg(long)]
+    no_longer: bool,
     /// No warmup
     #[arg(long)]
     no_warmup: bool,
@@ -67,7 +70,8 @@ fn run(flags: &Flags) -> Result<()> {
         for run in runs(flags) {
             train_once(&run, flags, &mut results)?;
             // What the cap of this run has cost buys a run without it more steps.
-            if let Treatment::Cap(cap) = run.treatment
+            if !flags.no_longer
+                && let Treatment::Cap(cap) = run.treatment
                 && let Some(capped) = results.find(&run)
             {
                 let steps = capped.forward_equivalents().ceil() as u64 / training::STEP_COST;
@@ -106,14 +110,18 @@ fn runs(flags: &Flags) -> Vec<Run> {
     for network in networks {
         for peak in &flags.peaks {
             for treatment in &treatments {
-                runs.extend((0..flags.seeds).map(|seed| Run {
-                    network,
-                    peak: *peak,
-                    treatment: *treatment,
-                    seed,
-                    steps: flags.steps.unwrap_or(network.steps()),
-                    has_warmup: !flags.no_warmup,
-                    every: flags.every,
+                runs.extend((0..flags.seeds).map(|seed| {
+                    Run {
+                        network,
+                        peak: *peak,
+                        treatment: *treatment,
+                        seed,
+                        steps: flags.steps.unwrap_or(network.steps()),
+                        has_warmup: !flags.no_warmup,
+                        every: flags
+                            .every
+                            .filter(|_| matches!(treatment, Treatment::Cap(_))),
+                    }
                 }));
             }
         }

@@ -97,14 +97,17 @@ pub fn table(all: &[Outcome]) -> String {
             .iter()
             .map(|o| shown(o.valid.unwrap_or(f64::INFINITY)))
             .collect();
+        let cap_of = |fraction: f64| match run.every {
+            Some(every) => format!("cap {fraction} (away from it, one step in {every} measured)"),
+            None => format!("cap {fraction}"),
+        };
         let treatment = match run.treatment {
             Treatment::None => "none".to_string(),
-            Treatment::Cap(fraction) if run.every == 1 => {
-                format!("cap {fraction}, each step measured")
-            }
-            Treatment::Cap(fraction) => format!("cap {fraction}"),
+            Treatment::Cap(fraction) => cap_of(fraction),
             Treatment::Clip(norm) => format!("gradients clipped to {norm}"),
-            Treatment::Longer { cap, .. } => format!("none, as many passes as with cap {cap}"),
+            Treatment::Longer { cap, .. } => {
+                format!("none, as many passes as with {}", cap_of(cap))
+            }
         };
         let mean =
             |of: fn(&Outcome) -> f64| cell.iter().map(|o| of(o)).sum::<f64>() / cell.len() as f64;
