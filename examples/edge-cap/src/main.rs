@@ -5,6 +5,7 @@
 //! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
 //! ```
 
+mod alarm;
 mod network;
 mod results;
 mod training;
@@ -17,7 +18,7 @@ use network::Network;
 use results::{Results, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use training::{Run, Treatment, train};
+use training::{Outcome, Run, Treatment, train};
 
 /// Train networks with and without an edge cap, side by side.
 #[derive(Parser)]
@@ -52,6 +53,9 @@ struct Flags {
     /// No warmup
     #[arg(long)]
     no_warmup: bool,
+    /// Instead, find out how early the alarm is: short runs, of which some break
+    #[arg(long)]
+    alarm: bool,
     /// Print the table of the results that are there, and train nothing
     #[arg(long)]
     table: bool,
@@ -65,7 +69,11 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let mut results = Results::open(&flags.folder)?;
+    if flags.alarm {
+        let device = gpt::device::open(&flags.device)?;
+        return Ok(print(&alarm::study(&flags.folder, &device)?)?);
+    }
+    let mut results = Results::open(&flags.folder, "results.jsonl")?;
     if !flags.table {
         for run in runs(flags) {
             train_once(&run, flags, &mut results)?;
@@ -83,7 +91,7 @@ fn run(flags: &Flags) -> Result<()> {
     Ok(print(&table(results.all()))?)
 }
 
-fn train_once(run: &Run, flags: &Flags, results: &mut Results) -> Result<()> {
+fn train_once(run: &Run, flags: &Flags, results: &mut Results<Outcome>) -> Result<()> {
     if results.find(run).is_none() {
         let device = gpt::device::open(&flags.device)?;
         gpt::warn!("{run} …");

@@ -2,22 +2,24 @@
 
 use crate::training::{Outcome, Run, Treatment};
 use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The runs that were made, in a file to which each is added when it ends.
-pub struct Results {
+pub struct Results<T> {
     path: PathBuf,
-    all: Vec<Outcome>,
+    all: Vec<T>,
 }
 
-impl Results {
-    /// Those of a folder, which is made if it is not there. A line that was cut is left out.
-    pub fn open(folder: &Path) -> Result<Self> {
+impl<T: Serialize + DeserializeOwned> Results<T> {
+    /// Those of a file in a folder, which is made if it is not there. A line that was cut is left out.
+    pub fn open(folder: &Path, file: &str) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
-        let path = folder.join("results.jsonl");
+        let path = folder.join(file);
         let content = match std::fs::read_to_string(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -34,16 +36,11 @@ impl Results {
         })
     }
 
-    pub fn all(&self) -> &[Outcome] {
+    pub fn all(&self) -> &[T] {
         &self.all
     }
 
-    /// The result of a run, if it was made.
-    pub fn find(&self, run: &Run) -> Option<&Outcome> {
-        self.all.iter().find(|outcome| outcome.run == *run)
-    }
-
-    pub fn push(&mut self, outcome: Outcome) -> Result<()> {
+    pub fn push(&mut self, outcome: T) -> Result<()> {
         // After a line that was cut, too, it begins a line of its own.
         let line = format!("\n{}\n", serde_json::to_string(&outcome)?);
         let write = || {
@@ -54,6 +51,13 @@ impl Results {
         write().with_context(|| format!("{} cannot be written", self.path.display()))?;
         self.all.push(outcome);
         Ok(())
+    }
+}
+
+impl Results<Outcome> {
+    /// The result of a run, if it was made.
+    pub fn find(&self, run: &Run) -> Option<&Outcome> {
+        self.all.iter().find(|outcome| outcome.run == *run)
     }
 }
 
