@@ -145,9 +145,8 @@ fn trace<M: Module + 'static, B>(
     let probe = SharpnessProbe::new(config)?;
     let mut seen = Vec::new();
     for (step, batch) in batches.iter().enumerate() {
-        let is_faulty = step >= FAULT;
         let part = match trial.fault {
-            Fault::Rate(times) if is_faulty => times,
+            Fault::Rate(times) if step >= FAULT => times,
             Fault::Ramp(times) => {
                 let done = step.saturating_sub(WARMUP) as f64 / (STEPS - WARMUP) as f64;
                 times.powf(done)
@@ -155,10 +154,7 @@ fn trace<M: Module + 'static, B>(
             _ => 1.0,
         };
         let warmup = (step + 1).min(WARMUP) as f64 / WARMUP as f64;
-        let other = match trial.fault {
-            Fault::Batches(count) if is_faulty && step < FAULT + count => Some(spoiled(batch)),
-            _ => None,
-        };
+        let other = trial.fault.spoils(step).then(|| spoiled(batch));
         let batch = other.as_ref().unwrap_or(batch);
         let at_this_step = loss(&model, batch);
         let value = at_this_step.clone().try_into_scalar::<f64>()?;
@@ -178,26 +174,33 @@ fn trace<M: Module + 'static, B>(
     Ok(seen)
 }
 
+impl Fault {
+    /// Whether the batch of a step says nothing of the others.
+    fn spoils(self, step: usize) -> bool {
+        matches!(self, Self::Batches(count) if (FAULT..FAULT + count).contains(&step))
+    }
+}
+
 /// The step at which a run breaks: from it on, the mean loss of ten steps has lost half of what was gained, and a tenth of the
-/// first loss, or is no number.
-fn broken_at(steps: &[Seen]) -> Option<usize> {
-    let losses: Vec<f64> = steps
-        .iter()
-        .map(|seen| seen.loss.unwrap_or(f64::INFINITY))
+/// first loss, or is no number. The losses of spoiled batches do not count.
+fn broken_at(trace: &Trace) -> Option<usize> {
+    let steps = trace.steps.iter().enumerate();
+    let losses: Vec<(usize, f64)> = steps
+        .filter(|(step, _)| !trace.trial.fault.spoils(*step))
+        .map(|(step, seen)| (step, seen.loss.unwrap_or(f64::INFINITY)))
         .collect();
-    let means: Vec<f64> = losses
-        .windows(MEAN)
-        .map(|window| window.iter().sum::<f64>() / MEAN as f64)
-        .collect();
-    let first = means[0];
+    let mean =
+        |window: &[(usize, f64)]| window.iter().map(|(_, loss)| loss).sum::<f64>() / MEAN as f64;
+    let first = mean(&losses[..MEAN]);
     let mut lowest = first;
-    for (index, mean) in means.iter().enumerate() {
+    for (index, window) in losses.windows(MEAN).enumerate() {
         if let Some(before) = index.checked_sub(MEAN) {
-            lowest = lowest.min(means[before]);
+            lowest = lowest.min(mean(&losses[before..before + MEAN]));
         }
         let most = lowest + (0.5 * (first - lowest)).max(0.1 * first);
-        if *mean > most {
-            return (index..index + MEAN).find(|step| losses[*step] > most);
+        if mean(window) > most {
+            let broken = window.iter().find(|(_, loss)| *loss > most);
+            return broken.map(|(step, _)| *step);
         }
     }
     None
@@ -343,7 +346,7 @@ fn table(traces: &[Trace]) -> String {
         let traces = traces.iter().filter(|trace| trace.trial.seed % 2 == parity);
         let judged = traces.map(|trace| Judged {
             steps: &trace.steps,
-            broken: broken_at(&trace.steps),
+            broken: broken_at(trace),
         });
         judged.collect()
     };
@@ -354,9 +357,7 @@ fn table(traces: &[Trace]) -> String {
             let runs = traces
                 .iter()
                 .filter(|trace| (trace.trial.kind, trace.trial.fault) == (kind, fault));
-            let broken = runs
-                .clone()
-                .filter(|trace| broken_at(&trace.steps).is_some());
+            let broken = runs.clone().filter(|trace| broken_at(trace).is_some());
             let _ = writeln!(
                 text,
                 "| {kind:?} | {fault:?} | {} | {} |",

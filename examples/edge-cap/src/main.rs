@@ -1,5 +1,5 @@
 //! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it, and prints the
-//! validation losses side by side.
+//! validation losses side by side, with a chart a network in the folder.
 //!
 //! ```sh
 //! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
@@ -15,7 +15,7 @@ use clap::Parser;
 use gpt::run::exit_code;
 use gpt::terminal::print;
 use network::Network;
-use results::{Results, table};
+use results::{Results, figures, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use training::{Outcome, Run, Treatment, train};
@@ -87,6 +87,11 @@ fn run(flags: &Flags) -> Result<()> {
                 train_once(&Run { treatment, ..run }, flags, &mut results)?;
             }
         }
+    }
+    for (network, svg) in figures(results.all())? {
+        let path = flags.folder.join(format!("{network}.svg"));
+        std::fs::write(&path, svg)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(print(&table(results.all()))?)
 }
