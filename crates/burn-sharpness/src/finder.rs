@@ -114,11 +114,12 @@ impl LearningRateFinder {
         }
         let mut batches = batches.iter().cycle();
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
-        // Every step, and no trace but the result.
+        // Every step, and no trace but the result. The trial makes its steps at its own rates.
         let config = SharpnessConfig {
-            every: 1,
+            every: Some(1),
             dense_every: None,
             max_time_share: 1.0,
+            edge_cap: None,
             warn_after: u64::MAX,
             directory: None,
             ..self.search.clone()

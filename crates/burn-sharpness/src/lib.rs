@@ -123,6 +123,7 @@ mod probe;
 mod run;
 mod schedule;
 mod session;
+mod state;
 mod task;
 
 pub use batches::TaskBatches;

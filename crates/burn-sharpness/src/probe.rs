@@ -159,7 +159,8 @@ impl SharpnessProbe {
     /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
     /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
     /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
-    /// the probe is attached, and before the first step, holds as well.
+    /// the probe is attached, and before the first step, holds as well. [`resume`](Self::resume) continues with what the measurements
+    /// have taught, too.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
         // The model and its weights may be others now.

@@ -20,7 +20,7 @@ pub(crate) struct Run {
     workers: Workers,
     /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
     pub(crate) journal: Journal,
     pub(crate) on_edge: Option<OnEdge>,
     pub(crate) has_metric: bool,
@@ -200,12 +200,13 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes the step of a checkpoint with this fingerprint.
-    pub(crate) fn note_checkpoint(&mut self, fingerprint: u64) {
+    /// Notes the step of a checkpoint with this fingerprint, and what was learned by then.
+    pub(crate) fn note_checkpoint(&mut self, fingerprint: u64, state: String) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
             epoch: self.epoch,
             fingerprint,
+            state: Some(state),
         });
     }
 
@@ -213,13 +214,13 @@ impl Run {
         self.workers = Workers::default();
     }
 
-    /// Continues at the step of the checkpoint with this fingerprint, if there is one.
-    pub(crate) fn resume_from(&mut self, fingerprint: u64) {
+    /// Continues at the step of the checkpoint with this fingerprint, if there is one. Returns what was learned by then.
+    pub(crate) fn resume_from(&mut self, fingerprint: u64) -> Option<String> {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(
                 "weights were loaded that no probe has saved in this folder: steps are counted from 0; `set_step` continues a run".to_string(),
             );
-            return;
+            return None;
         };
         self.step = note.step;
         self.epoch = note.epoch;
@@ -229,5 +230,6 @@ impl Run {
             step = note.step,
             "the probe resumes at the checkpoint's step"
         );
+        Some(note.state.unwrap_or_default())
     }
 }

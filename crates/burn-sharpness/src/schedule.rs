@@ -1,4 +1,5 @@
 use crate::config::SharpnessConfig;
+use serde::{Deserialize, Serialize};
 use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +10,13 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
-/// The part of an edge cap above which the probe measures each step.
-const CAP_MARGIN: f64 = 0.5;
+/// The part of an edge cap above which the probe measures each step, if the user wants an interval elsewhere.
+const CAP_MARGIN: f64 = 0.2;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
 /// Decides which steps to measure.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     learning_rate: Option<f64>,
     /// Whether the learning rate rose at the last update, once there were two.
@@ -23,8 +24,10 @@ pub(crate) struct Schedule {
     is_near_edge: bool,
     is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
+    #[serde(skip)]
     last_cost: Duration,
     /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
+    #[serde(skip)]
     decided: BTreeMap<u64, Answer>,
 }
 
@@ -55,11 +58,13 @@ impl Schedule {
         }
         let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
         // Until the first number, any step may need the cap.
-        let is_for_cap = self.is_warming_up != Some(false) || self.is_near_cap != Some(false);
+        let is_for_cap = config.every.is_none()
+            || self.is_warming_up != Some(false)
+            || self.is_near_cap != Some(false);
         let interval = match config.dense_every {
             _ if config.edge_cap.is_some() && is_for_cap => 1,
             Some(dense) if is_dense => dense,
-            _ => config.every,
+            _ => config.every(),
         };
         let answer = if !step.is_multiple_of(interval) {
             Answer::NotDue
@@ -156,14 +161,16 @@ mod tests {
         assert_eq!(due(&mut schedule, &config, 0..3), [0, 1, 2]);
         schedule.note_learning_rate(0.1);
         schedule.note_learning_rate(0.2);
-        schedule.note_measurements([at_ratio(0.1)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.05)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 3..6), [3, 4, 5]);
         schedule.note_learning_rate(0.2);
         assert_eq!(due(&mut schedule, &config, 6..21), [10, 20]);
-        schedule.note_measurements([at_ratio(0.21)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.09)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 21..24), [21, 22, 23]);
-        schedule.note_measurements([at_ratio(0.19)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.07)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 24..31), [30]);
+        let config = SharpnessConfig::new().with_edge_cap(0.4);
+        assert_eq!(due(&mut schedule, &config, 31..34), [31, 32, 33]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ const SMALL: f64 = 0.9;
 const CALM: f64 = 1.5;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Calibration {
     lines: u64,
     checks: u64,

@@ -5,6 +5,7 @@
 /// The quantity may be proportional to a power of another quantity, known beforehand. The forecast learns the power: 0
 /// if the two are unrelated.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Forecast {
     last: Seen,
     mean: Seen,
@@ -17,6 +18,7 @@ pub(crate) struct Forecast {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Seen {
     value: f64,
     other: Option<f64>,

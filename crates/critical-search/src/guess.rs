@@ -21,12 +21,15 @@ const SURPRISE_DEVIATIONS: f64 = 3.0;
 
 /// Carries knowledge from one search to the next: the place to start, and how far to trust the result.
 ///
+/// With the feature `serde` it can be saved and read again, by the same version of this crate: its fields are private.
+///
 /// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
 /// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
 ///
 /// Pass a guess to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn)
 /// makes of the result to the next search.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guess {
     /// The caller's guess, until a search measures a crossing.
     told: Option<f64>,

@@ -23,6 +23,7 @@ const DOUBTFUL: f64 = 128.0;
 
 /// The rounding seen on the lines of a run, in units of the loss: a loss rounds inside, not in its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct KnownRounding {
     seen: [Option<Scatter>; REMEMBERED],
     looks: usize,
@@ -34,6 +35,7 @@ pub(crate) struct KnownRounding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Looked {
     level: f64,
     fall: f64,

@@ -37,6 +37,7 @@ const MULTIPLE: f64 = 1e-3;
 /// the steps: the residual of f about a quartic without a constant (a cubic, if all lie within a small part of the
 /// reach) is rounding, or a bend that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scatter {
     deviation: f64,
     degrees: usize,

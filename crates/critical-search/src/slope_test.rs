@@ -5,6 +5,7 @@ const FIRST: u64 = 2;
 
 /// Counts the slope tests of a run. A single failure is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SlopeTest {
     /// The lines with a bracket and a known slope.
     lines: u64,

@@ -70,9 +70,9 @@ pub struct Settings {
     #[arg(long, default_value = "flex", help_heading = "Training")]
     pub device: String,
 
-    /// Steps from one measurement of critical sharpness to the next
-    #[arg(long, default_value_t = 10, help_heading = "Probe")]
-    pub every: u64,
+    /// Steps from one measurement of critical sharpness to the next [default: 10, or 1 with --edge-cap]
+    #[arg(long, help_heading = "Probe")]
+    pub every: Option<u64>,
     /// Steps between measurements in the warmup and near the edge; divides --every [default:
     /// --every]
     #[arg(long, help_heading = "Probe")]
@@ -285,9 +285,10 @@ impl Settings {
 
     /// Returns the configuration of the probe.
     pub fn probe(&self) -> SharpnessConfig {
-        let mut config = SharpnessConfig::new()
-            .with_every(self.every)
-            .with_tolerance(self.tolerance);
+        let mut config = SharpnessConfig::new().with_tolerance(self.tolerance);
+        if let Some(steps) = self.every {
+            config = config.with_every(steps);
+        }
         if let Some(steps) = self.dense_every {
             config = config.with_dense_every(steps);
         }

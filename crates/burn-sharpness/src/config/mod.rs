@@ -10,6 +10,9 @@ use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// The steps from one measurement to the next by default.
+const EVERY: u64 = 10;
+
 /// Sets when a [`SharpnessProbe`](crate::SharpnessProbe) measures, how finely, and where it writes.
 ///
 /// Most programs set the interval in steps ([`with_every`](Self::with_every)) and the folder of the record
@@ -35,7 +38,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct SharpnessConfig {
-    pub(crate) every: u64,
+    pub(crate) every: Option<u64>,
     pub(crate) dense_every: Option<u64>,
     pub(crate) max_time_share: f64,
     pub(crate) search: SearchConfig,
@@ -55,7 +58,7 @@ pub struct SharpnessConfig {
 impl Default for SharpnessConfig {
     fn default() -> Self {
         Self {
-            every: 10,
+            every: None,
             dense_every: None,
             max_time_share: 1.0,
             search: SearchConfig::default(),
@@ -83,9 +86,10 @@ impl SharpnessConfig {
         Self::default()
     }
 
-    /// Measures at the run-wide steps 0, N, 2N, … (N at least 1, by default 10); a step is one update of the weights.
+    /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. N is at least 1; the default is 10, or 1
+    /// under an [edge cap](Self::with_edge_cap).
     pub fn with_every(mut self, steps: u64) -> Self {
-        self.every = steps;
+        self.every = Some(steps);
         self
     }
 
@@ -168,8 +172,9 @@ impl SharpnessConfig {
     /// without a number (`not_descent`, say), the probe makes the step as the scheduler asks. Several workers that make
     /// the same step on replicas of the model cannot agree on a cap: the probe switches it off and says so.
     ///
-    /// The probe measures every step while the learning rate rises, and while the last number had η above half of the
-    /// cap; elsewhere every N steps. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
+    /// The probe measures every step, since η_c falls tenfold for single batches. With [`with_every`](Self::with_every) it
+    /// measures every step while the learning rate rises, and while the last number had η above a fifth of the
+    /// cap; elsewhere every N steps, which costs less and misses some of the steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
     /// schedule, and have no say in the cap. The [record](crate::Measurement::learning_rate_used) and the
     /// [summary](crate::SharpnessSummary::capped) say which steps were capped; burn's own *Learning Rate* metric shows
     /// what the scheduler asks for.
@@ -287,18 +292,23 @@ impl SharpnessConfig {
 
     /// Every measured step is a multiple of this.
     pub(crate) fn interval(&self) -> u64 {
-        self.dense_every.unwrap_or(self.every)
+        self.dense_every.unwrap_or(self.every())
+    }
+
+    /// The interval away from the edge, and of the tasks under an edge cap.
+    pub(crate) fn every(&self) -> u64 {
+        self.every.unwrap_or(EVERY)
     }
 
     /// Makes the search, if all values make sense.
     pub(crate) fn validate(&self) -> Result<CriticalSearch, ConfigError> {
-        if self.every == 0 {
-            return Err(ConfigError::Every(self.every));
+        let every = self.every();
+        if every == 0 {
+            return Err(ConfigError::Every(every));
         }
         if let Some(dense) = self.dense_every
-            && (dense == 0 || !self.every.is_multiple_of(dense))
+            && (dense == 0 || !every.is_multiple_of(dense))
         {
-            let every = self.every;
             return Err(ConfigError::DenseEvery { dense, every });
         }
         if !(self.max_time_share > 0.0 && self.max_time_share <= 1.0) {

@@ -3,6 +3,7 @@ use super::linearity::{Look, is_repeatable, look};
 use super::step::VirtualStep;
 use crate::params::for_each;
 use burn::module::{Module, ParamId};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// The size of a step that shows its direction, in units of the weights' rounding: rounding is then a few
@@ -19,7 +20,7 @@ const LITTLE: usize = 1 << 12;
 /// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct StepKind {
     /// Whether all steps so far are linear in the learning rate. A single exception is final.
     pub(crate) is_linear: bool,

@@ -4,7 +4,7 @@ use sharpness_record::{Edge, Measurement};
 #[derive(Default)]
 pub(super) struct EdgeWatch {
     warn_after: u64,
-    past_edge: u64,
+    pub(super) past_edge: u64,
     warns: bool,
 }
 

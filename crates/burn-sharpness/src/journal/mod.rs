@@ -104,6 +104,16 @@ impl Journal {
         &self.summary.numbers
     }
 
+    /// How many measurements in a row have found the run past the edge.
+    pub(crate) fn past_edge(&self) -> u64 {
+        self.edge.past_edge
+    }
+
+    /// Continues a run of which so many measurements in a row were past the edge.
+    pub(crate) fn continue_past_edge(&mut self, past_edge: u64) {
+        self.edge.past_edge = past_edge;
+    }
+
     pub(crate) fn note_checkpoint(&mut self, note: CheckpointNote) {
         let notice = self.record.note_checkpoint(note);
         notice.into_iter().for_each(|notice| self.tell(notice));

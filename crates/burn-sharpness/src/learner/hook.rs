@@ -244,8 +244,8 @@ impl<M: TrainStep> Hook<M> {
         M: Module,
     {
         if self.keeps_steps() {
-            let fingerprint = fingerprint(model);
-            self.probe.run().note_checkpoint(fingerprint);
+            let (fingerprint, state) = (fingerprint(model), self.probe.state());
+            self.probe.run().note_checkpoint(fingerprint, state);
         }
     }
 
@@ -259,7 +259,10 @@ impl<M: TrainStep> Hook<M> {
         }
         if self.keeps_steps() {
             let fingerprint = fingerprint(model);
-            self.probe.run().resume_from(fingerprint);
+            let state = self.probe.run().resume_from(fingerprint);
+            state
+                .into_iter()
+                .for_each(|state| self.probe.continue_from(&state));
         }
     }
 

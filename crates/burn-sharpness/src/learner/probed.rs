@@ -117,13 +117,18 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn into_record(self) -> ModuleRecord {
-        self.hook.note_checkpoint(&self.model);
+        // What a measurement makes of the model is no checkpoint.
+        if !is_underway() {
+            self.hook.note_checkpoint(&self.model);
+        }
         self.model.into_record()
     }
 
     fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
         let model = self.model.try_load_record(record)?;
-        self.hook.resume(&model);
+        if !is_underway() {
+            self.hook.resume(&model);
+        }
         Ok(Self {
             model,
             hook: self.hook,

@@ -19,14 +19,14 @@ impl<M: Module + 'static> Work<'_, M> {
         task: &mut Task,
         training: &Measurement,
     ) -> Result<(), Failure> {
-        let mut line = self.memory.tasks.remove(&task.name).unwrap_or_default();
+        let mut line = self.memory.tasks.remove(&*task.name).unwrap_or_default();
         let along = match (&mut task.kind, self.end_without_direction()) {
             (TaskKind::Training, _) => {
                 self.of_tasks.push(training.of_other_task(&task.name));
                 return Ok(());
             }
             _ if line.stopped => {
-                self.memory.tasks.insert(task.name.clone(), line);
+                self.memory.tasks.insert(task.name.to_string(), line);
                 return Ok(());
             }
             (_, Some(along)) => along,
@@ -54,7 +54,7 @@ impl<M: Module + 'static> Work<'_, M> {
         if matches!(task.kind, TaskKind::Group(_)) {
             measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
         }
-        self.memory.tasks.insert(task.name.clone(), line);
+        self.memory.tasks.insert(task.name.to_string(), line);
         self.of_tasks.push(measurement);
     }
 

@@ -6,14 +6,14 @@ mod gpt_pretraining;
 
 pub use convolutional::Convolutional;
 pub use fully_connected::FullyConnected;
-pub use gpt_pretraining::{GptPretraining, VOCAB};
+pub use gpt::small::VOCAB;
+pub use gpt_pretraining::GptPretraining;
 
 use anyhow::Result;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection};
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,35 +40,7 @@ pub trait Workload {
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
 }
 
-#[derive(Clone)]
-pub struct Examples<const D: usize> {
-    x: Tensor<D>,
-    y: Tensor<1, Int>,
-}
-
-impl<const D: usize> Examples<D> {
-    /// Batches of this size, from the first examples again after the last.
-    fn batches(&self, size: usize, count: usize) -> Vec<Self> {
-        let [examples] = self.y.dims();
-        let batch = |index: usize| {
-            let from = index * size % examples;
-            Self {
-                x: self.x.clone().narrow(0, from, size),
-                y: self.y.clone().narrow(0, from, size),
-            }
-        };
-        (0..count).map(batch).collect()
-    }
-
-    /// The mean cross entropy of a model's logits.
-    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
-        CrossEntropyLossConfig::new()
-            .init(&logits.device())
-            .forward(logits, self.y.clone())
-    }
-}
-
-/// The state of a step before its update.
+/// What a step knows before its update.
 pub struct Step<'a, W: Workload> {
     pub index: u64,
     pub model: &'a W::Model,
