@@ -107,6 +107,7 @@ mod learner;
 mod loss;
 mod losses;
 mod measure;
+mod meeting;
 #[cfg(feature = "learner")]
 mod metric;
 mod own_loop;
@@ -116,6 +117,7 @@ mod run;
 mod schedule;
 mod session;
 mod task;
+mod workers;
 
 pub use batches::TaskBatches;
 pub use builder::SharpnessProbeBuilder;
@@ -133,7 +135,7 @@ pub use probe::SharpnessProbe;
 pub use sharpness_record::{
     About, Against, BaseLossSource, Edge, LinePoint, MEASUREMENTS_FILE, Measurement,
     MeasurementOutcome, NoNumber, Quantity, RECORD_VERSION, Scale, SharpnessSummary, SlopeSource,
-    TRAIN_TASK,
+    TRAIN_TASK, WorkerShare,
 };
 
 /// The code of README.md is compiled and run with the examples of the documentation.

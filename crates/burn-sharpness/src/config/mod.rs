@@ -8,6 +8,7 @@ pub use thresholds::Thresholds;
 
 use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 
 /// When a [`SharpnessProbe`](crate::SharpnessProbe) measures, how finely, and where it writes.
@@ -39,6 +40,7 @@ pub struct SharpnessConfig {
     pub(crate) thresholds: Option<Thresholds>,
     pub(crate) edge_cap: Option<f64>,
     pub(crate) warn_after: u64,
+    pub(crate) worker_limit: Duration,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -59,6 +61,7 @@ impl Default for SharpnessConfig {
             thresholds: None,
             edge_cap: None,
             warn_after: 3,
+            worker_limit: Duration::from_secs(10),
             directory: None,
         }
     }
@@ -266,6 +269,14 @@ impl SharpnessConfig {
         self
     }
 
+    /// How long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`), before its first
+    /// evaluation; for the loss of that worker's batches, it waits so much longer than ten times its own evaluation. A worker
+    /// that does not come is left out, and the record's `workers` says so. By default 10 seconds; above 0.
+    pub fn with_worker_limit(mut self, limit: Duration) -> Self {
+        self.worker_limit = limit;
+        self
+    }
+
     /// The run's folder, usually the one given to `SupervisedTraining::new`. Every measurement is
     /// appended to `measurements.jsonl` there, and a run resumed from a checkpoint finds the
     /// run-wide step there.
@@ -319,6 +330,9 @@ impl SharpnessConfig {
         }
         if self.warn_after == 0 {
             return Err(ConfigError::WarningAfter(self.warn_after));
+        }
+        if self.worker_limit.is_zero() {
+            return Err(ConfigError::WorkerLimit(self.worker_limit));
         }
         if self.task_batches == 0 {
             return Err(ConfigError::TaskBatches(self.task_batches));
@@ -374,6 +388,11 @@ pub enum ConfigError {
     /// A warning after no measurement.
     #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
     WarningAfter(u64),
+    /// No time to wait for a worker.
+    #[error(
+        "waiting {0:?} for a worker is not possible: choose a time above 0, such as 10 seconds"
+    )]
+    WorkerLimit(Duration),
     /// No batch to measure a task on.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),
