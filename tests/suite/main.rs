@@ -32,3 +32,4 @@ mod tasks;
 mod thresholds;
 mod training_mode;
 mod update;
+mod workers;

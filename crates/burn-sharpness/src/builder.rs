@@ -112,7 +112,7 @@ impl SharpnessProbeBuilder {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     pub fn with_group(self, name: &str, group: ParamGroup) -> Self {
-        self.with(Task::new(name, TaskKind::Group(group)))
+        self.with(Task::new(name, TaskKind::Group(group.into())))
     }
 
     fn with(mut self, task: Task) -> Self {

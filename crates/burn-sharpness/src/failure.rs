@@ -7,7 +7,11 @@ use crate::loss::LossError;
 use critical_search::Interrupted;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use thiserror::Error;
+
+/// What becomes of a worker that does not take part.
+pub(crate) const LEFT_OUT: &str = "it is left out until it makes an update again; `with_worker_limit` sets how long a worker is waited for";
 
 /// Why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
@@ -40,6 +44,10 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
+    #[error(
+        "a worker that took part in the measurement ended, or gave no loss within {0:.1?}: {LEFT_OUT}"
+    )]
+    WorkerLeft(Duration),
     /// How the loss is to be computed could not be found out.
     #[error(transparent)]
     Mode(Box<Failure>),

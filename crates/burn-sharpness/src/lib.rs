@@ -115,6 +115,7 @@ mod learner;
 mod loss;
 mod losses;
 mod measure;
+mod meeting;
 #[cfg(feature = "learner")]
 mod metric;
 mod own_loop;
@@ -125,6 +126,7 @@ mod schedule;
 mod session;
 mod state;
 mod task;
+mod workers;
 
 pub use batches::TaskBatches;
 pub use builder::SharpnessProbeBuilder;
@@ -142,7 +144,7 @@ pub use probe::SharpnessProbe;
 pub use sharpness_record::{
     About, Against, BaseLossSource, Edge, LinePoint, MEASUREMENTS_FILE, Measurement,
     MeasurementOutcome, NoNumber, Quantity, RECORD_VERSION, Scale, SharpnessSummary, SlopeSource,
-    TRAIN_TASK,
+    TRAIN_TASK, WorkerShare,
 };
 
 /// Compiles and runs the code of README.md with the examples of the documentation.

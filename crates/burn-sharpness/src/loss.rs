@@ -106,6 +106,11 @@ impl BatchLosses {
         Ok(Self(batches))
     }
 
+    /// Adds the losses of more batches.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     fn mean(&self, of: impl Fn(&Loss) -> f64) -> f64 {
         self.0.iter().map(of).sum::<f64>() / self.0.len() as f64
     }

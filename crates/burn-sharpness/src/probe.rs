@@ -5,9 +5,9 @@ use crate::journal::{ClaimedFolder, Entry};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
 use crate::task::Task;
+use crate::workers::Kept;
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
-use std::any::Any;
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -62,14 +62,14 @@ struct Shared {
     /// Locked during a measurement, and never after `run`.
     measuring: Mutex<Measuring>,
     run: Mutex<Run>,
+    /// What a loop of one's own keeps of its model.
+    kept: Arc<Kept>,
 }
 
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
     pub(crate) memory: Memory,
-    /// The copy of the model that computes with batch statistics, once it was made.
-    pub(crate) copy: Option<Box<dyn Any + Send>>,
     /// Whether a loop of one's own calls the probe at every step.
     pub(crate) calls: CallWatch,
 }
@@ -92,6 +92,7 @@ impl SharpnessProbe {
                     ..Measuring::default()
                 }),
                 run: Mutex::new(run),
+                kept: Arc::default(),
             }),
         }
     }
@@ -227,6 +228,10 @@ impl SharpnessProbe {
 
     pub(crate) fn measuring(&self) -> MutexGuard<'_, Measuring> {
         lock(&self.shared.measuring)
+    }
+
+    pub(crate) fn kept(&self) -> Arc<Kept> {
+        self.shared.kept.clone()
     }
 
     pub(crate) fn run(&self) -> MutexGuard<'_, Run> {

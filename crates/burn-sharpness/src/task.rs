@@ -2,7 +2,7 @@ use crate::batches::TaskBatches;
 use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss};
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use burn::module::{Module, ParamGroup};
 use burn::tensor::Device;
 use sharpness_record::TRAIN_TASK;
@@ -19,7 +19,7 @@ pub(crate) enum TaskKind {
     Loss(Box<dyn TaskLoss>),
     Training,
     /// The training loss along the update of these parameters, while the others stay.
-    Group(ParamGroup),
+    Group(Arc<ParamGroup>),
 }
 
 /// The loss of a task on batches of its own, for a model whose type only the task knows.
@@ -29,7 +29,7 @@ pub(crate) trait TaskLoss: Send {
 }
 
 impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
         self.losses_of(model)
     }
 }

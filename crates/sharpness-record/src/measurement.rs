@@ -39,6 +39,28 @@ pub enum SlopeSource {
     Other,
 }
 
+/// Counts the workers of a data-parallel update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkerShare {
+    /// The workers on whose batches the loss was measured.
+    pub measured: usize,
+    /// The workers that make the update.
+    pub of: usize,
+}
+
+impl WorkerShare {
+    /// Creates the count.
+    pub fn new(measured: usize, of: usize) -> Self {
+        Self { measured, of }
+    }
+
+    /// Whether no worker was left out.
+    pub fn is_whole(&self) -> bool {
+        self.measured == self.of
+    }
+}
+
 /// Holds one measurement of critical sharpness.
 ///
 /// [`critical_sharpness`](Self::critical_sharpness) is the number. [`edge_ratio`](Self::edge_ratio) says whether the
@@ -78,6 +100,9 @@ pub struct Measurement {
     /// The fraction of the batch behind the loss, in (0, 1]: 1 unless the loss states less.
     #[serde(default = "whole_batch")]
     pub batch_fraction: f64,
+    /// How many of the workers that make the same update took part, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkerShare>,
     /// The slope g·Δθ of the fall along the update.
     #[serde(default)]
     pub slope: Option<f64>,
@@ -203,6 +228,7 @@ impl Measurement {
             base_loss: None,
             base_loss_source: None,
             batch_fraction: whole_batch(),
+            workers: None,
             slope: None,
             slope_source: None,
             update_norm: None,

@@ -8,7 +8,7 @@ pub(crate) use view::ValidationView;
 
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::{Gradient, Losses};
+use crate::losses::{Gradient, Losses, Point};
 use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
 use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
@@ -77,15 +77,19 @@ pub(crate) struct InMode<'a, M> {
 }
 
 impl<M: Module> Losses<M> for InMode<'_, M> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, at: &Point) -> Result<BatchLosses, Failure> {
         let mode = self.mode.as_ref().map_err(Failure::clone)?;
-        self.losses.losses(&mode.at(model))
+        self.losses.losses(&mode.at(model), at)
     }
 
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
         let mode = self.mode.as_ref().ok()?;
         let mut gradient = self.losses.gradient()?;
         Some(Box::new(move |model| gradient(&mode.at(model))))
+    }
+
+    fn end(&mut self) {
+        self.losses.end();
     }
 }
 

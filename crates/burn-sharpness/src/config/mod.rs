@@ -8,6 +8,7 @@ pub use thresholds::Thresholds;
 
 use critical_search::{CriticalSearch, Method, SearchConfig};
 use std::path::PathBuf;
+use std::time::Duration;
 use thiserror::Error;
 
 /// The steps from one measurement to the next by default.
@@ -52,6 +53,7 @@ pub struct SharpnessConfig {
     pub(crate) thresholds: Option<Thresholds>,
     pub(crate) edge_cap: Option<f64>,
     pub(crate) warn_after: u64,
+    pub(crate) worker_limit: Duration,
     pub(crate) directory: Option<PathBuf>,
 }
 
@@ -72,6 +74,7 @@ impl Default for SharpnessConfig {
             thresholds: None,
             edge_cap: None,
             warn_after: 3,
+            worker_limit: Duration::from_secs(10),
             directory: None,
         }
     }
@@ -281,6 +284,14 @@ impl SharpnessConfig {
         self
     }
 
+    /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`): before its
+    /// first evaluation, and for a loss beyond ten times its own evaluation. It leaves out a worker that does not come, and
+    /// the record's `workers` says so. The default is 10 seconds; the limit is above 0.
+    pub fn with_worker_limit(mut self, limit: Duration) -> Self {
+        self.worker_limit = limit;
+        self
+    }
+
     /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`.
     ///
     /// The probe appends every measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds
@@ -339,6 +350,9 @@ impl SharpnessConfig {
         if self.warn_after == 0 {
             return Err(ConfigError::WarningAfter(self.warn_after));
         }
+        if self.worker_limit.is_zero() {
+            return Err(ConfigError::WorkerLimit(self.worker_limit));
+        }
         if self.task_batches == 0 {
             return Err(ConfigError::TaskBatches(self.task_batches));
         }
@@ -393,6 +407,11 @@ pub enum ConfigError {
     /// The number of measurements before a warning is 0.
     #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
     WarningAfter(u64),
+    /// No time to wait for a worker.
+    #[error(
+        "waiting {0:?} for a worker is not possible: choose a time above 0, such as 10 seconds"
+    )]
+    WorkerLimit(Duration),
     /// The number of batches of a task is 0.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),

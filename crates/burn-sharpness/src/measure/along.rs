@@ -2,11 +2,12 @@ use super::memory::LineMemory;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use crate::schedule::Place;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slope {
@@ -35,8 +36,23 @@ pub(crate) enum End {
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
+    /// The parameters that move, if not all.
+    pub(crate) group: Option<Arc<ParamGroup>>,
     pub(crate) losses: &'a mut dyn Losses<M>,
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
+}
+
+impl<M: Module> Walk<'_, M> {
+    /// Computes the losses at a learning rate.
+    pub(crate) fn losses_at(&mut self, learning_rate: f64) -> Result<BatchLosses, Failure> {
+        let moved = self.direction.advance(self.model.clone(), learning_rate);
+        let at = Point {
+            learning_rate,
+            is_linear: self.direction.is_linear(),
+            group: self.group.clone(),
+        };
+        self.losses.losses(&moved, &at)
+    }
 }
 
 impl Along {
@@ -83,7 +99,7 @@ impl Along {
     pub(crate) fn search<M: Module>(
         &mut self,
         search: &CriticalSearch,
-        walk: Walk<'_, M>,
+        mut walk: Walk<'_, M>,
         memory: &mut LineMemory,
         start: Guess,
     ) {
@@ -92,8 +108,7 @@ impl Along {
         };
         let guess = memory.guess.unwrap_or(start);
         let searched = search.try_run(&line, guess, |learning_rate| {
-            let moved = walk.direction.advance(walk.model.clone(), learning_rate);
-            let losses = walk.losses.losses(&moved)?;
+            let losses = walk.losses_at(learning_rate)?;
             Ok((walk.rise)(&losses, base))
         });
         self.end = Some(match searched {

@@ -1,3 +1,4 @@
+use super::scale::GradientScale;
 use crate::direction::{DirectionError, StepKind};
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
@@ -19,6 +20,8 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<String, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
+    /// Whether workers that share their gradients take the sum of them or the mean.
+    pub(crate) gradient_scale: GradientScale,
     /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
     #[serde(serialize_with = "save_kind", deserialize_with = "read_kind")]
     pub(crate) step_kind: Kind,

@@ -5,6 +5,7 @@ mod along;
 mod line;
 mod memory;
 mod panel;
+mod scale;
 mod subject;
 mod tasks;
 mod training;
@@ -96,6 +97,10 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     // An edge cap measures more steps than the schedule.
     let step = work.subject.facts.place.step;
     let is_scheduled = step.is_multiple_of(settings.config.interval());
+    let is_group = |task: &Task| matches!(task.kind, TaskKind::Group(_));
+    if !(is_scheduled && tasks.iter().any(is_group)) {
+        work.subject.losses.end();
+    }
     for task in tasks.iter_mut().filter(|_| is_scheduled) {
         work.started = Instant::now();
         let part = |work: &mut Work<'a, M>| work.measure_task(task, &training);
@@ -132,12 +137,20 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         guarded(what, || part(self))
     }
 
+    /// Describes what the training loss was measured on.
+    fn describe_batches(&self, measurement: &mut Measurement) {
+        let Subject { facts, .. } = &self.subject;
+        measurement.batch_fraction *= facts.share;
+        measurement.workers = facts.workers;
+        measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+    }
+
     fn training(&mut self) -> Measurement {
         let seconds = self.started.elapsed().as_secs_f64();
         let place = self.subject.facts.place;
         let mut training = self.along.measurement(place, TRAIN_TASK, seconds);
         training.curvature = self.curvature.take();
-        training.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+        self.describe_batches(&mut training);
         training.line = self.settings.config.lines.then(|| self.along.points());
         if let Some(panel) = &self.panel {
             panel.write(&self.along, &mut training);

@@ -49,10 +49,11 @@ impl Noise {
 }
 
 impl Panel {
-    /// From one pass over weights and gradients.
+    /// From one pass over weights and gradients, which are the sum of those of so many batches, if that is known.
     pub(super) fn new<M: Module>(
         subject: &mut Subject<'_, M>,
         direction: &UpdateDirection,
+        summed: Option<f64>,
     ) -> Self {
         let Some(grads) = &subject.grads else {
             return Self::default();
@@ -72,7 +73,8 @@ impl Panel {
         };
         let facts = &mut subject.facts;
         let squares = std::mem::take(&mut facts.squared_gradients);
-        let is_of_batches = facts.gradient_is_sum && squares.len() > 1;
+        // What workers share may be the gradients of all already.
+        let is_of_batches = facts.workers.is_none() && squares.len() > 1;
         // Each may be on a device of its own.
         let squares = squares.into_iter().filter(|_| is_of_batches);
         let squares = squares.map(|square| Some(square.read().ok()?[0]));
@@ -81,8 +83,7 @@ impl Panel {
         let cosine = direction.slope() / (gradient_norm * direction.norm());
         Self {
             // Gradients of micro-batches add up, while their loss is a mean.
-            gradient_norm: finite(gradient_norm / subject.facts.micro_batches as f64)
-                .filter(|_| subject.facts.gradient_is_sum),
+            gradient_norm: summed.and_then(|summed| finite(gradient_norm / summed)),
             weight_norm: finite(of_weights.sqrt()),
             // Rounding exceeds 1 at most in the last digits.
             gradient_cosine: finite(cosine)

@@ -4,15 +4,18 @@ use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use sharpness_record::WorkerShare;
 
 pub(crate) struct Facts {
     pub(crate) place: Place,
     pub(crate) learning_rate: ModuleLearningRate,
-    /// The number of batches whose gradients were added; the loss is their mean.
-    pub(crate) micro_batches: usize,
-    /// Whether the gradients were certainly added. Workers that share their gradients (DDP) take their
-    /// mean or their sum; burn does not say which.
-    pub(crate) gradient_is_sum: bool,
+    /// The number of batches behind the update; the loss is the mean of theirs.
+    pub(crate) batches: usize,
+    /// The fraction of them that the loss is evaluated on.
+    pub(crate) share: f64,
+    /// How many workers take part in the measurement, if several share their gradients. They take the mean or the sum of
+    /// them; burn does not say which.
+    pub(crate) workers: Option<WorkerShare>,
     /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
     pub(crate) squared_gradients: Vec<SquaredNorm>,
     pub(crate) training_loss: Option<BatchLosses>,

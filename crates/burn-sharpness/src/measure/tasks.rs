@@ -5,12 +5,13 @@ use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use crate::params::home_of;
 use crate::task::{Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
+use std::sync::Arc;
 
 impl<M: Module + 'static> Work<'_, M> {
     /// Measures a task or a group along the update. A permanent failure ends its measuring.
@@ -52,7 +53,7 @@ impl<M: Module + 'static> Work<'_, M> {
             );
         }
         if matches!(task.kind, TaskKind::Group(_)) {
-            measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+            self.describe_batches(&mut measurement);
         }
         self.memory.tasks.insert(task.name.to_string(), line);
         self.of_tasks.push(measurement);
@@ -89,9 +90,9 @@ impl<M: Module + 'static> Work<'_, M> {
         let index = self.subject.facts.place.step / config.interval();
         let mut base_of = || -> Result<BatchLosses, Failure> {
             task.select(index, config.task_batches, &device)?;
-            let base = task.losses(model)?;
+            let base = task.losses(model, &Point::default())?;
             if base.value().is_finite() && !line.is_repeatable {
-                check_repeatable(&base, &task.losses(model)?)?;
+                check_repeatable(&base, &task.losses(model, &Point::default())?)?;
                 line.is_repeatable = true;
             }
             Ok(base)
@@ -110,6 +111,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let walk = Walk {
             model,
             direction,
+            group: None,
             losses: task,
             rise: BatchLosses::rise_over_batches,
         };
@@ -118,14 +120,19 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     /// Measures the training loss along the update of a group of parameters.
-    fn along_group(&mut self, group: &ParamGroup, line: &mut LineMemory) -> Result<Along, Failure> {
+    fn along_group(
+        &mut self,
+        group: &Arc<ParamGroup>,
+        line: &mut LineMemory,
+    ) -> Result<Along, Failure> {
         let model = self.subject.model;
+        let summed = self.summed_batches();
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         direction.renew(model);
         let mut direction = direction.of_group(group, model)?;
         let of_training = self.along.finite_slope();
         let slope = Slope {
-            value: direction.slope() / self.subject.facts.micro_batches as f64,
+            value: direction.slope() / summed,
             source: of_training.map_or(SlopeSource::Hint, |slope| slope.source),
         };
         let mut along = Along {
@@ -138,6 +145,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let walk = Walk {
             model,
             direction: &mut direction,
+            group: Some(group.clone()),
             losses: &mut *self.subject.losses,
             rise: BatchLosses::rise_from,
         };

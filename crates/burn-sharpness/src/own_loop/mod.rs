@@ -6,7 +6,7 @@ pub use update::{Step, Update};
 
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss};
-use crate::losses::{Gradient, Losses};
+use crate::losses::{Gradient, Losses, Point};
 use crate::measure::Facts;
 use crate::params::copy_gradients;
 use crate::probe::SharpnessProbe;
@@ -193,8 +193,9 @@ impl SharpnessProbe {
         let facts = Facts {
             place,
             learning_rate: known.learning_rate,
-            micro_batches: 1,
-            gradient_is_sum: true,
+            batches: 1,
+            share: 1.0,
+            workers: None,
             squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
@@ -206,6 +207,8 @@ impl SharpnessProbe {
             facts,
             grads,
             losses,
+            seat: None,
+            kept: self.kept(),
             copy: None,
             is_alone: true,
             is_of_this_thread: true,
@@ -220,7 +223,7 @@ struct Closure<'a, M, F> {
 }
 
 impl<M, L: IntoLoss, F: FnMut(&M) -> L> Losses<M> for Closure<'_, M, F> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
         let loss = (self.loss)(model).into_loss()?;
         Ok(BatchLosses::new(vec![loss])?)
     }

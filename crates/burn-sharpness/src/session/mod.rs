@@ -2,18 +2,21 @@
 //! the step comes first, make the step, measure, and hand the measurements to the journal. The loop and the `Learner`
 //! describe the step, and make it on request.
 
+mod serve;
 mod underway;
 
+pub(crate) use serve::{Answer, Seat};
 pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::direction::{GroupRatios, VirtualStep, after_step_of};
-use crate::failure::{Failure, guarded};
+use crate::failure::{Failure, LEFT_OUT, guarded, lock};
 use crate::journal::OfUpdate;
 use crate::losses::Losses;
 use crate::measure::{Facts, Measured, Stage, Subject, may_show, measure, step_kind};
 use crate::params::weights_of;
 use crate::probe::{Measuring, SharpnessProbe};
+use crate::workers::Kept;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -38,6 +41,10 @@ pub(crate) struct Session<'a, M> {
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
     pub(crate) losses: &'a mut dyn Losses<M>,
+    /// The seat in the measurement of another worker, which has made the same update before.
+    pub(crate) seat: Option<Seat>,
+    /// What is kept of the model from one measurement to the next: the copy that computes with batch statistics.
+    pub(crate) kept: Arc<Kept>,
     /// A copy in validation mode on one device, which stands in for a model spread over several.
     pub(crate) copy: Option<M>,
     /// Whether no other worker uses the model.
@@ -58,6 +65,11 @@ impl<M: Module + 'static> Session<'_, M> {
         optim: &mut ModuleOptimizer,
         make: impl FnOnce(M, &mut ModuleOptimizer, ModuleLearningRate) -> M,
     ) -> M {
+        if let Some(seat) = self.seat.take() {
+            let rate = self.facts.learning_rate.clone();
+            self.serve(seat, &model, optim);
+            return make(model, optim, rate);
+        }
         let mode = self.find_mode(&model);
         let rate = self.facts.learning_rate.clone();
         let cap = self.edge_cap();
@@ -105,7 +117,7 @@ impl<M: Module + 'static> Session<'_, M> {
         if !self.probe.config().batch_statistics {
             return Ok(Mode::validation(model));
         }
-        let known = self.probe.measuring().copy.take();
+        let known = lock(&self.kept).take();
         let known = known.and_then(|copy| copy.downcast().ok());
         let is_alone = self.is_alone && self.is_of_this_thread;
         let mode = guarded("the loss", || {
@@ -152,7 +164,6 @@ impl<M: Module + 'static> Session<'_, M> {
         let Measuring {
             tasks,
             memory,
-            copy,
             calls,
         } = &mut *measuring;
         if self.door == Door::Loop {
@@ -165,7 +176,8 @@ impl<M: Module + 'static> Session<'_, M> {
             });
         }
         let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
-        let interval = self.facts.micro_batches as u64 * settings.config.interval();
+        let workers = self.facts.workers;
+        let interval = self.facts.batches as u64 * settings.config.interval();
         let subject = Subject {
             model: view.model(),
             stage,
@@ -173,18 +185,25 @@ impl<M: Module + 'static> Session<'_, M> {
             has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
             losses: &mut InMode {
                 mode: &mode,
-                losses: self.losses,
+                losses: &mut *self.losses,
             },
             facts: self.facts,
             grads: Some(self.grads),
         };
         let mut measured = measure(subject, settings, tasks, memory);
-        if let Some(kept) = mode.ok().and_then(Mode::into_copy) {
-            *copy = Some(Box::new(kept));
+        self.losses.end();
+        if let Some(copy) = mode.ok().and_then(Mode::into_copy) {
+            *lock(&self.kept) = Some(Box::new(copy));
         }
         drop(measuring);
         measured.training.learning_rate_used = cap.and_then(|cap| measured.training.capped(cap));
         measured.notices.splice(0..0, notice.map(str::to_string));
+        if workers.is_some_and(|workers| !workers.is_whole()) {
+            let limit = settings.config.worker_limit;
+            measured.notices.push(format!(
+                "a worker has ended, or did not come to a measurement within {limit:.1?} (`workers` in the record says how many took part): {LEFT_OUT}"
+            ));
+        }
         Some(publish(self.probe, self.door, measured, interval))
     }
 }
