@@ -1,3 +1,4 @@
+use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 /// The number of measurements that must find the same scale.
@@ -8,7 +9,7 @@ const LOOKS: usize = 8;
 const NEAR: RangeInclusive<f64> = 1.0 / 1.25..=1.25;
 
 /// How several workers have put their gradients together.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reduction {
     Mean,
     Sum,
@@ -16,7 +17,7 @@ pub(crate) enum Reduction {
 
 /// What measurements tell of the scale of gradients that several workers share. Burn knows it (`DistributedConfig`), and tells
 /// nobody.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct GradientScale {
     seen: Vec<Reduction>,
     looks: usize,
