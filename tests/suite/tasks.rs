@@ -361,7 +361,7 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
         ("empty loader", "empty"),
         ("no batch", "no batch"),
         ("panics", "panicked"),
-        ("other model", "another model"),
+        ("other model", "another type"),
     ] {
         let failed = of(task);
         assert_eq!(failed.len(), 1, "{task}: one measurement");
