@@ -69,7 +69,12 @@ fn a_probe_shows_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(3, folder.path());
     let text = format!("{probe:?}");
-    for part in ["SharpnessProbe", "every: Some(3)", "step: 0", "measurements: 0"] {
+    for part in [
+        "SharpnessProbe",
+        "every: Some(3)",
+        "step: 0",
+        "measurements: 0",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(format!("{:?}", SharpnessProbe::disabled()).contains("is_enabled: false"));
