@@ -23,7 +23,8 @@
 //! - *Surprise*: 0.15 of the distance that the last evaluation moved the root from its predicted place. A jump or kink
 //!   between the ends puts that evaluation off the smooth line.
 //! - *Explosion*: up to a quarter of the distance to the farther end, if the loss is very much higher at the upper end
-//!   (12 to 60 times the fall) and still near its lowest at the lower end. A polynomial through such points has its
+//!   (12 to 60 times the fall) and still near its lowest at the lower end, or if it rises between the ends 12 to 60 times
+//!   faster than it falls at 0. A polynomial through such points has its
 //!   root at the lower end, whatever the loss does in between, so the search halves the bracket instead.
 //! - *Reserve*: half of the sum above, a further 0.6 (1.3 without h(0)) of the product above, and with three points up
 //!   to 0.25% for bends narrower than the spacing of the points. The search states this part but spends no evaluation
@@ -72,7 +73,8 @@
 //!   of that and so on, for the given number of halvings or until rounding would hide a rise as steep as the rise at
 //!   η_c. It misses no rise that lasts for a factor of 2.
 //! - *Everywhere*, before the search reports that a loss does not rise: at the rate in use, and at ratios of 2 up to
-//!   the limit.
+//!   the limit. If the loss rises there by more than its type rounds, though less than it rounds further out, the
+//!   outcome is [`BelowResolution`](crate::Outcome::BelowResolution).
 //!
 //! # The next learning rate
 //!
@@ -132,7 +134,7 @@
 //!
 //! If rounding is [likely known](crate::LossLine::with_likely_rounding), the six lie within 1.5%, since within 12% the
 //! bends of a real loss would pass for rounding. A single jump among them does not count as rounding, and several looks
-//! vote. If neighbours agree to the bit, they lie on one tread of a staircase, and the look moves eight and thirty-two
+//! vote. If the loss explodes beyond the crossing (to 64 times its deepest fall), the falls alone show rounding. If neighbours agree to the bit, they lie on one tread of a staircase, and the look moves eight and thirty-two
 //! times as far out. If all changes are multiples of one quantum, a fall of up to eight quanta counts as rounding.
 //!
 //! A look is due:
