@@ -144,7 +144,7 @@ mod tests {
         let steps = read(&feed, &mut reading, 4);
         assert_eq!(steps, [vec![], vec![1], vec![], vec![3]]);
         // A metric that begins now has missed them.
-        assert_eq!(read(&feed, &mut feed.begin(), 1), [vec![]]);
+        assert!(read(&feed, &mut feed.begin(), 1).concat().is_empty());
     }
 
     /// As if the step of an epoch's last update came after the epoch's last item was shown.
@@ -153,11 +153,11 @@ mod tests {
         let mut feed = Feed::default();
         let mut reading = feed.begin();
         feed.next_item();
-        assert_eq!(read(&feed, &mut reading, 1), [vec![]]);
+        assert!(read(&feed, &mut reading, 1).concat().is_empty());
         feed.push(vec![measured(0, TRAIN_TASK)], 1);
         feed.next_item();
         feed.push(vec![measured(1, TRAIN_TASK)], 1);
-        assert_eq!(read(&feed, &mut reading, 2), [vec![0, 1], vec![]]);
+        assert_eq!(read(&feed, &mut reading, 1), [[0, 1]]);
     }
 
     #[test]
@@ -169,7 +169,8 @@ mod tests {
             feed.push(vec![measured(item, TRAIN_TASK)], 1);
         }
         let steps = read(&feed, &mut reading, KEPT + 1);
-        assert_eq!((&steps[0], &steps[1]), (&vec![], &vec![1]));
+        assert!(steps[0].is_empty());
+        assert_eq!(steps[1], [1]);
         assert_eq!(steps[KEPT], [KEPT as u64]);
     }
 }
