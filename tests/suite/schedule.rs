@@ -1,4 +1,4 @@
-//! When measurements are made.
+//! The schedule of measurements.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::nn::{Linear, LinearConfig};
@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
 
-/// The steps that are measured of a run along a parabola, whose critical learning rate is 2.
+/// Runs along a parabola with a critical learning rate of 2, and returns the measured steps.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
     fn loss(model: &Linear) -> Tensor<1> {
         model.weight.val().square().sum() / 2.0

@@ -1,4 +1,4 @@
-//! Trainings whose weights fill the memory, for what a probe adds to it.
+//! Measures the memory of a probe, on trainings whose weights fill the memory.
 
 use crate::process::with_and_without;
 use crate::table::MemoryRow;
@@ -59,7 +59,7 @@ impl Training {
         }
     }
 
-    /// The row of this training, from two processes of its own. None where the system does not tell a peak.
+    /// Runs the training in two processes. `None` if the system reports no peak memory.
     fn row(self, device: &str) -> Option<MemoryRow> {
         let name = self.to_possible_value()?.get_name().to_string();
         let arguments = ["--device", device, "--memory-of", &name].map(str::to_string);
@@ -75,7 +75,6 @@ impl Training {
     }
 }
 
-/// The rows of all trainings.
 pub fn rows(device: &str) -> Vec<MemoryRow> {
     let all = Training::value_variants().iter();
     all.filter_map(|training| training.row(device)).collect()
