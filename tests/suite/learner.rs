@@ -6,7 +6,7 @@ use burn::train::MultiDeviceOptim;
 use burn::train::metric::NumericEntry;
 use burn_sharpness::{BaseLossSource, MeasurementOutcome, Quantity, SharpnessProbe};
 use sharpness_tests::{
-    Data, MlpConfig, Training, device, in_folder, measurements, model, sgd, weights,
+    Data, MlpConfig, TRAIN_SERIES, Training, device, in_folder, measurements, model, sgd, weights,
 };
 
 #[test]
@@ -196,6 +196,47 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
     let ticks: Vec<_> = points.iter().map(|(tick, _)| *tick).collect();
     assert_eq!(ticks, [4, 8, 12, 16, 20]);
     assert_eq!(measurements(folder.path()).len(), 6);
+}
+
+#[test]
+fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
+    let folder = tempfile::tempdir().unwrap();
+    let probe = in_folder(1, folder.path());
+    let training = Training {
+        data: Data::new(5, 4, &device::autodiff()),
+        accumulation: Some(2),
+        has_dashboard: true,
+        ..Training::new(folder.path())
+    };
+    let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
+    // Two updates of two batches, and one of the batch that is left, in each of two epochs.
+    let measured = measurements(folder.path());
+    let sharpness: Vec<_> = measured
+        .iter()
+        .map(|m| m.critical_sharpness.unwrap())
+        .collect();
+    assert_eq!(sharpness.len(), 6);
+    let points = recorder.points("Critical Sharpness");
+    let (ticks, values): (Vec<usize>, Vec<f64>) = points.into_iter().unzip();
+    assert_eq!(values, sharpness);
+    // The second point waits for a tick that the dashboard keeps, which is the last update's own.
+    assert_eq!(ticks, [2, 4, 5, 6, 8, 9]);
+    let chart = recorder.curve("λ_c (Train), 2/η (Test), log10", TRAIN_SERIES);
+    let values: Vec<f64> = chart.into_iter().map(|(_, value)| value).collect();
+    let expected: Vec<f64> = sharpness.iter().map(|value| value.log10()).collect();
+    assert_eq!(values, expected);
+    let ends = recorder.ticks("Critical Sharpness").into_iter().flatten();
+    let means: Vec<f64> = ends
+        .filter(|end| matches!(end, NumericEntry::Final(_)))
+        .map(|end| end.current())
+        .collect();
+    let expected = sharpness
+        .chunks(3)
+        .map(|epoch| epoch.iter().sum::<f64>() / 3.0);
+    for (mean, expected) in means.iter().zip(expected) {
+        assert!((mean / expected - 1.0).abs() < 1e-12, "{mean} {expected}");
+    }
+    assert_eq!(means.len(), 2);
 }
 
 #[test]

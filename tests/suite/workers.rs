@@ -1,7 +1,7 @@
 //! Measurements in which all workers of a data-parallel training take part: threads with replicas, batches of their own and the
 //! same gradients, as with burn's `DistributedDataParallel`.
 
-use burn::module::{Module, ParamGroup};
+use burn::module::ParamGroup;
 use burn::optim::SgdConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::train::TrainingStrategy;

@@ -1,3 +1,4 @@
+use crate::journal::Reading;
 use crate::probe::NEVER_ATTACHED;
 use crate::{Measurement, SharpnessProbe, TRAIN_TASK};
 use burn::tensor::TensorReadError;
@@ -6,6 +7,7 @@ use burn::train::metric::{
     SerializedEntry, format_float,
 };
 use sharpness_record::Quantity;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The number of items after which a metric reports that nothing comes: burn's metrics lag by fewer.
@@ -37,12 +39,12 @@ fn is_of_edge(quantity: Quantity) -> bool {
 ///
 /// The dashboard's plot of the full history drops the ticks that are not multiples of a growing power of two. With gradient
 /// accumulation every measurement may fall on such a tick, so the metric draws its point at the next tick that survives as
-/// long as any, less than one interval later.
+/// long as any, less than one interval later, or one tick after the point before.
 ///
 /// Burn's axes are linear, so the chart of the edge threshold omits points above 1000 times λ_c, as when a schedule starts
 /// at almost 0; the text beside the chart has them.
 ///
-/// At the end of an epoch it reports the mean of the epoch's points, or repeats the last point if the epoch has none. Burn
+/// At the end of an epoch it reports the mean of the epoch's measurements, or repeats the last one if the epoch has none. Burn
 /// asks for a number even if there was never a point: only then it gets NaN, which no log or summary contains.
 ///
 /// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it to
@@ -89,11 +91,11 @@ pub struct SharpnessMetric {
     task: Arc<str>,
     name: MetricName,
     probe: SharpnessProbe,
-    item: u64,
+    reading: Reading,
     /// The position of the next item on the dashboard's horizontal axis.
     tick: u64,
-    /// A point and the tick at which to draw it.
-    waiting: Option<(u64, f64)>,
+    /// The points to draw, each with the first tick at which it may be drawn.
+    waiting: VecDeque<(u64, f64)>,
     /// Whether any item came with a learning rate.
     has_rate: bool,
     /// The items without a learning rate, and their number during a validation.
@@ -101,7 +103,7 @@ pub struct SharpnessMetric {
     items_of_validation: u64,
     point: Option<f64>,
     last: Option<f64>,
-    /// The points of the epoch.
+    /// The measurements of the epoch.
     sum: f64,
     count: u32,
     none_since: Option<u64>,
@@ -132,9 +134,9 @@ impl SharpnessMetric {
             task: task.into(),
             name: Arc::new(name),
             probe: probe.clone(),
-            item: probe.items(),
+            reading: probe.begin_reading(),
             tick: 0,
-            waiting: None,
+            waiting: VecDeque::new(),
             has_rate: false,
             items_without_rate: 0,
             items_of_validation: 0,
@@ -152,32 +154,30 @@ impl SharpnessMetric {
     }
 
     fn read_item(&mut self) {
-        if let Some(entry) = self.probe.entry_at(self.item)
-            && let Some(measurement) = entry.of_task(&self.task)
-        {
-            let value = self.quantity.of(measurement);
-            if self.quantity.is_due(measurement) {
-                let step = measurement.step;
-                self.text = describe(self.quantity, Some(measurement), step, &mut self.none_since);
-            }
-            if let Some(value) = value.filter(|_| !is_off_the_chart(self.quantity, measurement)) {
-                let stride = largest_power_of_two_divisor(entry.interval);
-                self.waiting = Some((self.tick.next_multiple_of(stride), value));
+        self.reading.meet_item();
+        for entry in self.probe.read(&mut self.reading) {
+            if let Some(measurement) = entry.of_task(&self.task) {
+                self.read(measurement, entry.interval);
             }
         }
-        self.item += 1;
-
-        self.point = match self.waiting {
-            Some((due, value)) if due <= self.tick => {
-                self.waiting = None;
-                Some(value)
-            }
-            _ => None,
-        };
+        // A tick has one point.
+        let next = self.waiting.pop_front_if(|(due, _)| *due <= self.tick);
+        self.point = next.map(|(_, value)| value);
         self.tick += 1;
-        if let Some(point) = self.point {
-            self.last = Some(point);
-            self.sum += point;
+    }
+
+    fn read(&mut self, measurement: &Measurement, interval: u64) {
+        if self.quantity.is_due(measurement) {
+            let step = measurement.step;
+            self.text = describe(self.quantity, Some(measurement), step, &mut self.none_since);
+        }
+        let value = self.quantity.of(measurement);
+        if let Some(value) = value.filter(|_| !is_off_the_chart(self.quantity, measurement)) {
+            let stride = largest_power_of_two_divisor(interval);
+            let due = self.tick.next_multiple_of(stride);
+            self.waiting.push_back((due, value));
+            self.last = Some(value);
+            self.sum += value;
             self.count += 1;
         }
     }

@@ -1,7 +1,7 @@
 use crate::calls::CallWatch;
 use crate::config::SharpnessConfig;
 use crate::failure::lock;
-use crate::journal::{ClaimedFolder, Entry};
+use crate::journal::{ClaimedFolder, Entry, Reading};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
 use crate::task::Task;
@@ -210,13 +210,18 @@ impl SharpnessProbe {
         self.run().journal.tell(notice);
     }
 
-    /// The measurements that belong to a training item.
-    pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
-        self.run().journal.entry_at(item)
+    /// Begins to read the measurements at the next training item.
+    pub(crate) fn begin_reading(&self) -> Reading {
+        self.run().journal.feed().begin()
+    }
+
+    /// The new measurements of the training items that were met.
+    pub(crate) fn read(&self, reading: &mut Reading) -> Vec<Entry> {
+        self.run().journal.feed().read(reading)
     }
 
     pub(crate) fn items(&self) -> u64 {
-        self.run().journal.items()
+        self.run().journal.feed().items()
     }
 
     pub(crate) fn settings(&self) -> Option<Settings<'_>> {

@@ -9,6 +9,7 @@
 mod contest;
 mod lines;
 mod memory;
+mod pass;
 mod picture;
 mod process;
 mod reference;
@@ -85,6 +86,8 @@ enum WorkloadName {
     Dropout,
     Convolutional,
     Memory,
+    /// Not a training to compare: an evaluation of the probe against a forward pass of the GPT
+    Pass,
 }
 
 impl Flags {
@@ -140,7 +143,10 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<()> {
     if let Some(probe) = flags.taken {
         return match flags.memory_of {
-            Some(training) => process::tell(&training, probe),
+            Some(training) => {
+                let device = flags.device()?;
+                process::tell(&memory::InMemory { training, device }, probe)
+            }
             None => process::tell(&flags.gpt()?, probe),
         };
     }
@@ -192,7 +198,13 @@ fn rows(flags: &Flags) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = rows.into_iter().map(Row::Search).collect();
     if flags.wants(WorkloadName::Memory) {
         began("memory");
-        rows.extend(memory::rows().into_iter().map(Row::Memory));
+        let memory = memory::rows(&flags.device);
+        rows.extend(memory.into_iter().map(Row::Memory));
+    }
+    if flags.only.contains(&WorkloadName::Pass) {
+        began("passes");
+        let passes = pass::rows(&flags.gpt()?, &flags.device)?;
+        rows.extend(passes.into_iter().map(Row::Pass));
     }
     Ok(rows)
 }

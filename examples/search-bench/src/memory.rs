@@ -30,6 +30,12 @@ pub enum Training {
     Deep,
 }
 
+/// The training on a device.
+pub struct InMemory {
+    pub training: Training,
+    pub device: Device,
+}
+
 #[derive(Module, Debug)]
 pub struct Layers {
     layers: Vec<Linear>,
@@ -37,6 +43,15 @@ pub struct Layers {
 }
 
 impl Training {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AdamW => "memory, 3 layers of 4096, AdamW",
+            Self::Momentum => "memory, 3 layers of 4096, momentum SGD",
+            Self::Groups => "memory, 3 layers of 4096, AdamW with parameter groups",
+            Self::Deep => "memory, 48 layers of 1024, AdamW",
+        }
+    }
+
     fn shape(self) -> (usize, usize) {
         match self {
             Self::AdamW | Self::Momentum | Self::Groups => (3, 4096),
@@ -45,9 +60,9 @@ impl Training {
     }
 
     /// Runs the training in two processes. `None` if the system reports no peak memory.
-    fn row(self) -> Option<MemoryRow> {
+    fn row(self, device: &str) -> Option<MemoryRow> {
         let name = self.to_possible_value()?.get_name().to_string();
-        let arguments = ["--memory-of".to_string(), name];
+        let arguments = ["--device", device, "--memory-of", &name].map(str::to_string);
         let [with, without] = with_and_without(&arguments).ok()?;
         Some(MemoryRow {
             workload: self.name(),
@@ -60,22 +75,17 @@ impl Training {
     }
 }
 
-pub fn rows() -> Vec<MemoryRow> {
+pub fn rows(device: &str) -> Vec<MemoryRow> {
     let all = Training::value_variants().iter();
-    all.filter_map(|training| training.row()).collect()
+    all.filter_map(|training| training.row(device)).collect()
 }
 
-impl Workload for Training {
+impl Workload for InMemory {
     type Model = Layers;
     type Batch = [Tensor<2>; 2];
 
     fn name(&self) -> &'static str {
-        match self {
-            Self::AdamW => "memory, 3 layers of 4096, AdamW",
-            Self::Momentum => "memory, 3 layers of 4096, momentum SGD",
-            Self::Groups => "memory, 3 layers of 4096, AdamW with parameter groups",
-            Self::Deep => "memory, 48 layers of 1024, AdamW",
-        }
+        self.training.name()
     }
 
     fn every(&self) -> u64 {
@@ -83,26 +93,26 @@ impl Workload for Training {
     }
 
     fn init(&self) -> (Layers, ModuleOptimizer) {
-        let device = seeded(&Device::flex());
-        let (layers, width) = self.shape();
+        let device = seeded(&self.device);
+        let (layers, width) = self.training.shape();
         let layer = |_| LinearConfig::new(width, width).init(&device);
         let layers = Layers {
             layers: (0..layers).map(layer).collect(),
             activation: Gelu::new(),
         };
-        let optim = match self {
-            Self::Momentum => {
+        let optim = match self.training {
+            Training::Momentum => {
                 let momentum = MomentumConfig::new().with_dampening(0.0);
                 SgdConfig::new().with_momentum(Some(momentum)).init()
             }
-            Self::AdamW | Self::Groups | Self::Deep => AdamWConfig::new().init(),
+            Training::AdamW | Training::Groups | Training::Deep => AdamWConfig::new().init(),
         };
         (layers, optim)
     }
 
     fn batches(&self) -> Result<Vec<Self::Batch>> {
-        let (_, width) = self.shape();
-        let device = Device::flex().autodiff();
+        let (_, width) = self.training.shape();
+        let device = self.device.clone().autodiff();
         let normal = Distribution::Normal(0.0, 1.0);
         let batch = [(); 2].map(|()| Tensor::random([BATCH, width], normal, &device));
         Ok(vec![batch; STEPS])
@@ -114,8 +124,8 @@ impl Workload for Training {
 
     fn learning_rates(&self, step: usize) -> ModuleLearningRate {
         let rate = self.learning_rate(step);
-        match self {
-            Self::Groups => ModuleLrScheduler::new(rate)
+        match self.training {
+            Training::Groups => ModuleLrScheduler::new(rate)
                 .with_group(ParamGroup::from_predicate("layers.0"), 0.5 * rate)
                 .step(),
             _ => rate.into(),

@@ -51,22 +51,43 @@ impl MemoryRow {
     }
 }
 
-/// A row of either kind.
+/// The time of an evaluation of the probe beside that of the model's own forward pass.
+#[derive(Clone, Debug, Serialize)]
+pub struct PassRow {
+    /// The training.
+    pub workload: &'static str,
+    /// The backend.
+    pub device: String,
+    /// The number of weights.
+    pub weights: usize,
+    /// What shows the direction of the update.
+    pub direction: &'static str,
+    /// The evaluations that count.
+    pub evaluations: usize,
+    /// The median seconds of the model's own forward pass.
+    pub pass_seconds: f64,
+    /// The median seconds of an evaluation: moving the weights, and a forward pass.
+    pub evaluation_seconds: f64,
+}
+
+/// A row of any kind.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Row {
     Search(SearchRow),
     Memory(MemoryRow),
+    Pass(PassRow),
 }
 
-/// Formats the rows as tables in Markdown, searches first.
+/// Formats the rows as tables in Markdown: searches, memory, passes.
 pub fn markdown(rows: &[Row]) -> String {
-    let (mut searches, mut memory) = (String::new(), String::new());
+    let (mut searches, mut memory, mut passes) = (String::new(), String::new(), String::new());
     for row in rows {
         // Writing to a string cannot fail.
         let _ = match row {
             Row::Search(row) => write_search(&mut searches, row),
             Row::Memory(row) => write_memory(&mut memory, row),
+            Row::Pass(row) => write_pass(&mut passes, row),
         };
     }
     let mut tables = Vec::new();
@@ -78,6 +99,11 @@ pub fn markdown(rows: &[Row]) -> String {
     if !memory.is_empty() {
         tables.push(format!(
             "| workload | weights, MiB | peak without probe | with | more, in weights | measurement / training step |\n|---|---|---|---|---|---|\n{memory}"
+        ));
+    }
+    if !passes.is_empty() {
+        tables.push(format!(
+            "| workload | device | weights | direction | evaluations | forward pass, ms | evaluation, ms | ratio |\n|---|---|---|---|---|---|---|---|\n{passes}"
         ));
     }
     tables.join("\n")
@@ -116,5 +142,20 @@ fn write_memory(table: &mut String, row: &MemoryRow) -> std::fmt::Result {
         mebibytes(row.peak_rss_bytes),
         row.added(),
         decimals(row.measurement_seconds / row.step_seconds, 2),
+    )
+}
+
+fn write_pass(table: &mut String, row: &PassRow) -> std::fmt::Result {
+    writeln!(
+        table,
+        "| {} | {} | {:.1}M | {} | {} | {} | {} | {} |",
+        row.workload,
+        row.device,
+        row.weights as f64 / 1e6,
+        row.direction,
+        row.evaluations,
+        decimals(1e3 * row.pass_seconds, 1),
+        decimals(1e3 * row.evaluation_seconds, 1),
+        decimals(row.evaluation_seconds / row.pass_seconds, 3),
     )
 }

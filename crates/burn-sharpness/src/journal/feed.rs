@@ -10,11 +10,29 @@ const KEPT: usize = 1024;
 /// items late.
 ///
 /// Each measurement remembers its training item, so that a metric that counts items meets each
-/// measurement once and at the right item.
+/// measurement once and at the right item, or at the next one if it is made after the metric has met its item.
 #[derive(Default)]
 pub(crate) struct Feed {
     items: u64,
     entries: VecDeque<Entry>,
+    /// The number of entries that were ever made.
+    made: u64,
+}
+
+/// How far a metric has read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// The number of training items that it has met.
+    items: u64,
+    /// The number of entries that it has read, or that were made before its time.
+    entries: u64,
+}
+
+impl Reading {
+    /// Notes that the metric meets the next training item.
+    pub(crate) fn meet_item(&mut self) {
+        self.items += 1;
+    }
 }
 
 #[derive(Clone)]
@@ -45,6 +63,7 @@ impl Feed {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
+        self.made += 1;
         self.entries.push_back(Entry {
             item: self.items.saturating_sub(1),
             interval,
@@ -52,13 +71,25 @@ impl Feed {
         });
     }
 
-    /// Returns the measurements made during this training item.
-    pub(crate) fn at(&self, item: u64) -> Option<Entry> {
-        let entries = self.entries.iter().rev();
-        entries
-            .take_while(|entry| entry.item >= item)
-            .find(|entry| entry.item == item)
+    /// Begins to read at the next training item.
+    pub(crate) fn begin(&self) -> Reading {
+        Reading {
+            items: self.items,
+            entries: self.made,
+        }
+    }
+
+    /// Returns the measurements that are new to a metric and belong to items that it has met.
+    pub(crate) fn read(&self, reading: &mut Reading) -> Vec<Entry> {
+        let oldest = self.made - self.entries.len() as u64;
+        let known = reading.entries.saturating_sub(oldest) as usize;
+        let new = self.entries.iter().skip(known);
+        let new: Vec<Entry> = new
+            .take_while(|entry| entry.item < reading.items)
             .cloned()
+            .collect();
+        reading.entries = reading.entries.max(oldest) + new.len() as u64;
+        new
     }
 }
 
@@ -83,9 +114,21 @@ mod tests {
         ))
     }
 
+    /// The steps of the measurements that a metric reads at each of the next items.
+    fn read(feed: &Feed, reading: &mut Reading, items: usize) -> Vec<Vec<u64>> {
+        let mut at_item = || {
+            reading.meet_item();
+            let entries = feed.read(reading);
+            let steps = entries.iter().map(|entry| entry.measurements[0].step);
+            steps.collect()
+        };
+        (0..items).map(|_| at_item()).collect()
+    }
+
     #[test]
     fn a_metric_meets_each_measurement_at_the_item_that_it_belongs_to() {
         let mut feed = Feed::default();
+        let mut reading = feed.begin();
         for item in 0..4 {
             feed.next_item();
             if item % 2 == 1 {
@@ -93,19 +136,39 @@ mod tests {
             }
         }
         assert_eq!(feed.items(), 4);
-        assert!(feed.at(0).is_none() && feed.at(2).is_none());
-        let entry = feed.at(3).unwrap();
+        let entry = feed.entries.back().unwrap();
         assert_eq!(entry.of_task("other").unwrap().step, 3);
         assert!(entry.of_task("none").is_none());
+        let steps = read(&feed, &mut reading, 4);
+        assert_eq!(steps, [vec![], vec![1], vec![], vec![3]]);
+        // A metric that begins now has missed them.
+        assert!(read(&feed, &mut feed.begin(), 1).concat().is_empty());
+    }
+
+    /// As if the step of an epoch's last update came after the epoch's last item was shown.
+    #[test]
+    fn a_measurement_that_comes_late_is_met_at_the_next_item() {
+        let mut feed = Feed::default();
+        let mut reading = feed.begin();
+        feed.next_item();
+        assert!(read(&feed, &mut reading, 1).concat().is_empty());
+        feed.push(vec![measured(0, TRAIN_TASK)], 1);
+        feed.next_item();
+        feed.push(vec![measured(1, TRAIN_TASK)], 1);
+        assert_eq!(read(&feed, &mut reading, 1), [[0, 1]]);
     }
 
     #[test]
     fn the_oldest_measurements_go_first() {
         let mut feed = Feed::default();
+        let mut reading = feed.begin();
         for item in 0..KEPT as u64 + 1 {
             feed.next_item();
             feed.push(vec![measured(item, TRAIN_TASK)], 1);
         }
-        assert!(feed.at(0).is_none() && feed.at(1).is_some());
+        let steps = read(&feed, &mut reading, KEPT + 1);
+        assert!(steps[0].is_empty());
+        assert_eq!(steps[1], [1]);
+        assert_eq!(steps[KEPT], [KEPT as u64]);
     }
 }

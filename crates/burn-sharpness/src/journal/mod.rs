@@ -8,7 +8,7 @@ mod reader;
 mod record;
 mod summary;
 
-pub(crate) use feed::Entry;
+pub(crate) use feed::{Entry, Reading};
 pub(crate) use folder::ClaimedFolder;
 pub(crate) use reader::OfUpdate;
 
@@ -88,12 +88,8 @@ impl Journal {
         self.summary.numbers.left_out += 1;
     }
 
-    pub(crate) fn entry_at(&self, item: u64) -> Option<Entry> {
-        self.feed.at(item)
-    }
-
-    pub(crate) fn items(&self) -> u64 {
-        self.feed.items()
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     pub(crate) fn latest(&self, task: &str) -> Option<Arc<Measurement>> {

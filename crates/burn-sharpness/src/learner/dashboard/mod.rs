@@ -7,7 +7,7 @@ mod inner;
 mod renderer;
 mod ticks;
 
-use crate::journal::Entry;
+use crate::journal::{Entry, Reading};
 use crate::{SharpnessProbe, TRAIN_TASK};
 use burn::train::Interrupter;
 use burn::train::renderer::{MetricState, MetricsRenderer};
@@ -60,7 +60,7 @@ impl SharpnessProbe {
 struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
-    item: u64,
+    reading: Reading,
     /// Whether the current items belong to the training.
     is_training: bool,
     is_registered: bool,
@@ -72,7 +72,7 @@ impl Dashboard {
     fn new(probe: &SharpnessProbe, inner: Inner) -> Self {
         Self {
             inner,
-            item: probe.items(),
+            reading: probe.begin_reading(),
             is_training: true,
             is_registered: false,
             has_begun: false,
@@ -88,17 +88,16 @@ impl Dashboard {
         }
     }
 
-    fn read_item(&mut self) {
-        let entry = self.probe.entry_at(self.item);
-        self.item += 1;
-        if let Some(entry) = entry
-            && let Some(training) = entry.of_task(TRAIN_TASK)
-        {
-            self.register();
-            if !std::mem::replace(&mut self.has_begun, true) {
-                self.draw_history(training.step);
+    /// Draws the new measurements.
+    fn read(&mut self) {
+        for entry in self.probe.read(&mut self.reading) {
+            if let Some(training) = entry.of_task(TRAIN_TASK) {
+                self.register();
+                if !std::mem::replace(&mut self.has_begun, true) {
+                    self.draw_history(training.step);
+                }
+                self.draw(&entry);
             }
-            self.draw(&entry);
         }
     }
 

@@ -67,12 +67,15 @@ impl TrainingProgressLogger for Dashboard {
 
     fn update_split(&mut self, items_processed: usize) {
         if self.is_training {
-            self.read_item();
+            self.reading.meet_item();
+            self.read();
         }
         self.inner.get().update_split(items_processed);
     }
 
     fn end_split(&mut self) {
+        // The step of an epoch's last update may come after its last item.
+        self.read();
         self.inner.get().end_split();
     }
 

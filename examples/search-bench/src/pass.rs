@@ -1,0 +1,91 @@
+//! Times an evaluation of the probe, which moves the weights and makes a forward pass, against the model's own forward
+//! pass, in one process.
+
+use crate::statistics::quantile;
+use crate::table::PassRow;
+use crate::workload::Workload;
+use anyhow::Result;
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, Update};
+use std::time::Instant;
+
+/// The steps that are not counted: the first ones allocate, and their searches are longer.
+const WARM_UP: usize = 2;
+/// The model's own passes after each step: about as many as a measurement evaluates.
+const OWN_PASSES: usize = 2;
+
+/// How the direction of the update becomes known.
+#[derive(Clone, Copy)]
+enum Way {
+    /// From the weights after the step that the probe makes.
+    StepFirst,
+    /// From a virtual step.
+    Virtual,
+}
+
+/// Times the passes of a training, for each way to measure.
+pub fn rows<W: Workload>(workload: &W, device: &str) -> Result<Vec<PassRow>> {
+    let ways = [
+        (Way::StepFirst, "the step shows it"),
+        (Way::Virtual, "a virtual step"),
+    ];
+    let rows = ways.map(|(way, direction)| {
+        let (weights, own, evaluations) = time(workload, way)?;
+        Ok(PassRow {
+            workload: workload.name(),
+            device: device.to_string(),
+            weights,
+            direction,
+            evaluations: evaluations.len(),
+            pass_seconds: quantile(&own, 0.5),
+            evaluation_seconds: quantile(&evaluations, 0.5),
+        })
+    });
+    rows.into_iter().collect()
+}
+
+/// Trains, and returns the number of weights, and the seconds of the model's own passes and of the probe's evaluations.
+fn time<W: Workload>(workload: &W, way: Way) -> Result<(usize, Vec<f64>, Vec<f64>)> {
+    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1))?;
+    let (mut model, mut optim) = workload.init();
+    let weights = model.num_params();
+    let (mut own, mut evaluations) = (Vec::new(), Vec::new());
+    for (step, batch) in workload.batches()?.iter().enumerate() {
+        let loss = workload.loss(&model, batch);
+        let grads = GradientsParams::from_grads(loss.backward(), &model);
+        let training_loss = loss.try_into_scalar::<f64>()?;
+        let rates = workload.learning_rates(step);
+        let is_counted = step >= WARM_UP;
+        // An evaluation lasts from the end of the one before to its own. What comes before the first is no evaluation.
+        let mut ended: Option<Instant> = None;
+        let evaluate = |model: &W::Model| {
+            let value = workload.loss(model, batch).try_into_scalar::<f64>();
+            let before = ended.replace(Instant::now());
+            if let Some(before) = before.filter(|_| is_counted) {
+                evaluations.push(before.elapsed().as_secs_f64());
+            }
+            value.unwrap_or(f64::NAN)
+        };
+        model = match way {
+            Way::StepFirst => {
+                let made = Step::new(model, &mut optim, rates, grads);
+                probe.optimize_step(made.with_training_loss(training_loss), evaluate)
+            }
+            Way::Virtual => {
+                let update = Update::new(&model, &optim, rates.clone(), &grads);
+                probe.measure_update(update.with_training_loss(training_loss), evaluate);
+                optim.step(rates, model, grads)
+            }
+        };
+        let valid = model.valid();
+        for _ in 0..OWN_PASSES {
+            let started = Instant::now();
+            workload.loss(&valid, batch).try_into_scalar::<f64>()?;
+            if is_counted {
+                own.push(started.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok((weights, own, evaluations))
+}
