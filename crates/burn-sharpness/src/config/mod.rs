@@ -61,7 +61,7 @@ impl Default for SharpnessConfig {
             panel: false,
             thresholds: None,
             edge_cap: None,
-            warn_after: 3,
+            warn_after: 1,
             directory: None,
         }
     }
@@ -176,7 +176,9 @@ impl SharpnessConfig {
 
     /// How many measurements in a row must find the learning rate past the critical one, η/η_c > 1, for
     /// a warning: a `tracing` event, and a call of [`SharpnessProbe::on_edge`]'s function. At least 1; the
-    /// default is 3, since a single mini-batch may say anything. Once back below, it may warn again.
+    /// default is 1, since a crossing lasts a step or two: in a study of short runs (the book's page on the edge cap), two in a row
+    /// came with the damage, and three after it. On small batches, a single one may be chance: ask for more before you stop a
+    /// run. Once back below, it may warn again.
     ///
     /// [`SharpnessProbe::on_edge`]: crate::SharpnessProbe::on_edge
     pub fn with_warning_after(mut self, measurements: u64) -> Self {
