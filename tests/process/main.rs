@@ -1,4 +1,4 @@
-//! Tests of what a process has only one of: burn's random state and the log. They take turns.
+//! Tests of things that exist once per process: burn's random state and the log. They take turns.
 
 mod hard;
 mod killed;
@@ -42,7 +42,7 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let summary = probe.summary();
     assert_eq!(summary.measurements, 14);
     assert!(summary.bracketed >= 10, "{summary:?}");
-    // The same initial weights and the same dropout masks were drawn.
+    // The initial weights and the dropout masks were the same.
     assert_eq!(weights(&probed), weights(&bare));
 }
 
@@ -81,14 +81,13 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
             }
         });
         let model = probe.attach(model());
-        // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
     });
 
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("measured critical sharpness"), 7, "{log}");
-    // At the second measurement in a row; later ones stand alone.
+    // The second measurement in a row warns; later crossings are isolated.
     assert_eq!(count("past the critical one"), 1, "{log}");
     assert_eq!(count("function to call at the edge panicked"), 1, "{log}");
     assert_eq!(*calls.lock().unwrap(), [2]);

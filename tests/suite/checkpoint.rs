@@ -65,7 +65,7 @@ fn a_run_resumed_from_an_earlier_checkpoint_holds_each_step_once() {
 
     let steps: Vec<_> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, (0..21).step_by(2).collect::<Vec<_>>());
-    // What the first run measured after that checkpoint is kept aside.
+    // The first run's measurements after this checkpoint have moved.
     let superseded = folder.path().join("measurements-superseded.jsonl");
     let superseded = std::fs::read_to_string(superseded).unwrap();
     assert_eq!(superseded.lines().count(), 3, "steps 8, 10 and 12");
@@ -89,7 +89,7 @@ fn a_line_cut_short_by_a_crash_is_set_aside() {
 fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let first = probe(folder.path());
-    // Both are made before the training, as for two models that train against each other.
+    // Both exist before the training, as for two models that train against each other.
     let config = SharpnessConfig::new().with_directory(folder.path());
     let refused = SharpnessProbe::new(config).err().unwrap();
     assert!(
@@ -102,7 +102,7 @@ fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     };
     training.launch(first.attach(model()), adamw(), 0.01, Some(&first));
 
-    // A run that goes on in the same program, while the first probe is still held.
+    // The run resumes in the same program, and the first probe still exists.
     run(folder.path(), 2, Some(1));
     let steps: Vec<_> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, (0..14).step_by(2).collect::<Vec<_>>());

@@ -4,10 +4,8 @@ use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The update that a measurement is of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// The run-wide step.
     pub(crate) step: u64,
     pub(crate) epoch: Option<u64>,
 }
@@ -20,13 +18,10 @@ const KEPT: usize = 64;
 /// Decides which steps to measure.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Schedule {
-    /// The learning rate of the last update.
     learning_rate: Option<f64>,
     /// Whether the learning rate rose at the last update, once there were two.
     is_warming_up: Option<bool>,
-    /// Whether the last measurement found the run near the edge, or past it.
     is_near_edge: bool,
-    /// Whether the last number found the learning rate near the edge cap, or above it.
     is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
     #[serde(skip)]
@@ -36,18 +31,14 @@ pub(crate) struct Schedule {
     decided: BTreeMap<u64, Answer>,
 }
 
-/// Whether to measure at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// A measurement belongs to this step.
     Due,
-    /// None does.
     NotDue,
-    /// One would, but the share of time that measuring may take is spent.
+    /// A measurement is due, but its share of time is spent.
     LeftOut,
 }
 
-/// The time of a run so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeSpent {
     pub(crate) probing: Duration,
@@ -55,7 +46,7 @@ pub(crate) struct TimeSpent {
 }
 
 impl Schedule {
-    /// Returns whether to measure at this step, and whether this is the first question about it.
+    /// Returns the answer about this step, and whether this is its first question.
     pub(crate) fn ask(
         &mut self,
         step: u64,
@@ -89,20 +80,17 @@ impl Schedule {
         (answer, true)
     }
 
-    /// Whether a measurement that costs as much as the last one keeps the time share.
     fn is_affordable(&self, max_share: f64, spent: TimeSpent) -> bool {
         let probing = spent.probing + self.last_cost;
         let running = spent.running + self.last_cost;
         probing.as_secs_f64() <= max_share * running.as_secs_f64()
     }
 
-    /// An update is made at this learning rate.
     pub(crate) fn note_learning_rate(&mut self, learning_rate: f64) {
         let before = self.learning_rate.replace(learning_rate);
         self.is_warming_up = before.map(|before| learning_rate > before);
     }
 
-    /// The measurements of one update.
     pub(crate) fn note_measurements<'a>(
         &mut self,
         all: impl Iterator<Item = &'a Measurement>,
@@ -123,7 +111,7 @@ impl Schedule {
         }
     }
 
-    /// The run goes back to an earlier step.
+    /// Forgets the decisions when the run goes back to an earlier step.
     pub(crate) fn forget_decisions(&mut self) {
         self.decided.clear();
     }

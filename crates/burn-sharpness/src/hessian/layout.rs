@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 /// The place of each parameter with a gradient in one long vector.
 pub(super) struct Layout {
-    /// The first element and the number of elements.
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,
 }
@@ -60,7 +59,7 @@ impl Layout {
         self.flatten(|id| tensors.remove(id), device)
     }
 
-    /// Returns the model at θ + offset, with autodiff for the parameters that move, from a model without autodiff.
+    /// Returns the model at θ + offset, with autodiff for the parameters that move.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         struct Mover<'a> {
             layout: &'a Layout,

@@ -10,7 +10,7 @@
 //! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv
 //! 2601.16979, section 2). These values cost gradients, not forward passes: tens to hundreds each.
 //!
-//! Like critical sharpness, all of them use the loss in validation mode, over the parameters with a gradient.
+//! Like critical sharpness, they use the loss in validation mode, over the parameters with a gradient.
 
 mod error;
 mod lanczos;

@@ -1,7 +1,6 @@
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 
-/// Reports each measurement to the program's `tracing`.
 #[derive(Default)]
 pub(super) struct Log;
 

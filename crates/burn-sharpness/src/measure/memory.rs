@@ -1,12 +1,12 @@
+use super::scale::GradientScale;
 use crate::direction::{DirectionError, StepKind};
 use crate::hessian::CurvatureMemory;
 use critical_search::Guess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The number of agreements between the training step's loss and the probe's before it may replace the
-/// probe's. One agreement proves nothing: an output layer that starts at zero hides whatever random
-/// numbers the layers below draw.
+/// The number of times that the training step's loss must agree with the probe's before it may replace it. A single
+/// agreement proves nothing: an output layer that starts at zero hides random numbers below it.
 const AGREEMENTS: u64 = 3;
 /// The factor between the numbers of measurements at two comparisons.
 const COMPARE_AGAIN: u64 = 4;
@@ -15,12 +15,13 @@ const COMPARE_AGAIN: u64 = 4;
 /// saved with a checkpoint.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// Findings about the training loss.
     pub(crate) training: LineMemory,
     /// Findings about each task and group.
     pub(crate) tasks: BTreeMap<String, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
+    /// Whether workers that share their gradients take the sum of them or the mean.
+    pub(crate) gradient_scale: GradientScale,
     /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
     #[serde(serialize_with = "save_kind", deserialize_with = "read_kind")]
     pub(crate) step_kind: Kind,
@@ -59,7 +60,6 @@ fn read_kind<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Kind, D::Error>
 }
 
 impl Memory {
-    /// Returns the last η_c of the training loss, if the last search found it.
     pub(crate) fn critical_lr(&self) -> Option<f64> {
         self.training.guess.and_then(|guess| guess.critical_lr())
     }
@@ -70,21 +70,19 @@ impl Memory {
 pub(crate) struct TrainingLossTrust {
     comparisons: u64,
     measurements: u64,
-    /// The last measurement that compared the two.
     compared_at: u64,
     is_refuted: bool,
 }
 
 impl TrainingLossTrust {
-    /// Whether the training step's loss may serve as L(θ) at this measurement. The probe compares the two again after four
-    /// times as many measurements as at the last comparison.
+    /// Whether the training step's loss may serve as L(θ) at this measurement. The probe compares the two again after
+    /// [`COMPARE_AGAIN`] times as many measurements.
     pub(crate) fn holds(&mut self, is_same_in_training: bool) -> bool {
         self.measurements += 1;
         self.is_established(is_same_in_training)
             && self.measurements < COMPARE_AGAIN * self.compared_at
     }
 
-    /// Whether the measured loss is known to be the differentiated loss.
     pub(crate) fn is_established(&self, is_same_in_training: bool) -> bool {
         is_same_in_training && !self.is_refuted && self.comparisons >= AGREEMENTS
     }

@@ -5,12 +5,10 @@ use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use gpt::small::{CLASSES, ConvNet, Examples, SIDE};
 
-/// A small convolutional network with batch norm and dropout, on images of noise whose classes are those of a
-/// fixed linear map. The loss that is differentiated (in training mode) is not the one that is measured.
+/// A small convolutional network with batch norm and dropout, on noise images with classes from a fixed linear map.
+/// The gradient belongs to the loss in training mode, not to the measured loss.
 pub struct Convolutional {
-    /// The number of steps.
     pub steps: usize,
-    /// The device.
     pub device: Device,
 }
 

@@ -5,14 +5,11 @@ use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use gpt::small::{CLASSES, Examples, FullyConnected as Network};
 
-/// A four-layer network on a small classification problem: inputs are random, and their classes are
-/// those of another, fixed network.
+/// A four-layer network on random inputs, with classes from another, fixed network.
 pub struct FullyConnected {
-    /// The number of steps.
     pub steps: usize,
     /// Full-batch gradient descent, or momentum SGD on batches of 64.
     pub full_batch: bool,
-    /// The device.
     pub device: Device,
 }
 

@@ -10,15 +10,12 @@ use gpt::tokens::{TokenBatch, TrainBatches, Windows};
 
 /// The model of `gpt-pretrain` on its default text: mini-batches, AdamW, warmup-stable-decay.
 pub struct GptPretraining {
-    /// The number of steps.
     pub steps: usize,
-    /// The number of steps between measurements.
     pub every: u64,
     /// The windows of text in a batch.
     pub batch: usize,
     /// The shape of the model. Its vocabulary must cover the text's.
     pub shape: GptConfig,
-    /// The device.
     pub device: Device,
 }
 

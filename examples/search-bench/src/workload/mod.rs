@@ -28,35 +28,24 @@ pub trait Workload {
     /// The data of one step.
     type Batch: Clone;
 
-    /// Returns the name in the table.
     fn name(&self) -> &'static str;
-    /// Returns the number of steps between measurements.
     fn every(&self) -> u64;
-    /// Returns the first model and its optimizer.
     fn init(&self) -> (Self::Model, ModuleOptimizer);
-    /// Returns the batches of the run.
     fn batches(&self) -> Result<Vec<Self::Batch>>;
-    /// Returns the learning rate of a step.
     fn learning_rate(&self, step: usize) -> f64;
-    /// The same with the learning rates of parameter groups.
+    /// The learning rates of the parameter groups.
     fn learning_rates(&self, step: usize) -> ModuleLearningRate {
         self.learning_rate(step).into()
     }
-    /// The mean loss of a batch.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
 }
 
 /// What a step knows before its update.
 pub struct Step<'a, W: Workload> {
-    /// The number of the step, from 0.
     pub index: u64,
-    /// The model at θ.
     pub model: &'a W::Model,
-    /// The optimizer before its step.
     pub optim: &'a ModuleOptimizer,
-    /// The learning rate η.
     pub learning_rate: f64,
-    /// The gradients of the loss.
     pub grads: &'a GradientsParams,
     /// The loss L(θ) from the training step.
     pub training_loss: f64,
@@ -119,11 +108,8 @@ impl<W: Workload> RealLine<'_, W> {
 
 /// The results of a training.
 pub struct Trained {
-    /// The number of weights.
     pub weights: usize,
-    /// The seconds of each training step, without those of the probe.
     pub step_seconds: Vec<f64>,
-    /// What the probe has measured.
     pub measurements: Vec<Arc<Measurement>>,
 }
 
@@ -182,7 +168,7 @@ pub fn train<W: Workload>(
     })
 }
 
-/// The device of a workload, from its seed on.
+/// The device, with the workloads' seed.
 pub fn seeded(device: &Device) -> Device {
     device.seed(SEED);
     device.clone().autodiff()
