@@ -71,7 +71,7 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<()> {
     if flags.alarm {
         let device = gpt::device::open(&flags.device)?;
-        return Ok(print(&alarm::study(&flags.folder, &device)?)?);
+        return Ok(print(&alarm::study(&flags.folder, &device, !flags.table)?)?);
     }
     let mut results = Results::open(&flags.folder, "results.jsonl")?;
     if !flags.table {

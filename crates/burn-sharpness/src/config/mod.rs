@@ -73,7 +73,7 @@ impl Default for SharpnessConfig {
             panel: false,
             thresholds: None,
             edge_cap: None,
-            warn_after: 3,
+            warn_after: 1,
             worker_limit: Duration::from_secs(10),
             directory: None,
         }
@@ -187,8 +187,9 @@ impl SharpnessConfig {
     }
 
     /// Warns after this number of measurements in a row past the edge, η/η_c > 1: by a `tracing` event, and a call of
-    /// the function given to [`SharpnessProbe::on_edge`]. At least 1; the default is 3, since a single mini-batch may
-    /// say anything. Once back below the edge, the probe may warn again.
+    /// the function given to [`SharpnessProbe::on_edge`]. At least 1; the default is 1, since a
+    /// crossing lasts a step or two. On small batches, a single measurement may be chance: ask for more before your
+    /// function stops a run. Once back below the edge, the probe may warn again.
     ///
     /// [`SharpnessProbe::on_edge`]: crate::SharpnessProbe::on_edge
     pub fn with_warning_after(mut self, measurements: u64) -> Self {

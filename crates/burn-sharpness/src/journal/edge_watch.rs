@@ -67,7 +67,7 @@ fn warn(training: &Measurement, measurements_in_a_row: u64) {
         update_norm = training.update_norm,
         slope = training.slope,
         measurements_in_a_row,
-        "the learning rate is past the critical one: this step raises the loss"
+        "the learning rate is past the critical one: this step raises the loss of its batch; an edge cap would lower its rate"
     );
 }
 

@@ -1,0 +1,145 @@
+//! The rules that make an alarm of a signal, and what they are worth.
+
+use super::Seen;
+
+/// The steps before that a signal is compared with.
+const WINDOW: usize = 20;
+/// The rows of steps above a threshold that make an alarm.
+pub const ROWS: [usize; 5] = [1, 2, 3, 5, 10];
+/// The thresholds that are tried.
+const THRESHOLDS: usize = 60;
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// A signal at each step: how far it is from what is usual.
+pub type Signal = fn(&[Seen], usize) -> Option<f64>;
+
+fn over_median(steps: &[Seen], step: usize, of: fn(&Seen) -> Option<f64>) -> Option<f64> {
+    let before = steps[step.saturating_sub(WINDOW)..step].iter();
+    Some((of(&steps[step])? / median(before.filter_map(of))?).abs())
+}
+
+pub const SIGNALS: [(&str, Signal); 4] = [
+    ("η/η_c", |steps, step| steps[step].edge_ratio),
+    ("slope over its median of 20 steps", |steps, step| {
+        over_median(steps, step, |seen| seen.slope)
+    }),
+    ("‖g‖ over its median of 20 steps", |steps, step| {
+        over_median(steps, step, |seen| seen.gradient_norm)
+    }),
+    ("loss, in standard deviations of 20 steps", |steps, step| {
+        let before: Vec<f64> = steps[step.saturating_sub(WINDOW)..step]
+            .iter()
+            .filter_map(|seen| seen.loss)
+            .collect();
+        let count = before.len() as f64;
+        let mean = before.iter().sum::<f64>() / count;
+        let square = before.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
+        Some((steps[step].loss? - mean) / square.sqrt()).filter(|z| z.is_finite())
+    }),
+];
+
+/// The runs of one half, by whether and when they break.
+pub struct Judged<'a> {
+    pub steps: &'a [Seen],
+    pub broken: Option<usize>,
+}
+
+impl Judged<'_> {
+    /// The step of the first alarm before the run breaks: the last of so many in a row with the signal above the threshold.
+    fn alarm(&self, signal: Signal, threshold: f64, row: usize) -> Option<usize> {
+        let mut count = 0;
+        (WINDOW..self.broken.unwrap_or(self.steps.len())).find(|step| {
+            // Without a number it is neither past the threshold nor back.
+            match signal(self.steps, *step) {
+                Some(value) if value > threshold => count += 1,
+                Some(_) => count = 0,
+                None => {}
+            }
+            count == row
+        })
+    }
+}
+
+/// What a rule does on some runs.
+#[derive(Default)]
+pub struct Score {
+    leads: Vec<usize>,
+    broken: usize,
+    false_alarms: usize,
+    intact: usize,
+}
+
+impl Score {
+    pub fn of(runs: &[Judged<'_>], signal: Signal, threshold: f64, row: usize) -> Self {
+        let mut score = Self::default();
+        for run in runs {
+            let alarm = run.alarm(signal, threshold, row);
+            match run.broken {
+                Some(broken) => {
+                    score.broken += 1;
+                    score.leads.extend(alarm.map(|alarm| broken - alarm));
+                }
+                None => {
+                    score.intact += 1;
+                    score.false_alarms += usize::from(alarm.is_some());
+                }
+            }
+        }
+        score.leads.sort_unstable();
+        score
+    }
+
+    /// The share of true alarms less that of false ones.
+    fn value(&self) -> f64 {
+        self.leads.len() as f64 / self.broken.max(1) as f64
+            - self.false_alarms as f64 / self.intact.max(1) as f64
+    }
+
+    pub fn row(&self, name: &str, threshold: f64, row: usize) -> String {
+        let lead = |part: usize| {
+            let last = self.leads.len().checked_sub(1);
+            last.map_or("none".to_string(), |last| {
+                self.leads[last * part / 4].to_string()
+            })
+        };
+        format!(
+            "| {name} | {threshold:.3} | {row} | {} of {} | {} ({} to {}) | {} of {} |",
+            self.leads.len(),
+            self.broken,
+            lead(2),
+            lead(1),
+            lead(3),
+            self.false_alarms,
+            self.intact,
+        )
+    }
+}
+
+/// The threshold and the row with the most true alarms for the fewest false ones.
+pub fn chosen(runs: &[Judged<'_>], signal: Signal) -> (f64, usize) {
+    let mut values: Vec<f64> = runs
+        .iter()
+        .flat_map(|run| (WINDOW..run.steps.len()).filter_map(|step| signal(run.steps, step)))
+        .collect();
+    values.sort_by(f64::total_cmp);
+    let mut best = (f64::NEG_INFINITY, f64::INFINITY, 1);
+    for part in 0..THRESHOLDS {
+        // Most of the rules that matter lie among the largest values.
+        let rank = 1.0 - 0.5_f64.powf(part as f64 / 6.0);
+        let Some(threshold) = values.get((rank * values.len() as f64) as usize) else {
+            continue;
+        };
+        for row in ROWS {
+            let value = Score::of(runs, signal, *threshold, row).value();
+            if value > best.0 {
+                best = (value, *threshold, row);
+            }
+        }
+    }
+    (best.1, best.2)
+}
