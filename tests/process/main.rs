@@ -4,9 +4,10 @@ mod hard;
 mod killed;
 mod ports;
 
-use burn_sharpness::hessian::CurvatureConfig;
+use burn::module::ParamGroup;
+use burn_sharpness::hessian::{BatchSharpnessConfig, CurvatureConfig};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, model, sgd, weights};
+use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, model, sgd, weights};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,12 +36,20 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let config = SharpnessConfig::new()
         .with_every(1)
         .with_curvature(CurvatureConfig::new(3));
-    let probe = SharpnessProbe::new(config).unwrap();
+    let batches = Data::new(2, 16, &device).loader();
+    let of_batches = BatchSharpnessConfig::new(4).with_batches(2);
+    let probe = SharpnessProbe::builder(config)
+        .with_batch_sharpness(of_batches, batches, |model: &Mlp, batch| model.loss(&batch))
+        .with_group("head", ParamGroup::from_predicate("layers.1"))
+        .build()
+        .unwrap();
     let bare = train(None);
     let probed = train(Some(&probe));
 
     let summary = probe.summary();
     assert_eq!(summary.measurements, 14);
+    let last = probe.latest("train").unwrap();
+    assert!(last.batch_sharpness.is_some() || last.step % 4 > 0);
     assert!(summary.bracketed >= 10, "{summary:?}");
     // The same initial weights and the same dropout masks were drawn.
     assert_eq!(weights(&probed), weights(&bare));

@@ -4,7 +4,7 @@ use crate::failure::lock;
 use crate::journal::{ClaimedFolder, Entry};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
-use crate::task::Task;
+use crate::task::{BatchGradients, Task};
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
 use std::any::Any;
@@ -70,6 +70,8 @@ struct Shared {
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
+    /// The gradients that batch sharpness is of, if it is measured.
+    pub(crate) batch_gradients: Option<Box<dyn BatchGradients>>,
     pub(crate) memory: Memory,
     /// The copy of the model that computes with batch statistics, once it was made.
     pub(crate) copy: Option<Box<dyn Any + Send>>,
@@ -82,6 +84,7 @@ impl SharpnessProbe {
         config: SharpnessConfig,
         search: Option<CriticalSearch>,
         tasks: Vec<Task>,
+        batch_gradients: Option<Box<dyn BatchGradients>>,
         folder: Option<ClaimedFolder>,
     ) -> Self {
         let run = Run::new(folder, config.warn_after);
@@ -92,6 +95,7 @@ impl SharpnessProbe {
                 task_names: tasks.iter().map(|task| task.name.clone()).collect(),
                 measuring: Mutex::new(Measuring {
                     tasks,
+                    batch_gradients,
                     ..Measuring::default()
                 }),
                 run: Mutex::new(run),
@@ -116,7 +120,7 @@ impl SharpnessProbe {
     /// # Ok::<(), ConfigError>(())
     /// ```
     pub fn disabled() -> Self {
-        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None)
+        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
     }
 
     /// Whether it measures: not if it was made by [`disabled`](Self::disabled).
@@ -191,9 +195,14 @@ impl SharpnessProbe {
         let (attached, is_new) = self.run().attach();
         if is_new {
             let mut measuring = self.measuring();
-            let tasks = std::mem::take(&mut measuring.tasks);
+            let Measuring {
+                tasks,
+                batch_gradients,
+                ..
+            } = std::mem::take(&mut *measuring);
             *measuring = Measuring {
                 tasks,
+                batch_gradients,
                 ..Measuring::default()
             };
         }

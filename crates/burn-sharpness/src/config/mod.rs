@@ -3,7 +3,7 @@
 mod curvature;
 mod thresholds;
 
-pub use curvature::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+pub use curvature::{AdamPreconditioner, BatchSharpnessConfig, CurvatureConfig, SpectrumConfig};
 pub use thresholds::Thresholds;
 
 use critical_search::{CriticalSearch, Method, SearchConfig};
@@ -32,6 +32,7 @@ pub struct SharpnessConfig {
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
     pub(crate) curvature: Option<CurvatureConfig>,
+    pub(crate) batch_sharpness: Option<BatchSharpnessConfig>,
     pub(crate) batch_statistics: bool,
     pub(crate) step_first: bool,
     pub(crate) lines: bool,
@@ -52,6 +53,7 @@ impl Default for SharpnessConfig {
             method: Method::default(),
             task_batches: 1,
             curvature: None,
+            batch_sharpness: None,
             batch_statistics: false,
             step_first: true,
             lines: false,
@@ -304,6 +306,14 @@ impl SharpnessConfig {
                 return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
             }
         }
+        if let Some(config) = &self.batch_sharpness {
+            if config.every == 0 {
+                return Err(ConfigError::Every(0));
+            }
+            if config.batches == 0 {
+                return Err(ConfigError::SharpnessBatches(config.batches));
+            }
+        }
         if let Some(fraction) = self.edge_cap
             && !(fraction > 0.0 && fraction <= 1.0)
         {
@@ -377,6 +387,9 @@ pub enum ConfigError {
     /// No batch to measure a task on.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),
+    /// No batch to measure batch sharpness on.
+    #[error("batch sharpness over {0} batches is not possible: choose at least 1 batch")]
+    SharpnessBatches(usize),
     /// The name of a task cannot be used.
     #[error("a task cannot be named \"{name}\": {why}")]
     TaskName {

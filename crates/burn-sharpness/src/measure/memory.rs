@@ -26,6 +26,9 @@ pub(crate) struct Memory {
     /// The start of the next measurement of the curvature.
     pub(crate) curvature: CurvatureMemory,
     pub(crate) curvature_stopped: bool,
+    pub(crate) batch_sharpness_stopped: bool,
+    /// Whether two passes over a batch of batch sharpness have given the same loss.
+    pub(crate) batches_are_repeatable: bool,
 }
 
 /// Findings about one loss along the updates.
@@ -34,6 +37,8 @@ pub(crate) struct LineMemory {
     pub(crate) guess: Option<Guess>,
     /// Whether two passes over the same weights have given the same loss.
     pub(crate) is_repeatable: bool,
+    /// The start of the next measurement of its curvature, for a group.
+    pub(crate) curvature: CurvatureMemory,
     pub(crate) stopped: bool,
     pub(crate) warned: bool,
 }

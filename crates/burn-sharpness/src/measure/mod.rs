@@ -2,6 +2,7 @@
 //! with no handle, no lock, no file, and no clock but its own.
 
 mod along;
+mod curvature;
 mod line;
 mod memory;
 mod panel;
@@ -16,13 +17,15 @@ pub(crate) use subject::{Facts, Stage, Subject};
 use crate::config::SharpnessConfig;
 use crate::direction::UpdateDirection;
 use crate::failure::{Failure, guarded};
-use crate::task::{Task, TaskKind};
+use crate::task::{BatchGradients, Task, TaskKind};
 use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
 use memory::LineMemory;
 use panel::{Panel, write_thresholds};
-use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
+use sharpness_record::{
+    CurvatureMeasurement, CurvatureValue, Measurement, MeasurementOutcome, TRAIN_TASK,
+};
 use std::time::Instant;
 
 /// The reason given for a loss that is equal everywhere.
@@ -57,7 +60,12 @@ struct Work<'a, M> {
     panel: Option<Panel>,
     /// Whether the curvature is measured, too.
     has_curvature: bool,
+    /// That of the training, or of the group that is measured.
     curvature: Option<CurvatureMeasurement>,
+    /// Whether batch sharpness is measured, too.
+    has_batch_sharpness: bool,
+    /// Batch sharpness and its interaction-aware form.
+    batch_sharpness: Option<[CurvatureValue; 2]>,
     of_tasks: Vec<Measurement>,
     notices: Vec<String>,
 }
@@ -69,6 +77,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     subject: Subject<'a, M>,
     settings: Settings<'a>,
     tasks: &mut [Task],
+    batch_gradients: Option<&mut dyn BatchGradients>,
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
@@ -86,6 +95,8 @@ pub(crate) fn measure<'a, M: Module + 'static>(
         panel: None,
         has_curvature: false,
         curvature: None,
+        has_batch_sharpness: false,
+        batch_sharpness: None,
         of_tasks: Vec::new(),
         notices: Vec::new(),
     };
@@ -98,6 +109,11 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     }
     let curvature = work.attempt("the gradient of the loss", Work::measure_curvature);
     curvature.unwrap_or_else(|failure| work.stop_curvature(&failure));
+    if let Some(gradients) = batch_gradients {
+        let part = |work: &mut Work<'a, M>| work.measure_batch_sharpness(gradients);
+        let measured = work.attempt("the loss of batch sharpness", part);
+        measured.unwrap_or_else(|failure| work.stop_batch_sharpness(&failure));
+    }
     let mut training = work.training();
     // An edge cap may ask for more steps than the schedule has.
     let step = work.subject.facts.place.step;
@@ -145,6 +161,10 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         let place = self.subject.facts.place;
         let mut training = self.along.measurement(place, TRAIN_TASK, seconds);
         training.curvature = self.curvature.take();
+        if let Some([batch_sharpness, interaction_aware]) = self.batch_sharpness.take() {
+            training.batch_sharpness = Some(batch_sharpness);
+            training.interaction_aware_sharpness = Some(interaction_aware);
+        }
         training.batch_statistics = self.subject.has_batch_statistics.then_some(true);
         training.line = self.settings.config.lines.then(|| self.along.points());
         if let Some(panel) = &self.panel {

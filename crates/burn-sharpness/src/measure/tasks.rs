@@ -1,9 +1,11 @@
 use super::Work;
 use super::along::{Along, End, Slope, Walk};
+use super::curvature::curvature;
 use super::memory::LineMemory;
 use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
+use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
 use crate::losses::Losses;
 use crate::params::home_of;
@@ -53,6 +55,7 @@ impl<M: Module + 'static> Work<'_, M> {
         }
         if matches!(task.kind, TaskKind::Group(_)) {
             measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+            measurement.curvature = self.curvature.take();
         }
         self.memory.tasks.insert(task.name.clone(), line);
         self.of_tasks.push(measurement);
@@ -143,7 +146,26 @@ impl<M: Module + 'static> Work<'_, M> {
             rise: BatchLosses::rise_from,
         };
         along.search(self.settings.search, walk, line, start);
+        let (step, memory) = (&mut direction, &mut line.curvature);
+        let curvature = self.attempt("the gradient of the loss", |work| {
+            work.curvature_of_group(group, step, memory)
+        });
+        curvature.unwrap_or_else(|failure| self.stop_curvature(&failure));
         Ok(along)
+    }
+
+    /// Measures the curvature over the parameters of a group, if it is due.
+    fn curvature_of_group(
+        &mut self,
+        group: &ParamGroup,
+        direction: &mut UpdateDirection,
+        memory: &mut CurvatureMemory,
+    ) -> Result<(), Failure> {
+        let config = self.settings.config.curvature.as_ref();
+        if let Some(config) = config.filter(|_| self.has_curvature) {
+            self.curvature = curvature(&mut self.subject, direction, Some(group), config, memory)?;
+        }
+        Ok(())
     }
 }
 

@@ -165,6 +165,7 @@ impl<M: Module + 'static> Session<'_, M> {
         let mut measuring = self.probe.measuring();
         let Measuring {
             tasks,
+            batch_gradients,
             memory,
             copy,
             calls,
@@ -192,7 +193,14 @@ impl<M: Module + 'static> Session<'_, M> {
             facts: self.facts,
             grads: Some(self.grads),
         };
-        let mut measured = measure(subject, settings, tasks, memory);
+        let batch_gradients = batch_gradients.as_deref_mut();
+        let mut measured = measure(
+            subject,
+            settings,
+            tasks,
+            batch_gradients.map(|gradients| gradients as _),
+            memory,
+        );
         if let Some(kept) = mode.ok().and_then(Mode::into_copy) {
             *copy = Some(Box::new(kept));
         }
