@@ -77,6 +77,7 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
@@ -97,6 +98,9 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("measured critical sharpness"), 7, "{log}");
+    // A layer makes metrics of these.
+    assert_eq!(count("gauge.sharpness.edge_threshold="), 7, "{log}");
+    assert_eq!(count("monotonic_counter.sharpness.measurements=1"), 7);
     // At the second measurement in a row; later ones stand alone.
     assert_eq!(count("past the critical one"), 1, "{log}");
     assert_eq!(count("function to call at the edge panicked"), 1, "{log}");
