@@ -3,7 +3,7 @@
 use super::network::{Network, dot, plus};
 use std::ops::Range;
 
-/// The vectors that Lanczos's method makes: more of them change no eigenvalue of the fixtures by 10⁻⁷.
+/// More Lanczos vectors change no eigenvalue of the fixtures by 10⁻⁷.
 const VECTORS: usize = 40;
 /// The rounds of rotations, after which nothing is left beside the diagonal.
 const SWEEPS: usize = 10;
@@ -28,7 +28,7 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
         scaled.map(|(value, p)| value / p.sqrt()).collect()
     };
     let count = VECTORS.min(parameters.len());
-    // Any vector does that is not orthogonal to the eigenvector.
+    // Any start that is not orthogonal to the eigenvector works.
     let mut vector: Vec<f64> = (0..parameters.len()).map(|i| (i as f64).sin()).collect();
     let mut vectors: Vec<Vec<f64>> = Vec::new();
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
@@ -90,8 +90,7 @@ pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
     diagonal.fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection on the number of those above a
-/// value.
+/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection on the number of eigenvalues above a value.
 fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
     let is_above_all = |value: f64| {
         let mut pivot = f64::INFINITY;

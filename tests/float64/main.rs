@@ -1,10 +1,9 @@
-//! The oracles `fixtures/mlp_*.json`, computed anew in float64, without burn.
+//! Recomputes the oracles `fixtures/mlp_*.json` in float64, without burn.
 //!
-//! The fixtures were made by an independent program that is not part of this repository. This test computes
-//! their rows from their networks, data and optimizers, and finds the same values: those of the first few steps
-//! whenever it runs, and all of them with `REMAKE=1 cargo test --workspace --test float64`, which writes what it
-//! finds. So it makes new fixtures, too: begin a file with everything but the rows, and with rows that have
-//! nothing but their `step`.
+//! Another independent program, outside this repository, made the fixtures. This test computes their rows from the
+//! networks, data and optimizers, and compares: the first few steps at every run, all steps with `REMAKE=1 cargo test
+//! --workspace --test float64`, which also writes them. To make a new fixture, write everything but the rows, give
+//! each row only its `step`, and remake.
 
 mod curvature;
 mod network;
@@ -16,17 +15,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The last step whose row is computed anew at every run: all of them take long.
+/// The last step checked at every run; all steps take long.
 const LAST_CHECKED: u64 = 5;
-/// How far a value of a fixture and the one found here may be apart, relative to the value.
+/// The relative tolerance between a fixture and the recomputed value.
 const TOLERANCE: f64 = 1e-6;
 /// The examples of a batch of those whose batch sharpness is computed.
 const BATCH: usize = 32;
-/// The first learning rate at which the loss is looked at, and the factor from one to the next.
+/// The smallest learning rate tried, and the factor to the next.
 const FIRST_PLACE: f64 = 1e-3;
 const SPACING: f64 = 1.05;
 
-/// The part of a fixture that the rows follow from.
 #[derive(Deserialize)]
 struct Fixture {
     layers: Vec<usize>,
@@ -38,7 +36,6 @@ struct Fixture {
     y: Vec<usize>,
 }
 
-/// The values before the update of one step.
 fn row(
     network: &Network,
     optimizer: &Optimizer,
@@ -97,8 +94,7 @@ fn row(
     row
 }
 
-/// η_c = min { η > 0 : L(η) > L(0) }: the first of many places at which the loss is above L(0), and then the
-/// root before it by bisection.
+/// η_c = min { η > 0 : L(η) > L(0) }: bisects the root before the first tried rate at which the loss is above L(0).
 fn critical_learning_rate(loss: impl Fn(f64) -> f64) -> f64 {
     let start = loss(0.0);
     let mut high = FIRST_PLACE;
@@ -117,7 +113,6 @@ fn critical_learning_rate(loss: impl Fn(f64) -> f64) -> f64 {
     high
 }
 
-/// The rows of a fixture at these steps, which rise.
 fn rows(fixture: &Fixture, steps: &[u64]) -> Vec<Map<String, Value>> {
     assert_eq!(fixture.activation, "tanh");
     let network = Network {

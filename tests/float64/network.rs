@@ -2,25 +2,19 @@
 
 use std::ops::Range;
 
-/// The loss of a network.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
-    /// The mean cross entropy over the examples, in nats.
     CrossEntropy,
-    /// The mean over examples and outputs of the squared distance to one-hot targets.
+    /// Over examples and outputs, with one-hot targets.
     SquaredDistance,
 }
 
-/// A network with its data. Parameters are one vector: layer by layer the weights, row major as
-/// `[outputs, inputs]`, then the biases.
+/// A network with its data. The parameter vector holds, layer by layer, the weights `[outputs, inputs]`, row major,
+/// then the biases.
 pub struct Network {
-    /// The widths of the layers, from the input to the output.
     pub layers: Vec<usize>,
-    /// The loss.
     pub loss: Loss,
-    /// The inputs of the examples.
     pub inputs: Vec<Vec<f64>>,
-    /// The classes of the examples, from 0.
     pub classes: Vec<usize>,
 }
 
@@ -67,7 +61,7 @@ impl Network {
         gradient
     }
 
-    /// The input and what each layer makes of it.
+    /// The input, then the output of each layer.
     fn forward(&self, parameters: &[f64], input: &[f64]) -> Vec<Vec<f64>> {
         let mut states = vec![input.to_vec()];
         let mut start = 0;
@@ -86,7 +80,7 @@ impl Network {
         states
     }
 
-    /// The loss of an example, and its derivative by the outputs.
+    /// The loss of an example, and its derivative with respect to the outputs.
     fn of_example(&self, outputs: &[f64], class: usize) -> (f64, Vec<f64>) {
         let is_class = |index: usize| f64::from(u8::from(index == class));
         match self.loss {
@@ -109,7 +103,6 @@ impl Network {
         }
     }
 
-    /// Adds the gradient of one example, from the derivative by the outputs.
     fn backward(
         &self,
         parameters: &[f64],
@@ -131,7 +124,7 @@ impl Network {
                 }
                 gradient[start + inputs * outputs + output] += derivative[output];
             }
-            // The derivative of tanh, from its value.
+            // tanh′ from the value of tanh.
             derivative = of_before
                 .iter()
                 .zip(before)
@@ -142,12 +135,10 @@ impl Network {
     }
 }
 
-/// a·b.
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// a + s·b.
 pub fn plus(a: &[f64], s: f64, b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + s * b).collect()
 }

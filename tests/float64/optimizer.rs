@@ -2,32 +2,22 @@
 
 use serde::Deserialize;
 
-/// An optimizer and its values.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum Optimizer {
     /// b ← μb + g, Δθ = b.
-    Sgd {
-        /// η.
-        lr: f64,
-        /// μ.
-        momentum: f64,
-    },
+    Sgd { lr: f64, momentum: f64 },
     /// m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², Δθ = m̂/(√v̂ + ε) + γθ, with m̂ = m/(1 − β₁ᵗ) and
     /// v̂ = v/(1 − β₂ᵗ) at the t-th update.
     Adamw {
-        /// η.
         lr: f64,
-        /// β₁ and β₂.
         betas: [f64; 2],
-        /// ε.
         eps: f64,
-        /// γ.
         weight_decay: f64,
     },
 }
 
-/// What an optimizer remembers: b, or m and v.
+/// The state of an optimizer: b, or m and v.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     first: Vec<f64>,
@@ -36,7 +26,6 @@ pub struct State {
 }
 
 impl Optimizer {
-    /// η.
     pub fn learning_rate(&self) -> f64 {
         let (Self::Sgd { lr, .. } | Self::Adamw { lr, .. }) = self;
         *lr

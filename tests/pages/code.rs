@@ -1,41 +1,69 @@
-//! The Rust of the pages compiles: it is an excerpt of a program, or an example that rustdoc compiles.
+//! Checks that the pages' Rust code compiles: it is an excerpt of a program, or an example of rustdoc.
 
 use crate::page::{pages, root};
 use std::path::Path;
 
 #[test]
 fn the_rust_of_the_book_is_excerpts_of_programs() {
+    let redraws = std::env::var_os("REDRAW").is_some();
     let mut count = 0;
-    for page in pages().iter().filter(|page| page.path.starts_with("docs")) {
-        for block in page.blocks() {
-            if !block.kind.starts_with("rust") {
-                continue;
-            }
-            count += 1;
-            let name = page.path.display();
-            let include = block.text.trim().strip_prefix("{{#include ");
-            let include = include.and_then(|text| text.strip_suffix("}}"));
-            let include = include.unwrap_or_else(|| panic!("{name}: no excerpt: {}", block.text));
-            let (file, anchor) = include.split_once(':').unwrap_or_else(|| {
-                panic!("{name}: {include} names no anchor");
-            });
-            let path = root().join("docs").join(file);
-            let source = std::fs::read_to_string(&path)
-                .unwrap_or_else(|error| panic!("{name}: {include}: {error}"));
+    for page in pages() {
+        if !page.path.starts_with("docs") {
+            continue;
+        }
+        let name = page.path.display();
+        let mut redrawn = String::new();
+        let mut rest = page.text.as_str();
+        while let Some((before, block)) = rest.split_once("\n```rust") {
+            let (kind, block) = block.split_once('\n').unwrap();
+            let (code, after) = block.split_once("```").unwrap();
+            // The comment before the block names its excerpt: `<!-- ../tests/suite/FILE.rs:ANCHOR -->`.
+            let source = before.lines().next_back().unwrap_or_default();
+            let source = source.strip_prefix("<!-- ");
+            let source = source.and_then(|source| source.strip_suffix(" -->"));
+            let source = source.unwrap_or_else(|| panic!("{name}: no program for: {code}"));
+            let (file, anchor) = source
+                .split_once(':')
+                .unwrap_or_else(|| panic!("{name}: {source} names no anchor"));
+            let excerpt = excerpt(&root().join("docs").join(file), anchor);
+            let how = "`REDRAW=1 cargo test --test pages code` copies the excerpt again";
             assert!(
-                is_a_program(&path),
-                "{name}: {include} is compiled by nothing"
+                redraws || code == excerpt,
+                "{name}: {source} differs: {how}"
             );
-            for mark in ["ANCHOR", "ANCHOR_END"] {
-                let marks = source.matches(&format!("// {mark}: {anchor}\n")).count();
-                assert_eq!(marks, 1, "{name}: {include}: {mark} in the source");
-            }
+            redrawn += &format!("{before}\n```rust{kind}\n{excerpt}```");
+            rest = after;
+            count += 1;
+        }
+        if redraws {
+            std::fs::write(root().join(&page.path), redrawn + rest).unwrap();
         }
     }
     assert!(count > 5, "{count} excerpts");
 }
 
-/// Whether a file is one that cargo compiles: an example, or a module of a test.
+/// Returns the lines between the marks of an anchor, without their common indentation.
+fn excerpt(path: &Path, anchor: &str) -> String {
+    let name = path.display();
+    let source = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert!(is_a_program(path), "{name} is compiled by nothing");
+    let mark = |line: &&str, mark: &str| line.trim() == format!("// {mark}: {anchor}");
+    for kind in ["ANCHOR", "ANCHOR_END"] {
+        let marks = source.lines().filter(|line| mark(line, kind)).count();
+        assert_eq!(marks, 1, "{name}: {kind} of {anchor}");
+    }
+    let lines = source.lines().skip_while(|line| !mark(line, "ANCHOR"));
+    let lines = lines.take_while(|line| !mark(line, "ANCHOR_END"));
+    let lines: Vec<&str> = lines.filter(|line| !line.contains("// ANCHOR")).collect();
+    let texts = lines.iter().filter(|line| !line.is_empty());
+    let indentation = texts.map(|line| line.len() - line.trim_start().len()).min();
+    let indentation = indentation.unwrap_or_else(|| panic!("{name}: {anchor} is empty"));
+    let lines = lines.iter();
+    let lines = lines.map(|line| format!("{}\n", line.get(indentation..).unwrap_or_default()));
+    lines.collect()
+}
+
+/// Whether cargo compiles the file, as an example or a module of a test.
 fn is_a_program(path: &Path) -> bool {
     let path = path.canonicalize().unwrap();
     let root = root().canonicalize().unwrap();

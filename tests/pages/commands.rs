@@ -1,14 +1,12 @@
-//! Every command that the pages name is served by one build of the dependencies.
+//! Checks that one build of the dependencies serves every command of the pages.
 //!
-//! Which features a dependency is compiled with depends on which packages a command selects. With other
-//! features it is compiled again, and with burn that takes minutes. Cargo tells what it would compile
-//! (`--unit-graph`) without compiling it.
+//! A command's packages select the features of each dependency. With other features, cargo compiles the dependency
+//! again, which takes minutes for burn. `--unit-graph` lists the compilations without running them.
 
 use crate::page::{Page, pages};
 use crate::units::{Unit, units};
 use std::collections::BTreeSet;
 
-/// The command that makes the first build.
 const FIRST: &str = "cargo run -p gpt-pretrain";
 
 #[test]
@@ -29,7 +27,7 @@ fn every_command_of_the_pages_finds_the_dependencies_compiled() {
             let mut again = dependencies(&build);
             again.retain(|unit| !compiled.contains(&unit.identity));
             if build.starts_with("test") {
-                // Tests have dependencies of their own, which are compiled once.
+                // Test dependencies are compiled once.
                 again.retain(|unit| kinds.contains(&unit.kind()));
             }
             if !again.is_empty() {
@@ -60,7 +58,7 @@ fn another_selection_of_features_is_noticed() {
     assert!(other.iter().any(|unit| !compiled.contains(&unit.identity)));
 }
 
-/// Dependencies are compiled to run fast, and the packages of the workspace to compile fast.
+/// The profile compiles dependencies for speed, and the workspace for short compile times.
 #[test]
 fn every_package_of_the_workspace_is_in_the_profile() {
     let units = units("test --workspace");
@@ -82,11 +80,11 @@ fn dependencies(arguments: &str) -> Vec<Unit> {
     units
 }
 
-/// The commands of a page that begin with `cargo`, in its blocks and within its lines.
+/// The commands of a page that begin with `cargo`, in blocks and in the text.
 fn commands(page: &Page) -> Vec<String> {
     let mut commands = Vec::new();
     for block in page.blocks() {
-        let lines = block.text.lines().map(str::trim);
+        let lines = block.lines().map(str::trim);
         let lines = lines.filter(|line| line.starts_with("cargo "));
         commands.extend(lines.map(String::from));
     }
@@ -97,9 +95,9 @@ fn commands(page: &Page) -> Vec<String> {
     commands
 }
 
-/// The arguments with which cargo builds what a command needs, or nothing if the command builds nothing, or
-/// something else: benchmarks and installed programs are compiled for a release, checks and documentation
-/// need no machine code, and a feature of an example is a backend, which changes burn.
+/// The arguments of cargo's build for a command. `None` if the command builds nothing, or builds differently on
+/// purpose: benchmarks and installed programs for a release, checks and documentation without machine code, other
+/// backends.
 fn build(command: &str) -> Option<String> {
     let mut words = command
         .split_whitespace()

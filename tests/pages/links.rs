@@ -1,4 +1,4 @@
-//! Links from page to page lead to a file, and to a heading of it.
+//! Checks that links between pages lead to a file, and to a heading in it.
 
 use crate::page::{Page, pages, root};
 use std::path::{Component, Path, PathBuf};
@@ -38,10 +38,10 @@ fn the_book_has_every_page_of_its_folder_once() {
     assert_eq!(listed, names);
 }
 
-/// Where the links and pictures of a page lead.
+/// The targets of a page's links and pictures.
 fn targets(page: &Page) -> Vec<String> {
     let prose = page.prose();
-    // What is quoted is no link.
+    // Code contains no links.
     let prose: String = prose.split('`').step_by(2).collect();
     let links = prose.split("](").skip(1);
     let ends = links.filter_map(|link| link.split_once(')'));
@@ -64,7 +64,7 @@ fn fault(target: &str, page: &Page, pages: &[Page]) -> Option<&'static str> {
         return None;
     }
     let Some(target) = pages.iter().find(|page| page.path == path) else {
-        return Some("leads to a heading of what is no page");
+        return Some("leads to a heading in a file that is no page");
     };
     let text = target.prose();
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
@@ -72,7 +72,7 @@ fn fault(target: &str, page: &Page, pages: &[Page]) -> Option<&'static str> {
     (!names.any(|name| name == heading)).then_some("leads to no heading of the page")
 }
 
-/// The name by which a heading is linked: in lower case, without marks, with hyphens for spaces.
+/// The anchor of a heading: lower case, no punctuation, hyphens for spaces.
 fn anchor(heading: &str) -> String {
     let kept = heading
         .chars()
@@ -80,7 +80,6 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// A path without its `..`.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {

@@ -1,5 +1,5 @@
-//! What README, the book and the other pages promise: their commands share one build, their links lead
-//! somewhere, and their code is code that compiles.
+//! Checks the promises of README, the book and the other pages: their commands share one build, their links resolve,
+//! their code compiles.
 
 mod code;
 mod commands;

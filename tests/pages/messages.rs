@@ -1,5 +1,5 @@
-//! What the pages say of the library's words: the messages that the page on troubleshooting explains, the fields
-//! and outcomes that the page on the record lists.
+//! Checks that troubleshooting explains real messages of the library, and that the record's page lists all its fields
+//! and outcomes.
 
 use crate::page::{Page, pages, root};
 use std::path::Path;
@@ -25,7 +25,7 @@ fn every_message_that_is_explained_is_one_of_the_library() {
         .text
         .lines()
         .filter_map(|line| line.strip_prefix("### "));
-    // What stands between backquotes is a message, with N for a number.
+    // In a heading, backquotes mark a message, with N for a number.
     let messages = headings.flat_map(|heading| heading.split('`').skip(1).step_by(2));
     let parts = messages.flat_map(|message| message.split(" N: "));
     let parts: Vec<&str> = parts.collect();
@@ -85,7 +85,6 @@ fn every_error_shows_its_sentence_where_it_is_debugged() {
     }
 }
 
-/// Appends all sources in a folder.
 fn read(folder: &Path, sources: &mut String) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -1,20 +1,17 @@
-//! The pages of the repository, and what is in them.
+//! The pages of the repository.
 
 use std::path::{Path, PathBuf};
 
-/// A page in Markdown.
 pub struct Page {
-    /// Its path from the root of the repository.
     pub path: PathBuf,
     pub text: String,
 }
 
-/// The root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All pages of the repository: those at its root, the book, and the READMEs of the packages.
+/// All pages: at the root, in the book, and the READMEs of the packages.
 pub fn pages() -> Vec<Page> {
     let mut found = Vec::new();
     let crates = std::fs::read_dir(root().join("crates")).unwrap();
@@ -34,30 +31,19 @@ pub fn pages() -> Vec<Page> {
     found
 }
 
-/// A block of code of a page.
-pub struct Block<'a> {
-    /// What follows the opening marks, such as `rust,ignore`.
-    pub kind: &'a str,
-    pub text: String,
-}
-
 impl Page {
-    /// The blocks of code, without the marks around them.
-    pub fn blocks(&self) -> Vec<Block<'_>> {
+    pub fn blocks(&self) -> Vec<String> {
         let mut blocks = Vec::new();
-        let mut open: Option<Block> = None;
+        let mut open: Option<String> = None;
         for line in self.text.lines() {
-            match (line.trim_start().strip_prefix("```"), &mut open) {
-                (Some(kind), None) => {
-                    let text = String::new();
-                    open = Some(Block { kind, text });
+            match (line.trim_start().starts_with("```"), &mut open) {
+                (true, None) => open = Some(String::new()),
+                (true, Some(_)) => blocks.extend(open.take()),
+                (false, Some(block)) => {
+                    block.push_str(line);
+                    block.push('\n');
                 }
-                (Some(_), Some(_)) => blocks.extend(open.take()),
-                (None, Some(block)) => {
-                    block.text.push_str(line);
-                    block.text.push('\n');
-                }
-                (None, None) => {}
+                (false, None) => {}
             }
         }
         assert!(
@@ -68,7 +54,6 @@ impl Page {
         blocks
     }
 
-    /// The text with blocks of code left out.
     pub fn prose(&self) -> String {
         let mut inside = false;
         let mut prose = String::new();

@@ -1,5 +1,5 @@
-//! The table of quantities on the page about the record, which is that of the library.
-//! `REDRAW=1 cargo test --test pages quantities` writes it anew.
+//! Checks that the table on the record's page is the library's table of quantities. `REDRAW=1 cargo test --test pages
+//! quantities` writes it again.
 
 use crate::page::root;
 use sharpness_record::{Against, Quantity, Scale};
@@ -46,7 +46,7 @@ fn the_table_of_quantities_is_that_of_the_library() {
     if std::env::var_os("REDRAW").is_some() {
         std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
     } else {
-        let how = "`REDRAW=1 cargo test --test pages quantities` writes it anew";
+        let how = "`REDRAW=1 cargo test --test pages quantities` writes it again";
         assert_eq!(found, table, "docs/record.md: {how}");
     }
 }

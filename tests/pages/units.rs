@@ -1,4 +1,4 @@
-//! What cargo would compile for a command, without compiling it.
+//! Lists the compilations of a command, without running them.
 
 use crate::page::root;
 use serde_json::Value;
@@ -6,31 +6,30 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
-/// One thing that cargo compiles: a library, a build script, a program.
+/// A compilation of cargo's: a library, a build script or a program.
 pub struct Unit {
-    /// The name and version of its package.
     pub package: String,
     pub is_of_the_workspace: bool,
     pub opt_level: String,
-    /// A hash of all that decides whether cargo can use it again: features, profile and dependencies.
+    /// A hash of everything that decides about reuse: features, profile and dependencies.
     pub identity: u64,
 }
 
 impl Unit {
-    /// What it is, whatever its features: a package for the build itself, without optimization, is another
-    /// one than the same package for the programs.
+    /// The package and its optimization, whatever its features. Cargo compiles a package without optimization for the
+    /// build itself.
     pub fn kind(&self) -> (&str, &str) {
         (&self.package, &self.opt_level)
     }
 }
 
-/// The units of a command, such as `build -p gpt-pretrain`.
+/// Returns the units of a command, such as `build -p gpt-pretrain`.
 pub fn units(arguments: &str) -> Vec<Unit> {
     let output = Command::new(env!("CARGO"))
         .args(arguments.split_whitespace())
         .args(["--offline", "--unit-graph", "-Z", "unstable-options"])
         .current_dir(root())
-        // The list of units is not stable. Its form is that of the toolchain in rust-toolchain.toml.
+        // The list of units is unstable; rust-toolchain.toml fixes its format.
         .env("RUSTC_BOOTSTRAP", "1")
         .output()
         .unwrap();
@@ -59,7 +58,7 @@ fn identity(index: usize, units: &[Value], known: &mut BTreeMap<usize, u64>) -> 
         return *identity;
     }
     let mut unit = units[index].clone();
-    // A dependency is the same in `cargo test`, whose profile has another name and the same settings.
+    // `cargo test` reuses dependencies, although its profile has another name.
     unit["profile"]["name"] = Value::Null;
     let mut hasher = DefaultHasher::new();
     let mut dependencies: Vec<(String, u64)> = unit["dependencies"]

@@ -1,4 +1,4 @@
-//! Runs that are killed at a random moment, or run out of disk, and are resumed.
+//! Runs that are killed at a random moment, or run out of disk, and resume.
 
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
 use sharpness_tests::{Data, device, gradients, in_folder, measurements, model, sgd};
@@ -6,13 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Says to a process of this test where to run, from which step, and how far.
+/// Tells a child process its folder, its first step and its last.
 const RUN: &str = "SHARPNESS_TESTS_RUN";
 const KILLED_RUNS: u64 = 50;
-/// More steps than are ever waited for.
 const ENDLESS: u64 = 1_000_000;
 
-/// Not a test: the run that is killed. It prints each step once its measurement is made.
+/// Not a test, but the run to be killed. It prints each step after its measurement.
 #[test]
 fn run_in_a_process_of_its_own() {
     let Ok(run) = std::env::var(RUN) else {
@@ -49,7 +48,7 @@ fn run(folder: &Path, first_step: u64, steps: u64) -> Command {
     command
 }
 
-/// Kills an endless run once it has said that it measured this step.
+/// Kills an endless run after it has printed this step.
 fn kill_after(folder: &Path, step: u64) {
     let mut run = run(folder, 0, ENDLESS);
     let mut child = run.stdout(Stdio::piped()).spawn().unwrap();
@@ -64,7 +63,7 @@ fn kill_after(folder: &Path, step: u64) {
 fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
     for seed in 0..KILLED_RUNS {
         let folder = tempfile::tempdir().unwrap();
-        // The step is chosen, the moment within the steps that follow is chance.
+        // The seed chooses the step; the moment after it is chance.
         let said = seed * 7919 % 41;
         kill_after(folder.path(), said);
 
@@ -83,7 +82,7 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
         );
         assert_eq!(steps, (0..count).collect::<Vec<_>>());
 
-        // It goes on from a step before its end, as from a checkpoint.
+        // Resumes at a step before the end, as from a checkpoint.
         let checkpoint = said / 10 * 10;
         let end = count + 5;
         let resumed = run(folder.path(), checkpoint, end).status().unwrap();
@@ -93,7 +92,7 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
     }
 }
 
-/// A limit on the size of files stands for a disk that is full: the last line is cut short.
+/// A limit on the file size simulates a full disk and cuts the last line.
 #[cfg(unix)]
 #[test]
 fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
@@ -111,7 +110,6 @@ fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
         );
     let output = limited.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    // The training goes on to its end.
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("measured 39"), "{said}");
 
@@ -121,7 +119,7 @@ fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
     let complete = content.matches('\n').count() as u64;
     assert!((4..40).contains(&complete), "{complete} lines");
 
-    // With room again, the run that goes on from step 4 has each step once.
+    // With space again, the run resumed at step 4 has each step once.
     assert!(run(folder.path(), 4, 12).status().unwrap().success());
     let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, (0..12).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Tests of what a process has only one of: burn's random state and the log. They take turns.
+//! Tests of things that exist once per process: burn's random state and the log. They take turns.
 
 mod hard;
 mod killed;
@@ -51,7 +51,7 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let last = probe.latest("train").unwrap();
     assert!(last.batch_sharpness.is_some() || last.step % 4 > 0);
     assert!(summary.bracketed >= 10, "{summary:?}");
-    // The same initial weights and the same dropout masks were drawn.
+    // The initial weights and the dropout masks were the same.
     assert_eq!(weights(&probed), weights(&bare));
 }
 
@@ -91,7 +91,6 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
             }
         });
         let model = probe.attach(model());
-        // A learning rate far past the critical one.
         Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
     });
 
@@ -101,7 +100,7 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     // A layer makes metrics of these.
     assert_eq!(count("gauge.sharpness.edge_threshold="), 7, "{log}");
     assert_eq!(count("monotonic_counter.sharpness.measurements=1"), 7);
-    // At the second measurement in a row; later ones stand alone.
+    // The second measurement in a row warns; later crossings are isolated.
     assert_eq!(count("past the critical one"), 1, "{log}");
     assert_eq!(count("function to call at the edge panicked"), 1, "{log}");
     assert_eq!(*calls.lock().unwrap(), [2]);

@@ -1,5 +1,4 @@
-//! The structure of the project, read from its own sources: no circle between modules, and the layers that
-//! ARCHITECTURE.md declares.
+//! Checks the structure of the sources: no circle between modules, and the layers declared in ARCHITECTURE.md.
 
 mod source;
 
@@ -7,17 +6,15 @@ use source::{Sources, circle, misplaced};
 use std::fs;
 use std::path::Path;
 
-/// The packages whose layers ARCHITECTURE.md declares.
 const LAYERED: [&str; 4] = [
     "critical-search",
     "sharpness-record",
     "burn-sharpness",
     "sharpness-report",
 ];
-/// Above so many lines, a source file needs a reason in ARCHITECTURE.md.
+/// A source file with more lines needs a reason in ARCHITECTURE.md.
 const LONG: usize = 350;
 
-/// The folder of the workspace.
 fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
@@ -26,7 +23,7 @@ fn architecture() -> String {
     fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// All Rust files of the workspace, as paths from its folder with `/` between the names.
+/// All Rust files of the workspace, as paths from its root with `/`.
 fn files() -> Vec<String> {
     let mut files = Vec::new();
     for folder in ["crates", "examples", "tests"] {

@@ -1,31 +1,27 @@
-//! Which module of a crate uses which, by the paths that its files name. (It does not see whose methods a module
-//! calls, nor what a macro writes.)
+//! The uses between the modules of a crate, from the paths in its files. (Method calls and macros are invisible.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// How many re-exports a name may pass through before the search for its definition ends.
+/// Limits the length of a chain of re-exports.
 const MOST_STEPS: usize = 8;
 
-/// A path from the root of the crate: `plot::Axis` is `["plot", "Axis"]`.
+/// A path from the crate's root: `plot::Axis` is `["plot", "Axis"]`.
 type Segments = Vec<String>;
 
-/// The children of one module, and which of them each uses.
+/// The children of a module, each with the siblings that it uses.
 pub type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The modules of a crate.
 #[derive(Default)]
 pub struct Sources {
     modules: BTreeSet<Segments>,
-    /// What the names that a module re-exports stand for.
+    /// The path behind each re-exported name of a module.
     exports: BTreeMap<(Segments, String), Segments>,
-    /// Each module with a path that it names.
     uses: Vec<(Segments, Segments)>,
 }
 
 impl Sources {
-    /// Reads a folder of sources.
     pub fn read(folder: &Path) -> Self {
         let mut sources = Self::default();
         sources.add_folder(folder, &[]);
@@ -48,7 +44,7 @@ impl Sources {
         }
     }
 
-    /// Adds a module by its text. Its tests are left out.
+    /// Adds a module by its text, without its tests.
     pub fn add(&mut self, module: Segments, text: &str) {
         let is_code = |line: &&str| !line.starts_with("#[cfg(test)]");
         let lines = text.lines().take_while(is_code);
@@ -68,7 +64,7 @@ impl Sources {
             }
             for start in ["crate::", "super::"] {
                 for (place, _) in statement.match_indices(start) {
-                    // One of several: `super::super::`.
+                    // This is the second part of `super::super::`.
                     let is_whole = !statement[..place].ends_with([':', '$']);
                     let tree = if is_whole { &statement[place..] } else { "" };
                     let paths = paths(tree).into_iter();
@@ -80,7 +76,7 @@ impl Sources {
         self.modules.insert(module);
     }
 
-    /// The children of every module that has some, by its path.
+    /// Returns the children of each module with children, by its path.
     pub fn graphs(&self) -> BTreeMap<String, Graph> {
         let mut graphs: BTreeMap<String, Graph> = BTreeMap::new();
         for module in &self.modules {
@@ -102,7 +98,7 @@ impl Sources {
         graphs
     }
 
-    /// The module that defines what a path leads to.
+    /// The module that defines the end of a path.
     fn definer(&self, path: &[String], steps: usize) -> Segments {
         let mut at = Segments::new();
         for (place, name) in path.iter().enumerate() {
@@ -121,7 +117,7 @@ impl Sources {
     }
 }
 
-/// The paths at the beginning of a text such as `crate::{a::A, b::B as C}`, each with its name.
+/// The paths at the start of a text such as `crate::{a::A, b::B as C}`, each with its name.
 fn paths(text: &str) -> Vec<(Segments, String)> {
     let is_part = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
     let text = text.trim_start();
@@ -145,7 +141,6 @@ fn paths(text: &str) -> Vec<(Segments, String)> {
     vec![(segments, name)]
 }
 
-/// The members of a group, up to its end.
 fn members(group: &str) -> Vec<&str> {
     let (mut depth, mut start, mut members) = (0, 0, Vec::new());
     for (place, letter) in group.char_indices() {
@@ -166,7 +161,7 @@ fn members(group: &str) -> Vec<&str> {
     members
 }
 
-/// A path of a module from the root of the crate.
+/// The path from the crate's root of a path in a module.
 fn absolute(module: &[String], path: Segments) -> Segments {
     let mut base = module;
     let mut rest = path.as_slice();
@@ -181,7 +176,7 @@ fn absolute(module: &[String], path: Segments) -> Segments {
     }
 }
 
-/// What uses each other in a circle, with what lies between two circles. Empty where there is none.
+/// Returns the modules in circles and between two circles, or nothing.
 pub fn circle(graph: &Graph) -> Vec<&str> {
     let mut left: BTreeSet<&String> = graph.keys().collect();
     loop {
@@ -200,7 +195,7 @@ pub fn circle(graph: &Graph) -> Vec<&str> {
     }
 }
 
-/// What does not fit to layers, of which each uses only later ones.
+/// Returns the violations of the layers, each of which may only use later layers.
 pub fn misplaced(graph: &Graph, layers: &[Vec<String>]) -> Vec<String> {
     let layer = |name: &String| layers.iter().position(|layer| layer.contains(name));
     let mut all = Vec::new();
@@ -226,7 +221,6 @@ pub fn misplaced(graph: &Graph, layers: &[Vec<String>]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// The graph of the modules just below the root.
     fn rooms(modules: &[(&str, &str)]) -> Graph {
         let mut sources = Sources::default();
         for (path, text) in modules {

@@ -1,8 +1,4 @@
-/// Asserts that two numbers differ by less than a part of them, or that neither is there.
-///
-/// # Panics
-///
-/// If they do not, with what they are.
+/// Asserts that two numbers agree to a relative tolerance, or that both are missing.
 #[track_caller]
 pub fn assert_close(what: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
     match (a, b) {

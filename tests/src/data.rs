@@ -17,7 +17,7 @@ pub struct Batch {
 pub struct Data {
     batches: usize,
     batch_size: usize,
-    /// The batch whose inputs are NaN, if one is.
+    /// The index of the batch with NaN inputs, if any.
     poisoned: Option<usize>,
     device: Device,
 }
@@ -28,7 +28,7 @@ impl Data {
     /// The number of classes.
     pub const CLASSES: usize = 3;
 
-    /// So many batches of so many examples.
+    /// A problem with this number of batches and examples in each.
     pub fn new(batches: usize, batch_size: usize, device: &Device) -> Self {
         Self {
             batches,
@@ -38,13 +38,13 @@ impl Data {
         }
     }
 
-    /// The same with NaN for the inputs of one batch.
+    /// Makes the inputs of one batch NaN.
     pub fn with_poisoned(mut self, batch: usize) -> Self {
         self.poisoned = Some(batch);
         self
     }
 
-    /// As a loader for burn's training.
+    /// Returns a loader for burn's training.
     pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
         let (items, device) = (self.batches * self.batch_size, self.device.clone());
         let loader = Loader::start(items, self.batch_size, move |device| {
@@ -55,7 +55,7 @@ impl Data {
         loader.to_device(&device)
     }
 
-    /// One batch.
+    /// Returns one batch.
     pub fn batch(&self, index: usize) -> Batch {
         let examples = index * self.batch_size..(index + 1) * self.batch_size;
         let mut x = Vec::new();
@@ -79,7 +79,7 @@ impl Data {
     }
 }
 
-/// A number in [−1, 1] without a pattern that would matter here.
+/// A number in [−1, 1] without a relevant pattern.
 fn wave(example: usize, feature: usize) -> f32 {
     let phase = (example * 37 + feature * 101 + example * feature * 13) as f32;
     (phase * 0.618).sin()

@@ -1,32 +1,21 @@
-//! The device of all tests, named by `SHARPNESS_DEVICE` (`flex`, `tch`, `wgpu` or `cuda`; `flex` if it is not
-//! set), and how far its numbers may be from exact ones.
+//! The device of all tests, named by `SHARPNESS_DEVICE` (`flex` by default, `tch`, `wgpu` or `cuda`), and its
+//! tolerances.
 
 use burn::tensor::{Device, DeviceConfig, FloatDType};
 
-/// The device, without gradients.
-///
-/// # Panics
-///
-/// If the variable names no device, or one that is not built in.
+/// Returns the device without autodiff. Panics if the variable names an unknown device, or a backend that is not
+/// built in.
 pub fn plain() -> Device {
     gpt::device::of_environment().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// The device, with gradients.
-///
-/// # Panics
-///
-/// As [`plain`].
+/// Returns the device with autodiff.
 pub fn autodiff() -> Device {
     plain().autodiff()
 }
 
-/// Two devices for one training. With `wgpu` they are told apart by burn, though both may be the same adapter; with
-/// `tch` the second is `flex`. Where there is one device only, as with `flex`, it stands for both.
-///
-/// # Panics
-///
-/// As [`plain`].
+/// Returns two devices for one training. For `wgpu`, both may be the same adapter, but burn tells them apart. For
+/// `tch`, the second is `flex`. `flex` has a single device, which stands for both.
 pub fn two() -> [Device; 2] {
     let first = plain();
     [first.clone().autodiff(), second(&first).autodiff()]
@@ -44,11 +33,8 @@ fn second(first: &Device) -> Device {
     first.clone()
 }
 
-/// Makes this the type of floats on the device. Says so and returns false where the device has no such type.
-///
-/// # Panics
-///
-/// As [`plain`], and where the device is in use already.
+/// Makes this the float type of the device. Returns false, with a message, if the device lacks the type. Panics if
+/// the device is already in use.
 #[must_use]
 pub fn use_floats(dtype: FloatDType) -> bool {
     let mut device = plain();
@@ -61,22 +47,14 @@ pub fn use_floats(dtype: FloatDType) -> bool {
     true
 }
 
-/// Whether a forward pass of a batch norm in 16 bits that is made once more leaves the same running statistics. With `tch` it
-/// did not, so that what the probe has flushed stays flushed, and it says so.
-///
-/// # Panics
-///
-/// As [`plain`].
+/// Whether repeating a 16-bit forward pass of batch norm leaves the same running statistics. With `tch` it did not,
+/// so the probe cannot make flushed statistics pending again, and says so.
 pub fn repeats_in_16_bits() -> bool {
     !is_tch(&plain())
 }
 
-/// Whether the device tries kernels out as it computes, as `wgpu` and `cuda` do: the first training of a process may then
-/// differ in bits from all later ones.
-///
-/// # Panics
-///
-/// As [`plain`].
+/// Whether the device tries out kernels during the computation, as `wgpu` and `cuda` do. The first training of a
+/// process may then differ in bits from later trainings.
 pub fn tries_kernels_out() -> bool {
     let device = plain();
     device != Device::flex() && !is_tch(&device)
@@ -86,29 +64,28 @@ fn is_tch(device: &Device) -> bool {
     gpt::device::open("tch").is_ok_and(|tch| *device == tch)
 }
 
-/// How far a backend's 32-bit numbers may be from exact ones, relative to them.
+/// Relative tolerances for a backend's 32-bit numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerances {
-    /// η_c, the slope and the loss of weights that were trained on the device, against float64 oracles.
+    /// For η_c, slope and loss of weights trained on the device, against float64 oracles.
     pub oracle: f64,
-    /// The part of it that the weights alone make after some hundred steps in 32 bits: η_c must be as close to the
-    /// oracle as its stated error says, and this.
+    /// The part of `oracle` due to the weights alone, after some hundred steps in 32 bits. η_c must agree to its
+    /// stated error plus this.
     pub drift: f64,
-    /// Curvatures along a direction, and preconditioned ones, against float64 oracles.
+    /// For directional and preconditioned curvatures, against float64 oracles.
     pub curvature: f64,
-    /// A curvature of a quadratic, against its closed form.
+    /// For a curvature of a quadratic, against its closed form.
     pub quadratic: f64,
-    /// Weights that a virtual step predicts, against those of the real step, relative to the largest weight.
+    /// For the weights after a virtual step, against the real step, relative to the largest weight.
     pub step: f32,
 }
 
-/// The tolerances of the device. Sums are made in another order on each backend, which is rounding, and far below
-/// most of these; only over hundreds of steps it adds up.
+/// Returns the tolerances of the device. Backends add in different orders; only `drift` depends on the backend.
 pub fn tolerances() -> Tolerances {
     let is_flex = plain() == Device::flex();
     Tolerances {
         oracle: 0.01,
-        // 0.05% was seen on flex, 0.12% on tch, both after 400 steps.
+        // Observed after 400 steps: 0.05% on flex, 0.12% on tch.
         drift: if is_flex { 1e-3 } else { 3e-3 },
         curvature: 0.02,
         quadratic: 2e-3,

@@ -6,19 +6,18 @@ use burn_sharpness::hessian::AdamPreconditioner;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A small network with its data, its optimizer, and the values at some steps of its training that
-/// an independent program computed in 64 bits.
+/// A small network with its data and optimizer, and float64 values from an independent program.
 #[derive(Deserialize)]
 pub struct Fixture {
     /// The widths of the layers, from the input to the output.
     pub layers: Vec<usize>,
-    /// The activation between layers; `tanh`.
+    /// The activation between layers, always `tanh`.
     pub activation: String,
-    /// `xent` or `mse`, the latter over one-hot targets and the mean of all elements.
+    /// `xent`, or `mse` (the mean over examples and outputs, with one-hot targets).
     pub loss: LossKind,
-    /// How it is trained, on the full batch.
+    /// The optimizer, on the full batch.
     pub optimizer: OptimizerSpec,
-    /// Weights, row major as `[out, in]`, and biases, layer by layer.
+    /// Layer by layer, the weights `[out, in]`, row major, then the biases.
     init: Vec<Vec<f32>>,
     x: Vec<Vec<f32>>,
     y: Vec<i64>,
@@ -30,7 +29,7 @@ pub struct Fixture {
 #[derive(Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum OptimizerSpec {
-    /// Gradient descent, with heavy-ball momentum where it is not 0.
+    /// Gradient descent, with heavy-ball momentum unless it is 0.
     Sgd {
         /// The learning rate.
         lr: f64,
@@ -59,15 +58,15 @@ pub struct Row {
     pub loss: f64,
     /// g·Δθ.
     pub slope: f64,
-    /// ‖Δθ‖, if the fixture has it.
+    /// ‖Δθ‖, if known.
     pub update_norm: Option<f64>,
-    /// ‖g‖, if the fixture has it.
+    /// ‖g‖, if known.
     pub gradient_norm: Option<f64>,
-    /// ‖θ‖, if the fixture has it.
+    /// ‖θ‖, if known.
     pub weight_norm: Option<f64>,
-    /// g·Δθ/(‖g‖‖Δθ‖), if the fixture has it.
+    /// g·Δθ/(‖g‖‖Δθ‖), if known.
     pub gradient_cosine: Option<f64>,
-    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at η = η_c/2, if the fixture has it.
+    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at η = η_c/2, if known.
     pub agreement: Option<f64>,
     /// η_c.
     pub critical_lr: f64,
@@ -83,13 +82,12 @@ pub struct Row {
     pub batch_sharpness_error: Option<f64>,
     /// E[gᵀHg]/E‖g‖² over the same batches, if the fixture has it.
     pub interaction_aware_sharpness: Option<f64>,
-    /// λ_max of the preconditioned Hessian, where the optimizer is AdamW.
+    /// λ_max of the preconditioned Hessian, for AdamW.
     pub preconditioned_sharpness: Option<f64>,
 }
 
 impl Fixture {
-    /// The fixtures of this repository, and those in the folders that `SHARPNESS_FIXTURES` names, separated like
-    /// those of `PATH`.
+    /// Reads the fixtures of this repository, and of the folders in `SHARPNESS_FIXTURES` (separated as in `PATH`).
     pub fn all() -> Vec<(PathBuf, Self)> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
         let more = std::env::var_os("SHARPNESS_FIXTURES").unwrap_or_default();
@@ -120,7 +118,7 @@ impl Fixture {
             .collect()
     }
 
-    /// The network at its first weights.
+    /// Builds the network with its first weights.
     pub fn model(&self, device: &Device) -> Mlp {
         assert_eq!(self.activation, "tanh");
         let mut model = MlpConfig::new(self.layers.clone(), self.loss).init(device);
@@ -138,7 +136,7 @@ impl Fixture {
         model
     }
 
-    /// The full batch.
+    /// Returns the full batch.
     pub fn batch(&self, device: &Device) -> Batch {
         let x = TensorData::new(self.x.concat(), [self.x.len(), self.layers[0]]);
         let y = TensorData::new(self.y.clone(), [self.y.len()]);
@@ -155,7 +153,7 @@ impl Fixture {
         parts.map(|(x, y)| Batch { x, y }).collect()
     }
 
-    /// The preconditioner of the optimizer, where that is AdamW.
+    /// Builds the optimizer's preconditioner, for AdamW.
     pub fn preconditioner(&self) -> Option<AdamPreconditioner> {
         match self.optimizer {
             OptimizerSpec::Sgd { .. } => None,
@@ -167,7 +165,7 @@ impl Fixture {
         }
     }
 
-    /// The optimizer and its learning rate.
+    /// Builds the optimizer, and returns it with its learning rate.
     pub fn optimizer(&self) -> (ModuleOptimizer, f64) {
         match self.optimizer {
             OptimizerSpec::Sgd { lr, momentum } => {

@@ -1,5 +1,5 @@
-//! What the tests of burn-sharpness share: a small network that burn's `Learner` can train, and the
-//! float64 oracles that an independent program made.
+//! Shared parts of the tests: a small network for burn's `Learner`, and the float64 oracles of an independent
+//! program.
 
 mod clipped;
 mod close;
@@ -11,6 +11,7 @@ mod line;
 mod mlp;
 mod random;
 mod recorder;
+mod replicas;
 mod scan;
 mod start;
 mod training;
@@ -25,6 +26,7 @@ pub use line::{Line, bits};
 pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use random::Random;
 pub use recorder::{Recorder, TRAIN_SERIES};
+pub use replicas::{Reduce, Replicas, Stop, wait_until};
 pub use scan::Scan;
 pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
 pub use training::{Training, Weights, measurements, values, weights};

@@ -1,4 +1,4 @@
-//! The weights along an optimizer's step, in 64 bits: independent of those under test.
+//! The weights along an optimizer's step, in 64 bits, independent of the tested code.
 
 use crate::weights;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -7,20 +7,20 @@ use std::collections::HashMap;
 
 type Values = HashMap<ParamId, Vec<f64>>;
 
-/// So many times as long as the weights are is the step that shows the direction, to have all its digits.
+/// The length of the step that gives the direction, in norms of the weights: long enough to keep all digits.
 const FAR: f64 = 64.0;
 const FARTHEST: f64 = 1e30;
 
-/// The line θ − ηΔθ, or the curve of an optimizer whose steps are not proportional to the learning rate.
+/// The line θ − ηΔθ, or a curve if the optimizer's steps are not proportional to the learning rate.
 pub struct Line<'a, M> {
     step: &'a dyn Fn(f64) -> M,
     theta: Values,
-    /// None where the steps are not proportional.
+    /// `None` for a curve.
     delta: Option<Values>,
 }
 
 impl<'a, M: Module> Line<'a, M> {
-    /// From the model after a step at any learning rate, each made anew.
+    /// Makes the line from the model after a step at any learning rate. Each call of `step` starts afresh.
     pub fn new(model: &M, step: &'a dyn Fn(f64) -> M, is_straight: bool) -> Self {
         let theta = values(model);
         let delta = is_straight.then(|| {
@@ -36,7 +36,7 @@ impl<'a, M: Module> Line<'a, M> {
         Self { step, theta, delta }
     }
 
-    /// The model with the weights at a learning rate.
+    /// Returns the model with the weights at a learning rate.
     pub fn at(&self, model: &M, rate: f64) -> M {
         let Some(delta) = &self.delta else {
             return placed(model, &values(&(self.step)(rate)));
@@ -55,7 +55,7 @@ impl<'a, M: Module> Line<'a, M> {
         &self.theta
     }
 
-    /// ‖Δθ‖, where the steps are proportional.
+    /// Returns ‖Δθ‖ of a straight line.
     pub fn norm(&self) -> f64 {
         self.delta.as_ref().map_or(f64::NAN, length)
     }
@@ -72,7 +72,7 @@ fn difference(from: &Values, to: &Values, rate: f64) -> Values {
 }
 
 fn length(values: &Values) -> f64 {
-    // In an order that does not change: sums of another order differ in their last digits.
+    // A fixed order, because sums in another order differ in their last digits.
     let mut squares: Vec<f64> = values
         .values()
         .flatten()
@@ -124,7 +124,7 @@ fn placed<M: Module>(model: &M, values: &Values) -> M {
     model.clone().map(&mut Place(values))
 }
 
-/// All bits of the tensors of a model.
+/// Returns all bits of a model's tensors.
 pub fn bits<M: Module>(model: &M) -> Vec<u8> {
     let weights = weights(model).into_iter();
     weights.flat_map(|(_, bytes)| bytes).collect()

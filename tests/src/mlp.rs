@@ -20,7 +20,7 @@ pub enum LossKind {
     Mse,
 }
 
-/// How to make an [`Mlp`]: what it has, and what it does besides.
+/// The settings of an [`Mlp`].
 #[derive(Clone, Debug)]
 pub struct MlpConfig {
     /// The widths of the layers, from the input to the output.
@@ -29,26 +29,26 @@ pub struct MlpConfig {
     pub loss: LossKind,
     /// Dropout after each hidden layer, if not 0.
     pub dropout: f64,
-    /// The inputs are dropped too, before the batch norm.
+    /// Whether inputs are dropped too, before the batch norm.
     pub drops_inputs: bool,
     /// Batch norm after the first hidden layer.
     pub batch_norm: bool,
-    /// The output layer starts at zero, as is common: it hides the dropout below it.
+    /// Whether the output layer starts at zero, which hides the dropout below it.
     pub zero_head: bool,
-    /// A layer that no forward pass uses, whose weights are never made.
+    /// Whether there is a layer outside the forward pass; its lazy weights are never created.
     pub has_spare: bool,
-    /// The weights are those of the random stream.
+    /// Whether weights come from the random stream.
     pub is_random: bool,
-    /// All tensors are clipped after each step, in an `optimize` of the model's own.
+    /// Whether the model's own `optimize` clips all tensors after each step.
     pub clips: bool,
-    /// Gaussian noise on the first hidden layer, in validation too.
+    /// The size of Gaussian noise on the first hidden layer, also in validation.
     pub noise: f64,
-    /// A penalty on the weights, which inference does not report.
+    /// The factor of a penalty on the weights that inference does not report.
     pub penalty: f64,
 }
 
 impl MlpConfig {
-    /// Layers of these widths, from the input to the output, and this loss.
+    /// Settings with these widths and this loss, and nothing else.
     pub fn new(layers: Vec<usize>, loss: LossKind) -> Self {
         Self {
             layers,
@@ -65,12 +65,12 @@ impl MlpConfig {
         }
     }
 
-    /// One hidden layer, for the problem of [`Data`].
+    /// Settings for the problem of [`Data`], with one hidden layer.
     pub fn for_data() -> Self {
         Self::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
     }
 
-    /// Three hidden layers with a little dropout and weights of the random stream, for the same problem.
+    /// Settings for the same problem with three hidden layers, a little dropout and random weights.
     pub fn random() -> Self {
         let layers = vec![Data::FEATURES, 16, 16, 16, Data::CLASSES];
         Self {
@@ -80,26 +80,26 @@ impl MlpConfig {
         }
     }
 
-    /// Dropout after each hidden layer.
+    /// Adds dropout after each hidden layer.
     pub fn with_dropout(mut self, prob: f64) -> Self {
         self.dropout = prob;
         self
     }
 
-    /// Batch norm after the first hidden layer.
+    /// Adds batch norm after the first hidden layer.
     pub fn with_batch_norm(mut self) -> Self {
         self.batch_norm = true;
         self
     }
 
-    /// An output layer that starts at zero.
+    /// Makes the output layer start at zero.
     pub fn with_zero_head(mut self) -> Self {
         self.zero_head = true;
         self
     }
 
-    /// The network. Unless its weights are random they look so, and are always the same: tests that run side by
-    /// side share burn's random state.
+    /// Builds the network. Its weights are the same every time unless `is_random` is set, because tests in parallel
+    /// share burn's random state.
     pub fn init(&self, device: &Device) -> Mlp {
         let last = self.layers.len() - 2;
         let layers = self.layers.windows(2).enumerate();
@@ -117,7 +117,7 @@ impl MlpConfig {
             norm: self
                 .batch_norm
                 .then(|| BatchNormConfig::new(width).init(device)),
-            // A dropout of 0 would say of itself that it behaves differently in training.
+            // A dropout of 0 would still count as a training flag.
             dropout: (self.dropout > 0.0).then(|| DropoutConfig::new(self.dropout).init()),
             spare: self.has_spare.then(|| {
                 let layer = LinearConfig::new(width, width);
@@ -156,14 +156,14 @@ pub struct Mlp {
     config: MlpConfig,
 }
 
-/// What no forward pass uses; models have enums, too.
+/// Outside the forward pass; models may contain enums.
 #[derive(Module, Debug)]
 enum Spare {
     Layer(Linear),
 }
 
 impl Mlp {
-    /// The outputs `[batch, classes]`.
+    /// Returns the outputs `[batch, classes]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;
         let dropped = |x: Tensor<2>| match &self.dropout {
@@ -192,17 +192,17 @@ impl Mlp {
         x
     }
 
-    /// The mean loss of a batch.
+    /// Returns the mean loss of a batch.
     pub fn loss(&self, batch: &Batch) -> Tensor<1> {
         self.output(batch.clone()).loss
     }
 
-    /// The loss of the training step.
+    /// Returns the loss of the training step, including the penalty.
     pub fn penalized(&self, batch: &Batch) -> Tensor<1> {
         self.loss(batch) + self.penalty()
     }
 
-    /// The cross entropy of each example, `[batch]`.
+    /// Returns the cross entropy of each example, `[batch]`.
     pub fn losses(&self, batch: &Batch) -> Tensor<1> {
         let scores = log_softmax(self.forward(batch.x.clone()), 1);
         let classes = batch.y.clone().unsqueeze_dim::<2>(1);

@@ -1,9 +1,9 @@
-/// Numbers for tests that run side by side, which share burn's generator.
+/// A generator of its own for each test, because tests in parallel share burn's.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Another sequence for each seed.
+    /// Starts the sequence of a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         for _ in 0..8 {
@@ -12,7 +12,7 @@ impl Random {
         random
     }
 
-    /// A number in [0, 1).
+    /// Returns a number in [0, 1).
     pub fn unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -20,12 +20,12 @@ impl Random {
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// A number in [−bound, bound).
+    /// Returns a number in [−bound, bound).
     pub fn within(&mut self, bound: f32) -> f32 {
         bound * (2.0 * self.unit() - 1.0)
     }
 
-    /// A number of nearly a normal distribution.
+    /// Returns an approximately normal number.
     pub fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }

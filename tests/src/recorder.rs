@@ -7,10 +7,10 @@ use burn::train::renderer::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// The curve of a chart that comes from the training.
+/// The curve of the training in a chart.
 pub const TRAIN_SERIES: &str = "train";
 
-/// A renderer that draws nothing and keeps what it was told of each metric, tick by tick.
+/// A renderer that draws nothing and keeps all its input, tick by tick.
 #[derive(Clone, Default)]
 pub struct Recorder {
     told: Arc<Mutex<Told>>,
@@ -18,28 +18,28 @@ pub struct Recorder {
 
 #[derive(Default)]
 struct Told {
-    /// The names of the metrics, in the order in which they were registered.
+    /// The names of the metrics, in the order of their registration.
     registered: Vec<String>,
     /// The curve and the value of each tick of a metric.
     ticks: BTreeMap<String, Vec<(String, Option<NumericEntry>)>>,
     /// The last text of each curve of a metric.
     texts: BTreeMap<(String, String), String>,
-    /// All else, in order.
+    /// All other calls, in order.
     events: Vec<String>,
 }
 
 impl Recorder {
-    /// The names of the metrics, in the order in which they were registered.
+    /// Returns the names of the metrics, in the order of their registration.
     pub fn registered(&self) -> Vec<String> {
         self.told.lock().unwrap().registered.clone()
     }
 
-    /// What the renderer was told of the progress, in order.
+    /// Returns the calls about progress, in order.
     pub fn events(&self) -> Vec<String> {
         self.told.lock().unwrap().events.clone()
     }
 
-    /// The ticks of a metric: the curve that each belongs to, and its point.
+    /// Returns the ticks of a metric, each with its curve and its point.
     pub fn chart(&self, name: &str) -> Vec<(String, Option<f64>)> {
         let told = self.told.lock().unwrap();
         let ticks = told.ticks.get(name).into_iter().flatten();
@@ -49,7 +49,7 @@ impl Recorder {
         ticks.collect()
     }
 
-    /// The points of a curve of a metric, by their positions among the ticks of all its curves.
+    /// Returns the points of a metric's curve, with their positions among the ticks of all its curves.
     pub fn curve(&self, name: &str, series: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter().enumerate();
         ticks
@@ -57,7 +57,7 @@ impl Recorder {
             .collect()
     }
 
-    /// The last text of a curve of a metric.
+    /// Returns the last text of a metric's curve.
     pub fn text(&self, name: &str, series: &str) -> String {
         let key = (name.to_string(), series.to_string());
         let told = self.told.lock().unwrap();
@@ -73,7 +73,7 @@ impl Recorder {
             metric_id,
             serialized_entry,
         } = entry;
-        // The id of a metric is its name, and shows it only in its debug form.
+        // The id of a metric contains its name, but only the debug form shows it.
         let name = format!("{metric_id:?}");
         let name = name.split('"').nth(1).unwrap_or_default().to_string();
         let mut told = self.told.lock().unwrap();
@@ -93,7 +93,7 @@ impl Recorder {
         self.told.lock().unwrap().events.push(event);
     }
 
-    /// The ticks of the training of one metric; an epoch ends with a [`NumericEntry::Final`].
+    /// Returns the training's ticks of a metric; an epoch ends with a [`NumericEntry::Final`].
     pub fn ticks(&self, name: &str) -> Vec<Option<NumericEntry>> {
         let told = self.told.lock().unwrap();
         let ticks = told.ticks.get(name).into_iter().flatten();
@@ -101,7 +101,7 @@ impl Recorder {
         ticks.map(|(_, value)| value.clone()).collect()
     }
 
-    /// The points of one metric with their positions among the ticks, ends of epochs left out.
+    /// Returns the points of a metric with their positions among the ticks, without ends of epochs.
     pub fn points(&self, name: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter();
         let ticks = ticks.filter(|(series, _)| series == TRAIN_SERIES);

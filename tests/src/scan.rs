@@ -1,17 +1,16 @@
-//! The truth about a line, by far more evaluations than a search makes.
+//! Ground truth about a line, by far more evaluations than a search makes.
 
 use std::collections::HashMap;
 
-/// The factor between neighbours of the grid.
 const FACTOR: f64 = 1.15;
-/// The evaluations that show how much a line scatters, and how far apart they are.
+/// The number of evaluations that measure a line's scatter, and their distance.
 const NEIGHBOURS: i32 = 9;
 const APART: f64 = 0.005;
-/// How much of its distance from exact values counts at a place: those at these shares of it, too.
+/// The fractions of the way to a rate at which the distance from exact values counts, too.
 const NEARER: [f64; 4] = [1.0, 0.5, 0.2, 0.05];
 const BISECTIONS: usize = 26;
 
-/// A dense scan of a rise f(η) = L(θ − ηΔθ) − L(θ): each place is evaluated once.
+/// A dense scan of a rise f(η) = L(θ − ηΔθ) − L(θ), with each rate evaluated once.
 pub struct Scan<'a> {
     rise: &'a dyn Fn(f64) -> f64,
     exact: Option<&'a dyn Fn(f64) -> f64>,
@@ -21,8 +20,8 @@ pub struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Of a rise whose smallest differences are `resolution`, by the type of the loss. `exact` is the same in 64 bits, where
-    /// that makes a difference of rounding only.
+    /// Scans a rise whose smallest difference is `resolution`, by the type of the loss. `exact` is the same rise in
+    /// 64 bits, if the two differ by rounding only.
     pub fn new(
         rise: &'a dyn Fn(f64) -> f64,
         exact: Option<&'a dyn Fn(f64) -> f64>,
@@ -37,17 +36,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The smallest difference that the type of the loss has.
+    /// Returns the smallest difference of the loss's type.
     pub fn resolution(&self) -> f64 {
         self.resolution
     }
 
-    /// f(η).
+    /// Returns f(η).
     pub fn at(&self, rate: f64) -> f64 {
         (self.rise)(rate)
     }
 
-    /// The points of the grid from one rate to another, which does not know where a search has looked.
+    /// Returns the points of the grid between two rates. The grid is independent of the search.
     pub fn over(&mut self, from: f64, to: f64) -> Vec<(f64, f64)> {
         let cell = |rate: f64| rate.ln() / FACTOR.ln();
         let (from, to) = (cell(from).floor() as i32, cell(to).ceil() as i32);
@@ -60,10 +59,11 @@ impl<'a> Scan<'a> {
             .collect()
     }
 
-    /// What may be rounding at a rate: what the type of the loss leaves out, what neighbours scatter by, and how far all is
-    /// from exact values on the way there.
+    /// Returns how much of f may be rounding at a rate: the resolution of the type, the scatter of neighbours, and
+    /// the distance from exact values on the way.
     pub fn level(&mut self, rate: f64) -> f64 {
-        let cell = (rate.ln() / FACTOR.ln()).round() as i32;
+        // Not beyond the rate, since the loss may explode there.
+        let cell = (rate.ln() / FACTOR.ln()).floor() as i32;
         if let Some(level) = self.levels.get(&cell) {
             return *level;
         }
@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
             let off = |share| (self.at(share * rate) - exact(share * rate)).abs();
             NEARER.map(off).into_iter().fold(0.0, f64::max)
         });
-        // What is not finite there is no rounding.
+        // A value that is not finite is no rounding.
         let parts = [3.0 * self.scatter(rate), off].into_iter();
         let parts = parts.filter(|part| part.is_finite());
         let level = parts.fold(self.resolution, f64::max);
@@ -80,8 +80,7 @@ impl<'a> Scan<'a> {
         level
     }
 
-    /// How far neighbours are from a smooth curve: a kink or a jump among them does not count, nor how steeply the line
-    /// rises afterwards.
+    /// The distance of neighbours from a smooth curve. A kink, a jump or a steep rise does not count.
     fn scatter(&self, rate: f64) -> f64 {
         let rises: Vec<f64> = (0..NEIGHBOURS)
             .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))
@@ -92,7 +91,7 @@ impl<'a> Scan<'a> {
         1.5 * thirds[(thirds.len() - 1) / 2]
     }
 
-    /// Where the line goes from below a level to above it, from one rate to another.
+    /// Returns the rates between `from` and `to` at which the line crosses a level upwards.
     pub fn crossings(&mut self, from: f64, to: f64, level: f64) -> Vec<f64> {
         let mut crossings = Vec::new();
         let mut last_fall = None;
@@ -108,7 +107,7 @@ impl<'a> Scan<'a> {
         crossings
     }
 
-    /// Where the line crosses 0 between a rate at which it does not rise and one at which it does.
+    /// Returns the root between a rate without a rise and a rate with one.
     pub fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..BISECTIONS {
             let middle = (low * high).sqrt();

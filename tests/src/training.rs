@@ -24,11 +24,11 @@ pub struct Training {
     pub accumulation: Option<usize>,
     /// The epoch to resume from.
     pub checkpoint: Option<usize>,
-    /// Two workers, each with all batches, and where their gradients are applied.
+    /// The place of the optimizer for two workers, each with all batches; `None` for a single worker.
     pub workers: Option<MultiDeviceOptim>,
-    /// Whether the renderer is wrapped by the probe's dashboard.
+    /// Whether the probe's dashboard wraps the renderer.
     pub has_dashboard: bool,
-    /// Whether the panel is shown, too.
+    /// Whether the renderer shows the panel, too.
     pub has_panel: bool,
 }
 
@@ -47,8 +47,7 @@ impl Training {
         }
     }
 
-    /// Trains a model, with the metrics of a probe if there is one; returns it with what the
-    /// renderer was told.
+    /// Trains a model with the metrics of the probe, if any. Returns the model and the recorder.
     pub fn launch<M>(
         self,
         model: M,
@@ -97,7 +96,7 @@ impl Training {
     }
 }
 
-/// The measurements in a run's folder.
+/// Reads the measurements in a run's folder.
 pub fn measurements(directory: &Path) -> Vec<Measurement> {
     let content = std::fs::read_to_string(directory.join(MEASUREMENTS_FILE)).unwrap();
     let lines = content.lines();
@@ -109,7 +108,7 @@ pub fn measurements(directory: &Path) -> Vec<Measurement> {
 /// The bytes of every tensor of a model, with its path.
 pub type Weights = Vec<(String, Vec<u8>)>;
 
-/// The numbers of all tensors of a model, which are floats of 32 bits.
+/// Returns the numbers of a model's 32-bit tensors.
 pub fn values<M: Module>(model: &M) -> Vec<f32> {
     let weights = weights(model).into_iter();
     let bytes: Vec<u8> = weights.flat_map(|(_, bytes)| bytes).collect();
@@ -117,7 +116,7 @@ pub fn values<M: Module>(model: &M) -> Vec<f32> {
     values.map(|value| f32::from_ne_bytes(*value)).collect()
 }
 
-/// The bytes of every tensor of a model, with its path.
+/// Returns the bytes of a model's tensors, with their paths.
 pub fn weights<M: Module>(model: &M) -> Weights {
     #[derive(Default)]
     struct Collector {

@@ -1,4 +1,4 @@
-//! Small networks of many kinds, which train by many losses.
+//! Small networks of many kinds, with many losses.
 
 mod kind;
 mod layers;

@@ -1,4 +1,4 @@
-//! What a measurement costs once a few have been made before it: the evaluations of the loss along the update.
+//! The cost of a measurement in evaluations of the loss along the update, after a few measurements.
 
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
@@ -6,11 +6,10 @@ use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeS
 use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
 
 const STEPS: usize = 120;
-/// The measurements that warm up.
 const WARM_UP: usize = 20;
 
-/// Trains on mini-batches, and measures each step's loss, and that of other batches. Returns the mean evaluations of
-/// each once warm.
+/// Trains on mini-batches, and measures each step's loss and another batch's. Returns the mean evaluations of both
+/// once warm.
 fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));
@@ -36,7 +35,7 @@ fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
             assert_eq!(trained.slope_source, Some(source));
             assert_eq!(of_task.slope_source, None);
             for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
-                // A task that the update hurts at once has no crossing to find.
+                // A task that rises from the start has no crossing.
                 if measured.outcome == MeasurementOutcome::Bracketed {
                     all.push(measured.evaluations as f64);
                 }

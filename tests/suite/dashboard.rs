@@ -1,4 +1,4 @@
-//! The chart of λ_c and 2/η that a wrapped renderer is told to draw.
+//! The chart of λ_c and 2/η, as a wrapped renderer receives it.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::tensor::Tensor;
@@ -14,7 +14,6 @@ fn loss(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)
 }
 
-/// Trains with the dashboard around a recorder.
 fn run(training: Training, learning_rate: f64, probe: &SharpnessProbe) -> (Mlp, Recorder) {
     let training = Training {
         has_dashboard: true,
@@ -25,7 +24,6 @@ fn run(training: Training, learning_rate: f64, probe: &SharpnessProbe) -> (Mlp, 
     (model.into_inner(), recorder)
 }
 
-/// The logarithms of what was measured at each step.
 fn logarithms(measured: &[Measurement], of: fn(&Measurement) -> Option<f64>) -> Vec<f64> {
     measured.iter().map(|m| of(m).unwrap().log10()).collect()
 }
@@ -51,12 +49,12 @@ fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
         values(&sharpness),
         logarithms(&measured, |m| m.critical_sharpness)
     );
-    // The first is more than ten times λ_c, and nobody knows yet that no warmup follows.
+    // The first 2/η is more than ten times λ_c, and a warmup may follow.
     assert_eq!(
         values(&threshold),
         logarithms(&measured[1..], Measurement::edge_threshold)
     );
-    // Two curves take three ticks: an odd number, so that each falls on every power of two.
+    // Two curves take three ticks: with an odd number, each falls on every power of two.
     assert_eq!(ticks(&sharpness), [0, 3, 6, 9, 12]);
     assert_eq!(ticks(&threshold), [4, 7, 10, 13]);
     assert_eq!(recorder.chart(CHART).len(), 14);
@@ -141,7 +139,7 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
     let thresholds = values(&recorder.curve(CHART, "2/η"));
     let sharpness = values(&recorder.curve(CHART, TRAIN_SERIES));
     assert_eq!(sharpness.len(), measured.len());
-    // Where the rate stays, and before that where 2/η is near.
+    // 2/η is drawn while the rate is constant, and earlier while it is near.
     let peak = (2.0 / peak).log10();
     let at_peak = thresholds
         .iter()
@@ -157,7 +155,7 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
 
 #[test]
 fn a_run_near_the_edge_and_past_it_says_so() {
-    // The same first step at three learning rates: λ_c stays, 2/η moves over it.
+    // The same first step at three learning rates: λ_c stays, 2/η moves past it.
     let text_at = |learning_rate: f64| {
         let folder = tempfile::tempdir().unwrap();
         let probe = in_folder(100, folder.path());
@@ -233,7 +231,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(1, folder.path());
     let training = Training {
-        // The loss of the fourth batch is NaN, and so are all weights from then on.
+        // The loss of the fourth batch is NaN, and so are all later weights.
         data: Data::new(7, 16, &device::autodiff()).with_poisoned(3),
         epochs: 1,
         ..Training::new(folder.path())
@@ -245,7 +243,7 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     assert_eq!(
         threshold,
         [4, 7, 10, 13, 16, 19],
-        "it is known all the same"
+        "2/η is known without λ_c"
     );
     for metric in [CHART, Quantity::CriticalSharpness.name()] {
         let text = recorder.text(metric, TRAIN_SERIES);
@@ -272,7 +270,7 @@ fn a_resumed_run_is_drawn_whole() {
     };
     let (_, recorder) = run(training, 0.1, &probe);
 
-    // Seven updates an epoch: the first run measured at 0, 2, 4 and 6, the second one at 8, 10, …, 20.
+    // Seven updates an epoch: the first run measured at 0, 2, 4 and 6, the second at 8, 10, …, 20.
     let measured = measurements(folder.path());
     assert_eq!((before.len(), measured.len()), (4, 11));
     assert_eq!(

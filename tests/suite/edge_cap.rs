@@ -8,7 +8,9 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{
     AdamWConfig, AdanConfig, GradientsParams, ModuleOptimizer, MuonConfig, SgdConfig,
 };
-use burn_sharpness::{ConfigError, Measurement, SharpnessConfig, SharpnessProbe, Step};
+use burn_sharpness::{
+    ConfigError, LearningRateFinder, Measurement, SharpnessConfig, SharpnessProbe, Step,
+};
 use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, values, weights};
 use std::path::Path;
 use std::sync::Arc;
@@ -242,5 +244,68 @@ fn a_cap_that_is_no_fraction_is_refused() {
             matches!(refused, Err(ConfigError::EdgeCap(_))),
             "{fraction}"
         );
+    }
+}
+
+/// The ceiling that a finder gives for training on one batch, by gradient descent.
+fn ceiling() -> f64 {
+    let device = device::autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let finder = LearningRateFinder::new().with_search(capped(FRACTION));
+    let model = MlpConfig::for_data().init(&device);
+    let optim = SgdConfig::new().init();
+    let range = finder.find(&model, &optim, &[batch], |model: &Mlp, batch| {
+        model.loss(batch)
+    });
+    range.unwrap().peak_ceiling().unwrap()
+}
+
+/// Trains on that batch at this peak. Returns the last loss, and how many steps were capped.
+fn descend(peak: f64, config: Option<SharpnessConfig>) -> (f64, u64) {
+    let device = device::autodiff();
+    let batch = Data::new(1, 16, &device).batch(0);
+    let mut model = MlpConfig::for_data().init(&device);
+    let mut optim: ModuleOptimizer = SgdConfig::new().init();
+    let probe = config.map_or_else(SharpnessProbe::disabled, |config| {
+        SharpnessProbe::new(config).unwrap()
+    });
+    let loss = |model: &Mlp| model.loss(&batch);
+    for step in 0..40 {
+        let rate = peak * (f64::from(step + 1) / 5.0).min(1.0);
+        let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
+        model = probe.optimize(model, &mut optim, rate, grads, loss);
+    }
+    let capped = probe.summary().capped.map_or(0, |capped| capped.count);
+    (loss(&model).into_scalar::<f64>(), capped)
+}
+
+#[test]
+fn below_the_ceiling_of_the_finder_a_cap_lowers_nothing() {
+    let peak = 0.25 * ceiling();
+    let (without, _) = descend(peak, None);
+    let (with, lowered) = descend(peak, Some(capped(1.0)));
+    assert_eq!((with, lowered), (without, 0));
+}
+
+#[test]
+fn above_the_ceiling_a_cap_saves_the_run() {
+    let peak = 16.0 * ceiling();
+    let (tuned, _) = descend(0.25 * ceiling(), None);
+    let (without, _) = descend(peak, None);
+    let (with, lowered) = descend(peak, Some(capped(FRACTION)));
+    assert!(lowered > 10, "{lowered} of 40 steps were capped");
+    assert!(
+        with < tuned && !(without < tuned),
+        "{with}, {without}, {tuned}"
+    );
+}
+
+#[test]
+fn a_sweep_with_a_cap_does_not_see_the_ceiling() {
+    let ceiling = ceiling();
+    let last = |times: f64| descend(times * ceiling, Some(capped(FRACTION))).0;
+    let losses = [16.0, 64.0, 256.0].map(last);
+    for loss in losses {
+        assert!((loss / losses[0] - 1.0).abs() < 0.2, "{losses:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What `?` in `main`, `unwrap` and `expect` print of an error is its sentence.
+//! `?` in `main`, `unwrap` and `expect` print an error's sentence.
 
 use burn_sharpness::hessian::{GradientError, HessianError};
 use burn_sharpness::{
@@ -6,7 +6,7 @@ use burn_sharpness::{
 };
 use std::error::Error;
 
-/// What a program prints that ends with this error.
+/// The output of a program that ends with this error.
 fn printed(error: impl Into<Box<dyn Error>>) -> String {
     format!("{:?}", error.into())
 }

@@ -1,4 +1,4 @@
-//! The finder of the learning rate, on parabolas: along a gradient step on a/2·w², η_c is 2/a.
+//! The learning-rate finder on parabolas: along a gradient step on a/2·w², η_c is 2/a.
 
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -7,14 +7,12 @@ use burn_sharpness::{
 };
 use sharpness_tests::{device, sgd, weights};
 
-/// Half the relative width of a bracket.
 const TOLERANCE: f64 = 0.04;
 
 fn model(device: &Device) -> Linear {
     LinearConfig::new(1, 1).with_bias(false).init(device)
 }
 
-/// The loss of the batch `a`.
 fn loss(model: &Linear, a: &f64) -> Tensor<1> {
     model.weight.val().square().sum() * (a / 2.0)
 }
@@ -55,7 +53,7 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
     let batches: Vec<f64> = [vec![1.0; 8], vec![100.0; 100]].concat();
     let range = find(LearningRateFinder::new(), &batches);
     assert_near(range.initial().unwrap().median, 2.0, TOLERANCE);
-    // From one step to the next the learning rate rises by 7%.
+    // From step to step, the learning rate rises by 7%.
     let edge = range.edge_of_trial().unwrap();
     assert!(
         edge > 0.02 * (1.0 - TOLERANCE) && edge < 0.02 * (1.08 + TOLERANCE),
@@ -69,7 +67,7 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
 
 #[test]
 fn without_a_critical_learning_rate_nothing_is_suggested() {
-    // A loss that falls for ever.
+    // The loss falls for ever.
     let model = model(&device::autodiff());
     let finder = LearningRateFinder::new()
         .with_search(SharpnessConfig::new().with_learning_rate_limits(1e-6, 1e3));

@@ -1,9 +1,9 @@
-//! Small networks of many kinds, each measured in all ways at every step of a training and held against a dense scan of the
-//! very loss that was measured. `kinds/table.rs` is the table of what is trained.
+//! Small networks of many kinds, measured in all ways at every step of a training, each measurement compared with a
+//! dense scan of the same loss. `kinds/table.rs` lists the trainings.
 //!
-//! `cargo test --workspace --test suite -- --ignored --nocapture whole_zoo` makes all measurements and prints what is wrong
-//! with them, a line a kind. `KINDS` leaves out all kinds and cases whose name has none of these words, separated by `;`,
-//! and `SEED` starts all networks elsewhere.
+//! `cargo test --workspace --test suite -- --ignored --nocapture whole_zoo` makes all measurements and prints a line
+//! of faults for each kind. `KINDS` selects kinds and cases by words in their names, separated by `;`. `SEED` starts
+//! all networks elsewhere.
 
 mod case;
 mod fault;
@@ -28,10 +28,9 @@ use std::sync::mpsc;
 use table::{Row, rows};
 use tally::Tally;
 
-/// The measurements of each case in the short run.
 const SHORT: u64 = 4;
 
-/// The cases of the table whose names, or whose kinds' names, have one of the words of `KINDS`, from `SEED`.
+/// The cases that `KINDS` selects, with `SEED`.
 fn chosen() -> Vec<Row> {
     let words = std::env::var("KINDS").unwrap_or_default();
     let seed = std::env::var("SEED").map(|seed| seed.parse().unwrap());
@@ -48,7 +47,7 @@ fn chosen() -> Vec<Row> {
     rows.collect()
 }
 
-/// Trains all cases on all cores, and hands what became of them over in their order, as soon as it is known.
+/// Trains all cases on all cores, and passes on their results in the order of the cases, as soon as they are known.
 fn all_held(cases: &[Case], mut each: impl FnMut(Tallies)) {
     let next = AtomicUsize::new(0);
     let (send, received) = mpsc::channel();
@@ -84,7 +83,7 @@ fn panicked(case: &Case) -> Tallies {
     Tallies::from([(TRAIN_TASK.to_string(), tally)])
 }
 
-/// Prints a line for each kind, and returns what is worse than it may be.
+/// Prints a line for each kind, and returns the excesses.
 fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
     let cases: Vec<Case> = rows.iter().flat_map(|row| row.cases.clone()).collect();
     let (mut total, mut worse) = (Tally::default(), Vec::new());
@@ -121,7 +120,7 @@ fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
     (total, worse)
 }
 
-/// Of which faults a kind has more than it may have.
+/// The faults of a kind above its limits.
 fn excess(kind: &str, tally: &Tally) -> Vec<String> {
     let faults = Fault::ALL.into_iter();
     faults

@@ -1,5 +1,5 @@
-//! The kinds of programs that the book shows (docs/attaching.md): a probe that is optional, a model with a probe in types and
-//! generic functions, a batch that is moved, two models that train against each other.
+//! The kinds of programs in docs/attaching.md: an optional probe, probed models in types and generic functions, a
+//! moved batch, and two models that train against each other.
 
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
@@ -23,7 +23,7 @@ fn device() -> Device {
 }
 
 // ANCHOR: optional
-/// A probe, if the user of the program has asked for one.
+/// Makes a probe that is off unless the user asked for it.
 fn probe(is_wanted: bool, dir: &Path) -> Result<SharpnessProbe, ConfigError> {
     if !is_wanted {
         return Ok(SharpnessProbe::disabled());
@@ -39,7 +39,7 @@ struct Session {
 // ANCHOR_END: optional
 
 // ANCHOR: generic
-/// Trains any model to which `attach` can attach a probe.
+/// Trains any model that `attach` accepts.
 fn trained<M>(
     session: (M, &SharpnessProbe),
     dir: &Path,
@@ -66,7 +66,7 @@ where
     result.model.into_inner()
 }
 
-/// The same of a model whose loss is given: `LearnerModel` is enough for `attach_with`.
+/// `attach_with` needs no bounds besides `LearnerModel`.
 fn attached<M>(
     probe: &SharpnessProbe,
     model: M,
@@ -110,7 +110,7 @@ fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError>
     Ok(())
 }
 
-/// A forward pass that takes its batch, as those of burn's own examples do.
+/// A forward pass that takes its batch by value, as in burn's own examples.
 fn forward_step(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)
 }
@@ -162,7 +162,7 @@ fn two_models_that_train_against_each_other() -> Result<(), ConfigError> {
         let grads = GradientsParams::from_grads(of_fakes(&critic).backward(), &critic);
         critic = probe_of_critic.optimize(critic, &mut of_critic, lr, grads, of_fakes);
 
-        // The other one stays as it is: without autodiff, since the generator has none where it is measured.
+        // The critic stays as it is. It has no autodiff here, because the measured generator has none.
         let judge = critic.valid();
         let deceived = |generator: &Linear| -judge.forward(generator.forward(noise.clone())).mean();
         let loss = -critic.forward(generator.forward(noise.clone())).mean();

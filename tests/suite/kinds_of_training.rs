@@ -1,5 +1,4 @@
-//! The kinds of training that the book shows (docs/attaching.md): the code there is excerpts of these
-//! tests.
+//! The kinds of training in docs/attaching.md, which includes excerpts of these tests.
 
 // ANCHOR: use
 use burn_sharpness::{
@@ -22,7 +21,6 @@ fn device() -> Device {
     device::autodiff()
 }
 
-/// Eight batches to train on, and two to validate.
 fn loaders() -> (Loader, Loader) {
     (
         Data::new(8, 16, &device()).loader(),
@@ -83,7 +81,6 @@ fn accumulation_and_several_devices() -> Result<(), ConfigError> {
         .renderer(Box::new(Recorder::default()))
         .with_application_logger(None);
     training.launch(Learner::new(probe.attach(model()), sgd(), 0.1));
-    // Two updates of four batches.
     assert_eq!(probe.summary().bracketed, 2);
 
     let (train, valid) = loaders();
@@ -146,7 +143,7 @@ fn a_loop_that_accumulates() -> Result<(), ConfigError> {
             accumulator.accumulate(&model, GradientsParams::from_grads(grads, &model));
         }
         let grads = accumulator.grads();
-        // The gradients were added up, and so are the losses.
+        // The losses add up, as the gradients did.
         probe.measure(&model, &optim, lr, &grads, |model| {
             let losses = micro_batches.iter().map(|batch| loss(model, batch));
             Tensor::cat(losses.collect(), 0).sum()
@@ -188,7 +185,7 @@ fn two_optimizers() -> Result<(), ConfigError> {
         let summary = probe.summary();
         let last = probe.latest("train").unwrap();
         assert_eq!(summary.measurements, 4, "{summary}");
-        // Along a part of the weights the loss may fall without limit, and is measured all the same.
+        // Along a part of the weights, the loss may fall without limit; the probe still measures it.
         let outcomes = [
             MeasurementOutcome::Bracketed,
             MeasurementOutcome::NoIncrease,

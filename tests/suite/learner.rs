@@ -1,5 +1,4 @@
-//! The hook in burn's `Learner`: what is measured when, and what the metrics, the record and the
-//! log say of it.
+//! The hook in burn's `Learner`: which steps it measures, and how metrics, record and log show them.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::optim::AdamWConfig;
@@ -43,7 +42,7 @@ fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     training.launch(probe.attach(model.clone()), sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
-    // Seven batches: two full updates, and one of the batch that is left.
+    // Seven batches: two full updates, and an update of the remaining batch.
     assert_eq!(measured.len(), 3);
     let losses = (0..3).map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
     let mean = losses.sum::<f64>() / 3.0;
@@ -85,7 +84,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
         let probe = in_folder(2, folder.path());
         let (bare, _) = train(None);
         let (probed, recorder) = train(Some(&probe));
-        // On two devices of wgpu, burn's own training without a probe does not repeat itself.
+        // On two devices of wgpu, burn's own training without a probe is not repeatable.
         let [first, second] = device::two();
         if first == second {
             assert_eq!(weights(&probed), weights(&bare), "{workers:?}");
@@ -108,7 +107,7 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
             (measured[0].base_loss.unwrap() - loss).abs() < 1e-6,
             "both had the same batch"
         );
-        // The gradients of two equal batches add up: the mean loss falls at half of ‖Δθ‖².
+        // The gradients of two equal batches add up, so the mean loss falls at half of ‖Δθ‖².
         let slope = measured[0].update_norm.unwrap().powi(2) / 2.0;
         assert!((measured[0].slope.unwrap() / slope - 1.0).abs() < 1e-4);
         // Each is drawn at the next tick that the dashboard keeps; the last has none left.
@@ -133,7 +132,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     };
     let config = MlpConfig::for_data();
     let sources = train(config.clone());
-    // One agreement proves nothing, so that the first three measurements compare the two losses.
+    // One agreement proves nothing, so the first three measurements compare the two losses.
     assert!(
         sources[..3]
             .iter()
@@ -141,7 +140,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     );
     let later = &sources[4..];
     assert!(later.contains(&BaseLossSource::Training), "{sources:?}");
-    // With dropout the training step computes another loss.
+    // With dropout, the training step computes another loss.
     let dropout = train(config.with_dropout(0.5));
     assert!(
         dropout
@@ -192,7 +191,7 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
         ..Training::new(folder.path())
     };
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
-    // Made at ticks 3, 7, 11 …, each is drawn at the next multiple of 4; the last has none left.
+    // Points from the ticks 3, 7, 11 … are drawn at the next multiple of 4; the last has none left.
     let points = recorder.points("Critical Sharpness");
     let ticks: Vec<_> = points.iter().map(|(tick, _)| *tick).collect();
     assert_eq!(ticks, [4, 8, 12, 16, 20]);

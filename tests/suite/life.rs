@@ -1,5 +1,5 @@
-//! What happens to those who forget a line, attach twice, stop, resume or run again: the run is never lost, and what
-//! cannot work is said.
+//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains what
+//! cannot work.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-/// An epoch has seven updates, of which every third is measured.
+/// An epoch has seven updates; the probe measures every third.
 const EVERY: u64 = 3;
 
 fn probe(folder: &Path) -> SharpnessProbe {
@@ -36,7 +36,6 @@ fn steps(folder: &Path) -> Vec<u64> {
     measurements(folder).iter().map(|m| m.step).collect()
 }
 
-/// Burn's training, without output.
 fn training<M>(folder: &Path, epochs: usize) -> (SupervisedTraining<M>, Recorder)
 where
     M: LearnerModel + TrainStep<Input = Batch> + InferenceStep<Input = Batch>,
@@ -117,8 +116,8 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
         let config = config.with_directory(folder).with_curvature(curvature);
         SharpnessProbe::new(config).unwrap()
     };
-    // The one is inside of the other, whose copies and gradients for a measurement are no validations and no
-    // items.
+    // One hook wraps the other. The inner one sees the copies and gradients of the outer one's measurements, which
+    // are neither validations nor items.
     let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
     let model_of_both = of_two.attach(of_one.attach(model()));
     let (run, _) = training(folder.path(), 2);
@@ -138,7 +137,7 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
     let bare = run.launch(learner(model())).model;
     assert_eq!(weights(&both.into_inner().into_inner()), weights(&bare));
 
-    // In one folder, the second is refused where it is made.
+    // In one folder, the second is refused at its construction.
     let shared = folder.path().join("shared");
     let _first = probe(&shared);
     let refused = SharpnessProbe::new(SharpnessConfig::new().with_directory(&shared));
@@ -160,7 +159,7 @@ fn a_probe_that_is_used_again_begins_a_new_run() {
         assert_eq!((summary.measurements, probe.step()), (3, 7), "{summary}");
         assert!(!recorder.points("Critical Sharpness").is_empty(), "{run}");
     }
-    // The second run took the place of the first one in the record.
+    // The second run replaced the first in the record.
     assert_eq!(steps(folder.path()), [0, 3, 6]);
 }
 
@@ -316,7 +315,7 @@ fn threads_that_share_a_probe_never_get_the_same_step() {
     let barrier = Barrier::new(THREADS as usize);
     let measured_by = || {
         let (model, optim) = (model(), adam());
-        // Without gradients each measurement fails, and soon: the calls meet often.
+        // Without gradients, each measurement fails early, so the calls often meet.
         let grads = GradientsParams::new();
         barrier.wait();
         let calls = 0..STEPS;

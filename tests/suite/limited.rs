@@ -1,5 +1,5 @@
-//! Optimizers that refuse a large learning rate, or whose step is not linear in it for another reason: η_c is that of the
-//! optimizer's own steps, whoever makes the step.
+//! Optimizers that refuse a large learning rate, or whose step is not linear in it for another reason: η_c belongs to
+//! the optimizer's own steps, whoever makes them.
 
 mod optimizers;
 
@@ -17,9 +17,8 @@ use sharpness_tests::{
 };
 
 const BATCHES: usize = 7;
-/// The scan, from a rate to the next.
 const FACTOR: f64 = 1.06;
-/// From here, up to a rate above all limits.
+/// The first rate of the scan, which goes up beyond all limits.
 const FROM: f64 = 1e-3;
 const TO: f64 = 3e2;
 
@@ -33,7 +32,7 @@ fn data() -> Data {
     Data::new(BATCHES, 16, &device::autodiff())
 }
 
-/// Where the loss after the optimizer's own step first rises, by a dense scan of such steps.
+/// The first rise of the loss after the optimizer's own step, by a dense scan of such steps.
 fn first_crossing(
     model: &Mlp,
     optim: &ModuleOptimizer,
@@ -83,7 +82,7 @@ fn assert_true(name: &str, measured: &Measurement, crossing: Option<f64>) {
     );
 }
 
-/// Trains, measures each step before it is made and with it, and holds what was measured against a scan now and then.
+/// Trains, measures each step before and with it, and compares some measurements with a scan.
 fn assert_measures(name: &str, start: &ModuleOptimizer, rate: f64, steps: usize) -> usize {
     let probe = || SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
     let (before, with) = (probe(), probe());
@@ -216,7 +215,6 @@ fn in_the_learner_both_ways_measure_the_same() {
             training.launch(model, optim.clone(), ConstantLr::new(5e-3), Some(&probe));
             drop(probe);
 
-            // The same steps in a loop of one's own.
             let mut model = network();
             let mut optim = optim.clone();
             for measured in measurements(folder.path()) {
@@ -273,7 +271,7 @@ fn only_what_is_not_linear_is_stepped_afresh() {
 
 #[test]
 fn an_update_that_the_weights_hide_has_no_norm_and_no_slope() {
-    // At the first rates of a warmup a step of a capped optimizer is lost in the rounding of the weights.
+    // At the first rates of a warmup, a capped optimizer's step vanishes in the rounding of the weights.
     let model = network();
     let batch = data().batch(0);
     let loss = |model: &Mlp| model.loss(&batch);

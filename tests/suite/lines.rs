@@ -1,4 +1,4 @@
-//! The points of a search, which a run keeps if it is told to.
+//! The recorded points of a search.
 
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};

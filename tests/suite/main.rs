@@ -1,4 +1,4 @@
-//! The test suite of burn-sharpness: see the modules.
+//! The test suite of burn-sharpness.
 
 mod batch_sharpness;
 mod batch_sharpness_costs;
@@ -35,3 +35,4 @@ mod tasks;
 mod thresholds;
 mod training_mode;
 mod update;
+mod workers;

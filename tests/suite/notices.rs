@@ -1,4 +1,4 @@
-//! What is forgotten, done twice or done in the wrong place is said once, with its cause, where the user looks.
+//! Each mistake of a user gives one notice with its cause, in a visible place.
 
 use crate::stranger::{data, is_silent, says};
 use burn::module::Module;
@@ -14,7 +14,7 @@ use sharpness_tests::{
     Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
 };
 
-/// Makes steps in a loop, with a call of the probe at some of them, and what `after` does to the weights after each.
+/// Makes steps in a loop, calls the probe at some of them, and changes the weights by `after` after each.
 fn trained(
     probe: &SharpnessProbe,
     mut optim: ModuleOptimizer,
@@ -113,7 +113,7 @@ fn a_probe_that_was_never_attached_says_so() {
         &probe,
         "attach this probe to the model that is trained"
     ));
-    // The metrics say it as well, and both together once.
+    // The metrics repeat the notice, and both together say it once.
     let rate = 0.1;
     Training::new(folder.path()).launch(model(), sgd(), rate, Some(&probe));
     assert!(says(
@@ -148,7 +148,7 @@ fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
     Training::new(folder.path()).launch(attached, sgd(), rate, Some(&probe));
     assert!(says(&probe, words));
 
-    // A loss that is 0 and stays there is no such thing.
+    // A loss that stays 0 is no mistake.
     let probe = every(1);
     let zero = |model: &Mlp| model.loss(&batch) * 0.0;
     let model = other;

@@ -1,10 +1,10 @@
-//! Every row of the float64 oracles, reached by training in burn from the given weights.
+//! All rows of the float64 oracles, reached by training in burn from their first weights.
 
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
 use sharpness_tests::{Fixture, Row, device};
 
-/// The part of η_c that rounding may make, up to which the loss in 32 bits is said to resolve it.
+/// The largest relative rounding of η_c for a 32-bit loss to count as resolving it.
 const RESOLVED: f64 = 0.003;
 
 #[test]
@@ -41,13 +41,12 @@ fn the_critical_learning_rates_are_those_of_the_oracles() {
     assert!(resolved >= 40);
 }
 
-/// Whether a loss in 32 bits resolves η_c: the resolution of the loss over the slope of the line at η_c.
+/// Whether a 32-bit loss resolves η_c, by its resolution over the line's slope at η_c.
 fn is_resolved(row: &Row) -> bool {
     let resolution = 4.0 * f64::from(f32::EPSILON) * row.loss;
     resolution <= RESOLVED * row.slope * row.critical_lr
 }
 
-/// Asserts what must hold on a row. Returns whether the loss resolves it.
 fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     println!("{row:?} {measurement:?}");
     let tolerance = device::tolerances().oracle;

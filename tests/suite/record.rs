@@ -1,5 +1,5 @@
-//! The records of small runs are those in `tests/fixtures/records`, byte for byte but for times.
-//! `REDRAW=1 cargo test --workspace --test suite -- record::` writes them anew.
+//! The records of small runs are those in `tests/fixtures/records`, byte for byte except times. `REDRAW=1 cargo test
+//! --workspace --test suite -- record::` writes them again.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::ParamGroup;
@@ -15,7 +15,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a run is trained with, and trained.
 type Train<'a> = &'a dyn Fn(&SharpnessProbe, &Path) -> Mlp;
 
 fn plain() -> Mlp {
@@ -53,7 +52,7 @@ fn check(
     let trained = weights(&train(&probe, folder.path()));
     assert_eq!(trained, bare);
 
-    // The weights say whether numbers are rounded here as they were where the fixture was made.
+    // The weights show whether this machine rounds as the fixture's machine did.
     let bits = bare.iter().flat_map(|(_, bits)| bits);
     let hash = bits.fold(0xcbf2_9ce4_8422_2325, |hash: u64, bits| {
         (hash ^ u64::from(*bits)).wrapping_mul(0x100_0000_01b3)
@@ -86,7 +85,6 @@ fn check(
     }
 }
 
-/// A record whose seconds are all `…`.
 fn without_times(record: &str) -> String {
     const SECONDS: &str = "\"seconds\":";
     let mut parts = record.split(SECONDS);

@@ -1,4 +1,4 @@
-//! What can go wrong in a run, one thing a test: the expected outcome, and a run that goes on.
+//! Each test has one fault of a run: its outcome is as expected, and the run goes on.
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -22,7 +22,6 @@ fn batch() -> Batch {
     Data::new(1, 32, &device()).batch(0)
 }
 
-/// What a step knows before its update.
 fn step() -> (Mlp, Batch, GradientsParams) {
     let model = model();
     let batch = batch();
@@ -107,7 +106,7 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 fn a_gradient_of_zero_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
-    // The gradient of a loss that does not depend on the weights' values.
+    // The gradient of a loss independent of the weights.
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
     let measurement = measure(&model, &batch, &grads);
@@ -120,7 +119,7 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
-    // Its slope, taken with the gradients given, is positive: the search finds out by evaluating.
+    // The slope from these gradients is positive; the search finds the truth by evaluations.
     let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
     assert_ne!(measurement.outcome, MeasurementOutcome::Failed);
@@ -195,7 +194,7 @@ fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
     assert!(low < critical_lr && critical_lr < high, "{whole:?}");
     assert_eq!(whole.batch_fraction, 1.0);
 
-    // The same η_c as from the mean alone.
+    // η_c is as from the mean alone.
     let scalar = measure(&|model: &Mlp| model.loss(&batch).into_loss().unwrap());
     assert!((scalar.critical_lr.unwrap() / critical_lr - 1.0).abs() < 1.0 / 16.0);
     assert_eq!(scalar.critical_lr_interval, None);
@@ -250,7 +249,7 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
         })
         .unwrap();
     assert_failed(&measurement, "out of memory");
-    // What was measured before stays in the record.
+    // The earlier results stay in the record.
     assert!(measurement.base_loss.is_some() && measurement.slope.is_some());
     assert_eq!(measurement.evaluations, 1);
 }

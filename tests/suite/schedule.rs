@@ -1,4 +1,4 @@
-//! When measurements are made.
+//! The schedule of measurements.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::nn::{Linear, LinearConfig};
@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
 
-/// The steps that are measured of a run along a parabola, whose critical learning rate is 2.
+/// Runs along a parabola with a critical learning rate of 2, and returns the measured steps.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
     fn loss(model: &Linear) -> Tensor<1> {
         model.weight.val().square().sum() / 2.0
@@ -107,7 +107,7 @@ fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
     // Eight updates, the first four at a rising learning rate.
     let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, [0, 2, 4, 6]);
-    // With accumulation a point waits for a tick that the dashboard keeps: the run ends before the last.
+    // With accumulation, a point waits for a tick that the dashboard keeps; the run ends before the last.
     let points = recorder.points(Quantity::CriticalSharpness.name());
     assert_eq!(points.len(), 3, "{points:?}");
 }

@@ -1,4 +1,4 @@
-//! Update directions of parameters that have 16 bits.
+//! Update directions of 16-bit parameters.
 
 use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
@@ -31,7 +31,7 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
             println!("{dtype:?}: {same} of {} the same", moved.len());
             assert!(same * 10 >= moved.len() * 8);
             for ((moved, stepped), before) in moved.iter().zip(&stepped).zip(&before) {
-                // One place of the type: the optimizer rounds the weight and what it takes from it.
+                // One place of the type: the optimizer rounds both the weight and the step.
                 let taken = (stepped - before).abs();
                 let largest = before.abs().max(stepped.abs()).max(taken);
                 let place = dtype.finfo().epsilon * largest;

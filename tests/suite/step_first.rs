@@ -1,5 +1,4 @@
-//! A step that is made before its measurement gives the same weights and numbers, and needs no step of a copy of
-//! the optimizer.
+//! A step made before its measurement gives the same weights and numbers, and needs no step of the optimizer's copy.
 
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, Param, ParamGroup};
@@ -33,10 +32,9 @@ fn probe(config: SharpnessConfig) -> SharpnessProbe {
         .unwrap()
 }
 
-/// The weights after a training, and all that was measured.
 type Trained = (Weights, Vec<Arc<Measurement>>);
 
-/// Who makes the steps of a training: the optimizer, after the measurement, or the probe.
+/// The maker of a training's steps: the optimizer after the measurement, or the probe.
 #[derive(Clone, Copy)]
 enum Maker {
     Optimizer,
@@ -148,7 +146,7 @@ fn a_step_made_first_gives_the_same_weights_and_numbers() {
     }
 }
 
-/// Gradient descent that counts the elements that it has stepped.
+/// Gradient descent that counts the elements it has stepped.
 #[derive(Clone)]
 struct Counting(Arc<AtomicUsize>);
 
@@ -170,7 +168,7 @@ impl Optimizer for Counting {
     fn to_device<const D: usize>((): (), _device: &Device) {}
 }
 
-/// The elements that an optimizer steps in a training that is measured at each step, over those of the model.
+/// The elements stepped in a training with a measurement at each step, in multiples of the model's.
 fn stepped(maker: Maker, rate: f64) -> f64 {
     let network = MlpConfig::new(
         vec![Data::FEATURES, 512, 512, Data::CLASSES],
@@ -186,7 +184,7 @@ fn stepped(maker: Maker, rate: f64) -> f64 {
 
 #[test]
 fn a_step_made_first_needs_no_step_of_a_copy() {
-    // At the first measurement, four steps of a copy are compared, and at each one two of a few parameters.
+    // The first measurement compares four steps of a copy, and each measurement two steps of a few parameters.
     let steps = STEPS as f64;
     let compared = 4.0;
     let looked_at = 2.0 * steps / 64.0;
@@ -194,7 +192,7 @@ fn a_step_made_first_needs_no_step_of_a_copy() {
     assert!(with <= steps + compared + looked_at, "{with}");
     assert!(with > steps + compared, "{with}");
     assert!(stepped(Maker::Optimizer, 0.1) >= 2.0 * steps + compared);
-    // Without digits, the copy makes its steps all the same.
+    // Without digits, the copy makes its steps anyway.
     assert!(stepped(Maker::Probe, 1e-9) >= 2.0 * steps + compared);
 }
 
@@ -221,7 +219,6 @@ fn a_group_is_measured_before_the_step() {
     }
 }
 
-/// A point on a parabola of any height.
 #[derive(Module, Debug)]
 struct Point {
     theta: Param<Tensor<1>>,
@@ -252,6 +249,6 @@ fn an_update_that_the_weights_hide_is_no_measurement() {
             assert!(off.abs() < 1e-2, "{measured:?}");
         }
     }
-    // The next one comes before the step, of a copy of the optimizer.
+    // The next measurement comes before the step, by a copy of the optimizer.
     assert_eq!(has_bracket, [true, false, true, true]);
 }

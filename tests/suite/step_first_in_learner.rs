@@ -1,4 +1,4 @@
-//! In burn's `Learner` the model makes its step before the measurement, and what it does to the weights is the update.
+//! In burn's `Learner`, the model steps before the measurement, and the update is the whole change of its weights.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
@@ -14,7 +14,6 @@ fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(0.1).init()
 }
 
-/// The weights and measurements of a training by burn's `Learner`.
 fn learned(
     config: &MlpConfig,
     scheduler: impl Into<ModuleLrScheduler>,
@@ -35,7 +34,7 @@ fn learned(
 
 #[test]
 fn the_learner_measures_the_same_after_the_step() {
-    // The first rate is 0, as in many a warmup.
+    // The first rate is 0, as in many warmups.
     let warmup = || LinearLrSchedulerConfig::new(1e-12, 2e-2, 7).init().unwrap();
     for config in [
         MlpConfig::for_data(),
@@ -56,7 +55,6 @@ fn the_learner_measures_the_same_after_the_step() {
     }
 }
 
-/// How far two models are apart.
 fn distance(a: &impl Module, b: &impl Module) -> f64 {
     let pairs = values(a).into_iter().zip(values(b));
     let apart = pairs.map(|(a, b)| f64::from(a) - f64::from(b));
@@ -86,7 +84,7 @@ fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     };
     let (told, moved) = far(true);
     assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
-    // Most of the way is the clipping's.
+    // The clipping makes most of the change.
     let (told, moved) = far(false);
     assert!(told < 0.5 * moved, "{told} {moved}");
 }

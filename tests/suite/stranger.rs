@@ -1,5 +1,4 @@
-//! What a program does that meets the library for the first time: a probe that is off, one that is attached twice, and
-//! a step that is set before it is attached.
+//! First contacts with the library: a disabled probe, a probe attached twice, and a step set before attaching.
 
 use burn::train::TrainStep;
 use burn_sharpness::{Quantity, SharpnessProbe};
@@ -12,12 +11,12 @@ pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())
 }
 
-/// Whether a notice of the run, and the text that is printed at its end, have these words.
+/// Whether a notice of the run and the printed summary contain these words.
 pub(crate) fn says(probe: &SharpnessProbe, words: &str) -> bool {
     let summary = probe.summary();
     let notices = summary.notices.iter();
     let said = notices.filter(|notice| notice.contains(words)).count();
-    assert!(said <= 1, "each is said once: {summary}");
+    assert!(said <= 1, "the summary repeats a notice: {summary}");
     said == 1 && summary.to_string().contains(words)
 }
 
@@ -29,7 +28,7 @@ pub(crate) fn is_silent(probe: &SharpnessProbe) -> bool {
 fn a_probe_that_is_off_costs_nothing_and_leaves_nothing() {
     let [with, without] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let probe = SharpnessProbe::disabled();
-    // A loss that was computed would end the run.
+    // A call of the loss would end the run.
     let attached = probe.attach_with(model(), |_: &Mlp, _| -> f64 { unreachable!() });
     let training = Training {
         has_dashboard: true,
@@ -70,7 +69,12 @@ fn a_probe_shows_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(3, folder.path());
     let text = format!("{probe:?}");
-    for part in ["SharpnessProbe", "every: 3", "step: 0", "measurements: 0"] {
+    for part in [
+        "SharpnessProbe",
+        "every: Some(3)",
+        "step: 0",
+        "measurements: 0",
+    ] {
         assert!(text.contains(part), "{text}");
     }
     assert!(format!("{:?}", SharpnessProbe::disabled()).contains("is_enabled: false"));
@@ -126,7 +130,7 @@ fn a_step_that_is_set_before_the_probe_is_attached_holds() {
     let (probe, steps) = run(5);
     assert_eq!(steps, (0..12).collect::<Vec<_>>());
 
-    // A probe that has measured a run goes on where it is told to, and at 0 if it is told nothing.
+    // A used probe goes on from `set_step`, or else from 0.
     let mut attached = probe.attach(model());
     assert_eq!(probe.step(), 0);
     probe.set_step(3);

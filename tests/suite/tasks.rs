@@ -9,7 +9,6 @@ use burn_sharpness::{
 use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
 use std::sync::{Arc, Mutex};
 
-/// A point that quadratic losses are minimized over.
 #[derive(Module, Debug)]
 struct Point {
     theta: Param<Tensor<1>>,
@@ -58,7 +57,6 @@ impl Quadratic {
     }
 }
 
-/// The loss that the update is made for, and another.
 const TRAINED: Quadratic = Quadratic {
     curvature: [1.0, 4.0, 0.5],
     minimum: [0.0, 1.0, 2.0],
@@ -96,7 +94,7 @@ fn assert_at(measurement: &Measurement, critical_lr: f64) {
 fn of_two_quadratics_it_is_the_closed_form() {
     let gradient = TRAINED.gradient();
     let adamw = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.1);
-    // The first step of AdamW is the sign of the gradient, and the decay.
+    // The first step of AdamW is the sign of the gradient, plus the decay.
     let signs = std::array::from_fn(|i| gradient[i].signum() + 0.1 * THETA[i]);
     let cases: [(ModuleOptimizer, [f64; 3]); 2] =
         [(SgdConfig::new().init(), gradient), (adamw.init(), signs)];
@@ -180,7 +178,7 @@ fn the_training_loss_as_a_task_is_the_same_number_for_no_evaluation() {
     }
     assert_eq!(passes[0], passes[1]);
 
-    // A task of its own that happens to be the same loss gives the same bracket, from its own search.
+    // A task with the training loss gives the same bracket, from its own search.
     let loss = |point: &Point, task: Quadratic| task.loss(point);
     let probe = SharpnessProbe::builder(fine()).with_task("twin", vec![TRAINED], loss);
     let probe = probe.build().unwrap();
@@ -363,10 +361,10 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
         ("empty loader", "empty"),
         ("no batch", "no batch"),
         ("panics", "panicked"),
-        ("other model", "another model"),
+        ("other model", "another type"),
     ] {
         let failed = of(task);
-        assert_eq!(failed.len(), 1, "{task} is said once");
+        assert_eq!(failed.len(), 1, "{task}: one measurement");
         assert_eq!(failed[0].outcome, MeasurementOutcome::Failed);
         let said = failed[0].reason.as_ref().unwrap();
         assert!(said.contains(reason), "{task}: {said}");

@@ -1,5 +1,5 @@
-//! Models that compute something else in training than in validation: the loss that is measured is known,
-//! rounding makes no number, and nothing is flushed that the run would not have flushed.
+//! Models that compute differently in training and validation: the measured loss is known, rounding makes no number,
+//! and the probe flushes nothing that the run would not have flushed.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -34,7 +34,7 @@ fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
     }
 }
 
-/// The critical learning rate by a dense scan of the loss that is measured, where it falls at first.
+/// η_c by a dense scan of the measured loss, which falls first.
 fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     let base = loss_at(0.0);
     let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
@@ -52,7 +52,7 @@ fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     None
 }
 
-/// Asserts that η_c is where the loss crosses.
+/// Asserts that the loss crosses at η_c.
 pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f64) {
     let critical_lr = measured.critical_lr.unwrap();
     let (low, high) = scanned(loss_at, critical_lr / 50.0)
@@ -64,14 +64,13 @@ pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f6
     );
 }
 
-/// A copy in validation mode with running statistics of its own.
+/// A copy in validation mode with its own running statistics.
 pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
     let record = model.clone().into_record();
     config.init(&device()).load_record(record).valid()
 }
 
-/// Trains by hand with dropout or batch norm, and holds every measurement against a dense scan of the
-/// very loss that it measured.
+/// Trains by hand with dropout or batch norm, and compares every measurement with a dense scan of the same loss.
 fn assert_true(config: &MlpConfig) {
     let (mut bracketed, mut not_descent) = (0, 0);
     let device = device();
@@ -86,7 +85,7 @@ fn assert_true(config: &MlpConfig) {
         let measured = probe
             .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
             .unwrap();
-        // A copy of its own, so that the scan flushes nothing of the model.
+        // A separate copy, so the scan flushes nothing of the model.
         let valid = twin(config, &model);
         let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
@@ -126,7 +125,7 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
     assert_true(&MlpConfig::for_data().with_batch_norm());
 }
 
-/// What a loop of one's own leaves when it maps all tensors after each step, and saves after the last.
+/// Runs a user's own loop that maps all tensors after each step, and saves after the last.
 fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
     let device = device();
     let config = MlpConfig::for_data().with_batch_norm();

@@ -1,4 +1,4 @@
-//! The update direction is the optimizer's own: whatever the real step does, Δθ holds.
+//! The update direction matches the optimizer's real step.
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
@@ -27,7 +27,7 @@ fn direction(model: &Mlp, optim: &ModuleOptimizer, rate: &ModuleLearningRate) ->
     UpdateDirection::new(&valid, optim, rate, &grads, 1.0, Linearity::Check).unwrap()
 }
 
-/// The largest difference of two models' weights, relative to the largest of them.
+/// The largest difference of two models' weights, relative to their largest weight.
 fn distance(a: &Mlp, b: &Mlp) -> f32 {
     let (a, b) = (values(a), values(b));
     let scale = a.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
@@ -35,7 +35,7 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
     pairs.fold(0.0_f32, |max, (a, b)| max.max((a - b).abs())) / scale
 }
 
-/// After some real steps, θ − ηΔθ at the rate in use must be where the real step goes.
+/// After some real steps, θ − ηΔθ at the current rate must match the real step.
 fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
     let mut model = model();
     for _ in 0..3 {
@@ -139,7 +139,7 @@ fn parameter_groups_move_in_their_ratios() {
         true,
     );
 
-    // The slope and the norm hold the ratio: a group at rate 0 adds nothing.
+    // The slope and the norm contain the ratio: a group at rate 0 adds nothing.
     let (model, optim) = (model(), SgdConfig::new().init());
     let both = direction(&model, &optim, &grouped(0.1, 0.1));
     let last = direction(&model, &optim, &grouped(0.1, 0.0));

@@ -26,7 +26,7 @@ fn loss(model: &Linear, batch: &Batch) -> Tensor<1> {
     )
 }
 
-// A refused setting ends the program with a sentence: what was wrong, and what to do.
+// A refused setting ends the program with a sentence about the fault and its remedy.
 fn main() -> Result<(), ConfigError> {
     let device = Device::flex().autodiff();
     let normal = |shape| Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);

@@ -74,7 +74,7 @@ impl Batcher<f32, Points> for PointBatcher {
     }
 }
 
-// A refused setting ends the program with a sentence: what was wrong, and what to do.
+// A refused setting ends the program with a sentence about the fault and its remedy.
 fn main() -> Result<(), ConfigError> {
     let dir = std::env::temp_dir().join("burn-sharpness-learner");
     let points =

@@ -8,10 +8,9 @@ use thiserror::Error;
 
 /// Supplies the batches of an evaluation task, in a fixed order.
 ///
-/// The n-th measurement of a run takes the n-th batch (or the n-th few, see
-/// [`SharpnessConfig::with_task_batches`](crate::SharpnessConfig::with_task_batches)), whichever steps
-/// were measured before, so that a resumed run measures on the batches of an uninterrupted run. After
-/// the last batch the first comes again.
+/// The n-th measurement of a run takes the n-th batch (or the n-th few:
+/// [`SharpnessConfig::with_task_batches`](crate::SharpnessConfig::with_task_batches)), at whichever step, so a resumed
+/// run measures on the batches of an uninterrupted run. After the last batch the first comes again.
 pub struct TaskBatches<B>(Source<B>);
 
 #[derive(Clone, Error)]
@@ -37,7 +36,7 @@ enum Source<B> {
 }
 
 impl<B> From<Vec<B>> for TaskBatches<B> {
-    /// Repeats the same few batches, on the model's device.
+    /// Repeats these batches, on the model's device.
     fn from(batches: Vec<B>) -> Self {
         Self(Source::Fixed(batches))
     }
@@ -46,15 +45,15 @@ impl<B> From<Vec<B>> for TaskBatches<B> {
 impl<B> From<Arc<dyn DataLoader<B>>> for TaskBatches<B> {
     /// Takes the batches of a data loader, pass after pass, moved to the model's device.
     ///
-    /// The loader must be the task's own: a shuffling loader gives another order to each pass, so
-    /// sharing it with the training would change the run.
+    /// Give the task a loader of its own: a shuffling loader gives another order to each pass, so a shared loader would
+    /// change the run.
     fn from(loader: Arc<dyn DataLoader<B>>) -> Self {
         Self(Source::Loader(loader))
     }
 }
 
 impl<B: Clone + Send + 'static> TaskBatches<B> {
-    /// Takes the batches of the measurement with this index, `count` of them if there are as many.
+    /// Takes `count` batches for the measurement with this index, or fewer if there are fewer.
     pub(crate) fn take(
         &mut self,
         index: u64,
@@ -83,12 +82,11 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
     }
 }
 
-/// Streams the batches of a data loader. Its iterator borrows the loader, so both live on a thread,
-/// which ends when the task does.
+/// Streams the batches of a data loader, on a thread of its own because the loader's iterator borrows it.
 struct Stream<B> {
     batches: Receiver<Result<Item<B>, BatchesError>>,
     next: u64,
-    /// The batches of the last measurement, in case it asks again.
+    /// The batches of the last measurement, which may ask again.
     last: VecDeque<B>,
     last_index: Option<u64>,
 }
@@ -157,7 +155,7 @@ impl<B: Clone + Send + 'static> Stream<B> {
                     if self.next == count {
                         tracing::warn!(
                             batches = count,
-                            "an evaluation task has fewer batches than the run has measurements: it starts over"
+                            "an evaluation task has fewer batches than the run has measurements: it begins again with its first batch"
                         );
                     }
                 }

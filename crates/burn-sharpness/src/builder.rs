@@ -8,8 +8,8 @@ use burn::module::{Module, ParamGroup};
 use burn::tensor::Tensor;
 use sharpness_record::WriteError;
 
-/// Makes a [`SharpnessProbe`] that measures more than the training loss: other losses along the
-/// training's update, and single parameter groups.
+/// Builds a [`SharpnessProbe`] that measures more than the training loss: other losses along the training's update, and
+/// single parameter groups.
 #[must_use]
 pub struct SharpnessProbeBuilder {
     config: SharpnessConfig,
@@ -19,17 +19,17 @@ pub struct SharpnessProbeBuilder {
 }
 
 impl SharpnessProbe {
-    /// A probe with this configuration, which measures the training loss.
+    /// Creates a probe with this configuration, which measures the training loss.
     ///
     /// # Errors
     ///
-    /// The error names a value that makes no sense, a folder that cannot be written, or a folder that another probe writes
-    /// to, with what to choose instead.
+    /// Returns an error that names an invalid value, a folder that cannot be written, or a folder that another probe
+    /// writes to, and says what to choose instead.
     pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
         Self::builder(config).build()
     }
 
-    /// Begins a probe that measures other losses or single parameter groups, too.
+    /// Begins a probe that measures other losses or single parameter groups too.
     pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
         SharpnessProbeBuilder {
             config,
@@ -41,16 +41,14 @@ impl SharpnessProbe {
 }
 
 impl SharpnessProbeBuilder {
-    /// Measures another loss, too, along each update that is measured: the **relative critical
-    /// sharpness** λ_c^{1→2} = 2/η_c^{1→2} with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, where
-    /// Δθ₂ is the training's update and L₁ the loss of this task (arXiv 2601.16979). Along the update
-    /// of a fine-tuning, say, the loss on pre-training data.
+    /// Measures another loss along each measured update: the **relative critical sharpness** λ_c^{1→2} = 2/η_c^{1→2}
+    /// with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, for the training's update Δθ₂ and the loss L₁ of this
+    /// task (arXiv 2601.16979). An example is the loss on pre-training data along the updates of a fine-tuning.
     ///
-    /// `batches` are the task's own (a `Vec`, or a data loader of burn's), and so is where its search
-    /// starts. `loss` computes the loss of one batch, with the model in validation mode. Its
-    /// measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
-    /// `name`" in burn's dashboard. A task along which the update helps without limit is
-    /// `no_increase`, one that it hurts at once is `not_descent`.
+    /// `batches` are the task's own: a `Vec`, or a data loader of burn's. `loss` computes the loss of one batch, with
+    /// the model in validation mode. The measurements are lines of the record with `task` = `name`, and a chart
+    /// "Relative Sharpness `name`" in burn's dashboard. Their outcome is `no_increase` if the update helps the task
+    /// without limit, and `not_descent` if it hurts the task immediately.
     ///
     /// ```
     /// use burn::nn::{Linear, LinearConfig};
@@ -79,8 +77,7 @@ impl SharpnessProbeBuilder {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     ///
-    /// A name that cannot become part of a file name, or that is taken, is refused by
-    /// [`build`](Self::build).
+    /// [`build`](Self::build) refuses a name that is taken, or that cannot be part of a file name.
     pub fn with_task<M, B, L>(
         self,
         name: &str,
@@ -95,8 +92,8 @@ impl SharpnessProbeBuilder {
         self.with(Task::of_loss(name, batches.into(), loss))
     }
 
-    /// Lists the training loss itself as a task: it is measured anyway, so that this costs no
-    /// evaluation.
+    /// Lists the training loss as a task, for its name in the record. It costs no evaluation, since the probe measures
+    /// that loss anyway.
     pub fn with_training_task(self, name: &str) -> Self {
         self.with(Task::new(name, TaskKind::Training))
     }
@@ -106,8 +103,8 @@ impl SharpnessProbeBuilder {
     /// [curvature](SharpnessConfig::with_curvature), it measures that over the group's parameters, too, their λ_max included, at
     /// the same number of gradients once more for each group.
     ///
-    /// Its measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness
-    /// `name`". It says nothing of another loss, so that it is never the limiting task.
+    /// The measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness `name`". They
+    /// concern no other loss, so a group is never the limiting task.
     ///
     /// ```
     /// use burn::module::ParamGroup;
@@ -120,7 +117,7 @@ impl SharpnessProbeBuilder {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     pub fn with_group(self, name: &str, group: ParamGroup) -> Self {
-        self.with(Task::new(name, TaskKind::Group(group)))
+        self.with(Task::new(name, TaskKind::Group(group.into())))
     }
 
     /// Measures **batch sharpness**, too, at some of the steps: E[gᵀHg/‖g‖²] and its interaction-aware form E[gᵀHg]/E‖g‖²,
@@ -186,12 +183,12 @@ impl SharpnessProbeBuilder {
         self
     }
 
-    /// The probe.
+    /// Builds the probe.
     ///
     /// # Errors
     ///
-    /// A value or a name that makes no sense, a folder that cannot be written, or one that another probe
-    /// writes to, is named in the error, with what to choose instead.
+    /// Returns an error that names an invalid value or name, a folder that cannot be written, or a folder that another
+    /// probe writes to, and says what to choose instead.
     pub fn build(self) -> Result<SharpnessProbe, ConfigError> {
         if let Some(refused) = self.refused {
             return Err(refused);

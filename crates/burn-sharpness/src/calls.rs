@@ -1,4 +1,4 @@
-//! Whether a loop of one's own calls the probe at every step, seen by the weights of one small parameter.
+//! Checks that a hand-written loop calls the probe at every step, by the weights of one small parameter.
 
 use crate::direction::smallest;
 use crate::failure::guarded;
@@ -7,23 +7,18 @@ use burn::module::{Module, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// The largest parameter to look at.
 const LARGEST: usize = 1 << 16;
-/// Weights are where the step takes them if they are as near as this part of it.
+/// The weights have arrived if their distance from the step's end is at most this share of the step.
 const THERE: f64 = 1e-3;
-/// If they moved so many times as far as the step takes them, more than one step was made.
+/// More than one step was made if the weights moved this many times as far as one step takes them.
 const FARTHER: f64 = 1.5;
-/// So many times in a row they must have.
+/// The number of such calls in a row that triggers the notice.
 const STRIKES: u32 = 3;
-/// The most looks of a run.
 const LOOKS: u32 = 16;
 
-/// The notice for a loop that makes steps between two calls.
 const STEPS_BETWEEN: &str = "between a call of `measure` and the next the weights moved farther than one step takes them: call it at every step, with what this step uses; it counts the calls, and measures at those that `with_every` names, so that one in 25 steps is measured if it is called at every fifth with `with_every(5)`";
-/// The notice for a loop that passes two models.
 const TWO_MODELS: &str = "`measure` was called with one model and then with another: a probe measures one; make a probe for each model, with a folder of its own";
 
-/// Learns from a few calls whether each step has one.
 #[derive(Default)]
 pub(crate) struct CallWatch {
     expected: Option<Expected>,
@@ -32,7 +27,6 @@ pub(crate) struct CallWatch {
     is_settled: bool,
 }
 
-/// The weights of a parameter before the step that is measured, and where it takes them.
 struct Expected {
     id: ParamId,
     before: Tensor<1>,
@@ -40,14 +34,12 @@ struct Expected {
 }
 
 impl CallWatch {
-    /// Notes a call with this model. Returns the notice, if there is one.
     pub(crate) fn note<M: Module>(&mut self, model: &M) -> Option<&'static str> {
         let id = self.wanted()?;
         let now = guarded("a look at the weights", || Ok(weights_of(model, id)));
         self.note_call(now.ok()?)
     }
 
-    /// Expects the next call to find the weights `after` of the measured step.
     pub(crate) fn expect_step<M: Module>(
         &mut self,
         model: &M,
@@ -69,29 +61,25 @@ impl CallWatch {
         self.expect(expected.ok().flatten());
     }
 
-    /// Whether it wants to know the weights after a step.
     fn is_curious(&self) -> bool {
         !self.is_settled && self.expected.is_none()
     }
 
-    /// The next step takes the weights of a parameter from one place to another, if there is a small one.
     fn expect(&mut self, expected: Option<Expected>) {
         let small = |expected: &Expected| expected.before.shape().num_elements() <= LARGEST;
         self.expected = expected.filter(small);
         self.is_settled |= self.expected.is_none();
     }
 
-    /// The next call may come at any weights.
     pub(crate) fn forget(&mut self) {
         self.expected = None;
     }
 
-    /// The parameter to look at in the next call.
     fn wanted(&self) -> Option<ParamId> {
         self.expected.as_ref().map(|expected| expected.id)
     }
 
-    /// Notes the next call, with these weights of the parameter if its model has it. Returns the notice, if there is one.
+    /// Notes a call; `now` holds the weights of the watched parameter, if the model has it.
     fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
         let expected = self.expected.take()?;
         let Some(now) = now else {
@@ -119,7 +107,7 @@ impl CallWatch {
 }
 
 impl Expected {
-    /// How far the step takes the weights, how far they are from there now, and how far they have moved.
+    /// Returns the length of the step, the distance from its end to the weights now, and the distance they have moved.
     fn distances(self, now: Tensor<1>) -> Result<[f64; 3], ReadError> {
         let read = |tensor: Tensor<1>| -> Result<Vec<f64>, ReadError> {
             let data = tensor.try_into_data().map_err(|error| error.to_string())?;
@@ -143,7 +131,7 @@ mod tests {
         Tensor::from_floats([value, 1.0], &Device::flex())
     }
 
-    /// What is told of calls at these weights, each after a step from 0 to 1 was to be made.
+    /// Returns whether each call at these weights triggers a notice, after a step from 0 to 1 each time.
     fn told(calls: &[f32]) -> Vec<bool> {
         let mut watch = CallWatch::default();
         let id = ParamId::new();

@@ -1,4 +1,4 @@
-//! The reasons for a measurement without a number, and the single boundary that turns a panic into a reason.
+//! Lists the reasons for a measurement without a number, and turns a panic into one, here only.
 
 use crate::batches::BatchesError;
 use crate::direction::DirectionError;
@@ -7,7 +7,11 @@ use crate::loss::LossError;
 use critical_search::Interrupted;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use thiserror::Error;
+
+/// What becomes of a worker that does not take part.
+pub(crate) const LEFT_OUT: &str = "it is left out until it makes an update again; `with_worker_limit` sets how long a worker is waited for";
 
 /// Why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
@@ -28,7 +32,7 @@ pub(crate) enum Failure {
         "the loss is not repeatable, so that it is measured no more: two passes over the same weights and batch gave {first} and {second}; it must not draw random numbers in validation mode"
     )]
     NotRepeatable { first: f64, second: f64 },
-    #[error("its loss is of another model: of {0}")]
+    #[error("its loss is for a model of another type: {0}")]
     OtherModel(&'static str),
     #[error(
         "the update is so much smaller than the last one that was measured that the weights after the step do not show it; the next measurement comes before the step"
@@ -40,10 +44,13 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
+    #[error(
+        "a worker that took part in the measurement ended, or gave no loss within {0:.1?}: {LEFT_OUT}"
+    )]
+    WorkerLeft(Duration),
     /// How the loss is to be computed could not be found out.
     #[error(transparent)]
     Mode(Box<Failure>),
-    /// What is measured along the training's update has none.
     #[error("the training's own measurement failed: {0}")]
     OfTraining(Box<Failure>),
     #[error("it was not measured")]
@@ -69,7 +76,7 @@ impl Failure {
     }
 }
 
-/// What a call returns; a panic in it is a failure that names what panicked.
+/// Calls a function, and turns a panic into a failure that names `what` panicked.
 pub(crate) fn guarded<T>(
     what: &'static str,
     call: impl FnOnce() -> Result<T, Failure>,
@@ -77,7 +84,7 @@ pub(crate) fn guarded<T>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
 }
 
-/// What is locked, whether a panic has interrupted its last holder or not: it is valid wherever one could.
+/// Locks a mutex, even after a panic of its last holder: every holder leaves the value valid wherever it could panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

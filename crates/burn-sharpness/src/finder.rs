@@ -9,27 +9,24 @@ use std::fmt::{Display, Formatter};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The start of the very first search: a common learning rate.
 const FIRST_GUESS: f64 = 1e-3;
-/// The start of the trial warmup, as a part of the smallest critical learning rate.
+/// The start of the trial warmup, as a share of the smallest critical learning rate.
 const TRIAL_START: f64 = 1e-3;
 
-/// Finds, before training, how large a learning rate the model can begin with, and how large it can become.
+/// Finds, before training, how large the learning rate can be at the start, and how large it can become.
 ///
-/// 1. **At the first weights**, it measures the critical learning rate η_c along the optimizer's first
-///    update, on a few batches: a gradient and a few forward passes each. A training that starts above
-///    η_c raises the loss in its first step; a training that starts below needs no warmup for its first
-///    steps (Kalra & Barkeshli, *Why Warmup the Learning Rate?*, arXiv 2406.09405, 2024, choose the
-///    initial learning rate in this way).
-/// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c through
-///    the first steps of training, which change it by more than tenfold, in ways that the first weights cannot
-///    predict. The learning rate rises exponentially, from a thousandth of the smallest η_c towards η_c, and the
-///    trial ends at the first step with a learning rate past the critical learning rate: the edge. (A
-///    later measurement may miss it: a step past the edge can throw the model to a flat, high place of
-///    the loss.) [`with_trial_steps(0)`](Self::with_trial_steps) skips the trial.
+/// 1. **At the first weights**, the finder measures the critical learning rate η_c along the optimizer's first update,
+///    on a few batches: a gradient and a few forward passes each. A training that starts above η_c raises the loss in
+///    its first step; a training that starts below needs no warmup for its first steps (Kalra & Barkeshli, *Why Warmup
+///    the Learning Rate?*, arXiv 2406.09405, 2024, choose the initial learning rate in this way).
+/// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c through the first steps of
+///    training, which change η_c more than tenfold. The learning rate rises exponentially, from a thousandth of the
+///    smallest η_c. The trial ends at the first step past its critical learning rate: the edge. (Later measurements may
+///    miss it: a step past the edge can throw the model to a flat, high place of the loss.)
+///    [`with_trial_steps(0)`](Self::with_trial_steps) skips the trial.
 ///
-/// Model and optimizer stay unchanged. A model with dropout draws random numbers in both parts, so seed
-/// the device afterwards if the run must be reproducible.
+/// Model and optimizer stay unchanged. A model with dropout draws random numbers in both parts: to make the run
+/// reproducible, seed the device afterwards.
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, loss::{MseLoss, Reduction}};
@@ -71,37 +68,37 @@ impl Default for LearningRateFinder {
 }
 
 impl LearningRateFinder {
-    /// Creates a finder that measures on 8 batches at the first weights, then in a trial warmup of up to 100 steps.
+    /// Creates a finder of 8 batches at the first weights and a trial warmup of up to 100 steps.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the number of batches at the first weights; at least 1, by default 8.
+    /// Sets the number of batches at the first weights, at least 1 (default 8).
     pub fn with_batches(mut self, batches: usize) -> Self {
         self.batches = batches;
         self
     }
 
-    /// Sets the number of steps until the trial warmup reaches the smallest critical learning rate
-    /// of the first weights; by default 100. A step costs a training step and a measurement.
+    /// Sets the number of steps in which the trial warmup reaches the smallest critical learning rate of the first
+    /// weights (default 100). Each costs a training step and a measurement.
     pub fn with_trial_steps(mut self, steps: usize) -> Self {
         self.trial_steps = steps;
         self
     }
 
-    /// Sets the search for each critical learning rate: the tolerance, the limits and the method of this configuration.
+    /// Takes the tolerance, the limits and the method of each search from this configuration.
     pub fn with_search(mut self, config: SharpnessConfig) -> Self {
         self.search = config;
         self
     }
 
-    /// Measures the range of learning rates. The probe differentiates `loss`, the mean loss of a
-    /// batch. Batches serve in turn, and again from the first if there are too few.
+    /// Measures the range of learning rates. The finder differentiates `loss`, the mean loss of a batch, on each batch
+    /// in turn, and begins again after the last.
     ///
     /// # Errors
     ///
-    /// Returns an error without a batch, for a model on a device without autodiff, or with an invalid
-    /// configuration of the search. A failed measurement is no error: it is in the result, with its outcome.
+    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search.
+    /// A failed measurement is no error: it is in the result, with its outcome.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,
@@ -117,11 +114,12 @@ impl LearningRateFinder {
         }
         let mut batches = batches.iter().cycle();
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
-        // Every step, and no trace but the result.
+        // Every step, and no trace but the result. The trial makes its steps at its own rates.
         let config = SharpnessConfig {
-            every: 1,
+            every: Some(1),
             dense_every: None,
             max_time_share: 1.0,
+            edge_cap: None,
             warn_after: u64::MAX,
             directory: None,
             ..self.search.clone()
@@ -135,7 +133,7 @@ impl LearningRateFinder {
         for _ in 0..self.batches {
             let batch = next_batch()?;
             let grads = gradients(model, batch);
-            // The learning rate only starts the first search.
+            // The learning rate only sets the start of the first search.
             let measured = probe.measure(model, optim, FIRST_GUESS, &grads, |model| {
                 loss(model, batch)
             });
@@ -169,30 +167,30 @@ impl LearningRateFinder {
     }
 }
 
-/// The measurements of a [`LearningRateFinder`].
+/// Holds the measurements of a [`LearningRateFinder`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LearningRateRange {
-    /// The measurements at the first weights, one a batch.
+    /// The measurements at the first weights, one per batch.
     pub initial: Vec<Arc<Measurement>>,
-    /// The measurements of the trial warmup, one a step.
+    /// The measurements of the trial warmup, one per step.
     pub trial: Vec<Arc<Measurement>>,
 }
 
-/// The spread of critical learning rates over batches.
+/// Holds the spread of critical learning rates over batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
     /// The smallest.
     pub min: f64,
-    /// The median; of an even number, the smaller of the two in the middle.
+    /// The median; of an even number, the lower of the two middle values.
     pub median: f64,
     /// The largest.
     pub max: f64,
 }
 
 impl LearningRateRange {
-    /// Returns the spread of the critical learning rates at the first weights, over the batches that gave a number.
+    /// Returns the spread of the critical learning rates at the first weights, over the batches with a number.
     pub fn initial(&self) -> Option<Spread> {
         let rates = self.initial.iter().filter_map(|m| m.critical_lr);
         let mut rates: Vec<f64> = rates.collect();
@@ -204,22 +202,22 @@ impl LearningRateRange {
         })
     }
 
-    /// Returns the learning rate at which the trial reached the edge: the first past the critical
-    /// learning rate. `None` if it never did, or without a trial.
+    /// Returns the first learning rate of the trial past its critical learning rate, or `None` if the trial never
+    /// reached the edge or was skipped.
     pub fn edge_of_trial(&self) -> Option<f64> {
         let mut steps = self.trial.iter();
         let edge = steps.find(|m| m.edge_ratio().is_some_and(|ratio| ratio > 1.0));
         edge?.learning_rate
     }
 
-    /// Returns the suggested ceiling of the peak learning rate: the edge of the trial, or else the
-    /// smallest critical learning rate at the first weights.
+    /// Returns the suggested ceiling of the peak learning rate: the edge of the trial, or without it the smallest
+    /// critical learning rate at the first weights.
     pub fn peak_ceiling(&self) -> Option<f64> {
         self.edge_of_trial().or(self.initial().map(|s| s.min))
     }
 
-    /// Returns the suggested start of a warmup: half of the smallest critical learning rate at the
-    /// first weights, but not above the ceiling of the peak, which would be no warmup.
+    /// Returns the suggested start of a warmup: half of the smallest critical learning rate at the first weights, or
+    /// the ceiling of the peak if that is lower.
     pub fn warmup_start(&self) -> Option<f64> {
         Some((self.initial()?.min / 2.0).min(self.peak_ceiling()?))
     }

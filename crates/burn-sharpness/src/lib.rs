@@ -1,5 +1,5 @@
-//! **Critical sharpness** for training loops written with [burn]: how far a run is from the
-//! Edge of Stability, next to the loss and the learning rate, for the price of a few forward passes.
+//! Measures **critical sharpness** in training loops written with [burn]: how far a run is from the Edge of Stability,
+//! next to the loss and the learning rate, for the price of a few forward passes.
 //!
 //! With an optimizer's step written θ ← θ − ηΔθ,
 //!
@@ -8,9 +8,16 @@
 //! λ_c = 2 / η_c                              critical sharpness
 //! ```
 //!
-//! λ_c is read against the edge threshold 2/η: where λ_c > 2/η, this very step, at this very
-//! learning rate, raises the loss (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for
-//! Analyzing the Training Dynamics of LLMs*, arXiv 2601.16979, 2026).
+//! Compare λ_c with the edge threshold 2/η: if λ_c > 2/η, this very step, at this very learning rate, raises the loss
+//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
+//! 2601.16979, 2026).
+//!
+//! 1. Make a [`SharpnessProbe`] from a [`SharpnessConfig`]. Attach it to the model for burn's `Learner`, or call it in
+//!    a loop of your own.
+//! 2. During the run, watch λ_c and 2/η in burn's dashboard (`dashboard_sharpness`), read each [`Measurement`] by
+//!    [`SharpnessProbe::latest`], or let the probe call a function past the edge ([`SharpnessProbe::on_edge`]).
+//! 3. After the run, print [`SharpnessProbe::summary`], and draw the record in the run's folder
+//!    ([`SharpnessConfig::with_directory`]).
 //!
 //! # In burn's `Learner`
 //!
@@ -44,13 +51,16 @@
 //!     .metric_train_numeric(LearningRateMetric::new())
 //!     .metrics_sharpness(&probe);                                             // 2
 //! training.launch(Learner::new(probe.attach(model), optim, scheduler));       // 3
-//! println!("{}", probe.summary()); // with what is to be said of the measuring
+//! println!("{}", probe.summary()); // with any problems of the measuring
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! In a hand-written loop, see [`SharpnessProbe::measure`], and [`SharpnessProbe::optimize`], which takes less. It needs nothing of burn's `Learner`: without the
-//! default feature `learner`, burn is built without burn-train.
+//! # In a hand-written loop
+//!
+//! Call [`SharpnessProbe::measure`] before the optimizer's step, or [`SharpnessProbe::optimize`] in its place, which
+//! takes less memory and time. Neither needs burn's `Learner`: without the default feature `learner`, burn is built
+//! without burn-train.
 //!
 //! # More than one number
 //!
@@ -59,22 +69,20 @@
 //! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
 //! - What SGD on small batches settles at: [`SharpnessProbeBuilder::with_batch_sharpness`].
 //! - Before training, how large a learning rate can become: [`LearningRateFinder`].
-//! - A warning, or a function to call, when the run is past the edge: [`SharpnessProbe::on_edge`].
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **It never changes the run**: the trained weights are bit-identical to those without the probe,
-//!   and checkpoints load into the bare model. A failed measurement is recorded and training goes on.
-//! - **A number is a measurement or it is not shown.** Each search ends in a named
-//!   [outcome](MeasurementOutcome); only a certified bracket yields a λ_c.
-//! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer): parameter groups, gradient
-//!   clipping, weight decay, momentum, gradient accumulation.
+//! - **The probe never changes the run**: the trained weights are bit-identical to those without the probe, and
+//!   checkpoints load into the bare model. A failed measurement is recorded and training goes on.
+//! - **A number is a measurement or it is not shown.** Each search ends in a named [outcome](MeasurementOutcome); only
+//!   a certified bracket yields a λ_c.
+//! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer): parameter groups, gradient clipping, weight
+//!   decay, momentum, gradient accumulation.
 //!
-//! What is measured is the loss in validation mode on the batch that made the gradient: without
-//! dropout, and with batch norm's running statistics, or with those of the batch
-//! ([`SharpnessConfig::with_batch_statistics`]).
+//! The probe evaluates the loss in validation mode, on the batch that made the gradient: without dropout, and with
+//! batch norm's running statistics, or with the batch's own ([`SharpnessConfig::with_batch_statistics`]).
 
-// What only the hook and the metrics use is unused without them.
+// Without the feature, items for the hook and the metrics are unused.
 #![cfg_attr(not(feature = "learner"), allow(dead_code, unused_imports))]
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
@@ -82,7 +90,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// `?` in `main`, `unwrap` and `expect` show the debug form of an error. It is the sentence, too.
+/// Prints an error's message in its debug form too, for `?` in `main`, `unwrap` and `expect`.
 macro_rules! debug_is_the_sentence {
     ($error:ty) => {
         impl std::fmt::Debug for $error {
@@ -108,6 +116,7 @@ mod learner;
 mod loss;
 mod losses;
 mod measure;
+mod meeting;
 #[cfg(feature = "learner")]
 mod metric;
 mod own_loop;
@@ -116,7 +125,9 @@ mod probe;
 mod run;
 mod schedule;
 mod session;
+mod state;
 mod task;
+mod workers;
 
 pub use batches::TaskBatches;
 pub use builder::SharpnessProbeBuilder;
@@ -134,10 +145,10 @@ pub use probe::SharpnessProbe;
 pub use sharpness_record::{
     About, Against, BaseLossSource, Edge, LinePoint, MEASUREMENTS_FILE, Measurement,
     MeasurementOutcome, NoNumber, Quantity, RECORD_VERSION, Scale, SharpnessSummary, SlopeSource,
-    TRAIN_TASK,
+    TRAIN_TASK, WorkerShare,
 };
 
-/// The code of README.md is compiled and run with the examples of the documentation.
+/// Compiles and runs the code of README.md with the examples of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -3,7 +3,7 @@ use critical_search::{LossLine, Rise};
 use std::fmt::Display;
 use thiserror::Error;
 
-/// One value of a loss, with the precision of its type, and the losses of the examples if they are known.
+/// Holds one value of a loss, the precision of its type, and the losses of the examples if they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     value: f64,
@@ -25,8 +25,8 @@ impl Loss {
 
     /// Creates the mean of the losses of examples.
     ///
-    /// The rise of such a loss is taken example by example before the mean, which loses far fewer
-    /// digits than the difference of two means, and gives a standard error.
+    /// The probe takes the rise of such a loss example by example before the mean: it loses far fewer digits than a
+    /// difference of two means, and has a standard error.
     pub fn of_examples(examples: Vec<f64>, epsilon: f64) -> Self {
         let value = examples.iter().sum::<f64>() / examples.len() as f64;
         Self {
@@ -62,18 +62,16 @@ impl Loss {
         self.batch_fraction
     }
 
-    /// Returns the change below which a difference is rounding.
     fn resolution(&self) -> f64 {
         let unit = LossLine::ROUNDING_UNITS * self.epsilon;
         if self.examples.is_empty() {
             return unit * self.value.abs();
         }
-        // The roundings of examples are independent, so their mean has less.
+        // The roundings of examples are independent, so their mean has a smaller one.
         let squares: f64 = self.examples.iter().map(|loss| loss * loss).sum();
         unit * squares.sqrt() / self.examples.len() as f64
     }
 
-    /// Returns f = L − L₀ from the base loss L₀.
     fn rise_from(&self, base: &Self) -> Rise {
         let count = self.examples.len();
         if count < 2 || count != base.examples.len() {
@@ -85,7 +83,6 @@ impl Loss {
     }
 }
 
-/// Returns the mean of independent rises, with its standard error if there are several.
 fn mean(rises: &[f64]) -> Rise {
     let count = rises.len() as f64;
     let mean = rises.iter().sum::<f64>() / count;
@@ -97,17 +94,21 @@ fn mean(rises: &[f64]) -> Rise {
     }
 }
 
-/// The losses of the batches of one measurement, such as the batches behind one update. The probe measures their mean.
+/// Holds the losses of the batches of one measurement; the probe measures their mean.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchLosses(Vec<Loss>);
 
 impl BatchLosses {
-    /// Checks that there is at least one batch.
     pub(crate) fn new(batches: Vec<Loss>) -> Result<Self, LossError> {
         if batches.is_empty() {
             return Err(LossError::NoBatch);
         }
         Ok(Self(batches))
+    }
+
+    /// Adds the losses of more batches.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.0.extend(others.0);
     }
 
     fn mean(&self, of: impl Fn(&Loss) -> f64) -> f64 {
@@ -131,7 +132,7 @@ impl BatchLosses {
         self.mean(Loss::batch_fraction)
     }
 
-    /// Whether only the means of the batches are known, so that any other value of the same loss can replace it.
+    /// Whether only means are known, so that another value of the same loss can stand in.
     pub(crate) fn is_scalar(&self) -> bool {
         self.0.iter().all(|loss| loss.examples.is_empty())
     }
@@ -150,7 +151,7 @@ impl BatchLosses {
         }
     }
 
-    /// Returns the rise with a standard error from the spread over the batches, if there are several.
+    /// Returns the rise, with a standard error from the spread over several batches.
     pub(crate) fn rise_over_batches(&self, base: &Self) -> Rise {
         if self.batches() == 1 {
             return self.rise_from(base);
@@ -162,7 +163,6 @@ impl BatchLosses {
         mean(&rises)
     }
 
-    /// Whether another value of this loss agrees to rounding. NaN agrees with nothing.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         (other.value() - self.value()).abs() <= self.resolution()
     }
@@ -172,10 +172,8 @@ impl BatchLosses {
     }
 }
 
-/// Converts the result of a closure that computes a loss.
-///
-/// A tensor of one element is a loss; a tensor of several elements holds the losses of the
-/// examples. A number counts as computed in 32-bit floats.
+/// Converts the result of a closure that computes a loss: a tensor of one element is the loss, a tensor of several
+/// elements holds the losses of the examples. A number counts as computed in 32-bit floats.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,25 +1,42 @@
-//! Defines the subject of a measurement: the losses of a model on the measurement's batches.
+//! Defines the subject of a measurement: the losses of a model on batches.
 
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
+use burn::module::ParamGroup;
 use burn::optim::GradientsParams;
+use std::sync::Arc;
 
 /// Computes the gradient of the losses of a model, summed over the batches.
 pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, Failure> + 'a>;
+
+/// A point along an update, for other workers, who go there with replicas of their own.
+#[derive(Clone, Default)]
+pub(crate) struct Point {
+    /// The learning rate; 0 at θ.
+    pub(crate) learning_rate: f64,
+    /// Whether the optimizer's step is linear in it.
+    pub(crate) is_linear: bool,
+    /// The parameters that move, if not all.
+    pub(crate) group: Option<Arc<ParamGroup>>,
+}
 
 /// Computes the losses of a model on the batches of a measurement, at any weights.
 ///
 /// The caller passes the model in the mode of the measurement.
 pub(crate) trait Losses<M> {
-    /// Computes one loss a batch.
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure>;
+    /// Computes one loss a batch, of a model at this point.
+    fn losses(&mut self, model: &M, at: &Point) -> Result<BatchLosses, Failure>;
 
     /// Computes the loss on the last batch that the model has seen in training.
     fn last(&mut self, model: &M) -> Result<f64, Failure> {
-        self.losses(model).map(|losses| losses.value())
+        let losses = self.losses(model, &Point::default());
+        losses.map(|losses| losses.value())
     }
 
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
         None
     }
+
+    /// No losses are asked for any more: whoever helps to compute them is free.
+    fn end(&mut self) {}
 }

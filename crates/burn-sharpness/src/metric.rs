@@ -8,19 +8,16 @@ use burn::train::metric::{
 use sharpness_record::Quantity;
 use std::sync::Arc;
 
-/// The items after which a metric reports that nothing comes: more than the lag of burn's metrics.
+/// The number of items after which a metric reports that nothing comes: burn's metrics lag by fewer.
 const ITEMS_TO_WAIT: u64 = 8;
 
-/// The text of a metric that sees validation items only.
 const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
-/// The text of a metric that sees no learning rate.
 const NO_RATE: &str = "no measurement: the training strategy tells metrics no learning rate, so they cannot recognize training items";
 
-/// The edge ratio below which the chart of the edge threshold has no point.
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
 
-/// Whether the value would flatten the rest of a chart with a linear axis, such as burn's, for nothing: an edge
-/// threshold [far above](EDGE_RATIO_OFF_THE_CHART) critical sharpness, as at the start of a warmup.
+/// Whether the value would flatten the rest of a linear chart: an edge threshold far above critical sharpness, as at
+/// the start of a warmup.
 fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
     let ratio = measurement.edge_ratio();
     quantity == Quantity::EdgeThreshold
@@ -99,7 +96,7 @@ pub struct SharpnessMetric {
     waiting: Option<(u64, f64)>,
     /// Whether any item came with a learning rate.
     has_rate: bool,
-    /// The items without a learning rate, and how many of them came during a validation.
+    /// The items without a learning rate, and their number during a validation.
     items_without_rate: u64,
     items_of_validation: u64,
     point: Option<f64>,
@@ -107,22 +104,19 @@ pub struct SharpnessMetric {
     /// The points of the epoch.
     sum: f64,
     count: u32,
-    /// The step since which no measurement gave a number, if the last gave none.
     none_since: Option<u64>,
-    /// The text of the last measurement, for the dashboard's text panel.
     text: String,
 }
 
 impl SharpnessMetric {
-    /// Creates a metric of this quantity of the training's own measurements, from the next training item on.
+    /// Creates a metric of the training's own measurements, from the next training item on.
     pub fn new(probe: &SharpnessProbe, quantity: Quantity) -> Self {
         let name = quantity.name().to_string();
         Self::named(probe, quantity, TRAIN_TASK, name)
     }
 
-    /// Creates a metric of this quantity of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its
-    /// name is the quantity's followed by the task's; the critical sharpness is called `Relative Sharpness` and
-    /// the task's name.
+    /// Creates a metric of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its name is the quantity's
+    /// name and the task's; critical sharpness is called `Relative Sharpness`.
     pub fn of_task(probe: &SharpnessProbe, quantity: Quantity, task: &str) -> Self {
         let quantity_name = match quantity {
             Quantity::CriticalSharpness => "Relative Sharpness",
@@ -192,13 +186,13 @@ impl SharpnessMetric {
         if self.last.is_some() || !self.probe.is_enabled() {
             return None;
         }
-        // Burn tells metrics of an item a little after its step.
+        // Metrics learn of an item a little after its step.
         if self.tick >= ITEMS_TO_WAIT && self.probe.items() == 0 {
             return Some(NEVER_ATTACHED);
         }
         let is_without_rate = !self.has_rate && self.items_without_rate >= ITEMS_TO_WAIT;
         (is_without_rate && self.probe.items() >= ITEMS_TO_WAIT).then_some(
-            // A few items of an epoch's end may come late.
+            // The last few items of an epoch may come late.
             if 2 * self.items_of_validation > self.items_without_rate {
                 OF_VALIDATION
             } else {
@@ -216,12 +210,12 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-/// Why a measurement that found its critical sharpness has no value of this quantity.
+/// Returns why a measurement with a critical sharpness has no value of this quantity.
 fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
     use Quantity::{GradientSignal, GradientVariance, NoiseScale};
     match quantity {
         GradientSignal | GradientVariance | NoiseScale => {
-            "it takes the panel, and an update of several micro-batches whose gradients agree beyond their noise"
+            "it needs the panel, and an update of several micro-batches whose gradients agree beyond their noise"
         }
         _ if !Quantity::PANEL.contains(&quantity) => "no learning rate",
         _ if measurement.weight_norm.is_none() => {
@@ -234,7 +228,7 @@ fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
     }
 }
 
-/// The text after the measurement at this step; `since` is the step of the first one in a row that gave no number.
+/// Returns the text after the measurement at this step; `since` is the first step in a row without a number.
 pub(crate) fn describe(
     quantity: Quantity,
     measurement: Option<&Measurement>,
@@ -325,7 +319,7 @@ impl Metric for SharpnessMetric {
 
     fn clear(&mut self) {
         if self.last.is_none() {
-            // At the end of an epoch, the dashboard takes a value without a point for a tick.
+            // At the end of an epoch, the dashboard counts a value without a point as a tick.
             self.tick += 1;
         }
         self.sum = 0.0;
@@ -333,7 +327,7 @@ impl Metric for SharpnessMetric {
     }
 }
 
-/// Burn's logs skip an entry that is not available.
+/// Makes the entry of an item; burn's logs skip it if it has no value.
 fn entry(text: String, serialized: Option<String>) -> SerializedEntry {
     let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
     SerializedEntry::new(text, serialized)

@@ -1,19 +1,16 @@
-//! Keeps tensors by parameter, with the few operations that the probe needs: read, copy, sum, dot, move and flatten.
-//!
-//! Every tensor is flattened, so that one type serves parameters of any rank.
+//! Keeps tensors by parameter, all flattened so that one type serves parameters of any rank.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, MultiGradientsParams};
 use burn::tensor::{DType, Device, Tensor};
 use std::collections::{HashMap, HashSet};
 
-/// A tensor could not be read from its device.
 pub(crate) type ReadError = String;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
 
-/// A parameter that has a tensor in a set, such as its gradient, during a visit of the model.
+/// A parameter with a tensor in a set, such as its gradient, during a visit of the model.
 pub(crate) struct Place<'a> {
     pub(crate) id: ParamId,
     pub(crate) path: &'a str,
@@ -23,21 +20,19 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Returns the parameter as stored, without autodiff.
     pub(crate) fn weight(&self) -> Tensor<1> {
         (self.weight)()
     }
 
-    /// Returns the set's tensor for it.
     pub(crate) fn tensor(&self) -> Tensor<1> {
         (self.tensor)()
     }
 }
 
-/// Visits the parameters that have a tensor in a set, such as the gradients, in the order of the model.
+/// Visits the parameters with a tensor in a set, such as their gradients, in the model's order.
 ///
-/// It visits a parameter that the model holds twice once, at its first occurrence: burn's optimizers
-/// give its gradient to the first occurrence only.
+/// A parameter that the model holds twice counts at its first occurrence only: there burn's optimizers use its
+/// gradient.
 pub(crate) fn for_each<M: Module>(
     model: &M,
     tensors: &GradientsParams,
@@ -140,14 +135,13 @@ impl ParamTensors {
         Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
     }
 
-    /// Returns the model with these tensors in place of its weights; other parameters stay.
     pub(crate) fn place_into<M: Module>(&self, model: M) -> M {
         replace_weights(model, |id, _| self.get(id).cloned())
     }
 }
 
-/// Returns the model with other weights: `weight` gets a parameter's id and flattened value, and its result, if any, is rounded to
-/// the type of the parameter. A parameter that the model holds twice is replaced at its first occurrence.
+/// Returns the model with other weights: `weight` maps a parameter's id and flattened value to its new value, rounded
+/// here to the parameter's type. A parameter that the model holds twice changes at its first occurrence.
 pub(crate) fn replace_weights<M: Module>(
     model: M,
     weight: impl FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
@@ -186,8 +180,7 @@ pub(crate) fn replace_weights<M: Module>(
     })
 }
 
-/// Copies the gradients of the parameters that `keep` names. Gradients are not `Clone`, but their
-/// tensors are reference-counted.
+/// Copies the gradients of the parameters that `keep` names; the tensors themselves are shared.
 pub(crate) fn copy_gradients<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -218,7 +211,6 @@ pub(crate) fn copy_gradients<M: Module>(
     copy.copy
 }
 
-/// Sums the gradients of several devices on one of them.
 pub(crate) fn sum_gradients<M: Module>(
     model: &M,
     grads: &MultiGradientsParams,
@@ -252,21 +244,21 @@ pub(crate) fn sum_gradients<M: Module>(
     sum.sum
 }
 
-/// The number of elements in a piece of a large tensor.
 const PIECE: usize = 1 << 20;
 
-/// Accumulates inner products: each is a sum over parameters, read from the device in one go and added in 64 bits.
+/// Accumulates inner products over parameters, read from the device together and added in 64 bits.
 #[derive(Default)]
 pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 
 impl<const N: usize> Sums<N> {
     pub(crate) fn push(&mut self, products: [(&Tensor<1>, &Tensor<1>); N]) {
-        // In half precision the sum would lose its digits or overflow.
+        // In half precision the sum would lose digits or overflow.
         self.0
             .push(products.map(|(a, b)| (widened(a.clone()) * widened(b.clone())).sum()));
     }
 
-    /// Adds the inner products of tensors that `products` makes of others, piece by piece, without large temporaries.
+    /// Adds the inner products of the tensors that `products` makes of others, piece by piece to avoid large
+    /// temporaries.
     pub(crate) fn push_pieces<const K: usize>(
         &mut self,
         tensors: [&Tensor<1>; K],
@@ -290,13 +282,11 @@ impl<const N: usize> Sums<N> {
         self.0.is_empty()
     }
 
-    /// Returns the totals; 0 if nothing was added.
     pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
         let totals = Self::read_each(vec![self])?;
         Ok(totals.first().copied().unwrap_or([0.0; N]))
     }
 
-    /// Returns the totals of several sums, in one read from the device.
     pub(crate) fn read_each(all: Vec<Self>) -> Result<Vec<[f64; N]>, ReadError> {
         let mut totals = vec![[0.0; N]; all.len()];
         let mut owners = Vec::new();
@@ -320,10 +310,9 @@ impl<const N: usize> Sums<N> {
     }
 }
 
-/// A squared norm that is not read from its device yet.
 pub(crate) type SquaredNorm = Sums<1>;
 
-/// The squared norm of the gradients of a model, whose parameters may be spread over devices: it is on one of them.
+/// Returns the squared norm of the gradients, on one of the devices that hold the model.
 pub(crate) fn squared_norm<M: Module>(model: &M, grads: &GradientsParams) -> SquaredNorm {
     let mut sums: SquaredNorm = Sums::default();
     for_each(model, grads, |place| {
@@ -339,7 +328,6 @@ pub(crate) fn squared_norm<M: Module>(model: &M, grads: &GradientsParams) -> Squ
     sums
 }
 
-/// The inner product of two vectors.
 pub(crate) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, ReadError> {
     let sum = (a.clone() * b.clone()).sum();
     sum.try_into_scalar::<f64>()

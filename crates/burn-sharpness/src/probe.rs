@@ -5,23 +5,22 @@ use crate::journal::{ClaimedFolder, Entry};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
 use crate::task::{BatchGradients, Task};
+use crate::workers::Kept;
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
-use std::any::Any;
 use std::fmt::{Debug, Formatter};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What the user of a probe is told that has seen no training step.
 pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to the model that is trained, `probe.attach(model)`, or call `measure` at each step of a loop of your own";
 
 /// Measures critical sharpness along the updates of a training run.
 ///
-/// A handle: clones share the schedule, the last critical learning rate (the guess of the next
-/// search) and the measurements.
+/// With burn's `Learner`, [`attach`](Self::attach) the probe to the model. In a hand-written loop, call
+/// [`measure`](Self::measure) between the backward pass and the optimizer's step (or [`optimize`](Self::optimize) in
+/// place of the step, which takes less memory and time). Read the results by [`latest`](Self::latest) during the run,
+/// and by [`summary`](Self::summary) after it.
 ///
-/// With burn's `Learner`, [`attach`](Self::attach) it to the model. In a hand-written loop, call
-/// [`measure`](Self::measure) between the backward pass and the optimizer's step (or
-/// [`optimize`](Self::optimize) instead of the step, which takes less memory and time):
+/// Clones share one run: its schedule, its measurements, and the start of the next search.
 ///
 /// ```
 /// use burn::module::Module;
@@ -58,23 +57,21 @@ pub struct SharpnessProbe {
 
 struct Shared {
     config: SharpnessConfig,
-    /// None where the probe is off.
     search: Option<CriticalSearch>,
     task_names: Vec<Arc<str>>,
-    /// Locked for the whole of a measurement, and never after the run.
+    /// Locked during a measurement, and never after `run`.
     measuring: Mutex<Measuring>,
     run: Mutex<Run>,
+    /// What a loop of one's own keeps of its model.
+    kept: Arc<Kept>,
 }
 
-/// What measuring needs and learns.
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
     /// The gradients that batch sharpness is of, if it is measured.
     pub(crate) batch_gradients: Option<Box<dyn BatchGradients>>,
     pub(crate) memory: Memory,
-    /// The copy of the model that computes with batch statistics, once it was made.
-    pub(crate) copy: Option<Box<dyn Any + Send>>,
     /// Whether a loop of one's own calls the probe at every step.
     pub(crate) calls: CallWatch,
 }
@@ -99,12 +96,13 @@ impl SharpnessProbe {
                     ..Measuring::default()
                 }),
                 run: Mutex::new(run),
+                kept: Arc::default(),
             }),
         }
     }
 
-    /// A probe that is off, for a program in which measuring is a choice of its user: it is attached and called like any
-    /// other, measures nothing, writes nothing, shows nothing in burn's dashboard, and counts no step.
+    /// Creates a probe that is off, for a program that lets its user choose: it measures nothing, writes nothing, shows
+    /// nothing in burn's dashboard, and counts no step.
     ///
     /// ```
     /// use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
@@ -123,7 +121,7 @@ impl SharpnessProbe {
         Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
     }
 
-    /// Whether it measures: not if it was made by [`disabled`](Self::disabled).
+    /// Whether the probe measures: false for a [disabled](Self::disabled) probe.
     pub fn is_enabled(&self) -> bool {
         self.shared.search.is_some()
     }
@@ -132,10 +130,9 @@ impl SharpnessProbe {
         &self.shared.config
     }
 
-    /// Calls a function when as many measurements in a row as
-    /// [`with_warning_after`](SharpnessConfig::with_warning_after) says found the learning rate past the
-    /// critical one, with the last of them: to send a message, or to stop the training by burn's
-    /// `Interrupter`. A panic in it is caught.
+    /// Calls a function with the last of a row of measurements past the edge, as many in a row as
+    /// [`with_warning_after`](SharpnessConfig::with_warning_after) says: to send a message, or to stop the training by
+    /// burn's `Interrupter`. The probe catches a panic in it.
     ///
     /// ```
     /// use burn::train::Interrupter;
@@ -154,12 +151,12 @@ impl SharpnessProbe {
         self
     }
 
-    /// The names of the tasks, in the order in which they were added.
+    /// Returns the names of the tasks, in the order of their addition.
     pub fn task_names(&self) -> Vec<Arc<str>> {
         self.shared.task_names.clone()
     }
 
-    /// The last measurement of a task, or of `train`, if it was measured.
+    /// Returns the last measurement of a task, or of the training loss, named `train`.
     pub fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
         self.run().journal.latest(task)
     }
@@ -167,19 +164,20 @@ impl SharpnessProbe {
     /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
     /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
     /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
-    /// the probe is attached, and before the first step, holds as well.
+    /// the probe is attached, and before the first step, holds as well. [`resume`](Self::resume) continues with what the measurements
+    /// have taught, too.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
-        // The weights may be others, and the model.
+        // The model and its weights may be others now.
         self.measuring().calls.forget();
     }
 
-    /// The run-wide step of the next update.
+    /// Returns the run-wide step of the next update.
     pub fn step(&self) -> u64 {
         self.run().step
     }
 
-    /// The run's measurements so far in a few numbers, with what is to be said of them.
+    /// Returns the run's measurements so far in a few numbers, with any problems of the measuring.
     pub fn summary(&self) -> SharpnessSummary {
         let run = self.run();
         let mut summary = run.journal.summary().clone();
@@ -190,7 +188,7 @@ impl SharpnessProbe {
         summary
     }
 
-    /// A model is attached: a probe that was used before begins a new run. Returns the number of the model.
+    /// Counts a newly attached model and returns its number. A probe that was used before begins a new run.
     pub(crate) fn begin_run(&self) -> u64 {
         let (attached, is_new) = self.run().attach();
         if is_new {
@@ -213,12 +211,10 @@ impl SharpnessProbe {
         self.run().is_validating
     }
 
-    /// A metric of this probe was made.
     pub(crate) fn note_metric(&self) {
         self.run().has_metric = true;
     }
 
-    /// Tells the user something, once.
     pub(crate) fn tell(&self, notice: String) {
         self.run().journal.tell(notice);
     }
@@ -228,12 +224,10 @@ impl SharpnessProbe {
         self.run().journal.entry_at(item)
     }
 
-    /// The number of training items announced so far.
     pub(crate) fn items(&self) -> u64 {
         self.run().journal.items()
     }
 
-    /// How to measure; none where the probe is off.
     pub(crate) fn settings(&self) -> Option<Settings<'_>> {
         Some(Settings {
             config: &self.shared.config,
@@ -243,6 +237,10 @@ impl SharpnessProbe {
 
     pub(crate) fn measuring(&self) -> MutexGuard<'_, Measuring> {
         lock(&self.shared.measuring)
+    }
+
+    pub(crate) fn kept(&self) -> Arc<Kept> {
+        self.shared.kept.clone()
     }
 
     pub(crate) fn run(&self) -> MutexGuard<'_, Run> {
@@ -257,7 +255,7 @@ impl Debug for SharpnessProbe {
             .field("is_enabled", &self.is_enabled())
             .field("config", &self.shared.config)
             .field("tasks", &self.shared.task_names);
-        // It may be printed while it measures.
+        // The lock is taken during a measurement.
         if let Ok(run) = self.shared.run.try_lock() {
             probe
                 .field("step", &run.step)

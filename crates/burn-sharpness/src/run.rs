@@ -1,66 +1,34 @@
 use crate::config::SharpnessConfig;
 use crate::journal::{ClaimedFolder, Journal, OfUpdate};
 use crate::schedule::{Answer, Place, Schedule, TimeSpent};
-use burn::tensor::Device;
+use crate::workers::{Replica, Workers};
 use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 
-/// A function that is called with the measurement that found a run past the edge.
 pub(crate) type OnEdge = Arc<dyn Fn(&Measurement) + Send + Sync>;
 
-/// The state of a run.
 #[derive(Default)]
 pub(crate) struct Run {
-    /// The run-wide step of the next update.
     pub(crate) step: u64,
-    /// Whether a training item was seen since the run began.
     pub(crate) has_begun: bool,
-    /// Whether the step was set since then, for the run that begins.
     is_step_set: bool,
-    /// How many models the probe was attached to. It measures the last of them.
+    /// The number of models that the probe was attached to. It measures the last.
     pub(crate) attached: u64,
     /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
-    workers: Workers,
+    /// The updates made since the epoch began; `None` before the first one.
+    epoch_updates: Option<u64>,
+    pub(crate) workers: Workers,
     /// Whether nothing is measured any more.
     pub(crate) is_stopped: bool,
-    schedule: Schedule,
+    pub(crate) schedule: Schedule,
     pub(crate) journal: Journal,
     pub(crate) on_edge: Option<OnEdge>,
-    /// Whether a metric of this probe was made.
     pub(crate) has_metric: bool,
 }
 
-/// The progress of the workers of burn's `Learner`. The device tells workers of one process apart.
-#[derive(Default)]
-struct Workers {
-    /// The run-wide step at which the run began or resumed.
-    first_step: Option<u64>,
-    /// The run-wide step of the next update of each device that has made one.
-    next_steps: Vec<(Device, u64)>,
-    /// The last step that a worker took on itself to measure.
-    claimed: Option<u64>,
-    /// The updates made since the epoch began; `None` before the first one.
-    epoch_updates: Option<u64>,
-}
-
-impl Workers {
-    fn next_step_on(&self, device: &Device) -> Option<u64> {
-        let mut steps = self.next_steps.iter();
-        steps.find(|(of, _)| of == device).map(|(_, step)| *step)
-    }
-
-    fn set_next_step_on(&mut self, device: &Device, next: u64) {
-        match self.next_steps.iter_mut().find(|(of, _)| of == device) {
-            Some((_, step)) => *step = next,
-            None => self.next_steps.push((device.clone(), next)),
-        }
-    }
-}
-
 impl Run {
-    /// A run that has not begun, whose record is written to this folder; see [`Journal::new`].
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             journal: Journal::new(folder, warn_after),
@@ -68,10 +36,10 @@ impl Run {
         }
     }
 
-    /// A model is attached, whose number this returns, with whether it begins a new run: if the probe was used before.
+    /// Counts an attached model. Returns its number, and whether it begins a new run because the probe was used before.
     pub(crate) fn attach(&mut self) -> (u64, bool) {
         self.attached += 1;
-        self.workers = Workers::default();
+        self.forget_workers();
         let is_new = self.has_begun;
         if is_new {
             self.restart();
@@ -79,7 +47,6 @@ impl Run {
         (self.attached, is_new)
     }
 
-    /// A new run begins, in the same folder, at the step that was set for it.
     fn restart(&mut self) {
         if !self.is_step_set {
             self.step = 0;
@@ -94,7 +61,7 @@ impl Run {
         }
     }
 
-    /// A step of a loop of one's own is about to be made at this rate. Returns its place if it is to be measured.
+    /// Begins a step of a hand-written loop at this rate. Returns its place if it is due.
     pub(crate) fn begin_step(&mut self, rate: f64, config: &SharpnessConfig) -> Option<Place> {
         self.begin_item();
         let place = self.place_of(self.step);
@@ -104,52 +71,34 @@ impl Run {
         is_due.then_some(place)
     }
 
-    /// A batch of the `Learner` is about to make gradients on a device. Returns whether its update will be measured.
-    pub(crate) fn begin_batch(&mut self, device: &Device, config: &SharpnessConfig) -> bool {
-        let workers = &self.workers;
-        let is_epoch_start = workers
+    /// A batch of the `Learner` is about to make gradients on a replica. Returns the step of its update if that will be measured.
+    pub(crate) fn begin_batch(
+        &mut self,
+        replica: &Replica,
+        config: &SharpnessConfig,
+    ) -> Option<u64> {
+        let is_epoch_start = self
             .epoch_updates
             .is_none_or(|updates| self.is_validating && updates > 0);
         self.begin_item();
         if is_epoch_start {
             self.epoch = Some(self.epoch.unwrap_or(0) + 1);
-            self.workers.epoch_updates = Some(0);
+            self.epoch_updates = Some(0);
         }
-        let workers = &mut self.workers;
-        let first_step = *workers.first_step.get_or_insert(self.step);
-        // A device that makes gradients for another device's updates has no updates itself.
-        let step = workers
-            .next_step_on(device)
-            .or_else(|| workers.next_steps.iter().map(|(_, step)| *step).max())
-            .unwrap_or(first_step);
-        self.is_due_at(step, config)
+        let step = self.workers.step_of(replica, self.step);
+        self.is_due_at(step, config).then_some(step)
     }
 
-    /// The `Learner` is about to make an update on a device at this rate. Returns its place and how many workers make
-    /// updates, each the same ones, if no other worker makes it before.
-    pub(crate) fn begin_update(&mut self, device: &Device, rate: f64) -> Option<(Place, usize)> {
-        let workers = &mut self.workers;
-        let step = workers
-            .next_step_on(device)
-            .or(workers.first_step)
-            .unwrap_or(self.step);
-        workers.set_next_step_on(device, step + 1);
-        if workers.claimed.is_some_and(|claimed| step <= claimed) {
-            return None;
+    /// The `Learner` is about to make an update of a replica at this rate. Returns its place, and whether no other worker has
+    /// made this update before.
+    pub(crate) fn begin_update(&mut self, replica: &Replica, rate: f64) -> (Place, bool) {
+        let (step, is_first) = self.workers.begin_update(replica, self.step);
+        if is_first {
+            self.epoch_updates = self.epoch_updates.map(|updates| updates + 1);
+            self.continue_at(step + 1);
+            self.schedule.note_learning_rate(rate);
         }
-        workers.claimed = Some(step);
-        workers.epoch_updates = workers.epoch_updates.map(|updates| updates + 1);
-        let count = workers.next_steps.len();
-        self.continue_at(step + 1);
-        self.schedule.note_learning_rate(rate);
-        Some((self.place_of(step), count))
-    }
-
-    /// The device that stands for a model whose parameters are spread over several: always the same one, though
-    /// such a model names its devices in any order.
-    pub(crate) fn device_of_spread(&self, any: Device) -> Device {
-        let known = self.workers.next_steps.first();
-        known.map_or(any, |(device, _)| device.clone())
+        (self.place_of(step), is_first)
     }
 
     fn place_of(&self, step: u64) -> Place {
@@ -159,7 +108,6 @@ impl Run {
         }
     }
 
-    /// A training item is about to be made.
     fn begin_item(&mut self) {
         self.has_begun = true;
         self.is_step_set = false;
@@ -167,14 +115,12 @@ impl Run {
         self.journal.begin_item(self.step);
     }
 
-    /// The run that begins, or goes on, is at this step.
     pub(crate) fn set_step(&mut self, step: u64) {
         self.is_step_set = true;
         self.continue_at(step);
         self.journal.begin_record_at(step);
     }
 
-    /// The next update belongs to this step.
     fn continue_at(&mut self, step: u64) {
         if step < self.step {
             self.schedule.forget_decisions();
@@ -182,7 +128,6 @@ impl Run {
         self.step = step;
     }
 
-    /// Whether a measurement is to be made at this step.
     fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
         if self.is_stopped {
             return false;
@@ -199,8 +144,8 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update. Returns the function to call if the run
-    /// has been past the edge for as long as the configuration says.
+    /// Takes in the measurements of one update. Returns the function to call if the run has been past the edge for long
+    /// enough.
     pub(crate) fn publish(
         &mut self,
         update: &OfUpdate,
@@ -212,27 +157,28 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes the step of a checkpoint with this fingerprint.
-    pub(crate) fn note_checkpoint(&mut self, fingerprint: u64) {
+    /// Notes the step of a checkpoint with this fingerprint, and what was learned by then.
+    pub(crate) fn note_checkpoint(&mut self, fingerprint: u64, state: String) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
             epoch: self.epoch,
             fingerprint,
+            state: Some(state),
         });
     }
 
-    /// Weights were loaded: the workers begin anew.
     pub(crate) fn forget_workers(&mut self) {
         self.workers = Workers::default();
+        self.epoch_updates = None;
     }
 
-    /// Continues at the step of the checkpoint with this fingerprint, if there is one.
-    pub(crate) fn resume_from(&mut self, fingerprint: u64) {
+    /// Continues at the step of the checkpoint with this fingerprint, if there is one. Returns what was learned by then.
+    pub(crate) fn resume_from(&mut self, fingerprint: u64) -> Option<String> {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(
                 "weights were loaded that no probe has saved in this folder: steps are counted from 0; `set_step` continues a run".to_string(),
             );
-            return;
+            return None;
         };
         self.step = note.step;
         self.epoch = note.epoch;
@@ -242,5 +188,6 @@ impl Run {
             step = note.step,
             "the probe resumes at the checkpoint's step"
         );
+        Some(note.state.unwrap_or_default())
     }
 }

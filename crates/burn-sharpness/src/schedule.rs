@@ -1,50 +1,44 @@
 use crate::config::SharpnessConfig;
+use serde::{Deserialize, Serialize};
 use sharpness_record::{Edge, Measurement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The update that a measurement is of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// The run-wide step.
     pub(crate) step: u64,
     pub(crate) epoch: Option<u64>,
 }
 
-/// The part of an edge cap above which the probe measures each step.
-const CAP_MARGIN: f64 = 0.5;
+/// The part of an edge cap above which the probe measures each step, if the user wants an interval elsewhere.
+const CAP_MARGIN: f64 = 0.2;
 /// The steps whose decision is kept: more than workers can be apart.
 const KEPT: usize = 64;
 
 /// Decides which steps to measure.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Schedule {
-    /// The learning rate of the last update.
     learning_rate: Option<f64>,
     /// Whether the learning rate rose at the last update, once there were two.
     is_warming_up: Option<bool>,
-    /// Whether the last measurement found the run near the edge, or past it.
     is_near_edge: bool,
-    /// Whether the last number found the learning rate near the edge cap, or above it.
     is_near_cap: Option<bool>,
     /// What all measurements of one update took, the last time.
+    #[serde(skip)]
     last_cost: Duration,
     /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
+    #[serde(skip)]
     decided: BTreeMap<u64, Answer>,
 }
 
-/// Whether to measure at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// A measurement belongs to this step.
     Due,
-    /// None does.
     NotDue,
-    /// One would, but the share of time that measuring may take is spent.
+    /// A measurement is due, but its share of time is spent.
     LeftOut,
 }
 
-/// The time of a run so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TimeSpent {
     pub(crate) probing: Duration,
@@ -52,7 +46,7 @@ pub(crate) struct TimeSpent {
 }
 
 impl Schedule {
-    /// Returns whether to measure at this step, and whether this is the first question about it.
+    /// Returns the answer about this step, and whether this is its first question.
     pub(crate) fn ask(
         &mut self,
         step: u64,
@@ -64,11 +58,13 @@ impl Schedule {
         }
         let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
         // Until the first number, any step may need the cap.
-        let is_for_cap = self.is_warming_up != Some(false) || self.is_near_cap != Some(false);
+        let is_for_cap = config.every.is_none()
+            || self.is_warming_up != Some(false)
+            || self.is_near_cap != Some(false);
         let interval = match config.dense_every {
             _ if config.edge_cap.is_some() && is_for_cap => 1,
             Some(dense) if is_dense => dense,
-            _ => config.every,
+            _ => config.every(),
         };
         let answer = if !step.is_multiple_of(interval) {
             Answer::NotDue
@@ -84,20 +80,17 @@ impl Schedule {
         (answer, true)
     }
 
-    /// Whether a measurement that costs as much as the last one keeps the time share.
     fn is_affordable(&self, max_share: f64, spent: TimeSpent) -> bool {
         let probing = spent.probing + self.last_cost;
         let running = spent.running + self.last_cost;
         probing.as_secs_f64() <= max_share * running.as_secs_f64()
     }
 
-    /// An update is made at this learning rate.
     pub(crate) fn note_learning_rate(&mut self, learning_rate: f64) {
         let before = self.learning_rate.replace(learning_rate);
         self.is_warming_up = before.map(|before| learning_rate > before);
     }
 
-    /// The measurements of one update.
     pub(crate) fn note_measurements<'a>(
         &mut self,
         all: impl Iterator<Item = &'a Measurement>,
@@ -118,7 +111,7 @@ impl Schedule {
         }
     }
 
-    /// The run goes back to an earlier step.
+    /// Forgets the decisions when the run goes back to an earlier step.
     pub(crate) fn forget_decisions(&mut self) {
         self.decided.clear();
     }
@@ -168,14 +161,16 @@ mod tests {
         assert_eq!(due(&mut schedule, &config, 0..3), [0, 1, 2]);
         schedule.note_learning_rate(0.1);
         schedule.note_learning_rate(0.2);
-        schedule.note_measurements([at_ratio(0.1)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.05)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 3..6), [3, 4, 5]);
         schedule.note_learning_rate(0.2);
         assert_eq!(due(&mut schedule, &config, 6..21), [10, 20]);
-        schedule.note_measurements([at_ratio(0.21)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.09)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 21..24), [21, 22, 23]);
-        schedule.note_measurements([at_ratio(0.19)].iter(), &config);
+        schedule.note_measurements([at_ratio(0.07)].iter(), &config);
         assert_eq!(due(&mut schedule, &config, 24..31), [30]);
+        let config = SharpnessConfig::new().with_edge_cap(0.4);
+        assert_eq!(due(&mut schedule, &config, 31..34), [31, 32, 33]);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use crate::batches::TaskBatches;
 use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss, Loss};
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
@@ -11,26 +11,21 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// A loss to measure along the training's update besides the training loss.
 pub(crate) struct Task {
     pub(crate) name: Arc<str>,
     pub(crate) kind: TaskKind,
 }
 
 pub(crate) enum TaskKind {
-    /// A loss of its own along the training's update.
     Loss(Box<dyn TaskLoss>),
-    /// The training loss itself, which the probe measures anyway.
     Training,
     /// The training loss along the update of these parameters, while the others stay.
-    Group(ParamGroup),
+    Group(Arc<ParamGroup>),
 }
 
 /// The loss of a task on batches of its own, for a model whose type only the task knows.
 pub(crate) trait TaskLoss: Send {
-    /// Takes the batches of the measurement with this index.
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
-    /// Computes the losses of a model on these batches.
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
 }
 
@@ -45,7 +40,7 @@ pub(crate) trait BatchGradients: Send {
 }
 
 impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
         self.losses_of(model)
     }
 }

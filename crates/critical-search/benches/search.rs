@@ -1,5 +1,5 @@
-//! Benchmarks the searches on recorded lines of real training: their evaluations, and their own
-//! time, which should be negligible beside a forward pass.
+//! Benchmarks the searches on recorded lines of real training: their evaluations, and their own time, which should be
+//! negligible beside a forward pass.
 //!
 //! ```sh
 //! cargo bench -p critical-search
@@ -15,7 +15,6 @@ use std::hint::black_box;
 
 const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
 const METHODS: [(&str, Method); 2] = [("guided", Method::Guided), ("published", Method::Published)];
-/// The searches that warm up.
 const WARM_UP: usize = 5;
 
 fn search(method: Method, tolerance: f64) -> CriticalSearch {
@@ -25,7 +24,6 @@ fn search(method: Method, tolerance: f64) -> CriticalSearch {
         .with_method(method)
 }
 
-/// Searches from line to line, and returns the evaluations of each search.
 fn evaluations(lines: &[Line], search: &CriticalSearch) -> Vec<usize> {
     let mut guess = Guess::new(0.01);
     let each = lines.iter().map(|line| {

@@ -1,4 +1,4 @@
-//! Checks that a search makes before it reports a result, beyond its certificate.
+//! Checks a result, beyond its certificate, before a search reports it. [`crate::algorithm`] lists the checks.
 
 use crate::guess::Guess;
 use crate::judge::Claim;
@@ -13,23 +13,21 @@ const VERIFICATION: f64 = 2.0;
 const ROUNDED: f64 = 1e-9;
 /// The smallest rise, in resolutions, that a verification looks for.
 const VISIBLE: f64 = 4.0;
-/// The part of η_c at which the slope is tested: the line is nearly straight there.
+/// The learning rate of the slope test, as a share of η_c: the line is nearly straight there.
 const NEAR_START: f64 = 0.03;
 /// The relative difference allowed between the fall there and the slope's prediction.
 const SLOPE_TOLERANCE: f64 = 0.2;
-/// The factor by which each repeated slope test moves nearer to 0, the number of tests at most, and the share of the difference
-/// that remains on a straight line.
+/// The factor from one slope test to the next, nearer to 0; the most tests; and the share of the difference that
+/// remains on a straight line.
 const NEARER: f64 = 0.125;
 const SLOPE_EVALUATIONS: usize = 3;
 const STRAIGHT: f64 = 0.9;
-/// The evaluations of a first measurement after which its root is not evaluated.
+/// The evaluations beyond which a first measurement does not check its root.
 const FIRST: usize = 6;
-/// The relative difference below which two learning rates count as equal.
 const SAME_RATE: f64 = 0.05;
-/// No rounding that looks at such a loss have missed makes a fall of so many times the resolution.
+/// A fall of this many resolutions is no rounding, even if looks at such a loss have missed some.
 const CREDIBLE: f64 = 4096.0;
 
-/// The checks of one search, and their results so far.
 #[derive(Default)]
 pub(crate) struct Audit {
     guess: Guess,
@@ -44,7 +42,6 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    /// Plans the checks of a line from the lines before it.
     pub(crate) fn of(trace: &Trace, guess: &Guess) -> Self {
         let line = trace.line();
         Self {
@@ -54,7 +51,7 @@ impl Audit {
             is_far_due: guess.is_far_due(),
             is_rate_due: guess.is_measured()
                 && (guess.calibration().is_new() || guess.calibration().is_wild()),
-            // The first measurement of a run takes more evaluations anyway.
+            // The first measurement of a run is already long.
             is_slope_due: line.slope().is_some()
                 && guess.is_measured()
                 && guess.slope_test().is_due(),
@@ -79,12 +76,11 @@ impl Audit {
         self.slope_holds
     }
 
-    /// Returns the error of the first reportable root, in units of its estimated error.
     pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
         self.claim?.ratio(bracket.critical_lr())
     }
 
-    /// Returns the next place of a look in progress, and gives a finished look to the trace.
+    /// Returns the next place of a look in progress, or gives a finished look to the trace.
     pub(crate) fn pending(&mut self, trace: &mut Trace) -> Option<f64> {
         let next = self
             .rounding
@@ -98,12 +94,10 @@ impl Audit {
         None
     }
 
-    /// Keeps the first root that the search would report.
     pub(crate) fn note(&mut self, claim: Option<Claim>) {
         self.claim = self.claim.or(claim);
     }
 
-    /// Returns the next learning rate to check before the search ends with this outcome.
     pub(crate) fn next(&mut self, trace: &mut Trace, outcome: &Outcome) -> Option<f64> {
         if trace.budget() == 0 {
             return None;
@@ -119,7 +113,6 @@ impl Audit {
                 near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
-            // Rounding found by earlier looks may be gone.
             Outcome::BelowResolution if trace.line().has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true)
                     && self.guess.rounding().may_hide_less()
@@ -137,8 +130,7 @@ impl Audit {
         rate.map(|rate| trace.within_limits(rate))
     }
 
-    /// Tests ever nearer to 0 until the line falls by its slope. A line may bend so much that it does so only very
-    /// near 0; a line that is straight there and falls by another slope refutes it.
+    /// Returns the next learning rate of the slope test, ever nearer to 0 until the line is straight.
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
         let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();
@@ -168,7 +160,7 @@ impl Audit {
         None
     }
 
-    /// The root itself, if that is due: an evaluation that came before it says nothing of where it is now.
+    /// Returns the root itself, if its check is due: no earlier evaluation shows how far off it is.
     fn root(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         std::mem::take(&mut self.is_root_due).then_some(())?;
         let root = bracket.critical_lr();
@@ -178,8 +170,7 @@ impl Audit {
         (is_new && is_free).then_some(root)
     }
 
-    /// Checks the learning rate in use if it lies below the bracket, as the loss may already rise there: on the
-    /// first lines of a run, and on every line of a run whose loss jumps.
+    /// Returns the learning rate in use if it lies below the bracket and its check is due.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -188,7 +179,6 @@ impl Audit {
         (is_new && self.is_rate_due).then_some(rate)
     }
 
-    /// Looks around the root if rounding may have made it.
     fn look(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         if !std::mem::replace(&mut self.has_doubted, true) && self.is_doubtful(trace, bracket) {
             self.rounding.doubt();
@@ -201,7 +191,6 @@ impl Audit {
             .choose(crossing, limits(trace), trace.evaluations(), trace.budget())
     }
 
-    /// Whether unknown rounding may have made the crossing.
     fn is_doubtful(&self, trace: &Trace, bracket: &Bracket) -> bool {
         if trace.line().rounding == Trust::Known {
             return false;
@@ -217,7 +206,7 @@ impl Audit {
                 .doubts(fall, trace.line().resolution())
     }
 
-    /// Returns the learning rate down to which a verification found no earlier crossing.
+    /// Returns the end of the range below the bracket that a verification found free of crossings.
     pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let is_verified = trace.config().verification > 0 && earlier(trace, bracket).is_none();
         is_verified.then(|| looked_down_to(trace, bracket))
@@ -228,7 +217,7 @@ fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
     trace.config().min_learning_rate..=trace.config().max_learning_rate
 }
 
-/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen before.
+/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen earlier.
 fn near(trace: &Trace) -> Option<f64> {
     let rate = trace.within_limits(trace.line().rate_in_use?);
     let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -236,7 +225,7 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-/// Returns the next learning rate to try for a rise between evaluations that all fall.
+/// Returns the next learning rate to try for a rise among evaluations that all fall.
 fn gap(trace: &Trace) -> Option<f64> {
     let mut rates: Vec<f64> = trace
         .evaluations()
@@ -249,22 +238,20 @@ fn gap(trace: &Trace) -> Option<f64> {
     Some(VERIFICATION * gap[0])
 }
 
-/// Returns the smallest learning rate with a rise beyond rounding.
 fn first_rise(trace: &Trace) -> Option<f64> {
     let seen = trace.evaluations().iter();
     let rates = seen.filter(|seen| trace.rounding().rises(seen));
     rates.map(|seen| seen.learning_rate).min_by(f64::total_cmp)
 }
 
-/// Returns the largest learning rate below `rise` with a change hidden by rounding.
 fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
     let seen = trace.evaluations().iter();
     let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding().hides(seen));
     rates.map(|seen| seen.learning_rate).max_by(f64::total_cmp)
 }
 
-/// Returns the smallest learning rate of a verification: the configured halvings below the bracket, or the rate at
-/// which rounding would hide a rise as steep as the line between its ends.
+/// Returns the smallest learning rate of a verification: the configured halvings below the bracket, or the rate below
+/// which rounding would hide a rise as steep as the bracket's.
 fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
     let halvings = trace.config().verification as i32;
     let steepness = bracket.steepness().unwrap_or(f64::INFINITY);
@@ -289,7 +276,6 @@ fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
     from
 }
 
-/// Returns the next learning rate to try for a crossing below the bracket.
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
     let next = looked_down_to(trace, bracket) / VERIFICATION;
     let is_wanted = trace.config().verification > 0;

@@ -1,39 +1,41 @@
-//! Calibrates the estimated errors of a run by evaluations at its roots.
+//! Calibrates the estimated errors of a run by evaluations at its roots. [`crate::algorithm`] explains the factor.
 
-/// The weight of the newest check, once there are several.
 const NEWEST: f64 = 0.25;
 /// The standard deviations covered by a stated error.
 const DEVIATIONS: f64 = 2.0;
-/// The least stated error, as a part of the largest error found.
+/// The least stated error, as a share of the largest error found.
 const OF_LARGEST: f64 = 0.6;
-/// The part of the largest ratio that remains after one more line.
+/// The share of the largest ratio that remains after one more line.
 const FADING: f64 = 0.99;
-/// The largest factor by which checks may widen an error.
 const WIDEST: f64 = 50.0;
-/// The error factor that marks a loss as jumping: all of the stated error must then be within the accuracy.
-pub(crate) const WILD: f64 = 3.0;
-/// The lines that are checked at first.
+/// The factor that marks a loss as jumping: all of the stated error must then be within the accuracy.
+const WILD: f64 = 3.0;
 const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
-/// The lines at which nothing is known of the loss.
+/// The number of first lines that teach nothing about the loss.
 const NEW: u64 = 3;
-/// The interval between checked lines afterwards.
+/// The interval between checked lines after the first, and while the errors found are small.
 const EVERY: u64 = 16;
+const SELDOM: u64 = 32;
+/// The number of checks that prove an error, and the least factor to state before: a first jump does not show before it comes.
+const PROVEN: u64 = 6;
+const UNPROVEN: f64 = 2.0;
+/// The least factor to ask for once errors are proven and the largest ratio is below `CALM`.
+const SMALL: f64 = 0.9;
+const CALM: f64 = 1.5;
 
-/// The estimated errors compared with evaluations at reported roots.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Calibration {
-    /// The lines with a bracket.
     lines: u64,
     checks: u64,
-    /// The recent mean square of true errors over estimated errors.
+    /// The recent mean square of actual over estimated errors.
     square: f64,
     /// The largest ratio, fading: a loss that jumps does so on a few lines only.
     largest: f64,
 }
 
 impl Calibration {
-    /// Learns from one more bracket. `ratio` is the actual over the estimated error of its root, if the root was
-    /// evaluated.
+    /// Learns from one more bracket. `ratio` is the actual over the estimated error, if the root was evaluated.
     pub(crate) fn learn(mut self, ratio: Option<f64>) -> Self {
         self.lines += 1;
         self.largest *= FADING;
@@ -47,25 +49,40 @@ impl Calibration {
         self
     }
 
-    /// Returns the factor from an estimated to a stated error.
     pub(crate) fn factor(&self) -> f64 {
-        (DEVIATIONS * self.square.sqrt())
+        let least = if self.is_proven() { 1.0 } else { UNPROVEN };
+        self.usual_factor()
             .max(OF_LARGEST * self.largest)
-            .clamp(1.0, WIDEST)
+            .clamp(least, WIDEST)
+    }
+
+    /// Returns the factor of errors on most lines, to compare with the accuracy: a single large error widens the stated
+    /// error only.
+    pub(crate) fn usual_factor(&self) -> f64 {
+        let is_calm = self.is_proven() && self.largest < CALM;
+        let least = if is_calm { SMALL } else { 1.0 };
+        (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.checks >= PROVEN
     }
 
     /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
-        FIRST.contains(&next) || next.is_multiple_of(EVERY)
+        let every = if self.usual_factor() < 1.0 {
+            SELDOM
+        } else {
+            EVERY
+        };
+        FIRST.contains(&next) || next.is_multiple_of(every)
     }
 
-    /// Whether the next line is one of the very first, with nothing known of the loss.
     pub(crate) fn is_new(&self) -> bool {
         self.lines < NEW
     }
 
-    /// Whether the actual errors show that the loss jumps.
     pub(crate) fn is_wild(&self) -> bool {
         self.factor() > WILD
     }

@@ -2,32 +2,32 @@ use thiserror::Error;
 
 /// Sets how fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) searches.
 ///
-/// [`CriticalSearch::new`](crate::CriticalSearch::new) checks the values.
+/// The [defaults](Self::default) suit measurements during training. For η_c of one line to more digits, lower the
+/// accuracy; for cheaper measurements, raise it. [`CriticalSearch::new`](crate::CriticalSearch::new) checks the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchConfig {
-    /// The relative width ε of a certified bracket: 1 − lower/upper ≤ ε. In (0, 1).
+    /// The relative width ε of a certified bracket, in (0, 1): 1 − lower/upper ≤ ε.
     pub tolerance: f64,
-    /// The relative error of η_c within that bracket, as far as more evaluations can lessen it. In
-    /// (0, 1). If rounding prevents it, the bracket states its larger
+    /// The relative error of η_c within that bracket, in (0, 1). If rounding prevents it, the bracket states a larger
     /// [`relative_error`](crate::Bracket::relative_error).
     ///
     /// The [published](crate::Method::Published) estimator ignores it.
     pub accuracy: f64,
-    /// The largest number of evaluations per search. At least 2, since a bracket needs two.
+    /// The largest number of evaluations per search, at least 2: a bracket needs two.
     pub max_evaluations: usize,
-    /// The smallest learning rate to evaluate. Positive and finite.
+    /// The smallest learning rate to evaluate, positive and finite.
     pub min_learning_rate: f64,
-    /// The largest learning rate to evaluate. Above the smallest, and finite.
+    /// The largest learning rate to evaluate, above the smallest and finite.
     pub max_learning_rate: f64,
-    /// The number of halvings below the bracket at which to look for an earlier crossing, one evaluation each. With 0 the
-    /// bracket is not verified: it holds the smallest crossing *seen*.
+    /// The number of halvings below the bracket that look for an earlier crossing, one evaluation each. At 0, the
+    /// default, the search does not look: η_c is the smallest crossing *seen*.
     pub verification: usize,
 }
 
 impl Default for SearchConfig {
-    /// Returns a tolerance of 1/3, an accuracy of 1.5%, and learning rates from 1e-12 to 1e6, a range
-    /// that doubling can cross within the default 64 evaluations. (The paper's estimator has a tolerance of 1/16.)
+    /// Returns a tolerance of 1/3, an accuracy of 1.5%, learning rates from 1e-12 to 1e6, and 64 evaluations, enough to
+    /// cross that range by doubling. (The paper's estimator has a tolerance of 1/16.)
     fn default() -> Self {
         Self {
             tolerance: Self::DEFAULT_TOLERANCE,
@@ -80,9 +80,8 @@ impl SearchConfig {
         self
     }
 
-    /// Checks the values, and names the first invalid value.
     pub(crate) fn validate(&self) -> Result<(), SearchConfigError> {
-        // The comparisons are negated to refuse NaN as well.
+        // Negated comparisons refuse NaN too.
         if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
             return Err(SearchConfigError::Tolerance(self.tolerance));
         }
@@ -105,7 +104,7 @@ impl SearchConfig {
     }
 }
 
-/// A [`SearchConfig`] with an invalid value.
+/// Names an invalid value of a [`SearchConfig`].
 #[derive(Clone, Copy, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SearchConfigError {
@@ -119,7 +118,7 @@ pub enum SearchConfigError {
         "the accuracy is {0}, but it is the relative error of the critical learning rate: choose one above 0 and below 1, such as 0.015"
     )]
     Accuracy(f64),
-    /// Too few evaluations for a bracket.
+    /// The budget is too small for a bracket.
     #[error(
         "the evaluation budget is {0}, but a bracket needs both of its ends evaluated: allow at least 2"
     )]
@@ -136,7 +135,7 @@ pub enum SearchConfigError {
     },
 }
 
-/// The sentence of the error: `?` in `main` and `unwrap` print it.
+/// Prints the message, for `?` in `main` and `unwrap`.
 impl std::fmt::Debug for SearchConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -1,33 +1,30 @@
-//! Predicts a quantity of the next line from the lines before.
+//! Predicts a quantity of the next line from earlier lines.
 
-/// Two predictions of a positive quantity that changes from line to line, its last value and its mean, with the
-/// errors of both.
+/// Predicts a positive quantity by its last value or its mean, whichever has erred less.
 ///
-/// The quantity may depend on another quantity that is known beforehand. The forecast then takes it to be
-/// proportional to a power of the other, and learns the power: 0 if the two are unrelated.
+/// The quantity may be proportional to a power of another quantity, known beforehand. The forecast learns the power: 0
+/// if the two are unrelated.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Forecast {
     last: Seen,
-    /// The exponentially weighted geometric mean.
     mean: Seen,
-    /// The exponentially weighted squares of the logarithmic errors.
     error_of_last: f64,
     error_of_mean: f64,
-    /// The exponentially weighted squares and products of the logarithmic changes of both from line to line.
+    /// The exponentially weighted squares and products of the logarithmic changes of both quantities.
     square: f64,
     square_of_other: f64,
     product: f64,
 }
 
-/// The logarithms of a value and, if known, of the other quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Seen {
     value: f64,
     other: Option<f64>,
 }
 
 impl Seen {
-    /// Returns the logarithmic change of the other quantity since `earlier`, or 0 if either is unknown.
     fn other_since(&self, earlier: &Self) -> f64 {
         match (self.other, earlier.other) {
             (Some(here), Some(there)) => here - there,
@@ -38,15 +35,14 @@ impl Seen {
 
 impl Forecast {
     const MEAN_WEIGHT: f64 = 0.4;
-    /// The squared logarithmic error, a factor of 4, from which on the mean starts anew if the last value has failed as well.
+    /// The squared logarithmic error, a factor of 4, at which the mean starts anew if the last value failed too.
     const ELSEWHERE: f64 = 1.92;
-    /// The weight of the newest error, and of the newest changes.
     const ERROR_WEIGHT: f64 = 0.1;
-    /// The part of the mean's squared error below which the last value is preferred: it is the noisier of the two.
+    /// The share of the mean's squared error below which the last value is preferred: it is noisier.
     const CLEARLY: f64 = 0.9;
-    /// The initial square of the other quantity's change, which keeps the first change from deciding.
+    /// The initial square of the other quantity's change, so that the first change does not decide.
     const FIRST_SQUARE: f64 = 1e-2;
-    /// The part of the squared changes that the other quantity must explain before it counts.
+    /// The share of the squared changes that the other quantity must explain before it counts.
     const EXPLAINED: f64 = 0.3;
     /// The largest correction by the other quantity, as a logarithm: a factor of 8.
     const MOST: f64 = 2.08;
@@ -96,7 +92,6 @@ impl Forecast {
         }
     }
 
-    /// Learns one more value, or leaves the forecast as it is if there is no value.
     pub(crate) fn learn(
         forecast: Option<Self>,
         value: Option<f64>,
@@ -125,24 +120,20 @@ impl Forecast {
         }
     }
 
-    /// Returns the logarithm of the prediction from `seen` for the other quantity's logarithm.
     fn from(&self, seen: &Seen, other: Option<f64>) -> f64 {
         let here = Seen { other, ..*seen };
         let more = self.power() * here.other_since(seen);
         seen.value + more.clamp(-Self::MOST, Self::MOST)
     }
 
-    /// Whether the last value has predicted clearly better than the mean.
     fn prefers_last(&self) -> bool {
         self.error_of_last < Self::CLEARLY * self.error_of_mean
     }
 
-    /// Returns the prediction without the other quantity.
     pub(crate) fn prediction(&self) -> f64 {
         self.prediction_with(None)
     }
 
-    /// Returns the prediction for this value of the other quantity.
     pub(crate) fn prediction_with(&self, other: Option<f64>) -> f64 {
         let seen = if self.prefers_last() {
             &self.last

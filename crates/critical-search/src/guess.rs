@@ -5,34 +5,38 @@ use crate::line::{Slope, Trust};
 use crate::slope_test::SlopeTest;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
-/// The least depth of the first evaluation below the base loss, in resolutions: a guess so small
-/// that rounding decides the sign of its rise would send the search astray.
+/// The least depth of the first evaluation below the base loss, in resolutions: from a smaller guess, rounding would
+/// direct the search.
 const RESOLVED_GUESS: f64 = 64.0;
-/// The predicted fall, as a share of the loss, at which a first measurement starts: large enough to
-/// see, and small against the loss.
+/// The predicted fall, as a share of the loss, of a first evaluation: visible, and small against the loss.
 const FIRST_FALL: f64 = 0.1;
 
-/// The number of lines in a row without a rise that the search looks everywhere for one.
+/// The number of lines in a row without a rise on which the search looks everywhere.
 const FEW_WITHOUT_INCREASE: u64 = 3;
 
-/// The factor between η_c and its prediction that counts as a surprise: the first number if predictions are good, up to the
-/// second if their standard deviations are that large.
+/// The factor between η_c and its prediction that counts as a surprise: the start of the range if predictions are good,
+/// and up to its end if they deviate that much.
 const SURPRISE: std::ops::RangeInclusive<f64> = 4.0..=12.0;
 const SURPRISE_DEVIATIONS: f64 = 3.0;
 
-/// Carries knowledge from one search to the next: where to start, and how far to trust the result.
+/// Carries knowledge from one search to the next: the place to start, and how far to trust the result.
+///
+/// With the feature `serde` it can be saved and read again, by the same version of this crate: its fields are private.
 ///
 /// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
 /// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
+///
+/// Pass a guess to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn)
+/// makes of the result to the next search.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guess {
-    /// The guess of the caller, or of a line without a crossing, until a crossing is measured.
+    /// The caller's guess, until a search measures a crossing.
     told: Option<f64>,
-    /// The critical learning rates, perhaps related to the slopes of their lines.
+    /// The critical learning rates, related to the slopes of their lines.
     history: Option<Forecast>,
-    /// The slope of a straight h with the line's root and steepness.
+    /// The slope of a straight h with the same root and steepness.
     slope: Option<Forecast>,
-    /// That slope over the hinted slope.
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
     rounding: KnownRounding,
@@ -42,12 +46,10 @@ pub struct Guess {
 }
 
 impl Guess {
-    /// The weight of the newest line's bend: lines differ from step to step, mostly by noise.
     const BEND_WEIGHT: f64 = 0.3;
 
-    /// Creates a guess of the critical learning rate, such as the learning rate in use.
-    ///
-    /// A guess that is 0, negative, NaN or infinite counts as [`unknown`](Self::unknown).
+    /// Creates a guess of the critical learning rate, such as the learning rate in use. A guess that is 0, negative,
+    /// NaN or infinite counts as [`unknown`](Self::unknown).
     pub fn new(critical_lr: f64) -> Self {
         Self {
             told: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
@@ -55,13 +57,13 @@ impl Guess {
         }
     }
 
-    /// Creates a guess that knows nothing. The search starts at the rate for which the slope, or its
-    /// hint, predicts a fall of a tenth of the loss; without either, in the middle of the limits.
+    /// Creates a guess without knowledge. The search starts at the rate with a predicted fall of a tenth of the loss,
+    /// by the slope or its hint; without either, in the middle of the limits.
     pub fn unknown() -> Self {
         Self::default()
     }
 
-    /// Returns the guessed critical learning rate, if there is a guess.
+    /// Returns the predicted critical learning rate, if any.
     pub fn critical_lr(&self) -> Option<f64> {
         self.told
             .or(self.history.map(|history| history.prediction()))
@@ -71,14 +73,13 @@ impl Guess {
         self.history.is_some()
     }
 
-    /// Returns the critical learning rate to expect on a line with this slope.
     fn critical_lr_of(&self, line: &LossLine) -> Option<f64> {
         let of_slope = |history: Forecast| history.prediction_with(line.predictor());
         self.told.or(self.history.map(of_slope))
     }
 
-    /// Learns from a search along `line`: the critical learning rate or the limit of its view, the
-    /// shape of the line, and the effect of rounding.
+    /// Returns the guess after a search along `line`: it learns the critical learning rate (or the limit of the
+    /// search), the shape of the line, and the effect of rounding.
     #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
         let is_bracketed = result.outcome.bracket().is_some();
@@ -133,7 +134,7 @@ impl Guess {
         }
     }
 
-    /// Returns the line with the rounding and the slope that earlier lines have revealed.
+    /// Returns the line with the rounding and the slope that earlier lines revealed.
     pub(crate) fn told(&self, line: &LossLine) -> LossLine {
         let line = match line.slope {
             Slope::Known(slope) if self.slope_test.is_refuted() => line.with_slope_hint(slope),
@@ -147,7 +148,7 @@ impl Guess {
         }
     }
 
-    /// Whether the search has refuted slopes that the caller called known.
+    /// Whether a search has refuted a slope that the caller declared known.
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_test.is_refuted()
     }
@@ -164,13 +165,13 @@ impl Guess {
         &self.slope_test
     }
 
-    /// Whether to look everywhere for a rise before reporting that a line has none: on the first such lines in a row,
-    /// then ever more rarely.
+    /// Whether to look everywhere before reporting that a line has no rise: on the first such lines in a row, then ever
+    /// more rarely.
     pub(crate) fn is_far_due(&self) -> bool {
         self.without_increase < FEW_WITHOUT_INCREASE || self.without_increase.is_power_of_two()
     }
 
-    /// Whether a critical learning rate is far from its prediction, given how well earlier predictions did.
+    /// Whether a critical learning rate is far from its prediction, by the standard of earlier predictions.
     pub(crate) fn is_surprise(&self, line: &LossLine, critical_lr: f64) -> bool {
         self.history.is_some_and(|history| {
             let expected = history.prediction_with(line.predictor());
@@ -180,13 +181,12 @@ impl Guess {
         })
     }
 
-    /// Returns the bend κ of earlier lines, or 0 (a parabola) if there was none or their slopes were unknown.
+    /// Returns the bend κ of earlier lines, or 0 (a parabola) without bends or known slopes.
     pub(crate) fn bend(&self, line: &LossLine) -> f64 {
         line.slope().and(self.bend).unwrap_or(0.0)
     }
 
-    /// Returns the slope to expect on the line, for prediction only: the known slope, or a likely
-    /// slope from the hint and earlier lines.
+    /// Returns the slope to predict with: the known slope, or a likely slope from the hint and earlier lines.
     pub(crate) fn slope(&self, line: &LossLine) -> Option<f64> {
         let by_hint = line
             .slope_hint()
@@ -204,12 +204,12 @@ impl Guess {
 
     /// Returns the first learning rate to evaluate, within the limits.
     ///
-    /// The guess moves up until a change is visible. Before any measurement the learning rate in use
-    /// may say nothing (as at the first step of a warmup), so the slope decides.
+    /// The guess moves up until a change is visible. Before any measurement, the slope decides: the learning rate in
+    /// use may say nothing, as at the first step of a warmup.
     pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
         let (min, max) = (config.min_learning_rate, config.max_learning_rate);
         if let Some(slope) = line.slope().filter(|slope| *slope < 0.0) {
-            // The slope says that the loss rises: look at a rate that would show it.
+            // The slope says that the loss rises: start at a rate that would show the rise.
             let shown = RESOLVED_GUESS * line.resolution / -slope;
             return shown.clamp(min, max);
         }
@@ -217,7 +217,7 @@ impl Guess {
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
         let start = match (self.critical_lr_of(line), whole) {
-            // A loss cannot fall by more than the whole of it.
+            // A loss cannot fall by more than itself.
             (Some(rate), Some(whole)) if self.history.is_none() && rate > whole => {
                 FIRST_FALL * whole
             }
@@ -255,7 +255,7 @@ mod tests {
                 )
                 .critical_lr()
         };
-        // A limit marks a fall of the loss, not a rise.
+        // A limit marks a fall of the loss.
         assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(0.25));
         assert_eq!(learned(Outcome::NotDescent), Some(0.25));
         let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });

@@ -1,39 +1,33 @@
 //! Chooses the learning rates of the guided search; see [`crate::algorithm`].
 
 use crate::guess::Guess;
-use crate::shape::{
-    Point, explosiveness, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant,
-};
+use crate::shape::{Point, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant};
 use crate::trace::Trace;
 
-/// The part of the tolerance that a closing evaluation uses, so that rounding cannot undo it.
+/// The share of the tolerance that a closing evaluation uses, as a margin for floating-point rounding.
 const CLOSING: f64 = 0.98;
-/// The offset of an evaluation from an estimate, in tolerances, which centres the root in the
-/// bracket that this evaluation and the next make.
+/// The offset of an evaluation from an estimate, in tolerances, that centres the root between this evaluation and the
+/// next.
 const ASIDE: f64 = 0.45;
-/// The margin beside an estimate, in parts of the extrapolated distance and of a bracket's reach:
-/// wide enough that the root is seldom beyond it, narrow enough to interpolate the root well. From
-/// the table in `tests/accuracy.rs`.
+/// The margin beside an estimate, in shares of the extrapolated distance and of a bracket's reach: wide enough to
+/// enclose most roots, narrow enough to interpolate them well. From the table in `tests/accuracy.rs`.
 const PER_DISTANCE: f64 = 0.2;
 const PER_REACH: f64 = 0.15;
-/// The largest factors by which an evaluation may advance and retreat. The loss may explode further out, and a bracket with
-/// such an end takes long to narrow.
+/// The largest factors of an advance and a retreat. Further out the loss may explode, and a bracket with such an end
+/// takes long to narrow.
 const LARGEST_ADVANCE: f64 = 8.0;
 const LARGEST_RETREAT: f64 = 16.0;
-/// The factor that makes two learning rates far apart.
 const FAR_APART: f64 = 5.0;
-/// The factor of an advance without an estimate.
 const UNGUIDED: f64 = 4.0;
-/// The evaluations that may advance by less than a factor 2 before a crossing is enclosed.
+/// The evaluations that may advance by less than a factor 2 before a fall and a rise enclose a crossing.
 const SMALL_ADVANCES: usize = 2;
-/// The largest next advance, as a part of the last advance in ln η, while estimates converge.
+/// The largest next advance, as a share of the last advance in ln η, while estimates converge.
 const NEARER: f64 = 0.5;
-/// The smallest such advance, in tolerances.
+/// The smallest advance, in tolerances.
 const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
 const SLACK: i32 = 1;
 
-/// Returns the next learning rate after the first, for this estimate of the root.
 pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), None) => above(trace, guess, lower, estimate),
@@ -45,20 +39,19 @@ pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     }
 }
 
-/// Returns the largest distance between the ends of a bracket, in ln η.
 fn reach(trace: &Trace) -> f64 {
     -(1.0 - CLOSING * trace.tolerance()).ln()
 }
 
-/// Returns the offset from an estimate in ln η, if the nearest evaluation lies at `distance` from it. The nearer
-/// that evaluation is, the better the estimate.
+/// Returns the offset from an estimate in ln η: smaller if the nearest evaluation, at `distance`, makes a better
+/// estimate.
 fn margin(trace: &Trace, distance: f64) -> f64 {
     let reach = reach(trace);
     let wanted = (PER_DISTANCE * distance + PER_REACH * reach).max(trace.accuracy());
     if distance < reach {
         return wanted.min(reach - distance);
     }
-    // The next evaluation closes the bracket. One evaluation gives the root to a few per cent only, on either side alike.
+    // The next evaluation closes the bracket. A single evaluation errs by a few per cent, on either side alike.
     if trace.evaluations().len() < 2 {
         0.0
     } else {
@@ -66,7 +59,6 @@ fn margin(trace: &Trace, distance: f64) -> f64 {
     }
 }
 
-/// Returns a rate just above the root, to find a first rise.
 fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(UNGUIDED * lower, |root| {
         root * margin(trace, (root / lower).ln()).exp()
@@ -78,9 +70,8 @@ fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64
     target.clamp(least * lower, LARGEST_ADVANCE * lower)
 }
 
-/// Returns a rate just below the root, to find a first fall.
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
-    // Without a slope, h may have no root at all, so look far below for a fall.
+    // Without a slope, h may have no root, so look far below for a fall.
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
         2.0
     } else {
@@ -89,11 +80,14 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(upper / retreat, |root| {
         root / margin(trace, (upper / root).ln()).exp()
     });
-    target.clamp(upper / LARGEST_RETREAT, upper / least_advance(trace))
+    // A first forced retreat of a factor of 2 is likelier to close the bracket immediately.
+    let is_first = trace.evaluations().len() == SMALL_ADVANCES + 1;
+    let least = if is_first { 2.0 } else { least_advance(trace) };
+    target.clamp(upper / LARGEST_RETREAT, upper / least)
 }
 
-/// Whether the estimate is much nearer to the last fall than the last fall to the one before: such an estimate
-/// deserves more trust than the missed estimates.
+/// Whether the estimate is much nearer to the last fall than that fall to the fall before: it then deserves more trust
+/// than the estimates that missed.
 fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
     let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);
@@ -101,7 +95,7 @@ fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
         .is_some_and(|root| before > 0.0 && (root / lower).ln() < NEARER * (lower / before).ln())
 }
 
-/// Returns the least factor of an advance: it grows with each missed estimate.
+/// Returns the least factor of an advance, which grows with each missed estimate.
 fn least_advance(trace: &Trace) -> f64 {
     match trace.evaluations().len() {
         0..=SMALL_ADVANCES => 1.0 + LEAST_ADVANCE * trace.tolerance(),
@@ -111,7 +105,6 @@ fn least_advance(trace: &Trace) -> f64 {
     }
 }
 
-/// Returns a rate that closes the bracket around a crossing, or the root of a closed bracket.
 fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 {
     let estimate = estimate.unwrap_or_else(|| (lower * upper).sqrt());
     let closing = 1.0 - CLOSING * trace.tolerance();
@@ -133,7 +126,7 @@ fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 
     project(trace, target, lower, upper)
 }
 
-/// Moves a target so that bisection of log η still ends in time, whichever side remains.
+/// Moves a target so that bisection of log η still ends in time on either side.
 fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     let wanted = -(1.0 - trace.sure_width()).ln();
     let Some((enclosed_at, width)) = enclosure(trace) else {
@@ -151,7 +144,7 @@ fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     }
 }
 
-/// Returns the number of evaluations at the first enclosure of a crossing, and ln(upper/lower) then.
+/// Returns the number of evaluations until the first enclosure of a crossing, and its ln(upper/lower).
 fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
     for (index, evaluation) in trace.evaluations().iter().enumerate() {
@@ -168,20 +161,19 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     None
 }
 
-/// Whether the farther evaluation is too far and too high to say much of the root.
+/// Whether the farther evaluation is too far and too high to tell much about the root.
 fn far_apart(a: &Point, b: &Point) -> bool {
     let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
-/// The explosiveness beyond which the estimate is the middle of the bracket: a polynomial has its root at the lower end.
+/// The explosiveness beyond which the estimate is the middle of the bracket.
 const EXPLOSIVE: f64 = 0.3;
-/// The largest ratio of the ends for this rule.
+/// The largest ratio of the ends for that estimate.
 const NEAR: f64 = 2.0;
 
-/// Returns the root of h, if the points give a root between the known ends.
 pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
-    // Nearest to the wanted root first, h(0) last.
+    // The nearest to the wanted root first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
         (lower, upper) => lower.or(upper).unwrap_or(f64::NAN),
@@ -195,12 +187,11 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
     let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
     if let (Some(fall), Some(rise)) = (trace.last_fall(), trace.first_rise())
         && rise.learning_rate < NEAR * fall.learning_rate
-        && explosiveness(fall.point(), rise.point(), trace.depth()) > EXPLOSIVE
+        && trace.explosiveness(fall, rise) > EXPLOSIVE
     {
         return Some((fall.learning_rate * rise.learning_rate).sqrt()).filter(inside);
     }
     let candidate = match points.as_slice() {
-        // A polynomial through points so far apart is useless.
         [a, b, ..] if far_apart(a, b) => {
             let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
             slope().and_then(|slope| root_by_power(*near, *far, -slope))
@@ -209,7 +200,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
-        // With one evaluation, with or without h(0), the shape of earlier lines completes the estimate.
+        // The shape of earlier lines completes the estimate from one evaluation.
         [seen, Point { eta: 0.0, .. }] | [seen] => {
             slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
         }

@@ -1,4 +1,4 @@
-//! Judges how a search ends: no method of choosing learning rates can claim more than the trace shows.
+//! Judges how a search ends: no method can claim more than the trace shows.
 
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
@@ -7,10 +7,10 @@ use crate::trace::{Report, Trace};
 use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The relative error by rounding that leaves no number.
+/// The relative error by rounding that leaves η_c unresolved.
 const UNRESOLVED: f64 = 0.5;
 
-/// The root that a search would report with an error factor of 1.
+/// The root that a search would report with a calibration factor of 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     root: f64,
@@ -19,8 +19,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Returns the claim's error beyond rounding, in units of its estimated error, or `None` if the search has reported the
-    /// claim itself.
+    /// Returns the claim's error beyond rounding, in units of its estimated error, or `None` if this root is the claim.
     pub(crate) fn ratio(&self, root: f64) -> Option<f64> {
         let off = (root / self.root).ln().abs();
         let ratio = (off - self.rounding_error).max(0.0) / self.error.max(self.rounding_error);
@@ -44,7 +43,6 @@ pub(crate) fn judge(trace: &Trace) -> Verdict {
     }
 }
 
-/// Returns the outcome, if the line decides it before any evaluation.
 fn before_any(trace: &Trace) -> Option<Outcome> {
     if !trace.line().base_loss.is_finite() {
         return Some(Outcome::NonFiniteBaseLoss);
@@ -55,13 +53,16 @@ fn before_any(trace: &Trace) -> Option<Outcome> {
     }
 }
 
-/// Draws the verdict from the signs of the rises, once the search saw a fall or everything rises.
 fn by_signs(trace: &Trace) -> Verdict {
     match (trace.last_fall(), trace.first_rise()) {
         (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
         (Some(fall), None) if fall.learning_rate >= trace.config().max_learning_rate => {
-            Verdict::Ended(Outcome::NoIncrease {
-                limit: fall.learning_rate,
+            Verdict::Ended(if trace.may_have_risen() {
+                Outcome::BelowResolution
+            } else {
+                Outcome::NoIncrease {
+                    limit: fall.learning_rate,
+                }
             })
         }
         _ => Verdict::Open,
@@ -70,26 +71,23 @@ fn by_signs(trace: &Trace) -> Verdict {
 
 fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     let crossing = trace.crossing(fall, rise);
-    let factor = trace.error_factor();
-    if !is_good_enough(trace, fall, rise, &crossing, factor) {
+    if !is_good_enough(trace, fall, rise, &crossing) {
         return Verdict::Open;
     }
     if crossing.rounding_error >= UNRESOLVED {
         return Verdict::Ended(Outcome::BelowResolution);
     }
-    let error = crossing.error(factor);
+    let error = crossing.error(trace.calibration());
     let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing, error)
         .with_explosion(!rise.rise.is_finite());
     Verdict::Ended(resolved(bracket, fall, rise))
 }
 
-/// Whether the bracket is narrow enough and its root accurate enough for the configuration.
 fn is_good_enough(
     trace: &Trace,
     fall: &Evaluation,
     rise: &Evaluation,
     crossing: &Crossing,
-    factor: f64,
 ) -> bool {
     let width = 1.0 - fall.learning_rate / rise.learning_rate;
     // Once rounding has made an end, no further evaluation helps.
@@ -100,12 +98,13 @@ fn is_good_enough(
         0.0
     };
     let wanted = trace.wanted_accuracy().max(of_rounding);
-    let is_accurate = trace.report() == Report::Middle || crossing.asked_error(factor) <= wanted;
+    let is_accurate =
+        trace.report() == Report::Middle || crossing.asked_error(trace.calibration()) <= wanted;
     width <= trace.tolerance() && is_accurate
 }
 
-/// Returns the root to report if the loss were as smooth as it looks: a surprise that prevents the report shows how far
-/// this root was off.
+/// Returns the root to report if the loss is as smooth as it looks; a surprise that prevents the report shows the error
+/// of this root.
 pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
     let crossing = trace.crossing(fall, rise);
@@ -118,8 +117,8 @@ pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     })
 }
 
-/// Completes the bracket, unless the spread over the examples is so wide that η_c might as well be
-/// 0. An error of f at the crossing moves the root by that error over f′.
+/// Completes the bracket, unless the examples spread so much that η_c might be 0. An error of f at the crossing moves
+/// the root by that error over f′.
 fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
     let steepness = bracket.steepness().unwrap_or(chord);

@@ -3,48 +3,42 @@ use crate::look::Look;
 use crate::scatter::Scatter;
 use crate::{LossLine, SearchResult};
 
-/// The number of looks to remember.
 const REMEMBERED: usize = 5;
-/// The number of first looks that suffice if rounding is likely known.
+/// The number of looks that suffices if rounding is likely known.
 const ENOUGH: usize = 2;
-/// The interval between looks if rounding matters and enough looks have measured it.
+/// The interval between looks if rounding matters and is well measured.
 const FELT_EVERY: u64 = 8;
-/// The interval if rounding is likely known, or if the last look found that it does not matter.
+/// The interval if rounding is likely known or does not matter.
 const SELDOM: u64 = 64;
 /// The lines per look if rounding is likely known, since a look costs two measurements.
 const FEW: u64 = 64;
-/// The factor between the losses of two lines beyond which a look at one says nothing of the other.
+/// The ratio of two losses that makes a look at one useless for the other.
 const ANOTHER_LOSS: f64 = 8.0;
-/// The factor up to which two losses are about as large.
 const SAME_LOSS: f64 = 2.0;
-/// The weight of the newest line in the level of the loss.
 const NEWEST: f64 = 0.2;
-/// The factor between the falls of two lines beyond which a new look is due.
+/// The ratio of two falls that calls for a new look.
 const ANOTHER_FALL: f64 = 4.0;
-/// The fall, in resolutions, below which it may be rounding if the resolution is wrong.
+/// The fall, in resolutions, that may be rounding if the resolution is wrong.
 const DOUBTFUL: f64 = 128.0;
 
-/// The rounding seen on the lines of a run, in units of the loss, because a loss rounds inside and not in its value: a
-/// mean of differences of logits keeps their rounding while it goes to 0.
+/// The rounding seen on the lines of a run, in units of the loss: a loss rounds inside, not in its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct KnownRounding {
-    /// The last looks, in a ring.
     seen: [Option<Scatter>; REMEMBERED],
     looks: usize,
-    /// The lines with a crossing.
     lines: u64,
     is_felt: bool,
-    /// The recent ln |L(θ)|: the loss of a single batch may be anything.
+    /// The recent mean of ln |L(θ)|, since a single batch may have any loss.
     level: Option<f64>,
     last: Option<Looked>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Looked {
-    /// The recent ln |L(θ)|.
     level: f64,
     fall: f64,
-    /// The lines since, whatever their outcome.
     since: u64,
 }
 
@@ -80,8 +74,8 @@ impl KnownRounding {
         self
     }
 
-    /// Returns the resolution of a line by earlier looks. If rounding is likely known, the looks vote, so that a jump of the
-    /// loss during one look does not pass for rounding for long.
+    /// Returns the resolution of a line by earlier looks. If rounding is likely known, the looks vote, so that a jump
+    /// during one look counts as rounding only briefly.
     pub(crate) fn resolution(&self, line: &LossLine) -> Option<f64> {
         if line.rounding != Trust::Likely {
             return Scatter::pooled(self.seen.iter().flatten());
@@ -98,16 +92,13 @@ impl KnownRounding {
         levels.is_some_and(|(last, level)| (level - last.level).abs() > ANOTHER_LOSS.ln())
     }
 
-    /// Whether the last look was at a loss about as large as that of a line.
     pub(crate) fn has_seen_this_loss(&self, line: &LossLine) -> bool {
         let level = line.base_loss().abs().ln();
         self.last
             .is_some_and(|last| (level - last.level).abs() < SAME_LOSS.ln())
     }
 
-    /// Whether to look at the next line: at the first, the 8th, the 64th and so on; at the second instead of the first,
-    /// and then not before the 512th, if its resolution is likely all. If rounding matters, at each until it is known. If the
-    /// loss is of another size, again.
+    /// Whether to look at the next line, by the schedule in [`crate::algorithm`].
     pub(crate) fn look(&self, line: &LossLine) -> Look {
         let next = self.lines + 1;
         let is_likely_all = line.rounding == Trust::Likely;
@@ -128,7 +119,7 @@ impl KnownRounding {
         }
     }
 
-    /// Whether a fall of this size may be rounding and no recent look has seen such a line.
+    /// Whether a fall of this size may be rounding, and no recent look has seen such a line.
     pub(crate) fn doubts(&self, fall: f64, resolution: f64) -> bool {
         let is_new = self
             .last
@@ -137,7 +128,7 @@ impl KnownRounding {
             && (is_new || self.is_since(if self.is_felt { FELT_EVERY } else { SELDOM }))
     }
 
-    /// Whether the last look is so many lines ago that rounding may hide less by now.
+    /// Whether the last look is so old that rounding may hide less now.
     pub(crate) fn may_hide_less(&self) -> bool {
         self.is_since(FELT_EVERY)
     }

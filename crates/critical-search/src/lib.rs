@@ -8,13 +8,17 @@
 //! λ_c  = 2 / η_c                    the critical sharpness
 //! ```
 //!
-//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training
-//! Dynamics of LLMs*, arXiv 2601.16979, 2026.) Each value of f costs one forward pass of a model, so
-//! a good search makes few evaluations.
+//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
+//! 2601.16979, 2026.) Each value of f costs one forward pass of a model, so a good search makes few evaluations.
 //!
-//! This crate knows numbers only: no tensors, no I/O. A [`CriticalSearch`] calls a closure that
-//! returns a loss, and every search ends in a named [`Outcome`]: a bracket that two evaluations
-//! certify, or the reason why there is none. [`algorithm`] explains the search.
+//! The crate knows numbers only: no tensors, no I/O.
+//!
+//! 1. Describe the loss at the start of the update, and its slope if you know it, by a [`LossLine`].
+//! 2. Call [`CriticalSearch::run`] with a closure that returns the loss at a learning rate. The search ends in a named
+//!    [`Outcome`]: a [`Bracket`] that two evaluations certify, or the reason why there is none.
+//! 3. During a training run, pass the [`Guess`] from search to search: with it, a search takes about two evaluations.
+//!
+//! [`algorithm`] explains the search.
 //!
 //! ```
 //! use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig};

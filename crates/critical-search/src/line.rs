@@ -1,10 +1,9 @@
-/// Describes what the caller knows of the loss along an update before any evaluation.
+/// Describes the loss along an update before any evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossLine {
     pub(crate) base_loss: f64,
     pub(crate) slope: Slope,
     update_norm: Option<f64>,
-    /// The learning rate of the training step along this line.
     pub(crate) rate_in_use: Option<f64>,
     pub(crate) resolution: f64,
     /// The unit of the loss, by its type.
@@ -12,15 +11,12 @@ pub struct LossLine {
     pub(crate) rounding: Trust,
 }
 
-/// How far to trust a line's resolution to cover all rounding.
+/// How surely a line's resolution covers all rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// It covers all rounding.
     #[default]
     Known,
-    /// It most likely covers all rounding.
     Likely,
-    /// Nothing is known.
     Unknown,
 }
 
@@ -35,14 +31,11 @@ pub(crate) enum Slope {
 }
 
 impl LossLine {
-    /// The rounding of a loss in units in the last place: a loss is a long sum, and both ends of a
-    /// difference are rounded.
+    /// The rounding of a loss, in units in the last place: a loss is a long sum, and both ends of a difference round.
     pub const ROUNDING_UNITS: f64 = 4.0;
 
-    /// Creates a line from the loss L(θ), with an unknown slope.
-    ///
-    /// The resolution suits a loss computed in 32-bit floats; see
-    /// [`with_loss_epsilon`](Self::with_loss_epsilon).
+    /// Creates a line from the loss L(θ), with an unknown slope and the resolution of a loss computed in 32-bit floats
+    /// (see [`with_loss_epsilon`](Self::with_loss_epsilon)).
     pub fn new(base_loss: f64) -> Self {
         Self {
             base_loss,
@@ -58,20 +51,19 @@ impl LossLine {
 
     /// Sets the slope g·Δθ of the fall at η = 0: f(η) ≈ −(g·Δθ) η.
     ///
-    /// It costs nothing if g is the gradient of the evaluated loss itself. Then h(0) is a point of the line. The search tests the
-    /// slope near 0 now and then; it [refutes](crate::SearchResult::is_slope_refuted) the slope of another loss and takes it for
-    /// a hint from then on.
+    /// If g is the gradient of the evaluated loss, h(0) is a point of the line that costs nothing. The search tests the
+    /// slope near 0 now and then. It [refutes](crate::SearchResult::is_slope_refuted) the slope of another loss, and
+    /// treats it as a hint from then on.
     #[must_use]
     pub fn with_slope(mut self, slope: f64) -> Self {
         self.slope = Slope::Known(slope);
         self
     }
 
-    /// Sets the slope g·Δθ of a similar loss, such as the training loss with dropout or with the
-    /// batch's own statistics when the evaluated loss has neither.
+    /// Sets the slope g·Δθ of a similar loss, such as the training loss with dropout if the evaluated loss has none.
     ///
-    /// It says where to look and proves nothing, neither that the loss falls nor that it rises. The
-    /// search ignores a hint that is NaN, infinite, 0 or negative.
+    /// The slope guides the search and proves nothing, neither a fall of the loss nor a rise. The search ignores a hint
+    /// that is NaN, infinite, 0 or negative.
     #[must_use]
     pub fn with_slope_hint(mut self, slope: f64) -> Self {
         self.slope = Slope::Hint(slope);
@@ -80,9 +72,9 @@ impl LossLine {
 
     /// Sets the Euclidean norm ‖Δθ‖ of the update direction.
     ///
-    /// For a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), with the curvature q = Δθ·HΔθ/‖Δθ‖² in the direction of the update. So
-    /// g·Δθ/‖Δθ‖² predicts η_c as far as q stays the same from line to line, which the [`Guess`](crate::Guess)
-    /// learns. It proves nothing. The search ignores a norm that is NaN, infinite, 0 or negative.
+    /// For a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), with the curvature q = Δθ·HΔθ/‖Δθ‖² along the update. So g·Δθ/‖Δθ‖²
+    /// predicts η_c as far as q stays the same from line to line, which the [`Guess`](crate::Guess) learns. The search
+    /// ignores a norm that is NaN, infinite, 0 or negative.
     #[must_use]
     pub fn with_update_norm(mut self, norm: f64) -> Self {
         self.update_norm = Some(norm).filter(|norm| *norm > 0.0 && norm.is_finite());
@@ -91,8 +83,8 @@ impl LossLine {
 
     /// Sets the learning rate η of the training step along this line.
     ///
-    /// Now and then, and always on a loss that has jumped, a search that finds η_c above this rate evaluates f(η)
-    /// as well: if the loss rises there, the crossing is earlier. The search ignores a rate that is NaN, infinite, 0 or
+    /// A search that finds η_c above this rate evaluates f(η) too, now and then, and always on a loss that has jumped:
+    /// if the loss rises there, the crossing is earlier. The search ignores a rate that is NaN, infinite, 0 or
     /// negative.
     #[must_use]
     pub fn with_rate_in_use(mut self, rate: f64) -> Self {
@@ -108,9 +100,8 @@ impl LossLine {
         self.with_resolution(resolution)
     }
 
-    /// Sets the absolute change of the loss below which a difference counts as rounding.
-    ///
-    /// A negative or NaN resolution counts as 0.
+    /// Sets the absolute change of the loss below which a difference counts as rounding. A negative or NaN resolution
+    /// counts as 0.
     #[must_use]
     pub fn with_resolution(self, resolution: f64) -> Self {
         let line = self.with_seen_resolution(resolution);
@@ -120,7 +111,7 @@ impl LossLine {
         }
     }
 
-    /// Sets a resolution found by evaluations, although the type of the loss suggests another.
+    /// Sets a resolution found by evaluations, in place of the resolution of the loss's type.
     pub(crate) fn with_seen_resolution(self, resolution: f64) -> Self {
         Self {
             resolution: resolution.max(0.0),
@@ -128,28 +119,29 @@ impl LossLine {
         }
     }
 
-    /// Declares that rounding may exceed the resolution, as in a loss returned in 32-bit floats with parts computed in 16:
-    /// the search then looks at rounding around the crossing, at the first line with six evaluations and again on the
-    /// schedule of [`algorithm`](crate::algorithm).
+    /// Declares that rounding may exceed the resolution, as in a loss returned in 32-bit floats with parts computed in
+    /// 16.
     ///
-    /// The looks determine the [`resolution`](crate::SearchResult::resolution) from then on;
-    /// [`Guess::learn`](crate::Guess::learn) keeps it for later lines.
+    /// The search then looks at rounding around the crossing, on the first line with six evaluations and again on the
+    /// schedule of [`algorithm`](crate::algorithm). The looks determine the
+    /// [`resolution`](crate::SearchResult::resolution); [`Guess::learn`](crate::Guess::learn) keeps it for later lines.
     #[must_use]
     pub fn with_unknown_rounding(mut self) -> Self {
         self.rounding = Trust::Unknown;
         self
     }
 
-    /// Declares that the resolution most likely covers all rounding, as in a loss and a model with 32 bits: the search looks
-    /// closer to the crossing, first at the second line, and then if something is unusual: a loss of another size, a fall
-    /// near the resolution, a surprising η_c.
+    /// Declares that the resolution most likely covers all rounding, as in a loss and a model with 32 bits.
+    ///
+    /// The search then looks closer to the crossing, first on the second line, and again if something is unusual: a
+    /// loss of another size, a fall near the resolution, a surprising η_c.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;
         self
     }
 
-    /// Whether looks have found more rounding than the type of the loss suggests.
+    /// Whether looks found more rounding than the type of the loss suggests.
     pub(crate) fn has_found_rounding(&self) -> bool {
         self.resolution > Self::ROUNDING_UNITS * self.grain * (1.0 + f64::EPSILON)
     }
@@ -167,7 +159,7 @@ impl LossLine {
         }
     }
 
-    /// Returns the slope of a similar loss, if there is one and it is positive and finite.
+    /// Returns the slope of a similar loss, if it is positive and finite.
     pub fn slope_hint(&self) -> Option<f64> {
         match self.slope {
             Slope::Hint(slope) if slope > 0.0 && slope.is_finite() => Some(slope),

@@ -5,28 +5,23 @@ use crate::line::Trust;
 use crate::scatter::Scatter;
 use std::ops::RangeInclusive;
 
-/// The places of a look, relative to a crossing: on the first line of a run, on later lines, and the extra places if
-/// rounding is felt.
+/// The places of a look, relative to a crossing: on the first line of a run, on later lines, and further places if
+/// rounding matters.
 ///
-/// They are close enough together to show rounding and not the bends of the loss, and out of step with any staircase.
+/// They are close enough together to show rounding rather than bends of the loss, and out of step with any staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
-/// The closer places if rounding is likely known ([`SCALES`]).
 const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 /// The distance within which two evaluations see the same rounding.
 const APART: f64 = 0.01;
-/// The multipliers of these distances. A look starts at the first scale if a loss and all parameters have 32 bits, since within 12%
-/// of its crossing the loss of a real network bends so much that it would pass for rounding; and otherwise at the second, since
-/// weights of 16 bits are often equal at places so close together. It moves to the next scale if neighbours agree to the bit: a
-/// staircase may be flat over a factor.
+/// The scales of a look's distances, as [`crate::algorithm`] explains: a look starts at the first if rounding is likely
+/// known, otherwise at the second, and moves on if neighbours agree to the bit.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
-/// The most crossings to look at, if rounding makes one after another.
 const CROSSINGS: usize = 3;
 /// The factor between two crossings that have different surroundings.
 const ELSEWHERE: f64 = 1.1;
 
-/// The kind of look at a line's rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Look {
     #[default]
@@ -35,11 +30,10 @@ pub(crate) enum Look {
     Again,
 }
 
-/// The evaluations of a look, and their results.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
-    /// The index of the first scale of a look, and of the current scale.
+    /// The index of the first and of the current scale.
     first_scale: usize,
     scale: usize,
     crossings: usize,
@@ -47,12 +41,10 @@ pub(crate) struct RoundingCheck {
     rounds: usize,
     pending: Vec<f64>,
     scatter: Option<Scatter>,
-    /// The resolution seen around earlier crossings.
     earlier: f64,
 }
 
 impl RoundingCheck {
-    /// Creates the check of a line whose resolution deserves this trust.
     pub(crate) fn new(look: Look, trust: Trust) -> Self {
         let first_scale = usize::from(trust != Trust::Likely);
         Self {
@@ -63,7 +55,6 @@ impl RoundingCheck {
         }
     }
 
-    /// Looks, whether or not a look is due.
     pub(crate) fn doubt(&mut self) {
         self.look = Look::First;
     }
@@ -72,7 +63,6 @@ impl RoundingCheck {
         self.scatter
     }
 
-    /// Returns the next chosen place, on the next scale if the places were too close together.
     pub(crate) fn pending(
         &mut self,
         limits: RangeInclusive<f64>,
@@ -97,14 +87,13 @@ impl RoundingCheck {
         Scatter::around(centre, SCALES[self.scale], points)
     }
 
-    /// Returns the resolution that the evaluations around a crossing show, once complete.
     pub(crate) fn seen(&self, seen: &[Evaluation]) -> Option<f64> {
         let scatter = self.scatter_of(self.centre?, seen)?;
         Some(scatter.resolution().max(self.earlier))
     }
 
-    /// Chooses places around the crossing to be reported, if a look is still useful and fits in `budget`
-    /// evaluations. Returns the first place.
+    /// Chooses places around the crossing, if a look is still useful and fits in `budget` evaluations. Returns the
+    /// first place.
     pub(crate) fn choose(
         &mut self,
         crossing: f64,
@@ -143,7 +132,6 @@ impl RoundingCheck {
         Some(next)
     }
 
-    /// Chooses the new places among these, and returns the first.
     fn place(
         &mut self,
         places: &[f64],

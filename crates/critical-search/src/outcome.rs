@@ -4,12 +4,12 @@ use crate::shape::{Crossing, Point};
 /// Half the width of a 95% interval, in standard errors.
 pub(crate) const INTERVAL: f64 = 1.96;
 
-/// The rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), from an objective.
+/// Holds the rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), as the objective returns it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rise {
-    /// f(η). NaN or infinite if the loss is.
+    /// f(η), NaN or infinite if the loss is.
     pub value: f64,
-    /// The standard error of f(η) as a mean over examples, if the objective knows it.
+    /// The standard error of f(η) as a mean over examples, if known.
     pub standard_error: Option<f64>,
 }
 
@@ -22,15 +22,15 @@ impl From<f64> for Rise {
     }
 }
 
-/// One evaluation of the loss along a line.
+/// Records one evaluation of the loss along a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
     /// The learning rate η.
     pub learning_rate: f64,
-    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` if the loss is NaN or infinite, which counts as a rise.
+    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` for a NaN or infinite loss, which counts as a rise.
     pub rise: f64,
-    /// The standard error of the rise, if the objective knows it.
+    /// The standard error of the rise, if known.
     pub standard_error: Option<f64>,
 }
 
@@ -48,7 +48,7 @@ impl Evaluation {
     }
 }
 
-/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), with the η_c that all evaluations give.
+/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), and estimates η_c from all evaluations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bracket {
     lower: f64,
@@ -62,7 +62,6 @@ pub struct Bracket {
 }
 
 impl Bracket {
-    /// Creates a bracket. Only the search does so, from evaluations that it made.
     pub(crate) fn new(lower: f64, upper: f64, crossing: &Crossing, relative_error: f64) -> Self {
         Self {
             lower,
@@ -99,12 +98,12 @@ impl Bracket {
         self.steepness
     }
 
-    /// Returns the largest evaluated learning rate below the upper end at which the loss does not rise.
+    /// Returns the lower end: the largest evaluated learning rate below `upper` without a rise.
     pub fn lower(&self) -> f64 {
         self.lower
     }
 
-    /// Returns the smallest evaluated learning rate at which the loss rises beyond rounding.
+    /// Returns the upper end: the smallest evaluated learning rate with a rise beyond rounding.
     pub fn upper(&self) -> f64 {
         self.upper
     }
@@ -114,28 +113,26 @@ impl Bracket {
         1.0 - self.lower / self.upper
     }
 
-    /// Whether the search looked below the bracket for an earlier crossing, as
-    /// [`verification`](crate::SearchConfig::verification) asks, and saw none.
+    /// Whether the search looked below the bracket for an earlier crossing
+    /// ([`verification`](crate::SearchConfig::verification)) and saw none.
     pub fn is_verified(&self) -> bool {
         self.verified_from.is_some()
     }
 
-    /// Returns the learning rate down to which a verified search looked for an earlier crossing, at ratios of
-    /// 2: from there to [`lower`](Self::lower) it has missed none that lasts for a factor of 2.
+    /// Returns the smallest learning rate of a verified search. From there to [`lower`](Self::lower) it evaluated at
+    /// ratios of 2, so it missed no rise that lasts for a factor of 2.
     pub fn verified_from(&self) -> Option<f64> {
         self.verified_from
     }
 
-    /// Whether the loss at [`upper`](Self::upper) is NaN or infinite: it explodes before it is seen to rise.
+    /// Whether the loss at [`upper`](Self::upper) is NaN or infinite.
     pub fn explodes(&self) -> bool {
         self.explodes
     }
 
-    /// Returns the critical learning rate η_c, between [`lower`](Self::lower) and
-    /// [`upper`](Self::upper).
-    ///
-    /// The [guided](crate::Method::Guided) search interpolates the root from its evaluations; the
-    /// [published](crate::Method::Published) estimator takes the middle of the bracket.
+    /// Returns the critical learning rate η_c, between [`lower`](Self::lower) and [`upper`](Self::upper): the root that
+    /// the [guided](crate::Method::Guided) search interpolates, or the middle of the bracket for the
+    /// [published](crate::Method::Published) estimator.
     pub fn critical_lr(&self) -> f64 {
         self.critical_lr
     }
@@ -145,25 +142,24 @@ impl Bracket {
         2.0 / self.critical_lr
     }
 
-    /// Returns the stated relative error of η_c, at least 0: 0.01 means that η_c is known to about a per cent.
+    /// Returns the stated relative error of η_c, at least 0: 0.01 means about one per cent.
     ///
-    /// It is an estimate and no bound. Evaluations at reported roots check it during the run and widen it
-    /// ([`algorithm`](crate::algorithm)), so that 95 of 100 true roots lie within it and nearly all within three times it. It
-    /// concerns this batch's η_c; the [`standard_error`](Self::standard_error) gives the effect of the examples' spread.
+    /// It is an estimate, not a bound: 95 of 100 true roots lie within it, and nearly all within three times it.
+    /// Evaluations at reported roots check and widen it during the run ([`algorithm`](crate::algorithm)). It concerns
+    /// this batch's η_c; the [`standard_error`](Self::standard_error) gives the spread over examples.
     pub fn relative_error(&self) -> f64 {
         self.relative_error
     }
 
-    /// Returns the 95% interval of η_c by the spread over the examples of the batch, η_c ± 1.96
-    /// s/f′(η_c), if the objective knows the standard error of f. It shows how much of η_c is batch
-    /// noise; the [`relative_error`](Self::relative_error) shows how well this batch's η_c is known.
+    /// Returns the 95% interval of η_c by the spread over the examples of the batch, η_c ± 1.96 s/f′(η_c), if the
+    /// objective knows the standard error s of f. It shows how much of η_c is batch noise, the
+    /// [`relative_error`](Self::relative_error) how well this batch's η_c is known.
     pub fn interval(&self) -> Option<(f64, f64)> {
         let half_width = INTERVAL * self.standard_error?;
         Some((self.critical_lr - half_width, self.critical_lr + half_width))
     }
 
-    /// Returns the standard error of η_c by the spread over the examples: s/f′(η_c), as in
-    /// [`interval`](Self::interval).
+    /// Returns the standard error of η_c by the spread over the examples, s/f′(η_c).
     pub fn standard_error(&self) -> Option<f64> {
         self.standard_error
     }
@@ -172,28 +168,28 @@ impl Bracket {
 /// Names how a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// η_c is enclosed to the tolerance and known to the accuracy, unless rounding prevents the latter.
+    /// The search enclosed η_c to the tolerance, and knows it to the accuracy unless rounding prevents that.
     Bracketed(Bracket),
-    /// The loss does not rise at any learning rate evaluated, up to the limit.
+    /// The loss rises at no evaluated learning rate, up to the limit.
     NoIncrease {
-        /// The largest learning rate evaluated.
+        /// The largest evaluated learning rate.
         limit: f64,
     },
-    /// The loss does not fall along this direction: it rises from the first rate that rounding lets the search see,
-    /// or at the smallest learning rate allowed. An evaluation has shown this, whatever the slope says.
+    /// The loss does not fall along this direction: an evaluation shows that it rises from the first rate that rounding
+    /// leaves visible, or at the smallest allowed learning rate, whatever the slope says.
     NotDescent,
-    /// The loss changes too little along this direction to show a crossing: no fall was larger than
-    /// rounding, rounding makes η_c uncertain by half of it, or the spread over the examples by all of it.
+    /// The loss changes too little to show a crossing: no fall exceeded rounding, or η_c is uncertain by half of it
+    /// from rounding, or by all of it from the spread over the examples.
     BelowResolution,
-    /// The loss L(θ) itself is NaN or infinite, so it compares with no other loss.
+    /// The loss L(θ) itself is NaN or infinite.
     NonFiniteBaseLoss,
-    /// The known slope g·Δθ is NaN or infinite, and so is the direction.
+    /// The known slope g·Δθ is NaN or infinite.
     NonFiniteSlope,
     /// The search spent its evaluations before the bracket was narrow enough.
     BudgetExhausted {
-        /// The largest evaluated learning rate below `upper` at which the loss does not rise.
+        /// The largest evaluated learning rate below `upper` without a rise.
         lower: Option<f64>,
-        /// The smallest evaluated learning rate at which the loss rises.
+        /// The smallest evaluated learning rate with a rise.
         upper: Option<f64>,
     },
 }
@@ -207,7 +203,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the name of the outcome in records: `bracketed`, `no_increase`, and so on.
+    /// Returns the outcome's name in records: `bracketed`, `no_increase`, and so on.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Bracketed(_) => "bracketed",
@@ -221,7 +217,7 @@ impl Outcome {
     }
 }
 
-/// Reports how a search ended, and every evaluation that it made.
+/// Reports how a search ended, and all its evaluations.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchResult {
@@ -229,16 +225,14 @@ pub struct SearchResult {
     pub outcome: Outcome,
     /// The evaluations, in the order of the search.
     pub trace: Vec<Evaluation>,
-    /// The change of the loss below which a difference counted as rounding: the line's resolution, or
-    /// more if evaluations have found more rounding.
+    /// The change of the loss below which a difference counted as rounding: the line's resolution, or more if
+    /// evaluations found more rounding.
     pub resolution: f64,
     /// The scatter of the evaluations around the crossing, if the search looked at it: see
     /// [`with_unknown_rounding`](crate::LossLine::with_unknown_rounding).
     pub scatter: Option<Scatter>,
-    /// The error of the root that the search could have reported earlier, in units of its estimated error, if it has
-    /// evaluated more since.
+    /// The error of the first reportable root, in units of its estimated error, if the search evaluated more since.
     pub(crate) claim_ratio: Option<f64>,
-    /// Whether the known slope belongs to the loss, if the search has tested it.
     pub(crate) slope_holds: Option<bool>,
 }
 
@@ -248,8 +242,8 @@ impl SearchResult {
         falls.fold(0.0, f64::max)
     }
 
-    /// Whether the line falls from η = 0 by another slope than the [known](crate::LossLine::with_slope) slope. The
-    /// search then took that slope for a [hint](crate::LossLine::with_slope_hint).
+    /// Whether the line falls from η = 0 by another slope than its [known](crate::LossLine::with_slope) slope. The
+    /// search then treated that slope as a [hint](crate::LossLine::with_slope_hint).
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_holds == Some(false)
     }

@@ -1,12 +1,12 @@
-//! The published estimator (arXiv 2601.16979): exponential search, then bisection.
+//! Implements the published estimator (arXiv 2601.16979): exponential search, then bisection.
 
 use crate::trace::Trace;
 
-/// Returns the next learning rate after the first: doubles while the loss has not risen, halves
-/// while it has not fallen, then bisects.
+/// Returns the next learning rate after the first, by the signs of the rises: it doubles until the loss rises, halves
+/// until it falls, then bisects.
 ///
-/// From a guess within a factor 2 of η_c this takes 2 evaluations to enclose it and k more to reach
-/// a tolerance of 2⁻ᵏ. Only the signs of the rises matter.
+/// From a guess within a factor 2 of η_c this takes 2 evaluations to enclose η_c and k more to reach a tolerance of
+/// 2⁻ᵏ.
 pub(crate) fn next(trace: &Trace) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => lower + 0.5 * (upper - lower),

@@ -4,13 +4,13 @@ use crate::shape::{Point, start_of};
 use crate::verdict::{Hidden, Verdict};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
-/// The change, in resolutions of the loss, beyond which rounding cannot be the cause.
+/// The change, in resolutions of the loss, that cannot be rounding.
 const CLEAR: f64 = 2.0;
 /// The size, in resolutions of the loss, of two rises that extrapolate to h(0).
 const CLEAR_SLOPE: f64 = 4.0;
-/// The part of its error by which h(0) may be negative at a minimum of the loss.
+/// The share of its error by which h(0) may be negative at a minimum of the loss.
 const MINIMUM: f64 = 0.5;
-/// The fall, in resolutions, that proves nothing but keeps the search from calling the line a rise.
+/// The fall, in resolutions, that proves nothing but contradicts a rise from 0.
 const HINT_OF_A_FALL: f64 = 0.5;
 /// The ratio of learning rates within which no fall fits between a hidden change and a clear rise.
 const HIDDEN_WITHIN: f64 = 4.0;
@@ -20,11 +20,8 @@ const EXTRAPOLATED_WITHIN: f64 = 4.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
-    /// Whether looks have found more rounding than the type of the loss suggests.
     is_found: bool,
-    /// Whether the slope is known and says that the loss rises.
     says_rise: bool,
-    /// Whether a slope, known or hinted, says that the loss falls.
     says_fall: bool,
 }
 
@@ -49,13 +46,12 @@ impl Rounding {
         seen.rise < -CLEAR * self.resolution
     }
 
-    /// Whether rounding may have made all of the change.
     pub(crate) fn hides(&self, seen: &Evaluation) -> bool {
         !self.rises(seen) && !self.falls(seen)
     }
 
-    /// Draws the verdict from small changes: without a fall beyond rounding before the first rise,
-    /// there is no bracket. `None` if rounding hides nothing that matters.
+    /// Draws the verdict from small changes: without a fall beyond rounding before the first rise, there is no bracket.
+    /// Returns `None` if rounding hides nothing that matters.
     pub(crate) fn verdict(&self, seen: &[Evaluation], config: &SearchConfig) -> Option<Verdict> {
         let rates = |clear: bool| {
             let rises = seen.iter().filter(move |seen| self.rises(seen) == clear);
@@ -79,7 +75,6 @@ impl Rounding {
             });
         };
         if self.says_rise {
-            // The slope says that the loss rises, and it does.
             return Some(Verdict::Ended(Outcome::NotDescent));
         }
         let hidden = rates(false).filter(|rate| *rate < rise);
@@ -111,13 +106,13 @@ impl Rounding {
             [a, ..] if 2.0 * a.eta <= config.max_learning_rate => {
                 Some(Verdict::Hidden(Hidden::Start(a.eta)))
             }
-            // A rise at which the loss is not finite, or the largest learning rate.
+            // The rise is not finite, or lies at the largest learning rate.
             _ => Some(Verdict::Ended(Outcome::BelowResolution)),
         }
     }
 
-    /// Returns the slope of h between the nearest ends that exceed rounding. If they are far away, the
-    /// ends of the bracket may show that h is less steep between them.
+    /// Returns the slope of h between the nearest ends that exceed rounding, or between the ends of the bracket if h is
+    /// less steep there.
     pub(crate) fn chord(&self, seen: &[Evaluation], fall: &Evaluation, rise: &Evaluation) -> f64 {
         let (lower, upper) = (fall.point(), rise.point());
         let distance = upper.eta - lower.eta;
@@ -142,7 +137,6 @@ impl Rounding {
         (upper.h - lower.h) / (upper.eta - lower.eta)
     }
 
-    /// Returns the points of the rises large enough to extrapolate h(0), by rising learning rate.
     fn clear_rises(&self, seen: &[Evaluation]) -> Vec<Point> {
         let clear = CLEAR_SLOPE * self.resolution;
         let mut rises: Vec<Point> = seen
@@ -154,17 +148,15 @@ impl Rounding {
         rises
     }
 
-    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. If a slope says
-    /// that the loss falls, h(0) must be positive beyond its error; without a slope, not negative. At a minimum of the
-    /// loss it is 0.
+    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. At a minimum of
+    /// the loss, h(0) is 0.
     fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
         let start = start_of(a, b);
-        // The error of h by rounding at both points, extrapolated to 0.
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
         let steepness = (b.h - a.h) / (b.eta - a.eta);
         let predicted = |eta: f64| (start + steepness * eta) * eta;
         let hidden = || seen.iter().filter(|seen| self.hides(seen));
-        // A predicted change that is missing refutes the extrapolation: h bends.
+        // A missing change refutes the extrapolation: h bends.
         let agrees = |seen: &Evaluation| {
             (predicted(seen.learning_rate) - seen.rise).abs() <= CLEAR_SLOPE * self.resolution
         };
@@ -180,8 +172,8 @@ impl Rounding {
     }
 }
 
-/// Whether the rises at the two smallest learning rates are about in proportion to them. If they are not, the
-/// start of the line is rounding and not a rise of the loss.
+/// Whether the rises at the two smallest learning rates are about proportional to them; otherwise the start of the line
+/// is rounding.
 fn shrinks_towards_0(seen: &[Evaluation]) -> bool {
     let mut points: Vec<Point> = seen.iter().map(Evaluation::point).collect();
     points.sort_by(|a, b| a.eta.total_cmp(&b.eta));

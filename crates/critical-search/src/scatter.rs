@@ -2,41 +2,42 @@
 
 use crate::shape::Point;
 
-/// The largest relative distance from the centre of the evaluations that count.
+/// The largest relative distance of an evaluation that counts.
 const REACH: f64 = 0.12;
-/// The number of coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the smaller number that does
-/// within a small part of the full reach.
+/// The number of coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the number within a small part of the
+/// full reach.
 const COEFFICIENTS: usize = 4;
 const COEFFICIENTS_NEARBY: usize = 3;
-/// The standard deviations by which a rise may be off, if the deviation is well known.
+/// The error of a rise in standard deviations, if the deviation is well known.
 const DEVIATIONS: f64 = 2.0;
-/// The relative supplement to them for a deviation of one degree of freedom.
+/// The relative supplement for a deviation of one degree of freedom.
 const UNCERTAINTY: f64 = 4.0;
-/// The resolution, relative to the largest change nearby, above which rounding matters to η_c: an
-/// error of some parts in ten thousand.
+/// The resolution, relative to the largest change nearby, that matters to η_c: an error of some parts in ten thousand.
 const FELT: f64 = 0.005;
 
+/// The rise, in deepest falls, that shows an explosion.
+const EXPLODED: f64 = 64.0;
 /// The part of the deviation that may remain after a believable jump: by chance, one of several places leaves a third.
 const JUMP: f64 = 0.1;
 /// The least number of changes that must be multiples of one quantum.
 const ENOUGH: usize = 3;
-/// The least size of a quantum, in units of the loss.
 const COARSE: f64 = 16.0;
-/// The size of changes to compare for a quantum, in deepest falls.
+/// The largest change to compare for a quantum, in deepest falls.
 const SMALL: f64 = 8.0;
-/// The steps by which rounding may be off if neighbours share a step.
+/// The error of rounding in steps, if neighbours share a step.
 const FEW_STEPS: f64 = 3.0;
-/// The difference, relative to the largest, below which rises are equal.
+/// The difference, relative to the largest rise, below which rises are equal.
 const SAME: f64 = 1e-9;
 /// The allowed distance of a multiple from a whole number: unrelated rises would not all pass it.
 const MULTIPLE: f64 = 1e-3;
 
 /// Measures how evaluations near one learning rate scatter about a smooth curve.
 ///
-/// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. Neighbouring evaluations reveal it
-/// even if the units in the last place do not: the residual of f about a quartic without a constant (a cubic, if all lie
-/// within a small part of the reach) is rounding, or a bend that no such curve follows.
+/// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. Neighbouring evaluations reveal
+/// the steps: the residual of f about a quartic without a constant (a cubic, if all lie within a small part of the
+/// reach) is rounding, or a bend that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scatter {
     deviation: f64,
     degrees: usize,
@@ -46,8 +47,8 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Measures the scatter around a learning rate, within a part `scale` of the full reach of 12%; `None` if too
-    /// few points are finite.
+    /// Measures the scatter around a learning rate, within `scale` of the full reach of 12%. Returns `None` if too few
+    /// points are finite.
     pub(crate) fn around(
         centre: f64,
         scale: f64,
@@ -68,10 +69,25 @@ impl Scatter {
         // A loss may jump if a mixture of experts routes an example elsewhere. Rounding is the part without the jump.
         let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
         let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
-        let jump = jumps.min_by(|a, b| a.0.total_cmp(&b.0));
-        let (deviation, degrees) = jump
-            .filter(|jump| jump.1 > 1 && jump.0 < JUMP * smooth.0)
-            .unwrap_or(smooth);
+        // Or it explodes beyond the crossing. Rounding is what the falls show.
+        let deepest = all
+            .iter()
+            .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
+        let highest = near
+            .iter()
+            .fold(0.0_f64, |highest, (_, rise)| highest.max(*rise));
+        let falls: Vec<(f64, f64)> = near
+            .iter()
+            .filter(|(_, rise)| *rise <= 0.0)
+            .copied()
+            .collect();
+        let falls = Some(falls).filter(|_| highest > EXPLODED * deepest);
+        let falls = falls.and_then(|falls| left(&falls, scale, coefficients, None));
+        let parts = jumps
+            .chain(falls)
+            .filter(|part| part.1 > 1 && part.0 < JUMP * smooth.0);
+        let part = parts.min_by(|a, b| a.0.total_cmp(&b.0));
+        let (deviation, degrees) = part.unwrap_or(smooth);
         Some(Self {
             deviation,
             degrees,
@@ -87,19 +103,18 @@ impl Scatter {
         self.deviation
     }
 
-    /// Returns the number of evaluations beyond those that fix the curve: the fewer, the less certain the deviation.
+    /// Returns the number of evaluations beyond the coefficients of the curve: the fewer, the less certain the
+    /// deviation.
     pub fn degrees(&self) -> usize {
         self.degrees
     }
 
-    /// Returns the change below which a difference counts as rounding: a few steps, on a staircase of which few steps were
-    /// seen.
+    /// Returns the change below which a difference counts as rounding, several steps on a flat staircase.
     pub(crate) fn resolution(&self) -> f64 {
         let steps = if self.is_flat { FEW_STEPS } else { 1.0 };
         resolution(self.deviation, self.degrees).max(steps * self.step)
     }
 
-    /// Pools the resolution of several looks of a run.
     pub(crate) fn pooled<'a>(looks: impl Iterator<Item = &'a Self>) -> Option<f64> {
         let (mut squares, mut degrees, mut step) = (0.0, 0, 0.0_f64);
         for look in looks {
@@ -110,29 +125,27 @@ impl Scatter {
         (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
     }
 
-    /// Whether half of all neighbours agree to the bit: they lie on the same tread of a staircase, and do not show its steps.
+    /// Whether half of all neighbours agree to the bit: they lie on one tread of a staircase and do not show its steps.
     pub(crate) fn is_flat(&self) -> bool {
         self.is_flat
     }
 
-    /// Whether rounding of this size matters to η_c.
     pub(crate) fn is_felt(&self) -> bool {
         self.would_feel(self.resolution())
     }
 
-    /// Whether rounding of this size would matter.
     pub(crate) fn would_feel(&self, resolution: f64) -> bool {
         resolution > FELT * self.largest
     }
 }
 
-/// Widens a deviation that few evaluations support: they may have agreed by chance.
+/// Widens a deviation that few evaluations support, since few may agree by chance.
 fn resolution(deviation: f64, degrees: usize) -> f64 {
     DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
 }
 
-/// Returns the quantum of which all of a search's small changes are multiples, if there is one: a fall of a few quanta is then
-/// rounding. Changes of a smooth loss are not multiples of the smallest. `grain` is the much smaller unit of the loss itself.
+/// Returns a common quantum of a search's small changes, which makes a fall of a few quanta rounding. Changes of a
+/// smooth loss have none. `grain` is the much smaller unit of the loss itself.
 pub(crate) fn quantum(rises: impl Iterator<Item = f64>, grain: f64) -> Option<f64> {
     let mut rises: Vec<f64> = rises.filter(|rise| rise.is_finite()).collect();
     let deepest = rises
@@ -160,8 +173,8 @@ fn is_flat(near: &[(f64, f64)]) -> bool {
     2 * same >= pairs.count()
 }
 
-/// The height of the steps of a staircase: the smallest difference between rises nearby, or anywhere if they are all
-/// the same, if all are multiples of it; 0 otherwise.
+/// Returns the height of the steps of a staircase, or 0: the smallest difference between rises nearby (or anywhere, if
+/// all nearby are equal), if all are multiples of it.
 fn step(near: &[(f64, f64)], all: &[(f64, f64)]) -> f64 {
     let rises_of = |points: &[(f64, f64)]| {
         let mut rises: Vec<f64> = points.iter().map(|(_, rise)| *rise).chain([0.0]).collect();
@@ -188,14 +201,14 @@ fn is_multiple(value: f64, of: f64) -> bool {
     (times - times.round()).abs() <= MULTIPLE * times.abs().max(1.0)
 }
 
-/// The functions that make the curve, at the place u = 1 + scale·t. With a jump behind a place, the last one is a step there.
+/// Returns the terms of the curve at u = 1 + scale·t; with a jump behind a place, the last term is a step there.
 fn powers(t: f64, scale: f64, jump: Option<f64>) -> [f64; COEFFICIENTS] {
     let u = 1.0 + scale * t;
     let last = jump.map_or(u * t * t * t, |place| f64::from(u8::from(t > place)));
     [u, u * t, u * t * t, last]
 }
 
-/// Returns the residual standard deviation, and the number of evaluations beyond those that fix the curve.
+/// Returns the residual standard deviation, and the number of evaluations beyond the coefficients.
 fn left(
     points: &[(f64, f64)],
     scale: f64,
@@ -215,7 +228,6 @@ fn left(
     Some(((squares / degrees as f64).sqrt(), degrees))
 }
 
-/// Fits the first coefficients of the curve by least squares; the others are 0.
 fn fit(
     points: &[(f64, f64)],
     scale: f64,
@@ -231,7 +243,7 @@ fn fit(
             }
         }
     }
-    // The matrix is positive definite: elimination needs no pivots.
+    // The matrix is positive definite, so elimination needs no pivots.
     for pivot in 0..count {
         let above = rows[pivot];
         for row in rows.iter_mut().take(count).skip(pivot + 1) {

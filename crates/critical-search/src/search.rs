@@ -14,31 +14,31 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Interpolates the rise per learning rate: its root is η_c, and two evaluations around it certify it.
+    /// Finds η_c as the root of the rise per learning rate by interpolation, and certifies it by two evaluations around
+    /// it.
     ///
-    /// Once warm it takes two evaluations, the minimum, if η_c moves slowly (full batches), and about
-    /// one more in every fourth or fifth search if η_c is noisy (mini-batches). For the worst case
-    /// see [`algorithm`](crate::algorithm).
+    /// Once warm it takes the minimum of two evaluations if η_c moves slowly (full batches), and about one more in
+    /// every fourth or fifth search if η_c is noisy (mini-batches). [`algorithm`](crate::algorithm) gives the worst
+    /// case.
     #[default]
     Guided,
-    /// Doubles or halves from the guess until the sign of the rise changes, then bisects to the
-    /// tolerance and reports the middle of the bracket: the published estimator (arXiv 2601.16979,
-    /// with a tolerance of 1/16), as a baseline. It ignores the [`accuracy`](SearchConfig::accuracy).
+    /// Doubles or halves from the guess until the sign of the rise changes, bisects to the tolerance, and reports the
+    /// middle of the bracket: the published estimator (arXiv 2601.16979, with a tolerance of 1/16), as a baseline. It
+    /// ignores the [`accuracy`](SearchConfig::accuracy).
     Published,
 }
 
-/// Searches for the critical learning rate: the smallest at which the loss rises.
+/// Searches for the critical learning rate, the smallest learning rate that raises the loss.
 ///
-/// The search picks learning rates by its [`Method`], evaluates the loss there, and stops when two of
-/// its evaluations certify a bracket of the wanted width, or when it is clear that there is none.
+/// The search chooses learning rates by its [`Method`] and evaluates the loss there. It stops when two evaluations
+/// certify a bracket of the wanted width, or when it is clear that there is none.
 ///
-/// Its invariants hold for every method and every function, however wild:
+/// For every method and every function, however wild:
 ///
-/// - a [`Bracketed`](crate::Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations
-///   in the trace, no evaluation below `upper` rose beyond rounding, one fell beyond rounding, and 1 −
-///   lower/upper ≤ tolerance;
+/// - a [`Bracketed`](crate::Outcome::Bracketed) outcome has f(lower) ≤ 0 < f(upper) by two evaluations in the trace, no
+///   evaluation below `upper` rose beyond rounding, one fell beyond rounding, and 1 − lower/upper ≤ tolerance;
 /// - its η_c lies in the bracket;
-/// - the number of evaluations never passes the budget;
+/// - the number of evaluations never exceeds the budget;
 /// - a loss that is NaN or infinite counts as a rise.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CriticalSearch {
@@ -46,7 +46,7 @@ pub struct CriticalSearch {
     method: Method,
 }
 
-/// A search that ended early because an evaluation of the loss failed.
+/// Reports a search that ended early because an evaluation of the loss failed.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("evaluation {} of the loss failed: {error}", trace.len() + 1)]
 #[non_exhaustive]
@@ -62,7 +62,7 @@ impl CriticalSearch {
     ///
     /// # Errors
     ///
-    /// Returns an error that names an invalid value and the valid range.
+    /// Returns an error that names the first invalid value and its valid range.
     pub fn new(config: SearchConfig) -> Result<Self, SearchConfigError> {
         config.validate()?;
         Ok(Self {
@@ -83,10 +83,10 @@ impl CriticalSearch {
         &self.config
     }
 
-    /// Searches along `line` from `guess`, given `loss(η)` = L(θ − ηΔθ).
+    /// Searches along `line` from `guess`; `loss` returns L(θ − ηΔθ) for η.
     ///
-    /// The best guess comes from [earlier searches](Guess::learn). Before the first, pass the
-    /// learning rate in use, or [`Guess::unknown`] to let the slope choose the start.
+    /// The best guess comes from [earlier searches](Guess::learn). Before the first, pass the learning rate in use, or
+    /// [`Guess::unknown`] to let the slope choose the start.
     pub fn run(
         &self,
         line: &LossLine,
@@ -103,9 +103,10 @@ impl CriticalSearch {
         }
     }
 
-    /// Searches with an objective that returns the rise f(η) = L(θ − ηΔθ) − L(θ) itself, perhaps
-    /// with its standard error, and that can fail. A rise taken example by example loses far fewer
-    /// digits than the difference of two means.
+    /// Searches with an objective that returns the rise f(η) = L(θ − ηΔθ) − L(θ) itself, perhaps with its standard
+    /// error, and that can fail.
+    ///
+    /// Take the rise example by example if possible: it loses far fewer digits than the difference of two means.
     ///
     /// # Errors
     ///
@@ -131,7 +132,6 @@ impl CriticalSearch {
         let mut trace = Trace::new(self.config, line, told_resolution, report, &guess);
         let mut audit = match self.method {
             Method::Guided => Audit::of(&trace, &guess),
-            // Keep the estimator as published.
             Method::Published => Audit::none(),
         };
         let outcome = loop {
@@ -178,7 +178,7 @@ impl CriticalSearch {
             }
             outcome => outcome,
         };
-        // Once the line rises from 0, no slope can say that the loss falls.
+        // If the line rises from 0, no slope can say that it falls.
         let says_fall = trace.line().slope().is_some_and(|slope| slope > 0.0);
         let refuted = (says_fall && outcome == Outcome::NotDescent).then_some(false);
         Ok(SearchResult {

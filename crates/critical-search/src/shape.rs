@@ -1,37 +1,36 @@
 //! Computes the shape of a line: the rise per learning rate h(η) = f(η)/η, its roots and its bend.
 
-use crate::calibration::WILD;
+use crate::calibration::Calibration;
 
-/// The bends κη_c that a learned shape may have: h must have no second root before η_c.
+/// The bends κη_c that a line may have: h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
-/// The part of the disagreement between two interpolations that counts as the error of the better
-/// one. On recorded and generated lines the error is smaller; `tests/accuracy.rs` counts.
+/// The share of the disagreement between two interpolations that counts as the error of the better. The actual error is
+/// smaller on recorded and generated lines (`tests/accuracy.rs`).
 const DISAGREEMENT: f64 = 0.5;
-/// The error of interpolation by bends between the points, in products of the relative distances to both ends.
+/// The error by bends between the points, in products of the relative distances to both ends.
 const CURVATURE: f64 = 0.2;
-/// The stated supplement for lines that bend more than most, which the search does not try to reduce.
-/// From `tests/suite/kinds.rs` of the workspace.
+/// The stated supplement for lines that bend more than most, from `tests/suite/kinds.rs` of the workspace.
 const EXTRA_CURVATURE: f64 = 0.6;
 /// Both factors without h(0).
 const CURVATURE_WITHOUT_START: f64 = 0.4;
 const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
 
-/// The shift of the root by a bend that three points are too far apart to show: this part of the distance to the nearer
-/// end, and at most this. The float64 oracles have such bends, at a root next to an end.
+/// The error by a bend that three points are too far apart to show: a share of the distance to the nearer end, and the
+/// largest error. The float64 oracles have such bends, at a root next to an end.
 const UNSEEN: f64 = 0.15;
 const MOST_UNSEEN: f64 = 0.0025;
-/// The part of the last shift of the root that counts as its present error.
+/// The share of the last shift of the root that counts as its error.
 const SURPRISE: f64 = 0.15;
 
-/// The ratios of the upper end to the lower one between which polynomials lose their value.
+/// The ratios of the upper rise to the fall at the lower end, between which polynomials lose their value.
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
-/// The part of the deepest fall at which the loss has not begun to rise at the lower end.
+/// The share of the deepest fall at the lower end, above which the loss has not begun to rise there.
 const DEEP: f64 = 0.5;
-/// The part of the distance to the farther end that counts as the error of a root in an explosion, which may lie anywhere.
+/// The error of a root in an explosion, as a share of the distance to the farther end.
 const HUGGING: f64 = 0.25;
 
-/// The stated part of the interpolation error that the search does not try to reduce: a loss with jumps needs it before its
-/// first jump shows.
+/// The stated share of the interpolation error that the search does not try to reduce: a loss with jumps needs it
+/// before its first jump shows.
 const UNASKED: f64 = 0.5;
 
 #[derive(Clone, Copy, Debug)]
@@ -40,26 +39,21 @@ pub(crate) struct Point {
     pub(crate) h: f64,
 }
 
-/// The root of h between the two ends of a bracket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
     pub(crate) root: f64,
-    /// The relative error of the root that more evaluations would lessen.
+    /// The relative error of the root that more evaluations would reduce.
     pub(crate) interpolation_error: f64,
-    /// The supplement for lines that bend more than most.
     pub(crate) bend_error: f64,
-    /// The relative error of the root by the rounding of the loss.
     pub(crate) rounding_error: f64,
-    /// f′ at the root; unknown if the loss explodes.
+    /// f′ at the root, unless the loss explodes.
     pub(crate) steepness: Option<f64>,
-    /// The relative distance to the farther end.
     farthest: f64,
-    /// The error of interpolation on a loss that is as smooth as it looks.
+    /// The error of interpolation if the loss is as smooth as it looks.
     pub(crate) smooth_error: f64,
 }
 
 impl Crossing {
-    /// Returns the middle of a bracket, known to half its width.
     pub(crate) fn middle(lower: f64, upper: f64) -> Self {
         let root = lower + 0.5 * (upper - lower);
         Self {
@@ -75,14 +69,14 @@ impl Crossing {
 
     /// Returns the root of the quadratic h through both ends and the nearest other point, or of the
     /// straight h if there is no other. `resolution` is the error of f by rounding, `chord` the slope of
-    /// h between larger points, and `depth` the deepest fall.
+    /// h between larger points, and `explosiveness` from 0 to 1 how much the ends look like an explosion.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
         others: &[Point],
         chord: f64,
         resolution: f64,
-        depth: f64,
+        explosiveness: f64,
     ) -> Self {
         let middle = Self::middle(lower.eta, upper.eta);
         let Some(straight) = secant(lower, upper).filter(|_| upper.h.is_finite()) else {
@@ -127,13 +121,13 @@ impl Crossing {
                     + second_difference(lower, upper, third) * (2.0 * root - lower.eta - upper.eta)
             });
         let slope = if slope > 0.0 { slope } else { chord };
-        let hugging = HUGGING * explosiveness(lower, upper, depth) * farthest;
+        let hugging = HUGGING * explosiveness * farthest;
         let interpolation_error = (disagreement + curvature * room + hugging).min(farthest);
         let nodes = [Some(lower), Some(upper), third];
         let rounding: f64 = nodes
             .iter()
             .flatten()
-            // h(0) is a slope and not a difference of losses.
+            // h(0) is a slope, not a difference of losses.
             .filter(|node| node.eta > 0.0)
             .map(|node| resolution / node.eta * weight(*node, &nodes, root).abs())
             .sum();
@@ -148,7 +142,7 @@ impl Crossing {
         }
     }
 
-    /// Adds the last evaluation's shift of the root from its expected place.
+    /// Adds the root's shift from its expected place by the last evaluation.
     pub(crate) fn add_surprise(&mut self, expected: Option<f64>) {
         let moved = expected.map_or(f64::INFINITY, |expected| (self.root / expected).ln().abs());
         self.interpolation_error = (self.interpolation_error + SURPRISE * moved).min(self.farthest);
@@ -157,30 +151,32 @@ impl Crossing {
             .min(self.farthest - self.interpolation_error);
     }
 
-    /// Returns the part of the relative error that must be small, for this error factor: the estimated interpolation error, or
-    /// all of the stated error if the errors were larger.
-    pub(crate) fn asked_error(&self, factor: f64) -> f64 {
-        if factor > WILD {
-            self.error(factor) - self.rounding_error
+    pub(crate) fn asked_error(&self, calibration: &Calibration) -> f64 {
+        if calibration.is_wild() {
+            self.error(calibration) - self.rounding_error
         } else {
-            (factor * self.interpolation_error).min(self.farthest)
+            (calibration.usual_factor() * self.interpolation_error).min(self.farthest)
         }
     }
 
-    /// Returns the relative error of the root, for this factor of the interpolation error. The root lies in the bracket.
-    pub(crate) fn error(&self, factor: f64) -> f64 {
+    /// Returns the relative error of the root, calibrated by the errors of the run. The root lies in the bracket.
+    pub(crate) fn error(&self, calibration: &Calibration) -> f64 {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
-        (factor * interpolation).min(self.farthest) + self.rounding_error
+        (calibration.factor() * interpolation).min(self.farthest) + self.rounding_error
     }
 }
 
-/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end, and near its
-/// lowest at the lower end.
-pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64) -> f64 {
+/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end than it is low at
+/// the lower end, and near its lowest there; or it rises between them very much faster than it falls at 0.
+pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64, slope: Option<f64>) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
-    let steep = (rise / fall / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
+    let steep = |ratio: f64| {
+        let steep = (ratio / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
+        steep.clamp(0.0, 1.0)
+    };
     let deep = fall / (DEEP * depth.max(fall));
-    (steep.clamp(0.0, 1.0) * deep.clamp(0.0, 1.0)).max(0.0)
+    let by_slope = slope.map_or(0.0, |slope| steep(rise / (slope * (upper.eta - lower.eta))));
+    (steep(rise / fall) * deep.clamp(0.0, 1.0)).max(by_slope)
 }
 
 /// Returns the weight of h at a node in the polynomial through the nodes, at η (Lagrange).
@@ -204,8 +200,8 @@ pub(crate) fn root_by_shape(seen: Point, start: f64, bend: f64) -> Option<f64> {
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
 }
 
-/// Returns the root of the power h = h(0) + kηᵖ through two points far beyond it and far apart, where the highest power
-/// rules.
+/// Returns the root of h = h(0) + kηᵖ through two points far beyond it and far apart, a region ruled by the highest
+/// power.
 pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> {
     let (rise, farther) = (near.h - start, far.h - start);
     let power = (farther / rise).ln() / (far.eta / near.eta).ln();
@@ -213,7 +209,6 @@ pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> 
     (power > 0.0 && root.is_finite()).then_some(root)
 }
 
-/// Returns h(0) on the line through two points.
 pub(crate) fn start_of(a: Point, b: Point) -> f64 {
     a.h - a.eta * (b.h - a.h) / (b.eta - a.eta)
 }
@@ -256,7 +251,7 @@ pub(crate) fn learn_bend(
     let (mut sum, mut weights) = (0.0, 0.0);
     for Point { eta, h } in points {
         let u = eta / root;
-        // Next to the root and next to 0, the bend has no influence on h.
+        // Next to the root and next to 0, h does not show the bend.
         let weight = (1.0 - u).abs();
         if weight > 1e-3 && u > 1e-6 && h.is_finite() {
             sum += weight * (-h / slope / (1.0 - u) - 1.0) / u;

@@ -3,8 +3,9 @@
 /// The number of tests to pass before tests become rare.
 const FIRST: u64 = 2;
 
-/// The tests of a run's slopes so far. A single failure is final.
+/// Counts the slope tests of a run. A single failure is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SlopeTest {
     /// The lines with a bracket and a known slope.
     lines: u64,
@@ -20,11 +21,11 @@ impl SlopeTest {
         self
     }
 
-    /// Whether to test the next line: until two have passed, then at the 8th, the 64th and so on.
+    /// Whether to test the next line: until two tests have passed, then at the 64th, the 512th and so on.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
-        !self.is_refuted && (self.passed < FIRST || is_power_of_eight)
+        !self.is_refuted && (self.passed < FIRST || (next > 8 && is_power_of_eight))
     }
 
     pub(crate) fn is_refuted(&self) -> bool {

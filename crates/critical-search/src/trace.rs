@@ -1,20 +1,20 @@
 //! Keeps the evaluations of a search, and derives facts from them.
 
+use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
-use crate::shape::{Crossing, Point};
+use crate::shape::{Crossing, Point, explosiveness};
 use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 
 /// The relative error by rounding that a look may miss.
 const OVERLOOKED: f64 = 0.001;
-/// The quanta of the loss by which rounding may be off.
+/// The error of rounding, in quanta of the loss.
 const QUANTA: f64 = 4.0;
-/// The length of a first measurement that relaxes the accuracy by the next factor.
+/// A first measurement of this many evaluations accepts an error larger by this factor.
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
 
-/// The number that a search reports for its bracket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// The middle, once the bracket is narrow enough.
@@ -23,22 +23,18 @@ pub(crate) enum Report {
     Root,
 }
 
-/// The evaluations so far, and the facts that follow from them.
 pub(crate) struct Trace {
     config: SearchConfig,
     line: LossLine,
     /// The least resolution, which no look lowers.
     told_resolution: f64,
-    /// The resolution by the looks of this line and earlier lines.
     seen_resolution: f64,
     report: Report,
     rounding: Rounding,
-    /// The factor from an estimated to a stated error.
-    error_factor: f64,
+    calibration: Calibration,
     /// Whether no line before this one had a bracket.
     is_first: bool,
     evaluations: Vec<Evaluation>,
-    /// The expected root before each evaluation.
     expected: Vec<Option<f64>>,
 }
 
@@ -57,9 +53,9 @@ impl Trace {
             seen_resolution: line.resolution,
             report,
             rounding: Rounding::of(&line),
-            error_factor: match report {
-                Report::Root => guess.calibration().factor(),
-                Report::Middle => 1.0,
+            calibration: match report {
+                Report::Root => *guess.calibration(),
+                Report::Middle => Calibration::default(),
             },
             is_first: !guess.is_measured(),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
@@ -67,7 +63,6 @@ impl Trace {
         }
     }
 
-    /// Adds an evaluation, with the root expected before it.
     pub(crate) fn push(&mut self, learning_rate: f64, rise: Rise, expected: Option<f64>) {
         let is_finite = rise.value.is_finite();
         self.evaluations.push(Evaluation {
@@ -79,13 +74,12 @@ impl Trace {
         self.resolve();
     }
 
-    /// Sets the resolution to `seen`, or to the line's own if that is larger.
     pub(crate) fn set_resolution(&mut self, seen: f64) {
         self.seen_resolution = seen.max(self.told_resolution);
         self.resolve();
     }
 
-    /// Raises the resolution to a few quanta, if all changes come in quanta. If rounding is unknown, looks find more.
+    /// Raises the resolution to a few quanta if all changes come in quanta. Looks find more if rounding is unknown.
     fn resolve(&mut self) {
         let rises = self.evaluations.iter().map(|seen| seen.rise);
         let grain = self.line.grain;
@@ -96,7 +90,7 @@ impl Trace {
         self.rounding = Rounding::of(&self.line);
     }
 
-    /// Takes a slope for a hint if it says that the loss rises and the loss fell.
+    /// Treats a slope that says the loss rises as a hint, once the loss fell.
     pub(crate) fn distrust_slope_if_it_falls(&mut self) {
         let says_rise = self.line.slope().is_some_and(|slope| slope < 0.0);
         let mut seen = self.evaluations.iter();
@@ -105,7 +99,6 @@ impl Trace {
         }
     }
 
-    /// Takes the slope for a hint from now on.
     pub(crate) fn distrust_slope(&mut self) {
         if let Slope::Known(slope) = self.line.slope {
             self.line = self.line.with_slope_hint(slope);
@@ -137,7 +130,7 @@ impl Trace {
         self.config.accuracy
     }
 
-    /// Returns the relative error at which to stop: a long first measurement may end with a larger error, which it states.
+    /// Returns the largest acceptable relative error, larger for a long first measurement.
     pub(crate) fn wanted_accuracy(&self) -> f64 {
         if self.is_first && self.evaluations.len() >= LONG {
             LENIENCY * self.accuracy()
@@ -146,7 +139,7 @@ impl Trace {
         }
     }
 
-    /// Returns the relative width that makes every bracket narrow and accurate enough.
+    /// Returns a relative width that makes every bracket narrow and accurate enough.
     pub(crate) fn sure_width(&self) -> f64 {
         let accuracy = self.config.accuracy;
         self.config.tolerance.min(accuracy / (1.0 + accuracy))
@@ -160,20 +153,18 @@ impl Trace {
         &self.evaluations
     }
 
-    /// Returns the number of evaluations that the configuration still allows.
     pub(crate) fn budget(&self) -> usize {
         let most = self.config.max_evaluations;
         most.saturating_sub(self.evaluations.len())
     }
 
-    /// Iterates over the points of h beyond rounding.
     fn points(&self) -> impl Iterator<Item = Point> {
         let seen = self.evaluations.iter();
         seen.filter(|seen| seen.rise.is_finite() && !self.rounding.hides(seen))
             .map(Evaluation::point)
     }
 
-    /// Returns the points of h by distance from a learning rate, with h(0) last if it is known.
+    /// Returns the points of h by distance from a learning rate, h(0) last if known.
     pub(crate) fn points_nearest_to(&self, near: f64) -> Vec<Point> {
         let start = self.line.slope().map(|slope| Point {
             eta: 0.0,
@@ -185,8 +176,8 @@ impl Trace {
         points
     }
 
-    /// Returns the evaluation at the smallest learning rate with a rise. A rise within rounding
-    /// does not count if the loss clearly falls further out.
+    /// Returns the evaluation at the smallest learning rate with a rise; a rise within rounding does not count if the
+    /// loss clearly falls further out.
     pub(crate) fn first_rise(&self) -> Option<&Evaluation> {
         let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
         let seen = || self.evaluations.iter();
@@ -203,6 +194,12 @@ impl Trace {
             .min_by(least)
     }
 
+    /// Whether a rise counts as rounding only by what looks have found: far out, where the loss is large, it rounds more.
+    pub(crate) fn may_have_risen(&self) -> bool {
+        let own = Rounding::of(&self.line.with_seen_resolution(self.told_resolution));
+        self.evaluations.iter().any(|seen| own.rises(seen))
+    }
+
     /// Returns the evaluation at the largest learning rate below the first rise; no evaluation up
     /// to it has clearly risen.
     pub(crate) fn last_fall(&self) -> Option<&Evaluation> {
@@ -213,12 +210,10 @@ impl Trace {
             .max_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate))
     }
 
-    /// Returns the smallest evaluated learning rate with a rise.
     pub(crate) fn upper(&self) -> Option<f64> {
         self.first_rise().map(|evaluation| evaluation.learning_rate)
     }
 
-    /// Returns the largest evaluated learning rate below the upper end, with no rise.
     pub(crate) fn lower(&self) -> Option<f64> {
         self.last_fall().map(|evaluation| evaluation.learning_rate)
     }
@@ -227,7 +222,6 @@ impl Trace {
         learning_rate.clamp(self.config.min_learning_rate, self.config.max_learning_rate)
     }
 
-    /// Returns the crossing between a fall and a rise.
     pub(crate) fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
         let (lower, upper) = (fall.point(), rise.point());
         if self.report == Report::Middle {
@@ -241,13 +235,19 @@ impl Trace {
             &others,
             self.rounding.chord(&self.evaluations, fall, rise),
             self.line.resolution,
-            self.depth(),
+            self.explosiveness(fall, rise),
         );
         crossing.add_surprise(self.expected_before(fall, rise));
         if self.line.rounding != Trust::Known {
             crossing.rounding_error += OVERLOOKED;
         }
         crossing
+    }
+
+    /// Returns from 0 to 1 how much the ends of a bracket look like an explosion.
+    pub(crate) fn explosiveness(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let slope = self.line.slope().filter(|slope| *slope > 0.0);
+        explosiveness(fall.point(), rise.point(), self.depth(), slope)
     }
 
     /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the line.
@@ -260,7 +260,6 @@ impl Trace {
         seen.max(of_slope.map_or(0.0, |(slope, lower)| 0.25 * slope * lower))
     }
 
-    /// Returns the root expected before the later of two evaluations.
     fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {
         let is_end = |seen: &Evaluation| {
             seen.learning_rate == fall.learning_rate || seen.learning_rate == rise.learning_rate
@@ -269,7 +268,7 @@ impl Trace {
         self.expected[later]
     }
 
-    pub(crate) fn error_factor(&self) -> f64 {
-        self.error_factor
+    pub(crate) fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 }

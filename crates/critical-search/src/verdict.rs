@@ -1,4 +1,4 @@
-//! Names the conclusions from evaluations, and the questions still open.
+//! Names the conclusions from evaluations, and the open questions.
 
 use crate::Outcome;
 
@@ -8,14 +8,11 @@ const FIRST_ADVANCE: f64 = 1.5;
 const ADVANCE: f64 = 16.0;
 
 pub(crate) enum Verdict {
-    /// Open: no crossing is enclosed, or not narrowly or accurately enough.
     Open,
-    /// Open, since rounding hides the answer.
     Hidden(Hidden),
     Ended(Outcome),
 }
 
-/// The changes that rounding hides while the verdict is open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hidden {
     /// All changes, up to this learning rate.
@@ -29,7 +26,6 @@ pub(crate) enum Hidden {
 }
 
 impl Hidden {
-    /// Returns the learning rate of the next useful evaluation, after this many.
     pub(crate) fn next(self, evaluations: usize) -> f64 {
         match self {
             Self::All(last) if evaluations > 1 => ADVANCE * last,

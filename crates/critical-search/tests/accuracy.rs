@@ -1,7 +1,6 @@
-//! Measures the cost of a search and the error of its η_c, on recorded lines of real training.
+//! Measures the cost of a search and the error of its η_c on recorded lines of real training.
 //!
-//! `cargo test -p critical-search --test accuracy -- --nocapture` prints the tables behind the
-//! defaults.
+//! `cargo test -p critical-search --test accuracy -- --nocapture` prints the tables behind the defaults.
 
 mod recorded;
 
@@ -12,23 +11,16 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use recorded::Line;
 
 const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
-/// The searches that warm up.
 const WARM_UP: usize = 5;
 
-/// The cost and the errors of the searches along the lines of a workload.
 struct Score {
-    /// The evaluations of the first search.
     first: usize,
-    /// The mean evaluations of a search once warm, and the most.
     mean: f64,
     most: usize,
-    /// The relative errors of η_c: root mean square, the 95th of 100, the largest.
     rms: f64,
     p95: f64,
     largest: f64,
-    /// The root mean square of the stated errors.
     stated: f64,
-    /// The number of errors beyond three times the stated error.
     outside: usize,
 }
 
@@ -45,7 +37,6 @@ fn published() -> CriticalSearch {
     search(config, Method::Published)
 }
 
-/// Returns η_c by a finer search than any tried.
 fn truth(line: &Line, near: f64) -> f64 {
     let config = SearchConfig::default()
         .with_tolerance(1.0 / 2048.0)
@@ -55,7 +46,6 @@ fn truth(line: &Line, near: f64) -> f64 {
     result.outcome.bracket().unwrap().critical_lr()
 }
 
-/// Searches from line to line, each described by `told`.
 fn score(
     workload: &str,
     search: &CriticalSearch,
@@ -77,7 +67,7 @@ fn score(
     let (counts, stated) = (&counts[WARM_UP..], &stated[WARM_UP..]);
     let mut errors = errors.split_off(WARM_UP);
     let rms = |of: &[f64]| (of.iter().map(|v| v * v).sum::<f64>() / of.len() as f64).sqrt();
-    // The truth itself is known to 1e-5.
+    // The true η_c is known to 1e-5.
     let is_outside = |(error, stated): &(&f64, &f64)| **error > 3.0 * **stated + 1e-5;
     let outside = errors.iter().zip(stated).filter(is_outside).count();
     errors.sort_by(f64::total_cmp);
@@ -117,7 +107,6 @@ fn print_header() {
 #[test]
 fn the_defaults_are_cheap_and_accurate() {
     print_header();
-    // The most evaluations, and rms error, at the defaults.
     for (workload, evaluations, rms) in [
         ("gpt", 2.5, 0.003),
         ("full-batch", 2.2, 0.001),
@@ -131,9 +120,8 @@ fn the_defaults_are_cheap_and_accurate() {
                 let score = score(workload, &search(config, Method::Guided), |_, l| l.known());
                 let name = format!("{workload} 1/{:.0} to {accuracy}", 1.0 / tolerance);
                 print(&name, &score);
-                // The stated error holds for any tolerance and accuracy.
                 assert!(score.outside <= 1, "{name}: {} beyond", score.outside);
-                // The error that an interpolation cannot see goes with the square of the bracket's width.
+                // The invisible part of an interpolation error grows with the square of the bracket's width.
                 let most = (2.0 * accuracy).max(0.25 * tolerance * tolerance);
                 assert!(score.largest <= most, "{name}: {}", score.largest);
             }
@@ -173,7 +161,7 @@ fn the_published_estimator_takes_more_evaluations_for_a_larger_error() {
         print(&format!("{workload} published 1/16"), &published);
         assert!(published.mean >= 5.5 && published.mean >= 2.4 * guided.mean);
         assert!(published.rms >= 0.012 && published.rms >= 3.0 * guided.rms);
-        // Half a bracket, as a part of its lower end.
+        // Half a bracket, relative to its lower end.
         assert!(published.largest <= 1.0 / 30.0 && published.outside == 0);
     }
 }
@@ -183,7 +171,7 @@ fn a_first_measurement_takes_eight_evaluations_at_most() {
     let lines = WORKLOADS.map(recorded::lines);
     let mut most = 0;
     for line in lines.iter().flatten() {
-        // A warmup's first step, no learning rate at all, a rate in use, and a rate far too large.
+        // The first step of a warmup, no learning rate, a rate in use, a rate far too large.
         for guess in [
             Guess::new(1e-10),
             Guess::unknown(),
@@ -218,7 +206,6 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
                 score(workload, &guided(), hinted),
             ));
         }
-        // A factor between 1/3 and 3 that changes from line to line.
         let noisy = |index: usize, line: &Line| {
             let factor = 3f64.powf(((index * index) as f64).sin());
             line.unknown().with_slope_hint(factor * line.slope())

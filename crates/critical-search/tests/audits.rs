@@ -1,9 +1,8 @@
 //! Tests the checks beyond a search's certificate: losses that jump, explode or round inside, slopes of another loss,
-//! rises at rates that no search tries.
+//! and rises at rates that no search tries.
 
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig, SearchResult};
 
-/// Generates the same numbers in 0..1 on every machine.
 struct Random(u64);
 
 impl Random {
@@ -24,10 +23,10 @@ impl Random {
     }
 }
 
-/// The rise along one line, in units that put the crossing of the smooth loss near 1.
+/// The rise along one line; the smooth loss crosses near 1.
 type Line = Box<dyn Fn(f64) -> f64>;
 
-/// Returns a line of a kind: some lines of a run have its peculiarity, and others not.
+/// Returns a line of a kind; only some lines of a run show its peculiarity.
 fn line(kind: &str, random: &mut Random) -> Line {
     let (bend, root) = (random.between(-0.3, 1.0), random.log_between(0.7, 1.4));
     let smooth = move |eta: f64| -eta * (1.0 - eta / root) * (1.0 + bend * eta / root);
@@ -42,12 +41,12 @@ fn line(kind: &str, random: &mut Random) -> Line {
         "kink" if is_peculiar => {
             Box::new(move |eta| smooth(eta) + 4.0 * size * (eta - place).max(0.0))
         }
-        // A log density: a slow fall, then an exponential.
+        // A log density falls slowly, then rises exponentially.
         "explosion" => Box::new(move |eta| {
             let exponential = |eta: f64| 0.3 * root * (steep * (eta - root)).exp();
             -0.3 * eta + exponential(eta) - exponential(0.0)
         }),
-        // A cross entropy near 0: it falls to 0, and rises as examples are lost.
+        // A cross entropy near 0 falls to 0, and rises as the model loses examples.
         "small" => Box::new(move |eta| {
             1e-3 * ((-9.0 * eta).exp() - 1.0 + (steep * (eta - root)).exp() - (-steep * root).exp())
         }),
@@ -63,7 +62,6 @@ struct Tally {
     off_by_5_percent: usize,
 }
 
-/// Searches along the lines of many runs, and compares each η_c with a bisection of the line.
 fn tally(kind: &str, is_known: bool) -> Tally {
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let mut random = Random(7);
@@ -134,7 +132,6 @@ fn the_stated_error_holds_on_losses_of_every_kind() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Searches along the same line again and again, and returns the last result.
 fn repeated(told: &LossLine, times: usize, loss: impl Fn(f64) -> f64) -> SearchResult {
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let mut guess = Guess::new(0.1);
@@ -149,7 +146,7 @@ fn repeated(told: &LossLine, times: usize, loss: impl Fn(f64) -> f64) -> SearchR
 #[test]
 fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
     let loss = |eta: f64| 2.0 - eta * (1.0 - eta / 0.3);
-    // Scaled gradients, clipped gradients, and gradients of a loss with a penalty.
+    // Scaled and clipped gradients, and the gradient of a loss with a penalty.
     for factor in [1024.0, 0.1, 1.5] {
         let told = LossLine::new(2.0).with_slope(factor);
         let result = repeated(&told, 3, loss);
@@ -164,7 +161,7 @@ fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
     }
     let told = LossLine::new(2.0).with_slope(1.0);
     assert!(!repeated(&told, 2, loss).is_slope_refuted());
-    // A line so bent that it falls by its slope only very near the start, as a GPT's at its first step.
+    // Like a GPT at its first step, this line falls by its slope only very near the start.
     let bent = |eta: f64| 2.0 - 0.01 * (1.0 - (-1000.0 * eta).exp()) + 0.02 * eta;
     assert!(!repeated(&LossLine::new(2.0).with_slope(9.98), 2, bent).is_slope_refuted());
 }
@@ -172,7 +169,7 @@ fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
 #[test]
 fn a_loss_at_its_minimum_rises_at_once() {
     for power in [2, 4] {
-        // In 32 bits, without a slope: a task of another loss.
+        // A task of another loss, in 32 bits, without a slope.
         let loss = |eta: f64| f64::from((3.0 + 40.0 * eta.powi(power)) as f32);
         let result = repeated(&LossLine::new(3.0).with_likely_rounding(), 2, loss);
         assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
@@ -181,7 +178,7 @@ fn a_loss_at_its_minimum_rises_at_once() {
 
 #[test]
 fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
-    // The negative of a loss: it rises from 0 on, and falls without end.
+    // The negative of a loss rises from 0 on, and falls without end.
     let search = CriticalSearch::new(SearchConfig::default()).unwrap();
     let falls = LossLine::new(1.0);
     let first = search.run(&falls, Guess::new(0.1), |eta| 1.0 - eta.min(0.9));
@@ -190,7 +187,7 @@ fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
     let loss = |eta: f64| f64::from((1.0 + eta * (1.0 - eta / 50.0)) as f32);
     let next = search.run(&falls, guess, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
-    // Nor if it already falls at the start of the search.
+    // Also from a start at a fall.
     let beyond = Guess::new(400.0);
     let next = search.run(&falls.with_rate_in_use(0.1), beyond, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
@@ -231,7 +228,7 @@ fn rounding_inside_of_a_loss_is_seen_when_the_loss_goes_to_0_and_forgotten_when_
         "{large} of the losses that are large enough have a number"
     );
 
-    // The second loss is next to 0, and says nothing of the others.
+    // The second loss is near 0 and says nothing about the others.
     let mut guess = Guess::new(0.1);
     let mut numbers = 0;
     for index in 0..60_u64 {
@@ -273,7 +270,6 @@ fn a_bracket_that_ends_where_the_loss_is_not_finite_says_so() {
 
 #[test]
 fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jumps() {
-    // The loss rises around the rate in use, falls again, and rises for good from 1 on.
     let loss = |eta: f64| {
         let bump = if (0.009..0.012).contains(&eta) {
             0.1
@@ -287,7 +283,7 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
     let bracket = second.outcome.bracket().unwrap();
     assert!(bracket.upper() <= 0.012, "{second:?}");
 
-    // A rate below the search's limits is raised to the limit and tried once.
+    // The search raises a rate below its limits to the limit, and tries it once.
     for loss in [
         |eta: f64| 2.0 - eta * (1.0 - eta),
         |eta: f64| 2.0 - eta.min(1.0),
@@ -300,7 +296,6 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
 #[test]
 fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     let parabola = |eta: f64| 2.0 - eta * (1.0 - eta);
-    // Rises on (0.2, 0.3) by a narrow bump, and for good from 1 on.
     let loss = |eta: f64| {
         let bump = if (0.2..0.3).contains(&eta) { 1.0 } else { 0.0 };
         parabola(eta) + bump
@@ -318,7 +313,7 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
     assert!(verified.is_verified());
 
-    // Without an earlier crossing, it costs the requested evaluations, and never exceeds the budget.
+    // Without an earlier crossing, verification costs the requested evaluations and never exceeds the budget.
     let (_, more) = {
         let config = SearchConfig::default().with_verification(4);
         let search = CriticalSearch::new(config).unwrap();

@@ -5,14 +5,13 @@ mod recorded;
 use critical_search::{CriticalSearch, Guess, Method, SearchConfig};
 use recorded::Line;
 
-/// Returns the critical learning rate to a part in a thousand, if f crosses only once between the recorded points.
+/// Returns η_c to a part in a thousand, if f crosses only once between the recorded points.
 fn only_crossing(line: &Line) -> Option<f64> {
     let signs: Vec<bool> = line.points.iter().map(|(_, rise)| *rise > 0.0).collect();
     let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
     (crossings == 1).then_some(line.points[12].0)
 }
 
-/// Returns the mean evaluations of a search that goes from line to line, without the first five.
 fn mean_evaluations(lines: &[Line], tolerance: f64, method: Method) -> f64 {
     let config = SearchConfig::default().with_tolerance(tolerance);
     let search = CriticalSearch::new(config).unwrap().with_method(method);
@@ -35,7 +34,7 @@ fn mean_evaluations(lines: &[Line], tolerance: f64, method: Method) -> f64 {
 
 #[test]
 fn real_lines_are_bracketed_with_few_evaluations() {
-    // Workload, and the most evaluations of a guided search at 1/16 and at 1/256.
+    // The workload, and the most evaluations of a guided search at 1/16 and 1/256.
     for (workload, coarse, fine) in [
         ("gpt", 3.2, 4.2),
         ("full-batch", 2.3, 3.4),

@@ -18,7 +18,7 @@ fn assert_bracketed(result: &SearchResult, critical_lr: f64) {
     let Outcome::Bracketed(bracket) = result.outcome else {
         panic!("expected a bracket around {critical_lr}, got {result:?}");
     };
-    // An interpolating search may land on the root itself, so that 64-bit rounding decides the sign.
+    // Interpolation may hit the root itself, so that 64-bit rounding decides the sign.
     let rounding = 1e-9 * critical_lr;
     assert!(
         bracket.lower() <= critical_lr + rounding && critical_lr - rounding <= bracket.upper(),
@@ -63,7 +63,7 @@ fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
     assert_bracketed(&far, 1.0);
     assert!(far.trace.len() <= 4, "{far:?}");
 
-    // The search evaluates the roots of the first lines, too, to measure their errors.
+    // The search checks the roots of the first lines.
     let mut guess = Guess::new(0.1).learn(&line, &far);
     for critical_lr in [1.01, 0.99, 1.02, 1.0, 0.98, 1.0, 1.005] {
         let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
@@ -91,7 +91,6 @@ fn a_slope_that_says_rise_is_believed_after_one_evaluation_that_rises() {
     assert_eq!(result.trace.len(), 1, "{result:?}");
     assert!(!result.is_slope_refuted());
 
-    // The gradient belonged to another loss: this loss falls.
     for slope in [0.0, -0.3] {
         let line = LossLine::new(1.0).with_slope(slope);
         let result = search().run(&line, Guess::new(0.1), parabola(1.0, 1.0, 0.2));
@@ -115,14 +114,13 @@ fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
     assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
     assert!(result.trace.len() <= 8, "{result:?}");
 
-    // A visible fall counts, however small.
     let result = search().run(&line, Guess::new(0.1), parabola(2.0, 1.0, 1e-3));
     assert_bracketed(&result, 1e-3);
 }
 
 #[test]
 fn a_change_smaller_than_rounding_is_below_resolution() {
-    // The whole fall along the line is 1e-9, far below the rounding of a loss of 1 in 32 bits.
+    // The whole fall is 1e-9, far below the rounding of a loss of 1 in 32 bits.
     let flat = |eta: f64| f64::from((1.0 - 4e-9 * eta * (1.0 - eta)) as f32);
     let line = LossLine::new(1.0).with_slope(4e-9);
     let result = search().run(&line, Guess::new(1.0), flat);
@@ -148,7 +146,7 @@ fn a_sign_change_made_by_rounding_alone_is_below_resolution() {
 
 #[test]
 fn a_tiny_guess_starts_where_the_slope_predicts_a_resolvable_change() {
-    // At η = 1e-10 a fall of 1e-10 would drown in the rounding of the loss.
+    // A fall of 1e-10, at η = 1e-10, would drown in the rounding of the loss.
     let rounded = |eta: f64| f64::from(parabola(5.0, 1.0, 0.2)(eta) as f32);
     let line = LossLine::new(5.0).with_slope(1.0);
     let result = search().run(&line, Guess::new(1e-10), rounded);
@@ -212,7 +210,6 @@ fn a_loss_that_explodes_counts_as_a_rise_while_expanding() {
 
 #[test]
 fn of_two_crossings_seen_the_smaller_is_bracketed() {
-    // Rises on (1, 2), falls again on (2, 4): the search starts beyond both.
     let loss = |eta: f64| 1.0 + 0.1 * (eta - 1.0) * (eta - 2.0) * (eta - 4.0) * eta;
     let result = search().run(&LossLine::new(1.0), Guess::new(6.0), loss);
     let bracket = result.outcome.bracket().unwrap();

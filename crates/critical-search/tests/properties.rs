@@ -4,7 +4,6 @@ use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outco
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// A loss along a line: smooth, flat, discontinuous, oscillating, or exploding.
 #[derive(Clone, Debug)]
 enum Loss {
     Cubic {
@@ -135,7 +134,6 @@ proptest! {
             loss.at(eta)
         });
 
-        // The trace is what happened, within the budget and the limits.
         let traced: Vec<f64> = result.trace.iter().map(|e| e.learning_rate).collect();
         prop_assert_eq!(&traced, &evaluated);
         prop_assert!(traced.len() <= config.max_evaluations);
@@ -229,7 +227,7 @@ proptest! {
             .with_tolerance(tolerance)
             .with_accuracy(accuracy)
             .with_max_evaluations(1000);
-        // No resolution: every sign counts, and the guess stays where it is.
+        // Without a resolution every sign counts, and the guess does not move.
         let mut line = LossLine::new(1.0).with_resolution(0.0);
         if let Some(slope) = slope {
             line = line.with_slope(slope);
@@ -249,12 +247,11 @@ proptest! {
             Outcome::Bracketed(bracket) => vec![bracket.lower(), bracket.upper()],
             _ => result.trace.iter().map(|e| e.learning_rate).collect(),
         };
-        // The slope may have moved a guess that knows nothing.
         let first = result.trace.first().map_or(guess, |e| e.learning_rate);
         let distance = ends.iter().map(|eta| (eta / first).log2().abs()).fold(0.0, f64::max);
         let wanted = -(1.0 - tolerance.min(accuracy / (1.0 + accuracy))).ln();
         let bisections = (16f64.ln() / wanted).log2().ceil();
-        // On a line that falls out to the limit, the search looks everywhere before it says so.
+        // Before it reports a fall to the limit, the search looks everywhere.
         let limit = config.max_learning_rate;
         let reaches_limit = result.trace.iter().any(|seen| seen.learning_rate >= limit);
         let everywhere = if reaches_limit { (limit / first).log2().ceil() + 1.0 } else { 0.0 };
@@ -265,10 +262,10 @@ proptest! {
     #[test]
     fn a_first_measurement_takes_eight_evaluations_at_most(
         (bend, curl) in (-0.9..5.0, -0.5..3.0),
-        // The fall that the slope predicts at the root, as a part of the loss.
+        // The predicted fall at the root, as a share of the loss.
         depth in log_uniform(1e-3, 4.0),
         root in log_uniform(1e-6, 1e2),
-        // The ratio of the slope given to the line's own; none for the line's own.
+        // The given slope over the line's own; `None` for the line's own.
         hint in prop_oneof![Just(None), log_uniform(0.5, 2.0).prop_map(Some)],
         guess in prop_oneof![
             Just(Guess::unknown()), // a learning rate of 0
@@ -278,7 +275,7 @@ proptest! {
         ],
     ) {
         let shape = |u: f64| 1.0 + bend * u + curl * u * u;
-        // A shape with another root, or nearly, has another η_c.
+        // Exclude shapes with another root, or nearly.
         prop_assume!((0..=2000).all(|i| shape(0.05 * f64::from(i)) > 0.05));
         let slope = depth / root;
         let line = LossLine::new(1.0);

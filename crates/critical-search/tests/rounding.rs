@@ -1,5 +1,5 @@
-//! Tests that rounding never makes a number: lines that rise from η = 0 on, lines whose fall rounding
-//! hides, and hints that lie.
+//! Tests that rounding never makes a number: lines that rise from η = 0 on, lines with a hidden fall, and hints that
+//! lie.
 
 use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
@@ -10,7 +10,7 @@ use proptest::test_runner::RngSeed;
 
 const BASE: f64 = 2.3;
 
-/// Returns a number in −1..1 that depends on η in no way that a search could use.
+/// Returns a number in −1..1 without any structure in η.
 fn noise(eta: f64, seed: u64) -> f64 {
     let mut bits = eta.to_bits() ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     for _ in 0..3 {
@@ -20,7 +20,7 @@ fn noise(eta: f64, seed: u64) -> f64 {
     bits as f64 / u64::MAX as f64 * 2.0 - 1.0
 }
 
-/// Returns the loss BASE + f(η), computed in 32-bit floats with the rounding of a long sum.
+/// Returns the loss BASE + f(η), in 32-bit floats with the rounding of a long sum.
 fn rounded(f: impl Fn(f64) -> f64, seed: u64) -> impl Fn(f64) -> f64 {
     move |eta| {
         let loss = BASE + f(eta);
@@ -93,7 +93,6 @@ proptest! {
         guess in guesses(),
         seed in any::<u64>(),
     ) {
-        // f falls by `fall` at root/2.
         let loss = rounded(|eta| 4.0 * fall * (eta / root) * (eta / root - 1.0), seed);
         let result = run(&told(hint), guess, Method::Guided, loss);
         let bracket = result.outcome.bracket().copied();
@@ -125,7 +124,7 @@ proptest! {
     }
 }
 
-/// A loss computed coarsely and returned finely: the largest noise, and the size of its steps.
+/// A loss with coarse rounding and a fine type: the largest noise, and the size of its steps.
 #[derive(Clone, Copy, Debug)]
 struct Coarse {
     amplitude: f64,
@@ -146,7 +145,6 @@ impl Coarse {
     }
 }
 
-/// Generates noise and steps of any share of the fall, visible or not.
 fn coarse(fall: f64) -> impl Strategy<Value = Coarse> {
     let part = || prop_oneof![1 => Just(0.0), 4 => log_uniform(1e-4, 3.0)];
     (part(), part(), any::<u64>()).prop_map(move |(amplitude, step, seed)| Coarse {
@@ -156,14 +154,13 @@ fn coarse(fall: f64) -> impl Strategy<Value = Coarse> {
     })
 }
 
-/// Generates a line that falls by `fall` and is back at its root, with a bend, and its rounding.
+/// Generates a line's root, fall, bend and rounding.
 fn lines() -> impl Strategy<Value = (f64, f64, f64, Coarse)> {
     (log_uniform(1e-3, 1e1), log_uniform(1e-3, 1.0), -0.5..2.0).prop_flat_map(
         |(root, fall, bend)| coarse(fall).prop_map(move |coarse| (root, fall, bend, coarse)),
     )
 }
 
-/// Searches ten lines of a run, each with other noise, and returns the number of results, and the wrong results.
 fn run_of(
     (root, fall, bend, coarse): (f64, f64, f64, Coarse),
     is_known: bool,

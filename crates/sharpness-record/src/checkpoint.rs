@@ -6,19 +6,19 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Notes in a run's folder the run-wide step and epoch of saved weights by their fingerprint, so
-/// that a run that resumes from them knows its step.
+/// that a run that resumes from them knows its step, and with it what its measurements had taught the program by then.
 ///
 /// ```
 /// use sharpness_record::CheckpointNote;
 ///
 /// let folder = std::env::temp_dir().join("sharpness-record-checkpoint-example");
-/// let note = CheckpointNote { step: 200, epoch: Some(1), fingerprint: 0xfeed };
+/// let note = CheckpointNote { step: 200, epoch: Some(1), fingerprint: 0xfeed, state: None };
 /// note.save(&folder)?;
 /// assert_eq!(CheckpointNote::find(&folder, 0xfeed)?, Some(note));
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointNote {
     /// The updates of the weights before the checkpoint.
     pub step: u64,
@@ -27,6 +27,9 @@ pub struct CheckpointNote {
     pub epoch: Option<u64>,
     /// A fingerprint of the weights.
     pub fingerprint: u64,
+    /// What the measurements had taught by then, in words of the program that wrote the note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 impl CheckpointNote {
@@ -73,6 +76,7 @@ mod tests {
             step,
             epoch: Some(1),
             fingerprint,
+            state: (step > 100).then(|| "1 {\"0.1\"}".to_string()),
         };
         note(100, 7).save(folder.path()).unwrap();
         note(200, 8).save(folder.path()).unwrap();

@@ -202,7 +202,6 @@ impl Follower {
         }
     }
 
-    /// Ends the search for surviving lines.
     fn settle(&mut self) -> Option<Followed> {
         let (kept, cause) = self.again.take()?;
         let dropped = self.followed.len() - kept;
@@ -228,7 +227,6 @@ enum State {
     Changed(WentBack),
 }
 
-/// An open record, read up to some place.
 #[derive(Debug)]
 struct OpenRecord {
     /// `None` for a pipe, which cannot change.

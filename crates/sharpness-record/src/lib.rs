@@ -73,7 +73,9 @@ pub use files::{CHECKPOINTS_FILE, LOCK_FILE, MEASUREMENTS_FILE, SUPERSEDED_FILE}
 pub use follow::{Followed, Follower, WentBack};
 pub use line::LinePoint;
 pub use lock::{FolderLock, LockError};
-pub use measurement::{BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, TRAIN_TASK};
+pub use measurement::{
+    BaseLossSource, Measurement, RECORD_VERSION, SlopeSource, TRAIN_TASK, WorkerShare,
+};
 pub use outcome::MeasurementOutcome;
 pub use quantity::{About, Against, Quantity, Scale};
 pub use read::{ReadError, Reading, file_of, parse, read};

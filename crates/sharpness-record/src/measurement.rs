@@ -40,10 +40,35 @@ pub enum SlopeSource {
     Other,
 }
 
-/// Holds one measurement of critical sharpness. Metrics, logs, reports and plots read it and never change it.
+/// Counts the workers of a data-parallel update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkerShare {
+    /// The workers on whose batches the loss was measured.
+    pub measured: usize,
+    /// The workers that make the update.
+    pub of: usize,
+}
+
+impl WorkerShare {
+    /// Creates the count.
+    pub fn new(measured: usize, of: usize) -> Self {
+        Self { measured, of }
+    }
+
+    /// Whether no worker was left out.
+    pub fn is_whole(&self) -> bool {
+        self.measured == self.of
+    }
+}
+
+/// Holds one measurement of critical sharpness.
 ///
-/// A field that was not measured is `None` (`null` in JSON), never a placeholder number. A missing
-/// field reads as not measured, and a reader skips unknown fields.
+/// [`critical_sharpness`](Self::critical_sharpness) is the number. [`edge_ratio`](Self::edge_ratio) says whether the
+/// step is past the edge, and [`outcome`](Self::outcome) how the search ended.
+///
+/// A field that was not measured is `None` (`null` in JSON), never a substitute number. A missing field reads as not
+/// measured, and a reader skips unknown fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measurement {
@@ -57,9 +82,8 @@ pub struct Measurement {
     /// The task of the measured loss; `train` is the batch that made the update.
     #[serde(default = "train_task")]
     pub task: String,
-    /// The task with the smallest critical learning rate along this update, `train` included; a task
-    /// that the update hurts at any rate (`not_descent`) comes first. Absent if no task is limited, or
-    /// if training is the only task.
+    /// The task with the smallest critical learning rate along this update, `train` included; a task that the update
+    /// hurts at any rate (`not_descent`) comes first. Absent if no task has a limit, or if training is the only task.
     #[serde(default)]
     pub limiting_task: Option<String>,
     /// The scheduler's learning rate η for this step.
@@ -77,6 +101,9 @@ pub struct Measurement {
     /// The fraction of the batch behind the loss, in (0, 1]: 1 unless the loss states less.
     #[serde(default = "whole_batch")]
     pub batch_fraction: f64,
+    /// How many of the workers that make the same update took part, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkerShare>,
     /// The slope g·Δθ of the fall along the update.
     #[serde(default)]
     pub slope: Option<f64>,
@@ -86,41 +113,40 @@ pub struct Measurement {
     /// The norm ‖Δθ‖ of the update direction.
     #[serde(default)]
     pub update_norm: Option<f64>,
-    /// The norm ‖g‖ of the gradient of the loss, before the optimizer clips it, in a run that measures the panel.
+    /// The norm ‖g‖ of the loss's gradient, before the optimizer clips it. In the panel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
-    /// The norm ‖θ‖ of the weights that have a gradient, in a run that measures the panel.
+    /// The norm ‖θ‖ of the weights that have a gradient. In the panel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<f64>,
-    /// The cosine of the angle between the gradient and the update direction, g·Δθ/(‖g‖‖Δθ‖), in a run that measures
-    /// the panel.
+    /// The cosine of the angle between gradient and update direction, g·Δθ/(‖g‖‖Δθ‖), in [−1, 1]. In the panel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_cosine: Option<f64>,
-    /// The agreement of the step with its linear prediction, (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with η = `learning_rate`: 1 where
-    /// the loss falls as its gradient says, 0 at η_c, negative beyond. At the steps of a run that
-    /// measures the panel at which the search has evaluated the loss at η.
+    /// The agreement of the step with its linear prediction, (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with η = `learning_rate`: 1
+    /// if the loss falls as its gradient predicts, 0 at η_c, negative beyond. In the panel only, and only if the
+    /// search evaluated the loss at η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
-    /// The absolute error of the agreement that rounding makes.
+    /// The absolute error of the agreement due to rounding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement_error: Option<f64>,
-    /// The trace tr Σ of the covariance of the gradient of one micro-batch, estimated from those of the update, where it
-    /// accumulates several in burn's `Learner`. In a run that measures the panel.
+    /// The trace tr Σ of the covariance of a micro-batch's gradient, estimated from the micro-batches that burn's
+    /// `Learner` accumulates in the update. In the panel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_variance: Option<f64>,
-    /// The squared norm ‖G‖² of the gradient over all data, estimated in the same way; the estimate of a small one may be negative.
+    /// The squared norm ‖G‖² of the gradient over all data, estimated in the same way. The estimate may be negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_signal: Option<f64>,
-    /// The sharpness λ_max at which the named optimizer is at the Edge of Stability at large batches, 2(1+β)/η.
+    /// The λ_max at which the named optimizer is at the Edge of Stability at large batches, 2(1+β)/η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub large_batch_threshold: Option<f64>,
-    /// The same at small batches, 2(1−β)/η.
+    /// The threshold of batch sharpness for the named optimizer at small batches, 2(1−β)/η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_batch_threshold: Option<f64>,
     /// The preconditioned sharpness at which the named Adam is at the Edge of Stability, (2+2β₁)/((1−β₁)η).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adam_threshold: Option<f64>,
-    /// How the measurement ended.
+    /// The way the measurement ended.
     pub outcome: MeasurementOutcome,
     /// The reason of a failure.
     #[serde(default)]
@@ -134,16 +160,15 @@ pub struct Measurement {
     /// The critical learning rate η_c, inside a certified bracket.
     #[serde(default)]
     pub critical_lr: Option<f64>,
-    /// The estimated relative error of η_c, if the measurement states one. It is no bound: evaluations at η_c check it
-    /// during the run and widen it, so that 95 of 100 true values lie within η_c·(1 ± error), and nearly all within
-    /// three times the error.
+    /// The estimated relative error of η_c, not a bound. Evaluations at η_c check it during the run and widen it, so
+    /// that 95 of 100 true values lie within η_c·(1 ± error), and nearly all within three times the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical_lr_error: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
     #[serde(default)]
     pub critical_sharpness: Option<f64>,
-    /// The 95% interval of η_c by the spread of the loss over the examples, if the losses of
-    /// examples are known: how much of η_c is batch noise.
+    /// The 95% interval of η_c by the spread of the loss over the examples, if their losses are known: the batch
+    /// noise of η_c.
     #[serde(default, deserialize_with = "closed_interval")]
     pub critical_lr_interval: Option<(f64, f64)>,
     /// The standard deviation of η_c over the task's batches, to first order, if the task has several.
@@ -155,12 +180,10 @@ pub struct Measurement {
     /// The learning rate down to which the search looked for an earlier crossing, at ratios of 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_from: Option<f64>,
-    /// Whether the loss at `upper` is NaN or infinite: it explodes before it is seen to rise. Absent if the loss there is
-    /// finite.
+    /// Whether the loss at `upper` is NaN or infinite, not merely higher. Absent if the loss there is finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_explodes: Option<bool>,
-    /// Whether batch norm used the statistics of the batch, as in training; absent if it used its running
-    /// statistics, or without batch norm.
+    /// Whether batch norm used the statistics of the batch, as in training. Absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_statistics: Option<bool>,
     /// The curvature behind critical sharpness, on steps that measure it.
@@ -214,6 +237,7 @@ impl Measurement {
             base_loss: None,
             base_loss_source: None,
             batch_fraction: whole_batch(),
+            workers: None,
             slope: None,
             slope_source: None,
             update_norm: None,
@@ -263,13 +287,13 @@ impl Measurement {
         }
     }
 
-    /// Whether this measures the loss that made the update.
+    /// Whether the measured loss made the update.
     pub fn is_of_training(&self) -> bool {
         self.task == TRAIN_TASK
     }
 
-    /// Returns the [edge threshold](edge_threshold) 2/η: this step raises the loss if critical sharpness
-    /// is above it. `None` if the learning rate is 0 or unknown.
+    /// Returns the [edge threshold](edge_threshold) 2/η: this step raises the loss if critical sharpness is above it.
+    /// `None` if the learning rate is 0 or unknown.
     pub fn edge_threshold(&self) -> Option<f64> {
         edge_threshold(self.learning_rate?)
     }
@@ -280,24 +304,24 @@ impl Measurement {
         edge_ratio(self.learning_rate?, self.critical_lr?)
     }
 
-    /// The relative update η‖Δθ‖/‖θ‖: how far the step moves the weights, as a part of their norm. η is the learning rate at
-    /// which the step was made. `None` where one of the three is unknown, or ‖θ‖ is 0.
+    /// Returns the relative update η‖Δθ‖/‖θ‖, with the learning rate of the step. `None` if one of the three is
+    /// unknown, or ‖θ‖ is 0.
     pub fn relative_update(&self) -> Option<f64> {
         let rate = self.learning_rate_used.or(self.learning_rate)?;
         let relative = rate * self.update_norm? / self.weight_norm?;
         Some(relative).filter(|relative| relative.is_finite())
     }
 
-    /// The gradient-noise scale tr Σ/‖G‖², in micro-batches: an update of so many has as much noise as signal. `None` where
-    /// either is unknown, and where the estimate of ‖G‖² is not positive.
+    /// Returns the gradient-noise scale tr Σ/‖G‖²: the number of micro-batches in an update with as much noise as
+    /// signal. `None` if either is unknown, or ‖G‖² is not positive.
     ///
-    /// It is the ratio of two estimates from one update, which scatters widely: average both over steps, and divide then.
+    /// This ratio of two estimates scatters widely: average both over many steps, and divide the averages.
     pub fn noise_scale(&self) -> Option<f64> {
         let signal = self.gradient_signal.filter(|signal| *signal > 0.0)?;
         Some(self.gradient_variance? / signal).filter(|scale| scale.is_finite())
     }
 
-    /// Where this step lies relative to the Edge of Stability. `None` where η or η_c is unknown.
+    /// Locates this step relative to the Edge of Stability. `None` if η or η_c is unknown.
     pub fn edge(&self) -> Option<Edge> {
         Edge::of(self.edge_ratio()?)
     }

@@ -103,20 +103,22 @@ macro_rules! quantities {
     };
 }
 
-/// The edge of plain gradient descent.
 const EDGE: Option<Against> = Some(Against::Quantity(Quantity::EdgeThreshold));
 
 quantities! {
     LearningRate: "Learning Rate", "learning_rate", "η", "η", Some(Log), None,
         "the learning rate that the scheduler asks for at this step", Number(|m| m.learning_rate);
     LearningRateUsed: "Used Learning Rate", "learning_rate_used", "η used", "η", None, None,
-        "the learning rate at which the step was made, if an edge cap has lowered it", Number(|m| m.learning_rate_used);
+        "the learning rate of the step, if an edge cap has lowered it", Number(|m| m.learning_rate_used);
     BaseLoss: "Base Loss", "base_loss", "loss", "loss", Some(Linear), None,
         "the loss L(θ) before the step", Number(|m| m.base_loss);
     BatchFraction: "Batch Fraction", "batch_fraction", "fraction", "", None, None,
-        "the fraction of the batch that the loss was evaluated on", Number(|m| Some(m.batch_fraction));
+        "the fraction of the batch behind the loss", Number(|m| Some(m.batch_fraction));
+    Workers: "Workers", "workers", "workers", "", None, None,
+        "the workers on whose batches the loss was measured, if several make the same update",
+        Number(|m| Some(m.workers?.measured as f64));
     Slope: "Slope", "slope", "g·Δθ", "loss/η", None, None,
-        "gradient times update direction: how fast the loss starts to fall along the update", Number(|m| m.slope);
+        "gradient times update direction: the rate at which the loss starts to fall along the update", Number(|m| m.slope);
     UpdateNorm: "Update Norm", "update_norm", "‖Δθ‖", "θ/η", None, None,
         "the norm of the update direction", Number(|m| m.update_norm);
     GradientNorm: "Gradient Norm", "gradient_norm", "‖g‖", "loss/θ", Some(Log), None,
@@ -124,38 +126,38 @@ quantities! {
     WeightNorm: "Weight Norm", "weight_norm", "‖θ‖", "θ", Some(Log), None,
         "the norm of the weights that have a gradient", Number(|m| m.weight_norm);
     RelativeUpdate: "Relative Update", "relative_update", "η‖Δθ‖/‖θ‖", "", Some(Log), None,
-        "how far the step moves the weights, as a part of their norm", Number(Measurement::relative_update);
+        "the length of the step, relative to the norm of the weights", Number(Measurement::relative_update);
     GradientCosine: "Gradient Cosine", "gradient_cosine", "cos(g, Δθ)", "", Some(Linear), None,
         "the cosine of the angle between the gradient and the update direction", Number(|m| m.gradient_cosine);
     Agreement: "Agreement", "agreement", "ΔL/(η g·Δθ)", "", Some(Linear), Some(Against::Line(1.0, "as the gradient says")),
-        "the fall of the loss by a step at the learning rate, over the fall that the slope predicts: 0 at the critical learning rate, negative beyond",
+        "the fall of the loss in a step at the learning rate, relative to the fall that the slope predicts: 0 at the critical learning rate, negative beyond",
         Number(|m| m.agreement);
     AgreementError: "Agreement Error", "agreement_error", "agreement error", "", None, None,
-        "the absolute error of the agreement that rounding makes", Number(|m| m.agreement_error);
+        "the absolute rounding error of the agreement", Number(|m| m.agreement_error);
     GradientVariance: "Gradient Variance", "gradient_variance", "tr Σ", "", None, None,
-        "the trace of the covariance of the gradient of one micro-batch, estimated from those that an update accumulates",
+        "the trace of the covariance of one micro-batch's gradient, estimated from the micro-batches of an update",
         Number(|m| m.gradient_variance);
     GradientSignal: "Gradient Signal", "gradient_signal", "‖G‖²", "", None, None,
-        "the squared norm of the gradient over all data, estimated from them: that of a small one may be negative",
+        "the squared norm of the gradient over all data, estimated from the micro-batches of an update, so that a small value may come out negative",
         Number(|m| m.gradient_signal);
     NoiseScale: "Noise Scale", "noise_scale", "tr Σ/‖G‖²", "", Some(Log), None,
-        "the number of micro-batches at which an update has as much noise as signal, by the gradients of one update alone",
+        "the number of micro-batches that gives an update as much noise as signal, estimated from a single update",
         Number(Measurement::noise_scale);
     Lower: "Lower Learning Rate", "lower", "lower", "η", None, None,
-        "the largest learning rate, below the upper one, at which the loss was seen not to rise", Number(|m| m.lower);
+        "the largest evaluated learning rate below the upper end without a rise of the loss", Number(|m| m.lower);
     Upper: "Upper Learning Rate", "upper", "upper", "η", None, None,
-        "the smallest learning rate at which the loss was seen to rise", Number(|m| m.upper);
+        "the smallest evaluated learning rate with a rise of the loss", Number(|m| m.upper);
     CriticalLearningRate: "Critical Learning Rate", "critical_lr", "η_c", "η", Some(Log),
         Some(Against::Quantity(Quantity::LearningRate)),
         "the smallest learning rate at which the loss along the optimizer's own update rises", Number(|m| m.critical_lr);
     CriticalLearningRateError: "Critical Learning Rate Error", "critical_lr_error", "error", "", None, None,
-        "the estimated relative error of the critical learning rate, an estimate and no bound: 95 of 100 true values lie within it, nearly all within three times it",
+        "the estimated relative error of the critical learning rate, not a bound: 95 of 100 true values lie within it, and nearly all within three times it",
         Number(|m| m.critical_lr_error);
     IntervalLow: "Interval Low", "critical_lr_interval_low", "low", "η", None, None,
         "the lower end of the 95% interval of the critical learning rate by the spread over the examples, if their losses are known",
         Number(|m| Some(m.critical_lr_interval?.0));
     IntervalHigh: "Interval High", "critical_lr_interval_high", "high", "η", None, None,
-        "the upper end of that interval", Number(|m| Some(m.critical_lr_interval?.1));
+        "the upper end of the 95% interval of the critical learning rate", Number(|m| Some(m.critical_lr_interval?.1));
     CriticalLearningRateSpread: "Critical Learning Rate Spread", "critical_lr_spread", "spread", "η", None, None,
         "the standard deviation of the critical learning rate over the batches of a task", Number(|m| m.critical_lr_spread);
     CriticalSharpness: "Critical Sharpness", "critical_sharpness", "λ_c", "1/η", Some(Log), EDGE,
@@ -166,13 +168,13 @@ quantities! {
     EdgeRatio: "Edge Ratio", "edge_ratio", "η/η_c", "", Some(Log), Some(Against::Line(1.0, "edge")),
         "learning rate / critical learning rate: above 1, this step raises the loss", Number(Measurement::edge_ratio);
     VerifiedFrom: "Verified From", "verified_from", "verified", "η", None, None,
-        "the learning rate down to which an earlier crossing was looked for, at ratios of 2", Number(|m| m.verified_from);
+        "the learning rate down to which the search looked for an earlier crossing, at ratios of 2", Number(|m| m.verified_from);
     ProbeEvaluations: "Probe Evaluations", "evaluations", "evaluations", "", None, None,
         "forward passes of the last measurement", Number(|m| Some(m.evaluations as f64));
     ProbeSeconds: "Probe Seconds", "seconds", "seconds", "s", None, None,
-        "the time of the measurement, from when the device has ended the training step", Number(|m| Some(m.seconds));
+        "the time of the measurement, counted from the end of the training step on the device", Number(|m| Some(m.seconds));
     DirectionalSharpness: "Directional Sharpness", "directional_sharpness", "λ_dir", "1/η", Some(Log), EDGE,
-        "the curvature along the update over the slope along it: critical sharpness, were the loss quadratic",
+        "the curvature along the update over the slope along it: equal to critical sharpness if the loss is quadratic",
         Curvature(|m| Some(&m.curvature.as_ref()?.directional_sharpness));
     HessianSharpness: "Hessian Sharpness", "hessian_sharpness", "λ_max", "1/η", Some(Log), EDGE,
         "the largest eigenvalue of the Hessian", Curvature(|m| Some(&m.curvature.as_ref()?.hessian_sharpness));
@@ -186,13 +188,13 @@ quantities! {
         "the same with each batch weighted by its squared gradient: E[gᵀHg]/E‖g‖²",
         Curvature(|m| m.interaction_aware_sharpness.as_ref());
     LargeBatchThreshold: "Large Batch Threshold", "large_batch_threshold", "2(1+β)/η", "1/η", Some(Log), None,
-        "the largest eigenvalue of the Hessian at which momentum β is at the edge at large batches",
+        "the edge of the largest eigenvalue of the Hessian under momentum β, at large batches",
         Number(|m| m.large_batch_threshold);
     SmallBatchThreshold: "Small Batch Threshold", "small_batch_threshold", "2(1−β)/η", "1/η", Some(Log), None,
-        "the same at small batches, at which batch sharpness settles there and the largest eigenvalue of the Hessian stays below",
+        "the level of batch sharpness under momentum β, at small batches; the largest eigenvalue of the Hessian stays below it",
         Number(|m| m.small_batch_threshold);
     AdamThreshold: "Adam Threshold", "adam_threshold", "(2+2β₁)/((1−β₁)η)", "1/η", Some(Log), None,
-        "the preconditioned sharpness at which Adam is at the edge", Number(|m| m.adam_threshold);
+        "the edge of the preconditioned sharpness under Adam", Number(|m| m.adam_threshold);
 }
 
 impl Quantity {
@@ -215,8 +217,7 @@ impl Quantity {
     /// The quantities from gradients of several batches, on steps that measure them.
     pub const BATCHES: [Self; 2] = [Self::BatchSharpness, Self::InteractionAwareSharpness];
 
-    /// What a measurement knows besides the search, where the run asks for it, in the order in which it is registered as
-    /// metrics.
+    /// The quantities of the panel, in the order of the metrics.
     pub const PANEL: [Self; 5] = [
         Self::GradientNorm,
         Self::WeightNorm,
@@ -225,7 +226,7 @@ impl Quantity {
         Self::Agreement,
     ];
 
-    /// The thresholds that it has where the optimizer is named, besides what it is compared with: lines in its chart.
+    /// Returns the thresholds of a named optimizer in this quantity's chart, besides its reference.
     pub fn thresholds(&self) -> &'static [Self] {
         match self {
             Self::HessianSharpness | Self::BatchSharpness | Self::InteractionAwareSharpness => {
@@ -236,7 +237,7 @@ impl Quantity {
         }
     }
 
-    /// The metric's name, which burn makes a file name of.
+    /// Returns the metric's name, which burn turns into a file name.
     pub fn name(&self) -> &'static str {
         self.about().name
     }
@@ -263,7 +264,7 @@ impl Quantity {
         matches!(self.about().reads, Curvature(_))
     }
 
-    /// Whether the measurement tried it: a curvature at some of the steps only, all else at each.
+    /// Whether the measurement tried to measure it. All quantities except curvatures are due at each measurement.
     pub fn is_due(&self, measurement: &Measurement) -> bool {
         !self.is_curvature() || self.curvature(measurement).is_some()
     }

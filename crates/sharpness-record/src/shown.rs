@@ -56,7 +56,6 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
             '\n' if is_escaped('\n') => shown.push_str("\\n"),
             '\t' if is_escaped('\t') => shown.push_str("\\t"),
             character if is_escaped(character) => {
-                // Writing to a string cannot fail.
                 let _ = write!(shown, "\\u{:04x}", u32::from(character));
             }
             character => shown.push(character),

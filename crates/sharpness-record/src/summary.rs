@@ -186,7 +186,6 @@ impl SharpnessSummary {
 }
 
 impl Display for SharpnessSummary {
-    /// Writes a few lines for the end of a run.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let point = |point: Option<(u64, f64)>| match point {
             Some((step, sharpness)) => format!("{} (step {step})", number(sharpness)),

@@ -165,7 +165,6 @@ fn claim(directory: &Path) -> Result<FolderLock, WriteError> {
     })
 }
 
-/// Moves the lines from `step` on out of the record of a claimed folder.
 fn move_away_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     let path = directory.join(MEASUREMENTS_FILE);
     let bytes = match fs::read(&path) {
@@ -184,7 +183,6 @@ fn move_away_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     write_whole(&path, &kept.concat()).map_err(|source| WriteError::at(&path, source))
 }
 
-/// Whether a line is complete and belongs to a step before `step`.
 fn is_before(line: &[u8], step: u64) -> bool {
     #[derive(Deserialize)]
     struct Step {

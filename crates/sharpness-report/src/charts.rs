@@ -3,7 +3,6 @@
 use serde::{Serialize, Serializer};
 use sharpness_record::{Against, Quantity};
 
-/// The first charts, by their leading quantity, with their titles.
 const FIRST: [(Quantity, &str); 4] = [
     (
         Quantity::CriticalSharpness,
@@ -26,10 +25,9 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     #[serde(serialize_with = "abouts")]
     pub(crate) curves: Vec<Quantity>,
-    /// The quantities that they are compared with, of the training only, if there are any: a line each, if it is known.
+    /// The reference quantities of the training, each with a line in the chart if it is known.
     #[serde(serialize_with = "abouts")]
     pub(crate) threshold: Vec<Quantity>,
-    /// The reference number and its name.
     pub(crate) line: Option<(f64, &'static str)>,
 }
 

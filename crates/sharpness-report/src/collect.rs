@@ -101,7 +101,6 @@ struct Found {
 }
 
 impl Found {
-    /// Adds the runs at a path, or the path itself.
     fn expand(&mut self, path: &Path) {
         if self.look_within(path) {
             return;

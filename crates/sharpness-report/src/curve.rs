@@ -56,7 +56,6 @@ mod tests {
     use super::*;
     use sharpness_record::MeasurementOutcome;
 
-    /// Returns the steps of the gaps between measurements at these steps.
     fn gaps(steps: &[u64]) -> Vec<u64> {
         let measurements: Vec<Measurement> = steps
             .iter()

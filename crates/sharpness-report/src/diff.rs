@@ -52,7 +52,6 @@ impl Value {
         Self::Known { value, error }
     }
 
-    /// Whether both may be the same value, given their errors.
     fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Known { value: a, error: e }, Self::Known { value: b, error: f }) => {
@@ -96,7 +95,6 @@ pub struct Comparison {
 }
 
 impl Display for Comparison {
-    /// Writes the comparison on one line.
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let (quantity, common) = (&self.quantity, self.common);
         match &self.parts {

@@ -5,7 +5,6 @@ use serde::Serialize;
 use sharpness_record::{CurvatureValue, Quantity};
 use std::io::{self, Write};
 
-/// A column of the CSV: its name, and its value for a measurement.
 struct Column {
     name: String,
     of: Box<dyn Fn(&Measurement) -> String>,
@@ -29,7 +28,6 @@ fn said<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Returns the name of a value in the record, such as `training`.
 fn name_of(value: Option<impl Serialize>) -> String {
     match value.map(|value| serde_json::to_value(value)) {
         Some(Ok(serde_json::Value::String(name))) => name,
@@ -115,7 +113,6 @@ pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
     csv.flush()
 }
 
-/// A measurement with the name of its run and the values derived from its fields.
 #[derive(Serialize)]
 struct Exported<'a> {
     run: &'a str,
@@ -163,7 +160,6 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// Returns a measurement with a distinct value in every field.
     fn full() -> Measurement {
         let curvature = |first: u64| {
             let value = first as f64;
@@ -204,7 +200,6 @@ mod tests {
         [run]
     }
 
-    /// Collects the numbers and words of a value at any depth.
     fn leaves(value: &Value, all: &mut Vec<Value>) {
         match value {
             Value::Array(values) => values.iter().for_each(|value| leaves(value, all)),

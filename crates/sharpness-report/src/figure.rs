@@ -4,8 +4,8 @@ use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Run, TRAIN_TASK};
 use sharpness_record::Quantity::{CriticalSharpness, EdgeThreshold};
 
-/// Draws these runs over each other: λ_c and 2/η over the steps, and the relative critical sharpness of
-/// each task. Steps without a measurement leave a gap, and a mark shows where a run stopped giving numbers.
+/// Draws these runs over each other: λ_c and 2/η over the steps, and the relative critical sharpness of each task.
+/// Steps without a measurement leave a gap, and a mark shows the start of any trailing measurements without numbers.
 pub fn chart(runs: &[Run]) -> Chart {
     let title = match runs {
         [run] => format!("Critical sharpness: {}", run.name),
@@ -63,7 +63,6 @@ pub fn chart(runs: &[Run]) -> Chart {
     chart
 }
 
-/// Whether two curves agree, gaps included.
 fn is_same(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
     let bits = |(x, y): &(f64, f64)| (x.to_bits(), y.to_bits());
     a.iter().map(bits).eq(b.iter().map(bits))

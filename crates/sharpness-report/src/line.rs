@@ -1,4 +1,4 @@
-//! Shows the line of one measurement: the loss along the update, as the search has seen it.
+//! Shows the line of a measurement: the loss along the update, at the points of the search.
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Measurement, Run};
@@ -12,7 +12,6 @@ use thiserror::Error;
 const BEYOND: f64 = 1.3;
 /// Half the width of an error bar, in widths of the chart.
 const BAR: f64 = 0.003;
-/// The number of points of the parabola.
 const FINE: u32 = 100;
 
 /// Explains why a step has no line to show.
@@ -148,7 +147,6 @@ impl<'a> Line<'a> {
                 ..Series::default()
             });
         }
-        // A bar at each point, in its colour.
         for (eta, rise, error) in seen.iter().filter(|seen| seen.2 > 0.0) {
             let (left, right) = match right {
                 Some(right) => (eta - BAR * right, eta + BAR * right),
@@ -168,7 +166,6 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Describes η_c with its error, or the reason why there is none.
     fn root(&self) -> String {
         let m = self.measurement;
         let Some(root) = CriticalLearningRate.of(m) else {
@@ -277,7 +274,7 @@ mod tests {
         assert_eq!(
             etas,
             [0.0, 0.1, 0.48, 0.52],
-            "what is not finite has no place"
+            "points that are not finite have no place"
         );
         // This loss is quadratic, so the parabola is the loss.
         for (eta, rise) in &parabola.points {

@@ -15,7 +15,6 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 const PLOT_SCRIPT: &str = include_str!("../assets/uPlot.iife.min.js");
 const PLOT_STYLE: &str = include_str!("../assets/uPlot.min.css");
 
-/// The data for the page's script.
 #[derive(Serialize)]
 struct Data<'a> {
     charts: &'a [Chart],
@@ -100,7 +99,6 @@ impl<'a> Task<'a> {
             .iter()
             .map(|(_, measurement)| quantity.of((*measurement)?));
         let column: Vec<Option<Short>> = values.map(|value| value.map(Short)).collect();
-        // Omit empty columns.
         if column.iter().any(Option::is_some) {
             let field = quantity.about().field;
             self.columns.insert(field, column);

@@ -123,7 +123,6 @@ impl Run {
     }
 }
 
-/// Makes the names of a measurement fit to print.
 fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
     let clean = |name: &mut String| {
         if let std::borrow::Cow::Owned(shown) = one_line(name) {

@@ -27,7 +27,6 @@ pub fn watch(path: &Path) -> Result<()> {
     result
 }
 
-/// A run and its news so far.
 struct Watched {
     following: Following,
     run: Run,
@@ -45,7 +44,6 @@ impl Watched {
         }
     }
 
-    /// Takes in all news.
     fn update(&mut self) -> Result<()> {
         let (mut new, mut went_back) = (Vec::new(), false);
         self.following.hear(true, |news| {

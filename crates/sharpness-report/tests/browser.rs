@@ -102,12 +102,10 @@ fn run(name: &str, steps: impl Iterator<Item = u64>) -> Run {
     }
 }
 
-/// Opens the report of these runs in a browser.
 fn open(runs: &[Run]) -> Seen {
     open_at(runs, 1100)
 }
 
-/// Opens the report in a window of this width.
 fn open_at(runs: &[Run], width: u32) -> Seen {
     let html = report::html(runs);
     assert!(html.len() < 20_000_000, "{} bytes", html.len());

@@ -35,7 +35,6 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// A sound line with every field.
 fn line(step: u64, task: &str) -> Value {
     let curvature = json!({"outcome": "measured", "value": 7.5, "relative_error": 0.1, "residual": 0.01, "reason": null,
         "gradients": 4, "seconds": 0.5});
@@ -53,7 +52,6 @@ fn line(step: u64, task: &str) -> Value {
     })
 }
 
-/// Extreme numbers and ordinary ones.
 fn number() -> impl Strategy<Value = f64> {
     let ends = select(vec![
         0.0,
@@ -73,7 +71,6 @@ fn number() -> impl Strategy<Value = f64> {
     prop_oneof![3 => ends, 1 => any::<f64>(), 2 => 1e-3..1e3]
 }
 
-/// Texts with control characters and with the syntax of XML, HTML and templates.
 fn text() -> impl Strategy<Value = String> {
     let odd = select(vec![
         "train",
@@ -110,7 +107,6 @@ fn value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// A line with other values in some of its fields.
 fn changed_line() -> impl Strategy<Value = String> {
     let step = prop_oneof![3 => 0..20_u64, 1 => select(vec![u64::MAX, 1 << 60, 1_000_000])];
     let task = prop_oneof![3 => Just("train".to_string()), 1 => text()];

@@ -47,7 +47,6 @@ fn drawn(run: &Run, window: Window, size: (u16, u16)) -> String {
     screen(run, window, size).to_string()
 }
 
-/// Returns the columns below the first line with anything in this colour.
 fn columns_in(color: Color, run: &Run) -> Vec<u16> {
     let screen = screen(run, Window::Full, (80, 24));
     let colored = |column: &u16| (1..24).any(|row| screen.buffer()[(*column, row)].fg == color);

@@ -1,10 +1,11 @@
 //! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it, and prints the
-//! validation losses side by side.
+//! validation losses side by side, with a chart a network in the folder.
 //!
 //! ```sh
 //! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
 //! ```
 
+mod alarm;
 mod network;
 mod results;
 mod training;
@@ -14,10 +15,10 @@ use clap::Parser;
 use gpt::run::exit_code;
 use gpt::terminal::print;
 use network::Network;
-use results::{Results, table};
+use results::{Results, figures, table};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use training::{Run, Treatment, train};
+use training::{Outcome, Run, Treatment, train};
 
 /// Train networks with and without an edge cap, side by side.
 #[derive(Parser)]
@@ -43,12 +44,18 @@ struct Flags {
     /// Updates of a run [default: the network's]
     #[arg(long)]
     steps: Option<u64>,
-    /// Where nothing is near the cap, measure one step in so many
-    #[arg(long, default_value_t = training::EVERY)]
-    every: u64,
+    /// Where nothing is near the cap, measure one step in so many [default: each]
+    #[arg(long)]
+    every: Option<u64>,
+    /// Make no longer runs without a cap for the forward passes of those with one
+    #[arg(long)]
+    no_longer: bool,
     /// No warmup
     #[arg(long)]
     no_warmup: bool,
+    /// Instead, find out how early the alarm is: short runs, of which some break
+    #[arg(long)]
+    alarm: bool,
     /// Print the table of the results that are there, and train nothing
     #[arg(long)]
     table: bool,
@@ -62,12 +69,17 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<()> {
-    let mut results = Results::open(&flags.folder)?;
+    if flags.alarm {
+        let device = gpt::device::open(&flags.device)?;
+        return Ok(print(&alarm::study(&flags.folder, &device)?)?);
+    }
+    let mut results = Results::open(&flags.folder, "results.jsonl")?;
     if !flags.table {
         for run in runs(flags) {
             train_once(&run, flags, &mut results)?;
             // What the cap of this run has cost buys a run without it more steps.
-            if let Treatment::Cap(cap) = run.treatment
+            if !flags.no_longer
+                && let Treatment::Cap(cap) = run.treatment
                 && let Some(capped) = results.find(&run)
             {
                 let steps = capped.forward_equivalents().ceil() as u64 / training::STEP_COST;
@@ -76,10 +88,15 @@ fn run(flags: &Flags) -> Result<()> {
             }
         }
     }
+    for (network, svg) in figures(results.all())? {
+        let path = flags.folder.join(format!("{network}.svg"));
+        std::fs::write(&path, svg)
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     Ok(print(&table(results.all()))?)
 }
 
-fn train_once(run: &Run, flags: &Flags, results: &mut Results) -> Result<()> {
+fn train_once(run: &Run, flags: &Flags, results: &mut Results<Outcome>) -> Result<()> {
     if results.find(run).is_none() {
         let device = gpt::device::open(&flags.device)?;
         gpt::warn!("{run} …");
@@ -106,14 +123,18 @@ fn runs(flags: &Flags) -> Vec<Run> {
     for network in networks {
         for peak in &flags.peaks {
             for treatment in &treatments {
-                runs.extend((0..flags.seeds).map(|seed| Run {
-                    network,
-                    peak: *peak,
-                    treatment: *treatment,
-                    seed,
-                    steps: flags.steps.unwrap_or(network.steps()),
-                    has_warmup: !flags.no_warmup,
-                    every: flags.every,
+                runs.extend((0..flags.seeds).map(|seed| {
+                    Run {
+                        network,
+                        peak: *peak,
+                        treatment: *treatment,
+                        seed,
+                        steps: flags.steps.unwrap_or(network.steps()),
+                        has_warmup: !flags.no_warmup,
+                        every: flags
+                            .every
+                            .filter(|_| matches!(treatment, Treatment::Cap(_))),
+                    }
                 }));
             }
         }

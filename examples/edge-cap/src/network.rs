@@ -2,22 +2,16 @@
 
 use anyhow::{Error, Result};
 use burn::data::dataloader::DataLoader;
-use burn::module::{Module, ParamGroup};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::loss::CrossEntropyLossConfig;
-use burn::nn::pool::AdaptiveAvgPool2dConfig;
-use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d, Relu};
+use burn::module::ParamGroup;
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, MuonConfig, SgdConfig};
-use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 use clap::ValueEnum;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
-use gpt::text::{Domain, Text};
-use gpt::tokenizer::Tokenizer;
+use gpt::small::{CLASSES, ConvNet, Examples, FullyConnected, SIDE, VOCAB, tokens};
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
 
 /// A network with its optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -73,7 +67,6 @@ impl Network {
     }
 }
 
-const VOCAB: usize = 1024;
 /// The windows of text in a batch, and the batches of a validation.
 const WINDOWS: usize = 8;
 const VALIDATION: usize = 32;
@@ -86,16 +79,8 @@ pub fn of_gpt(
     seed: u64,
     device: &Device,
 ) -> Result<Task<Gpt, TokenBatch>> {
-    static TOKENS: OnceLock<Vec<u32>> = OnceLock::new();
-    let tokens = match TOKENS.get() {
-        Some(tokens) => tokens.clone(),
-        None => {
-            let text = Text::of_packages(Domain::Prose, 8_000_000)?;
-            let tokens = Tokenizer::train(&text.content, VOCAB)?.encode(&text.content)?;
-            TOKENS.get_or_init(|| tokens).clone()
-        }
-    };
-    let [train, valid] = Windows::split(tokens, shape.context, "the text").map_err(Error::msg)?;
+    let [train, valid] =
+        Windows::split(tokens()?, shape.context, "the text").map_err(Error::msg)?;
     let training = device.clone().autodiff();
     training.seed(seed);
     let model = shape.init(&training);
@@ -128,77 +113,62 @@ fn collect(loader: &dyn DataLoader<TokenBatch>) -> Result<Vec<TokenBatch>> {
     batches.map_err(|error| Error::msg(error.to_string()))
 }
 
-/// Two convolutions with batch norm and a ReLU, and a layer of classes.
-#[derive(Module, Debug)]
-pub struct ConvNet {
-    convolutions: Vec<Conv2d>,
-    norms: Vec<BatchNorm>,
-    output: Linear,
-}
-
-/// Images of noise and their classes.
-#[derive(Clone)]
-pub struct Images {
-    x: Tensor<4>,
-    y: Tensor<1, Int>,
-}
-
-const SIDE: usize = 12;
-const CHANNELS: usize = 16;
-const CLASSES: usize = 10;
+/// The images of a batch.
 const IMAGES: usize = 64;
 
 /// A training on images of noise, whose classes are those of a fixed linear map.
-pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Images> {
+pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Examples<4>> {
     let training = device.clone().autodiff();
     training.seed(seed);
-    let convolution = |channels: [usize; 2]| {
-        Conv2dConfig::new(channels, [3, 3])
-            .with_padding(PaddingConfig2d::Same)
-            .init(&training)
-    };
-    let model = ConvNet {
-        convolutions: vec![
-            convolution([1, CHANNELS]),
-            convolution([CHANNELS, CHANNELS]),
-        ],
-        norms: (0..2)
-            .map(|_| BatchNormConfig::new(CHANNELS).init(&training))
-            .collect(),
-        output: LinearConfig::new(16 * CHANNELS, CLASSES).init(&training),
-    };
-    let momentum = MomentumConfig::new().with_dampening(0.0);
-    let optim = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let model = ConvNet::new(None, &training);
     let normal = Distribution::Normal(0.0, 1.0);
     let teacher = Tensor::<2>::random([SIDE * SIDE, CLASSES], normal, device);
     let images = |on: &Device| {
         let x = Tensor::<2>::random([IMAGES, SIDE * SIDE], normal, device);
-        let y = x
-            .clone()
-            .matmul(teacher.clone())
-            .argmax(1)
-            .flatten::<1>(0, 1);
-        let x = x.reshape([IMAGES, 1, SIDE, SIDE]);
-        let (x, y) = (x.to_data(), y.to_data());
-        Images {
-            x: Tensor::from_data(x, on),
-            y: Tensor::from_data(y, on),
-        }
+        let scores = x.clone().matmul(teacher.clone());
+        Examples::of_scores(x, scores).into_images().on(on)
+    };
+    Task {
+        model,
+        optim: momentum(),
+        batches: (0..steps).map(|_| images(&training)).collect(),
+        valid: (0..VALIDATION).map(|_| images(device)).collect(),
+        loss: ConvNet::loss,
+    }
+}
+
+/// Momentum SGD.
+pub fn momentum() -> ModuleOptimizer {
+    let momentum = MomentumConfig::new().with_dampening(0.0);
+    SgdConfig::new().with_momentum(Some(momentum)).init()
+}
+
+/// The inputs of the fully connected network.
+const FEATURES: usize = 32;
+
+/// A training of a fully connected network on noise, whose classes are those of a fixed map that is not linear.
+pub fn fully_connected(
+    optim: ModuleOptimizer,
+    steps: u64,
+    seed: u64,
+    device: &Device,
+) -> Task<FullyConnected, Examples<2>> {
+    let training = device.clone().autodiff();
+    training.seed(seed);
+    let model = FullyConnected::new(&[FEATURES, 64, 64, CLASSES], &training);
+    let normal = Distribution::Normal(0.0, 1.0);
+    let teacher = Tensor::<2>::random([FEATURES, CLASSES], normal, device);
+    let batch = |_| {
+        let x = Tensor::<2>::random([IMAGES, FEATURES], normal, device);
+        let scores =
+            x.clone().matmul(teacher.clone()) + (x.clone() * 2.0).sin().matmul(teacher.clone());
+        Examples::of_scores(x, scores).on(&training)
     };
     Task {
         model,
         optim,
-        batches: (0..steps).map(|_| images(&training)).collect(),
-        valid: (0..VALIDATION).map(|_| images(device)).collect(),
-        loss: |model, images| {
-            let layers = model.convolutions.iter().zip(&model.norms);
-            let x = layers.fold(images.x.clone(), |x, (convolution, norm)| {
-                Relu::new().forward(norm.forward(convolution.forward(x)))
-            });
-            let x = AdaptiveAvgPool2dConfig::new([4, 4]).init().forward(x);
-            let logits = model.output.forward(x.flatten::<2>(1, 3));
-            let loss = CrossEntropyLossConfig::new().init(&logits.device());
-            loss.forward(logits, images.y.clone())
-        },
+        batches: (0..steps).map(batch).collect(),
+        valid: Vec::new(),
+        loss: FullyConnected::loss,
     }
 }

@@ -2,22 +2,25 @@
 
 use crate::training::{Outcome, Run, Treatment};
 use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sharpness_report::plot::{Axis, Chart, Series};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The runs that were made, in a file to which each is added when it ends.
-pub struct Results {
+pub struct Results<T> {
     path: PathBuf,
-    all: Vec<Outcome>,
+    all: Vec<T>,
 }
 
-impl Results {
-    /// Those of a folder, which is made if it is not there. A line that was cut is left out.
-    pub fn open(folder: &Path) -> Result<Self> {
+impl<T: Serialize + DeserializeOwned> Results<T> {
+    /// Those of a file in a folder, which is made if it is not there. A line that was cut is left out.
+    pub fn open(folder: &Path, file: &str) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
-        let path = folder.join("results.jsonl");
+        let path = folder.join(file);
         let content = match std::fs::read_to_string(&path) {
             Ok(content) => content,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -34,16 +37,11 @@ impl Results {
         })
     }
 
-    pub fn all(&self) -> &[Outcome] {
+    pub fn all(&self) -> &[T] {
         &self.all
     }
 
-    /// The result of a run, if it was made.
-    pub fn find(&self, run: &Run) -> Option<&Outcome> {
-        self.all.iter().find(|outcome| outcome.run == *run)
-    }
-
-    pub fn push(&mut self, outcome: Outcome) -> Result<()> {
+    pub fn push(&mut self, outcome: T) -> Result<()> {
         // After a line that was cut, too, it begins a line of its own.
         let line = format!("\n{}\n", serde_json::to_string(&outcome)?);
         let write = || {
@@ -57,71 +55,158 @@ impl Results {
     }
 }
 
-/// The same for all seeds.
-fn is_same_cell(a: &Run, b: &Run) -> bool {
-    let treatment = match (a.treatment, b.treatment) {
-        // Its steps depend on the seed.
-        (Treatment::Longer { cap, .. }, Treatment::Longer { cap: other, .. }) => cap == other,
-        (a, b) => a == b,
-    };
-    treatment
-        && (a.network, a.peak, a.steps, a.has_warmup, a.every)
-            == (b.network, b.peak, b.steps, b.has_warmup, b.every)
+impl Results<Outcome> {
+    /// The result of a run, if it was made.
+    pub fn find(&self, run: &Run) -> Option<&Outcome> {
+        self.all.iter().find(|outcome| outcome.run == *run)
+    }
+}
+
+/// The runs that differ in their seed alone.
+struct Cell<'a>(Vec<&'a Outcome>);
+
+impl Cell<'_> {
+    fn all(all: &[Outcome]) -> Vec<Cell<'_>> {
+        let mut cells: Vec<Cell<'_>> = Vec::new();
+        for outcome in all {
+            let cell = cells.iter_mut().find(|cell| cell.holds(&outcome.run));
+            match cell {
+                Some(cell) => cell.0.push(outcome),
+                None => cells.push(Cell(vec![outcome])),
+            }
+        }
+        cells
+    }
+
+    fn run(&self) -> Run {
+        self.0[0].run
+    }
+
+    fn holds(&self, other: &Run) -> bool {
+        let run = self.run();
+        let treatment = match (run.treatment, other.treatment) {
+            // Its steps depend on the seed.
+            (Treatment::Longer { cap, .. }, Treatment::Longer { cap: other, .. }) => cap == other,
+            (treatment, other) => treatment == other,
+        };
+        treatment
+            && (run.network, run.peak, run.steps, run.has_warmup, run.every)
+                == (
+                    other.network,
+                    other.peak,
+                    other.steps,
+                    other.has_warmup,
+                    other.every,
+                )
+    }
+
+    fn network(&self) -> String {
+        let name = serde_json::to_value(self.run().network).unwrap_or_default();
+        name.as_str().unwrap_or_default().to_string()
+    }
+
+    fn treatment(&self) -> String {
+        let run = self.run();
+        let cap_of = |fraction: f64| match run.every {
+            Some(every) => format!("cap {fraction} (away from it, one step in {every} measured)"),
+            None => format!("cap {fraction}"),
+        };
+        match run.treatment {
+            Treatment::None => "none".to_string(),
+            Treatment::Cap(fraction) => cap_of(fraction),
+            Treatment::Clip(norm) => format!("gradients clipped to {norm}"),
+            Treatment::Longer { cap, .. } => {
+                format!("none, as many passes as with {}", cap_of(cap))
+            }
+        }
+    }
+
+    /// The losses by seed; one that is not finite is infinite.
+    fn losses(&self) -> Vec<f64> {
+        let losses = self.0.iter().map(|of| of.valid.unwrap_or(f64::INFINITY));
+        losses.collect()
+    }
+
+    /// The lowest loss, the median, and the highest.
+    fn spread(&self) -> [f64; 3] {
+        let mut losses = self.losses();
+        losses.sort_by(f64::total_cmp);
+        [0, losses.len() / 2, losses.len() - 1].map(|index| losses[index])
+    }
+
+    fn mean(&self, of: fn(&Outcome) -> f64) -> f64 {
+        self.0.iter().map(|outcome| of(outcome)).sum::<f64>() / self.0.len() as f64
+    }
 }
 
 /// Medians and all losses, a row for each network, peak and treatment.
 pub fn table(all: &[Outcome]) -> String {
-    let mut cells: Vec<Vec<&Outcome>> = Vec::new();
-    for outcome in all {
-        match cells
-            .iter_mut()
-            .find(|cell| is_same_cell(&cell[0].run, &outcome.run))
-        {
-            Some(cell) => cell.push(outcome),
-            None => cells.push(vec![outcome]),
-        }
-    }
+    let shown = |loss: f64| match loss.is_finite() {
+        true => format!("{loss:.3}"),
+        false => "not finite".to_string(),
+    };
     let mut text = "| network | peak | warmup | treatment | validation loss: median | of each seed | steps capped | forward passes |\n|---|---|---|---|---|---|---|---|\n".to_string();
-    for cell in cells {
-        let run = cell[0].run;
-        let mut losses: Vec<f64> = cell
-            .iter()
-            .map(|o| o.valid.unwrap_or(f64::INFINITY))
-            .collect();
-        losses.sort_by(f64::total_cmp);
-        let shown = |loss: f64| match loss.is_finite() {
-            true => format!("{loss:.3}"),
-            false => "not finite".to_string(),
-        };
-        let each: Vec<String> = cell
-            .iter()
-            .map(|o| shown(o.valid.unwrap_or(f64::INFINITY)))
-            .collect();
-        let treatment = match run.treatment {
-            Treatment::None => "none".to_string(),
-            Treatment::Cap(fraction) if run.every == 1 => {
-                format!("cap {fraction}, each step measured")
-            }
-            Treatment::Cap(fraction) => format!("cap {fraction}"),
-            Treatment::Clip(norm) => format!("gradients clipped to {norm}"),
-            Treatment::Longer { cap, .. } => format!("none, as many passes as with cap {cap}"),
-        };
-        let mean =
-            |of: fn(&Outcome) -> f64| cell.iter().map(|o| of(o)).sum::<f64>() / cell.len() as f64;
-        let network = serde_json::to_value(run.network).unwrap_or_default();
+    for cell in Cell::all(all) {
+        let run = cell.run();
+        let [_, median, _] = cell.spread();
+        let each: Vec<String> = cell.losses().into_iter().map(shown).collect();
         let _ = writeln!(
             text,
-            "| {} | {} × {} | {} | {treatment} | {} | {} | {:.1} of {} | {:.0} |",
-            network.as_str().unwrap_or_default(),
+            "| {} | {} × {} | {} | {} | {} | {} | {:.1} of {} | {:.0} |",
+            cell.network(),
             run.peak,
             run.network.tuned(),
             if run.has_warmup { "a tenth" } else { "none" },
-            shown(losses[losses.len() / 2]),
+            cell.treatment(),
+            shown(median),
             each.join(" "),
-            mean(|o| o.capped as f64),
+            cell.mean(|of| of.capped as f64),
             run.steps,
-            mean(Outcome::forward_equivalents),
+            cell.mean(Outcome::forward_equivalents),
         );
     }
     text
+}
+
+/// A chart a network, with its name: the validation loss by peak, a line a treatment through the medians, in the range of all
+/// seeds. Longer runs are left out.
+pub fn figures(all: &[Outcome]) -> Result<Vec<(String, String)>> {
+    let is_drawn = |run: &Run| run.has_warmup && !matches!(run.treatment, Treatment::Longer { .. });
+    let mut cells = Cell::all(all);
+    cells.retain(|cell| is_drawn(&cell.run()));
+    cells.sort_by(|a, b| a.run().peak.total_cmp(&b.run().peak));
+    let mut charts: Vec<(String, Vec<Series>)> = Vec::new();
+    for cell in &cells {
+        let (network, treatment) = (cell.network(), cell.treatment());
+        let rate = cell.run().peak * cell.run().network.tuned();
+        let [low, median, high] = cell.spread();
+        let index = charts.iter().position(|(name, _)| *name == network);
+        let index = index.unwrap_or_else(|| {
+            charts.push((network, Vec::new()));
+            charts.len() - 1
+        });
+        let curves = &mut charts[index].1;
+        let curve = curves.iter().position(|curve| curve.name == treatment);
+        let curve = curve.unwrap_or_else(|| {
+            curves.push(Series {
+                name: treatment,
+                ..Series::default()
+            });
+            curves.len() - 1
+        });
+        curves[curve].points.push((rate, median));
+        curves[curve].band.push((rate, low, high));
+    }
+    let svg = |(name, curves): (String, Vec<Series>)| {
+        let title = format!("{name}: the loss by peak, median and range of the seeds");
+        let (x, y) = (
+            Axis::log("peak learning rate"),
+            Axis::linear("validation loss"),
+        );
+        let chart = curves
+            .into_iter()
+            .fold(Chart::new(&title, x, y), Chart::with_series);
+        Ok((name, chart.svg()?))
+    };
+    charts.into_iter().map(svg).collect()
 }

@@ -13,8 +13,6 @@ use std::fmt::{Display, Formatter};
 
 /// The cost of a training step in forward passes: one forward pass, and a backward pass as dear as two.
 pub const STEP_COST: u64 = 3;
-/// The interval of measurements away from the cap, by default.
-pub const EVERY: u64 = 10;
 
 /// The remedy for a learning rate that is too high.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,13 +48,9 @@ pub struct Run {
     pub steps: u64,
     /// Whether a tenth of the steps is warmup.
     pub has_warmup: bool,
-    /// The interval of measurements away from the cap.
-    #[serde(default = "usual_interval")]
-    pub every: u64,
-}
-
-fn usual_interval() -> u64 {
-    EVERY
+    /// The interval of measurements away from the cap, unless each step is measured.
+    #[serde(default)]
+    pub every: Option<u64>,
 }
 
 impl Display for Run {
@@ -130,11 +124,13 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
         loss,
     } = task;
     let probe = match run.treatment {
-        Treatment::Cap(fraction) => SharpnessProbe::new(
-            SharpnessConfig::new()
-                .with_every(run.every)
-                .with_edge_cap(fraction),
-        )?,
+        Treatment::Cap(fraction) => {
+            let config = SharpnessConfig::new().with_edge_cap(fraction);
+            SharpnessProbe::new(match run.every {
+                Some(every) => config.with_every(every),
+                None => config,
+            })?
+        }
         _ => SharpnessProbe::disabled(),
     };
     if let Treatment::Clip(norm) = run.treatment {

@@ -42,4 +42,6 @@ fn a_study_goes_on_where_it_was_cut() {
     let table = study(folder.path(), &["--table"]);
     assert_eq!(table.stdout, first.stdout);
     assert!(table.stderr.is_empty());
+    let figure = std::fs::read_to_string(folder.path().join("convolutional.svg"));
+    assert!(figure.unwrap().contains("cap 0.3"));
 }

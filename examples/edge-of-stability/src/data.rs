@@ -4,29 +4,22 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::path::Path;
 
-/// Examples: inputs and their classes.
 pub struct Data {
-    /// The number of inputs of an example.
     pub features: usize,
     x: Vec<f32>,
     y: Vec<i64>,
 }
 
-/// A batch of examples, as tensors.
 #[derive(Clone)]
 pub struct Batch {
-    /// The inputs, `[batch, features]`.
     pub x: Tensor<2>,
-    /// The classes, `[batch]`.
     pub y: Tensor<1, Int>,
 }
 
 /// The number of classes, here and in CIFAR-10.
 pub const CLASSES: usize = 10;
 
-/// The length of a signal.
 const LENGTH: usize = 40;
-/// The length of a signal before it is resampled.
 const PADDED: usize = 72;
 /// A pen's path for each digit, as its height at twelve places.
 const TEMPLATES: [[f32; 12]; CLASSES] = [
@@ -64,10 +57,6 @@ impl Data {
 
     /// Reads the first examples of CIFAR-10 from the binary files of a folder (`data_batch_1.bin`
     /// …).
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there are too few, or if a file cannot be read.
     pub fn cifar_10(folder: &Path, examples: usize) -> Result<Self> {
         const FEATURES: usize = 3072;
         let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -110,12 +99,10 @@ impl Data {
         })
     }
 
-    /// Returns the number of examples.
     pub fn len(&self) -> usize {
         self.y.len()
     }
 
-    /// Returns the examples with these numbers.
     pub fn batch(&self, examples: &[usize], device: &Device) -> Batch {
         let features = self.features;
         let x = examples
@@ -131,7 +118,6 @@ impl Data {
     }
 }
 
-/// Shifts and scales all values to mean 0 and variance 1.
 fn normalize(values: &mut [f32]) {
     let count = values.len() as f64;
     let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
@@ -169,7 +155,6 @@ fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
             height * drawn + lean
         })
         .collect();
-    // Rotate the signal.
     let shift = random.random_range(0..length);
     padded.rotate_right(shift);
     let noise = smooth_noise(length, random);
@@ -181,7 +166,6 @@ fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
     resampled.collect()
 }
 
-/// Interpolates at a share of the way along.
 fn interpolate(values: &[f32], share: f32) -> f32 {
     let place = share * (values.len() - 1) as f32;
     let before = (place as usize).min(values.len() - 2);
@@ -205,7 +189,6 @@ fn smooth_noise(length: usize, random: &mut StdRng) -> Vec<f32> {
     smoothed.collect()
 }
 
-/// Returns a normal number, as a sum of uniform numbers.
 fn normal(random: &mut StdRng) -> f32 {
     (0..12).map(|_| random.random::<f32>()).sum::<f32>() - 6.0
 }

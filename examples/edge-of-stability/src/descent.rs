@@ -25,7 +25,6 @@ struct Summary {
     steps: u64,
     learning_rate: f64,
     batch: usize,
-    /// 2/η.
     threshold: f64,
     hessian_sharpness: Approach,
     critical_sharpness: Approach,
@@ -39,14 +38,11 @@ struct Summary {
     costs: Vec<Cost>,
 }
 
-/// The time at which a sharpness reached the threshold, and its place afterwards.
+/// How a sharpness reached the threshold, and its place afterwards.
 #[derive(Serialize)]
 struct Approach {
-    /// The first step above the threshold.
     first_above: Option<u64>,
-    /// Its mean over the threshold from then on.
     mean_over_threshold_afterwards: Option<f64>,
-    /// Its mean over the threshold in the last third of the steps.
     mean_over_threshold_in_last_third: Option<f64>,
 }
 
@@ -76,11 +72,6 @@ impl Approach {
     }
 }
 
-/// Trains, measures, and writes summary and plot.
-///
-/// # Errors
-///
-/// Returns an error if the data cannot be read or the results cannot be written.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let steps = flags.steps;
     let device = gpt::device::open(&flags.device)?.autodiff();

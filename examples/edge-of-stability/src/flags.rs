@@ -58,11 +58,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Says what is impossible.
-    ///
-    /// # Errors
-    ///
-    /// Names the flag.
+    /// Refuses impossible flags. The error names the first.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[
             ("--steps", self.steps),

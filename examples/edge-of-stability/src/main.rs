@@ -1,11 +1,10 @@
-//! Shows progressive sharpening and the Edge of Stability, by critical sharpness and by the quantities that
-//! it stands for.
+//! Shows progressive sharpening and the Edge of Stability, by critical sharpness and by the Hessian's own quantities.
 //!
 //! ```sh
 //! cargo run -p edge-of-stability
 //! ```
 //!
-//! It trains a network by gradient descent in burn's dashboard, in which λ_c jumps to 2/η and stays.
+//! It trains a network by gradient descent in burn's dashboard; λ_c jumps to 2/η and stays there.
 
 mod data;
 mod descent;

@@ -6,10 +6,8 @@ use sharpness_report::plot::Series;
 use sharpness_report::shown::{decimals, number};
 use std::fmt::{Display, Formatter};
 
-/// The file of a run's results.
 pub const SUMMARY_FILE: &str = "summary.json";
 
-/// The measurements of a run.
 #[derive(Default)]
 pub struct Record(pub Run);
 
@@ -33,7 +31,6 @@ impl Record {
         curved.curve(TRAIN_TASK, |m| of(m.curvature.as_ref()?)?.value)
     }
 
-    /// Counts the measurements without a critical sharpness.
     pub fn failures(&self) -> Failures {
         let summary = self.0.summary();
         Failures {
@@ -75,12 +72,9 @@ impl Record {
     }
 }
 
-/// The measurements without a critical sharpness, among all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Failures {
-    /// The number of measurements.
     pub measurements: u64,
-    /// The number without a critical sharpness.
     pub without_number: u64,
 }
 
@@ -97,20 +91,15 @@ impl Display for Failures {
     }
 }
 
-/// The average cost of a measurement.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
-    /// The measured quantity.
     pub name: &'static str,
-    /// The number of measurements.
     pub measurements: usize,
-    /// The seconds of a measurement.
     pub seconds: f64,
     /// The seconds in forward passes of the training batch.
     pub forward_passes: f64,
 }
 
-/// Formats the costs as a table.
 pub fn cost_table(costs: &[Cost]) -> String {
     let mut table = format!(
         "{:<7} {:>12} {:>10} {:>15}\n",
@@ -128,7 +117,6 @@ pub fn cost_table(costs: &[Cost]) -> String {
     table
 }
 
-/// Returns a curve of a plot.
 pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     Series {
         name: name.to_string(),

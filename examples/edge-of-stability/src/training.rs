@@ -37,22 +37,16 @@ impl InferenceStep for Network {
     }
 }
 
-/// So many batches: all examples each time, or so many in an order that is drawn anew whenever all
-/// were seen.
+/// Batches of examples: all examples each time, or some in a random order that is drawn again once all were used.
 #[derive(Clone)]
 pub struct Batches {
-    /// The examples.
     pub data: Arc<Data>,
-    /// The examples of a batch.
     pub size: usize,
-    /// The number of batches.
     pub count: usize,
-    /// The seed of their order.
     pub seed: u64,
 }
 
 impl Batches {
-    /// Serves them.
     pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
         let Self {
             data,
@@ -79,11 +73,8 @@ impl Batches {
     }
 }
 
-/// The end of a training.
 pub struct Trained {
-    /// The network.
     pub network: Network,
-    /// The reason why the training broke off.
     pub failure: Option<String>,
 }
 
@@ -169,7 +160,6 @@ mod tests {
         for pair in batches.chunks(2) {
             let mut seen = pair.concat();
             seen.sort_unstable();
-            // Five of each class.
             assert!((0..50).all(|place| seen[place] == place as i64 / 5));
         }
         assert_ne!(batches[0], batches[2]);

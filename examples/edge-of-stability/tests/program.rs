@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Trains a small network, by a shell.
 fn run(folder: &Path, before: &str, flags: &str) -> Output {
     let script = format!(
         "{before} exec {} --width 8 --layers 2 --out run {flags}",

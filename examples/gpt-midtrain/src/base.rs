@@ -18,33 +18,22 @@ use serde::Deserialize;
 use sharpness_report::shown::number;
 use std::path::{Path, PathBuf};
 
-/// The number of batches behind a held-out loss.
 const HELD_OUT_BATCHES: usize = 8;
 
-/// A pre-trained model and two kinds of text.
 pub struct Base {
-    /// The model.
     pub model: Gpt,
-    /// The text of its training.
     pub pretrain: Source,
-    /// The text of the target domain.
     pub target: Source,
-    /// The number of windows of a batch.
     pub batch: usize,
-    /// The seed of the batches.
     pub seed: u64,
-    /// The device of the model, with autodiff.
     pub device: Device,
 }
 
-/// The windows of a domain.
 pub struct Source {
-    /// The windows to train on.
     pub train: Windows,
     held_out: Windows,
 }
 
-/// The relevant part of gpt-pretrain's configuration.
 #[derive(Deserialize)]
 struct Pretrained {
     model: GptConfig,
@@ -61,10 +50,6 @@ struct PretrainedText {
 
 impl Base {
     /// Loads the model, or pre-trains one, and reads both texts.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names the missing or unsuitable input.
     pub fn new(flags: &BaseFlags) -> Result<Self> {
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);
@@ -152,7 +137,6 @@ impl Base {
         Ok(base)
     }
 
-    /// Returns the held-out losses of a model, on pre-training and on target text.
     pub fn held_out_losses(&self, model: &Gpt) -> Result<[f64; 2]> {
         let model = model.valid();
         let loss = |source: &Source| -> Result<f64> {
@@ -169,7 +153,6 @@ impl Base {
 }
 
 impl Source {
-    /// Returns fixed batches of held-out text.
     pub fn held_out_batches(&self, batches: usize, base: &Base) -> Vec<TokenBatch> {
         let device = base.device.clone().inner();
         (0..batches)

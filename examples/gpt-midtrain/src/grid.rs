@@ -88,7 +88,6 @@ fn show(change: Option<f64>) -> String {
 const NAMES: [&str; 2] = ["pre-training", "target"];
 
 impl Grid {
-    /// Writes `grid.csv`, `grid.txt` and a heat map for each task.
     pub fn save(&self, folder: &Path, sweep: &Sweep) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for cell in &self.cells {
@@ -141,7 +140,6 @@ impl Grid {
     pub fn table(&self, sweep: &Sweep) -> String {
         let mut text = String::new();
         for (task, name) in NAMES.iter().enumerate() {
-            // Writing to a string cannot fail.
             let _ = writeln!(text, "change of the {name} loss, in nats");
             let _ = write!(text, "{:>9}", "η \\ r");
             for ratio in &self.ratios {

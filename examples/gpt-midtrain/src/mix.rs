@@ -7,7 +7,6 @@ use rand::rngs::StdRng;
 pub struct Mix<'a> {
     base: &'a Base,
     ratio: f64,
-    /// The batches made so far.
     made: usize,
     random: StdRng,
 }

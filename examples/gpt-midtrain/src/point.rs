@@ -5,9 +5,7 @@ use std::sync::Arc;
 /// The tasks, and the training batch itself as `mix`.
 pub const TASKS: [&str; 3] = ["pretrain", "target", "mix"];
 
-/// The measurements along the updates of one mix.
 pub struct Point {
-    /// The fraction of pre-training text.
     pub ratio: f64,
     /// The measurements of each of [`TASKS`], one a batch.
     pub tasks: [Vec<Arc<Measurement>>; 3],
@@ -38,7 +36,6 @@ impl Point {
         measurements.filter_map(|m| extended(m)).collect()
     }
 
-    /// Returns the median over the batches.
     pub fn median(&self, task: usize) -> Option<f64> {
         quantile(&self.sharpness(task), 0.5)
     }
@@ -54,7 +51,6 @@ impl Point {
         rates.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
-    /// Formats a row of the table.
     pub fn line(&self) -> String {
         let cell = |task: usize| {
             let values = self.sharpness(task);
@@ -73,7 +69,6 @@ impl Point {
     }
 }
 
-/// Formats an [`extended`] sharpness for people.
 fn show_sharpness(value: f64) -> String {
     if value.is_infinite() {
         "hurt".to_string()
@@ -84,7 +79,6 @@ fn show_sharpness(value: f64) -> String {
     }
 }
 
-/// Formats a learning rate for people.
 pub fn show_rate(value: f64) -> String {
     match value {
         0.0 => "none".to_string(),

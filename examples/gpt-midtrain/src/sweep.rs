@@ -22,14 +22,11 @@ const FIRST_GUESS: f64 = 1e-2;
 
 /// The measurements at a fixed checkpoint, by mix.
 pub struct Sweep {
-    /// The mixes, by rising fraction of pre-training text.
     pub points: Vec<Point>,
 }
 
-/// The measurements, one a line.
 pub const SWEEP_FILE: &str = "sweep.csv";
 
-/// A line of [`SWEEP_FILE`].
 #[derive(Serialize)]
 struct Line<'a> {
     ratio: f64,
@@ -41,10 +38,6 @@ struct Line<'a> {
 }
 
 /// Measures both tasks along the updates of training on each mix. It updates nothing.
-///
-/// # Errors
-///
-/// Returns an error if the flags make no sense.
 pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep> {
     let config = SharpnessConfig::new()
         .with_every(1)
@@ -97,14 +90,12 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
 }
 
 impl Sweep {
-    /// Returns the crossing of the medians.
     pub fn sweet_spot(&self) -> Option<SweetSpot> {
         let points = self.points.iter();
         let medians = points.filter_map(|p| Some((p.ratio, p.median(0)?, p.median(1)?)));
         crossing(&medians.collect::<Vec<_>>())
     }
 
-    /// Returns the crossings of the single batches' curves, as ratios.
     fn crossings_of_batches(&self) -> Vec<f64> {
         let batches = self.points.first().map_or(0, |point| point.tasks[0].len());
         let of_batch = |batch: usize| {
@@ -117,7 +108,6 @@ impl Sweep {
         (0..batches).filter_map(of_batch).collect()
     }
 
-    /// Writes `sweep.csv`, `sweep.svg` and `sweep.txt`.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let mut csv = csv::Writer::from_writer(Vec::new());
         for point in &self.points {
@@ -146,8 +136,8 @@ impl Sweep {
         }
     }
 
-    /// Counts the measurements of both tasks, and returns those that say nothing: neither a number, nor that a
-    /// task is hurt at any rate or gains without limit.
+    /// Counts the measurements of both tasks, and returns the uninformative ones: without a number, and without a
+    /// task that is hurt at any rate or gains without limit.
     fn counts(&self) -> (usize, Vec<&Measurement>) {
         let tasks = self.points.iter().flat_map(|point| &point.tasks[..2]);
         let all: Vec<&Measurement> = tasks.flatten().map(Arc::as_ref).collect();
@@ -155,11 +145,6 @@ impl Sweep {
         (all.len(), failed.collect())
     }
 
-    /// Checks that the sweep has told something.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if no measurement did.
     pub fn verdict(&self) -> Result<()> {
         let (all, failed) = self.counts();
         ensure!(

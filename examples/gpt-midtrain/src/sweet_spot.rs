@@ -1,9 +1,8 @@
-/// The mix at which the pre-training and the target text allow the same learning rate.
+/// The mix with the same largest learning rate for pre-training and target text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SweetSpot {
-    /// The fraction of pre-training text.
     pub ratio: f64,
-    /// The largest learning rate that neither task forbids there.
+    /// The largest learning rate that neither task forbids at this mix.
     pub learning_rate: f64,
 }
 

@@ -18,7 +18,7 @@ const ADAM: AdamPreconditioner = AdamPreconditioner {
     epsilon: EPSILON as f64,
 };
 
-/// What describes a run: its flags, and what `config.json` in its folder holds.
+/// The flags of a run, as saved in `config.json`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Updates of the weights
@@ -70,9 +70,9 @@ pub struct Settings {
     #[arg(long, default_value = "flex", help_heading = "Training")]
     pub device: String,
 
-    /// Steps from one measurement of critical sharpness to the next
-    #[arg(long, default_value_t = 10, help_heading = "Probe")]
-    pub every: u64,
+    /// Steps from one measurement of critical sharpness to the next [default: 10, or 1 with --edge-cap]
+    #[arg(long, help_heading = "Probe")]
+    pub every: Option<u64>,
     /// Steps between measurements in the warmup and near the edge; divides --every [default:
     /// --every]
     #[arg(long, help_heading = "Probe")]
@@ -171,7 +171,7 @@ pub enum TokenKind {
     Bytes,
 }
 
-/// The flags that a resumed run may change; all others make the model, its data or their order.
+/// The flags that a resumed run may change. All others determine the model, its data or their order.
 const CHANGEABLE: [&str; 14] = [
     "steps",
     "lr",
@@ -190,7 +190,7 @@ const CHANGEABLE: [&str; 14] = [
     "data",
 ];
 
-/// The flags that the finder of the learning rate does not use: it trains by no schedule of the user's.
+/// The flags without effect on the learning-rate finder, which has its own schedule.
 const UNUSED_BY_FINDER: [&str; 11] = [
     "steps",
     "lr",
@@ -236,10 +236,6 @@ impl Settings {
     }
 
     /// Returns the settings of a resumed run: the saved settings with the flags given now.
-    ///
-    /// # Errors
-    ///
-    /// Names a flag that cannot change.
     pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
         let now = serde_json::to_value(self)?;
         let mut merged = serde_json::to_value(saved)?;
@@ -289,9 +285,10 @@ impl Settings {
 
     /// Returns the configuration of the probe.
     pub fn probe(&self) -> SharpnessConfig {
-        let mut config = SharpnessConfig::new()
-            .with_every(self.every)
-            .with_tolerance(self.tolerance);
+        let mut config = SharpnessConfig::new().with_tolerance(self.tolerance);
+        if let Some(steps) = self.every {
+            config = config.with_every(steps);
+        }
         if let Some(steps) = self.dense_every {
             config = config.with_dense_every(steps);
         }
@@ -332,10 +329,6 @@ impl Settings {
     }
 
     /// Reads the text to train on.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is none, or if it cannot be read.
     pub fn text(&self) -> Result<Text> {
         let limit = limit(self.megabytes)?;
         match &self.data {

@@ -22,17 +22,12 @@ use gpt::tokenizer::Tokenizer;
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use std::path::Path;
 
-/// The number of batches behind a validation loss.
 const VALID_BATCHES: usize = 8;
 
 /// The number of batches for the learning-rate finder, one for each step of its trial.
 const FINDER_BATCHES: u64 = 108;
 
 /// Measures how large a learning rate the model can begin with, and how large it can become.
-///
-/// # Errors
-///
-/// Returns an error if there is no text to measure on.
 pub fn find_learning_rate(
     settings: &Settings,
     model: &GptConfig,
@@ -41,7 +36,7 @@ pub fn find_learning_rate(
 ) -> Result<LearningRateRange> {
     let device = device.clone().autodiff();
     device.seed(settings.seed);
-    // The loss of an update is the mean over its batches: that of one large batch.
+    // The loss of an update is the mean over its batches, as for one large batch.
     let batches = TrainBatches::new(
         train,
         settings.batch * settings.accumulate,
@@ -62,11 +57,8 @@ pub fn find_learning_rate(
     Ok(range?)
 }
 
-/// The end of a training.
 pub struct Ending {
-    /// A summary of the measurements.
     pub summary: SharpnessSummary,
-    /// The step of the next update.
     step: u64,
     loss: Option<f64>,
     /// The reason why the training broke off, such as a checkpoint that could not be written.
@@ -74,11 +66,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Prints whether the training was stopped before its end.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it broke off, or if its loss is not finite or far above a guess.
+    /// Prints whether the training was stopped early. Fails if it broke off, or if its loss is not finite or far above a guess.
     pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
         let (step, steps) = (self.step, config.settings.steps);
         if let Some(failure) = &self.failure {
@@ -101,10 +89,6 @@ impl Ending {
 
 /// Writes the first weights of a run and its kept checkpoints in GPT-2's layout, to folders named by
 /// their steps. Returns these steps.
-///
-/// # Errors
-///
-/// Returns an error if a checkpoint cannot be read, or if a folder cannot be written.
 pub fn export(
     settings: &Settings,
     model: &GptConfig,
@@ -134,10 +118,6 @@ fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
 }
 
 /// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, it keeps only the last few.
-///
-/// # Errors
-///
-/// Returns an error that says what stopped the training.
 pub fn train(
     settings: &Settings,
     model: &GptConfig,

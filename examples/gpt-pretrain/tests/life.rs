@@ -1,4 +1,4 @@
-//! Runs of the built program, which are stopped, cut short and resumed.
+//! Runs of the built program, which are stopped, interrupted and resumed.
 #![cfg(unix)]
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A small model, of which a step takes some milliseconds.
+/// A small model whose steps take milliseconds.
 const MODEL: &str =
     "--layers 1 --width 16 --heads 2 --context 16 --batch 2 --tokens bytes --epoch-steps 20";
 
@@ -46,7 +46,6 @@ fn signal(child: &Child, name: &str) {
     assert!(kill.args([name, &id]).status().unwrap().success());
 }
 
-/// Waits until a run has measured so often.
 fn wait_for_lines(record: &Path, lines: usize) {
     let started = Instant::now();
     while fs::read_to_string(record).map_or(0, |text| text.lines().count()) < lines {
@@ -58,7 +57,6 @@ fn wait_for_lines(record: &Path, lines: usize) {
     }
 }
 
-/// The bytes of each weight of a run after its last step, by name.
 fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
     let output = program(folder, &["--resume", run, "--export", "export"])
         .output()
@@ -79,7 +77,7 @@ fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
     tensors.collect()
 }
 
-/// Dropout draws random numbers, and an update of two batches must not be cut in two.
+/// Dropout draws random numbers, and a stop must not cut an update of two batches in two.
 #[test]
 fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +114,7 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
 fn a_second_signal_ends_the_process() {
     let folder = tempfile::tempdir().unwrap();
     text(folder.path());
-    // An update that takes minutes, so that the first signal cannot do it.
+    // An update takes minutes, so the first signal cannot end the run.
     let run = start(
         folder.path(),
         "run",
@@ -132,7 +130,6 @@ fn a_second_signal_ends_the_process() {
     assert_eq!(finish(run).status.code(), Some(128 + 15));
 }
 
-/// Runs a script of bash in a folder, and returns what it printed.
 fn in_bash(folder: &Path, script: &str) -> Output {
     let mut shell = Command::new("bash");
     let shell = shell.current_dir(folder).args(["-c", script]);
@@ -143,7 +140,7 @@ fn in_bash(folder: &Path, script: &str) -> Output {
 fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     let folder = tempfile::tempdir().unwrap();
     text(folder.path());
-    // Files of 20 KiB at most: less than a checkpoint, more than all else.
+    // Files of 20 KiB at most: less than a checkpoint, more than anything else.
     let script = format!(
         "trap '' XFSZ; ulimit -f 20; exec {} {MODEL} --data text.txt --out run --steps 60 --every 50",
         env!("CARGO_BIN_EXE_gpt-pretrain")
@@ -158,7 +155,7 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     assert!(said.contains("measurements  "), "{said}");
 }
 
-/// burn's own logger of metrics would panic here, and then abort the process in a destructor.
+/// burn's own metric logger would panic here, and then abort the process in a destructor.
 #[test]
 fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
     let folder = tempfile::tempdir().unwrap();

@@ -45,12 +45,12 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// That of a GPT-2 whose configuration names none.
+    /// Returns the default of a GPT-2 configuration.
     pub fn of_gpt2() -> Self {
         Self::GeluNew
     }
 
-    /// That of an OLMo-2 whose configuration names none.
+    /// Returns the default of an OLMo-2 configuration.
     pub fn of_olmo2() -> Self {
         Self::Silu
     }

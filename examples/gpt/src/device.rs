@@ -6,11 +6,8 @@ use burn::tensor::Device;
 /// The variable with the device of the tests.
 pub const VARIABLE: &str = "SHARPNESS_DEVICE";
 
-/// Opens the device of this name: `flex` (pure Rust, on the CPU), `tch`, `cuda` or `wgpu`.
-///
-/// # Errors
-///
-/// The last three need a cargo feature of the same name; without it, the error says so.
+/// Opens the device of this name: `flex` (pure Rust, on the CPU), or `tch`, `cuda` or `wgpu` with the cargo feature of this
+/// name.
 pub fn open(name: &str) -> Result<Device> {
     let device = match name {
         "flex" => Some(Device::flex()),

@@ -82,7 +82,6 @@ impl ModuleAdapter for Published {
     }
 }
 
-/// Returns the name of a part of a parameter's path in GPT-2's files.
 fn published_name(part: &str) -> &str {
     match part {
         "tokens" => "transformer.wte",

@@ -32,10 +32,6 @@ pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
 }
 
 /// Returns the absolute path, so that it means the same in any folder, or an unchanged path if it does not exist.
-///
-/// # Errors
-///
-/// Returns an error if it is not UTF-8: a run's configuration could not hold it.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
     let absolute = absolute.unwrap_or_else(|_| path.to_path_buf());

@@ -20,11 +20,6 @@ pub struct OwnedFolder {
 impl OwnedFolder {
     /// Opens the folder for new results: the given folder, or the first free `runs/NAME-N`, which it
     /// creates. Of several processes that ask at the same time, each gets a folder of its own.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the given folder has the file `mark` of earlier results, if another process
-    /// owns it, or if it cannot be created.
     pub fn for_results(out: Option<&Path>, name: &str, mark: &str) -> Result<Self> {
         let Some(out) = out else {
             return Self::first_free(name);
@@ -43,10 +38,6 @@ impl OwnedFolder {
     }
 
     /// Opens a folder with results to continue.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if another process owns it.
     pub fn of_results(path: &Path) -> Result<Self> {
         Self::lock(path, false)
     }
@@ -90,7 +81,6 @@ impl OwnedFolder {
 }
 
 impl Drop for OwnedFolder {
-    /// Removes a new, empty folder.
     fn drop(&mut self) {
         let entries = fs::read_dir(&self.path).map_or(0, |entries| entries.take(2).count());
         if self.is_new && entries == 1 {

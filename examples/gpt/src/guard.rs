@@ -9,10 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs `read` and turns a panic into an error.
-///
-/// # Errors
-///
-/// Returns an error if the reading fails or panics.
 pub fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

@@ -39,6 +39,7 @@ pub mod output;
 pub mod progress;
 pub mod run;
 pub mod schedule;
+pub mod small;
 pub mod stop;
 pub mod text;
 pub mod tokenizer;

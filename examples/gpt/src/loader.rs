@@ -8,7 +8,7 @@ use std::sync::Arc;
 type Batches<B> = Box<dyn Iterator<Item = B>>;
 type Start<B> = dyn Fn(&Device) -> Batches<B> + Send + Sync;
 
-/// Serves the batches of an iterator, which is made anew for each epoch.
+/// Serves the batches of an iterator, and starts it again for each epoch.
 pub struct Loader<B> {
     items: usize,
     batch: usize,
@@ -17,7 +17,7 @@ pub struct Loader<B> {
 }
 
 impl<B: 'static> Loader<B> {
-    /// So many items an epoch, in batches of so many. The iterator knows how many batches it has at most.
+    /// Creates a loader with this number of items an epoch, in batches of this size.
     pub fn start<I: Iterator<Item = B> + 'static>(
         items: usize,
         batch: usize,
@@ -61,7 +61,7 @@ impl<B: 'static> DataLoader<B> for Loader<B> {
     }
 
     fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<B>> {
-        // Only strategies with several devices slice. Each of them may see all batches.
+        // Only strategies with several devices slice, and each device may see all batches.
         self.on(&self.device)
     }
 }

@@ -16,7 +16,6 @@ use crate::activation::Activation;
 use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
 
-/// The largest size of a model.
 const LARGEST_SIZE: usize = 1 << 20;
 /// The largest number of weights: they would take 400 GB.
 const MOST_WEIGHTS: u128 = 100_000_000_000;
@@ -84,7 +83,6 @@ impl GptConfig {
         Ok(())
     }
 
-    /// Returns the approximate number of weights.
     fn weights(&self) -> u128 {
         let [vocab, context, layers, width] =
             [self.vocab, self.context, self.layers, self.width].map(|size| size as u128);
@@ -115,8 +113,8 @@ impl GptConfig {
     }
 }
 
-/// Creates the dropout, or `None` if nothing is dropped: even a layer that drops nothing counts as
-/// different in training, so that the probe could not take L(θ) from the training step.
+/// Creates the dropout, or `None` for probability 0. Even a dropout of 0 counts as different in training, and the
+/// probe could not take L(θ) from the training step.
 fn dropout(probability: f64) -> Option<Dropout> {
     (probability > 0.0).then(|| DropoutConfig::new(probability).init())
 }
@@ -132,7 +130,6 @@ fn normal(std: f64) -> Initializer {
     Initializer::Normal { mean: 0.0, std }
 }
 
-/// Creates a linear layer whose bias starts at 0.
 fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Linear {
     let layer = LinearConfig::new(inputs, outputs).with_initializer(normal(std));
     let mut layer = layer.init(device);
@@ -140,14 +137,14 @@ fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Lin
     layer
 }
 
-/// The model, new or as GPT-2 is published.
+/// The model, newly created or read from GPT-2's published files.
 #[derive(Module, Debug)]
 pub struct Gpt {
     /// The vectors of the tokens.
     pub tokens: Embedding,
     /// The vectors of the positions.
     pub positions: Embedding,
-    /// Absent where nothing is dropped.
+    /// The dropout after the embeddings, if any.
     pub dropout: Option<Dropout>,
     /// The blocks.
     pub blocks: Vec<Block>,
@@ -192,22 +189,22 @@ pub struct Block {
     pub attention_norm: LayerNorm,
     /// The queries, keys and values of all heads.
     pub query_key_value: Linear,
-    /// What becomes of the values of all heads.
+    /// The output projection of the attention.
     pub attention_out: Linear,
     /// The norm before the two-layer network.
     pub mlp_norm: LayerNorm,
-    /// Its first layer.
+    /// The first layer of this network.
     pub mlp_in: Linear,
-    /// What follows that.
+    /// The activation between its layers.
     #[module(skip)]
     pub activation: Activation,
-    /// Its second layer.
+    /// The second layer of this network.
     pub mlp_out: Linear,
-    /// Absent where nothing is dropped.
+    /// The dropout before each addition to the residual stream, if any.
     pub dropout: Option<Dropout>,
     /// The number of attention heads.
     pub heads: usize,
-    /// What attention scores are multiplied by, if not by the inverse square root of a head's width.
+    /// The factor on attention scores, instead of the inverse square root of a head's width.
     #[module(skip)]
     pub attention_scale: Option<f64>,
 }
@@ -313,7 +310,7 @@ mod tests {
                 targets: tokens([2, 3, 4, 5, 6, 7, 8, 9]),
             };
             let loss = model.loss(batch).into_scalar::<f32>();
-            // The random first weights decide by how much it misses.
+            // The random first weights decide the exact value.
             assert!((loss - 50f32.ln()).abs() < 0.3, "{loss}");
 
             let head = if tied { 0 } else { 50 * 16 };

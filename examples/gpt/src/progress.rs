@@ -9,7 +9,6 @@ use burn::train::renderer::{
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// The interval between lines.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Prints a line with the last value of each training metric every few seconds, and a line with the

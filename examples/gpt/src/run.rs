@@ -38,10 +38,6 @@ pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Res
 }
 
 /// Writes a file whole or not at all.
-///
-/// # Errors
-///
-/// Returns an error if the file cannot be written; an old file then stays intact.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     sharpness_record::write_whole(path, content)
         .with_context(|| format!("{} cannot be written", path.display()))
@@ -61,10 +57,6 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 
 impl RunFolder {
     /// Opens the folder for a new run: the given folder, or the first free `runs/NAME-N`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the given folder holds a run already, or if another process owns it.
     pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
         let owned = OwnedFolder::for_results(out, name, CONFIG_FILE)?;
         Ok(Self {
@@ -74,10 +66,6 @@ impl RunFolder {
     }
 
     /// Opens the folder of a run, to read.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is no run in it.
     pub fn of_run(path: &Path) -> Result<Self> {
         ensure!(
             path.join(CONFIG_FILE).exists(),
@@ -91,10 +79,6 @@ impl RunFolder {
     }
 
     /// Opens the folder of a run to resume.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is no run in it, or if the run is in progress.
     pub fn to_resume(path: &Path) -> Result<Self> {
         let folder = Self::of_run(path)?;
         Ok(Self {
@@ -141,14 +125,10 @@ impl RunFolder {
     }
 
     /// Returns the newest complete checkpoint: a killed run may have left an incomplete one.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is none.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         self.checkpoints().next().with_context(|| {
             format!(
-                "the run in {} cannot resume: it was stopped before its first checkpoint, so start it anew in another folder",
+                "the run in {} cannot resume: it stopped before its first checkpoint, so start again in another folder",
                 self.path.display()
             )
         })

@@ -31,10 +31,6 @@ impl Stop {
 
     /// Treats an interruption (Ctrl-C), a termination, or the end of the terminal as a request to stop;
     /// a second signal ends the process.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the system does not allow it.
     pub fn with_signals(self) -> Result<Self> {
         for signal in signals() {
             // Shells tell a signal by this exit code.

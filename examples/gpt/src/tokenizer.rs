@@ -22,7 +22,6 @@ const PIECE_BYTES: usize = 1 << 14;
 /// The longest word, which cuts DNA or base64: the time to learn and to encode grows with the
 /// square of a word's length.
 const LONGEST_WORD: &str = ".{1,64}";
-/// The interval between progress messages in training.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 type BytePairs = TokenizerImpl<
@@ -43,10 +42,6 @@ pub enum Tokenizer {
 
 impl Tokenizer {
     /// Learns a vocabulary of this size from the beginning of a text.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the vocabulary cannot hold even the 256 bytes, or is larger than the text yields.
     pub fn train(text: &str, vocab: usize) -> Result<Self> {
         ensure!(
             vocab >= 256,
@@ -135,7 +130,6 @@ impl Tokenizer {
     }
 }
 
-/// Does some work, and prints every few seconds that it continues.
 fn say_while<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let (done, wait) = channel::<()>();
     std::thread::scope(|scope| {

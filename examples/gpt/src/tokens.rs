@@ -32,7 +32,7 @@ pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Resul
 /// resumed run makes the same updates as an uninterrupted run.
 #[derive(Clone)]
 pub struct TrainBatches {
-    /// Where the windows come from.
+    /// The source of the windows.
     pub windows: Windows,
     /// The number of windows of a batch.
     pub batch: usize,
@@ -49,7 +49,7 @@ pub struct TrainBatches {
 }
 
 impl TrainBatches {
-    /// Batches whose first epoch begins at `first_step`.
+    /// Creates batches; the first epoch begins at `first_step`.
     #[allow(clippy::too_many_arguments)] // the fields, once
     pub fn new(
         windows: Windows,
@@ -85,16 +85,15 @@ impl TrainBatches {
 
     fn batch_at(&self, step: u64, micro_batch: usize, device: &Device) -> TokenBatch {
         let stream = step * self.accumulate as u64 + micro_batch as u64;
-        // Seeds of neighbouring steps must not overlap with those of neighbouring runs.
+        // Seeds of neighbouring steps must not overlap with seeds of neighbouring runs.
         let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ stream;
-        // What dropout leaves out depends on the step alone, too: the backend's stream of random numbers is in
-        // no checkpoint.
+        // Dropout depends on the step alone, too, since no checkpoint contains the backend's random stream.
         device.seed(seed);
         let mut random = StdRng::seed_from_u64(seed);
         self.windows.random_batch(self.batch, &mut random, device)
     }
 
-    /// Serves them, an epoch after another.
+    /// Returns a loader of the batches, an epoch at a time.
     pub fn loader(&self) -> Arc<dyn DataLoader<TokenBatch>> {
         let items = self.updates as usize * self.accumulate * self.batch;
         let all = self.clone();
@@ -118,7 +117,7 @@ impl TrainBatches {
     }
 }
 
-/// Serves the same few batches at each validation, spread evenly over the windows.
+/// Returns a loader of the same few batches for each validation, spread evenly over the windows.
 pub fn valid_loader(
     windows: Windows,
     batch: usize,

@@ -37,10 +37,6 @@ pub struct Windows {
 
 impl Windows {
     /// Creates windows of `context` tokens and the token after them. `part` names the tokens, such as "the text".
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there are too few tokens for a single window.
     pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
         if tokens.len() <= context {
             return Err(format!(
@@ -54,11 +50,7 @@ impl Windows {
         })
     }
 
-    /// Splits off the last twentieth of the tokens as held-out windows.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if either part has too few tokens for a single window; `text` names the text in it.
+    /// Splits off the last twentieth of the tokens as held-out windows. An error names the tokens by `text`.
     pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
         Ok([
@@ -76,7 +68,6 @@ impl Windows {
         self.tokens.len()
     }
 
-    /// Returns the number of possible starts of a window.
     fn starts(&self) -> usize {
         self.tokens.len() - self.context
     }

@@ -26,11 +26,6 @@ impl Checkpoint {
     /// Opens the checkpoints in these folders by rising step, once every folder is known to be complete. `steps` has one
     /// step per folder, or is empty to read the steps from the folders' names; then a link to another given folder is
     /// skipped. `rates` are the rates of warming: one a folder, one for all, or none for 0.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a folder lacks something, if a step is unknown or may count from another beginning than the
-    /// others, or if two checkpoints have the same step.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),
@@ -114,7 +109,7 @@ fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
             Some(other) if passes_over_links && is_link(folder) => {
                 let (link, folder) = (folder.display(), other.display());
                 gpt::warn!(
-                    "note: {link} leads to {folder}, which is given as well: it is passed over"
+                    "note: {link} leads to {folder}, which is given as well: the program skips it"
                 );
             }
             _ => kept.push(index),

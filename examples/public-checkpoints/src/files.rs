@@ -1,4 +1,4 @@
-//! Checks of a checkpoint's files before any weights are loaded.
+//! Checks a checkpoint's files before loading any weights.
 
 use anyhow::{Context, Result, bail, ensure};
 use gpt::text::stands_for_another;
@@ -25,26 +25,19 @@ const WRAPPERS: [(&str, &str, &str); 2] = [
     ("_orig_mod.", "torch.compile", "model._orig_mod"),
     ("module.", "data parallel training", "model.module"),
 ];
-/// The types of tensors that this program reads.
 const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
-/// The longest plausible header.
 const LONGEST_HEADER: u64 = 100 << 20;
 /// The command in Python that saves a model in a format that this program reads.
 const SAVE: &str =
     "AutoModelForCausalLM.from_pretrained(FOLDER, torch_dtype=\"float32\").save_pretrained(OTHER)";
 
-/// A tensor, as the header of its file describes it.
 #[derive(Deserialize)]
 struct Entry {
     dtype: String,
     data_offsets: [u64; 2],
 }
 
-/// Checks that a file is no pointer to another file, and no broken link.
-///
-/// # Errors
-///
-/// Returns an error if it is, or if it cannot be read.
+/// Checks that a file is neither a pointer to another file nor a broken link.
 pub fn check_is_itself(path: &Path) -> Result<()> {
     ensure!(
         path.exists() || !path.is_symlink(),
@@ -61,10 +54,6 @@ pub fn check_is_itself(path: &Path) -> Result<()> {
 }
 
 /// Checks that a file of weights is whole, and that the program knows the types and names of its tensors.
-///
-/// # Errors
-///
-/// Returns one sentence that says what is wrong and what to do.
 pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
     check_is_itself(path)?;
     let shown = path.display();
@@ -88,7 +77,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
     }
     ensure!(
         end <= length,
-        "{shown} has {length} bytes, but its header tells of {end}: fetch it again, since it was not downloaded whole"
+        "{shown} has {length} bytes, but its header promises {end}: it was not downloaded whole, so fetch it again"
     );
     Ok(())
 }
@@ -124,6 +113,6 @@ pub fn other_weights(folder: &Path) -> Option<String> {
     names.sort();
     let name = names.first()?;
     Some(format!(
-        ", but it has {name}: save the model anew, by {SAVE} in Python"
+        ", but it has {name}: save the model again, by {SAVE} in Python"
     ))
 }

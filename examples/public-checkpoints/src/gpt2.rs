@@ -1,4 +1,4 @@
-//! GPT-2 as published: the model of the examples, with the weights of a folder.
+//! Builds GPT-2, the model of the examples, from published weights.
 
 use crate::config::Gpt2Config;
 use crate::weights::{Layout, Weights};
@@ -9,10 +9,6 @@ use gpt::model::{Block, Gpt};
 use std::path::Path;
 
 /// Reads the weights in a folder.
-///
-/// # Errors
-///
-/// A tensor that is missing, left over, or of another shape is named.
 pub fn open(folder: &Path, config: &Gpt2Config, device: &Device) -> Result<Gpt> {
     let mut weights = Weights::open(folder, "transformer.", device)?;
     let (width, vocab) = (config.n_embd, config.vocab_size);

@@ -23,10 +23,6 @@ pub enum Transformer {
 
 impl Transformer {
     /// Reads the weights in a folder, in any precision, as 32-bit floats.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names a tensor that is missing, left over, or of another shape.
     pub fn open(folder: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
         Ok(match config {
             ModelConfig::Gpt2(config) => Self::Gpt2(gpt2::open(folder, config, device)?),

@@ -17,10 +17,6 @@ pub struct Named {
 
 /// Reads the step after the word `step` (`stage1-step1000-tokens5B`), after `checkpoint` (`checkpoint-500`), or the
 /// number that is the whole name. `20k`, `2.5M`, `1,000` and `1e4` are numbers, too.
-///
-/// # Errors
-///
-/// Returns an error if there is no number, if there are two, or if its value is uncertain.
 pub fn read(folder: &Path) -> Result<Named> {
     let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -87,7 +83,6 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Returns the numbers after these words.
 fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     let mut places: Vec<usize> = Vec::new();
     for word in words {
@@ -112,10 +107,6 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
 }
 
 /// Parses a step, such as `1000` or `20k`.
-///
-/// # Errors
-///
-/// Returns an error if it is no whole number.
 pub fn parse(text: &str) -> Result<u64> {
     number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
 }

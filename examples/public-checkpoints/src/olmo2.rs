@@ -28,10 +28,6 @@ pub struct Olmo2 {
 
 impl Olmo2 {
     /// Reads the weights in a folder.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names a tensor that is missing, left over, or of another shape.
     pub fn open(folder: &Path, config: &Olmo2Config, device: &Device) -> Result<Self> {
         let mut weights = Weights::open(folder, "model.", device)?;
         let weights_of = &mut weights;

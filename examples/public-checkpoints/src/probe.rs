@@ -92,10 +92,6 @@ impl Search {
     /// Measures the loss of a batch along the update that an optimizer would make of its gradient, and the
     /// tasks along the same update. Returns the measurement of the batch, then those of the tasks. The
     /// search starts at `guess`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a task's name is invalid.
     pub fn measure(
         self,
         model: &Transformer,

@@ -75,10 +75,6 @@ pub struct Record(MeasurementWriter);
 
 impl Record {
     /// Begins the record in a folder.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the folder holds a record already, or if it cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
         ensure!(
             !folder.join(MEASUREMENTS_FILE).exists(),

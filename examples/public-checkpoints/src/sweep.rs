@@ -50,10 +50,6 @@ struct Guesses {
 impl Sweep {
     /// Measures at every checkpoint, writes each measurement to the record, and passes on the
     /// measurements of each checkpoint.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a checkpoint cannot be loaded; the record keeps the earlier checkpoints.
     pub fn run(
         &self,
         checkpoints: &[Checkpoint],

@@ -76,11 +76,6 @@ impl Texts {
     }
 
     /// Splits the texts into windows of `context` tokens of the tokenizer in a checkpoint's folder.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the tokenizer cannot be read, makes a token outside the model's vocabulary, or
-    /// makes too few tokens of a text.
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
         let path = folder.join(TOKENIZER_FILE);
         let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer_file::open(&path)?;
@@ -192,10 +187,6 @@ impl Batches<'_> {
 }
 
 /// Parses a task given as `NAME=PATH`.
-///
-/// # Errors
-///
-/// Returns an error if it has another form, or if the name is taken.
 pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
     let Some((name, path)) = text.split_once('=') else {
         bail!("expected NAME=PATH, such as math=math.jsonl");

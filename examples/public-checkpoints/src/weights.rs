@@ -41,10 +41,6 @@ impl Index {
 }
 
 /// Checks that the files of the weights exist and can be read: one file without an index, or all shards in the index.
-///
-/// # Errors
-///
-/// Returns one sentence that names the file and says what to do.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
     if is_there(WEIGHTS_FILE) {
@@ -90,10 +86,6 @@ pub enum Layout {
 
 impl Weights {
     /// Opens the weights in a folder: one file, or all shards in the index.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if a file is missing or is no safetensors file.
     pub fn open(folder: &Path, prefix: &'static str, device: &Device) -> Result<Self> {
         let mut weights = Self {
             folder: folder.to_path_buf(),
@@ -149,10 +141,6 @@ impl Weights {
     }
 
     /// Takes a tensor, as 32-bit floats.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is none of this name, or if it has another shape or no floats.
     pub fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
         let stored = self.stored_name(name);
         let folder = self.folder.display();
@@ -218,11 +206,7 @@ impl Weights {
         Ok(Some(head))
     }
 
-    /// Checks that the model is complete.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the files hold a tensor that the model has no place for: it would be another model.
+    /// Checks that the model has taken all tensors; a leftover tensor belongs to another model.
     pub fn finish(self) -> Result<()> {
         match self.tensors.keys().find(|name| !is_buffer(name)) {
             None => Ok(()),

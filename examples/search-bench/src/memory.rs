@@ -1,4 +1,4 @@
-//! Trainings whose weights fill the memory, for what a probe adds to it.
+//! Measures the memory of a probe, on trainings whose weights fill the memory.
 
 use crate::process::with_and_without;
 use crate::table::MemoryRow;
@@ -44,7 +44,7 @@ impl Training {
         }
     }
 
-    /// The row of this training, from two processes of its own. None where the system does not tell a peak.
+    /// Runs the training in two processes. `None` if the system reports no peak memory.
     fn row(self) -> Option<MemoryRow> {
         let name = self.to_possible_value()?.get_name().to_string();
         let arguments = ["--memory-of".to_string(), name];
@@ -60,7 +60,6 @@ impl Training {
     }
 }
 
-/// The rows of all trainings.
 pub fn rows() -> Vec<MemoryRow> {
     let all = Training::value_variants().iter();
     all.filter_map(|training| training.row()).collect()

@@ -1,5 +1,5 @@
-//! What a training takes in a process of its own, with a probe that measures each step and without: time, and the
-//! peak memory of the process.
+//! Runs a training in its own process, with a probe that measures each step or without, and reports its time and peak
+//! memory.
 
 use crate::statistics::quantile;
 use crate::workload::{Trained, Workload, train};
@@ -10,35 +10,30 @@ use gpt::terminal::print;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
-/// The steps that are not counted: the first ones allocate, and compile kernels.
+/// The uncounted first steps, which allocate memory and compile kernels.
 const WARM_UP: usize = 2;
 
-/// Whether a process has a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Probe {
     With,
     Without,
 }
 
-/// What one process took.
+/// The cost of a process.
 #[derive(Serialize, Deserialize)]
 pub struct Taken {
-    /// The number of weights.
     pub weights: usize,
-    /// The counted steps.
     pub steps: usize,
-    /// Their median, without the measurements.
+    /// The median time of the counted steps, without measurements.
     pub step_seconds: f64,
-    /// The median of the counted measurements, and their mean number of evaluations; `None` without a probe.
+    /// The median time of the counted measurements; `None` without a probe.
     pub measurement_seconds: Option<f64>,
     pub evaluations: Option<f64>,
-    /// The counted measurements with a bracket.
     pub bracketed: usize,
-    /// The peak memory.
     pub peak_bytes: u64,
 }
 
-/// Trains in this process, and prints what it took.
+/// Trains in this process, and prints the cost.
 pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
     let config = SharpnessConfig::new().with_every(1);
     let probe = match probe {
@@ -67,7 +62,7 @@ pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
     Ok(print(&(serde_json::to_string(&taken)? + "\n"))?)
 }
 
-/// What a process with a probe takes, and one without, each with these arguments of this program.
+/// Returns the costs of a process with a probe and of one without, each with these arguments of this program.
 pub fn with_and_without(arguments: &[String]) -> Result<[Taken; 2]> {
     let taken = |probe: &str| -> Result<Taken> {
         let mut process = Command::new(std::env::current_exe()?);
@@ -83,7 +78,6 @@ pub fn with_and_without(arguments: &[String]) -> Result<[Taken; 2]> {
     Ok([taken("with")?, taken("without")?])
 }
 
-/// The peak memory of this process in bytes.
 fn peak() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status

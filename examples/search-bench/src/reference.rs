@@ -30,8 +30,8 @@ struct Reference<'a> {
     measurements: Vec<Measurement>,
 }
 
-/// The workload with its first weights and its batches. (Burn draws a weight at its first reading, so the
-/// weights depend on the order of reading.)
+/// The workload with its first weights and batches. (Burn draws a weight at its first reading, so the order of
+/// reading matters.)
 struct Told<'a> {
     workload: &'a GptPretraining,
     model: Gpt,

@@ -6,44 +6,32 @@ use std::fmt::Write;
 /// the η_c of a much finer search.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchRow {
-    /// The workload.
     pub workload: &'static str,
-    /// ε.
     pub tolerance: f64,
-    /// `guided` or `published`.
     pub method: &'static str,
     /// The measurements that count: all but the first five.
     pub steps: usize,
     /// The evaluations of the first measurement of the run, which does not count.
     pub first_evaluations: usize,
-    /// Mean, median and 95th percentile of the evaluations of a measurement.
     pub mean_evaluations: f64,
-    /// See above.
     pub median_evaluations: f64,
-    /// See above.
     pub p95_evaluations: f64,
-    /// The mean number of passes for L(θ), which a trusted training step saves.
     pub mean_base_evaluations: f64,
-    /// The root mean square of the relative errors of η_c.
+    /// The errors of η_c.
     pub rms_error: f64,
-    /// The bound of 95 in 100 of them.
+    /// The error that 95 of 100 do not exceed.
     pub p95_error: f64,
-    /// The largest of them.
     pub max_error: f64,
     /// The share of measurements whose bracket overlaps with the other search's.
     pub overlap: f64,
-    /// The measurements without a bracket.
     pub failures: usize,
-    /// The mean seconds of a training step, without any probe.
     pub step_seconds: f64,
-    /// The mean seconds of a measurement.
     pub measurement_seconds: f64,
 }
 
 /// The peak memory that a probe adds to a training.
 #[derive(Clone, Debug, Serialize)]
 pub struct MemoryRow {
-    /// The training.
     pub workload: &'static str,
     /// The bytes of the weights, P.
     pub weights_bytes: u64,
@@ -51,9 +39,7 @@ pub struct MemoryRow {
     pub peak_rss_bytes: u64,
     /// The peak memory of a process that trains only.
     pub peak_rss_bytes_without_probe: u64,
-    /// The mean seconds of a training step in the process without a probe.
     pub step_seconds: f64,
-    /// The mean seconds of a measurement in the other process.
     pub measurement_seconds: f64,
 }
 

@@ -1,5 +1,5 @@
-//! Whether L(θ) is taken from the training step, as `attach` may, or always evaluated, as by `attach_with`, η_c
-//! is the same.
+//! η_c is the same if L(θ) comes from the training step, as `attach` allows, or from an evaluation, as with
+//! `attach_with`.
 
 use super::alone;
 use burn::tensor::FloatDType;
@@ -7,7 +7,7 @@ use burn_sharpness::Measurement;
 use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
 use std::path::Path;
 
-/// By how much two brackets of one η_c, each of the default tolerance, may have their numbers apart.
+/// The largest relative distance between two numbers for one η_c, at the default tolerance.
 const APART: f64 = 0.08;
 
 fn measured(folder: &Path, network: &MlpConfig, is_evaluated: bool) -> Vec<Measurement> {

@@ -1,5 +1,4 @@
-//! With dropout and batch norm, no bracket is made by rounding, and no update along which the measured loss falls
-//! is called uphill.
+//! With dropout and batch norm, rounding makes no bracket, and no falling loss counts as uphill.
 
 use super::alone;
 use burn::module::Module;
@@ -7,8 +6,8 @@ use burn_sharpness::MeasurementOutcome;
 use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
 
 const SEEDS: u64 = 6;
-/// How often the batches are gone through. In the end the loss is some thousandths, of which rounding takes more than a
-/// loss of 1 would lose: the logits that it is the difference of have not become smaller.
+/// The passes over the batches. In the end the loss is some thousandths, but its rounding is larger than for an
+/// isolated value of this size, because it is a difference of large logits.
 const PASSES: usize = 8;
 const BATCHES: usize = 12;
 const RATE: f64 = 1e-2;

@@ -1,5 +1,5 @@
-//! Weights, running statistics, checkpoints and the random stream are the same bits with and without the
-//! probe, in burn's `Learner`.
+//! In burn's `Learner`, weights, running statistics, checkpoints and the random stream are the same bits with and
+//! without the probe.
 
 use super::alone;
 use super::next_draws;
@@ -23,7 +23,6 @@ use sharpness_tests::{
 };
 use std::path::Path;
 
-/// One training, and how often it is measured.
 struct Case {
     dtype: Option<FloatDType>,
     network: MlpConfig,
@@ -34,13 +33,11 @@ struct Case {
     gradient_checkpointing: bool,
     batch_statistics: bool,
     step_first: bool,
-    /// The steps from one measurement to the next.
     every: u64,
-    /// Whether the copying of running statistics is expected to be told.
+    /// Whether the probe is expected to report that it copied running statistics.
     is_told: bool,
 }
 
-/// All that a run leaves.
 #[derive(PartialEq)]
 struct Left {
     weights: Weights,
@@ -142,7 +139,7 @@ impl Case {
             .iter()
             .find(|m| m.outcome == MeasurementOutcome::Failed);
         assert!(failed.is_none(), "{failed:?}");
-        // Beyond its cap, the steps of Adafactor are all the same.
+        // Beyond its cap, all steps of Adafactor are equal.
         let says_something = measured
             .iter()
             .any(|m| m.critical_sharpness.is_some() || m.outcome == MeasurementOutcome::NoIncrease);
@@ -159,7 +156,6 @@ fn identical(change: impl FnOnce(&mut Case)) {
     case.assert_identical();
 }
 
-/// By a repeatable network of one hidden layer, measured at each step.
 fn of_fixed_weights(optim: ModuleOptimizer, accumulation: Option<usize>) -> impl FnOnce(&mut Case) {
     move |case| {
         case.network = MlpConfig::for_data();
@@ -296,7 +292,7 @@ alone! {
         case.accumulation = Some(2);
         case.batch_statistics = true;
     });
-    // What the last forward pass has left pending cannot be made again without its random numbers.
+    // The pending statistics of the last forward pass cannot be repeated without its random numbers.
     batch_statistics_with_dropout_below => identical(|case| {
         case.network.batch_norm = true;
         case.network.drops_inputs = true;

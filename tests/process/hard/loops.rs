@@ -1,4 +1,4 @@
-//! Loops of one's own: what they leave is the same bits with and without the probe.
+//! Your own loops leave the same bits with and without the probe.
 
 use super::alone;
 use super::next_draws;
@@ -10,7 +10,7 @@ use sharpness_tests::{
     Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
 };
 
-/// The batches of an epoch; the last step of all, 20, is measured.
+/// The batches of an epoch; the probe measures the last step of all, 20.
 const BATCHES: usize = 7;
 const STEPS: usize = 21;
 const EVERY: u64 = 5;
@@ -18,12 +18,10 @@ const RATE: f64 = 1e-2;
 
 struct Loop {
     network: MlpConfig,
-    /// Clips all tensors after each step.
     clips: bool,
-    /// Saves right after the last step, which is measured, and loads for inference.
+    /// Whether it saves right after the last step, which is measured, and loads for inference.
     saves: bool,
     batch_statistics: bool,
-    /// Leaves the steps to the probe.
     makes_steps: bool,
     first_step: u64,
     loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>,
@@ -168,7 +166,7 @@ alone! {
         let probe = Loop { saves: true, ..without_dropout() }.assert_identical();
         assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
     };
-    // The loss is of the model that is trained, dropout and all, whatever weights it is asked for: it draws.
+    // The loss ignores its argument and uses the training model, dropout included, so it draws.
     a_loss_of_the_wrong_model_is_refused_at_once => refused_at_once(|_, trained, batch| trained.loss(batch));
     a_loss_in_training_mode_is_refused_at_once => {
         refused_at_once(|moved, _, batch| moved.clone().train().loss(batch));

@@ -1,5 +1,4 @@
-//! Hard cases of what people train, each in a process of its own, so that the random stream, the settings of
-//! the device and the folder are its own.
+//! Hard cases of training, each in its own process, with its own random stream, device settings and folder.
 
 mod agree;
 mod brackets;
@@ -11,10 +10,9 @@ use burn::tensor::{Distribution, Tensor};
 use sharpness_tests::device;
 use std::process::Command;
 
-/// Says to a process of this test which case it runs.
+/// Tells a child process its case.
 const CASE: &str = "SHARPNESS_TESTS_CASE";
 
-/// Runs the case in a process that this very test starts for it.
 pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
     let (_, test) = test.split_once("::").unwrap();
     if std::env::var(CASE).is_ok_and(|name| name == test) {
@@ -34,13 +32,12 @@ pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
     );
 }
 
-/// The next numbers of the random stream.
 fn next_draws() -> Vec<u8> {
     let draws = Tensor::<1>::random([8], Distribution::Default, &device::plain());
     draws.into_data().as_bytes().to_vec()
 }
 
-/// Tests that each run in a process of their own: `name => what to do`.
+/// Defines tests that each run in their own process: `name => case`.
 macro_rules! alone {
     ($($name:ident => $case:expr;)*) => {
         $(

@@ -1,5 +1,4 @@
-//! More of the same kinds: two models that train against each other, averages of weights, losses that draw,
-//! optimizers that panic.
+//! More cases: two adversarial models, averages of weights, losses that draw, optimizers that panic.
 
 use super::alone;
 use super::next_draws;
@@ -18,7 +17,7 @@ fn device() -> Device {
     device::autodiff()
 }
 
-/// One network raises the loss of the other, which lowers it: each step of the one sees the other.
+/// A network raises the other's loss, and the other lowers it; each step sees the other network's last step.
 fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u8>) {
     let device = device();
     let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
@@ -46,7 +45,7 @@ fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u
     (weights(&one), weights(&two), next_draws())
 }
 
-/// The average of the weights and running statistics after each step, as their reader sees them.
+/// The average of weights and running statistics over the steps, as a reader sees them.
 #[derive(Default)]
 struct Average(HashMap<ParamId, Vec<f32>>);
 
@@ -82,7 +81,7 @@ impl ModuleMapper for Normalize {
     }
 }
 
-/// Weights are normalized after each step, and an average is kept of everything.
+/// Normalizes the weights after each step, and averages everything.
 fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>) {
     let device = device();
     let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
@@ -99,7 +98,6 @@ fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>)
         model = optim.step(1e-2, model, grads).map(&mut Normalize);
         model.visit(&mut average);
     }
-    // In the order of the model.
     struct Order(Vec<ParamId>);
     impl ModuleVisitor for Order {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -115,7 +113,6 @@ fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>)
     (weights(&model), averages.collect(), next_draws())
 }
 
-/// A training whose loss draws random numbers in validation mode, too.
 fn drawing() {
     let folder = tempfile::tempdir().unwrap();
     let device = device();
@@ -126,7 +123,7 @@ fn drawing() {
     };
     let model = probe.attach(network.init(&device));
     let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
-    // It is refused for good at first sight, and said where the user looks.
+    // The probe refuses the loss for good at its first measurement, with a message.
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
     assert_eq!(measured[0].outcome, MeasurementOutcome::Failed);
@@ -137,7 +134,7 @@ fn drawing() {
     assert!(text.contains("not repeatable"), "{text}");
 }
 
-/// Burn's Muon panics where a parameter is a vector.
+/// Burn's Muon panics at a vector parameter.
 fn panicking_optimizer() {
     let device = device();
     let network = MlpConfig::random().with_dropout(0.0);
@@ -159,7 +156,7 @@ fn panicking_optimizer() {
     );
 }
 
-/// A loss with a penalty that inference leaves out is named; one that `attach_with` gives is the training's.
+/// The probe names a penalty missing from inference; a loss from `attach_with` may contain it.
 fn penalty() {
     let folder = tempfile::tempdir().unwrap();
     let network = MlpConfig {
@@ -187,7 +184,7 @@ fn penalty() {
     );
     let (measured, notices) = train("attach_with", true);
     assert!(notices.is_empty(), "{notices:?}");
-    // For gradient descent the slope is ‖Δθ‖², and the loss falls by it: it is that of the gradient.
+    // The slope of gradient descent is ‖Δθ‖², and the loss falls with it, so it belongs to the gradient.
     for measurement in measured {
         let (slope, norm) = (measurement.slope.unwrap(), measurement.update_norm.unwrap());
         assert!(

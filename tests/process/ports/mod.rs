@@ -1,18 +1,15 @@
-//! Programs that follow thirteen of burn's examples in shape, each compiled with the lines of the probe and without them:
-//! the weights are the same bits, and the notices are those that belong there. They make the table of docs/attaching.md:
-//! `REDRAW=1 cargo test --workspace --test process burns_examples` writes it anew.
+//! Programs that follow thirteen of burn's examples, each compiled with and without the probe's lines: their weights
+//! are the same bits, and the notices are as expected. They make the table of docs/attaching.md; `REDRAW=1 cargo test
+//! --workspace --test process burns_examples` writes it again.
 
-/// The lines that the probe adds.
 macro_rules! probed {
     ($($line:tt)*) => { $($line)* };
 }
 mod programs;
 
-/// None of them.
 macro_rules! probed {
     ($($line:tt)*) => {};
 }
-/// The same programs, as they are before a probe is added.
 #[allow(unused)]
 mod without {
     include!("programs.rs");
@@ -46,15 +43,13 @@ use strategy::OneDevice;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/attaching.md");
 const BEGIN: &str = "<!-- examples -->\n";
 const END: &str = "<!-- end -->\n";
-const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_examples` writes it anew";
+const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_examples` writes it again";
 
-/// What a program prints at its end. Its line stands for `println!("{}", probe.summary())`.
+/// The summaries that a program prints: `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
-/// The weights that a program has trained.
 type Outcome = Result<Vec<(String, Vec<u8>)>, ConfigError>;
 type Loader = Arc<dyn DataLoader<Batch>>;
 
-/// How burn's `Learner` is told to train.
 enum Manner {
     Plain,
     WithoutMetrics,
@@ -88,14 +83,12 @@ fn adam() -> ModuleOptimizer {
     AdamConfig::new().init()
 }
 
-/// Cautious, and with clipped gradients.
 fn adamw() -> ModuleOptimizer {
     let config = AdamWConfig::new().with_cautious_weight_decay(true);
     let clipping = GradientClippingConfig::Value(100.0);
     config.with_grad_clipping(Some(clipping)).init()
 }
 
-/// A warmup from next to nothing.
 fn schedule() -> ModuleLrScheduler {
     let config = ComposedLrSchedulerConfig::new()
         .cosine(CosineAnnealingLrSchedulerConfig::new(1.0, 20))
@@ -119,7 +112,7 @@ fn noam() -> ModuleLrScheduler {
     config.with_model_size(16).init().unwrap()
 }
 
-/// The target network, a part of the way to the policy.
+/// The target network, moved a part of the way to the policy.
 fn soft_update(mut target: Mlp, policy: &Mlp, part: f64) -> Mlp {
     fn moved<const D: usize>(from: &mut Param<Tensor<D>>, to: &Param<Tensor<D>>, part: f64) {
         let values = (from.val() * (1.0 - part) + to.val() * part).detach();
@@ -142,14 +135,13 @@ fn tokens() -> Zoo {
     Network::Tokens.kind().init(1, &device())
 }
 
-/// Adapters of low rank, and an output layer for other classes.
+/// Low-rank adapters, and an output layer for other classes.
 fn adapted() -> Mlp {
     let mut model = mlp().init(&device()).apply_lora(Lora::new(2, 4.0));
     model.layers[1] = LinearConfig::new(12, Data::CLASSES).init(&device());
     model
 }
 
-/// One of burn's examples, and the program of its shape.
 struct Shape {
     name: &'static str,
     example: &'static str,
@@ -203,7 +195,6 @@ fn shapes() -> [Shape; 13] {
 }
 
 impl Shape {
-    /// Runs the program both ways. Returns its row.
     fn row(&self) -> String {
         let Self { name, example, .. } = self;
         let run = |program: fn(&Path, &mut Said) -> Outcome| {
@@ -224,7 +215,7 @@ impl Shape {
     }
 }
 
-/// How the measurements of each probe end: with a bracket, if one does, and else as most of them.
+/// The outcome of each probe's measurements: a bracket, if there is one, otherwise the most frequent outcome.
 fn measured(said: &Said) -> String {
     let ends = said.iter().map(|summary| {
         let most = summary.no_number.iter().max_by_key(|of| of.count);
@@ -236,7 +227,6 @@ fn measured(said: &Said) -> String {
     ends.collect::<Vec<_>>().join("; ")
 }
 
-/// How many lines the probe adds to a program, from its source.
 fn lines_of(program: &str) -> usize {
     let source = include_str!("programs.rs");
     let (_, from) = source.split_once(&format!("pub fn {program}")).unwrap();

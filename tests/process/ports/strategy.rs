@@ -5,7 +5,7 @@ use burn::train::{
     TrainingItem, ValidLoader,
 };
 
-/// A strategy of one's own: all batches on one device, then validation.
+/// A user's own strategy: all batches on one device, then validation.
 pub struct OneDevice(pub Device);
 
 impl<M: LearnerModel> SupervisedLearningStrategy<M> for OneDevice {

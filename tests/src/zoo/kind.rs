@@ -1,6 +1,6 @@
 use burn::tensor::FloatDType;
 
-/// What is trained: a network, and the loss that it learns by.
+/// A network and its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Kind {
     /// The network.
@@ -9,28 +9,28 @@ pub struct Kind {
     pub objective: Objective,
 }
 
-/// A small network: what people train, each with one peculiarity.
+/// A small network with one peculiarity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Network {
     /// Two residual blocks with tanh.
     Plain,
-    /// The same with kinks.
+    /// Two residual blocks with ReLU.
     Relu,
     /// An output layer that starts at zero.
     ZeroHead,
-    /// Dropout, which validation leaves out.
+    /// Dropout.
     Dropout,
-    /// Batch norm, with its running statistics in validation.
+    /// Batch norm.
     BatchNorm,
     /// Group norm.
     GroupNorm,
     /// Residual branches that start at zero.
     ZeroResidual,
-    /// Residual branches of which training drops some.
+    /// Residual branches, some of which training drops.
     StochasticDepth,
-    /// Residual branches that start with this factor.
+    /// Residual branches scaled by this factor at first.
     LayerScale(f32),
-    /// Weights that are a direction and a length.
+    /// Weights given by a direction and a length.
     WeightNorm,
     /// Weights divided by their largest singular value.
     SpectralNorm,
@@ -38,22 +38,22 @@ pub enum Network {
     Tied,
     /// A parameter without elements, and one of a single element.
     OddParameters,
-    /// Weights rounded to multiples of a step, or of a 127th of the largest where none is given; gradients pass through.
+    /// Weights rounded to multiples of a step (by default 1/127 of the largest weight); gradients pass through.
     Quantized(Option<f32>),
     /// The best of four experts for each example, weighted by its probability.
     Mixture {
-        /// Whether the loss asks for experts that are used alike.
+        /// Whether the loss favours an even use of the experts.
         balanced: bool,
     },
     /// Hidden values replaced by the nearest entry of a code book; gradients pass through.
     CodeBook,
     /// A recurrent network over three vectors.
     Recurrent,
-    /// An embedding of tokens, most of which are rare.
+    /// An embedding of mostly rare tokens.
     Tokens,
     /// Pictures: a convolution, batch norm and dropout.
     Convolution,
-    /// Weights of 32 bits, which the forward pass rounds to this type.
+    /// 32-bit weights that the forward pass rounds to this type.
     Mixed(FloatDType),
     /// An output layer in this type.
     HalfHead(FloatDType),
@@ -64,7 +64,7 @@ pub enum Network {
 }
 
 impl Network {
-    /// The type that a part of the network is computed in, if it has 16 bits.
+    /// Returns the type of the parts that have 16 bits, if any.
     pub fn sixteen_bits(self) -> Option<FloatDType> {
         match self {
             Self::Mixed(dtype)
@@ -75,12 +75,12 @@ impl Network {
         }
     }
 
-    /// With the loss of a classifier.
+    /// Returns the kind with a classifier's loss.
     pub fn kind(self) -> Kind {
         self.with(Objective::CrossEntropy)
     }
 
-    /// With another loss.
+    /// Returns the kind with another loss.
     pub fn with(self, objective: Objective) -> Kind {
         Kind {
             network: self,
@@ -94,35 +94,35 @@ impl Network {
 pub enum Objective {
     /// Cross entropy.
     CrossEntropy,
-    /// The cross entropies of the examples.
+    /// The cross entropy of each example.
     Examples,
     /// Cross entropy with smoothed labels.
     SmoothLabels,
     /// The mean squared distance to one-hot targets.
     OneHot,
-    /// The mean squared error of a regression.
+    /// A regression's mean squared error.
     Squared,
-    /// A million times it.
+    /// A million times the squared error.
     Huge,
     /// Huber's loss.
     Huber,
-    /// A quantile regression, which is made of straight pieces.
+    /// A quantile regression, piecewise linear.
     Quantile,
-    /// Cross entropies between two limits.
+    /// Cross entropy clamped between two limits.
     Clamped,
-    /// Cross entropy and the sum of all absolute weights.
+    /// Cross entropy plus the sum of all absolute weights.
     Sparse,
-    /// Cross entropy and a penalty that the loss that is reported lacks.
+    /// Cross entropy plus a penalty missing from the reported loss.
     HiddenPenalty,
-    /// Cross entropy and a constant.
+    /// Cross entropy plus a constant.
     Offset(f32),
-    /// Two views of an example against those of all others.
+    /// Two views of an example against all other examples.
     Contrastive,
-    /// The negative logarithm of a density, which falls without limit.
+    /// The negative logarithm of a density, without a lower bound.
     LogDensity,
-    /// Ratios of probabilities to those of an older network, clipped.
+    /// Clipped ratios of probabilities to an older network's.
     Clipped,
-    /// The gain of a policy: a loss around 0.
+    /// A policy's gain: a loss around 0.
     Advantage,
     /// Squared distances of probabilities.
     Brier,
@@ -130,20 +130,20 @@ pub enum Objective {
     Hinge,
     /// The cross entropy of the worst example.
     Worst,
-    /// A value that is to be that of the next state, whose gradient is stopped.
+    /// The squared distance of a value to the next state's value, with a stopped gradient.
     Bootstrapped,
-    /// Counts, by the logarithm of their rate: overflows.
+    /// Counts by the logarithm of their rate, which overflows.
     Poisson,
-    /// A regression with a wall, beyond which it is NaN.
+    /// A regression with a wall; the loss is NaN beyond.
     Barrier,
-    /// Cross entropy and waves over the scores.
+    /// Cross entropy plus waves over the scores.
     Ripples,
-    /// A generator and a critic, in turns, both without limit.
+    /// A generator and a critic in turns, both unbounded.
     Adversarial,
 }
 
 impl Objective {
-    /// The numbers that the network gives for each example.
+    /// Returns the number of outputs for each example.
     pub fn outputs(self) -> usize {
         match self {
             Self::Squared | Self::Huge | Self::Huber | Self::Quantile | Self::Barrier => 2,

@@ -20,7 +20,7 @@ pub(super) fn linear(
     layer
 }
 
-/// The module with all its weights spread over ±`bound`.
+/// The module with all weights spread over ±`bound`.
 pub(super) fn filled<M: Module>(module: M, bound: f32, random: &mut Random) -> M {
     struct Fill<'a>(f32, &'a mut Random);
 
@@ -52,7 +52,7 @@ pub(super) fn zeros_of(layer: &Linear) -> Param<Tensor<2>> {
     Param::from_tensor(Tensor::from_inner(zeros))
 }
 
-/// What a layer computes with, which its network may change.
+/// A layer's parameters, after any change by its network.
 pub(super) struct Layer {
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -94,7 +94,7 @@ impl Layer {
     }
 }
 
-/// Rounded to multiples of a step, or of a 127th of the largest weight; the gradient is that of the weights.
+/// Rounds to multiples of a step, or of 1/127 of the largest weight; gradients pass through.
 pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
     let fixed = weight.clone().detach();
     let step = match step {
@@ -105,7 +105,7 @@ pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
     weight.clone() + (rounded - weight).detach()
 }
 
-/// By a few steps of the power method from a fixed vector, as is usual.
+/// Divides by the largest singular value, from a few steps of the power method from a fixed vector.
 pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2> {
     let normalized = |v: Tensor<2>| {
         let length = (v.clone().square().sum() + 1e-12).sqrt();

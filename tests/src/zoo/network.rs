@@ -31,7 +31,7 @@ pub struct Zoo {
     embedding: Option<Embedding>,
     lstm: Option<Lstm>,
     convolution: Option<Conv2d>,
-    /// The first layer, and the blocks after it, are the body.
+    /// The first layer.
     pub first: Linear,
     length: Option<Param<Tensor<1>>>,
     batch_norm: Option<BatchNorm>,
@@ -39,7 +39,7 @@ pub struct Zoo {
     dropout: Option<Dropout>,
     /// The residual blocks.
     pub blocks: Vec<Block>,
-    /// What chooses among the experts, and the experts.
+    /// The gate, then the experts.
     experts: Vec<Linear>,
     codes: Option<Param<Tensor<2>>>,
     /// The output layer.
@@ -51,7 +51,7 @@ pub struct Zoo {
 }
 
 impl Kind {
-    /// The network at its start; another one for each seed.
+    /// Builds the network; each seed gives another start.
     pub fn init(self, seed: u64, device: &Device) -> Zoo {
         let network = self.network;
         let mut random = Random::new(seed);
@@ -174,7 +174,7 @@ fn cast<M: Module>(module: M, dtype: FloatDType) -> M {
 }
 
 impl Zoo {
-    /// The same weights in 64 bits, and all computed in them. None where burn's module keeps a part in the device's type.
+    /// Returns the same weights in 64 bits. `None` if burn's module keeps a part in the device's type.
     pub fn exact(&self) -> Option<Self> {
         let Kind { network, objective } = self.kind;
         if self.batch_norm.is_some() || self.lstm.is_some() || objective == Objective::SmoothLabels
@@ -188,7 +188,6 @@ impl Zoo {
         Some(exact)
     }
 
-    /// What the first layer takes.
     pub(super) fn inputs(&self, sample: &Sample) -> Tensor<2> {
         let x = sample.x.clone();
         let size = x.dims()[0];
@@ -208,7 +207,7 @@ impl Zoo {
         x
     }
 
-    /// The outputs, and what the network itself adds to the loss.
+    /// The outputs, and the network's own addition to the loss.
     pub(super) fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>) {
         let mut x = self.apply(&self.first, x);
         if let Some(norm) = &self.batch_norm
@@ -256,13 +255,12 @@ impl Zoo {
         (scores, added)
     }
 
-    /// What the critic says of some data.
     pub(super) fn critic(&self, x: Tensor<2>) -> Tensor<1> {
         let hidden = relu(self.apply(&self.critic[0], x));
         self.apply(&self.critic[1], hidden).mean()
     }
 
-    /// The best expert of each example, weighted by its probability, and how unevenly they are used.
+    /// The best expert of each example, weighted by its probability, and the unevenness of their use.
     fn mixture(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let probabilities = softmax(self.apply(&self.experts[0], x.clone()), 1);
         let best = probabilities.clone().detach().argmax(1);
@@ -279,7 +277,7 @@ impl Zoo {
         (mixed * weight, imbalance)
     }
 
-    /// In training, without a part of the values, or of the examples' whole branches.
+    /// Drops a part of the values, or whole branches of examples, in training.
     fn dropped(&self, values: Tensor<2>) -> Tensor<2> {
         let Some(dropout) = &self.dropout else {
             return values;
@@ -287,7 +285,7 @@ impl Zoo {
         if !dropout.training.is_enabled() || !values.device().is_autodiff() {
             return values;
         }
-        // Chosen by digits of the values that mean nothing: burn's generator is shared by all tests.
+        // Meaningless digits of the values choose, because all tests share burn's generator.
         let digits = values.clone().detach().abs() * 1000.0;
         let digits = match self.kind.network {
             Network::StochasticDepth => digits.sum_dim(1),
@@ -321,7 +319,7 @@ impl Zoo {
         .forward(x)
     }
 
-    /// The sums of the absolute and of the squared weights of all layers.
+    /// The sums of all layers' absolute and squared weights.
     pub(super) fn sizes(&self) -> (Tensor<1>, Tensor<1>) {
         let layers = self.blocks.iter().flat_map(|b| [&b.inner, &b.outer]);
         let layers = layers.chain([&self.first, &self.head]);
@@ -333,7 +331,7 @@ impl Zoo {
     }
 }
 
-/// The nearest codes, with the gradient of the values; and how far these are, for both of them to move.
+/// The nearest codes, with the gradient of the values, and the distance to them, which moves both.
 fn nearest(values: Tensor<2>, codes: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let products = values.clone().matmul(codes.clone().transpose());
     let lengths = codes.clone().square().sum_dim(1).transpose();

@@ -6,7 +6,7 @@ use burn::tensor::activation::{log_softmax, relu, softmax};
 use burn::tensor::{FloatDType, Int, Tensor};
 
 impl Zoo {
-    /// The loss that is differentiated: a mean, or the losses of the examples.
+    /// Returns the differentiated loss: a mean, or the losses of the examples.
     pub fn loss(&self, sample: &Sample) -> Tensor<1> {
         let loss = self.report(sample);
         match self.kind.objective {
@@ -15,7 +15,7 @@ impl Zoo {
         }
     }
 
-    /// The loss that the run reports, and the probe measures.
+    /// Returns the loss that the run reports and the probe measures.
     pub fn report(&self, sample: &Sample) -> Tensor<1> {
         let (scores, added) = self.scores(self.inputs(sample));
         let loss = self.of_scores(scores, sample);
@@ -25,7 +25,7 @@ impl Zoo {
         }
     }
 
-    /// The logarithms of the probabilities of the right classes.
+    /// Returns the logarithms of the right classes' probabilities.
     pub fn log_probabilities(&self, sample: &Sample) -> Tensor<1> {
         let (scores, _) = self.scores(self.inputs(sample));
         right(log_softmax(scores, 1), sample)
@@ -135,7 +135,7 @@ fn cross_entropy(scores: Tensor<2>, sample: &Sample) -> Tensor<1> {
         .forward(scores, sample.classes.clone())
 }
 
-/// Those of the right classes.
+/// The right class's value of each example.
 fn right(of_classes: Tensor<2>, sample: &Sample) -> Tensor<1> {
     let classes = sample.classes.clone().unsqueeze_dim::<2>(1);
     of_classes.gather(1, classes).flatten::<1>(0, 1)

@@ -2,18 +2,18 @@ use crate::data::{Batch, Data};
 use crate::random::Random;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-/// The tokens that there are, most of them rare.
+/// The number of tokens, most of them rare.
 pub(super) const TOKENS: usize = 64;
 const TOKENS_OF_EXAMPLE: usize = 6;
 /// The width and height of a picture.
 pub(super) const PIXELS: usize = 12;
 
-/// What networks of all kinds take of a batch.
+/// The inputs of all kinds of networks, from one batch.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// The inputs `[batch, features]`.
     pub x: Tensor<2>,
-    /// Another view of them.
+    /// Another view of the inputs.
     pub view: Tensor<2>,
     /// The classes `[batch]`.
     pub classes: Tensor<1, Int>,
@@ -23,16 +23,16 @@ pub struct Sample {
     pub tokens: Tensor<2, Int>,
     /// Pictures of a bright bar at the place of the class, with noise.
     pub pictures: Tensor<4>,
-    /// What each example has gained, with mean 0.
+    /// The gain of each example, with mean 0.
     pub advantages: Tensor<1>,
-    /// The logarithms of the probabilities that an older network gives the classes.
+    /// The logarithms of the classes' probabilities under an older network.
     pub old: Option<Tensor<1>>,
-    /// Whose turn it is, where several train in turns.
+    /// The part whose turn it is, in a training by turns.
     pub turn: usize,
 }
 
 impl Sample {
-    /// All that follows from a batch: the same for the same inputs.
+    /// Derives everything from a batch, always in the same way.
     pub fn of(batch: &Batch) -> Self {
         let device = batch.x.device();
         let classes: Vec<i64> = batch.y.clone().into_data().iter().collect();
@@ -78,7 +78,7 @@ impl Sample {
         }
     }
 
-    /// The same in another type.
+    /// Converts to another float type.
     pub fn cast(&self, dtype: FloatDType) -> Self {
         struct Cast(FloatDType);
 
@@ -91,7 +91,7 @@ impl Sample {
         self.changed(&Cast(dtype))
     }
 
-    /// The same without autodiff, which costs as much as the loss of a small network.
+    /// Removes autodiff, which costs as much as the loss of a small network.
     pub fn inner(&self) -> Self {
         struct Inner;
 
@@ -123,7 +123,7 @@ impl Sample {
     }
 }
 
-/// What is done to all tensors of floats.
+/// A change of all float tensors.
 trait Change {
     fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D>;
 }

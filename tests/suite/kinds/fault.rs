@@ -1,41 +1,35 @@
-//! What can be wrong with a measurement.
+//! The possible faults of a measurement.
 
-/// What can be wrong with a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The true η_c is off by more than the stated error.
     Outside,
-    /// It is off by more than three times the stated error.
+    /// The true η_c is off by more than three times the stated error.
     Off3,
-    /// It is off by more than 5%.
     Off5,
-    /// No fall before it but that of rounding.
+    /// The loss does not fall below η_c by more than rounding.
     Rounding,
-    /// The loss rises clearly before it.
+    /// The loss clearly rises below η_c.
     Later,
-    /// The same, though it was verified to be the first.
+    /// The loss clearly rises below an η_c that was verified as the first.
     Verified,
-    /// It is above the learning rate in use, at which the loss clearly rises.
+    /// η_c is above the current learning rate, but the loss clearly rises there.
     Side,
-    /// The loss falls and rises, and there is no number.
     Missed,
-    /// The loss rises at once, and that is not what it is said to do.
+    /// The outcome has the wrong name for a loss that rises at once.
     Misnamed,
-    /// The loss falls, though it is said not to.
+    /// The outcome is `not_descent`, but the loss falls.
     NotDescent,
-    /// The loss rises, though it is said not to.
+    /// The outcome is `no_increase`, but the loss rises.
     NoIncrease,
-    /// The agreement of a step is off by more than its stated error.
+    /// The agreement is off by more than its stated error.
     Agreement,
-    /// It is off by more than three times that.
+    /// The agreement is off by more than three times its stated error.
     Agreement3,
-    /// Weights of 16 bits whose η_c is another one than in 64 bits.
+    /// η_c differs from the same weights in 64 bits.
     Far64,
-    /// Another task is limiting than the one that is named.
     Limiting,
-    /// The weights are others than without the probe.
     Bits,
-    /// Something panicked.
     Panic,
 }
 
@@ -60,12 +54,12 @@ impl Fault {
         Self::Panic,
     ];
 
-    /// Whether its share is one of the brackets, and not of all measurements.
+    /// Whether its share counts brackets only, not all measurements.
     pub fn is_of_brackets(self) -> bool {
         self <= Self::Side || self == Self::Far64
     }
 
-    /// The share that a kind may have of it.
+    /// The share that a kind may have.
     pub fn share(self) -> f64 {
         match self {
             Self::Outside => 0.05,
@@ -73,18 +67,17 @@ impl Fault {
             Self::Agreement => 0.05,
             Self::Agreement3 => 0.01,
             Self::Far64 => 0.01,
-            // The smallest crossing is looked for, not proved; and no number is no wrong number.
+            // The search does not prove the smallest crossing, and a missing number is not a wrong number.
             Self::Later | Self::Side | Self::Missed | Self::Misnamed => 1.0,
             _ => 0.0,
         }
     }
 }
 
-/// The faults of a measurement, and what is to be known of them.
 #[derive(Default)]
 pub struct Verdict {
     pub faults: Vec<Fault>,
-    /// By what part η_c is another one in 64 bits.
+    /// The relative distance of η_c from its value in 64 bits.
     pub off_64_bits: Option<f64>,
     pub note: String,
 }

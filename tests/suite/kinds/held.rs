@@ -1,4 +1,4 @@
-//! Trains a case, measures its steps in all ways, and holds each measurement against a scan.
+//! Trains a case, measures its steps in all ways, and compares each measurement with a scan.
 
 use super::case::{Case, Tweak};
 use super::fault::Fault;
@@ -13,10 +13,8 @@ use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK
 use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
 use std::collections::BTreeMap;
 
-/// What became of each loss of a case.
 pub type Tallies = BTreeMap<String, Tally>;
 
-/// Trains a case in all ways, and counts what is wrong.
 pub fn held(case: &Case) -> Tallies {
     let mut watch = Watch::new(case);
     let mut run = Run::new(case);
@@ -28,7 +26,7 @@ pub fn held(case: &Case) -> Tallies {
                 made = watch.measure(&run, (part, step), update);
             }
         }
-        // Every other step is the one that a probe has made.
+        // A probe makes every other step.
         let made = made.filter(|_| case.parts.len() == 1 && step % 2 == 1);
         run.step(step, &updates, made);
     }
@@ -36,11 +34,10 @@ pub fn held(case: &Case) -> Tallies {
     watch.tallies
 }
 
-/// What measures a training, and what has become of it.
 struct Watch<'a> {
     case: &'a Case,
     scene: Scene,
-    /// Of each part, for each way.
+    /// For each part and each way.
     probes: Vec<[SharpnessProbe; WAYS.len()]>,
     learned: Vec<Learned>,
     tallies: Tallies,
@@ -67,7 +64,7 @@ impl<'a> Watch<'a> {
         tally.add_fault(fault, format!("{}, {note}", self.case.name));
     }
 
-    /// Measures a step in all ways. Returns what the last one has made of the model and the optimizer.
+    /// Measures a step in all ways. Returns the model and the optimizer of the last way, if it makes the step.
     fn measure(
         &mut self,
         run: &Run<'_>,
@@ -108,7 +105,6 @@ impl<'a> Watch<'a> {
         made
     }
 
-    /// What all ways have measured of a loss at a step.
     fn measured(&self, (part, step): (usize, u64), loss: &str) -> Vec<(&'static str, Measurement)> {
         let probes = WAYS.iter().zip(&self.probes[part]);
         let latest = probes
@@ -122,7 +118,6 @@ impl<'a> Watch<'a> {
         latest.chain(records).collect()
     }
 
-    /// Holds what all ways have measured of a loss at a step against one scan.
     fn hold(
         &mut self,
         run: &Run<'_>,
@@ -140,7 +135,7 @@ impl<'a> Watch<'a> {
         let valid = run.valid();
         let update = &update.on(Sample::inner);
         let start = loss(&valid, update);
-        // A mean over examples resolves more than each of them.
+        // A mean over examples has a finer resolution than each of them.
         let units = if start.dims()[0] > 1 { 2.0 } else { 4.0 };
         let epsilon = start.dtype().finfo().map_or(0.0, |info| info.epsilon);
         let base = value(start);
@@ -154,7 +149,7 @@ impl<'a> Watch<'a> {
             move |rate: f64| value(loss(&line.at(&model, rate), update)) - base
         });
         let exact = exact.as_ref().map(|exact| exact as &dyn Fn(f64) -> f64);
-        // In 16 bits it is another line.
+        // In 16 bits, the line is different.
         let (same, wide) = match case.kind.network.sixteen_bits() {
             Some(_) => (None, exact),
             None => (exact, None),
@@ -168,8 +163,10 @@ impl<'a> Watch<'a> {
             tally.count(&measured, &verdict);
             tally.note(&verdict.faults, || {
                 let slope = (measured.slope, measured.slope_source);
+                let points = measured.line.iter().flatten();
+                let points: Vec<_> = points.map(|point| (point.learning_rate, point.rise)).collect();
                 format!(
-                    "{}, step {}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {} evaluations",
+                    "{}, step {}, {way}: {}L {base:e}, η {:?}, slope {slope:?}, {} in {:?}..{:?} by {points:?}",
                     case.name,
                     at.1,
                     verdict.note,
@@ -177,13 +174,11 @@ impl<'a> Watch<'a> {
                     measured.outcome.name(),
                     measured.lower,
                     measured.upper,
-                    measured.evaluations,
                 )
             });
         }
     }
 
-    /// The training has come to the same as without a probe, and as in burn's `Learner`.
     fn compare_with_bare(&mut self, result: Vec<u8>) {
         let bare = bare(self.case);
         let learners = self.learned.iter();
@@ -197,7 +192,6 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The weights of a training without a probe.
 fn bare(case: &Case) -> Vec<u8> {
     let mut run = Run::new(case);
     for step in 0..case.steps {
@@ -207,7 +201,7 @@ fn bare(case: &Case) -> Vec<u8> {
     run.result()
 }
 
-/// What the tasks of a step are made of: a prescribed line crosses far below the learning rate in use at first, and far
+/// The scene for a step's tasks. A prescribed line crosses far below the current learning rate at first, and far
 /// above it later.
 fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usize, u64)) -> Place {
     let crossing = case.rate(part, step) * 0.37 * 1.05f64.powi(step as i32);
@@ -221,7 +215,7 @@ fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usiz
     }
 }
 
-/// Whether the task that is named as limiting is not the one with the smallest critical learning rate.
+/// Describes the error if the limiting task does not have the smallest critical learning rate.
 fn wrong_limit(probe: &SharpnessProbe) -> Option<String> {
     let names = std::iter::once(TRAIN_TASK).chain(TASKS.iter().map(|(name, _)| *name));
     let limits: Vec<(f64, &str)> = names

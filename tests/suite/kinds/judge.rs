@@ -1,23 +1,24 @@
-//! What one measurement is worth, by a dense scan of the very loss.
+//! Judges a measurement by a dense scan of the same loss.
 
 use super::fault::{Fault, Verdict};
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use sharpness_tests::Scan;
 
-/// How far from the crossing its error is looked for at least: what the weights' own rounding moves it by.
+/// The smallest relative error that counts, since rounding of the weights moves the crossing.
 const LEAST_ERROR: f64 = 2e-4;
-/// How far below and above the learning rate in use a line is looked at.
+/// The range of the scan, as a factor from the current learning rate.
 const REACH: f64 = 1e5;
-/// How far below a crossing.
 const REACH_BELOW: f64 = 1e3;
-/// So many times the smallest difference is a clear one.
+/// A difference is clear from this multiple of the resolution on.
 const CLEAR: f64 = 3.0;
-/// The factor for which a rise lasts that no verified bracket misses.
+/// The number of stairs within which a search may miss a fall, and the neighbours that show stairs.
+const STAIRS: usize = 2;
+const NEIGHBOURS: usize = 64;
+/// A verified bracket misses no rise that lasts for this factor.
 const PROMISED: f64 = 2.0;
-/// The largest learning rate that a search tries.
 const LARGEST: f64 = 1e6;
 
-/// Judges a measurement. `wide` is the same loss in 64 bits, where the measured one has 16.
+/// Judges a measurement. `wide` is the same loss in 64 bits, if the measured loss has 16.
 pub fn judge(
     measured: &Measurement,
     scan: &mut Scan<'_>,
@@ -60,7 +61,7 @@ fn judge_bracket(
     }
     let is_within = |error: f64| {
         let after = scan.at(critical_lr * (1.0 + error));
-        // What is NaN is above all.
+        // NaN is above everything.
         let is_above = after >= -level || after.is_nan();
         is_above && scan.at(critical_lr * (1.0 - error.min(0.99))) <= level
     };
@@ -75,7 +76,7 @@ fn judge_bracket(
         .collect();
     if !wrong.is_empty() {
         let mut crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
-        // A line of many stairs crosses between points of the scan, too: in a certified bracket, for certain.
+        // A staircase also crosses between the scan's points, and certainly in a certified bracket.
         if let (Some(lower), Some(upper)) = (measured.lower, measured.upper)
             && scan.at(lower) <= 0.0
             && scan.at(upper) > 0.0
@@ -102,7 +103,7 @@ fn judge_bracket(
     };
     let earlier = below.iter().find(|point| is_rise(point, scan)).copied();
     if let Some((rate, rise)) = earlier {
-        // A verified bracket promises that no rise before it lasts for a factor of 2, down to where it was looked.
+        // A verified bracket promises that no earlier rise lasts for a factor of 2, down to `verified_from`.
         let from = measured.verified_from.unwrap_or(f64::INFINITY);
         let (mut first, mut lasts) = (None, false);
         for point in below.iter().filter(|(rate, _)| *rate >= from) {
@@ -129,7 +130,7 @@ fn judge_bracket(
     }
 }
 
-/// The agreement of the step with its linear prediction, against the loss at the very learning rate.
+/// Compares the agreement with the loss at the learning rate itself.
 fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let (Some(agreement), Some(error), Some(rate), Some(slope)) = (
         measured.agreement,
@@ -150,7 +151,7 @@ fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Ve
     }
 }
 
-/// Of parts in 16 bits: how far the first crossing in 64 bits is, if there is one nearby.
+/// Compares η_c in 16 bits with the first crossing in 64 bits, if there is one nearby.
 fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict) {
     let (nearest, farthest) = (critical_lr / 8.0, critical_lr * 8.0);
     let mut wide = Scan::new(wide, None, 0.0);
@@ -168,13 +169,35 @@ fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict
     }
 }
 
-/// Whether an outcome without a number says what the line does.
+/// Returns the number of stairs between two rates: the changes of the loss among close neighbours.
+fn stairs(scan: &Scan<'_>, from: f64, to: f64) -> usize {
+    let rate = |place: usize| from * (to / from).powf(place as f64 / NEIGHBOURS as f64);
+    let rises: Vec<f64> = (0..=NEIGHBOURS).map(|place| scan.at(rate(place))).collect();
+    rises.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+/// Whether the loss rises, at or above the learning rate in use, for a factor that a search that looks everywhere sees.
+fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
+    let mut start = None;
+    for (rate, rise) in scan.over(from, to) {
+        if rise > CLEAR * scan.level(rate) || rise.is_nan() {
+            if rate >= PROMISED * *start.get_or_insert(rate) {
+                return true;
+            }
+        } else {
+            start = None;
+        }
+    }
+    false
+}
+
+/// Whether an outcome without a number describes the line.
 fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let rate = measured.learning_rate.filter(|rate| *rate > 0.0);
     let rate = rate.unwrap_or(1e-3);
     let line = scan.over(rate / REACH, (rate * REACH).min(LARGEST));
     let (mut first_fall, mut first_rise) = (None, None);
-    // The largest jump between neighbours: a fall or a rise counts from two stairs on.
+    // The largest jump between neighbours: falls and rises count from two stairs on.
     let (mut last, mut jump, mut hidden) = (0.0, 0.0f64, 0.0);
     for (rate, rise) in line {
         let is_candidate = match first_fall {
@@ -201,10 +224,20 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
     let note = format!("first fall {first_fall:?}, first rise {first_rise:?}");
     let limit = measured.lower.unwrap_or(LARGEST);
     match (&measured.outcome, first_fall, first_rise) {
+        (MeasurementOutcome::NotDescent, Some((fall, _)), Some((rise, _)))
+            if stairs(scan, fall, rise) <= STAIRS =>
+        {
+            verdict.add(Fault::Missed, note);
+        }
         (MeasurementOutcome::NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
         (MeasurementOutcome::NotDescent, None, _) => {}
-        (MeasurementOutcome::NoIncrease, _, Some((rise, _))) if rise < limit => {
-            verdict.add(Fault::NoIncrease, note);
+        (MeasurementOutcome::NoIncrease, _, Some((first, _))) if first < limit => {
+            let fault = if has_lasting_rise(scan, rate, limit) {
+                Fault::NoIncrease
+            } else {
+                Fault::Missed
+            };
+            verdict.add(fault, note);
         }
         (_, Some(_), Some(_)) => verdict.add(Fault::Missed, note),
         (_, None, Some(_)) => verdict.add(Fault::Misnamed, note),

@@ -1,4 +1,4 @@
-//! The optimizers, with a learning rate that trains.
+//! The optimizers, with learning rates that train.
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::ParamGroup;
@@ -9,13 +9,13 @@ use burn::optim::{
     ModuleOptimizer, MuonConfig, RmsPropConfig, SgdConfig,
 };
 
-/// An optimizer, and what the scan has to know of it.
+/// An optimizer, with facts for the scan.
 #[derive(Clone)]
 pub struct Optimizer {
     pub name: &'static str,
     pub optim: ModuleOptimizer,
     pub rate: f64,
-    /// Whether its steps are proportional to the learning rate.
+    /// Whether the steps are proportional to the learning rate.
     pub is_straight: bool,
 }
 
@@ -52,7 +52,7 @@ pub fn adamw(rate: f64) -> Optimizer {
     optimizer("adamw", AdamWConfig::new().init(), rate)
 }
 
-/// Its rate is capped at 1/√step where it is `relative`, so that its steps are not proportional.
+/// With `relative`, its rate is capped at 1/√step, so its steps are not proportional.
 pub fn adafactor(rate: f64, relative: bool) -> Optimizer {
     let config = AdafactorConfig::new().with_relative_step(relative);
     let name = if relative {
@@ -66,7 +66,7 @@ pub fn adafactor(rate: f64, relative: bool) -> Optimizer {
     }
 }
 
-/// Those that each network is not trained with.
+/// The optimizers that not every network is trained with.
 pub fn others() -> Vec<Optimizer> {
     let decay = Some(WeightDecayConfig::new(0.01));
     let nesterov = MomentumConfig::new().with_momentum(0.9).with_nesterov(true);
@@ -101,7 +101,7 @@ pub fn others() -> Vec<Optimizer> {
         optimizer("rmsprop, centered", centered.init(), 1e-3),
         optimizer("adan", AdanConfig::new().init(), 5e-3),
         Optimizer {
-            // Its decay divides by 1 + ηλ.
+            // The decay divides by 1 + ηλ.
             is_straight: false,
             ..optimizer(
                 "adan, decay",

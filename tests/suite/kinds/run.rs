@@ -1,4 +1,4 @@
-//! A loop that trains, as many write one.
+//! A typical training loop.
 
 use super::case::{Case, Tweak};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -9,24 +9,21 @@ use sharpness_tests::{
 };
 use std::collections::HashMap;
 
-/// How many steps a network that others are compared with stays the same.
+/// A reference network changes after this number of steps.
 const OLD: u64 = 10;
 
-/// A training under way.
 pub struct Run<'a> {
     case: &'a Case,
     pub model: Zoo,
     pub optims: Vec<ModuleOptimizer>,
-    /// The batches, once they are used.
     seen: HashMap<u64, Sample>,
     old: Option<Zoo>,
     random: Random,
     offset: f64,
-    /// What a loop of its own keeps of the weights.
+    /// The loop's average of the weights.
     average: Option<Vec<f64>>,
 }
 
-/// What a step is about to do with a part of the model.
 pub struct Update {
     pub samples: Vec<Sample>,
     pub grads: GradientsParams,
@@ -36,13 +33,12 @@ pub struct Update {
 }
 
 impl Update {
-    /// The loss that is measured.
     pub fn loss(&self, model: &Zoo) -> Tensor<1> {
         let losses = self.samples.iter().map(|sample| model.report(sample));
         total(losses) + self.offset
     }
 
-    /// The same loss, on other samples.
+    /// The loss on other samples.
     pub fn on(&self, change: impl Fn(&Sample) -> Sample) -> Self {
         Self {
             samples: self.samples.iter().map(change).collect(),
@@ -57,7 +53,6 @@ fn total(losses: impl Iterator<Item = Tensor<1>>) -> Tensor<1> {
     losses.reduce(|a, b| a + b).unwrap()
 }
 
-/// The value of a loss.
 pub fn value(loss: Tensor<1>) -> f64 {
     let losses: Vec<f64> = loss.into_data().iter().collect();
     losses.iter().sum::<f64>() / losses.len() as f64
@@ -141,7 +136,6 @@ impl<'a> Run<'a> {
         samples
     }
 
-    /// What each part of the model is about to do.
     pub fn updates(&mut self, step: u64) -> Vec<Update> {
         let parts = 0..self.case.parts.len();
         parts.map(|part| self.update(step, part)).collect()
@@ -173,7 +167,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What loops do with gradients by hand.
+    /// Changes gradients by hand, as the loop's tweak demands.
     fn changed(&mut self, grads: GradientsParams, step: u64) -> GradientsParams {
         let model = &self.model;
         let random = &mut self.random;
@@ -199,14 +193,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The model and the optimizer of a part after its step.
     pub fn after(&self, (part, step): (usize, u64), update: &Update) -> (Zoo, ModuleOptimizer) {
         let mut optim = self.optims[part].clone();
         let model = self.stepped(&mut optim, self.case.rate(part, step), update);
         (model, optim)
     }
 
-    /// The model after a step at another learning rate, from the optimizer as it is.
+    /// The model after a step at another learning rate, from the same optimizer.
     pub fn stepped_at(&self, part: usize, rate: f64, update: &Update) -> Zoo {
         self.stepped(&mut self.optims[part].clone(), rate, update)
     }
@@ -216,7 +209,6 @@ impl<'a> Run<'a> {
         optim.step(self.case.rates(rate), self.model.clone(), grads)
     }
 
-    /// Makes the step of all parts, or takes the one that was `made`.
     pub fn step(&mut self, step: u64, updates: &[Update], made: Option<(Zoo, ModuleOptimizer)>) {
         if let Some(made) = made {
             (self.model, self.optims[0]) = made;
@@ -238,14 +230,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// All that the training has come to.
+    /// The bits of the weights, and of the average.
     pub fn result(&self) -> Vec<u8> {
         let average = self.average.iter().flatten();
         let average = average.flat_map(|value| value.to_le_bytes());
         bits(&self.model).into_iter().chain(average).collect()
     }
 
-    /// The model at this step without autodiff, which shares no running statistics with the one that trains.
+    /// The model without autodiff, with its own running statistics.
     pub fn valid(&self) -> Zoo {
         if !self.case.has_running_statistics() {
             return self.model.valid();
@@ -258,7 +250,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The parameters whose path is owned.
 fn ids(model: &Zoo, owns: fn(&str) -> bool) -> Vec<ParamId> {
     struct Ids {
         path: Vec<String>,

@@ -1,4 +1,4 @@
-//! All that is trained.
+//! The table of all trainings.
 
 use super::case::{Case, Part, Tweak};
 use super::optimizers::{
@@ -7,13 +7,12 @@ use super::optimizers::{
 use burn::tensor::FloatDType::{BF16, F16};
 use sharpness_tests::{Kind, Network, Objective};
 
-/// Cases of one kind, which are judged together.
 pub struct Row {
     pub name: String,
     pub cases: Vec<Case>,
 }
 
-/// Networks and losses: each is trained by gradient descent, with momentum, and by Adam.
+/// Networks and losses, each trained by gradient descent, with momentum, and by Adam.
 fn kinds() -> Vec<(&'static str, Kind)> {
     use Network as N;
     use Objective as O;
@@ -74,7 +73,6 @@ fn kinds() -> Vec<(&'static str, Kind)> {
     ]
 }
 
-/// The optimizers of a kind.
 fn usual(kind: Kind) -> [Optimizer; 3] {
     let factor = match kind.objective {
         Objective::Huge => 1e-6,
@@ -88,7 +86,6 @@ fn usual(kind: Kind) -> [Optimizer; 3] {
     [sgd(0.05 * factor), momentum(0.02 * factor), adam]
 }
 
-/// The table.
 pub fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = kinds()
         .into_iter()
@@ -133,7 +130,7 @@ fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, Change<'_>)>) -> Row {
     }
 }
 
-/// Loops that do something else than others.
+/// Loops with a peculiarity.
 fn loops() -> Vec<Row> {
     let plain = Network::Plain.kind();
     let both = |name: &str, rate: f64, change: fn(&mut Case)| {
@@ -269,7 +266,7 @@ fn small_losses() -> Vec<Row> {
     ]
 }
 
-/// What burn's `Learner` trains.
+/// Trainings by burn's `Learner`.
 fn learners() -> [(&'static str, Kind); 7] {
     let plain = |objective| Network::Plain.with(objective);
     [
@@ -283,7 +280,6 @@ fn learners() -> [(&'static str, Kind); 7] {
     ]
 }
 
-/// What needs more than one optimizer, one loss or one loop.
 fn special() -> Vec<Row> {
     let plain = Network::Plain.kind();
     let tasks = |case: &mut Case| {

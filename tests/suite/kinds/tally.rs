@@ -1,16 +1,15 @@
-//! What is wrong with measurements, counted.
+//! Counts the faults of measurements.
 
 use super::fault::{Fault, Verdict};
 use super::ways::WAYS;
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use std::collections::BTreeMap;
 
-/// How the measurements of a kind have ended.
 #[derive(Clone, Default)]
 pub struct Tally {
     pub measured: usize,
     pub bracketed: usize,
-    /// Those whose evaluations count: without a verification.
+    /// The searches without verification, whose evaluations count.
     searches: usize,
     evaluations: usize,
     faults: BTreeMap<Fault, usize>,
@@ -46,7 +45,7 @@ impl Tally {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// The first example of each fault is kept.
+    /// Counts faults, and keeps the first example of each.
     pub fn note(&mut self, faults: &[Fault], note: impl Fn() -> String) {
         let mut faults = faults.iter();
         if let Some(fault) = faults.find(|fault| !self.notes.contains_key(fault)) {
@@ -71,7 +70,6 @@ impl Tally {
         }
     }
 
-    /// An example of each fault.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
         self.notes.values()
     }
@@ -80,7 +78,7 @@ impl Tally {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
-    /// Whether there is more of a fault than a share allows. Of few measurements, one is allowed, which is made in five ways.
+    /// Whether a fault exceeds its share. Among few measurements a single fault, seen in all five ways, is allowed.
     pub fn exceeds(&self, fault: Fault, share: f64) -> bool {
         let of = match fault.is_of_brackets() {
             true => self.bracketed,

@@ -1,4 +1,4 @@
-//! Losses besides the training's, most of them with a line that is prescribed.
+//! Losses besides the training loss, most of them with a prescribed line.
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
@@ -6,29 +6,26 @@ use sharpness_tests::{Sample, Zoo};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// What the losses of a step are computed from, for whoever computes them.
+/// The place of the current step, shared with the task losses.
 pub type Scene = Arc<Mutex<Option<Place>>>;
 
-/// Where the weights are at a step.
 #[derive(Clone)]
 pub struct Place {
-    /// The batch of the training.
     pub sample: Sample,
-    /// One that never changes.
+    /// A fixed batch.
     pub other: Sample,
     pub weights: HashMap<ParamId, Vec<f64>>,
-    /// The distance from the weights that is 1 in a prescribed line.
+    /// The distance from the weights that counts as 1 in a prescribed line.
     pub unit: f64,
 }
 
-/// A loss of a model.
 #[derive(Clone, Copy)]
 pub enum TaskLoss {
     /// The training loss on another batch.
     Other,
-    /// The negative of the training loss.
+    /// The negative training loss.
     Against,
-    /// A function of the distance from the weights of the step.
+    /// A function of the distance from the step's weights.
     Of(fn(Tensor<1>) -> Tensor<1>),
 }
 
@@ -36,7 +33,7 @@ fn bump(t: &Tensor<1>, at: f64, width: f64) -> Tensor<1> {
     (-((t.clone() - at) / width).square()).exp()
 }
 
-/// The tasks; the crossing of a prescribed line is at 1.
+/// The tasks. Prescribed lines cross at 1.
 pub const TASKS: [(&str, TaskLoss); 15] = [
     ("other batch", TaskLoss::Other),
     ("against", TaskLoss::Against),

@@ -8,19 +8,17 @@ use burn::tensor::Device;
 use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, Update};
 use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
 
-/// A way to measure in a loop of one's own.
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,
-    /// Whether the step is made first, and shows its direction.
+    /// Whether the step comes first, and shows its direction.
     pub is_step_first: bool,
-    /// Whether the probe is told the loss of the training step, which makes the slope known.
+    /// Whether the probe gets the loss of the training step, which makes the slope known.
     is_told: bool,
     /// The evaluations that look for an earlier crossing.
     verification: usize,
 }
 
-/// All of them.
 pub const WAYS: [Way; 5] = [
     Way::new("measure", false, false, 0),
     Way::new("measure, told", false, true, 0),
@@ -44,11 +42,11 @@ impl Way {
         }
     }
 
-    /// A probe for it.
     pub fn probe(self, case: &Case, scene: &Scene) -> SharpnessProbe {
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_panel(true)
+            .with_lines(true)
             .with_verification(self.verification);
         let mut probe = SharpnessProbe::builder(config);
         if case.has_tasks {
@@ -62,7 +60,7 @@ impl Way {
         probe.build().unwrap()
     }
 
-    /// Measures an update, and returns the model and the optimizer after the step, if this way makes it.
+    /// Measures an update. Returns the model and the optimizer after the step, if this way makes it.
     pub fn measure(
         self,
         probe: &SharpnessProbe,
@@ -96,27 +94,26 @@ impl Way {
     }
 }
 
-/// A training by burn's `Learner`.
 pub struct Learned {
     pub way: &'static str,
     pub measured: Vec<Measurement>,
-    /// The bits of its weights.
     pub bits: Vec<u8>,
 }
 
-/// With the step made first, and with the measurement first.
+/// Trains with the step first, and with the measurement first.
 pub fn learned(case: &Case) -> [Learned; 2] {
     [("learner", true), ("learner, before", false)].map(|(way, is_step_first)| {
         let folder = tempfile::tempdir().unwrap();
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_panel(true)
+            .with_lines(true)
             .with_step_first(is_step_first)
             .with_directory(folder.path());
         let probe = SharpnessProbe::new(config).unwrap();
         let device = Device::flex().autodiff();
         let mut training = Training::new(folder.path());
-        // One epoch, so that no step is left out.
+        // A single epoch leaves out no step.
         training.data = Data::new(case.steps as usize, (case.size)(0), &device);
         training.epochs = 1;
         let model = probe.attach(case.kind.init(case.seed, &device));

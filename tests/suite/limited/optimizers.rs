@@ -1,42 +1,38 @@
-//! Optimizers whose step is linear in the learning rate only in a range, or nowhere.
+//! Optimizers with a step that is linear in the learning rate only in a range, or nowhere.
 
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Distribution, Tensor};
 
-/// What gradient descent does with a learning rate.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// Nothing: it is linear.
+    /// None: it is linear.
     None,
-    /// No rate above this one.
     Cap(f64),
-    /// The same, of a rate that falls with the square root of the steps of the parameter.
+    /// The largest rate, which falls with the square root of the parameter's steps.
     FallingCap(f64),
-    /// The same, after so many steps of the parameter.
+    /// The largest rate, after this number of the parameter's steps.
     CapAfter(f64, usize),
-    /// No rate below this one.
     Floor(f64),
-    /// No step of a parameter whose norm is above this one.
+    /// The largest norm of a parameter's step.
     Norm(f64),
-    /// No step of an element above this one: it saturates smoothly.
+    /// The largest step of an element, approached smoothly.
     Saturation(f64),
-    /// The rate goes with its square root.
+    /// The step is proportional to the square root of the rate.
     Root,
-    /// Noise is added, as in Langevin dynamics.
+    /// Added noise, as in Langevin dynamics.
     Noise,
 }
 
-/// Gradient descent with a limit.
 #[derive(Clone)]
 pub struct Limited(pub Limit);
 
-/// How many steps a parameter has made.
+/// The number of steps of a parameter.
 #[derive(Clone)]
 pub struct Steps {
     made: usize,
 }
 
-// (Burn's derive is for its own crate.)
+// (Burn's derive only works in its own crate.)
 impl RecordState for Steps {
     fn state_flatten(&self, _prefix: &str, _out: &mut StateSink) {}
 

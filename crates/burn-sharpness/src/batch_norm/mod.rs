@@ -1,5 +1,5 @@
-//! Handles batch norm: a model in validation mode that leaves no trace in its running statistics, and a model that
-//! computes from the statistics of the batch.
+//! Handles batch norm: in validation mode without a trace in its running statistics, or with the statistics of the
+//! batch.
 
 mod places;
 mod view;
@@ -8,17 +8,14 @@ pub(crate) use view::ValidationView;
 
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::{Gradient, Losses};
+use crate::losses::{Gradient, Losses, Point};
 use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
 use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
 
-/// The notice that pending running statistics were lost.
 const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
-/// Selects how the model computes the measured loss.
 pub(crate) struct Mode<M> {
-    /// The copy with batch statistics, if the configuration asks for it and the model has a batch norm that trains.
     copy: Option<BatchStatistics<M>>,
     /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,
@@ -35,10 +32,8 @@ impl<M: Module> Mode<M> {
         }
     }
 
-    /// Selects validation mode, except that batch norm computes from the batch. `known` is the copy of an
-    /// earlier measurement.
-    ///
-    /// `is_alone` says whether no other thread uses the model.
+    /// Selects validation mode with batch statistics. `known` is the copy of an earlier measurement; `is_alone` says
+    /// whether no other thread uses the model.
     pub(crate) fn batch_statistics(
         model: &M,
         known: Option<BatchStatistics<M>>,
@@ -60,7 +55,6 @@ impl<M: Module> Mode<M> {
         })
     }
 
-    /// Returns the model for the loss, given its weights in validation mode.
     fn at<'a>(&self, moved: &'a M) -> Cow<'a, M> {
         match &self.copy {
             Some(copy) => Cow::Owned(copy.filled(Tensors::of(moved), true)),
@@ -77,16 +71,15 @@ impl<M: Module> Mode<M> {
     }
 }
 
-/// Computes losses of a model in a mode, or holds the reason why it cannot.
 pub(crate) struct InMode<'a, M> {
     pub(crate) mode: &'a Result<Mode<M>, Failure>,
     pub(crate) losses: &'a mut dyn Losses<M>,
 }
 
 impl<M: Module> Losses<M> for InMode<'_, M> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, at: &Point) -> Result<BatchLosses, Failure> {
         let mode = self.mode.as_ref().map_err(Failure::clone)?;
-        self.losses.losses(&mode.at(model))
+        self.losses.losses(&mode.at(model), at)
     }
 
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
@@ -94,9 +87,14 @@ impl<M: Module> Losses<M> for InMode<'_, M> {
         let mut gradient = self.losses.gradient()?;
         Some(Box::new(move |model| gradient(&mode.at(model))))
     }
+
+    fn end(&mut self) {
+        self.losses.end();
+    }
 }
 
-/// The flags of modules that behave differently in training: dropout, noise, randomized activations, batch norm.
+/// Collects the flags of modules that behave differently in training: dropout, noise, randomized activations, batch
+/// norm.
 #[derive(Default)]
 struct EnabledFlags {
     in_batch_norm: bool,
@@ -130,18 +128,17 @@ impl ModuleVisitor for EnabledFlags {
     }
 }
 
-/// Copies a model so that its batch norms compute from the batch, as in training, while all else
-/// (dropout, noise) stays off.
+/// Copies a model so that its batch norms compute from the batch, as in training, while all else (dropout, noise) stays
+/// off.
 ///
-/// In training, a batch norm's forward pass writes into its running statistics, which every clone of a
-/// model shares. This copy has its own. Burn offers only [`Module::valid`] for such a copy, which flushes
-/// the pending statistics of the original: so the probe makes one copy a run, and makes the flushed
-/// statistics pending again. Each evaluation puts the tensors of the model into the copy. Fields that no
-/// visitor sees keep their first value.
+/// In training, batch norm writes into its running statistics, which every clone of a model shares. Only
+/// [`Module::valid`] makes a copy with its own, and it flushes the pending statistics of the original. So the probe
+/// makes one copy per run, makes the flushed statistics pending again, and puts the model's tensors into the copy for
+/// each evaluation.
 pub(crate) struct BatchStatistics<M> {
     model: M,
     places: Vec<(ParamId, bool)>,
-    /// Whether the weights need autodiff to make the batch norms see it, since the batch has none.
+    /// Whether only autodiff weights make the batch norms see autodiff, since the batch has none.
     lifts: bool,
 }
 
@@ -167,7 +164,7 @@ impl<M: Module> BatchStatistics<M> {
         Ok((copy, (!is_put_back).then_some(BROUGHT_UP_TO_DATE)))
     }
 
-    /// Finds out whether the batch norms see autodiff, and returns whether they can.
+    /// Finds out whether the batch norms see autodiff. Returns whether they can.
     fn learn_whether_to_lift(
         &mut self,
         model: &M,
@@ -180,14 +177,14 @@ impl<M: Module> BatchStatistics<M> {
                 return Ok(true);
             }
         }
-        // Either the loss is not finite anyway, or a batch norm has read the running statistics.
+        // The loss is not finite anyway, or a batch norm has read the running statistics.
         self.lifts = false;
         let with_running = losses.last(&self.filled(Tensors::of(&model.valid()), false))?;
         Ok(!with_running.is_finite())
     }
 
-    /// Makes flushed statistics pending again by repeating their forward pass: the same batch, from the
-    /// statistics before it. Returns whether this succeeded.
+    /// Makes flushed statistics pending again by repeating their forward pass: the same batch, from the earlier
+    /// statistics. Returns whether this succeeded.
     fn make_pending_again(
         &self,
         model: &M,
@@ -203,7 +200,7 @@ impl<M: Module> BatchStatistics<M> {
             })
         };
         let after = Tensors::of(model);
-        // Try it on the copy, whose outcome is visible and which has nothing pending.
+        // The copy has nothing pending, and its outcome is visible.
         self.model.valid();
         let replayed = rewind(self.filled(Tensors::of(&model.valid()), false));
         losses.last(&replayed)?;

@@ -4,10 +4,9 @@ use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 
-/// The type of modules with a flag for the statistics of the batch or the running statistics.
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// The place of a visitor or a mapper in a model: the fields that lead there, with the types of their modules.
+/// The place of a visitor or a mapper in a model: the names and module types of the fields that lead there.
 #[derive(Default)]
 pub(super) struct Path(Vec<(String, String)>);
 
@@ -25,14 +24,13 @@ impl Path {
         last.is_some_and(|(_, container)| container == BATCH_NORM)
     }
 
-    /// Whether this is the running mean or variance of a batch norm.
     fn is_running_statistic(&self) -> bool {
         let last = self.0.last();
         self.is_in_batch_norm() && last.is_some_and(|(name, _)| name.starts_with("running_"))
     }
 }
 
-/// Lists a model's tensors and flags by id, in order, and which flags are enabled.
+/// Lists a model's tensors and flags by id, in order, and whether each flag is enabled.
 pub(super) fn places<M: Module>(model: &M) -> Vec<(ParamId, bool)> {
     #[derive(Default)]
     struct Places(Vec<(ParamId, bool)>);
@@ -60,7 +58,7 @@ pub(super) fn places<M: Module>(model: &M) -> Vec<(ParamId, bool)> {
     places.0
 }
 
-/// The tensors of a model, of any rank and kind. A parameter that the model holds twice has two.
+/// Holds a model's tensors of any rank and kind, with two for a parameter that the model holds twice.
 #[derive(Default)]
 pub(super) struct Tensors(HashMap<ParamId, VecDeque<Box<dyn Any>>>);
 
@@ -142,14 +140,12 @@ impl ModuleVisitor for Tensors {
     }
 }
 
-/// Puts the tensors of a model into another of the same structure, whose batch norms compute from the batch.
 pub(super) struct Fill {
     pub(super) tensors: Tensors,
     /// Whether running statistics become NaN, to reveal a batch norm that reads them.
     pub(super) hides_running: bool,
     pub(super) lifts: bool,
     path: Path,
-    /// Whether the current batch norm computes from the batch.
     trains: bool,
 }
 
@@ -214,7 +210,7 @@ impl ModuleMapper for Fill {
         if !self.path.is_in_batch_norm() {
             return flag;
         }
-        // Restore the flag from before validation mode. In a batch norm, the flag comes before the running statistics.
+        // Restore the flag from before validation mode; it comes before the running statistics of its batch norm.
         let flag = Module::train(flag);
         self.trains = flag.is_enabled();
         flag

@@ -2,19 +2,18 @@ use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// A model in validation mode that leaves no trace in its original.
+/// Shows a model in validation mode without a trace in the original.
 ///
-/// [`Module::valid`] flushes the running statistics that batch norm's last forward pass has left
-/// pending, so a probed model would differ when it is next read, mapped or saved. Burn gives no other
-/// way to copy them: every mapped clone shares them with its original. So the view maps a clone that
-/// shares them, without autodiff, and puts the original tensors back when dropped.
+/// [`Module::valid`] flushes the running statistics that batch norm's last forward pass has left pending, so a probed
+/// model would differ when it is next read, mapped or saved. Every mapped clone shares them with its original. So the
+/// view maps a clone without autodiff, and puts the original tensors back when dropped.
 pub(crate) struct ValidationView<M: Module> {
     model: M,
     shared: GradientsParams,
 }
 
 impl<M: Module> ValidationView<M> {
-    /// Views the model in validation mode. While the view lives, nobody else may use the model.
+    /// Views the model in validation mode. Nobody else may use the model while the view lives.
     pub(crate) fn new(model: &M) -> Self {
         let mut buffers = Buffers::default();
         model.visit(&mut buffers);
@@ -22,7 +21,7 @@ impl<M: Module> ValidationView<M> {
             return Self::with_own_state(model);
         }
         let view = model.clone().map(&mut ToValidation);
-        // A buffer of the original that has lost its autodiff with the clone is shared with it.
+        // A buffer of the original that lost its autodiff with the clone is shared.
         let mut shared = Shared {
             buffers: buffers.tensors,
             shared: GradientsParams::new(),
@@ -37,13 +36,12 @@ impl<M: Module> ValidationView<M> {
         }
     }
 
-    /// Creates the model by [`Module::valid`], which flushes pending running statistics: for a model
-    /// that other threads use.
+    /// Creates the model by [`Module::valid`], which flushes pending running statistics, for a model that other threads
+    /// use.
     pub(crate) fn with_own_state(model: &M) -> Self {
         Self::of_validation(model.valid())
     }
 
-    /// Wraps a model that is already in validation mode and shares nothing.
     pub(crate) fn of_validation(model: M) -> Self {
         Self {
             model,
@@ -51,7 +49,6 @@ impl<M: Module> ValidationView<M> {
         }
     }
 
-    /// Returns the model, until the view is dropped.
     pub(crate) fn model(&self) -> &M {
         &self.model
     }

@@ -1,6 +1,6 @@
-//! Which [curvature](crate::hessian) to measure, and how far.
+//! Which [curvature](crate::hessian) to measure, and how precisely.
 
-/// What curvature a probe measures besides λ_c, and how often.
+/// Sets which curvature a probe measures besides λ_c, and how often.
 ///
 /// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
 ///
@@ -21,18 +21,16 @@
 #[non_exhaustive]
 #[must_use]
 pub struct CurvatureConfig {
-    /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At
-    /// least 1.
+    /// The interval in run-wide steps, at least 1. The curvature needs a step that measures critical sharpness, too.
     pub every: u64,
-    /// How far the search for the largest eigenvalue goes.
+    /// The settings of the search for the largest eigenvalue.
     pub spectrum: SpectrumConfig,
-    /// The preconditioner of the optimizer, where that is Adam or AdamW and the preconditioned
-    /// sharpness is wanted.
+    /// The preconditioner of Adam or AdamW, to measure the preconditioned sharpness.
     pub preconditioner: Option<AdamPreconditioner>,
 }
 
 impl CurvatureConfig {
-    /// Measures the directional and the Hessian sharpness every so many steps, at least 1.
+    /// Measures the directional and the Hessian sharpness at this interval, at least 1.
     pub fn new(every: u64) -> Self {
         Self {
             every,
@@ -41,21 +39,20 @@ impl CurvatureConfig {
         }
     }
 
-    /// Measures the preconditioned sharpness, too.
+    /// Also measures the preconditioned sharpness.
     pub fn with_preconditioner(mut self, preconditioner: AdamPreconditioner) -> Self {
         self.preconditioner = Some(preconditioner);
         self
     }
 
-    /// How far the search for the largest eigenvalue goes; by default as
-    /// [`SpectrumConfig::default`] says.
+    /// Sets the search for the largest eigenvalue; the default is [`SpectrumConfig::default`].
     pub fn with_spectrum(mut self, spectrum: SpectrumConfig) -> Self {
         self.spectrum = spectrum;
         self
     }
 }
 
-/// How often to measure [batch sharpness](crate::SharpnessProbeBuilder::with_batch_sharpness), and over how many batches.
+/// Sets how often to measure [batch sharpness](crate::SharpnessProbeBuilder::with_batch_sharpness), and over how many batches.
 ///
 /// [`SharpnessProbeBuilder::build`](crate::SharpnessProbeBuilder::build) checks the values.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,20 +78,20 @@ impl BatchSharpnessConfig {
     }
 }
 
-/// How far the Lanczos iteration goes.
+/// Sets how far the Lanczos iteration goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpectrumConfig {
-    /// How many of the largest eigenvalues are wanted; at least 1.
+    /// The number of largest eigenvalues, at least 1.
     pub largest: usize,
-    /// The residual ‖Hu − λu‖ over |λ| at which an eigenvalue counts as converged. In (0, 1). The
-    /// error of λ is below the residual, mostly far below.
+    /// The residual ‖Hu − λu‖/|λ| of a converged eigenvalue, in (0, 1). The error of λ is below the residual, mostly
+    /// far below.
     pub tolerance: f64,
-    /// The most products; at least 1.
+    /// The largest number of products, at least 1.
     pub max_products: usize,
 }
 
 impl Default for SpectrumConfig {
-    /// The largest eigenvalue to a residual of 1%, in at most 60 products.
+    /// The largest eigenvalue, to a residual of 1%, in at most 60 products.
     fn default() -> Self {
         Self {
             largest: 1,
@@ -104,11 +101,10 @@ impl Default for SpectrumConfig {
     }
 }
 
-/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and
-/// the step count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv
-/// 2207.14484).
+/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and the step
+/// count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv 2207.14484).
 ///
-/// The optimizer's record does not have β₁, β₂ and ε: state those that it was made with.
+/// Give the optimizer's own β₁, β₂ and ε: its record does not contain them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamPreconditioner {
     /// β₁, in [0, 1).

@@ -1,14 +1,14 @@
-/// An optimizer whose thresholds of the curvature are known, with its β.
+/// Names an optimizer, with its β, to give the thresholds of its curvature.
 ///
-/// At η, the Edge of Stability is at these sharpnesses, without weight decay:
+/// Without weight decay, the Edge of Stability at η is at these sharpnesses:
 ///
-/// | optimizer | of | at | |
+/// | optimizer | sharpness | threshold | source |
 /// |---|---|---|---|
 /// | heavy ball, large batches | λ_max | 2(1 + β)/η | arXiv 2103.00065, 2604.14108 |
 /// | heavy ball, small batches | batch sharpness, above λ_max | 2(1 − β)/η | arXiv 2604.14108 |
 /// | Adam, AdamW | λ_pre | (2 + 2β₁)/((1 − β₁)η) | arXiv 2207.14484 |
 ///
-/// Nesterov's momentum has other thresholds: name none for it.
+/// Nesterov momentum has other thresholds, so name no optimizer for it.
 ///
 /// ```
 /// use burn_sharpness::{SharpnessConfig, SharpnessProbe, Thresholds};
@@ -28,8 +28,8 @@ pub enum Thresholds {
     HeavyBall {
         /// The momentum β, in [0, 1).
         momentum: f64,
-        /// The dampening τ, in [0, 1), which lowers η to (1 − τ)η in the thresholds. It is 0.1 by default in burn, and 0 in
-        /// PyTorch.
+        /// The dampening τ, in [0, 1). It lowers η to (1 − τ)η in the thresholds. Burn's default is 0.1, PyTorch's is
+        /// 0.
         dampening: f64,
     },
     /// Adam or AdamW.
@@ -40,7 +40,7 @@ pub enum Thresholds {
 }
 
 impl Thresholds {
-    /// Its parts, each a fraction, with their names.
+    /// The values that must be fractions, with their names.
     pub(super) fn parts(self) -> [(&'static str, f64); 2] {
         match self {
             Self::HeavyBall {

@@ -7,19 +7,16 @@ use crate::params::ParamTensors;
 use burn::module::{Module, ParamId};
 use std::collections::HashSet;
 
-/// The rate for the direction if neither the rate in use nor a critical rate is known.
 const ANY_RATE: f64 = 1e-3;
 
-/// Steps of an optimizer that are not linear in the learning rate.
 pub(super) struct Curve {
     step: VirtualStep,
-    /// The parameters that move, if not all with a gradient.
     members: Option<HashSet<ParamId>>,
     is_hidden: bool,
 }
 
 impl Curve {
-    /// Creates the curve, with g·Δθ and ‖Δθ‖² of the step at the rate in use: each rate has a direction of its own.
+    /// Creates the curve, with g·Δθ and ‖Δθ‖² at the rate in use: each rate has its own direction.
     pub(super) fn new<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -44,7 +41,7 @@ impl Curve {
         let rounding = rounding(model, curve.step.grads(), &weights)?;
         let [_, squared_norm] = of_step;
         if rate * squared_norm.sqrt() < HIDDEN * rounding {
-            // Unless nothing moves at all.
+            // Unless nothing moves at any rate.
             let larger = curve.step.rate_for(1.0);
             let weights = curve.weights(model, larger);
             let [_, squared_norm] = products(model, curve.step.grads(), &weights, larger)?;
@@ -57,7 +54,6 @@ impl Curve {
         &self.step
     }
 
-    /// Whether rounding of the weights hides the step at the rate in use, so that its direction has no digits.
     pub(super) fn is_hidden(&self) -> bool {
         self.is_hidden
     }

@@ -16,7 +16,7 @@ pub enum DirectionError {
     NothingInGroup,
     /// A learning rate is negative, NaN or infinite.
     #[error(
-        "the learning rate of parameter {parameter} is {learning_rate}, not a number from 0 up"
+        "the learning rate of parameter {parameter} is {learning_rate}: give a finite number, 0 or more"
     )]
     LearningRate {
         /// The path of the parameter.
@@ -29,9 +29,9 @@ pub enum DirectionError {
         "the optimizer's step is not repeatable, so the probe stops measuring: two steps of copies from the same weights differ; use an optimizer that draws no random numbers"
     )]
     NotRepeatable,
-    /// A real step shows only the update of all parameters together.
+    /// A finished step shows only the update of all parameters together.
     #[error(
-        "a finished step shows the update of all parameters together, and a group may move too little to show in it: measure the group before the step, by `measure`"
+        "a finished step shows the update of all parameters together, and a group may move too little to show: measure groups before the step, by `measure`"
     )]
     StepMade,
     /// A step has replaced parameters instead of moving them.

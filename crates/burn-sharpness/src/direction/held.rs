@@ -8,13 +8,11 @@ use std::collections::HashSet;
 /// would show.
 const LARGEST_REACH: f64 = 8.0;
 
-/// The weights at one learning rate of a line. It holds 16-bit parameters in 32 bits, and only the model rounds them.
+/// Holds the weights at one learning rate of a line, 16-bit parameters in 32 bits: only the model rounds them.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
-    /// The smallest rate that rounded these weights so far.
     pub(super) smallest_rate: f64,
-    /// The parameters that move, if not all with a gradient.
     members: Option<HashSet<ParamId>>,
 }
 
@@ -28,7 +26,6 @@ impl Held {
         }
     }
 
-    /// Takes the weights from a new virtual step, for rates up to `scale`.
     pub(super) fn renew<M: Module>(&mut self, step: &VirtualStep, model: &M, scale: f64) {
         // Drop the old copy before making the new one.
         self.weights = ParamTensors::default();
@@ -38,7 +35,6 @@ impl Held {
         *self = Self::new(rate, weights, members);
     }
 
-    /// Returns the model at `learning_rate`, and holds its weights from then on.
     pub(super) fn advance<M: Module>(
         &mut self,
         step: &VirtualStep,

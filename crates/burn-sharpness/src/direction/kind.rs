@@ -3,40 +3,36 @@ use super::linearity::{Look, is_repeatable, look};
 use super::step::VirtualStep;
 use crate::params::for_each;
 use burn::module::{Module, ParamId};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// The step, in units of the weights' rounding, from which on the stepped weights show its direction: rounding is
-/// then a few ten-thousandths of it, without a direction of its own.
+/// The size of a step that shows its direction, in units of the weights' rounding: rounding is then a few
+/// ten-thousandths of it, without a direction of its own.
 const SHOWN: f64 = 1024.0;
-/// The step below which they hide it: rounding may be some per cent of it.
+/// The size below which rounding, some per cent of the step, hides it.
 pub(super) const HIDDEN: f64 = 16.0;
 
-/// The most parameters to check again at each measurement.
 const FEW: usize = 4;
-/// The part of all elements to check again per measurement, accumulated until it covers a parameter.
+/// The share of all elements to check again per measurement; it accumulates until it covers a parameter.
 const PART: usize = 64;
-/// The least such number of elements, however small the model is.
+/// The least number of these elements, for small models.
 const LITTLE: usize = 1 << 12;
 /// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct StepKind {
-    /// Whether steps are linear in the learning rate, as far as seen. A single exception is final.
+    /// Whether all steps so far are linear in the learning rate. A single exception is final.
     pub(crate) is_linear: bool,
     has_16_bits: bool,
-    /// The largest norm of the weights' rounding.
     rounding: f64,
     update_norm: f64,
-    /// The index of the parameter to check next.
     next: usize,
-    /// The elements available for a check now.
     credit: usize,
     critical_lr: Option<f64>,
 }
 
 impl StepKind {
-    /// Learns from virtual steps of all parameters. The model is free of autodiff.
     pub(crate) fn of<M: Module>(
         model: &M,
         step: &VirtualStep,
@@ -61,8 +57,8 @@ impl StepKind {
         })
     }
 
-    /// Checks again whether steps are linear, since the state of the optimizer has moved on: a few parameters in turn,
-    /// and all after a surprise.
+    /// Checks again whether steps are linear, as the optimizer's state moves on: a few parameters in turn, and all
+    /// after a surprise.
     pub(crate) fn look_again<M: Module>(
         &mut self,
         model: &M,
@@ -119,13 +115,13 @@ impl StepKind {
         }
     }
 
-    /// Whether the weights after a step at this learning rate will show the direction of the update.
+    /// Whether the weights after a step at this learning rate show the direction of the update.
     pub(crate) fn will_show_at(&self, learning_rate: f64) -> bool {
         let is_known = self.is_linear && !self.has_16_bits && self.update_norm > 0.0;
         is_known && self.is_above_rounding(SHOWN, learning_rate)
     }
 
-    /// Whether they hide it after all, because the update is much smaller than the last.
+    /// Whether the weights hide the direction after all, because this update is much smaller than the last.
     pub(crate) fn hides_at(&self, learning_rate: f64) -> bool {
         !self.is_above_rounding(HIDDEN, learning_rate)
     }
@@ -135,7 +131,6 @@ impl StepKind {
     }
 }
 
-/// Returns all parameters that move.
 fn all<M: Module>(model: &M, step: &VirtualStep) -> HashSet<ParamId> {
     let mut all = HashSet::new();
     for_each(model, step.grads(), |place| {

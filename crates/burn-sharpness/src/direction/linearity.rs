@@ -1,4 +1,4 @@
-//! Tests whether the steps of an optimizer are linear in the learning rate, by two virtual steps far apart.
+//! Tests whether an optimizer's steps are linear in the learning rate, by two virtual steps far apart.
 
 use super::error::DirectionError;
 use super::products::epsilon;
@@ -8,46 +8,39 @@ use burn::module::{Module, ParamId};
 use burn::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 
-/// The far learning rate: by default no search goes beyond it.
+/// The far learning rate, at the end of the default search range.
 const FAR: f64 = (1_u64 << 20) as f64;
-/// The least factor between the two rates.
 const APART: f64 = 64.0;
-/// That factor in 16 bits, where only steps larger than the weights have digits, and much larger steps overflow.
+/// Smaller: in 16 bits only steps larger than the weights have digits, and much larger steps overflow.
 const APART_IN_16_BITS: f64 = 16.0;
-/// The near rate if the learning rate in use is 0.
 const NEAR_WITHOUT_RATE: f64 = 1e-3;
 
-/// The relative difference that makes two steps nonlinear in the learning rate. Rounding stays far below it,
-/// except for small steps.
+/// The relative difference that makes two steps nonlinear, far above the rounding of all but small steps.
 const TOLERANCE: f64 = 1e-3;
-/// The least size of a step to compare, in units of the weights' rounding.
+/// The least size of a compared step, in units of the weights' rounding.
 const COMPARABLE: f64 = 16.0;
-/// The size of the substitute for a smaller step, made from the far rate.
+/// The size of the step at a larger rate that replaces a smaller step.
 const CLEAR: f64 = 1024.0;
 
 /// Declares whether the optimizer's step is linear in the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Linearity {
-    /// Find out from two virtual steps, one at the rate in use and one at a rate beyond any search, at the cost of these
-    /// steps.
+    /// Find out from two virtual steps, at the rate in use and at a rate beyond any search.
     Check,
     /// The step is linear: SGD, Adam, AdamW and most others.
     Linear,
-    /// The step is not linear, as with a capped rate or a proximal weight decay: step afresh at each learning rate.
+    /// The step is not linear, as with a capped rate or a proximal weight decay: make a step at each learning rate.
     Nonlinear,
 }
 
 pub(super) struct Look {
-    /// Whether all their steps are linear in the learning rate.
     pub(super) is_linear: bool,
-    /// The largest norm of the weights' rounding.
     pub(super) rounding: f64,
-    /// ‖Δθ‖, if the steps are linear.
     pub(super) update_norm: f64,
 }
 
-/// Whether two steps at the rate in use agree, as they do unless the optimizer draws random numbers.
+/// Whether two steps at the rate in use agree; they differ if the optimizer draws random numbers.
 pub(super) fn is_repeatable<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -71,7 +64,6 @@ pub(super) fn is_repeatable<M: Module>(
     Ok(apart.is_nan() || apart <= TOLERANCE * TOLERANCE * step)
 }
 
-/// Returns the rate in use, or a substitute.
 fn near_rate(step: &VirtualStep) -> f64 {
     let in_use = step.learning_rate();
     if in_use > 0.0 {
@@ -81,7 +73,7 @@ fn near_rate(step: &VirtualStep) -> f64 {
     }
 }
 
-/// Inner products of a step with the gradients, with the weights, and with itself.
+/// The inner products of a step with the gradients, with the weights, and with itself.
 type Products = [f64; 3];
 
 struct Start {
@@ -89,7 +81,6 @@ struct Start {
     epsilon: f64,
     squared_weights: f64,
     squared_gradient: f64,
-    /// The largest norm of its weights' rounding.
     rounding: f64,
 }
 
@@ -97,15 +88,14 @@ struct Start {
 enum Verdict {
     Same,
     Different,
-    /// The rounding of the weights hides the near step.
     Hidden,
 }
 
 /// Compares the steps of some parameters at the learning rate in use with their steps at a rate beyond any search.
 ///
-/// The far step reveals an optimizer that refuses a large rate (Adafactor caps it) or treats a small rate
-/// differently, even if it is linear in between. Each parameter is compared by itself, since it may have an
-/// optimizer of its own with small steps among larger ones. No step stays in memory.
+/// The far step reveals an optimizer that caps a large rate (Adafactor) or treats a small rate differently, even if it
+/// is linear in between. Each parameter counts by itself, since it may have an optimizer of its own with small steps
+/// among larger ones. No step stays in memory.
 pub(super) fn look<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -179,7 +169,7 @@ impl Start {
         }
         let comparable = COMPARABLE * self.rounding;
         if far_size.max(near_size) <= comparable {
-            // Nothing moves, whatever the rate.
+            // Nothing moves at any rate.
             return Verdict::Same;
         }
         if near_size <= comparable {
@@ -239,7 +229,7 @@ fn starts<M: Module>(
     Ok(starts.collect())
 }
 
-/// Returns the products of the steps of some parameters at this rate, over the rate.
+/// Returns the products of the steps at this rate, divided by the rate.
 fn products_at<M: Module>(
     model: &M,
     step: &VirtualStep,

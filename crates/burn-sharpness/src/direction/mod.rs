@@ -27,22 +27,23 @@ use std::collections::HashSet;
 /// Computes the update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
 /// Δθ = (θ − θ′)/η, with the weights θ′ after one virtual step of a clone of the optimizer. So it includes momentum,
-/// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter groups.
-/// The optimizer and the model stay unchanged.
+/// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter
+/// groups. The optimizer and the model stay unchanged, and only parameters with a gradient move.
 ///
-/// The learning rate η belongs to the default group (to the fastest group if the default rate is 0); other groups move in
-/// proportion. If every rate is 0, as at the start of a warmup, all groups share one rate.
+/// The learning rate η belongs to the default group (to the fastest group if the default rate is 0); other groups move
+/// in proportion. If every rate is 0, as at the start of a warmup, all groups share one rate.
 ///
-/// In 16 bits (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ: a weight keeps its old value, or
-/// moves to the next of its type. So the virtual step is made much larger than the weights, and θ − ηΔθ is computed in 32 bits
-/// and rounded to the type of the parameters once. The result is, to the last place, the weights of the optimizer's own step;
-/// the loss along them is a staircase, whose steps limit the accuracy of η_c. The slope is that of the line before rounding.
+/// **In 16 bits** (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ. So the virtual step is
+/// much larger than the weights, and θ − ηΔθ is computed in 32 bits and rounded once. The result equals the weights of
+/// the optimizer's own step to the last place. The loss along them is a staircase, whose steps limit the accuracy of
+/// η_c; the slope belongs to the line before rounding.
 ///
-/// **If the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such line.
-/// Then θ(η) are the weights after a step of the clone at this very η, and Δθ belongs to the step at the rate in use.
+/// **If the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such
+/// line. Then θ(η) are the weights after a step of the clone at this very η, and Δθ belongs to the step at the rate in
+/// use.
 ///
-/// Only parameters with a gradient move. A linear direction holds one copy of them: the weights at one learning rate, which
-/// give the weights at all others. A nonlinear direction holds no copy.
+/// A linear direction holds one copy of the moving weights, at one learning rate, and computes all others from it. A
+/// nonlinear direction holds no copy.
 ///
 /// ```
 /// use burn::module::{Module, Param};
@@ -78,20 +79,20 @@ pub struct UpdateDirection {
 }
 
 enum Path {
-    /// A step linear in η: these are the weights at one rate, and all others lie on the line through them and θ.
+    /// A linear step: the weights at one rate, which moves along the line.
     Line(VirtualStep, Held),
-    /// A linear step that the training made: these weights stay as they are.
+    /// A linear step that the training made: the weights stay at its rate.
     Made(Held),
-    /// A nonlinear step: the optimizer makes it afresh at each η.
+    /// A nonlinear step, made anew at each η.
     Curve(Curve),
 }
 
 impl UpdateDirection {
-    /// Computes the direction of the step that `optim` would make from `model`, which must be free
-    /// of autodiff (see [`Module::valid`]).
+    /// Computes the direction of the step that `optim` would make from `model`, which must be free of autodiff (see
+    /// [`Module::valid`]).
     ///
-    /// `scale` is the largest likely learning rate of an evaluation: the virtual step is made there
-    /// or at 1, whichever is larger, so that Δθ keeps its digits when two weights are subtracted.
+    /// `scale` is the largest likely learning rate of an evaluation. The virtual step is made there or at 1, whichever
+    /// is larger, so that Δθ keeps its digits.
     ///
     /// # Errors
     ///
@@ -113,7 +114,6 @@ impl UpdateDirection {
         Self::of_virtual(model, step, scale, is_linear)
     }
 
-    /// Computes the direction of virtual steps, linear in the learning rate or not.
     pub(crate) fn of_virtual<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -139,7 +139,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Computes the direction of nonlinear steps, of all parameters or some.
     fn of_curve<M: Module>(
         model: &M,
         step: VirtualStep,
@@ -151,8 +150,8 @@ impl UpdateDirection {
         Ok(Self::along(Path::Curve(curve), learning_rate, products))
     }
 
-    /// Computes the direction of a real step from `model` to `after`, if the weights after the step
-    /// [show it](StepKind::will_show_at).
+    /// Computes the direction of a real step from `model` to `after`, whose weights must [show
+    /// it](StepKind::will_show_at).
     pub(crate) fn of_step<M: Module>(
         model: &M,
         after: &M,
@@ -183,26 +182,25 @@ impl UpdateDirection {
         self.learning_rate
     }
 
-    /// Returns the slope g·Δθ: the loss falls at this rate at η = 0.
+    /// Returns the slope g·Δθ: at η = 0, the loss falls at this rate.
     pub fn slope(&self) -> f64 {
         self.slope
     }
 
     /// Returns the Euclidean norm ‖Δθ‖ over all parameters.
     ///
-    /// For a nonlinear step, Δθ belongs to the step at the rate in use, and the norm and the slope include the rounding of the
-    /// weights after it.
+    /// For a nonlinear step, it is the norm of the step at the rate in use, and includes the rounding of the weights
+    /// after it, as the slope does.
     pub fn norm(&self) -> f64 {
         self.norm
     }
 
-    /// Whether Δθ has digits. It has none if the step is nonlinear and so small at the rate in use that the rounding of
-    /// the weights hides it; larger steps may still be visible.
+    /// Whether Δθ has digits: a nonlinear step may be so small at the rate in use that the weights' rounding hides it,
+    /// and larger steps still show.
     pub(crate) fn is_shown(&self) -> bool {
         !matches!(&self.path, Path::Curve(curve) if curve.is_hidden())
     }
 
-    /// Whether no step moves anything.
     pub(crate) fn is_zero(&self) -> bool {
         self.norm == 0.0 && self.is_shown()
     }
@@ -225,7 +223,6 @@ impl UpdateDirection {
         !matches!(self.path, Path::Curve(_))
     }
 
-    /// Returns Δθ of each parameter that moves, if the step is linear in η, given the direction's model at θ.
     pub(crate) fn delta<M: Module>(
         &self,
         model: &M,
@@ -255,7 +252,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Returns a copy of the optimizer after the step, given the direction's optimizer.
     pub(crate) fn optimizer_after<M: Module>(
         &self,
         model: &M,
@@ -267,7 +263,6 @@ impl UpdateDirection {
         }
     }
 
-    /// Returns the direction that moves only the parameters of a group, and holds all others.
     pub(crate) fn of_group<M: Module>(
         &self,
         group: &ParamGroup,
@@ -294,7 +289,7 @@ impl UpdateDirection {
         Ok(Self::along(path, self.learning_rate, products))
     }
 
-    /// Moves the direction's model from θ to θ − ηΔθ; for a nonlinear step, makes a step at this η.
+    /// Moves the direction's model from θ to θ − ηΔθ, or makes the step at this η if it is nonlinear.
     pub fn apply<M: Module>(&self, model: M, learning_rate: f64) -> M {
         match &self.path {
             Path::Line(_, held) | Path::Made(held) => {
@@ -307,8 +302,8 @@ impl UpdateDirection {
         }
     }
 
-    /// Moves the model as [`apply`](Self::apply) does, and shares the direction's copy of the
-    /// weights with it, so that both together hold one copy. The caller must have dropped the previously moved model.
+    /// Moves the model as [`apply`](Self::apply) does, and shares its weights, so that both hold one copy. The caller
+    /// must have dropped the last moved model.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
             Path::Line(step, held) if learning_rate > 0.0 => {

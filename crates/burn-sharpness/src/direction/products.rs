@@ -30,7 +30,6 @@ pub(super) fn products<M: Module>(
     Ok([slope / rate, squared_norm / (rate * rate)])
 }
 
-/// Returns the largest norm of the rounding of weights on a move.
 pub(super) fn rounding<M: Module>(
     model: &M,
     grads: &GradientsParams,

@@ -4,7 +4,6 @@ use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrSchedu
 use burn::module::{Module, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 
-/// The learning rate of each parameter group over the reference rate.
 #[derive(Clone)]
 pub(crate) struct GroupRatios {
     reference: f64,
@@ -50,16 +49,14 @@ impl GroupRatios {
         })
     }
 
-    /// Returns the reference rate η: the rate of the default group, or the fastest if the default is
-    /// 0.
+    /// Returns the reference rate η: the default group's, or the fastest if the default is 0.
     pub(super) fn reference(&self) -> f64 {
         self.reference
     }
 
-    /// Returns the learning rates of all groups if the reference is `learning_rate`.
     pub(crate) fn at(&self, learning_rate: f64) -> ModuleLearningRate {
         let default = learning_rate * self.default;
-        // Burn builds the rates of groups only by a step of their schedulers.
+        // Burn makes rates of groups only in a step of their schedulers.
         let mut scheduler = ModuleLrScheduler::new(default);
         for (ratio, ids) in &self.others {
             let group = ParamGroup::from_ids(ids.clone());

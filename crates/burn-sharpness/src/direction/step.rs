@@ -8,13 +8,13 @@ use burn::tensor::{DType, Tensor};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// The least number of elements in a part of a virtual step: below it, time matters more than memory.
+/// The least number of elements in a part of a virtual step; below it, time matters more than memory.
 const PART: usize = 1 << 20;
 
 /// Makes steps that an optimizer could make from a model, on clones: the optimizer and the model stay unchanged.
 ///
-/// A step updates exactly the parameters whose gradients it gets. So the steps come in parts, a few
-/// parameters at a time, and the optimizer's new state for a part (two moments for Adam) is dropped before the next part.
+/// An optimizer updates exactly the parameters whose gradients it gets. So a step comes in parts, a few parameters at a
+/// time, and the new state of each part (two moments for Adam) is dropped before the next.
 #[derive(Clone)]
 pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
@@ -23,22 +23,20 @@ pub(crate) struct VirtualStep {
     digits: Digits,
 }
 
-/// The precision of the parameters that move.
 #[derive(Clone, Copy, Debug)]
 struct Digits {
-    /// The largest machine epsilon of 16-bit parameters; 0 if none has 16 bits.
+    /// The largest machine epsilon of 16-bit parameters, or 0.
     epsilon: f64,
-    /// The smallest learning rate of a virtual step with enough digits in 16 bits.
     rate: f64,
 }
 
-/// The length of a virtual step in 16 bits, relative to the weights: the weights take their digits from the update's.
+/// The length of a virtual step in 16 bits, relative to the weights: it gives the difference all its digits.
 const FAR: f64 = 64.0;
 /// The largest norm of such a step in `f16`, whose largest number is 65504.
 const LARGEST_STEP_OF_F16: f64 = 8192.0;
 /// The largest norm of such a step in `bf16`, which has the range of 32-bit floats.
 const LARGEST_STEP_OF_BF16: f64 = 1e30;
-/// The factor to the next rate in the search for a step that moves anything, and the number of tries.
+/// The factor between rates tried for a step that moves anything, and the number of tries.
 const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 
@@ -72,21 +70,19 @@ impl VirtualStep {
         Ok(step)
     }
 
-    /// Returns the largest machine epsilon of the 16-bit parameters that move, or 0 without any.
     pub(super) fn epsilon_of_16_bits(&self) -> f64 {
         self.digits.epsilon
     }
 
-    /// Returns the learning rate of a virtual step for a line evaluated up to `scale`.
-    ///
-    /// It is a power of two, so that the division by it is exact.
+    /// Returns the learning rate of a virtual step for a line evaluated up to `scale`: a power of two, so that division
+    /// by it is exact.
     pub(super) fn rate_for(&self, scale: f64) -> f64 {
         let scale = if scale.is_finite() { scale } else { 1.0 };
         scale.max(self.digits.rate).log2().ceil().exp2()
     }
 
-    /// Returns the smallest learning rate at which the step of every 16-bit parameter is much larger than its
-    /// weights, so that the difference to them has all digits of its type; or as large as its type allows.
+    /// Returns the smallest learning rate with steps much larger than the weights of every 16-bit parameter, so that
+    /// their difference has all digits of its type, or the largest that the type allows.
     fn rate_with_digits<M: Module>(&self, model: &M) -> Result<f64, DirectionError> {
         let mut rate = 1.0;
         for _ in 0..LOOKS {
@@ -135,13 +131,11 @@ impl VirtualStep {
         self.ratios.reference()
     }
 
-    /// Returns the weights after a step at this learning rate, from a model free of autodiff, with 16-bit
-    /// weights in 32 bits.
+    /// Returns the weights after a step from a model free of autodiff, with 16-bit weights in 32 bits.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         self.weights_where(model, learning_rate, |_| true)
     }
 
-    /// Returns these weights for the parameters that `moves` names.
     pub(super) fn weights_where<M: Module>(
         &self,
         model: &M,
@@ -155,7 +149,6 @@ impl VirtualStep {
         weights
     }
 
-    /// Returns these weights for a part of the parameters.
     pub(super) fn weights_of<M: Module>(
         &self,
         model: &M,
@@ -175,8 +168,8 @@ impl VirtualStep {
         weights
     }
 
-    /// Divides the parameters that `moves` names into parts, the largest first: then few stepped weights are in
-    /// memory when the state of a large parameter is.
+    /// Divides the parameters that `moves` names into parts, the largest first: few stepped weights are then in memory
+    /// beside the state of a large parameter.
     pub(super) fn parts<M: Module>(
         &self,
         model: &M,
@@ -206,7 +199,6 @@ impl VirtualStep {
         parts
     }
 
-    /// Returns the optimizer after a step at the rates of the real step.
     pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
         let all: HashSet<ParamId> = self.parts(model, |_| true).into_iter().flatten().collect();
         let model = with_autodiff(model.clone(), &all);
@@ -227,7 +219,7 @@ pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<
     smallest.map(|(_, id)| id)
 }
 
-/// Returns the model after the optimizer's step of one parameter, from a model free of autodiff.
+/// Returns the model, free of autodiff, after the optimizer's step of one parameter.
 pub(crate) fn after_step_of<M: Module>(
     id: ParamId,
     model: &M,
@@ -240,8 +232,8 @@ pub(crate) fn after_step_of<M: Module>(
     optim.clone().step(learning_rate.clone(), model, grads)
 }
 
-/// Gives each parameter the autodiff state that burn's optimizers ask for; as a constant it takes
-/// part in no graph and in no collective operation.
+/// Gives each parameter the autodiff state that burn's optimizers require; as a constant it joins no graph and no
+/// collective operation.
 fn with_autodiff<M: Module>(model: M, part: &HashSet<ParamId>) -> M {
     struct WithAutodiff<'a>(&'a HashSet<ParamId>);
 

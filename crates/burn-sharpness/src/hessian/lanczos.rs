@@ -4,14 +4,13 @@ use crate::config::SpectrumConfig;
 use burn::tensor::Tensor;
 use nalgebra::{DMatrix, SymmetricEigen};
 
-/// An eigenvalue λ and its eigenvector, of norm 1.
 pub(super) type Eigenpair = (f64, Tensor<1>);
 
-/// Finds up to the requested number of largest eigenvalues of a symmetric operator, largest first, by the Lanczos
-/// iteration with full reorthogonalisation (C. Lanczos 1950; B. N. Parlett, *The Symmetric Eigenvalue Problem*, 1998,
-/// chapter 13), from `start`: the last eigenvector, say, or any vector but 0.
+/// Finds the largest eigenvalues of a symmetric operator, largest first, by the Lanczos iteration with full
+/// reorthogonalisation (C. Lanczos 1950; B. N. Parlett, *The Symmetric Eigenvalue Problem*, 1998, chapter 13), from
+/// `start`: the last eigenvector, or any vector but 0.
 ///
-/// With too few products, a value is at best a bound: the largest eigenvalue is at least this large.
+/// With too few products a value is a lower bound of its eigenvalue.
 pub(super) fn largest_eigenvalues(
     start: &Tensor<1>,
     config: SpectrumConfig,
@@ -30,7 +29,7 @@ pub(super) fn largest_eigenvalues(
         let last = &basis[basis.len() - 1];
         let mut next = operator(last)?;
         let alpha = dot(&next, last)?;
-        // Two passes suffice (Parlett): rounding leaves nothing of the earlier vectors.
+        // Two passes suffice (Parlett).
         for _ in 0..2 {
             for earlier in &basis {
                 let overlap = dot(&next, earlier)?;
@@ -54,7 +53,6 @@ pub(super) fn largest_eigenvalues(
     }
 }
 
-/// The eigenvalues of the tridiagonal matrix of the iteration.
 struct Ends {
     eigen: SymmetricEigen<f64, nalgebra::Dyn>,
     columns: Vec<usize>,
@@ -89,7 +87,7 @@ impl Ends {
         self.eigen.eigenvalues.amax()
     }
 
-    /// Returns the value and the relative residual of each wanted column.
+    /// Returns the value and the relative residual of each wanted eigenvector.
     fn wanted(&self) -> impl Iterator<Item = (f64, f64)> {
         self.columns.iter().map(|column| {
             let value = self.eigen.eigenvalues[*column];
@@ -144,7 +142,7 @@ mod tests {
         assert!((found[0].0 - 40.0).abs() < 1e-3 && (found[1].0 - 25.0).abs() < 1e-3);
         assert!(found.iter().all(|pair| residual(pair) <= config.tolerance));
 
-        // From the eigenvector it takes one product; with too few products it has not converged.
+        // One product suffices from the eigenvector.
         let one = SpectrumConfig::default();
         products.set(0);
         largest_eigenvalues(&found[0].1, one, operator).unwrap();

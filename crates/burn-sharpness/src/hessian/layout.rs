@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 /// The place in one long vector of each parameter that has a gradient, of a group or of all.
 pub(super) struct Layout {
-    /// The first element and the number of elements.
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,
 }
@@ -67,7 +66,7 @@ impl Layout {
         self.flatten(|id| tensors.remove(id), device)
     }
 
-    /// Returns the model at θ + offset, with autodiff for the parameters that move, from a model without autodiff.
+    /// Returns the model at θ + offset, with autodiff for the parameters that move.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         model.map(&mut Mover {
             layout: self,

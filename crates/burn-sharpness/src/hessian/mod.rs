@@ -12,7 +12,7 @@
 //! 2601.16979, section 2). The first three cost gradients, not forward passes: tens to hundreds each. Batch
 //! sharpness costs a gradient a batch, and about six forward passes.
 //!
-//! Like critical sharpness, all of them use the loss in validation mode, over the parameters with a gradient.
+//! Like critical sharpness, they use the loss in validation mode, over the parameters with a gradient.
 
 mod batches;
 mod error;

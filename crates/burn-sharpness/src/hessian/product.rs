@@ -5,18 +5,17 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 
-/// The trial steps over the norm of the weights, largest first.
+/// The trial steps relative to the norm of the weights.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 
 pub(crate) type GradientOf<'a, M> =
     &'a mut (dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a);
 
-/// Computes Hessian-vector products of a loss by central differences of gradients: Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for
-/// a v of norm 1.
+/// Computes Hessian-vector products of a loss by central differences of gradients, since burn differentiates only once:
+/// Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
 ///
-/// Burn differentiates only once, so the second derivative is a difference of gradients. A large h bends the difference by
-/// O(h²), a small h drowns it in the gradients' rounding. Along the first vector it tries several, and keeps the h with the
-/// best agreement between neighbours, whose disagreement is the error estimate.
+/// A large h bends the difference by O(h²), a small h drowns it in the gradients' rounding. Along the first vector it
+/// tries several, and keeps the h with the best agreement between neighbours, whose disagreement is the error estimate.
 ///
 /// Vectors hold the parameters with a gradient, one after the other.
 pub(crate) struct Hessian<'a, M> {
@@ -25,9 +24,7 @@ pub(crate) struct Hessian<'a, M> {
     gradient: GradientOf<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    /// The step of the difference quotients, once chosen.
     step: Option<f64>,
-    /// The factor on the gradients.
     scale: f64,
     gradients: usize,
 }
@@ -65,7 +62,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self
     }
 
-    /// Chooses the step anew along the next vector.
     pub(super) fn recalibrate(&mut self) {
         self.step = None;
     }
@@ -74,7 +70,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         home_of(&self.model)
     }
 
-    /// Returns a vector to start an iteration: the gradient, and a little of everything.
+    /// Returns a vector to start an iteration: the gradient, and a little of every direction.
     pub(super) fn start(&mut self) -> Result<Tensor<1>, HessianError> {
         let gradient = self.gradient()?;
         let elements = self.layout.elements() as i64;
@@ -122,7 +118,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         self.gradients
     }
 
-    /// Returns Hv for a v of any norm; 0 for the vector 0.
     pub(super) fn product(&mut self, v: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
         Ok(self.product_and_spread(v)?.0)
     }
@@ -163,7 +158,6 @@ impl<'a, M: Module> Hessian<'a, M> {
                 self.step = Some(length);
                 best = Some((difference.clone(), apart));
             } else if relative_error > 3.0 * smallest_error {
-                // Rounding has taken over.
                 break;
             }
             last = difference;

@@ -9,8 +9,7 @@ use burn::tensor::Tensor;
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 use std::time::Instant;
 
-/// The largest relative error of a value, from the difference quotients at neighbouring steps, that
-/// counts as a measurement.
+/// The largest relative error of a measured value, from the difference quotients at neighbouring steps.
 const RESOLVED: f64 = 0.02;
 
 pub(super) fn failed(reason: impl ToString) -> CurvatureValue {
@@ -50,11 +49,9 @@ pub(crate) struct CurvatureMemory {
 }
 
 pub(crate) struct AlongUpdate<'a> {
-    /// Δθ, if the step is linear in η.
     pub(crate) delta: Option<&'a ParamTensors>,
     /// g·Δθ of the mean loss.
     pub(crate) slope: f64,
-    /// The optimizer after the step, with the preconditioner's state.
     pub(crate) optim: &'a ModuleOptimizer,
 }
 
@@ -84,7 +81,6 @@ pub(crate) fn measure<M: Module>(
     measurement
 }
 
-/// Adds the cost to a value.
 fn timed<M: Module>(
     hessian: &mut Hessian<'_, M>,
     measure: impl FnOnce(&mut Hessian<'_, M>) -> CurvatureValue,

@@ -9,28 +9,28 @@ pub fn gradient_descent_threshold(learning_rate: f64, weight_decay: f64) -> f64 
     2.0 / learning_rate - weight_decay
 }
 
-/// Returns the Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 +
-/// 2β)/η − γ (Cohen et al., arXiv 2103.00065, equation 2, for γ = 0).
+/// Returns the Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 + 2β)/η − γ (Cohen et
+/// al., arXiv 2103.00065, equation 2, for γ = 0).
 ///
-/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ, 0 for none, goes
-/// through the momentum like a term γθ of the gradient.
+/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ, 0 for none, goes through the momentum
+/// like a term γθ of the gradient.
 pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64) -> f64 {
     (2.0 + 2.0 * momentum) / learning_rate - weight_decay
 }
 
-/// Where batch sharpness E[gᵀHg/‖g‖²] settles under heavy-ball momentum at small batches: 2(1 − β)/η. It is the edge 2/η of
-/// gradient descent at the learning rate η/(1 − β) by which momentum moves the weights over many steps (arXiv 2604.14108). At
-/// large batches it settles at the [`heavy_ball_threshold`].
+/// Returns the level of batch sharpness E[gᵀHg/‖g‖²] under heavy-ball momentum at small batches: 2(1 − β)/η.
+///
+/// It is the edge 2/η of gradient descent at η/(1 − β), the effective learning rate of momentum over many steps (arXiv
+/// 2604.14108). At large batches, the level is the [`heavy_ball_threshold`].
 ///
 /// `learning_rate` must be positive and `momentum`, β, in [0, 1).
 pub fn heavy_ball_small_batch_threshold(learning_rate: f64, momentum: f64) -> f64 {
     gradient_descent_threshold(learning_rate / (1.0 - momentum), 0.0)
 }
 
-/// The Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
-/// [`AdamPreconditioner`](super::AdamPreconditioner): (2 + 2β₁)/((1 − β₁)η) − γ (Cohen et al.,
-/// *Adaptive Gradient Methods at the Edge of Stability*, arXiv 2207.14484, for γ = 0; the decay as in
-/// arXiv 2601.16979).
+/// Returns the Edge of Stability of Adam and AdamW, for the Hessian preconditioned by
+/// [`AdamPreconditioner`](super::AdamPreconditioner): (2 + 2β₁)/((1 − β₁)η) − γ (Cohen et al., *Adaptive Gradient
+/// Methods at the Edge of Stability*, arXiv 2207.14484, for γ = 0; the decay as in arXiv 2601.16979).
 ///
 /// `learning_rate` must be positive and `beta_1` in [0, 1).
 pub fn adam_threshold(learning_rate: f64, beta_1: f64, weight_decay: f64) -> f64 {
@@ -41,7 +41,6 @@ pub fn adam_threshold(learning_rate: f64, beta_1: f64, weight_decay: f64) -> f64
 mod tests {
     use super::*;
 
-    /// Whether a recursion on a quadratic with this curvature stays bounded.
     fn is_stable(steps: impl Iterator<Item = f64>) -> bool {
         steps.take(20_000).all(|theta| theta.abs() < 1e6)
     }
@@ -77,7 +76,7 @@ mod tests {
             });
             assert_eq!(is_stable(heavy_ball), stable);
 
-            // The preconditioner is frozen at 1 − β₁, without bias corrections, which tend to 1.
+            // The preconditioner stays at 1 − β₁, without bias corrections, which tend to 1.
             let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
             let (mut theta, mut moment) = (1.0, 0.0);
             let adam = std::iter::from_fn(|| {

@@ -1,11 +1,10 @@
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
 
-/// Counts the measurements in a row that found the run past the edge.
 #[derive(Default)]
 pub(super) struct EdgeWatch {
     warn_after: u64,
-    past_edge: u64,
+    pub(super) past_edge: u64,
     warns: bool,
 }
 
@@ -17,16 +16,14 @@ impl EdgeWatch {
         }
     }
 
-    /// Whether the last measurement triggers the warning.
     pub(super) fn warns(&self) -> bool {
         self.warns
     }
 
-    /// Notes a measurement of the training loss. Returns whether it triggers the warning, as the last
-    /// of `warn_after` in a row past the edge.
+    /// Notes a measurement of the training loss. Returns whether it is the last of `warn_after` in a row past the edge.
     fn note(&mut self, training: &Measurement) -> bool {
         match training.edge() {
-            // A cap lowered the rate of its step.
+            // A cap lowered the learning rate of its step.
             _ if training.learning_rate_used.is_some() => {
                 self.past_edge = 0;
                 false
@@ -39,7 +36,7 @@ impl EdgeWatch {
                 self.past_edge = 0;
                 false
             }
-            // Without a number, it is neither past the edge nor back.
+            // Without a number, the run is neither past the edge nor back.
             None => false,
         }
     }

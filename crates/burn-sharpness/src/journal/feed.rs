@@ -3,11 +3,11 @@ use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The measurements kept for late metrics, which lag by a few items at most.
+/// The number of measurements kept for metrics, which lag a few items behind.
 const KEPT: usize = 1024;
 
-/// Carries measurements from the training thread to the metrics, which run on another thread and
-/// see the training items one by one, a few items late.
+/// Carries measurements from the training thread to the metrics, which see the training items on another thread, a few
+/// items late.
 ///
 /// Each measurement remembers its training item, so that a metric that counts items meets each
 /// measurement once and at the right item.
@@ -21,7 +21,6 @@ pub(crate) struct Feed {
 pub(crate) struct Entry {
     /// The zero-based, run-wide index of the training item.
     pub(crate) item: u64,
-    /// The number of training items between two measurements.
     pub(crate) interval: u64,
     pub(crate) measurements: Vec<Arc<Measurement>>,
 }
@@ -42,7 +41,6 @@ impl Feed {
         self.items
     }
 
-    /// Attaches measurements to the last announced training item.
     fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();

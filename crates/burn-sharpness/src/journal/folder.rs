@@ -3,17 +3,15 @@ use sharpness_record::{Measurement, MeasurementWriter, WriteError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
-/// The folders that probes of this process write to.
 static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
 
 /// A folder, and a handle that lives as long as its probe.
 type Claim = (PathBuf, Weak<Mutex<Slot>>);
 
-/// Claims a run's folder for one probe at a time.
+/// Claims a run's folder for one probe at a time, since the lines of two runs would mix.
 ///
-/// A second probe on the folder of a probe that has not begun its run is refused: the lines of two
-/// runs would mix. If the first run has begun, the second probe takes the folder over, as when a
-/// program resumes an interrupted run while it still holds the first probe.
+/// A second probe on a folder is refused while the first has not begun its run. Afterwards it takes the folder over, as
+/// when a program resumes an interrupted run while it still holds the first probe.
 pub(crate) struct ClaimedFolder {
     directory: PathBuf,
     slot: Arc<Mutex<Slot>>,
@@ -26,11 +24,11 @@ struct Slot {
 }
 
 impl ClaimedFolder {
-    /// Claims a folder, and creates it if necessary. Its record stays unchanged.
+    /// Claims a folder, and creates it if necessary, without changing its record.
     pub(crate) fn claim(directory: &Path) -> Result<Self, WriteError> {
         let mut folders = lock(&FOLDERS);
         folders.retain(|(_, slot)| slot.strong_count() > 0);
-        // A folder that does not resolve yet has no other probe.
+        // A folder that does not exist yet has no other probe.
         if let Ok(resolved) = directory.canonicalize() {
             let others = folders.iter().filter(|(other, _)| *other == resolved);
             for other in others.filter_map(|(_, slot)| slot.upgrade()) {
@@ -58,7 +56,6 @@ impl ClaimedFolder {
         &self.directory
     }
 
-    /// Begins or resumes the run at this step: lines from this step on move away.
     pub(crate) fn begin_at(&self, step: u64) -> Result<(), String> {
         let mut slot = lock(&self.slot);
         slot.has_begun = true;

@@ -33,7 +33,6 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Creates a journal that warns after `warn_after` measurements in a row past the edge.
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
         Self {
             edge: EdgeWatch::new(warn_after),
@@ -42,7 +41,6 @@ impl Journal {
         }
     }
 
-    /// Returns all readers of the measurements, in this order.
     fn readers(&mut self) -> [&mut dyn Reader; 5] {
         [
             &mut self.log,
@@ -53,7 +51,7 @@ impl Journal {
         ]
     }
 
-    /// Gives the measurements of one update to all readers. Returns whether the warning about the edge is now due.
+    /// Gives the measurements of one update to all readers. Returns whether the warning about the edge is due.
     pub(crate) fn publish(&mut self, update: &OfUpdate) -> bool {
         let readers = self.readers().into_iter();
         let notices: Vec<_> = readers.filter_map(|reader| reader.read(update)).collect();
@@ -61,13 +59,11 @@ impl Journal {
         self.edge.warns()
     }
 
-    /// Begins a new run in the same folder.
     pub(crate) fn restart(&mut self) {
         let readers = self.readers().into_iter();
         readers.for_each(|reader| reader.restart());
     }
 
-    /// Announces a training item; the first item of the run belongs to this step.
     pub(crate) fn begin_item(&mut self, step: u64) {
         self.summary.numbers.tick(Instant::now());
         self.feed.next_item();
@@ -75,13 +71,12 @@ impl Journal {
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// Resumes the run at this step: it will repeat the later steps of its record.
     pub(crate) fn begin_record_at(&mut self, step: u64) {
         let notice = self.record.begin_at(step);
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// Tells the user once: in the log, the summary, and the text of the dashboard.
+    /// Tells the user once, in the log, the summary and the text of the dashboard.
     pub(crate) fn tell(&mut self, notice: String) {
         let notices = &mut self.summary.numbers.notices;
         if !notices.contains(&notice) {
@@ -110,12 +105,21 @@ impl Journal {
         &self.summary.numbers
     }
 
+    /// How many measurements in a row have found the run past the edge.
+    pub(crate) fn past_edge(&self) -> u64 {
+        self.edge.past_edge
+    }
+
+    /// Continues a run of which so many measurements in a row were past the edge.
+    pub(crate) fn continue_past_edge(&mut self, past_edge: u64) {
+        self.edge.past_edge = past_edge;
+    }
+
     pub(crate) fn note_checkpoint(&mut self, note: CheckpointNote) {
         let notice = self.record.note_checkpoint(note);
         notice.into_iter().for_each(|notice| self.tell(notice));
     }
 
-    /// Finds the step of saved weights with this fingerprint.
     pub(crate) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
         self.record.find_checkpoint(fingerprint)
     }

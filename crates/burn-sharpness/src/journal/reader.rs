@@ -12,6 +12,5 @@ pub(super) trait Reader {
     /// Reads the measurements of one update. Returns a message for the user.
     fn read(&mut self, update: &OfUpdate) -> Option<String>;
 
-    /// Begins a new run in the same folder.
     fn restart(&mut self) {}
 }

@@ -2,11 +2,9 @@ use super::folder::ClaimedFolder;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::CheckpointNote;
 
-/// Writes the record in the run's folder, if the run has a writable folder.
 #[derive(Default)]
 pub(super) struct Record {
     folder: Option<ClaimedFolder>,
-    /// Whether the record has begun, with the run's first step.
     has_begun: bool,
 }
 
@@ -26,7 +24,6 @@ impl Record {
         self.begin_at(step)
     }
 
-    /// Resumes the run at this step: it will repeat the later steps of its record.
     pub(super) fn begin_at(&mut self, step: u64) -> Option<String> {
         self.has_begun = true;
         let begun = self.folder.as_ref()?.begin_at(step);
@@ -40,15 +37,13 @@ impl Record {
         )
     }
 
-    /// Notes the step of saved weights. Returns a message for the user.
     pub(super) fn note_checkpoint(&self, note: CheckpointNote) -> Option<String> {
         let error = note.save(self.folder.as_ref()?.directory()).err()?;
         Some(format!(
-            "the step of a checkpoint could not be noted, so that a run resumed from it counts its steps from 0: {error}"
+            "the step of a checkpoint could not be saved, so a run resumed from it counts its steps from 0: {error}"
         ))
     }
 
-    /// Finds the step of saved weights with this fingerprint.
     pub(super) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
         let directory = self.folder.as_ref()?.directory();
         CheckpointNote::find(directory, fingerprint).ok().flatten()

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The most failure reasons to report: some contain numbers that differ each time.
+/// The most failure reasons to report: numbers in them may make each differ.
 const REASONS: usize = 4;
 
-/// Answers questions about a run: its summary, and the last measurement of each task.
 #[derive(Default)]
 pub(super) struct Summary {
     pub(super) numbers: SharpnessSummary,
     latest: BTreeMap<String, Arc<Measurement>>,
-    /// The number of reasons reported so far.
     reasons: usize,
 }
 
@@ -21,10 +19,9 @@ impl Summary {
         self.latest.get(task).cloned()
     }
 
-    /// Returns the reason of a failure, unless it or too many others were reported.
     fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
         let mut all = update.measurements.iter();
-        // If the training's own measurement failed, the tasks failed for the same reason.
+        // If the training's own measurement failed, the tasks fail for its reason.
         let failed = all.find(|of| of.outcome == MeasurementOutcome::Failed)?;
         let reason = failed.reason.as_ref()?;
         let mut told = self.numbers.notices.iter();

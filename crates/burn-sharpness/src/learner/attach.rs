@@ -12,12 +12,12 @@ use std::sync::Arc;
 impl SharpnessProbe {
     /// Attaches the probe to a model, for burn's `Learner`.
     ///
-    /// The probe reads the loss that the model's inference step on the training batch reports to burn's `LossMetric`.
-    /// If the training step reports the same loss to rounding, the probe takes it as L(θ), which saves a forward pass.
-    /// If the model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
+    /// The probe takes the loss that the model's inference step reports to burn's `LossMetric` on the training batch.
+    /// If the training step reports the same loss to rounding, it serves as L(θ), which saves a forward pass. If the
+    /// model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
     ///
-    /// A probe that has already measured a run begins a new run. A probe measures one model: attached again, to
-    /// another model or the same, it measures the model of the last call.
+    /// A probe measures one model: attached again, it measures the model of the last call. A probe that has already
+    /// measured a run begins a new run.
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
         M: ReportsLoss,
@@ -33,9 +33,9 @@ impl SharpnessProbe {
 
     /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
     ///
-    /// `loss` gets the model in validation mode and free of autodiff. If it returns the losses of
-    /// the examples, the record has an interval for η_c too; if it saves time by evaluating a part
-    /// of the batch, it must say so with [`Loss::with_batch_fraction`].
+    /// `loss` gets the model in validation mode and free of autodiff. If it returns the losses of the examples, the
+    /// record has an interval for η_c too. If it saves time with a part of the batch, it must say so by
+    /// [`Loss::with_batch_fraction`].
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -95,10 +95,10 @@ impl SharpnessProbe {
     }
 }
 
-/// Marks a model that [`attach`](SharpnessProbe::attach) accepts: its inference takes the training batch, and its
-/// training and inference both report a loss to burn's `LossMetric`. It is implemented for every such model.
+/// Marks a model that [`attach`](SharpnessProbe::attach) accepts: its inference takes the training batch, and both
+/// training and inference report a loss to burn's `LossMetric`. Every such model implements it.
 ///
-/// To any other model, attach the probe by [`attach_with`](SharpnessProbe::attach_with) with a loss of your own.
+/// Attach the probe to any other model by [`attach_with`](SharpnessProbe::attach_with), with a loss of your own.
 #[diagnostic::on_unimplemented(
     message = "`attach` cannot find the training loss of `{Self}`",
     label = "it has no `InferenceStep`, or its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
@@ -131,8 +131,7 @@ where
     }
 }
 
-/// Reads the loss as burn's own metric does. The report omits the type of the computation, so the
-/// parameters' type stands in.
+/// Reads the loss as burn's own metric does. Burn does not report its type, so the parameters' type stands in.
 fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossError> {
     let metadata = MetricMetadata {
         progress: Progress::new(0, 0, None),
@@ -147,7 +146,6 @@ fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossEr
     Ok(Loss::new(value.current(), parameter_epsilon(model)))
 }
 
-/// Returns the machine epsilon of the parameters' type, the coarsest if there are several.
 fn parameter_epsilon<M: Module>(model: &M) -> f64 {
     struct Coarsest(f64);
 
@@ -159,7 +157,7 @@ fn parameter_epsilon<M: Module>(model: &M) -> f64 {
         }
     }
 
-    // A loss is rarely computed in more than 32 bits, whatever the parameters are.
+    // A loss rarely has more than 32 bits, whatever the parameters have.
     let mut coarsest = Coarsest(f64::from(f32::EPSILON));
     model.visit(&mut coarsest);
     coarsest.0

@@ -2,10 +2,10 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// The leading elements of each parameter in a fingerprint: every update changes them.
+/// The number of leading elements of each parameter to hash: every update changes them.
 const FINGERPRINT_ELEMENTS: usize = 64;
 
-/// Identifies the weights of a model across processes, by a hash of the first elements of each parameter.
+/// Identifies the weights of a model across processes.
 pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
     struct Fingerprint(Xxh3Default);
 

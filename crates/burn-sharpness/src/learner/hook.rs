@@ -1,110 +1,65 @@
+use super::due::{Awaited, DueUpdate, KeptBatch, is_all_on, training_losses};
 use super::fingerprint::fingerprint;
-use crate::failure::{Failure, guarded, lock};
-use crate::hessian::GradientError;
-use crate::loss::{BatchLosses, Loss, LossError};
-use crate::losses::{Gradient, Losses};
+use super::team::{Card, Door as TeamDoor, Team};
+use crate::failure::{guarded, lock};
+use crate::loss::{Loss, LossError};
 use crate::measure::Facts;
 use crate::params::{SquaredNorm, home_of, squared_norm};
 use crate::probe::SharpnessProbe;
 use crate::schedule::Place;
 use crate::session::{Door, Session};
+use crate::workers::{Replica, Worker, Workers};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainOutput, TrainStep};
+use sharpness_record::WorkerShare;
 use std::sync::{Arc, Mutex};
-use std::thread::ThreadId;
 
 pub(super) type Batch<M> = <M as TrainStep>::Input;
 pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossError> + Send + Sync>;
 pub(super) type TrainingLoss<M> =
     Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
 
-/// The notice if the probe's former model is trained after the probe was attached to another.
 const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
-/// Advice for a model whose two steps report different losses.
 const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
 /// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
-    /// The number of this model among the probe's models.
     attached: u64,
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
-    /// The batches of the accumulating update, kept only if it will be measured. Locked before the run.
-    batches: Mutex<Vec<KeptBatch<Batch<M>>>>,
+    /// Locked before the run.
+    underway: Mutex<Underway<Batch<M>>>,
 }
 
-struct KeptBatch<B> {
-    device: Device,
-    batch: B,
-    /// The loss from the training step on it.
-    training_loss: Option<Loss>,
-    /// ‖g‖² of the gradient that it has made, once it has and if that is asked for. It is not read from the device yet.
-    squared_gradient: Option<SquaredNorm>,
-    /// The thread of the training step.
-    thread: ThreadId,
+/// The updates that are being made.
+struct Underway<B> {
+    /// Their batches, if the update will be measured.
+    batches: Vec<KeptBatch<B>>,
+    /// The number of batches kept so far.
+    kept: u64,
+    /// The way into the measurement of the update of this step.
+    door: Option<(u64, TeamDoor)>,
 }
 
-/// An update to be measured, with the batches behind its gradients.
-pub(super) struct DueUpdate<M: TrainStep> {
-    place: Place,
-    batches: Vec<KeptBatch<Batch<M>>>,
-    /// The number of workers that make this same update.
-    workers: usize,
-    objective: Objective<M>,
-}
-
-impl<M: LearnerModel> Losses<M> for DueUpdate<M>
-where
-    Batch<M>: Clone,
-{
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
-        let losses = self.batches.iter().map(|kept| self.loss_on(model, kept));
-        Ok(BatchLosses::new(losses.collect::<Result<_, _>>()?)?)
-    }
-
-    fn last(&mut self, model: &M) -> Result<f64, Failure> {
-        let last = self.batches.last().ok_or(LossError::NoBatch)?;
-        Ok(self.loss_on(model, last)?.value())
-    }
-
-    fn gradient(&mut self) -> Option<Gradient<'_, M>> {
-        Some(Box::new(|model| {
-            if !self.is_all_on(&home_of(model)) {
-                return Err(GradientError::SeveralDevices.into());
-            }
-            let mut sum = GradientsAccumulator::new();
-            for kept in &self.batches {
-                let output = TrainStep::step(model, kept.batch.clone());
-                sum.accumulate(model, output.grads);
-            }
-            Ok(sum.grads())
-        }))
-    }
-}
-
-impl<M: LearnerModel> DueUpdate<M>
-where
-    Batch<M>: Clone,
-{
-    /// Computes the loss of the model on a batch, on the batch's device.
-    fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
-        let batch = kept.batch.clone();
-        if kept.device == home_of(model) {
-            (self.objective)(model, batch)
-        } else {
-            let device = kept.device.clone().inner();
-            (self.objective)(&model.clone().to_device(&device), batch)
+impl<B> Default for Underway<B> {
+    fn default() -> Self {
+        Self {
+            batches: Vec::new(),
+            kept: 0,
+            door: None,
         }
     }
+}
 
-    fn is_all_on(&self, home: &Device) -> bool {
-        self.batches.iter().all(|kept| kept.device == *home)
+impl<B> Underway<B> {
+    fn take(&mut self, is_taken: impl Fn(&KeptBatch<B>) -> bool) -> Vec<KeptBatch<B>> {
+        self.batches.extract_if(.., |kept| is_taken(kept)).collect()
     }
 }
 
@@ -112,67 +67,211 @@ impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// Keeps a batch if its update will be measured, and returns its index.
-    pub(super) fn begin_item(&self, device: Device, batch: &Batch<M>) -> Option<usize> {
-        let mut batches = lock(&self.batches);
-        let config = self.probe.config();
-        let is_kept = self.probe.run().begin_batch(&device, config);
-        is_kept.then(|| {
-            batches.push(KeptBatch {
-                device,
-                batch: batch.clone(),
-                training_loss: None,
-                squared_gradient: None,
-                thread: std::thread::current().id(),
-            });
-            batches.len() - 1
-        })
+    /// Keeps a batch if its update will be measured, and returns its number.
+    pub(super) fn begin_item(
+        &self,
+        replica: &Replica,
+        device: Device,
+        batch: &Batch<M>,
+    ) -> Option<u64> {
+        let mut underway = lock(&self.underway);
+        let step = self.probe.run().begin_batch(replica, self.probe.config())?;
+        underway.kept += 1;
+        let number = underway.kept;
+        underway.batches.push(KeptBatch {
+            number,
+            step,
+            worker: replica.worker(),
+            device,
+            batch: batch.clone(),
+            training_loss: None,
+            squared_gradient: None,
+        });
+        Some(number)
     }
 
-    /// The training step has computed the loss and the gradient of a batch that is kept.
     pub(super) fn note_step(
         &self,
-        index: usize,
+        number: u64,
         model: &M,
         output: &TrainOutput<<M as TrainStep>::Output>,
     ) {
-        // One that cannot be read is evaluated instead.
+        // If this loss cannot be read, the probe evaluates it.
         let training_loss = self.training_loss.as_ref();
         let training_loss = training_loss.and_then(|loss| loss(model, &output.item).ok());
         let squared_gradient = self.probe.config().panel.then(|| {
             let squared = guarded("the gradient", || Ok(squared_norm(model, &output.grads)));
             squared.ok()
         });
-        if let Some(kept) = lock(&self.batches).get_mut(index) {
+        let mut underway = lock(&self.underway);
+        let mut batches = underway.batches.iter_mut();
+        if let Some(kept) = batches.find(|kept| kept.number == number) {
             kept.training_loss = training_loss;
             kept.squared_gradient = squared_gradient.flatten();
         }
     }
 
-    /// Returns the device that stands for a model spread over several.
-    pub(super) fn device_of_spread(&self, any: Device) -> Device {
-        self.probe.run().device_of_spread(any)
-    }
-
-    /// Begins an update on this device. Returns its batches if it is to be measured; if several
-    /// workers make the same update, the first measures it.
+    /// Begins an update of a replica. Returns the step of its next one, and its batches if it is to be measured: of several
+    /// workers that make the same update, the first measures it, and the others help.
     pub(super) fn begin_update(
         &self,
-        device: &Device,
+        replica: &Replica,
+        home: &Device,
         learning_rate: &ModuleLearningRate,
+    ) -> (u64, Option<DueUpdate<M>>) {
+        let mut underway = lock(&self.underway);
+        let mut run = self.probe.run();
+        let (place, is_first) = run.begin_update(replica, learning_rate.base());
+        let due = if is_first {
+            self.lead(&mut underway, &run.workers, replica, place)
+        } else {
+            drop(run);
+            self.help(&mut underway, replica, home, place)
+        };
+        (place.step + 1, due)
+    }
+
+    /// The update of the worker that makes it first.
+    fn lead(
+        &self,
+        underway: &mut Underway<Batch<M>>,
+        workers: &Workers,
+        replica: &Replica,
+        place: Place,
     ) -> Option<DueUpdate<M>> {
-        let mut batches = lock(&self.batches);
-        let (place, workers) = self
-            .probe
-            .run()
-            .begin_update(device, learning_rate.base())?;
-        let batches = std::mem::take(&mut *batches);
-        (!batches.is_empty()).then(|| DueUpdate {
+        underway.door = None;
+        // What is left of earlier updates belongs to workers that have not made them.
+        underway.batches.retain(|kept| kept.step >= place.step);
+        let this = replica.worker();
+        let before = workers.makers_before();
+        let mut awaited: Vec<Awaited> = Vec::new();
+        let mut lost: Vec<Awaited> = Vec::new();
+        for kept in &underway.batches {
+            let worker = &kept.worker;
+            let is_known = before.contains(worker);
+            // A worker of this thread cannot come while it waits. A replica that has made no update may belong to one that
+            // only makes gradients, for this worker.
+            let can_come = worker.thread != this.thread
+                && worker.is_alive()
+                && !workers.is_absent(worker)
+                && (is_known || !worker.has_replica_of(&this));
+            let others = match can_come {
+                true => &mut awaited,
+                false if is_known && worker.thread != this.thread => &mut lost,
+                false => continue,
+            };
+            if kept.step != place.step {
+                continue;
+            }
+            match others.iter_mut().find(|other| other.worker == *worker) {
+                Some(other) => other.batches += 1,
+                None => others.push(Awaited {
+                    worker: worker.clone(),
+                    batches: 1,
+                    is_known,
+                }),
+            }
+        }
+        let is_of_other = |kept: &KeptBatch<_>| {
+            let mut others = awaited.iter().chain(&lost);
+            others.any(|other| other.worker == kept.worker)
+        };
+        let batches = underway.take(|kept| kept.step == place.step && !is_of_other(kept));
+        if batches.is_empty() {
+            return None;
+        }
+        let is_here = |maker: &&Worker| {
+            maker.thread == this.thread
+                && **maker != this
+                && batches.iter().any(|kept| kept.worker == **maker)
+        };
+        let measured = 1 + before.iter().filter(is_here).count();
+        let team = (!awaited.is_empty()).then(|| {
+            let (door, team) = Team::open(self.probe.config().worker_limit);
+            underway.door = Some((place.step, door));
+            team
+        });
+        let of = before.len().max(measured + lost.len());
+        Some(DueUpdate {
             place,
             batches,
-            workers,
+            left_out: lost.iter().map(|other| other.batches).sum(),
+            workers: WorkerShare::new(measured, of),
+            team,
+            awaited,
+            seat: None,
             objective: self.objective.clone(),
         })
+    }
+
+    /// The update of a worker whose replica makes it later.
+    fn help(
+        &self,
+        underway: &mut Underway<Batch<M>>,
+        replica: &Replica,
+        home: &Device,
+        place: Place,
+    ) -> Option<DueUpdate<M>> {
+        let worker = replica.worker();
+        let batches = underway.take(|kept| kept.step == place.step && kept.worker == worker);
+        let door = underway.door.as_ref();
+        let (_, door) = door.filter(|(step, _)| *step == place.step && !batches.is_empty())?;
+        let seat = door.enter(Card {
+            worker,
+            batches: batches.len(),
+            training_losses: training_losses(&batches),
+            is_on_one_device: is_all_on(&batches, home),
+        })?;
+        Some(DueUpdate {
+            place,
+            batches,
+            left_out: 0,
+            workers: WorkerShare::new(1, 2),
+            team: None,
+            awaited: Vec::new(),
+            seat: Some(seat),
+            objective: self.objective.clone(),
+        })
+    }
+
+    /// Waits for the other workers of an update.
+    fn gather(&self, due: &mut DueUpdate<M>) {
+        let Some(team) = &mut due.team else {
+            return;
+        };
+        let awaited: Vec<Worker> = due
+            .awaited
+            .iter()
+            .map(|other| other.worker.clone())
+            .collect();
+        team.gather(&awaited);
+        let came: Vec<Worker> = team
+            .cards()
+            .iter()
+            .map(|card| card.worker.clone())
+            .collect();
+        due.workers.measured += came.len();
+        let mut lost = 0;
+        for other in std::mem::take(&mut due.awaited) {
+            if came.contains(&other.worker) {
+                continue;
+            }
+            let mut underway = lock(&self.underway);
+            self.probe.run().workers.note_absent(&other.worker);
+            let step = due.place.step;
+            let batches = underway.take(|kept| kept.step == step && kept.worker == other.worker);
+            if other.is_known || batches.is_empty() {
+                lost += 1;
+                due.left_out += other.batches;
+            } else {
+                // It has never made an update, so these gradients were made for this one.
+                due.batches.extend(batches);
+            }
+        }
+        due.workers.of = due.workers.of.max(due.workers.measured + lost);
+        if came.is_empty() {
+            due.team = None;
+        }
     }
 
     /// Measures an update of a model, or of a copy on one device.
@@ -180,35 +279,41 @@ where
         &'a self,
         due: &'a mut DueUpdate<M>,
         (model, copy): (&M, Option<M>),
+        replica: &Replica,
         learning_rate: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Session<'a, M> {
+        self.gather(due);
         let home = home_of(copy.as_ref().unwrap_or(model));
-        let batches = due.batches.iter();
-        let losses: Option<Vec<Loss>> = batches.map(|kept| kept.training_loss.clone()).collect();
         let batches = due.batches.iter_mut();
         let squared_gradients: Option<Vec<SquaredNorm>> =
             batches.map(|kept| kept.squared_gradient.take()).collect();
-        let here = std::thread::current().id();
-        let is_alone = due.workers == 1;
+        let here = replica.worker();
+        let is_alone = due.workers.of == 1;
         Session {
             probe: &self.probe,
             door: Door::Learner,
             facts: Facts {
                 place: due.place,
                 learning_rate,
-                micro_batches: (due.batches.len() / due.workers).max(1),
-                gradient_is_sum: is_alone,
+                batches: due.all_batches(),
+                share: due.share(),
+                workers: (!is_alone).then_some(due.workers),
                 squared_gradients: squared_gradients.unwrap_or_default(),
-                training_loss: losses.and_then(|losses| BatchLosses::new(losses).ok()),
-                is_on_one_device: due.is_all_on(&home),
+                training_loss: due.training_losses(),
+                is_on_one_device: due.is_at_home(&home),
                 advice: REPORTS_ANOTHER,
             },
             grads,
             copy,
             is_alone,
-            is_of_this_thread: due.batches.iter().all(|kept| kept.thread == here),
+            is_of_this_thread: due
+                .batches
+                .iter()
+                .all(|kept| kept.worker.thread == here.thread),
             may_step_first: self.probe.config().step_first,
+            seat: due.seat.take(),
+            kept: replica.kept(),
             losses: due,
         }
     }
@@ -225,16 +330,14 @@ impl<M: TrainStep> Hook<M> {
             attached: probe.begin_run(),
             objective,
             training_loss,
-            batches: Mutex::default(),
+            underway: Mutex::default(),
         }
     }
 
-    /// Whether the probe measures this model.
     pub(super) fn is_live(&self) -> bool {
         self.probe.is_enabled() && self.probe.run().attached == self.attached
     }
 
-    /// Notes that an unmeasured model is in training.
     pub(super) fn note_unmeasured_item(&self) {
         if self.probe.is_enabled() {
             self.probe.tell(ATTACHED_AGAIN.to_string());
@@ -250,23 +353,25 @@ impl<M: TrainStep> Hook<M> {
         M: Module,
     {
         if self.keeps_steps() {
-            let fingerprint = fingerprint(model);
-            self.probe.run().note_checkpoint(fingerprint);
+            let (fingerprint, state) = (fingerprint(model), self.probe.state());
+            self.probe.run().note_checkpoint(fingerprint, state);
         }
     }
 
-    /// Notes that weights were loaded into the model.
     pub(super) fn resume(&self, model: &M)
     where
         M: Module,
     {
-        lock(&self.batches).clear();
+        *lock(&self.underway) = Underway::default();
         if self.is_live() {
             self.probe.run().forget_workers();
         }
         if self.keeps_steps() {
             let fingerprint = fingerprint(model);
-            self.probe.run().resume_from(fingerprint);
+            let state = self.probe.run().resume_from(fingerprint);
+            state
+                .into_iter()
+                .for_each(|state| self.probe.continue_from(&state));
         }
     }
 

@@ -2,10 +2,12 @@
 
 mod attach;
 mod dashboard;
+mod due;
 mod fingerprint;
 mod hook;
 mod metrics;
 mod probed;
+mod team;
 
 pub use attach::ReportsLoss;
 pub use metrics::SharpnessMetrics;

@@ -1,6 +1,8 @@
+use super::due::DueUpdate;
 use super::hook::{Batch, Hook};
 use crate::params::{copy_gradients, home_of, sum_gradients};
 use crate::session::{Underway, is_underway};
+use crate::workers::Replica;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, ModuleVisitor};
 use burn::optim::{GradientsParams, ModuleOptimizer, MultiGradientsParams};
@@ -13,17 +15,17 @@ use std::sync::Arc;
 
 /// Wraps a model with a [`SharpnessProbe`](crate::SharpnessProbe), for burn's `Learner`.
 ///
-/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and checkpoints that
-/// load into the bare model and vice versa. It adds only that [`TrainStep::optimize`] takes due measurements, after the model's
-/// own step, or before it if the step would not show the update ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
+/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and
+/// checkpoints that load into the bare model and vice versa. Only [`TrainStep::optimize`] also takes due measurements,
+/// after the model's own step, or before it if the step would not show the update
+/// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
 ///
-/// The type is the same whether the probe is on or [off](crate::SharpnessProbe::disabled): fields and functions that hold such a
-/// model name `Probed<M>`.
-///
-/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it; [`into_inner`](Self::into_inner) returns the model.
+/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it, whether the probe is on or
+/// [off](crate::SharpnessProbe::disabled); [`into_inner`](Self::into_inner) returns the model.
 pub struct Probed<M: TrainStep> {
     model: M,
     hook: Arc<Hook<M>>,
+    replica: Replica,
 }
 
 impl<M: TrainStep> Probed<M> {
@@ -31,6 +33,7 @@ impl<M: TrainStep> Probed<M> {
         Self {
             model,
             hook: Arc::new(hook),
+            replica: Replica::default(),
         }
     }
 
@@ -39,18 +42,27 @@ impl<M: TrainStep> Probed<M> {
         self.model
     }
 
-    /// Wraps another state of the model with the same probe.
     fn with_model(&self, model: M) -> Self {
         Self {
             model,
             hook: self.hook.clone(),
+            replica: self.replica.clone(),
         }
     }
 
     fn map_model(self, change: impl FnOnce(M) -> M) -> Self {
         Self {
             model: change(self.model),
-            hook: self.hook,
+            ..self
+        }
+    }
+
+    /// The same for another copy of the model, whose training goes on beside this one.
+    fn map_fork(self, change: impl FnOnce(M) -> M) -> Self {
+        let replica = self.replica.fork();
+        Self {
+            replica,
+            ..self.map_model(change)
         }
     }
 }
@@ -87,11 +99,11 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn fork(self, device: &Device) -> Self {
-        self.map_model(|model| model.fork(device))
+        self.map_fork(|model| model.fork(device))
     }
 
     fn to_device(self, device: &Device) -> Self {
-        self.map_model(|model| model.to_device(device))
+        self.map_fork(|model| model.to_device(device))
     }
 
     fn train(self) -> Self {
@@ -99,8 +111,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn valid(&self) -> Self {
-        // Burn validates after each epoch and has no other way to tell a model that an epoch is over: its
-        // training step sees items only.
+        // Burn validates after each epoch; nothing else tells a model that an epoch is over.
         if !is_underway() && self.hook.is_live() {
             self.hook.note_validation();
         }
@@ -120,16 +131,22 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn into_record(self) -> ModuleRecord {
-        self.hook.note_checkpoint(&self.model);
+        // What a measurement makes of the model is no checkpoint.
+        if !is_underway() {
+            self.hook.note_checkpoint(&self.model);
+        }
         self.model.into_record()
     }
 
     fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
         let model = self.model.try_load_record(record)?;
-        self.hook.resume(&model);
+        if !is_underway() {
+            self.hook.resume(&model);
+        }
         Ok(Self {
             model,
             hook: self.hook,
+            replica: Replica::default(),
         })
     }
 }
@@ -159,48 +176,55 @@ where
             self.hook.note_unmeasured_item();
             return TrainStep::step(&self.model, item);
         }
-        let kept = self.hook.begin_item(home_of(&self.model), &item);
+        let kept = (self.hook).begin_item(&self.replica, home_of(&self.model), &item);
         let output = TrainStep::step(&self.model, item);
-        if let Some(index) = kept {
-            self.hook.note_step(index, &self.model, &output);
+        if let Some(number) = kept {
+            self.hook.note_step(number, &self.model, &output);
         }
         output
     }
 
     fn optimize(
-        self,
+        mut self,
         optim: &mut ModuleOptimizer,
         lr_module: ModuleLearningRate,
         grads: GradientsParams,
     ) -> Self {
-        let is_live = self.hook.is_live();
-        let device = home_of(&self.model);
-        let due = is_live.then(|| self.hook.begin_update(&device, &lr_module));
-        let Some(mut due) = due.flatten() else {
+        let Some(mut due) = self.begin_update(&lr_module) else {
             return self.map_model(|model| model.optimize(optim, lr_module, grads));
         };
-        let Self { model, hook } = self;
+        let Self {
+            model,
+            hook,
+            replica,
+        } = self;
         let kept = copy_gradients(&model, &grads, |_| true);
-        let session = hook.session(&mut due, (&model, None), lr_module, kept);
+        let session = hook.session(&mut due, (&model, None), &replica, lr_module, kept);
         let model = session.step(model, optim, |model, optim, rate| {
             model.optimize(optim, rate, grads)
         });
-        Self { model, hook }
+        Self {
+            model,
+            hook,
+            replica,
+        }
     }
 
     fn optimize_multi(
-        self,
+        mut self,
         optim: &mut ModuleOptimizer,
         lr_module: ModuleLearningRate,
         grads: MultiGradientsParams,
     ) -> Self {
-        let device = self.hook.device_of_spread(home_of(&self.model));
-        let is_live = self.hook.is_live();
-        let due = is_live.then(|| self.hook.begin_update(&device, &lr_module));
-        let (Some(mut due), Some((_, device))) = (due.flatten(), grads.grads.first()) else {
+        let due = self.begin_update(&lr_module);
+        let (Some(mut due), Some((_, device))) = (due, grads.grads.first()) else {
             return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
         };
-        let Self { model, hook } = self;
+        let Self {
+            model,
+            hook,
+            replica,
+        } = self;
         // The parameters may be spread over the devices, so measure on one.
         let device = device.clone().inner();
         let copy = {
@@ -208,10 +232,30 @@ where
             model.valid().to_device(&device)
         };
         let sum = sum_gradients(&copy, &grads, &device);
-        let session = hook.session(&mut due, (&model, Some(copy)), lr_module, sum);
+        let session = hook.session(&mut due, (&model, Some(copy)), &replica, lr_module, sum);
         let model = session.step(model, optim, |model, optim, rate| {
             model.optimize_multi(optim, rate, grads)
         });
-        Self { model, hook }
+        Self {
+            model,
+            hook,
+            replica,
+        }
+    }
+}
+
+impl<M: LearnerModel> Probed<M>
+where
+    Batch<M>: Clone,
+{
+    /// Counts an update. Returns its batches if it is to be measured.
+    fn begin_update(&mut self, rate: &ModuleLearningRate) -> Option<DueUpdate<M>> {
+        if !self.hook.is_live() {
+            return None;
+        }
+        let home = home_of(&self.model);
+        let (next_step, due) = self.hook.begin_update(&self.replica, &home, rate);
+        self.replica.set_next_step(next_step);
+        due
     }
 }

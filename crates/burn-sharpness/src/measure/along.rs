@@ -2,22 +2,20 @@ use super::memory::LineMemory;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use crate::schedule::Place;
-use burn::module::Module;
+use burn::module::{Module, ParamGroup};
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, Rise, SearchResult};
 use sharpness_record::{BaseLossSource, LinePoint, Measurement, MeasurementOutcome, SlopeSource};
+use std::sync::Arc;
 
-/// The slope g·Δθ, and its relation to the measured loss.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slope {
     pub(crate) value: f64,
     pub(crate) source: SlopeSource,
 }
 
-/// A loss along a direction and the end of its search, for the training, a task or a group.
-///
-/// A measurement fills the parts as far as it gets.
+/// A loss along a direction, for the training, a task or a group. A measurement fills the parts as far as it gets.
 #[derive(Default)]
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
@@ -31,17 +29,30 @@ pub(crate) struct Along {
 
 pub(crate) enum End {
     Searched(SearchResult),
-    /// No search was necessary.
     Known(MeasurementOutcome),
     Failed(Failure),
 }
 
-/// The line of a search, and the losses to compare.
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
+    /// The parameters that move, if not all.
+    pub(crate) group: Option<Arc<ParamGroup>>,
     pub(crate) losses: &'a mut dyn Losses<M>,
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
+}
+
+impl<M: Module> Walk<'_, M> {
+    /// Computes the losses at a learning rate.
+    pub(crate) fn losses_at(&mut self, learning_rate: f64) -> Result<BatchLosses, Failure> {
+        let moved = self.direction.advance(self.model.clone(), learning_rate);
+        let at = Point {
+            learning_rate,
+            is_linear: self.direction.is_linear(),
+            group: self.group.clone(),
+        };
+        self.losses.losses(&moved, &at)
+    }
 }
 
 impl Along {
@@ -65,10 +76,9 @@ impl Along {
         self.slope.filter(|slope| slope.value.is_finite())
     }
 
-    /// Returns the line of a search, from L(θ) and the slope.
     fn line(&self) -> Option<LossLine> {
         let (base, _) = self.base.as_ref()?;
-        // The type of the loss does not reveal the precision of parts of the model.
+        // The type of the loss does not reveal the precision inside the model.
         let line = LossLine::new(base.value())
             .with_resolution(base.resolution())
             .with_update_norm(self.update_norm.unwrap_or(f64::NAN))
@@ -85,12 +95,11 @@ impl Along {
         })
     }
 
-    /// Searches along the direction, and learns from the result. The first search starts at
-    /// `start`.
+    /// Searches along the direction from `start`, or from the last guess, and learns from the result.
     pub(crate) fn search<M: Module>(
         &mut self,
         search: &CriticalSearch,
-        walk: Walk<'_, M>,
+        mut walk: Walk<'_, M>,
         memory: &mut LineMemory,
         start: Guess,
     ) {
@@ -99,8 +108,7 @@ impl Along {
         };
         let guess = memory.guess.unwrap_or(start);
         let searched = search.try_run(&line, guess, |learning_rate| {
-            let moved = walk.direction.advance(walk.model.clone(), learning_rate);
-            let losses = walk.losses.losses(&moved)?;
+            let losses = walk.losses_at(learning_rate)?;
             Ok((walk.rise)(&losses, base))
         });
         self.end = Some(match searched {
@@ -174,7 +182,7 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
             measurement.verified_from = bracket.verified_from();
             measurement.loss_explodes = bracket.explodes().then_some(true);
             if batches > 1 && measurement.task != sharpness_record::TRAIN_TASK {
-                // The standard deviation of η_c over the batches whose mean has this bracket.
+                // The standard deviation over the batches whose mean has this bracket.
                 let error = bracket.standard_error();
                 measurement.critical_lr_spread = error.map(|error| error * (batches as f64).sqrt());
             }

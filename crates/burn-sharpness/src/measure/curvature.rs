@@ -36,11 +36,16 @@ impl<M: Module + 'static> Work<'_, M> {
 
     /// Measures the curvature, if it is due and has a gradient.
     pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
+        let summed = self.summed_batches();
         if let Some(direction) = self.direction.as_mut().filter(|_| self.has_curvature)
             && let Some(config) = &self.settings.config.curvature
         {
+            let over = Over {
+                group: None,
+                summed,
+            };
             let memory = &mut self.memory.curvature;
-            self.curvature = curvature(&mut self.subject, direction, None, config, memory)?;
+            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
         }
         Ok(())
     }
@@ -109,11 +114,19 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
+/// What the curvature is of.
+pub(super) struct Over<'a> {
+    /// The group of the parameters that move, if it is not all.
+    pub(super) group: Option<&'a ParamGroup>,
+    /// The number of batches whose gradients were added.
+    pub(super) summed: f64,
+}
+
 /// Measures the curvature over the parameters that a direction moves: those of a group, or all.
 pub(super) fn curvature<M: Module>(
     subject: &mut Subject<'_, M>,
     direction: &mut UpdateDirection,
-    group: Option<&ParamGroup>,
+    over: Over<'_>,
     config: &CurvatureConfig,
     memory: &mut CurvatureMemory,
 ) -> Result<Option<CurvatureMeasurement>, Failure> {
@@ -128,9 +141,9 @@ pub(super) fn curvature<M: Module>(
     let (Some(grads), Some(mut gradient)) = (grads, losses.gradient()) else {
         return Ok(None);
     };
-    let (model, parts) = (*model, facts.micro_batches);
+    let (model, parts) = (*model, facts.batches);
     let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
-    let hessian = Hessian::new(model.clone(), grads, group, &mut gradient)?;
+    let hessian = Hessian::new(model.clone(), grads, over.group, &mut gradient)?;
     let mut hessian = hessian.with_parts(parts);
     direction.renew(model);
     // The preconditioner of an update has seen its gradient.
@@ -139,7 +152,7 @@ pub(super) fn curvature<M: Module>(
     let delta = direction.delta(model, grads);
     let along = AlongUpdate {
         delta: delta.as_ref(),
-        slope: direction.slope() / parts as f64,
+        slope: direction.slope() / over.summed,
         optim: &optim,
     };
     Ok(Some(measure(&mut hessian, &along, config, memory)))

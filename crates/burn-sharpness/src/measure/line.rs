@@ -8,14 +8,12 @@ use crate::task::{Task, TaskKind};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 
-/// Whether the weights after a step at this rate may show the direction of the update, as far as earlier measurements
-/// tell.
+/// Whether the weights after a step at this rate may show the direction of the update, judged by earlier measurements.
 pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memory) -> bool {
     // A group may move much less than all parameters together.
     let has_group = tasks
         .iter()
         .any(|task| matches!(task.kind, TaskKind::Group(_)));
-    // If the weights will not show it, the measurement uses a virtual step.
     let will_not_show = |kind: &Result<StepKind, DirectionError>| {
         kind.as_ref()
             .is_ok_and(|kind| !kind.will_show_at(rate.base()))
@@ -23,8 +21,8 @@ pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memor
     !has_group && !memory.step_kind.as_ref().is_some_and(will_not_show)
 }
 
-/// Learns the kind of the optimizer's steps: from virtual steps of all parameters at first, and of a few later. The
-/// model is in validation mode.
+/// Learns the kind of the optimizer's steps from virtual steps: of all parameters first, of a few later. The model is
+/// in validation mode.
 pub(crate) fn step_kind<M: Module>(
     model: &M,
     step: &VirtualStep,

@@ -1,11 +1,12 @@
-//! Measures: maps an update and the findings of earlier measurements to new measurements and findings, as a function
-//! with no handle, no lock, no file, and no clock but its own.
+//! Measures: maps an update and earlier findings to measurements and findings, as a function without handles, locks or
+//! files.
 
 mod along;
 mod curvature;
 mod line;
 mod memory;
 mod panel;
+mod scale;
 mod subject;
 mod tasks;
 mod training;
@@ -28,9 +29,8 @@ use sharpness_record::{
 };
 use std::time::Instant;
 
-/// The reason given for a loss that is equal everywhere.
 const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
-/// The least number of evaluations that excludes rounding as the cause.
+/// The least number of equal losses that rounding cannot explain.
 const ALL_THE_SAME: usize = 3;
 
 #[derive(Clone, Copy)]
@@ -42,9 +42,7 @@ pub(crate) struct Settings<'a> {
 pub(crate) struct Measured {
     pub(crate) training: Measurement,
     pub(crate) of_tasks: Vec<Measurement>,
-    /// Messages for the user, each given once.
     pub(crate) notices: Vec<String>,
-    /// The reason to stop all measuring, if there is one.
     pub(crate) stop: Option<String>,
 }
 
@@ -53,12 +51,9 @@ struct Work<'a, M> {
     settings: Settings<'a>,
     memory: &'a mut Memory,
     started: Instant,
-    /// The training loss along the update, as far as the measurement has come.
     along: Along,
     direction: Option<UpdateDirection>,
-    /// What else the update tells, if that is asked for and as far as the measurement came.
     panel: Option<Panel>,
-    /// Whether the curvature is measured, too.
     has_curvature: bool,
     /// That of the training, or of the group that is measured.
     curvature: Option<CurvatureMeasurement>,
@@ -81,8 +76,8 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
-        // Pending work of the training step is no part of the measurement. If the device fails here, it
-        // fails again below, which reports it.
+        // Pending work of the training step is no part of the measurement. A failing device fails again below, which
+        // reports it.
         let _ = device.sync();
     }
     let mut work = Work {
@@ -115,9 +110,13 @@ pub(crate) fn measure<'a, M: Module + 'static>(
         measured.unwrap_or_else(|failure| work.stop_batch_sharpness(&failure));
     }
     let mut training = work.training();
-    // An edge cap may ask for more steps than the schedule has.
+    // An edge cap measures more steps than the schedule.
     let step = work.subject.facts.place.step;
     let is_scheduled = step.is_multiple_of(settings.config.interval());
+    let is_group = |task: &Task| matches!(task.kind, TaskKind::Group(_));
+    if !(is_scheduled && tasks.iter().any(is_group)) {
+        work.subject.losses.end();
+    }
     for task in tasks.iter_mut().filter(|_| is_scheduled) {
         work.started = Instant::now();
         let part = |work: &mut Work<'a, M>| work.measure_task(task, &training);
@@ -140,20 +139,26 @@ pub(crate) fn measure<'a, M: Module + 'static>(
 }
 
 impl<'a, M: Module + 'static> Work<'a, M> {
-    /// The parts of the measurement of the training loss, and the code that may panic in each.
     const TRAINING: [(&'static str, Part<'a, M>); 3] = [
         ("the loss", Self::find_base),
         ("the optimizer", Self::find_direction),
         ("the loss", Self::search),
     ];
 
-    /// Runs a part of the measurement, and stops a panic in it.
     fn attempt(
         &mut self,
         what: &'static str,
         part: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         guarded(what, || part(self))
+    }
+
+    /// Describes what the training loss was measured on.
+    fn describe_batches(&self, measurement: &mut Measurement) {
+        let Subject { facts, .. } = &self.subject;
+        measurement.batch_fraction *= facts.share;
+        measurement.workers = facts.workers;
+        measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
     }
 
     fn training(&mut self) -> Measurement {
@@ -165,7 +170,7 @@ impl<'a, M: Module + 'static> Work<'a, M> {
             training.batch_sharpness = Some(batch_sharpness);
             training.interaction_aware_sharpness = Some(interaction_aware);
         }
-        training.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+        self.describe_batches(&mut training);
         training.line = self.settings.config.lines.then(|| self.along.points());
         if let Some(panel) = &self.panel {
             panel.write(&self.along, &mut training);
@@ -186,7 +191,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
     }
 }
 
-/// Whether a nonzero loss did not change anywhere along the line.
 fn is_constant(along: &Along) -> bool {
     let is_zero = along
         .base
@@ -199,8 +203,8 @@ fn is_constant(along: &Along) -> bool {
     !is_zero && trace.len() >= ALL_THE_SAME && trace.iter().all(|at| at.rise == 0.0)
 }
 
-/// Names in each measurement the task with the smallest critical learning rate, if there are tasks. A
-/// group says nothing of another loss, so it is never the limiting task.
+/// Names in each measurement the task with the smallest critical learning rate. A group concerns no other loss, so it
+/// is never the limiting task.
 fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], tasks: &[Task]) {
     let is_of_group = |measurement: &Measurement| {
         let mut groups = tasks

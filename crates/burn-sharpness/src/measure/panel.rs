@@ -1,5 +1,5 @@
-//! What a measurement knows besides the search: norms, an angle, the agreement of the step with its linear prediction, and
-//! the thresholds of the optimizer that the user names.
+//! Measures the panel: norms, an angle, the agreement of the step with its linear prediction, and the thresholds of the
+//! optimizer that the user names.
 
 use super::along::{Along, End, finite};
 use super::subject::Subject;
@@ -10,14 +10,13 @@ use crate::params::{Sums, for_each, widened};
 use burn::module::Module;
 use sharpness_record::{Measurement, SlopeSource};
 
-/// The error of an agreement, as a part of 1 or of itself if that is more, beyond which it is not known.
+/// The largest error of a known agreement, relative to the larger of 1 and itself.
 const RESOLVED: f64 = 0.1;
-/// What rounding does to a squared norm, relative to it.
+/// The relative rounding error of a squared norm.
 const ROUNDING: f64 = 1e-5;
-/// Two learning rates that are so close to each other are the same.
+/// The relative difference below which two learning rates are equal.
 const SAME: f64 = 1e-9;
 
-/// What weights, gradient and direction tell. A part that is not known is none.
 #[derive(Default)]
 pub(super) struct Panel {
     gradient_norm: Option<f64>,
@@ -26,18 +25,17 @@ pub(super) struct Panel {
     noise: Option<Noise>,
 }
 
-/// What the gradients of the micro-batches of an update tell of their distribution: unbiased estimates.
 #[derive(Clone, Copy, Debug)]
 struct Noise {
     /// The trace of the covariance of the gradient of a micro-batch.
     variance: f64,
-    /// The squared norm of the gradient of all data, which may come out negative.
+    /// The squared norm of the gradient of all data, an estimate that may be negative.
     signal: f64,
 }
 
 impl Noise {
-    /// From ‖gᵢ‖² of each micro-batch, and ‖Σgᵢ‖² (McCandlish et al., arXiv 1812.06162, appendix A.1, for batches of 1 and of
-    /// all). None where the gradients differ by no more than rounding.
+    /// Estimates from ‖gᵢ‖² of each micro-batch and ‖Σgᵢ‖² (McCandlish et al., arXiv 1812.06162, appendix A.1, for
+    /// batches of 1 and of all). Returns `None` if the gradients differ by no more than rounding.
     fn new(squares: &[f64], of_sum: f64) -> Option<Self> {
         let count = squares.len() as f64;
         let mean = squares.iter().sum::<f64>() / count;
@@ -51,10 +49,11 @@ impl Noise {
 }
 
 impl Panel {
-    /// From one pass over weights and gradients.
+    /// From one pass over weights and gradients, which are the sum of those of so many batches, if that is known.
     pub(super) fn new<M: Module>(
         subject: &mut Subject<'_, M>,
         direction: &UpdateDirection,
+        summed: Option<f64>,
     ) -> Self {
         let Some(grads) = &subject.grads else {
             return Self::default();
@@ -69,13 +68,13 @@ impl Panel {
                 })
             });
         });
-        // The measurement does without what cannot be read.
         let Ok([of_weights, of_gradient]) = sums.read() else {
             return Self::default();
         };
         let facts = &mut subject.facts;
         let squares = std::mem::take(&mut facts.squared_gradients);
-        let is_of_batches = facts.gradient_is_sum && squares.len() > 1;
+        // What workers share may be the gradients of all already.
+        let is_of_batches = facts.workers.is_none() && squares.len() > 1;
         // Each may be on a device of its own.
         let squares = squares.into_iter().filter(|_| is_of_batches);
         let squares = squares.map(|square| Some(square.read().ok()?[0]));
@@ -84,10 +83,9 @@ impl Panel {
         let cosine = direction.slope() / (gradient_norm * direction.norm());
         Self {
             // Gradients of micro-batches add up, while their loss is a mean.
-            gradient_norm: finite(gradient_norm / subject.facts.micro_batches as f64)
-                .filter(|_| subject.facts.gradient_is_sum),
+            gradient_norm: summed.and_then(|summed| finite(gradient_norm / summed)),
             weight_norm: finite(of_weights.sqrt()),
-            // Rounding carries it beyond 1 at most by its last digits.
+            // Rounding exceeds 1 at most in the last digits.
             gradient_cosine: finite(cosine)
                 .filter(|_| direction.is_shown())
                 .map(|cosine| cosine.clamp(-1.0, 1.0)),
@@ -95,7 +93,6 @@ impl Panel {
         }
     }
 
-    /// Writes the panel into the measurement of a loss along its direction.
     pub(super) fn write(&self, along: &Along, measurement: &mut Measurement) {
         measurement.gradient_norm = self.gradient_norm;
         measurement.weight_norm = self.weight_norm;
@@ -109,9 +106,10 @@ impl Panel {
     }
 }
 
-/// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with what rounding makes of it, where g is known to be the gradient of this very loss and the
-/// search has evaluated it at η. Points elsewhere do not tell it to an error that could be stated: of the small networks in
-/// `tests/suite`, one in eight agreements near the edge was off by more than the disagreement of interpolations says.
+/// Returns (L(θ) − L(θ − ηΔθ))/(η g·Δθ) and its rounding error, if g is known to be the gradient of this very loss and
+/// the search evaluated it at η. Interpolation from other points has no error that could be stated: of the small
+/// networks in `tests/suite`, one in eight such agreements near the edge was off by more than the disagreement of
+/// interpolations.
 fn agreement(along: &Along) -> Option<(f64, f64)> {
     let slope = along.finite_slope()?;
     let rate = along.learning_rate.filter(|rate| *rate > 0.0)?;
@@ -129,7 +127,6 @@ fn agreement(along: &Along) -> Option<(f64, f64)> {
     (error <= RESOLVED * agreement.abs().max(1.0)).then_some((agreement, error))
 }
 
-/// Writes the thresholds of an optimizer into a measurement, if its learning rate is known and not 0.
 pub(super) fn write_thresholds(thresholds: Thresholds, measurement: &mut Measurement) {
     let Some(rate) = measurement.learning_rate.filter(|rate| *rate > 0.0) else {
         return;
@@ -161,7 +158,6 @@ mod tests {
         let square = |[x, y]: [f64; 2]| x * x + y * y;
         let (mut variance, mut signal) = (0.0, 0.0);
         let mut count = 0.0;
-        // Every update of three examples.
         for (a, b, c) in (0..64).map(|i| (inputs[i % 4], inputs[i / 4 % 4], inputs[i / 16])) {
             let sum = [a[0] + b[0] + c[0], a[1] + b[1] + c[1]];
             if let Some(noise) = Noise::new(&[a, b, c].map(square), square(sum)) {

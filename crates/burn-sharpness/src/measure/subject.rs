@@ -4,31 +4,29 @@ use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use sharpness_record::WorkerShare;
 
-/// The facts about an update before its measurement.
 pub(crate) struct Facts {
     pub(crate) place: Place,
     pub(crate) learning_rate: ModuleLearningRate,
-    /// The number of batches whose gradients were added; the loss is their mean.
-    pub(crate) micro_batches: usize,
-    /// Whether the gradients were certainly added. Workers that share their gradients (DDP) take their
-    /// mean or their sum; burn does not say which.
-    pub(crate) gradient_is_sum: bool,
+    /// The number of batches behind the update; the loss is the mean of theirs.
+    pub(crate) batches: usize,
+    /// The fraction of them that the loss is evaluated on.
+    pub(crate) share: f64,
+    /// How many workers take part in the measurement, if several share their gradients. They take the mean or the sum of
+    /// them; burn does not say which.
+    pub(crate) workers: Option<WorkerShare>,
     /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
     pub(crate) squared_gradients: Vec<SquaredNorm>,
-    /// The loss that the training step has computed, if it is known.
     pub(crate) training_loss: Option<BatchLosses>,
-    /// Whether the training step computed it on the model's device. A loss from another device may belong to
-    /// other weights: not every backend waits for them to arrive.
+    /// Whether the training step computed it on the model's device. A loss from another device may belong to other
+    /// weights: not every backend waits for them to arrive.
     pub(crate) is_on_one_device: bool,
-    /// Advice for a training step whose loss differs from the measured loss.
     pub(crate) advice: &'static str,
 }
 
 pub(crate) enum Stage<'a, M> {
-    /// The optimizer before its step.
     Before(&'a ModuleOptimizer),
-    /// The optimizer after its step, and the model after the step.
     After(&'a ModuleOptimizer, &'a M),
 }
 
@@ -37,11 +35,10 @@ pub(crate) struct Subject<'a, M> {
     /// The model in validation mode, free of autodiff.
     pub(crate) model: &'a M,
     pub(crate) stage: Stage<'a, M>,
-    /// `None` once nothing needs them any more.
+    /// `None` once no part needs them.
     pub(crate) grads: Option<GradientsParams>,
     pub(crate) losses: &'a mut dyn Losses<M>,
     /// Whether the model computes the same in training as in the measurement.
     pub(crate) is_same_in_training: bool,
-    /// Whether batch norm computes from the batch in measurements of the training loss.
     pub(crate) has_batch_statistics: bool,
 }

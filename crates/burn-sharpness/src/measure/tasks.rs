@@ -1,34 +1,35 @@
 use super::Work;
 use super::along::{Along, End, Slope, Walk};
-use super::curvature::curvature;
+use super::curvature::{Over, curvature};
 use super::memory::LineMemory;
 use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
-use crate::losses::Losses;
+use crate::losses::{Losses, Point};
 use crate::params::home_of;
 use crate::task::{Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
+use std::sync::Arc;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Measures a task or a group along the update. A final failure ends its measuring.
+    /// Measures a task or a group along the update. A permanent failure ends its measuring.
     pub(super) fn measure_task(
         &mut self,
         task: &mut Task,
         training: &Measurement,
     ) -> Result<(), Failure> {
-        let mut line = self.memory.tasks.remove(&task.name).unwrap_or_default();
+        let mut line = self.memory.tasks.remove(&*task.name).unwrap_or_default();
         let along = match (&mut task.kind, self.end_without_direction()) {
             (TaskKind::Training, _) => {
                 self.of_tasks.push(training.of_other_task(&task.name));
                 return Ok(());
             }
             _ if line.stopped => {
-                self.memory.tasks.insert(task.name.clone(), line);
+                self.memory.tasks.insert(task.name.to_string(), line);
                 return Ok(());
             }
             (_, Some(along)) => along,
@@ -40,7 +41,7 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     pub(super) fn end_task(&mut self, task: &Task, along: Along, mut line: LineMemory) {
-        // A fault of its loss or its batches will not mend itself.
+        // A fault of its loss or its batches will recur.
         line.stopped = self.direction.is_some() && matches!(along.end, Some(End::Failed(_)));
         let seconds = self.started.elapsed().as_secs_f64();
         let mut measurement = along.measurement(self.subject.facts.place, &task.name, seconds);
@@ -54,14 +55,13 @@ impl<M: Module + 'static> Work<'_, M> {
             );
         }
         if matches!(task.kind, TaskKind::Group(_)) {
-            measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
+            self.describe_batches(&mut measurement);
             measurement.curvature = self.curvature.take();
         }
-        self.memory.tasks.insert(task.name.clone(), line);
+        self.memory.tasks.insert(task.name.to_string(), line);
         self.of_tasks.push(measurement);
     }
 
-    /// Returns the result of a measurement of an update without a direction.
     fn end_without_direction(&self) -> Option<Along> {
         let along = Along::default();
         let (along, end) = match (&self.direction, &self.along.end) {
@@ -74,7 +74,7 @@ impl<M: Module + 'static> Work<'_, M> {
                 let failure = Failure::OfTraining(Box::new(failure.clone()));
                 (along, End::Failed(failure))
             }
-            // The gradients come from a loss that is not finite, so the direction is not finite either.
+            // The loss behind the gradients is not finite, so neither is the direction.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
         Some(along.ended(end))
@@ -89,13 +89,13 @@ impl<M: Module + 'static> Work<'_, M> {
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
         let device = home_of(model).inner();
-        // Take the same batches at the same step, whether or not the run was resumed.
+        // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.interval();
         let mut base_of = || -> Result<BatchLosses, Failure> {
             task.select(index, config.task_batches, &device)?;
-            let base = task.losses(model)?;
+            let base = task.losses(model, &Point::default())?;
             if base.value().is_finite() && !line.is_repeatable {
-                check_repeatable(&base, &task.losses(model)?)?;
+                check_repeatable(&base, &task.losses(model, &Point::default())?)?;
                 line.is_repeatable = true;
             }
             Ok(base)
@@ -114,6 +114,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let walk = Walk {
             model,
             direction,
+            group: None,
             losses: task,
             rise: BatchLosses::rise_over_batches,
         };
@@ -122,14 +123,19 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     /// Measures the training loss along the update of a group of parameters.
-    fn along_group(&mut self, group: &ParamGroup, line: &mut LineMemory) -> Result<Along, Failure> {
+    fn along_group(
+        &mut self,
+        group: &Arc<ParamGroup>,
+        line: &mut LineMemory,
+    ) -> Result<Along, Failure> {
         let model = self.subject.model;
+        let summed = self.summed_batches();
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         direction.renew(model);
         let mut direction = direction.of_group(group, model)?;
         let of_training = self.along.finite_slope();
         let slope = Slope {
-            value: direction.slope() / self.subject.facts.micro_batches as f64,
+            value: direction.slope() / summed,
             source: of_training.map_or(SlopeSource::Hint, |slope| slope.source),
         };
         let mut along = Along {
@@ -142,6 +148,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let walk = Walk {
             model,
             direction: &mut direction,
+            group: Some(group.clone()),
             losses: &mut *self.subject.losses,
             rise: BatchLosses::rise_from,
         };
@@ -163,13 +170,16 @@ impl<M: Module + 'static> Work<'_, M> {
     ) -> Result<(), Failure> {
         let config = self.settings.config.curvature.as_ref();
         if let Some(config) = config.filter(|_| self.has_curvature) {
-            self.curvature = curvature(&mut self.subject, direction, Some(group), config, memory)?;
+            let over = Over {
+                group: Some(group),
+                summed: self.summed_batches(),
+            };
+            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
         }
         Ok(())
     }
 }
 
-/// Starts the first search of a task at the η_c of the training.
 fn start(of_training: Option<f64>, direction: &UpdateDirection) -> Guess {
     Guess::new(of_training.unwrap_or(direction.learning_rate()))
 }

@@ -1,21 +1,24 @@
 use super::Work;
 use super::along::{Along, End, Slope, Walk, finite};
 use super::line::direction_of;
-use super::memory::Memory;
 use super::panel::Panel;
-use super::subject::Subject;
+use super::scale::Reduction;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
+use crate::losses::Point;
 use burn::module::Module;
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
-/// The factor between η_c and its guess that makes a measurement suspect if it took L(θ) from the training step.
+/// The factor between η_c and its guess that casts doubt on a training step's loss as L(θ).
 const SURPRISE: f64 = 2.0;
+/// Where to look for the scale of the gradients, as a part of η_c.
+const NEAR_THETA: f64 = 1.0 / 16.0;
+/// The least fall of the loss there, in resolutions.
+const SEEN: f64 = 8.0;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Finds L(θ), which must be finite.
     pub(super) fn find_base(&mut self) -> Result<(), Failure> {
         self.along.learning_rate = finite(self.subject.facts.learning_rate.base());
         let base = self.base()?;
@@ -40,7 +43,7 @@ impl<M: Module + 'static> Work<'_, M> {
         if holds && let Some(training_loss) = &facts.training_loss {
             return Ok((training_loss.clone(), BaseLossSource::Training));
         }
-        let base = subject.losses.losses(subject.model)?;
+        let base = subject.losses.losses(subject.model, &Point::default())?;
         if !base.value().is_finite() {
             return Ok((base, BaseLossSource::Evaluated));
         }
@@ -60,7 +63,8 @@ impl<M: Module + 'static> Work<'_, M> {
             }
         }
         if !memory.training.is_repeatable {
-            check_repeatable(&base, &subject.losses.losses(subject.model)?)?;
+            let again = subject.losses.losses(subject.model, &Point::default())?;
+            check_repeatable(&base, &again)?;
             memory.training.is_repeatable = true;
         }
         Ok((base, BaseLossSource::Evaluated))
@@ -69,14 +73,16 @@ impl<M: Module + 'static> Work<'_, M> {
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
         let config = self.settings.config;
+        // The norm of a gradient of unknown scale is none.
+        let summed = self.is_scale_known().then(|| self.summed_batches());
         self.panel = config
             .panel
-            .then(|| Panel::new(&mut self.subject, &direction));
+            .then(|| Panel::new(&mut self.subject, &direction, summed));
         self.plan_curvature();
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
-        let slope = slope_of(&self.subject, &direction, self.memory);
+        let slope = self.slope_of(&direction);
         self.along.slope = direction.is_shown().then_some(slope);
-        // Gradients that are not finite have no direction, whichever loss they belong to.
+        // Gradients that are not finite give no direction.
         if !direction.norm().is_finite() || !direction.slope().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteSlope));
         } else if direction.is_zero() {
@@ -90,6 +96,12 @@ impl<M: Module + 'static> Work<'_, M> {
     /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
     /// and searches again if it was wrong.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
+        self.search_for_all()?;
+        self.look_for_gradient_scale();
+        Ok(())
+    }
+
+    fn search_for_all(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
         let Some((borrowed, BaseLossSource::Training)) = &self.along.base else {
@@ -98,7 +110,7 @@ impl<M: Module + 'static> Work<'_, M> {
         if !is_surprise(&self.along, expected) {
             return Ok(());
         }
-        let evaluated = self.subject.losses.losses(self.subject.model)?;
+        let evaluated = (self.subject.losses).losses(self.subject.model, &Point::default())?;
         let agrees = evaluated.agrees_with(borrowed);
         self.memory.training_loss.note(agrees);
         if agrees {
@@ -128,15 +140,94 @@ impl<M: Module + 'static> Work<'_, M> {
         let walk = Walk {
             model: self.subject.model,
             direction,
+            group: None,
             losses: &mut *self.subject.losses,
             rise: BatchLosses::rise_from,
         };
         let memory = &mut self.memory.training;
         self.along.search(self.settings.search, walk, memory, start);
     }
+
+    /// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
+    /// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
+    /// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
+    /// the loss fall by another slope refutes it for good.
+    fn slope_of(&self, direction: &UpdateDirection) -> Slope {
+        let Self {
+            subject, memory, ..
+        } = self;
+        let is_known = direction.is_linear()
+            && self.is_scale_known()
+            && subject.facts.share == 1.0
+            && !direction.has_16_bits()
+            && memory
+                .training_loss
+                .is_established(subject.is_same_in_training)
+            && !memory
+                .training
+                .guess
+                .is_some_and(|guess| guess.is_slope_refuted());
+        Slope {
+            value: direction.slope() / self.summed_batches(),
+            source: if is_known {
+                SlopeSource::Known
+            } else {
+                SlopeSource::Hint
+            },
+        }
+    }
+
+    fn is_scale_known(&self) -> bool {
+        self.subject.facts.workers.is_none() || self.memory.gradient_scale.known().is_some()
+    }
+
+    /// The number of batches whose gradients were added, while their loss is a mean.
+    pub(super) fn summed_batches(&self) -> f64 {
+        let facts = &self.subject.facts;
+        match (facts.workers, self.memory.gradient_scale.likely()) {
+            (Some(workers), Reduction::Mean) => (facts.batches / workers.of).max(1) as f64,
+            _ => facts.batches as f64,
+        }
+    }
+
+    /// Compares how fast the loss of all workers falls with their gradient, near θ: whether that is the mean of theirs or the
+    /// sum. A parabola through the critical learning rate says how far the loss has turned there.
+    fn look_for_gradient_scale(&mut self) {
+        let Some(workers) = self.subject.facts.workers else {
+            return;
+        };
+        let (Some(End::Searched(result)), Some((base, _)), Some(direction)) =
+            (&self.along.end, &self.along.base, &mut self.direction)
+        else {
+            return;
+        };
+        let is_open = self.memory.gradient_scale.is_open() && self.subject.facts.share == 1.0;
+        let (true, Some(bracket)) = (is_open && direction.is_linear(), result.outcome.bracket())
+        else {
+            return;
+        };
+        let rate = NEAR_THETA * bracket.critical_lr();
+        let mean = direction.slope() / (self.subject.facts.batches / workers.of).max(1) as f64;
+        let mut walk = Walk {
+            model: self.subject.model,
+            direction,
+            group: None,
+            losses: &mut *self.subject.losses,
+            rise: BatchLosses::rise_from,
+        };
+        // The measurement is complete without it.
+        let Ok(losses) = walk.losses_at(rate) else {
+            return;
+        };
+        let fall = -(walk.rise)(&losses, base).value;
+        let is_seen = fall > SEEN * result.resolution;
+        let slope = fall / (rate * (1.0 - NEAR_THETA));
+        let over_mean = is_seen.then_some(slope / mean);
+        self.memory.gradient_scale.note(over_mean, workers.of);
+        self.along.evaluations += 1;
+    }
 }
 
-/// Whether η_c is far from its expectation, or unknown.
 fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;
@@ -148,36 +239,6 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     match (found, expected.and_then(|guess| guess.critical_lr())) {
         (Some(found), Some(expected)) => !(1.0 / SURPRISE..SURPRISE).contains(&(found / expected)),
         _ => true,
-    }
-}
-
-/// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
-/// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
-/// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
-/// the loss fall by another slope refutes it for good.
-fn slope_of<M: Module>(
-    subject: &Subject<'_, M>,
-    direction: &UpdateDirection,
-    memory: &Memory,
-) -> Slope {
-    let is_known = direction.is_linear()
-        && subject.facts.gradient_is_sum
-        && !direction.has_16_bits()
-        && memory
-            .training_loss
-            .is_established(subject.is_same_in_training)
-        && !memory
-            .training
-            .guess
-            .is_some_and(|guess| guess.is_slope_refuted());
-    Slope {
-        // Gradients of micro-batches add up, but their loss is a mean.
-        value: direction.slope() / subject.facts.micro_batches as f64,
-        source: if is_known {
-            SlopeSource::Known
-        } else {
-            SlopeSource::Hint
-        },
     }
 }
 

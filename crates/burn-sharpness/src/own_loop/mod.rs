@@ -6,7 +6,7 @@ pub use update::{Step, Update};
 
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss};
-use crate::losses::{Gradient, Losses};
+use crate::losses::{Gradient, Losses, Point};
 use crate::measure::Facts;
 use crate::params::copy_gradients;
 use crate::probe::SharpnessProbe;
@@ -19,25 +19,22 @@ use sharpness_record::Measurement;
 use std::sync::Arc;
 use update::Known;
 
-/// Advice if the closure computes another loss than the step has.
 const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_training_loss` got, perhaps on another batch, in another mode or without a penalty; give both the loss whose gradient the step uses, on the batch that made it";
 
 impl SharpnessProbe {
-    /// Measures if a measurement is due at this step, and counts the step.
+    /// Measures if this step is due, and counts the step. Returns `None` if it is not due.
     ///
-    /// Call it once a step, between the backward pass and the optimizer's step, with the inputs of that step: the model, the
-    /// optimizer before its step, the learning rate (a number, or one per group) and the gradients. `loss` gets the model at other
-    /// weights and must compute the loss whose gradient is `grads`, on the same batch. If it returns the losses of the examples,
-    /// the record has an interval for η_c too. To pass more, such as the loss of the training step, see
-    /// [`measure_update`](Self::measure_update).
+    /// Call it once a step, between the backward pass and the optimizer's step, with the inputs of that step: the
+    /// model, the optimizer before its step, the learning rate (a number, or one per group) and the gradients. `loss`
+    /// gets the model at other weights and must compute the loss whose gradient is `grads`, on the same batch. If it
+    /// returns the losses of the examples, the record has an interval for η_c too. To pass more, such as the loss of
+    /// the training step, use [`measure_update`](Self::measure_update).
     ///
-    /// The optimizer and the model stay unchanged, and `loss` sees the model in validation mode, without autodiff, dropout or
-    /// batch-norm updates. Running statistics of batch norm are those of a checkpoint saved now; `loss` must not call `train` on
-    /// the model, which would flush them. (With [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics), batch
-    /// norm computes as in training, and writes into statistics of a copy.) A loss that still draws random numbers moves the run's
-    /// random state twice, and is then refused for good.
-    ///
-    /// Returns the measurement, or `None` if none is due.
+    /// The optimizer and the model stay unchanged. `loss` gets the model in validation mode, without autodiff, dropout
+    /// or batch-norm updates, and must not call `train` on it, which would flush batch norm's running statistics.
+    /// (Under [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics), batch norm computes as in
+    /// training, and updates the statistics of a copy.) A loss that still draws random numbers moves the run's random
+    /// state twice; the probe then refuses it for good.
     pub fn measure<M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
@@ -49,8 +46,8 @@ impl SharpnessProbe {
         self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Measures like [`measure`](Self::measure), given more about the update: the loss of the training step,
-    /// a loss to differentiate for the curvature, or both.
+    /// Measures like [`measure`](Self::measure), given more about the update: the loss of the training step, a loss to
+    /// differentiate for the curvature, or both.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -102,14 +99,15 @@ impl SharpnessProbe {
             .look(model, optim)
     }
 
-    /// Makes the optimizer's step, and measures along it if a measurement is due. Returns the model after the step.
+    /// Makes the optimizer's step, measures along it if a measurement is due, and returns the model after the step.
     ///
-    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result at a lower cost: the weights after
-    /// the step show the direction of the update, so the probe needs no step of a copy of the optimizer, and no second set of
-    /// moments. A measurement then adds about one copy of the weights to the memory of the step, however large a single
-    /// parameter is. If those weights do not reveal the direction (a learning rate of 0, or so small that the update has few
-    /// digits left, weights of 16 bits, an optimizer that is not linear in the learning rate, such as Adafactor), or for a
-    /// [group](crate::SharpnessProbeBuilder::with_group), the probe falls back to `measure`.
+    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result at a lower cost: the
+    /// weights after the step show the direction of the update, so the probe needs no step of a copy of the optimizer,
+    /// and no second set of moments. A measurement adds about one copy of the weights to the memory of the step,
+    /// however large a single parameter is.
+    ///
+    /// If those weights do not show the direction, the probe falls back to `measure`:
+    /// [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -147,8 +145,8 @@ impl SharpnessProbe {
         self.optimize_step(Step::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Makes and measures a step like [`optimize`](Self::optimize), given more about it: the loss of the training
-    /// step, a loss to differentiate for the curvature, or both.
+    /// Makes and measures a step like [`optimize`](Self::optimize), given more about it: the loss of the training step,
+    /// a loss to differentiate for the curvature, or both.
     pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
         &self,
         step: Step<'_, M>,
@@ -172,7 +170,6 @@ impl SharpnessProbe {
             })
     }
 
-    /// Counts a step of a hand-written loop. Returns its place in the run if a measurement is due.
     fn begin_step<M: Module>(&self, model: &M, rate: &ModuleLearningRate) -> Option<Place> {
         if !self.is_enabled() {
             return None;
@@ -196,8 +193,9 @@ impl SharpnessProbe {
         let facts = Facts {
             place,
             learning_rate: known.learning_rate,
-            micro_batches: 1,
-            gradient_is_sum: true,
+            batches: 1,
+            share: 1.0,
+            workers: None,
             squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
@@ -209,6 +207,8 @@ impl SharpnessProbe {
             facts,
             grads,
             losses,
+            seat: None,
+            kept: self.kept(),
             copy: None,
             is_alone: true,
             is_of_this_thread: true,
@@ -217,14 +217,13 @@ impl SharpnessProbe {
     }
 }
 
-/// The loss that a closure computes, with its gradient if there is a closure for it.
 struct Closure<'a, M, F> {
     loss: F,
     gradient: Option<Gradient<'a, M>>,
 }
 
 impl<M, L: IntoLoss, F: FnMut(&M) -> L> Losses<M> for Closure<'_, M, F> {
-    fn losses(&mut self, model: &M) -> Result<BatchLosses, Failure> {
+    fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
         let loss = (self.loss)(model).into_loss()?;
         Ok(BatchLosses::new(vec![loss])?)
     }

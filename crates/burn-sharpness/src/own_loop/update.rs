@@ -5,7 +5,6 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 
-/// The learning rate of an update, and its optional parts.
 pub(crate) struct Known<'a, M> {
     pub(crate) learning_rate: ModuleLearningRate,
     pub(crate) training_loss: Option<Loss>,
@@ -22,7 +21,7 @@ impl<'a, M: Module + 'a> Known<'a, M> {
     }
 
     fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
-        // Evaluate a loss that cannot be read.
+        // If this loss cannot be read, the probe evaluates it.
         self.training_loss = loss.into_loss().ok();
         self
     }
@@ -36,9 +35,9 @@ impl<'a, M: Module + 'a> Known<'a, M> {
     }
 }
 
-/// The update of a training step, for
-/// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer
-/// before its step, the learning rate (a number, or one per group), the gradients, and optionally its loss.
+/// Describes the update of a training step for
+/// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer before its step,
+/// the learning rate (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Update<'a, M> {
     pub(crate) model: &'a M,
@@ -63,25 +62,25 @@ impl<'a, M: Module> Update<'a, M> {
         }
     }
 
-    /// Passes the loss that the training step has just computed on the batch. It saves the forward pass
-    /// for L(θ) if nothing in the model behaves differently in training, once the two losses have agreed
-    /// to rounding at several measurements.
+    /// Passes the loss that the training step has just computed on the batch. It saves the forward pass for L(θ) once
+    /// the two losses have agreed to rounding at several measurements, if nothing in the model behaves differently in
+    /// training.
     pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
         self.known = self.known.with_training_loss(loss);
         self
     }
 
-    /// Measures the [curvature](crate::hessian), too, at the steps that the configuration selects. The
-    /// probe differentiates `loss`, the mean loss of the batch, at other weights.
+    /// Measures the [curvature](crate::hessian) too, at the configured steps. The probe differentiates `loss`, the mean
+    /// loss of the batch, at other weights.
     pub fn with_curvature(mut self, loss: impl Fn(&M) -> Tensor<1> + 'a) -> Self {
         self.known = self.known.with_curvature(loss);
         self
     }
 }
 
-/// A step for the probe to make and measure, for
-/// [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step): the model, the optimizer, the
-/// learning rate (a number, or one per group), the gradients, and optionally its loss.
+/// Describes a step that the probe makes and measures, for
+/// [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step): the model, the optimizer, the learning rate
+/// (a number, or one per group), the gradients, and optionally its loss.
 #[must_use]
 pub struct Step<'a, M> {
     pub(crate) model: M,
@@ -112,7 +111,7 @@ impl<'a, M: Module + 'a> Step<'a, M> {
         self
     }
 
-    /// Measures the curvature, too, as in [`Update::with_curvature`].
+    /// Measures the curvature too, as in [`Update::with_curvature`].
     pub fn with_curvature(mut self, loss: impl Fn(&M) -> Tensor<1> + 'a) -> Self {
         self.known = self.known.with_curvature(loss);
         self

@@ -1,71 +1,75 @@
-//! The order of a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
-//! the step comes first, make the step, measure, and hand the measurements to the journal's readers.
-//!
-//! The loop and the `Learner` describe the step, and make it on request.
+//! Orders a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
+//! the step comes first, make the step, measure, and hand the measurements to the journal. The loop and the `Learner`
+//! describe the step, and make it on request.
 
+mod serve;
 mod underway;
 
+pub(crate) use serve::{Answer, Seat};
 pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::direction::{GroupRatios, VirtualStep, after_step_of};
-use crate::failure::{Failure, guarded};
+use crate::failure::{Failure, LEFT_OUT, guarded, lock};
 use crate::journal::OfUpdate;
 use crate::losses::Losses;
 use crate::measure::{Facts, Measured, Stage, Subject, may_show, measure, step_kind};
 use crate::params::weights_of;
 use crate::probe::{Measuring, SharpnessProbe};
+use crate::workers::Kept;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use sharpness_record::Measurement;
 use std::sync::Arc;
 
-/// The notice if no metric shows the measurements.
 const NO_METRIC: &str =
     "no metric shows the measurements: add `.metrics_sharpness(&probe)` to the training";
 
-/// The notice if the loop makes the step itself, so that no cap can hold.
 const CAP_NEEDS_THE_STEP: &str = "the edge cap does nothing where the loop makes the step itself: call `optimize` in place of `measure` and the optimizer's step";
-/// The notice if several workers make the step, each on its own replica.
 const CAP_NEEDS_ONE_WORKER: &str = "the edge cap is off: several workers make the same steps, and would make them at different rates";
 
-/// Who makes the step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     Loop,
     Learner,
 }
 
-/// An update that is due to be measured.
 pub(crate) struct Session<'a, M> {
     pub(crate) probe: &'a SharpnessProbe,
     pub(crate) door: Door,
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
-    /// The training loss on the batches of the update.
     pub(crate) losses: &'a mut dyn Losses<M>,
+    /// The seat in the measurement of another worker, which has made the same update before.
+    pub(crate) seat: Option<Seat>,
+    /// What is kept of the model from one measurement to the next: the copy that computes with batch statistics.
+    pub(crate) kept: Arc<Kept>,
     /// A copy in validation mode on one device, which stands in for a model spread over several.
     pub(crate) copy: Option<M>,
     /// Whether no other worker uses the model.
     pub(crate) is_alone: bool,
     /// Whether this thread made the training step: burn keeps pending running statistics by thread.
     pub(crate) is_of_this_thread: bool,
-    /// Whether the step may come before the measurement, if its weights show the update.
     pub(crate) may_step_first: bool,
 }
 
 impl<M: Module + 'static> Session<'_, M> {
     /// Makes the step, and measures it. Returns the model after the step.
     ///
-    /// The step comes first if its weights show the direction of the update. Otherwise, and under an edge cap, it comes
-    /// last, and an edge cap may lower its rate.
+    /// The step comes first if its weights show the direction of the update. Otherwise it comes last, as it does under
+    /// an edge cap, which may lower its rate.
     pub(crate) fn step(
         mut self,
         model: M,
         optim: &mut ModuleOptimizer,
         make: impl FnOnce(M, &mut ModuleOptimizer, ModuleLearningRate) -> M,
     ) -> M {
+        if let Some(seat) = self.seat.take() {
+            let rate = self.facts.learning_rate.clone();
+            self.serve(seat, &model, optim);
+            return make(model, optim, rate);
+        }
         let mode = self.find_mode(&model);
         let rate = self.facts.learning_rate.clone();
         let cap = self.edge_cap();
@@ -84,7 +88,6 @@ impl<M: Module + 'static> Session<'_, M> {
         after
     }
 
-    /// Measures before the step, which the caller makes.
     pub(crate) fn look(mut self, model: &M, optim: &ModuleOptimizer) -> Option<Arc<Measurement>> {
         if self.probe.config().edge_cap.is_some() {
             self.probe.tell(CAP_NEEDS_THE_STEP.to_string());
@@ -93,7 +96,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.measure(model, Stage::Before(optim), mode, None)
     }
 
-    /// The fraction of η_c that the step is made at, at most.
     fn edge_cap(&self) -> Option<f64> {
         let cap = self.probe.config().edge_cap?;
         if !self.is_alone {
@@ -102,7 +104,6 @@ impl<M: Module + 'static> Session<'_, M> {
         self.is_alone.then_some(cap)
     }
 
-    /// The learning rates of all groups, to lower together.
     fn rates(&self, model: &M) -> Result<GroupRatios, Failure> {
         guarded("the learning rates", || {
             let model = self.copy.as_ref().unwrap_or(model);
@@ -111,13 +112,12 @@ impl<M: Module + 'static> Session<'_, M> {
         })
     }
 
-    /// How the loss is computed, or why it cannot be.
     fn find_mode(&mut self, model: &M) -> Result<Mode<M>, Failure> {
         let _underway = Underway::begin();
         if !self.probe.config().batch_statistics {
             return Ok(Mode::validation(model));
         }
-        let known = self.probe.measuring().copy.take();
+        let known = lock(&self.kept).take();
         let known = known.and_then(|copy| copy.downcast().ok());
         let is_alone = self.is_alone && self.is_of_this_thread;
         let mode = guarded("the loss", || {
@@ -126,7 +126,6 @@ impl<M: Module + 'static> Session<'_, M> {
         mode.map_err(|failure| Failure::Mode(Box::new(failure)))
     }
 
-    /// Whether the step is to be made before the measurement.
     fn steps_first(&self, model: &M, optim: &ModuleOptimizer) -> bool {
         if !self.may_step_first || !self.is_alone || self.copy.is_some() {
             return false;
@@ -135,7 +134,7 @@ impl<M: Module + 'static> Session<'_, M> {
         let (rate, grads) = (&self.facts.learning_rate, &self.grads);
         let mut measuring = self.probe.measuring();
         let Measuring { tasks, memory, .. } = &mut *measuring;
-        // What fails here fails again in the measurement, which records it.
+        // A failure here recurs in the measurement, which records it.
         let first = guarded("the optimizer", || {
             if !may_show(rate, tasks, memory) {
                 return Ok(false);
@@ -147,7 +146,6 @@ impl<M: Module + 'static> Session<'_, M> {
         first.unwrap_or(false)
     }
 
-    /// Measures, and publishes the measurements. Returns the measurement of the training loss.
     fn measure(
         self,
         model: &M,
@@ -167,7 +165,6 @@ impl<M: Module + 'static> Session<'_, M> {
             tasks,
             batch_gradients,
             memory,
-            copy,
             calls,
         } = &mut *measuring;
         if self.door == Door::Loop {
@@ -180,7 +177,8 @@ impl<M: Module + 'static> Session<'_, M> {
             });
         }
         let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
-        let interval = self.facts.micro_batches as u64 * settings.config.interval();
+        let workers = self.facts.workers;
+        let interval = self.facts.batches as u64 * settings.config.interval();
         let subject = Subject {
             model: view.model(),
             stage,
@@ -188,7 +186,7 @@ impl<M: Module + 'static> Session<'_, M> {
             has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
             losses: &mut InMode {
                 mode: &mode,
-                losses: self.losses,
+                losses: &mut *self.losses,
             },
             facts: self.facts,
             grads: Some(self.grads),
@@ -201,17 +199,23 @@ impl<M: Module + 'static> Session<'_, M> {
             batch_gradients.map(|gradients| gradients as _),
             memory,
         );
-        if let Some(kept) = mode.ok().and_then(Mode::into_copy) {
-            *copy = Some(Box::new(kept));
+        self.losses.end();
+        if let Some(copy) = mode.ok().and_then(Mode::into_copy) {
+            *lock(&self.kept) = Some(Box::new(copy));
         }
         drop(measuring);
         measured.training.learning_rate_used = cap.and_then(|cap| measured.training.capped(cap));
         measured.notices.splice(0..0, notice.map(str::to_string));
+        if workers.is_some_and(|workers| !workers.is_whole()) {
+            let limit = settings.config.worker_limit;
+            measured.notices.push(format!(
+                "a worker has ended, or did not come to a measurement within {limit:.1?} (`workers` in the record says how many took part): {LEFT_OUT}"
+            ));
+        }
         Some(publish(self.probe, self.door, measured, interval))
     }
 }
 
-/// Hands the measurements to all readers. Returns the measurement of the training loss.
 fn publish(
     probe: &SharpnessProbe,
     door: Door,
@@ -253,7 +257,7 @@ fn publish(
     training
 }
 
-/// No dashboard says it in a loop of one's own.
+/// Prints a notice, for a hand-written loop without a dashboard.
 pub(crate) fn say(notice: &str) {
     // (`eprintln!` panics on a closed pipe.)
     let _ = std::io::Write::write_fmt(

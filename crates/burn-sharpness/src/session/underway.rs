@@ -4,11 +4,10 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// A measurement is under way on this thread, as long as this lives.
+/// Marks a measurement under way on this thread, as long as this lives.
 ///
-/// The model of one probe may have another one inside, which learns of the training by what is asked of
-/// the model: of items by training steps, of epochs by copies for validation. What a measurement asks is none of
-/// these.
+/// A probed model learns of the training from calls: items from training steps, epochs from copies for validation. If
+/// one probe's model contains another's, the calls of a measurement must not count.
 pub(crate) struct Underway(());
 
 impl Underway {
@@ -24,7 +23,6 @@ impl Drop for Underway {
     }
 }
 
-/// Whether a measurement is under way on this thread.
 pub(crate) fn is_underway() -> bool {
     DEPTH.get() > 0
 }

@@ -1,6 +1,7 @@
-//! Reads recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully connected
-//! network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p search-bench -- --gpt-steps 800
-//! --gpt-every 10 --lines FILE` records such lines; `lines.json` has them without the step and rounded to six or seven digits.
+//! Reads recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully
+//! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p
+//! search-bench -- --gpt-steps 800 --gpt-every 10 --lines FILE` records such lines; `lines.json` has them without the
+//! step and rounded to six or seven digits.
 
 #![allow(dead_code, reason = "each test and the benchmark use a part")]
 
@@ -10,7 +11,6 @@ use serde::Deserialize;
 /// The rise of the loss along one real update.
 #[derive(Deserialize)]
 pub struct Line {
-    /// The training of the line.
     pub workload: String,
     slope: f64,
     update_norm: f64,
@@ -29,8 +29,8 @@ pub fn lines(workload: &str) -> Vec<Line> {
 }
 
 impl Line {
-    /// Returns f(η), with h = f(η)/η interpolated between the points by a cubic; its slope at each
-    /// point comes from the quadratic through the point and its neighbours, since straight pieces would have kinks.
+    /// Returns f(η), interpolating h = f(η)/η by a cubic. Its slope at each point comes from the quadratic through the
+    /// point and its neighbours: straight pieces would have kinks.
     fn rise(&self, eta: f64) -> f64 {
         let start = std::iter::once((0.0, -self.slope));
         let of_points = self.points.iter().map(|(eta, rise)| (*eta, rise / eta));
@@ -56,12 +56,10 @@ impl Line {
         eta * (s * h_from + t * h_to + width * bent)
     }
 
-    /// Returns the slope at η = 0.
     pub fn slope(&self) -> f64 {
         self.slope
     }
 
-    /// Returns the line for a search, with its slope known.
     pub fn known(&self) -> LossLine {
         self.unknown().with_slope(self.slope)
     }
@@ -71,7 +69,7 @@ impl Line {
         LossLine::new(self.base_loss).with_update_norm(self.update_norm)
     }
 
-    /// Searches along this line, described by `told`, and returns the result and the guess for the next.
+    /// Searches as `told` describes the line. Returns the result and the next guess.
     pub fn search_as(
         &self,
         line: &LossLine,
@@ -83,7 +81,6 @@ impl Line {
         (result, guess)
     }
 
-    /// Searches along this line with the slope known.
     pub fn search(&self, search: &CriticalSearch, guess: Guess) -> (SearchResult, Guess) {
         self.search_as(&self.known(), search, guess)
     }

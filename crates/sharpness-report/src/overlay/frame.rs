@@ -9,7 +9,6 @@ use ratatui::widgets::canvas::{self, Canvas};
 
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
-/// The columns for the labels of the vertical axis.
 const TICK_WIDTH: u16 = 7;
 /// The most columns for the names at the ends of the curves.
 const NAME_WIDTH: usize = 14;
@@ -29,7 +28,6 @@ pub(super) fn frame_area(body: Rect, curves: &[Curve<'_>]) -> Rect {
     area
 }
 
-/// The ranges of the axes, the vertical range in logarithms, and their cells.
 pub(super) struct Frame {
     pub(super) x: (f64, f64),
     pub(super) y: (f64, f64),
@@ -108,7 +106,6 @@ impl Frame {
                         }
                         before = *point;
                     }
-                    // Later drawings cover earlier cells.
                     context.layer();
                 }
             })

@@ -94,7 +94,6 @@ impl<'a> Overlay<'a> {
         Curve { role, name, points }
     }
 
-    /// Returns the curves, the most important last, to be drawn over the others.
     fn curves(&self) -> Vec<Curve<'a>> {
         let tasks = self.run.tasks().into_iter().enumerate();
         let mut curves: Vec<Curve<'_>> = tasks

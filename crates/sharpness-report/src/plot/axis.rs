@@ -68,7 +68,6 @@ impl Axis {
         Some((low - margin, high + margin))
     }
 
-    /// Returns the coordinate between two ends.
     pub(crate) fn ticked(&self, ends: (f64, f64)) -> Ticked {
         let (low, high) = ends;
         let ticks = match self.scale {
@@ -86,7 +85,6 @@ impl Axis {
     }
 }
 
-/// A coordinate with chosen ticks.
 #[derive(Clone)]
 pub(crate) struct Ticked {
     pub(crate) ends: (f64, f64),
@@ -156,7 +154,6 @@ pub(crate) fn format_number(value: f64) -> String {
     if value == 0.0 {
         "0".to_string()
     } else if (1e-3..1e5).contains(&magnitude) {
-        // Four significant digits, without trailing zeros.
         let decimals = (3 - magnitude.log10().floor() as i32).clamp(0, 6) as usize;
         let text = format!("{value:.decimals$}");
         match text.contains('.') {

@@ -33,7 +33,6 @@ pub struct Chart {
     pub size: (i32, i32),
 }
 
-/// The width of a curve's sample in the legend, and of a mark's.
 const SAMPLE: i32 = 35;
 const MARK_SAMPLE: i32 = 12;
 impl Chart {
@@ -78,7 +77,6 @@ impl Chart {
         svg(&self.title, size, |area| self.draw(area, &legend))
     }
 
-    /// Returns the numbers of the curves in the legend.
     fn named(&self) -> impl Iterator<Item = usize> {
         let all = self.series.iter().enumerate();
         all.filter(|(_, series)| !series.name.is_empty())

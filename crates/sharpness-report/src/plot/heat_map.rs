@@ -28,7 +28,6 @@ pub struct HeatMap {
 }
 
 const SIZE: (i32, i32) = (860, 560);
-/// The width of a curve's sample in the legend.
 const SAMPLE: i32 = 33;
 
 impl HeatMap {
@@ -159,7 +158,6 @@ fn shade(share: f64) -> RGBColor {
 }
 
 fn curve_color(index: usize) -> RGBColor {
-    // Avoid the blue of the cells.
     PALETTE[(index + 1) % PALETTE.len()]
 }
 

@@ -4,28 +4,20 @@ use super::{Area, PlotError, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
 
-/// The left end of title and legend.
 const LEFT: i32 = 86;
-/// The free width at the right.
 const RIGHT: i32 = 14;
 const TITLE_SIZE: i32 = 18;
 const ENTRY_SIZE: i32 = 14;
-/// The middle of the first row of the legend.
 const FIRST_ROW: i32 = 44;
 const ROW: i32 = 21;
-/// The distance from the middle of the last row to the chart.
 const BELOW: i32 = 18;
-/// The distance between two entries.
 const SPACE: i32 = 22;
 
-/// An entry of a legend.
 pub(super) struct Entry {
-    /// The width of the sample at its left, in pixels.
     pub(super) sample: i32,
     pub(super) name: String,
 }
 
-/// Title and legend, with a place for each.
 pub(super) struct Legend {
     title: String,
     /// The entries, each with the left end of its sample and the middle of its row.
@@ -56,12 +48,10 @@ impl Legend {
         })
     }
 
-    /// Returns the height, in pixels.
     pub(super) fn height(&self) -> i32 {
         FIRST_ROW + ROW * (self.rows - 1) + BELOW
     }
 
-    /// Returns the extra height over a legend of one row.
     pub(super) fn more_height(&self) -> i32 {
         ROW * (self.rows - 1)
     }
@@ -84,7 +74,6 @@ impl Legend {
     }
 }
 
-/// Lays out the legend, and reports a failure as an error of the picture.
 pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Legend, PlotError> {
     Legend::new(title, entries, width).map_err(|reason| PlotError {
         title: title.to_string(),

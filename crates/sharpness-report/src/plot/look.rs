@@ -32,10 +32,8 @@ pub(super) fn looks(series: &[Series]) -> Vec<Look> {
     series.iter().map(look).collect()
 }
 
-/// The look of a curve.
 pub(super) struct Look {
     pub(super) color: RGBColor,
-    /// Lengths of the line and of the gap, if it is dashed.
     pub(super) dash: Option<(i32, i32)>,
     pub(super) width: i32,
     pub(super) has_markers: bool,
@@ -82,7 +80,6 @@ impl Look {
     }
 }
 
-/// The lengths of a dash and of the gap after it.
 pub(super) fn dash((on, off): (i32, i32)) -> (u32, u32) {
     (px(on) as u32, px(off) as u32)
 }

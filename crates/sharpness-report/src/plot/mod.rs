@@ -36,7 +36,6 @@ const FONT: &str = "sans-serif";
 /// larger drawing gives smooth lines.
 const SCALE: i32 = 8;
 
-/// Returns this many pixels of the picture.
 const fn px(pixels: i32) -> i32 {
     pixels * SCALE
 }
@@ -47,7 +46,6 @@ fn font(size: i32) -> (&'static str, i32) {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws a picture of this size as an SVG document.
 fn svg(
     title: &str,
     (width, height): (i32, i32),

@@ -14,7 +14,6 @@ pub(super) fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) 
     free.unwrap_or_else(|| folder.join(&name))
 }
 
-/// Turns a name into a name of a folder.
 fn folder_name(name: &str) -> String {
     let is_special = |character: char| r#"/\:*?"<>|"#.contains(character) || character.is_control();
     let mut folder = name.replace(is_special, "_");

@@ -2,7 +2,6 @@
 
 use prost::Message;
 
-/// A record of an event file.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Event {
     #[prost(double, tag = "1")]
@@ -73,7 +72,6 @@ pub(super) struct Plugin {
     pub(super) name: String,
 }
 
-/// The layout of the page of custom scalars.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Layout {
     #[prost(message, repeated, tag = "2")]

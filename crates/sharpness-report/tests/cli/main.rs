@@ -27,7 +27,6 @@ fn line(step: u64, task: &str, sharpness: Option<f64>) -> String {
     )
 }
 
-/// Writes a run of this many steps, each third without a number, with a task.
 fn run(folder: &Path, steps: u64) {
     let record: String = (0..steps)
         .flat_map(|step| {
@@ -115,7 +114,6 @@ fn a_bad_run_of_many_is_left_out_with_a_note() {
             Some("just-started has no"),
         ),
         (expand(&["a", "b", "typo"]), 1, Some("typo")),
-        // A folder of runs is its runs.
         (
             vec![folder.path().join("runs").to_string_lossy().into_owned()],
             0,
@@ -202,7 +200,6 @@ fn a_run_is_followed_from_before_its_beginning_through_a_resume() {
     };
     std::fs::write(&record, lines(0..3)).unwrap();
     (0..3).for_each(|step| tail.says(&format!("step       {step} ")));
-    // A resume replaces the file.
     let replaced = run.join("replaced");
     std::fs::write(&replaced, lines(0..1)).unwrap();
     std::fs::rename(&replaced, &record).unwrap();

@@ -5,7 +5,6 @@ use crate::{line, run, sharpness, text};
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs a script with `$S` as the command, so that the shell can redirect its streams.
 #[cfg(target_os = "linux")]
 fn by_a_shell(folder: &Path, script: &str) -> Output {
     Command::new("bash")

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The values of a tag by step.
 pub type Points = BTreeMap<String, Vec<(i64, f32)>>;
 
-/// CRC-32C, bit by bit.
 fn checksum(data: &[u8]) -> u32 {
     let mut sum = u32::MAX;
     for byte in data {
@@ -17,7 +15,6 @@ fn checksum(data: &[u8]) -> u32 {
     !sum
 }
 
-/// Returns the data of all complete frames with correct checksums.
 pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
         let (head, rest) = bytes.split_at_checked(count)?;
@@ -76,7 +73,6 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     all
 }
 
-/// Returns the field of this number, if the message has one.
 fn field(message: &[u8], number: u64) -> Option<Vec<u8>> {
     let mut all = fields(message).into_iter();
     all.find(|(other, _)| *other == number)
@@ -91,13 +87,10 @@ fn integer(bytes: Option<Vec<u8>>) -> i64 {
     bytes.map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()))
 }
 
-/// The content of an event file.
 #[derive(Debug, Default)]
 pub struct Said {
     pub points: Points,
-    /// The display name of each tag.
     pub names: BTreeMap<String, String>,
-    /// The tags of the charts of each layout.
     pub layouts: Vec<Vec<Vec<String>>>,
 }
 

@@ -36,7 +36,6 @@ fn measurement(step: u64, task: &str, is_known: bool) -> Measurement {
     serde_json::from_value(line).unwrap()
 }
 
-/// Returns measurements of two tasks, some without a number.
 fn measurements() -> Vec<Measurement> {
     let steps = (0..200).step_by(10);
     let known = |step: u64| !step.is_multiple_of(70);
@@ -45,7 +44,6 @@ fn measurements() -> Vec<Measurement> {
         .collect()
 }
 
-/// Returns the measurements of a task, in single precision.
 fn expected(measurements: &[Measurement], task: &str) -> Points {
     let mut points = Points::new();
     for measurement in measurements
@@ -82,7 +80,6 @@ fn sharpness(arguments: &[&str]) -> Command {
     command
 }
 
-/// A folder with the run `a`, and its event files in the folder `out`.
 fn exported() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (run, out) = (folder.path().join("a"), folder.path().join("out"));
@@ -191,7 +188,6 @@ fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    // The second export takes the place of the first.
     for _ in 0..2 {
         let (run_path, to) = (run.to_str().unwrap(), out.to_str().unwrap());
         let arguments = [
@@ -244,7 +240,6 @@ struct ReadByTensorBoard {
     charts: Vec<Vec<String>>,
 }
 
-/// Returns TensorBoard's reading of a folder.
 fn read_by_tensorboard(folder: &Path) -> ReadByTensorBoard {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_string());
     let output = Command::new(&python)
@@ -277,7 +272,6 @@ fn tensorboard_reads_every_value_and_what_a_killed_export_leaves() {
         assert!(read.charts[0].contains(&"^sharpness/edge_threshold$".to_string()));
         assert!(read.charts[0].contains(&"^sharpness/critical_sharpness$".to_string()));
     }
-    // Cut in the middle of its last event.
     let cut = out.join("cut");
     fs::create_dir(&cut).unwrap();
     let whole = fs::read(event_file(&out.join("a/train"))).unwrap();

@@ -6,7 +6,6 @@ use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::fmt::{Display, Formatter};
 
 impl Sweep {
-    /// Draws the sharpness of both tasks over the mix.
     pub(super) fn chart(&self) -> Chart {
         let names = ["pre-training loss", "target loss"];
         let mut chart = Chart::new(

@@ -30,7 +30,6 @@ impl Tally {
     }
 }
 
-/// Collects the text so far, and counts the parts left out.
 #[derive(Debug)]
 pub(super) struct Collector<'a> {
     pub(super) content: String,
@@ -87,21 +86,15 @@ impl<'a> Collector<'a> {
         self.limit - self.content.len()
     }
 
-    /// Whether the rest of this file is of no use.
     pub(super) fn is_done(&self) -> bool {
         self.room() == 0 || self.in_file.is_hopeless(HOPELESS)
     }
 
-    /// Whether further files are of no use.
     pub(super) fn wants_no_file(&self) -> bool {
         self.room() == 0 || (self.content.is_empty() && self.records.is_hopeless(ALL_HOPELESS))
     }
 
     /// Notes that the rest of a file is of no use.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file lacks text.
     pub(super) fn cut(&mut self) -> Result<()> {
         if self.room() > 0 {
             bail!("none of its first {HOPELESS} records holds text: the rest is not read");
@@ -110,7 +103,6 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// Adds text, up to the limit.
     pub(super) fn push(&mut self, text: &str) {
         let room = self.room();
         if text.len() > room {
@@ -172,7 +164,6 @@ impl<'a> Collector<'a> {
         ]
     }
 
-    /// Returns a sentence for each kind of unit left out.
     pub(super) fn notes(&self) -> Vec<String> {
         let left_out = self.tallies().into_iter().filter_map(|(tally, units)| {
             let first = tally.first.as_ref()?;

@@ -6,7 +6,6 @@ use serde_json::Value;
 use sharpness_record::shown::one_line;
 use std::io::{BufRead, Read};
 
-/// The number of field names in a message, and the length of each.
 const LISTED_FIELDS: usize = 20;
 const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -98,10 +97,10 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// Takes the text out of a record. Returns whether it is JSON.
+/// Adds the text of a record. Returns whether it is JSON.
 fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) -> bool {
     let bytes = bytes.trim_ascii_end();
-    // A mark in the middle of a file shows where two files were joined.
+    // A mark in the middle shows a joint of two files.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     let record = parse(bytes);
     let is_json = record.is_ok();

@@ -25,10 +25,6 @@ use std::path::Path;
 pub const TEXT_FIELD: &str = "text";
 
 /// Converts millions of bytes to bytes.
-///
-/// # Errors
-///
-/// Returns an error below one byte.
 pub fn limit(megabytes: f64) -> Result<usize> {
     let bytes = megabytes * 1e6;
     ensure!(
@@ -46,7 +42,7 @@ pub struct Text {
     pub content: String,
     /// A short name of the source, for people.
     pub source: String,
-    /// Sentences about the parts left out or not read.
+    /// Notes on the parts left out or not read.
     pub notes: Vec<String>,
 }
 
@@ -76,10 +72,6 @@ impl Text {
     /// on disk to build this program. It downloads nothing.
     ///
     /// It reads at most `limit` bytes, in the order of the packages' and the files' names.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if cargo's folder of sources cannot be found.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
         let packages::PackageText { content, name } = packages::read(domain, limit)?;
         Ok(Self {
@@ -100,10 +92,6 @@ impl Text {
     /// - Endings count in any case, also before `.gz` or `.zst`. A byte-order mark identifies UTF-16.
     ///
     /// It reads little more than the text that it keeps, whatever the size of the input.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the path does not exist, or if there is no text: the error names the first reason.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
         let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;

@@ -7,14 +7,12 @@ use std::path::Path;
 
 /// The character that a reader of UTF-16 puts in place of undecodable bytes.
 pub(super) const UNDECODABLE: char = '\u{fffd}';
-/// The number of bytes that identify a file.
 const HEAD: u64 = 4096;
-/// The number of bytes that show the layout of a text.
 const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";
-/// The bytes of a tape archive at this place.
+/// The mark of a tape archive, and its place.
 const TAR: (usize, &[u8]) = (257, b"ustar");
-/// The power of two of the largest window of zstd, which published archives use.
+/// The exponent of zstd's largest window, as in published archives.
 const ZSTD_WINDOW: u32 = 31;
 /// Beginnings of files that are not the data themselves, with advice for each.
 const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
@@ -44,7 +42,6 @@ pub fn stands_for_another(beginning: &[u8]) -> Option<&'static str> {
     Some(why)
 }
 
-/// The content of a file, whatever its name says.
 pub(super) enum Content {
     Text(TextReader),
     Parquet(File),

@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Which part of the packages' sources to read.
+/// Selects the part of the packages' sources to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
     /// Documentation comments: English prose about software.
     Prose,
-    /// All the rest: Rust.
+    /// Everything else: Rust.
     Code,
 }
 
 impl Domain {
-    /// The other one.
+    /// Returns the other domain.
     pub fn other(self) -> Self {
         match self {
             Self::Prose => Self::Code,

@@ -24,13 +24,11 @@ impl Part {
     }
 }
 
-/// A file of text below a folder.
 pub(super) struct Found {
     pub(super) path: PathBuf,
     pub(super) format: Format,
 }
 
-/// The part in the path of a file.
 struct Place {
     part: Part,
     /// The path before the word for the part, without digits, which all parts of a data set share.

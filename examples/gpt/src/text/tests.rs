@@ -53,7 +53,6 @@ fn refused(path: &Path) -> String {
     format!("{:#}", Text::of_path(path, "text", 1000).unwrap_err())
 }
 
-/// Writes groups of rows, of which `None` is null.
 fn write_parquet(path: &Path, schema: &str, groups: &[&[Option<&[u8]>]]) {
     let schema = Arc::new(parse_message_type(schema).unwrap());
     let is_required = !schema.get_fields()[0].is_optional();
@@ -138,7 +137,6 @@ fn endings_count_in_any_case_and_packed() {
     folder.with("d.TXT", "kept");
     folder.with("e.jsonl.gz", [gzip(record), gzip(record)].concat());
     folder.with("f.txt.ZST", zstd(b"kept"));
-    // What is in a file counts, not its name.
     folder.with("g.txt", gzip(b"kept"));
     write_parquet(
         &folder.path().join("h.PARQUET"),
@@ -234,7 +232,6 @@ fn parquet_is_read_group_by_group_up_to_the_limit() {
         text.notes
     );
 
-    // A damaged group of rows ends nothing.
     let mut bytes = fs::read(&path).unwrap();
     bytes[4..12].fill(0xff);
     let text = read(&folder.with("damaged.parquet", bytes));
@@ -289,7 +286,7 @@ fn links_are_followed_but_not_in_circles_and_broken_ones_end_nothing() {
     )
     .unwrap();
     symlink(elsewhere.path(), folder.path().join("c")).unwrap();
-    // The newest file by another name, and twice a file of another folder.
+    // The newest file under another name, and another folder's file twice.
     symlink("a/x.txt", folder.path().join("a-latest.txt")).unwrap();
     let third = elsewhere.with("third", "third");
     symlink(&third, folder.path().join("d.txt")).unwrap();
@@ -310,7 +307,7 @@ fn links_are_followed_but_not_in_circles_and_broken_ones_end_nothing() {
 
 #[test]
 fn no_more_is_read_than_the_limit_asks_for() {
-    /// Counts what is read of an endless line.
+    /// Counts the bytes read from an endless line.
     struct Endless(Arc<std::sync::atomic::AtomicUsize>);
     impl std::io::Read for Endless {
         fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {

@@ -24,7 +24,6 @@ pub enum ModelConfig {
     Olmo2(Olmo2Config),
 }
 
-/// The fields that identify the architecture.
 #[derive(Deserialize)]
 struct Kind {
     model_type: Option<String>,
@@ -34,10 +33,6 @@ struct Kind {
 
 impl ModelConfig {
     /// Reads `config.json` in a checkpoint's folder.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if there is none, if its architecture is not supported, or if a value makes no sense.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         if path.exists() {
@@ -49,10 +44,6 @@ impl ModelConfig {
     }
 
     /// Reads the text of a `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if its architecture is not supported, or if a value makes no sense.
     pub fn parse(json: &str) -> Result<Self> {
         let kind: Kind = serde_json::from_str(json)?;
         let name = kind

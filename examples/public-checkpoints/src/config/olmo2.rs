@@ -54,7 +54,6 @@ pub struct Olmo2Config {
     rope_parameters: Option<Rope>,
 }
 
-/// The rotary positions in a file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 struct Rope {
     #[serde(default)]
@@ -122,10 +121,6 @@ impl Olmo2Config {
     }
 
     /// Returns the token whose embedding takes no gradient, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if it is not in the vocabulary.
     pub fn padding(&self) -> Result<Option<i64>> {
         let Some(token) = self.pad_token_id else {
             return Ok(None);
@@ -156,10 +151,6 @@ impl Olmo2Config {
     }
 
     /// Returns the divisor of positions: 1, unless they are stretched.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file asks for an unsupported kind of stretch.
     pub fn rope_stretch(&self) -> Result<f64> {
         let Some(rope) = self.ropes().find(|rope| rope.rope_type.is_some()) else {
             return Ok(1.0);

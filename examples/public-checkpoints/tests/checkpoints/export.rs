@@ -1,4 +1,4 @@
-//! What gpt-pretrain exports is the model that it trained.
+//! gpt-pretrain exports the model that it trained.
 
 use burn::tensor::{Int, Tensor, TensorData};
 use gpt::export::export;

@@ -1,4 +1,4 @@
-//! The same weights in other files: shards, 16-bit floats, bare names.
+//! Equal weights in different files: shards, 16-bit floats, bare names.
 
 use crate::variant::{BOTH, Stored, Variant, fixture, load, refusal};
 use burn::module::Module;
@@ -32,7 +32,7 @@ fn shards_hold_the_same_model_as_one_file() {
 
 #[test]
 fn other_precisions_are_read_as_32_bit_floats() {
-    // The largest relative rounding of each, which moves logits of about 0.3 by a few times as much.
+    // The largest relative rounding of each type, which moves logits of about 0.3 by a few times as much.
     let precisions = [
         (DType::F64, 0.0),
         (DType::F16, 2f32.powi(-11)),
@@ -72,7 +72,7 @@ fn a_trunk_without_its_prefix_and_with_its_buffers_is_the_same_model() {
     }
     gpt2.add("h.0.attn.bias", &[1, 1, 32, 32]);
     gpt2.add("h.0.attn.masked_bias", &[1]);
-    // A tied model's file may hold the embedding twice; the second is not read.
+    // A tied model's file may repeat the embedding; the copy is not read.
     gpt2.add("lm_head.weight", &[96, 32]);
     assert_eq!(logits(gpt2.save().path()), logits(&fixture("gpt2-tiny-0")));
 
@@ -86,7 +86,7 @@ fn a_trunk_without_its_prefix_and_with_its_buffers_is_the_same_model() {
 
 #[test]
 fn a_head_is_tied_or_its_own_in_both_architectures() {
-    // An output layer that equals the embedding gives what a tied one gives.
+    // An output layer that equals the embedding gives the results of a tied model.
     for (name, embedding, tied) in [
         ("gpt2-tiny-0", "transformer.wte.weight", true),
         ("olmo2-tiny-0", "model.embed_tokens.weight", false),

@@ -102,7 +102,7 @@ fn header(file: &[u8]) -> Value {
 /// A way to damage a file.
 #[derive(Clone, Debug)]
 enum Damage {
-    /// A value of its JSON becomes another one.
+    /// Replaces a value of its JSON.
     Value(Index, Value),
     Byte(Index, u8),
     Cut(Index),
@@ -155,7 +155,7 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     }
 }
 
-/// A JSON text with another value in one place, more often near the top.
+/// Replaces a value of a JSON text, more often near the top.
 fn with_value(json: &[u8], place: &Index, new: &Value) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(json).ok()?;
     let mut all = Vec::new();

@@ -1,5 +1,5 @@
-//! Models from files: what they compute, what files they are read from, what is refused, and a sweep. One
-//! binary, since each of them links burn.
+//! Models from files: their results, their formats, refused files, and a sweep. A single binary, since each one links
+//! burn.
 
 mod export;
 mod files;

@@ -1,4 +1,4 @@
-//! The built program, as a user meets it: its output, the names of folders, tokenizers of others.
+//! The built program, as a user meets it.
 
 use gpt::export::export;
 use gpt::model::GptConfig;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// A text, and the checkpoint of a model that reads it by byte pairs, in `step-30`.
+/// A text, and a checkpoint in `step-30` of a model that reads it by byte pairs.
 fn setting() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let text = "The loss falls, and then it rises again.\n".repeat(400);
@@ -31,7 +31,7 @@ fn copy(root: &Path, name: &str) {
     }
 }
 
-/// Runs the program by a shell.
+/// Runs the program through a shell.
 fn run(root: &Path, arguments: &str) -> Output {
     let script = format!("$P --data text.txt {arguments}; exit ${{PIPESTATUS[0]}}");
     Command::new("bash")
@@ -75,7 +75,7 @@ fn what_was_measured_before_a_failure_is_a_result() {
     let root = setting();
     let root = root.path();
     copy(root, "step-40");
-    // A tokenizer of more tokens than the model is found out when its turn comes.
+    // The program notices a tokenizer with more tokens than the model at its turn.
     let path = root.join("step-40/tokenizer.json");
     let json = fs::read_to_string(&path).unwrap();
     let mut tokenizer: Value = serde_json::from_str(&json).unwrap();

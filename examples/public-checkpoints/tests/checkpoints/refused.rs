@@ -48,7 +48,7 @@ fn what_does_not_fit_is_named_with_what_was_expected() {
     contains(refusal(folder.path()), &["holds no weights", ONE_FILE]);
 }
 
-/// One sentence says what is wrong and what to do, before any weights are loaded.
+/// The sentence comes before any weights are loaded, and says what to do.
 #[test]
 fn weights_of_another_kind_are_named_with_what_to_do() {
     let refused = |folder: &Path, parts: &[&str]| {

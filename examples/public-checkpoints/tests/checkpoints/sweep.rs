@@ -1,4 +1,4 @@
-//! A sweep over exported models: its record is read back, and what was asked of it is in it.
+//! Sweeps over exported models, and checks their records.
 
 use gpt::export::export;
 use gpt::model::GptConfig;
@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 const CONTEXT: usize = 16;
 
-/// Two checkpoints of different weights, the later one first. They are made once: the tests of a process share
-/// one random stream, so that a second making might draw other weights.
+/// Two checkpoints with different weights, the later one first. They are made once, because tests share a random
+/// stream, and a repetition might draw other weights.
 fn checkpoints(root: &Path) -> Vec<PathBuf> {
     let device = gpt::device::of_environment().unwrap().autodiff();
     let folders = [20, 3].map(|step| {
@@ -78,12 +78,12 @@ fn sweep(root: &Path) -> Sweep {
     }
 }
 
-/// Runs a sweep; the lines of its record.
+/// Runs a sweep, and returns the lines of its record.
 fn run(sweep: &Sweep, root: &Path, out: &str) -> Vec<Value> {
     run_at(sweep, root, out, &[])
 }
 
-/// The same, with learning rates of the warming.
+/// Runs a sweep at these learning rates of warming.
 fn run_at(sweep: &Sweep, root: &Path, out: &str, rates: &[f64]) -> Vec<Value> {
     let out = root.join(out);
     fs::create_dir_all(&out).unwrap();
@@ -139,7 +139,7 @@ fn each_checkpoint_gives_a_line_for_each_direction_and_task() {
     assert_eq!(lines[1]["warm_steps"], 3);
     assert_eq!(lines[1]["direction"], "adamw");
     assert_eq!(lines[0]["warm_steps"], Value::Null);
-    // No rate is in use at a checkpoint; one that only starts a search must not be shown as one.
+    // A checkpoint has no learning rate; the start of the search must not appear as one.
     assert!(lines.iter().all(|line| line["learning_rate"].is_null()));
 
     let report = Report::open(&root.join("out"), Some(&root.join("out"))).unwrap();
@@ -186,7 +186,7 @@ fn a_mix_is_measured_on_both_of_its_texts() {
         tasks(&lines)[..4],
         [(3, "gradient"), (3, "train"), (3, "data"), (3, "numbers")]
     );
-    // The loss of the batch is that of the mix, between the losses of its texts.
+    // The loss of the mixed batch lies between the losses of its texts.
     let loss = |index: usize| lines[index]["base_loss"].as_f64().unwrap();
     let (low, high) = (loss(2).min(loss(3)), loss(2).max(loss(3)));
     assert!(low - 0.1 < loss(1) && loss(1) < high + 0.1);
@@ -200,7 +200,7 @@ fn warming_at_a_rate_moves_the_weights_and_none_is_the_first_update() {
     let losses = |steps: u64, rate: f64, out: &str| {
         let mut sweep = sweep(root);
         sweep.warming.steps = steps;
-        // The folders are those of steps 20 and 3: each must keep its own rate.
+        // The folders contain steps 20 and 3, and each must keep its own rate.
         let lines = run_at(&sweep, root, out, &[0.0, rate]);
         let of_last = &lines[lines.len() / 2..];
         assert_eq!(of_last[0]["base_loss"], of_last[1]["base_loss"]);

@@ -1,4 +1,4 @@
-//! A published checkpoint that is changed.
+//! A modified published checkpoint.
 
 use burn::tensor::{DType, TensorData};
 use public_checkpoints::config::ModelConfig;
@@ -19,7 +19,6 @@ pub fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A tensor of a file: name, type, shape, bytes.
 #[derive(Clone)]
 pub struct Stored {
     pub name: String,
@@ -28,7 +27,7 @@ pub struct Stored {
     pub bytes: Vec<u8>,
 }
 
-/// A fixture that is changed before it is written to a folder of its own.
+/// A fixture to modify and write to a folder of its own.
 pub struct Variant {
     pub config: Value,
     pub tensors: Vec<Stored>,
@@ -90,7 +89,7 @@ impl Variant {
         folder
     }
 
-    /// Writes it in so many shards.
+    /// Writes the tensors in this number of shards.
     pub fn save_shards(&self, count: usize) -> TempDir {
         let folder = self.save();
         fs::remove_file(folder.path().join(ONE_FILE)).unwrap();

@@ -1,26 +1,15 @@
-use super::{Examples, Workload, seeded};
+use super::{Workload, seeded};
 use anyhow::Result;
-use burn::module::Module;
-use burn::nn::{Gelu, Linear, LinearConfig};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
+use gpt::small::{CLASSES, Examples, FullyConnected as Network};
 
-/// A fully connected network with GELU.
-#[derive(Module, Debug)]
-pub struct Network {
-    layers: Vec<Linear>,
-    activation: Gelu,
-}
-
-/// A four-layer network on a small classification problem: inputs are random, and their classes are
-/// those of another, fixed network.
+/// A four-layer network on random inputs, with classes from another, fixed network.
 pub struct FullyConnected {
-    /// The number of steps.
     pub steps: usize,
     /// Full-batch gradient descent, or momentum SGD on batches of 64.
     pub full_batch: bool,
-    /// The device.
     pub device: Device,
 }
 
@@ -28,31 +17,7 @@ impl FullyConnected {
     const EXAMPLES: usize = 1024;
     const BATCH: usize = 64;
     const FEATURES: usize = 32;
-    const CLASSES: usize = 10;
-
-    fn network(&self, device: &Device) -> Network {
-        let widths = [Self::FEATURES, 128, 128, 128, Self::CLASSES];
-        Network {
-            layers: widths
-                .windows(2)
-                .map(|pair| LinearConfig::new(pair[0], pair[1]).init(device))
-                .collect(),
-            activation: Gelu::new(),
-        }
-    }
-
-    fn logits(model: &Network, x: Tensor<2>) -> Tensor<2> {
-        let last = model.layers.len() - 1;
-        let layers = model.layers.iter().enumerate();
-        layers.fold(x, |x, (index, layer)| {
-            let x = layer.forward(x);
-            if index < last {
-                model.activation.forward(x)
-            } else {
-                x
-            }
-        })
-    }
+    const WIDTHS: [usize; 5] = [Self::FEATURES, 128, 128, 128, CLASSES];
 }
 
 impl Workload for FullyConnected {
@@ -74,7 +39,8 @@ impl Workload for FullyConnected {
     fn init(&self) -> (Network, ModuleOptimizer) {
         let momentum = MomentumConfig::new().with_dampening(0.0);
         let optim = SgdConfig::new().with_momentum((!self.full_batch).then_some(momentum));
-        (self.network(&seeded(&self.device)), optim.init())
+        let network = Network::new(&Self::WIDTHS, &seeded(&self.device));
+        (network, optim.init())
     }
 
     fn batches(&self) -> Result<Vec<Examples<2>>> {
@@ -82,16 +48,16 @@ impl Workload for FullyConnected {
         let shape = [Self::EXAMPLES, Self::FEATURES];
         let x = Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device);
         let teacher = Tensor::<2>::random(
-            [Self::FEATURES, Self::CLASSES],
+            [Self::FEATURES, CLASSES],
             Distribution::Normal(0.0, 1.0),
             &device,
         );
         let scores = x.clone().matmul(teacher.clone()) + (x.clone() * 2.0).sin().matmul(teacher);
-        let y = scores.argmax(1).flatten::<1>(0, 1);
+        let examples = Examples::of_scores(x, scores);
         if self.full_batch {
-            return Ok(vec![Examples { x, y }; self.steps]);
+            return Ok(vec![examples; self.steps]);
         }
-        Ok(Examples { x, y }.batches(Self::BATCH, self.steps))
+        Ok(examples.batches(Self::BATCH, self.steps))
     }
 
     fn learning_rate(&self, _step: usize) -> f64 {
@@ -99,6 +65,6 @@ impl Workload for FullyConnected {
     }
 
     fn loss(&self, model: &Network, batch: &Examples<2>) -> Tensor<1> {
-        batch.cross_entropy(Self::logits(model, batch.x.clone()))
+        model.loss(batch)
     }
 }

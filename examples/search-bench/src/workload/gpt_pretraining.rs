@@ -5,24 +5,17 @@ use burn::tensor::{Device, Tensor};
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::{PEAK_LEARNING_RATE, adamw};
 use gpt::schedule::WarmupStableDecay;
-use gpt::text::{Domain, Text};
-use gpt::tokenizer::Tokenizer;
+use gpt::small::tokens;
 use gpt::tokens::{TokenBatch, TrainBatches, Windows};
-
-/// The number of different tokens of the text.
-pub const VOCAB: usize = 1024;
 
 /// The model of `gpt-pretrain` on its default text: mini-batches, AdamW, warmup-stable-decay.
 pub struct GptPretraining {
-    /// The number of steps.
     pub steps: usize,
-    /// The number of steps between measurements.
     pub every: u64,
     /// The windows of text in a batch.
     pub batch: usize,
     /// The shape of the model. Its vocabulary must cover the text's.
     pub shape: GptConfig,
-    /// The device.
     pub device: Device,
 }
 
@@ -47,9 +40,8 @@ impl Workload for GptPretraining {
     }
 
     fn batches(&self) -> Result<Vec<TokenBatch>> {
-        let text = Text::of_packages(Domain::Prose, 8_000_000)?;
-        let tokens = Tokenizer::train(&text.content, VOCAB)?.encode(&text.content)?;
-        let windows = Windows::new(tokens, self.shape.context, "the text").map_err(Error::msg)?;
+        let windows =
+            Windows::new(tokens()?, self.shape.context, "the text").map_err(Error::msg)?;
         let steps = self.steps as u64;
         let batches = TrainBatches::new(windows, self.batch, 1, steps, steps, SEED, 0);
         let loader = batches.loader().to_device(&seeded(&self.device));

@@ -6,14 +6,14 @@ mod gpt_pretraining;
 
 pub use convolutional::Convolutional;
 pub use fully_connected::FullyConnected;
-pub use gpt_pretraining::{GptPretraining, VOCAB};
+pub use gpt::small::VOCAB;
+pub use gpt_pretraining::GptPretraining;
 
 use anyhow::Result;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateDirection};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,64 +28,24 @@ pub trait Workload {
     /// The data of one step.
     type Batch: Clone;
 
-    /// Returns the name in the table.
     fn name(&self) -> &'static str;
-    /// Returns the number of steps between measurements.
     fn every(&self) -> u64;
-    /// Returns the first model and its optimizer.
     fn init(&self) -> (Self::Model, ModuleOptimizer);
-    /// Returns the batches of the run.
     fn batches(&self) -> Result<Vec<Self::Batch>>;
-    /// Returns the learning rate of a step.
     fn learning_rate(&self, step: usize) -> f64;
-    /// The same with the learning rates of parameter groups.
+    /// The learning rates of the parameter groups.
     fn learning_rates(&self, step: usize) -> ModuleLearningRate {
         self.learning_rate(step).into()
     }
-    /// The mean loss of a batch.
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
-}
-
-/// Inputs and their classes.
-#[derive(Clone)]
-pub struct Examples<const D: usize> {
-    x: Tensor<D>,
-    y: Tensor<1, Int>,
-}
-
-impl<const D: usize> Examples<D> {
-    /// So many batches of so many examples, from the first ones again after the last.
-    fn batches(&self, size: usize, count: usize) -> Vec<Self> {
-        let [examples] = self.y.dims();
-        let batch = |index: usize| {
-            let from = index * size % examples;
-            Self {
-                x: self.x.clone().narrow(0, from, size),
-                y: self.y.clone().narrow(0, from, size),
-            }
-        };
-        (0..count).map(batch).collect()
-    }
-
-    /// The mean cross entropy of what a model says of them.
-    fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
-        CrossEntropyLossConfig::new()
-            .init(&logits.device())
-            .forward(logits, self.y.clone())
-    }
 }
 
 /// What a step knows before its update.
 pub struct Step<'a, W: Workload> {
-    /// The number of the step, from 0.
     pub index: u64,
-    /// The model at θ.
     pub model: &'a W::Model,
-    /// The optimizer before its step.
     pub optim: &'a ModuleOptimizer,
-    /// The learning rate η.
     pub learning_rate: f64,
-    /// The gradients of the loss.
     pub grads: &'a GradientsParams,
     /// The loss L(θ) from the training step.
     pub training_loss: f64,
@@ -148,11 +108,8 @@ impl<W: Workload> RealLine<'_, W> {
 
 /// The results of a training.
 pub struct Trained {
-    /// The number of weights.
     pub weights: usize,
-    /// The seconds of each training step, without those of the probe.
     pub step_seconds: Vec<f64>,
-    /// What the probe has measured.
     pub measurements: Vec<Arc<Measurement>>,
 }
 
@@ -211,7 +168,7 @@ pub fn train<W: Workload>(
     })
 }
 
-/// The device of a workload, from its seed on.
+/// The device, with the workloads' seed.
 pub fn seeded(device: &Device) -> Device {
     device.seed(SEED);
     device.clone().autodiff()

@@ -4,8 +4,8 @@ use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 
 /// Draws several curves in one chart, with a line of text for each.
 ///
-/// Burn gives training a fixed colour and name, and evaluations another colour with free names. So the first
-/// curve is drawn as the training's, and every other as an evaluation.
+/// Burn draws all curves of the training in one colour under one name, and gives each evaluation its own. So the first
+/// curve is the training's, and every other poses as an evaluation.
 pub(super) struct Chart {
     id: MetricId,
     others: Vec<EvaluationName>,
@@ -14,7 +14,7 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// Creates a chart of the metric with this id; `interval` is the smallest number of steps between measurements.
+    /// Creates a chart; `interval` is the smallest number of steps between measurements.
     pub(super) fn new(id: MetricId, others: Vec<EvaluationName>, interval: u64) -> Self {
         let series = 1 + others.len();
         Self {
@@ -37,21 +37,18 @@ impl Chart {
         self.ticks.has_point()
     }
 
-    /// Shows a text for the curve of this index.
     pub(super) fn say(&mut self, series: usize, text: String, renderer: &mut dyn MetricsRenderer) {
         self.note(series, text);
         let state = MetricState::Generic(self.entry(series, None));
         self.send(series, state, renderer);
     }
 
-    /// Sets the text for the curve of this index, which the renderer already has.
     pub(super) fn note(&mut self, series: usize, text: String) {
         if let Some(known) = self.texts.get_mut(series) {
             *known = text;
         }
     }
 
-    /// Draws the values of a measurement; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         step: u64,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 struct Planned {
     quantity: Quantity,
-    /// For a chart of its own: the text before the value, the name and the description; otherwise the chart belongs to
-    /// the quantity's metric, once registered.
+    /// The symbol, name and description of a chart of its own; `None` for the chart of the quantity's registered
+    /// metric.
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
@@ -51,7 +51,8 @@ const CHARTS: [Planned; 6] = [
     },
 ];
 
-/// What a quantity is compared with in its chart. A curvature is if the user names the optimizer, whose thresholds differ.
+/// Returns the reference of a quantity. Thresholds depend on the optimizer, so a curvature has one only if the user
+/// names the optimizer.
 fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Against> {
     use Quantity::{
         AdamThreshold, BatchSharpness, DirectionalSharpness, EdgeThreshold, HessianSharpness,
@@ -70,29 +71,26 @@ fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Ag
     Some(Against::Quantity(threshold))
 }
 
-/// What is said beside the value of a second curve, whose name burn precedes with a word of its own.
 const TEST: &str = "\"Test\" is burn's word";
 
-/// The largest ratio of a drawn threshold to its quantity: a higher threshold would leave the other curves no room.
+/// The largest ratio of a drawn threshold to its quantity: a higher threshold would squeeze the other curves.
 const FARTHEST: f64 = 1e3;
-/// That ratio while the threshold falls, as in a warmup, which passes over many decades and is soon over.
+/// The largest ratio while the threshold falls: a warmup soon passes over many decades.
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
 pub(super) struct Drawn {
     planned: &'static Planned,
     against: Against,
     chart: Option<Chart>,
-    /// Its training and tasks, and the step since which each has given no number.
+    /// The training and the tasks, each with the step since which it has given no number.
     curves: Vec<(Arc<str>, Option<u64>)>,
-    /// The last value of the training, and the last threshold.
     value: Option<f64>,
     threshold: Option<f64>,
-    /// The steps from one measurement of it to the next where they are made most often.
+    /// The least number of steps between two measurements.
     interval: u64,
 }
 
 impl Drawn {
-    /// All charts, of these tasks, as they are configured.
     pub(super) fn all(tasks: &[Arc<str>], config: &SharpnessConfig) -> Vec<Self> {
         let compared = CHARTS.iter().filter_map(|planned| {
             let against = compared_with(planned.quantity, config.thresholds)?;
@@ -141,7 +139,6 @@ impl Drawn {
         Chart::new(id, others.collect(), self.interval)
     }
 
-    /// Returns the definition for the renderer, if the chart is its own.
     pub(super) fn definition(&self) -> Option<MetricDefinition> {
         let (_, name, description) = self.planned.own?;
         Some(MetricDefinition {
@@ -156,7 +153,6 @@ impl Drawn {
         })
     }
 
-    /// Adopts the chart of a registered metric, if it is this chart.
     pub(super) fn note_metric(&mut self, definition: &MetricDefinition) {
         let is_its_metric = definition.name.as_str() == self.planned.quantity.name();
         if self.planned.own.is_none() && is_its_metric {
@@ -171,7 +167,6 @@ impl Drawn {
         }
     }
 
-    /// Draws the measurements along an update; a value that was not measured is a tick without a point.
     pub(super) fn draw(
         &mut self,
         entry: &Entry,
@@ -185,13 +180,11 @@ impl Drawn {
         let Some(chart) = &mut self.chart else { return };
         chart.say(1, text, renderer);
         let Planned { quantity, own } = self.planned;
-        // The threshold comes second, after the training.
         let mut values = vec![threshold; self.curves.len() + 1];
         for (index, (task, no_number_since)) in self.curves.iter_mut().enumerate() {
             let series = index + usize::from(index > 0);
             let measurement = entry.of_task(task);
             values[series] = measurement.and_then(|measurement| quantity.of(measurement));
-            // A metric shows its own text.
             if let Some((symbol, ..)) = own {
                 let symbol = if index == 0 {
                     format!("{symbol} ")
@@ -211,7 +204,7 @@ impl Drawn {
         chart.draw(training.step, &values, renderer);
     }
 
-    /// Returns the threshold to draw, if there is room for it, and the text beside it.
+    /// Returns the threshold, if it leaves the other curves room, and the text beside it.
     fn threshold_of(&mut self, training: &Measurement) -> (Option<f64>, String) {
         let other = match self.against {
             Against::Line(value, _) => return (Some(value), format!("{value} ({TEST})")),
@@ -226,7 +219,6 @@ impl Drawn {
         (drawn, text)
     }
 
-    /// Whether a threshold leaves the other curves their room.
     fn has_room_for(&mut self, threshold: f64, training: &Measurement) -> bool {
         let before = self.threshold.replace(threshold);
         self.value = self.planned.quantity.of(training).or(self.value);
@@ -238,13 +230,12 @@ impl Drawn {
         }
     }
 
-    /// Removes the ticks from a metric's state if its chart is drawn here, and returns other states unchanged.
     pub(super) fn without_ticks(&mut self, state: MetricState) -> MetricState {
         match (state, &mut self.chart) {
             (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {
                 chart.note(0, entry.serialized_entry.formatted.clone());
                 match value {
-                    // The mean of an epoch, for burn's bars: it is no tick of a chart that has a point.
+                    // Burn's bars show the mean of an epoch; in a chart that has a point it adds no tick.
                     Some(NumericEntry::Final(mean)) if chart.has_point() && mean.is_finite() => {
                         MetricState::Numeric(entry, Some(NumericEntry::Final(mean)))
                     }

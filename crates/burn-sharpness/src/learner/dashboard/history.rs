@@ -5,11 +5,11 @@ use crate::journal::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The most updates to draw from before: burn's full history shows fewer points.
+/// The most updates to draw: burn's full history shows fewer points.
 const MOST: usize = 1000;
 
-/// Returns the measurements along the updates before this step, by step; of a long record every second, third, … update. An
-/// unreadable record gives no measurements: its writer tells the user.
+/// Returns the measurements before this step, at most [`MOST`], evenly thinned. An unreadable record gives none; its
+/// writer tells the user.
 pub(super) fn before(step: u64, directory: &Path) -> Vec<Entry> {
     let Ok(record) = sharpness_record::read(directory) else {
         return Vec::new();

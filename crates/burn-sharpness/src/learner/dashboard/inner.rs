@@ -4,12 +4,10 @@ use burn::train::renderer::{MetricsRenderer, default_renderer};
 
 /// Holds the wrapped renderer: a given one, or burn's choice.
 ///
-/// Burn's choice is made when training starts. Only then is it known after which epoch the run resumes, and
-/// burn's progress bar needs the epoch at its creation.
+/// Burn's choice waits until training starts: its progress bar needs the epoch after which the run resumes.
 pub(super) struct Inner {
     made: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,
-    /// The metrics registered before the renderer exists.
     definitions: Vec<MetricDefinition>,
 }
 
@@ -29,7 +27,7 @@ impl Inner {
         }
     }
 
-    /// Returns the renderer of a run that begins at this epoch, counted from 1.
+    /// Epochs count from 1.
     pub(super) fn at_epoch(&mut self, epoch: usize) -> &mut dyn MetricsRenderer {
         let made = self.made.get_or_insert_with(|| {
             let resumed_after = (epoch > 1).then(|| epoch - 1);

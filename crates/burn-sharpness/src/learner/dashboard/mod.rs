@@ -15,21 +15,25 @@ use drawn::Drawn;
 use inner::Inner;
 
 impl SharpnessProbe {
-    /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in one chart, with a
-    /// visible crossing.
+    /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in one
+    /// chart, with a visible crossing.
     ///
-    /// The chart is the first of the dashboard. Burn's axes are linear, so it shows logarithms to base 10; burn calls the curve of
-    /// λ_c `Train`, and puts its word `Test` before the name of every other curve. 2/η is drawn up to 1000 times λ_c, and only up
-    /// to 10 times while it falls, so that a warmup leaves λ_c its room; the text beside the chart always has it. A measurement
-    /// takes as many ticks of the horizontal axis as there are curves (one more if that is even), and a history that burn thins out
-    /// keeps the same share of each curve. A value that was not measured has no point, and the text beside the chart says since
-    /// when and why. A resumed run begins with the measurements of its record (of a long record, a thousand). Burn's full history
-    /// draws lines even over such a gap; its recent history has points.
+    /// The chart is the first of the dashboard. It shows logarithms to base 10, since burn's axes are linear. Burn
+    /// calls the curve of λ_c `Train`, and puts its word `Test` before the name of every other curve.
     ///
-    /// The chart of the edge ratio, if [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) has registered it, has a
-    /// line at 1. Everything else passes through unchanged.
+    /// - 2/η appears up to 1000 times λ_c, and only up to 10 times while it falls, so that a warmup leaves λ_c room.
+    ///   The text beside the chart always has it.
+    /// - A value that was not measured has no point; the text says since when, and why.
+    /// - A resumed run begins with the measurements of its record (at most a thousand).
+    /// - A measurement takes as many ticks of the horizontal axis as there are curves (one more if that is even), so
+    ///   that every curve keeps its share when burn thins its history. Burn's full history draws lines even over gaps;
+    ///   its recent history has points.
     ///
-    /// For the dashboard that burn would choose, see [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
+    /// If [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) has registered the edge ratio, its chart
+    /// has a line at 1. Everything else passes through unchanged.
+    ///
+    /// To wrap the dashboard that burn would choose, use
+    /// [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
     ///
     /// ```
     /// use burn::train::renderer::CliMetricsRenderer;
@@ -53,7 +57,6 @@ impl SharpnessProbe {
     }
 }
 
-/// Wraps a renderer, with the charts that are [`Drawn`].
 struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
@@ -61,7 +64,6 @@ struct Dashboard {
     /// Whether the current items belong to the training.
     is_training: bool,
     is_registered: bool,
-    /// Whether it has drawn a measurement of this run.
     has_begun: bool,
     charts: Vec<Drawn>,
 }
@@ -79,7 +81,6 @@ impl Dashboard {
         }
     }
 
-    /// Registers the charts with the renderer before it draws anything.
     fn register(&mut self) {
         if !std::mem::replace(&mut self.is_registered, true) {
             let definitions = self.charts.iter().filter_map(Drawn::definition);
@@ -101,7 +102,6 @@ impl Dashboard {
         }
     }
 
-    /// Draws the measurements from before a resumed run.
     fn draw_history(&mut self, step: u64) {
         if let Some(directory) = self.probe.config().directory.clone() {
             let before = history::before(step, &directory);
@@ -117,7 +117,6 @@ impl Dashboard {
         }
     }
 
-    /// Removes the ticks from a metric's state if its chart is drawn here.
     fn without_ticks(&mut self, state: MetricState) -> MetricState {
         let charts = self.charts.iter_mut();
         charts.fold(state, |state, chart| chart.without_ticks(state))

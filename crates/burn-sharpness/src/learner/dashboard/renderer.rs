@@ -1,4 +1,4 @@
-//! Implements burn's renderer: everything goes to the wrapped renderer.
+//! Implements burn's renderer by passing everything to the wrapped renderer.
 
 use super::Dashboard;
 use burn::train::LearnerSummary;

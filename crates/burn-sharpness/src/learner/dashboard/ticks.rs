@@ -1,9 +1,8 @@
 //! Assigns the points of several series to the ticks of one of burn's charts.
 
-/// The widest stretch without a measurement drawn to scale, in measurements.
+/// The widest gap drawn to scale, in measurements.
 const WIDEST: u64 = 1000;
 
-/// One tick of a chart: the point of a series, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Tick {
     Point(usize, f64),
@@ -12,13 +11,11 @@ pub(super) enum Tick {
 
 /// Lays the points of several series on the ticks of one chart.
 ///
-/// Burn counts one tick a point, for all series of a chart together, and its full history keeps the ticks
-/// that are multiples of a growing power of two. So the number of ticks between measurements is always odd:
-/// each series then falls on a multiple of every power of two as often as any other, and keeps its share
-/// however far burn thins the history.
+/// Burn counts one tick per point, for all series of a chart together, and its full history keeps the multiples of a
+/// growing power of two. The number of ticks between measurements is always odd, so every series falls on such
+/// multiples equally often and keeps its share however far burn thins the history.
 pub(super) struct Ticks {
     series: usize,
-    /// The smallest number of steps between measurements.
     interval: u64,
     last_step: Option<u64>,
     has_point: bool,
@@ -38,11 +35,11 @@ impl Ticks {
         self.has_point
     }
 
-    /// Returns the ticks of a measurement: those since the last measurement, then a tick a series. A
-    /// series without a value has a tick without a point.
+    /// Returns the ticks of a measurement: the gap since the last measurement, then one tick per series, empty for a
+    /// series without a value.
     pub(super) fn of(&mut self, step: u64, values: &[Option<f64>]) -> Vec<Tick> {
         let between = match self.last_step {
-            // A run that has gone back draws its repeated steps after the earlier steps.
+            // A run that went back draws the repeated steps after the earlier steps.
             Some(last) => (step.saturating_sub(last) / self.interval).clamp(1, WIDEST),
             None => 1,
         };
@@ -57,7 +54,7 @@ impl Ticks {
         });
         let mut ticks: Vec<Tick> = gap.chain(points).collect();
         if !self.has_point {
-            // Burn takes the ends of its axes from the first tick, even if it has no point.
+            // Burn takes the ends of its axes from the first tick, even from an empty tick.
             let first = ticks.iter().position(|tick| *tick != Tick::Empty);
             ticks.drain(..first.unwrap_or(ticks.len()));
             self.has_point = !ticks.is_empty();
@@ -70,11 +67,9 @@ impl Ticks {
 mod tests {
     use super::*;
 
-    /// The most points of a series in burn's full history.
     const MOST: usize = 250;
 
-    /// A series in burn's full history: it keeps the ticks that are multiples of its stride; when there
-    /// are too many, it keeps every second tick and doubles the stride.
+    /// A series in burn's full history: when it has too many ticks, it keeps every second and doubles its stride.
     #[derive(Clone)]
     struct History {
         points: Vec<(usize, f64)>,
@@ -95,7 +90,7 @@ mod tests {
         }
     }
 
-    /// Returns what burn keeps of measurements at these steps; each value is the step.
+    /// Returns burn's history after measurements at these steps; each value is the step.
     fn kept(series: usize, interval: u64, steps: impl Iterator<Item = u64>) -> Vec<History> {
         let history = History {
             points: Vec::new(),
@@ -123,7 +118,6 @@ mod tests {
                 for history in kept(series, interval, steps) {
                     let count = history.points.len();
                     assert!((MOST / 2 - 1..=MOST).contains(&count), "{count}");
-                    // Evenly over the whole run.
                     let values = history.points.windows(2);
                     let widest = values.map(|pair| pair[1].1 - pair[0].1).fold(0.0, f64::max);
                     assert!(widest <= (16 * interval) as f64, "{series}: {widest}");

@@ -25,7 +25,7 @@ fn a_record_without_its_closing_bracket_takes_no_other_along() {
         assert_eq!(words(&text), ["good"; 2]);
         assert_first_note(&text, "3 of 5 records left out");
     }
-    // (The first line is longer than a reader may give at once.)
+    // (The first line is longer than one read may return.)
     let pretty = "{\n  \"text\": \"one\",\n  \"meta\": [\n    {\n    }\n  ]\n}\n";
     let open = "{\n  \"text\": \"two\",\n  \"meta\": [\n    {\n  ]\n";
     let text = read(&folder.with("c.json", [pretty, open, pretty].concat()));
@@ -73,7 +73,7 @@ fn a_bad_byte_costs_a_piece_of_a_long_line() {
     );
     assert!(note.contains("a.txt, line 1: "), "{note}");
 
-    // Whatever the pieces cut, a sound text is read as it is.
+    // Wherever the pieces are cut, sound text survives.
     let path = folder.with("b.txt", &words);
     for limit in [1, 2, 3, 9, 65_535, 65_536, 65_537, 131_073, usize::MAX] {
         let text = Text::of_path(&path, "text", limit).unwrap();
@@ -175,7 +175,7 @@ fn a_parquet_file_with_any_byte_damaged_ends_nothing() {
         for byte in [0xff, whole[place] ^ 1] {
             let mut damaged = whole.clone();
             damaged[place] = byte;
-            // Some damage is in the text itself, where nobody can tell.
+            // Damage in the text itself is invisible.
             fs::write(&path, damaged).unwrap();
             let _ = Text::of_path(&path, "text", 1000);
         }
@@ -213,7 +213,7 @@ fn a_tail_of_zeros_costs_the_record_that_it_tore() {
     let lines = b"word\n".repeat(50_000);
     let text = text("long.txt", &lines);
     assert_eq!(words(&text).len(), 50_000);
-    // Within a text, too, and where they end a line.
+    // Also within a text and at the ends of lines.
     let holes = [&b"w\n".repeat(4000)[..], b"a\nb\0\0\nc\0d\ne\n"].concat();
     let text = read(&folder.with("hole.txt", holes));
     assert!(text.content.ends_with("w\na\nb\nc\ne\n\n\n"));
@@ -262,7 +262,7 @@ fn of_a_folder_in_parts_that_for_training_is_read() {
         "{notes}"
     );
     assert!(notes.contains("README.md is passed over"), "{notes}");
-    // A part that is asked for is read.
+    // A part named by the user is always read.
     let text = read(&folder.path().join("data/test-00000-of-00001.jsonl"));
     assert_eq!(words(&text), ["test"]);
 }

@@ -1,0 +1,68 @@
+//! The workers that measure an update together, from the side of the one that searches.
+
+use crate::failure::Failure;
+use crate::loss::{BatchLosses, Loss};
+use crate::losses::Point;
+use crate::meeting::{self, Host};
+use crate::session::Answer;
+use crate::workers::Worker;
+use std::time::Duration;
+
+/// How many times longer than its own evaluation takes a worker waits for the loss of another one.
+const SLOWER: u32 = 10;
+
+/// The way into a measurement.
+pub(super) type Door = meeting::Door<Card, Point, Answer>;
+
+/// What a worker tells when it comes.
+pub(super) struct Card {
+    pub(super) worker: Worker,
+    pub(super) batches: usize,
+    /// The losses of its training steps, one a batch, if they are known.
+    pub(super) training_losses: Option<Vec<Loss>>,
+    /// Whether its batches are on the device of its replica.
+    pub(super) is_on_one_device: bool,
+}
+
+pub(super) struct Team {
+    host: Host<Card, Point, Answer>,
+    limit: Duration,
+}
+
+impl Team {
+    pub(super) fn open(limit: Duration) -> (Door, Self) {
+        let (door, host) = meeting::open();
+        (door, Self { host, limit })
+    }
+
+    /// Waits for these workers, as long as they can come and the limit allows.
+    pub(super) fn gather(&mut self, awaited: &[Worker]) {
+        self.host.gather(self.limit, |cards| {
+            let has_come = |worker: &Worker| cards.iter().any(|card| card.worker == *worker);
+            let mut awaited = awaited.iter();
+            awaited.any(|worker| worker.is_alive() && !has_come(worker))
+        });
+    }
+
+    /// Those who have come, in the order of their losses.
+    pub(super) fn cards(&self) -> Vec<&Card> {
+        self.host.cards()
+    }
+
+    /// Asks for the losses of all others at a point, which they compute from now on.
+    pub(super) fn ask(&mut self, at: &Point) {
+        self.host.ask(at);
+    }
+
+    /// Collects these losses, after an evaluation of one's own that has taken so long.
+    pub(super) fn answers(&mut self, own: Duration) -> Result<Vec<BatchLosses>, Failure> {
+        let limit = self.limit.saturating_add(own.saturating_mul(SLOWER));
+        let answers = self.host.answers(limit);
+        let answers = answers.map_err(|meeting::Left| Failure::WorkerLeft(limit))?;
+        answers.into_iter().collect()
+    }
+
+    pub(super) fn dismiss(&mut self) {
+        self.host.dismiss();
+    }
+}

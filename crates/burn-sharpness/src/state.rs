@@ -1,0 +1,72 @@
+//! What the measurements of a run teach the next ones, as a text that is saved with a checkpoint.
+
+use crate::measure::Memory;
+use crate::probe::SharpnessProbe;
+use crate::schedule::Schedule;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The version whose texts this program reads: another one may have learned other things.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The notice if a run is resumed without what its measurements had taught.
+const AFRESH: &str = "the run resumes without what its measurements had taught, so that the first ones may take more evaluations and differ within their error";
+
+impl SharpnessProbe {
+    /// What the measurements so far teach the next ones, as a text of some kilobytes to save with a checkpoint of a hand-written
+    /// loop; [`resume`](Self::resume) reads it. With burn's `Learner` and a
+    /// [directory](crate::SharpnessConfig::with_directory), the probe keeps it itself.
+    ///
+    /// Only the version that wrote the text reads it.
+    pub fn state(&self) -> String {
+        // Locked in this order.
+        let measuring = self.measuring();
+        let run = self.run();
+        let learned = (&measuring.memory, &run.schedule, run.journal.past_edge());
+        let text = serde_json::to_string(&learned).unwrap_or_default();
+        format!("{VERSION} {:016x} {text}", xxh3_64(text.as_bytes()))
+    }
+
+    /// Continues a run at this run-wide step like [`set_step`](Self::set_step), and from its [`state`](Self::state) at that step: the
+    /// measurements are those of a run that was never cut, but for the curvature, which starts from another vector and agrees to
+    /// its tolerance.
+    ///
+    /// A text that is no such state leaves the probe as it is at first, and the summary says so.
+    ///
+    /// ```
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
+    /// let (step, state) = (probe.step(), probe.state()); // save both with the weights
+    ///
+    /// let resumed = SharpnessProbe::new(SharpnessConfig::new())?;
+    /// resumed.resume(step, &state);
+    /// # assert!(resumed.summary().notices.len() < 2);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn resume(&self, step: u64, state: &str) {
+        self.set_step(step);
+        self.continue_from(state);
+    }
+
+    /// Learns what a state says, and nothing else.
+    pub(crate) fn continue_from(&self, state: &str) {
+        let learned = read(state);
+        if learned.is_none() {
+            self.tell(AFRESH.to_string());
+        }
+        let (memory, schedule, past_edge) = learned.unwrap_or_default();
+        let mut measuring = self.measuring();
+        measuring.memory = memory;
+        let mut run = self.run();
+        run.schedule = schedule;
+        run.journal.continue_past_edge(past_edge);
+    }
+}
+
+fn read(state: &str) -> Option<(Memory, Schedule, u64)> {
+    let (version, state) = state.split_once(' ')?;
+    let (hash, text) = state.split_once(' ')?;
+    let is_whole =
+        version == VERSION && u64::from_str_radix(hash, 16) == Ok(xxh3_64(text.as_bytes()));
+    is_whole.then(|| serde_json::from_str(text).ok()).flatten()
+}

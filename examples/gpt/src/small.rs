@@ -1,0 +1,178 @@
+//! Small networks and their data, for the programs that compare many short trainings.
+
+use crate::text::{Domain, Text};
+use crate::tokenizer::Tokenizer;
+use anyhow::Result;
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Gelu, Linear, LinearConfig,
+    PaddingConfig2d, Relu,
+};
+use burn::tensor::{Device, Int, Tensor};
+use std::sync::OnceLock;
+
+/// The number of different tokens of [`tokens`].
+pub const VOCAB: usize = 1024;
+/// The classes of all examples.
+pub const CLASSES: usize = 10;
+/// The side of an image.
+pub const SIDE: usize = 12;
+const CHANNELS: usize = 16;
+
+/// Returns the default text of `gpt-pretrain` in tokens, which are learned once a process.
+///
+/// # Errors
+///
+/// Returns an error if the text is not there.
+pub fn tokens() -> Result<Vec<u32>> {
+    static TOKENS: OnceLock<Vec<u32>> = OnceLock::new();
+    if let Some(tokens) = TOKENS.get() {
+        return Ok(tokens.clone());
+    }
+    let text = Text::of_packages(Domain::Prose, 8_000_000)?;
+    let tokens = Tokenizer::train(&text.content, VOCAB)?.encode(&text.content)?;
+    Ok(TOKENS.get_or_init(|| tokens).clone())
+}
+
+/// Inputs and their classes.
+#[derive(Clone)]
+pub struct Examples<const D: usize> {
+    /// The inputs, of which the first dimension is the example.
+    pub x: Tensor<D>,
+    /// The classes.
+    pub y: Tensor<1, Int>,
+}
+
+impl<const D: usize> Examples<D> {
+    /// Returns so many batches of so many examples, from the first ones again after the last.
+    pub fn batches(&self, size: usize, count: usize) -> Vec<Self> {
+        let [examples] = self.y.dims();
+        let batch = |index: usize| {
+            let from = index * size % examples;
+            Self {
+                x: self.x.clone().narrow(0, from, size),
+                y: self.y.clone().narrow(0, from, size),
+            }
+        };
+        (0..count).map(batch).collect()
+    }
+
+    /// Returns the mean cross entropy of what a model says of them.
+    pub fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
+        CrossEntropyLossConfig::new()
+            .init(&logits.device())
+            .forward(logits, self.y.clone())
+    }
+
+    /// Copies them to a device, with or without autodiff.
+    pub fn on(&self, device: &Device) -> Self {
+        Self {
+            x: Tensor::from_data(self.x.to_data(), device),
+            y: Tensor::from_data(self.y.to_data(), device),
+        }
+    }
+}
+
+impl Examples<2> {
+    /// Returns inputs with the class that each has by the largest of its scores.
+    pub fn of_scores(x: Tensor<2>, scores: Tensor<2>) -> Self {
+        let y = scores.argmax(1).flatten::<1>(0, 1);
+        Self { x, y }
+    }
+
+    /// Returns the inputs as square images of one channel.
+    pub fn into_images(self) -> Examples<4> {
+        let [count, _] = self.x.dims();
+        Examples {
+            x: self.x.reshape([count, 1, SIDE, SIDE]),
+            y: self.y,
+        }
+    }
+}
+
+/// Linear layers with a GELU in between.
+#[derive(Module, Debug)]
+pub struct FullyConnected {
+    layers: Vec<Linear>,
+    activation: Gelu,
+}
+
+impl FullyConnected {
+    /// Creates layers of these widths, from the inputs to the classes.
+    pub fn new(widths: &[usize], device: &Device) -> Self {
+        let layers = widths.windows(2);
+        Self {
+            layers: layers
+                .map(|pair| LinearConfig::new(pair[0], pair[1]).init(device))
+                .collect(),
+            activation: Gelu::new(),
+        }
+    }
+
+    /// Returns the mean cross entropy of examples.
+    pub fn loss(&self, examples: &Examples<2>) -> Tensor<1> {
+        let last = self.layers.len() - 1;
+        let layers = self.layers.iter().enumerate();
+        let logits = layers.fold(examples.x.clone(), |x, (index, layer)| {
+            let x = layer.forward(x);
+            if index < last {
+                self.activation.forward(x)
+            } else {
+                x
+            }
+        });
+        examples.cross_entropy(logits)
+    }
+}
+
+/// Two convolutions, each with batch norm and a ReLU, and an output layer, perhaps behind dropout.
+#[derive(Module, Debug)]
+pub struct ConvNet {
+    convolutions: Vec<Conv2d>,
+    norms: Vec<BatchNorm>,
+    activation: Relu,
+    pool: AdaptiveAvgPool2d,
+    dropout: Option<Dropout>,
+    output: Linear,
+}
+
+impl ConvNet {
+    /// Creates the network with this probability of dropout, if there is one.
+    pub fn new(dropout: Option<f64>, device: &Device) -> Self {
+        let convolution = |channels: [usize; 2]| {
+            Conv2dConfig::new(channels, [3, 3])
+                .with_padding(PaddingConfig2d::Same)
+                .init(device)
+        };
+        Self {
+            convolutions: vec![
+                convolution([1, CHANNELS]),
+                convolution([CHANNELS, CHANNELS]),
+            ],
+            norms: (0..2)
+                .map(|_| BatchNormConfig::new(CHANNELS).init(device))
+                .collect(),
+            activation: Relu::new(),
+            pool: AdaptiveAvgPool2dConfig::new([4, 4]).init(),
+            dropout: dropout.map(|probability| DropoutConfig::new(probability).init()),
+            output: LinearConfig::new(16 * CHANNELS, CLASSES).init(device),
+        }
+    }
+
+    /// Returns the mean cross entropy of images.
+    pub fn loss(&self, images: &Examples<4>) -> Tensor<1> {
+        let layers = self.convolutions.iter().zip(&self.norms);
+        let x = layers.fold(images.x.clone(), |x, (convolution, norm)| {
+            self.activation
+                .forward(norm.forward(convolution.forward(x)))
+        });
+        let mut x = self.pool.forward(x).flatten::<2>(1, 3);
+        if let Some(dropout) = &self.dropout {
+            x = dropout.forward(x);
+        }
+        images.cross_entropy(self.output.forward(x))
+    }
+}

@@ -1,0 +1,334 @@
+//! Measurements in which all workers of a data-parallel training take part: threads with replicas, batches of their own and the
+//! same gradients, as with burn's `DistributedDataParallel`.
+
+use burn::module::ParamGroup;
+use burn::optim::SgdConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::train::TrainingStrategy;
+use burn::train::metric::{Adaptor, LossInput};
+use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
+use burn_sharpness::{
+    Measurement, MeasurementOutcome, Probed, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
+    SlopeSource, WorkerShare,
+};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Recorder, Reduce, Replicas, Stop, device, measurements, model,
+    wait_until, weights,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const STEPS: usize = 8;
+const RATE: f64 = 0.1;
+const BATCH: usize = 16;
+/// Longer than a test may take: nothing is to wait so long.
+const LONG: Duration = Duration::from_secs(600);
+/// What a test waits for in vain.
+const SHORT: Duration = Duration::from_millis(500);
+
+fn config(folder: &Path) -> SharpnessConfig {
+    let config = SharpnessConfig::new().with_every(1).with_tolerance(1e-3);
+    config.with_worker_limit(LONG).with_directory(folder)
+}
+
+fn replicas(workers: usize) -> Replicas {
+    Replicas::new(workers, &device::two())
+}
+
+/// Trains a model for an epoch, with batches of so many examples for each worker.
+fn train<M>(
+    model: M,
+    strategy: Replicas,
+    batch: usize,
+    rate: f64,
+    probe: Option<&SharpnessProbe>,
+) -> M
+where
+    M: LearnerModel
+        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
+        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+{
+    let folder = tempfile::tempdir().unwrap();
+    let workers = strategy.devices.len();
+    let data = Data::new(STEPS * workers, batch, &device::autodiff());
+    let valid = Data::new(1, batch, &device::plain());
+    let mut training = SupervisedTraining::new(folder.path(), data.loader(), valid.loader())
+        .num_epochs(1)
+        .with_application_logger(None)
+        .renderer(Box::new(Recorder::default()))
+        .with_training_strategy(TrainingStrategy::Custom(Arc::new(strategy)));
+    if let Some(probe) = probe {
+        training = training.metrics_sharpness(probe);
+    }
+    let momentum = MomentumConfig::new().with_dampening(0.0);
+    let optim = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let result = training.launch(Learner::new(model, optim, rate));
+    assert!(result.error.is_none(), "{:?}", result.error);
+    result.model
+}
+
+/// Whether two measurements agree, if the update of the first is that of the second times `scale`.
+fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
+    assert_eq!(
+        of_workers.outcome,
+        MeasurementOutcome::Bracketed,
+        "{of_workers:?}"
+    );
+    let (found, expected) = (
+        of_workers.critical_lr.unwrap() * scale,
+        of_one.critical_lr.unwrap(),
+    );
+    // Nearly all true values are within three times a stated error.
+    let errors = of_workers.critical_lr_error.unwrap() + of_one.critical_lr_error.unwrap();
+    assert!(
+        (found / expected - 1.0).abs() <= 3.0 * errors + 1e-5,
+        "{of_workers:?} {of_one:?}"
+    );
+    let losses = of_workers.base_loss.zip(of_one.base_loss);
+    if let Some((found, expected)) = losses {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    assert_eq!(of_workers.batch_fraction, 1.0);
+}
+
+#[test]
+fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
+    for (workers, reduce, forks) in [
+        (2, Reduce::Mean, true),
+        (2, Reduce::Sum, true),
+        (4, Reduce::Mean, true),
+        (4, Reduce::Sum, true),
+        (2, Reduce::Mean, false),
+    ] {
+        let case = format!("{workers} workers, {reduce:?}, forks: {forks}");
+        if !forks && device::two()[0] != device::two()[1] {
+            println!("left out: clones that stay on one device");
+            continue;
+        }
+        let model = model();
+        let scale = if reduce == Reduce::Sum {
+            workers as f64
+        } else {
+            1.0
+        };
+        let strategy = || Replicas {
+            reduce,
+            forks,
+            ..replicas(workers)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let bare = train(model.clone(), strategy(), BATCH, RATE / scale, None);
+        let probed = probe.attach(model.clone());
+        let probed = train(probed, strategy(), BATCH, RATE / scale, Some(&probe));
+        assert_eq!(weights(&probed.into_inner()), weights(&bare), "{case}");
+
+        let alone = tempfile::tempdir().unwrap();
+        let probe_of_one = SharpnessProbe::new(config(alone.path())).unwrap();
+        let one = probe_of_one.attach(model);
+        train(one, replicas(1), workers * BATCH, RATE, Some(&probe_of_one));
+
+        let (measured, expected) = (measurements(folder.path()), measurements(alone.path()));
+        assert_eq!((measured.len(), expected.len()), (STEPS, STEPS), "{case}");
+        for (index, (of_workers, of_one)) in measured.iter().zip(&expected).enumerate() {
+            assert_eq!(of_workers.step, index as u64);
+            assert_agree(of_workers, of_one, scale);
+            assert_eq!(of_one.workers, None);
+            // Clones are seen to be several workers once they have made the same update.
+            let share = (forks || index > 0).then(|| WorkerShare::new(workers, workers));
+            assert_eq!(of_workers.workers, share, "{case}");
+        }
+        // Three measurements tell the scale of the gradients, and then the slope is known.
+        for (of_workers, of_one) in measured.iter().zip(&expected).skip(5) {
+            assert_eq!(of_workers.slope_source, Some(SlopeSource::Known), "{case}");
+            let slope = of_workers.slope.unwrap() / scale;
+            assert!((slope / of_one.slope.unwrap() - 1.0).abs() < 1e-3, "{case}");
+        }
+        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+    }
+}
+
+#[test]
+fn workers_measure_groups_together_and_one_of_them_the_tasks() {
+    let model = model();
+    let measured = |workers: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let task = Data::new(1, 32, &device::plain()).batch(0);
+        let probe = SharpnessProbe::builder(config(folder.path()))
+            .with_group("head", ParamGroup::from_predicate("layers.1"))
+            .with_task("other", vec![task], |model: &Mlp, batch: Batch| {
+                model.loss(&batch)
+            })
+            .build()
+            .unwrap();
+        let probed = probe.attach(model.clone());
+        train(
+            probed,
+            replicas(workers),
+            BATCH * 2 / workers,
+            RATE,
+            Some(&probe),
+        );
+        measurements(folder.path())
+    };
+    let (of_two, of_one) = (measured(2), measured(1));
+    assert_eq!(of_two.len(), 3 * STEPS);
+    for (of_two, of_one) in of_two.iter().zip(&of_one) {
+        assert_eq!((of_two.step, &of_two.task), (of_one.step, &of_one.task));
+        if of_one.outcome == MeasurementOutcome::Bracketed {
+            assert_agree(of_two, of_one, 1.0);
+        }
+        let share = (of_two.task != "other").then(|| WorkerShare::new(2, 2));
+        assert_eq!(of_two.workers, share);
+    }
+}
+
+#[test]
+fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
+    for (step, is_kept) in [(0, false), (0, true), (3, false), (3, true)] {
+        let stop = Stop {
+            worker: 1,
+            step,
+            is_kept,
+        };
+        let strategy = || Replicas {
+            stop: Some(stop),
+            ..replicas(2)
+        };
+        let bare = train(model(), strategy(), BATCH, RATE, None);
+        let folder = tempfile::tempdir().unwrap();
+        // A worker that has ended is not waited for.
+        let limit = if is_kept { SHORT } else { LONG };
+        let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
+        let probed = train(probe.attach(model()), strategy(), BATCH, RATE, Some(&probe));
+        assert_eq!(weights(&probed.into_inner()), weights(&bare), "{stop:?}");
+
+        let measured = measurements(folder.path());
+        let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
+        assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{stop:?}");
+        for measurement in &measured[step..] {
+            let is_at_stop = measurement.step == step as u64;
+            assert_eq!(
+                measurement.outcome,
+                MeasurementOutcome::Bracketed,
+                "{stop:?}"
+            );
+            // Before its first update nobody knows that it is a worker: its batches are evaluated for it.
+            let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
+            let fraction = if share.is_some() { 0.5 } else { 1.0 };
+            assert_eq!(measurement.workers, share, "{stop:?}");
+            assert_eq!(measurement.batch_fraction, fraction, "{stop:?}");
+        }
+        let notices = probe.summary().notices;
+        let says = notices
+            .iter()
+            .any(|notice| notice.contains("a worker has ended"));
+        assert_eq!(says, step > 0, "{notices:?}");
+    }
+}
+
+/// Trains two workers, of which the first searches, with a fault in the evaluations of a worker at a step. Returns the
+/// measurements and the notices.
+fn with_fault(
+    worker: usize,
+    at: usize,
+    limit: Duration,
+    fault: impl Fn(&SharpnessProbe) + Send + Sync + 'static,
+) -> (Vec<Measurement>, Vec<String>) {
+    let strategy = |probe: Option<&SharpnessProbe>| Replicas {
+        first: probe.map(|probe| (0, probe.clone())),
+        ..replicas(2)
+    };
+    let bare = train(model(), strategy(None), BATCH, RATE, None);
+    let folder = tempfile::tempdir().unwrap();
+    let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
+    let is_over = AtomicBool::new(false);
+    let of_probe = probe.clone();
+    let probed: Probed<Mlp> = probe.attach_with(model(), move |model: &Mlp, batch: Batch| {
+        let is_due = of_probe.summary().measurements == at as u64;
+        if is_due && Replicas::worker() == Some(worker) && !is_over.swap(true, Ordering::SeqCst) {
+            fault(&of_probe);
+        }
+        model.loss(&batch)
+    });
+    let probed = train(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
+    assert_eq!(weights(&probed.into_inner()), weights(&bare));
+    (measurements(folder.path()), probe.summary().notices)
+}
+
+#[test]
+fn a_worker_whose_loss_panics_ends_the_measuring_and_not_the_run() {
+    for worker in [0, 1] {
+        for at in [0, 3] {
+            let fault = |_: &SharpnessProbe| panic!("an injected stop");
+            let (measured, notices) = with_fault(worker, at, LONG, fault);
+            assert_eq!(measured.len(), at + 1, "{worker}");
+            let last = measured.last().unwrap();
+            assert_eq!(last.outcome, MeasurementOutcome::Failed);
+            assert_eq!(last.workers, Some(WorkerShare::new(2, 2)));
+            assert!(
+                last.reason.as_ref().unwrap().contains("the loss panicked"),
+                "{last:?}"
+            );
+            assert!(
+                notices
+                    .iter()
+                    .any(|notice| notice.contains("the loss panicked"))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_hangs_in_an_evaluation_is_not_waited_for_without_limit() {
+    for at in [0, 3] {
+        let fault = move |probe: &SharpnessProbe| {
+            wait_until(|| probe.summary().measurements > at as u64);
+        };
+        let (measured, _) = with_fault(1, at, SHORT, fault);
+        assert_eq!(measured.len(), STEPS);
+        for measurement in &measured {
+            if measurement.step == at as u64 {
+                assert_eq!(measurement.outcome, MeasurementOutcome::Failed);
+                let reason = measurement.reason.as_ref().unwrap();
+                assert!(reason.contains("a worker that took part"), "{reason}");
+            } else {
+                assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+            }
+        }
+    }
+}
+
+/// On a machine with nothing else to do: `cargo test --workspace --test suite -- --ignored --nocapture workers::`.
+#[test]
+#[ignore = "measures time, which needs a core for each worker and nothing else on them"]
+fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {
+    let seconds = |workers: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let layers = vec![Data::FEATURES, 512, 512, Data::CLASSES];
+        let model =
+            MlpConfig::new(layers, sharpness_tests::LossKind::Xent).init(&device::autodiff());
+        let began = Instant::now();
+        train(
+            probe.attach(model),
+            replicas(workers),
+            1024,
+            RATE,
+            Some(&probe),
+        );
+        let run = began.elapsed();
+        let measured = measurements(folder.path());
+        let passes: usize = measured.iter().map(|m| m.evaluations).sum();
+        let seconds: f64 = measured.iter().map(|m| m.seconds).sum();
+        println!("{workers}: {passes} evaluations in {seconds:.2} s of {run:.1?}");
+        seconds / passes as f64
+    };
+    let (one, two) = (seconds(1), seconds(2));
+    println!(
+        "an evaluation by two workers takes {:.2} times that by one",
+        two / one
+    );
+}
