@@ -1,9 +1,12 @@
 //! Products with the Hessian H, and the largest eigenvalue of P^{-1/2} H P^{-1/2}.
 
-use crate::network::{Network, dot, plus};
+use super::network::{Network, dot, plus};
+use std::ops::Range;
 
 /// More Lanczos vectors change no eigenvalue of the fixtures by 10⁻⁷.
 const VECTORS: usize = 40;
+/// The rounds of rotations, after which nothing is left beside the diagonal.
+const SWEEPS: usize = 10;
 
 /// Hv, as a central difference of gradients.
 pub fn product(network: &Network, parameters: &[f64], vector: &[f64]) -> Vec<f64> {
@@ -46,6 +49,45 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
         }
     }
     largest_of_tridiagonal(&diagonal, &beside)
+}
+
+/// The rows of the Hessian's block of these parameters, each from a product with a unit vector.
+pub fn block(network: &Network, parameters: &[f64], places: Range<usize>) -> Vec<Vec<f64>> {
+    let row = |place: usize| {
+        let mut unit = vec![0.0; parameters.len()];
+        unit[place] = 1.0;
+        product(network, parameters, &unit)[places.clone()].to_vec()
+    };
+    places.clone().map(row).collect()
+}
+
+/// The largest eigenvalue of a symmetric matrix, by Jacobi's rotations.
+pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
+    let size = matrix.len();
+    for _ in 0..SWEEPS {
+        for p in 0..size {
+            for q in p + 1..size {
+                let off = 0.5 * (matrix[p][q] + matrix[q][p]);
+                if off == 0.0 {
+                    continue;
+                }
+                let ratio = (matrix[q][q] - matrix[p][p]) / (2.0 * off);
+                let tan = ratio.signum() / (ratio.abs() + (1.0 + ratio * ratio).sqrt());
+                let cos = 1.0 / (1.0 + tan * tan).sqrt();
+                let sin = tan * cos;
+                for row in &mut matrix {
+                    (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
+                }
+                for column in 0..size {
+                    let (a, b) = (matrix[p][column], matrix[q][column]);
+                    matrix[p][column] = cos * a - sin * b;
+                    matrix[q][column] = sin * a + cos * b;
+                }
+            }
+        }
+    }
+    let diagonal = (0..size).map(|place| matrix[place][place]);
+    diagonal.fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection on the number of eigenvalues above a value.

@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 const LAST_CHECKED: u64 = 5;
 /// The relative tolerance between a fixture and the recomputed value.
 const TOLERANCE: f64 = 1e-6;
+/// The examples of a batch of those whose batch sharpness is computed.
+const BATCH: usize = 32;
 /// The smallest learning rate tried, and the factor to the next.
 const FIRST_PLACE: f64 = 1e-3;
 const SPACING: f64 = 1.05;
@@ -65,6 +67,26 @@ fn row(
         "hessian_sharpness",
         curvature::largest_eigenvalue(network, theta, &ones),
     );
+    set(
+        "last_layer_sharpness",
+        curvature::largest_of_dense(curvature::block(network, theta, network.last_layer())),
+    );
+    let of_batch = |batch: Network| {
+        let g = batch.gradient(theta);
+        (dot(&g, &curvature::product(&batch, theta, &g)), dot(&g, &g))
+    };
+    let of_batches: Vec<(f64, f64)> = network.batches(BATCH).into_iter().map(of_batch).collect();
+    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| {
+        of_batches.iter().map(of).sum::<f64>() / of_batches.len() as f64
+    };
+    let ratio = mean(&|of| of.0) / mean(&|of| of.1);
+    let batch_sharpness = mean(&|of| of.0 / of.1);
+    set("batch_sharpness", batch_sharpness);
+    set("interaction_aware_sharpness", ratio);
+    // The standard error of the mean over the batches.
+    let variance = mean(&|of| (of.0 / of.1 - batch_sharpness).powi(2));
+    let others = of_batches.len() as f64 - 1.0;
+    set("batch_sharpness_error", (variance / others).sqrt());
     if let Some(preconditioner) = optimizer.preconditioner(&after) {
         let value = curvature::largest_eigenvalue(network, theta, &preconditioner);
         set("preconditioned_sharpness", value);

@@ -1,5 +1,7 @@
 //! A fully connected network with tanh activations in float64, and the gradient of its loss by hand.
 
+use std::ops::Range;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
     CrossEntropy,
@@ -17,6 +19,26 @@ pub struct Network {
 }
 
 impl Network {
+    /// The same network with batches of so many of its examples, in order.
+    pub fn batches(&self, size: usize) -> Vec<Self> {
+        let parts = self.inputs.chunks(size).zip(self.classes.chunks(size));
+        let batch = |(inputs, classes): (&[Vec<f64>], &[usize])| Self {
+            layers: self.layers.clone(),
+            loss: self.loss,
+            inputs: inputs.to_vec(),
+            classes: classes.to_vec(),
+        };
+        parts.map(batch).collect()
+    }
+
+    /// The places of the last layer's parameters.
+    pub fn last_layer(&self) -> Range<usize> {
+        let sizes = self.layers.windows(2).map(|pair| (pair[0] + 1) * pair[1]);
+        let sizes: Vec<usize> = sizes.collect();
+        let all = sizes.iter().sum();
+        all - sizes[sizes.len() - 1]..all
+    }
+
     /// L(θ).
     pub fn loss(&self, parameters: &[f64]) -> f64 {
         let losses = self.inputs.iter().zip(&self.classes).map(|(input, class)| {

@@ -68,5 +68,10 @@ fn is_a_program(path: &Path) -> bool {
     let path = path.canonicalize().unwrap();
     let root = root().canonicalize().unwrap();
     let path = path.strip_prefix(&root).unwrap();
-    path.starts_with("crates/burn-sharpness/examples") || path.starts_with("tests/suite")
+    let programs = [
+        "crates/burn-sharpness/examples",
+        "tests/suite",
+        "tests/opentelemetry",
+    ];
+    programs.iter().any(|folder| path.starts_with(folder))
 }

@@ -112,7 +112,8 @@ fn build(command: &str) -> Option<String> {
     for word in words {
         match word {
             "--" | "#" => break,
-            "--features" | "--release" | "+nightly" => return None,
+            // Another build on purpose, or a workspace of its own.
+            "--features" | "--release" | "+nightly" | "--manifest-path" => return None,
             _ => arguments.push(word),
         }
     }

@@ -4,9 +4,10 @@ mod hard;
 mod killed;
 mod ports;
 
-use burn_sharpness::hessian::CurvatureConfig;
+use burn::module::ParamGroup;
+use burn_sharpness::hessian::{BatchSharpnessConfig, CurvatureConfig};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, model, sgd, weights};
+use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, model, sgd, weights};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,12 +36,20 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let config = SharpnessConfig::new()
         .with_every(1)
         .with_curvature(CurvatureConfig::new(3));
-    let probe = SharpnessProbe::new(config).unwrap();
+    let batches = Data::new(2, 16, &device).loader();
+    let of_batches = BatchSharpnessConfig::new(4).with_batches(2);
+    let probe = SharpnessProbe::builder(config)
+        .with_batch_sharpness(of_batches, batches, |model: &Mlp, batch| model.loss(&batch))
+        .with_group("head", ParamGroup::from_predicate("layers.1"))
+        .build()
+        .unwrap();
     let bare = train(None);
     let probed = train(Some(&probe));
 
     let summary = probe.summary();
     assert_eq!(summary.measurements, 14);
+    let last = probe.latest("train").unwrap();
+    assert!(last.batch_sharpness.is_some() || last.step % 4 > 0);
     assert!(summary.bracketed >= 10, "{summary:?}");
     // The initial weights and the dropout masks were the same.
     assert_eq!(weights(&probed), weights(&bare));
@@ -68,6 +77,7 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
@@ -87,6 +97,9 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("measured critical sharpness"), 7, "{log}");
+    // A layer makes metrics of these.
+    assert_eq!(count("gauge.sharpness.edge_threshold="), 7, "{log}");
+    assert_eq!(count("monotonic_counter.sharpness.measurements=1"), 7);
     // The second measurement in a row warns; later crossings are isolated.
     assert_eq!(count("past the critical one"), 1, "{log}");
     assert_eq!(count("function to call at the edge panicked"), 1, "{log}");

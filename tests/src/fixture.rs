@@ -74,6 +74,14 @@ pub struct Row {
     pub directional_sharpness: f64,
     /// λ_max.
     pub hessian_sharpness: f64,
+    /// λ_max of the block of the last layer, if the fixture has it.
+    pub last_layer_sharpness: Option<f64>,
+    /// E[gᵀHg/‖g‖²] over the batches of 32 examples, if the fixture has it.
+    pub batch_sharpness: Option<f64>,
+    /// Its standard error, if the fixture has it.
+    pub batch_sharpness_error: Option<f64>,
+    /// E[gᵀHg]/E‖g‖² over the same batches, if the fixture has it.
+    pub interaction_aware_sharpness: Option<f64>,
     /// λ_max of the preconditioned Hessian, for AdamW.
     pub preconditioned_sharpness: Option<f64>,
 }
@@ -136,6 +144,13 @@ impl Fixture {
             x: Tensor::from_data(x, device),
             y: Tensor::from_data(y, device),
         }
+    }
+
+    /// The full batch in batches of so many examples, of which it is a multiple.
+    pub fn batches(&self, size: usize, device: &Device) -> Vec<Batch> {
+        let Batch { x, y } = self.batch(device);
+        let parts = x.split(size, 0).into_iter().zip(y.split(size, 0));
+        parts.map(|(x, y)| Batch { x, y }).collect()
     }
 
     /// Builds the optimizer's preconditioner, for AdamW.

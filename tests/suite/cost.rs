@@ -3,7 +3,7 @@
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
-use sharpness_tests::{Data, Mlp, MlpConfig};
+use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
 
 const STEPS: usize = 120;
 const WARM_UP: usize = 20;
@@ -61,5 +61,46 @@ fn a_warm_measurement_takes_few_evaluations() {
         println!("{name}: {trained:.2}, of a task {of_task:.2}");
         assert!(trained <= most, "{name}: {trained}");
         assert!(of_task <= 3.7, "{name}, of a task: {of_task}");
+    }
+}
+
+/// Prints what a measurement takes with the panel over what it takes without, which take turns: `cargo test --workspace --test
+/// suite -- --ignored --nocapture time_of_the_panel`
+#[test]
+#[ignore = "is a timing"]
+fn the_time_of_the_panel() {
+    let device = Device::flex().autodiff();
+    for (width, batch) in [(32, 64), (256, 256), (512, 512)] {
+        let layers = vec![Data::FEATURES, width, width, Data::CLASSES];
+        let mut model = MlpConfig::new(layers, LossKind::Xent).init(&device);
+        let data = Data::new(20, batch, &device);
+        let mut optim: ModuleOptimizer = AdamConfig::new().init();
+        let probes = [false, true].map(|panel| {
+            let config = SharpnessConfig::new().with_every(1).with_panel(panel);
+            SharpnessProbe::new(config).unwrap()
+        });
+        let mut seconds = [Vec::new(), Vec::new()];
+        for step in 0..WARM_UP + 300 {
+            let batch = data.batch(step % 20);
+            let loss = model.loss(&batch);
+            let grads = GradientsParams::from_grads(loss.backward(), &model);
+            let mut order = [0, 1];
+            order.rotate_left(step % 2);
+            for index in order {
+                let update = Update::new(&model, &optim, 1e-3, &grads);
+                let update = update.with_training_loss(loss.clone());
+                let measured = probes[index].measure_update(update, |model| model.loss(&batch));
+                if step >= WARM_UP {
+                    seconds[index].push(measured.unwrap().seconds);
+                }
+            }
+            model = optim.step(1e-3, model, grads);
+        }
+        let [without, with] = seconds.map(|mut all| {
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        });
+        let ratio = with / without;
+        println!("width {width}: {with:.6} s with, {without:.6} s without, {ratio:.3}");
     }
 }

@@ -24,7 +24,10 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
         let config = SharpnessConfig::new()
             .with_every(1)
             .with_curvature(curvature);
-        let probe = SharpnessProbe::new(config).unwrap();
+        let probe = SharpnessProbe::builder(config)
+            .with_group("last", ParamGroup::from_predicate("layers.2"))
+            .build()
+            .unwrap();
         let (mut optim, learning_rate) = fixture.optimizer();
         let mut model = fixture.model(&device);
         let batch = fixture.batch(&device);
@@ -37,6 +40,9 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
                 let update = Update::new(&model, &optim, learning_rate, &grads);
                 let measured = probe.measure_update(update.with_curvature(loss), loss);
                 let curvature = measured.unwrap().curvature.clone().unwrap();
+                let of_group = probe.latest("last").unwrap().curvature.clone().unwrap();
+                let of_group = Some(&of_group.hessian_sharpness).zip(row.last_layer_sharpness);
+                let of_group = of_group.map(|(value, exact)| (value, exact, tolerances.oracle));
                 let values = [
                     (
                         &curvature.directional_sharpness,
@@ -53,7 +59,8 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
                 let preconditioned = preconditioned.zip(row.preconditioned_sharpness);
                 let preconditioned =
                     preconditioned.map(|(value, exact)| (value, exact, tolerances.curvature));
-                for (value, exact, tolerance) in values.into_iter().chain(preconditioned) {
+                let more = preconditioned.into_iter().chain(of_group);
+                for (value, exact, tolerance) in values.into_iter().chain(more) {
                     println!("step {step}: {exact} {value:?}");
                     all += 1;
                     resolved += usize::from(value.outcome == CurvatureOutcome::Measured);
@@ -136,7 +143,14 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
     assert!(close(x, rayleigh(&[(3.0, 3.0), (1.0, 2.0)])));
     let y = of("y").critical_sharpness.unwrap();
     assert!(close(y, rayleigh(&[(5.0, 2.5), (0.5, 1.5)])));
+    for (group, directional, largest) in [("x", x, 3.0), ("y", y, 5.0)] {
+        let curvature = of(group).curvature.clone().unwrap();
+        let of_group = curvature.directional_sharpness.value.unwrap();
+        assert!(close(of_group, directional), "{group}: {of_group}");
+        assert!(close(curvature.hessian_sharpness.value.unwrap(), largest));
+    }
     assert_eq!(of("nothing").outcome, MeasurementOutcome::Failed);
+    assert_eq!(of("nothing").curvature, None);
     assert_eq!(measured.limiting_task, None, "groups are no tasks");
 }
 

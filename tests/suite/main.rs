@@ -1,5 +1,7 @@
 //! The test suite of burn-sharpness.
 
+mod batch_sharpness;
+mod batch_sharpness_costs;
 mod batch_statistics;
 mod checkpoint;
 mod cost;
@@ -9,6 +11,7 @@ mod devices;
 mod edge_cap;
 mod errors;
 mod finder;
+mod float64;
 mod kinds;
 mod kinds_of_programs;
 mod kinds_of_training;

@@ -1,10 +1,11 @@
 use crate::batches::TaskBatches;
-use crate::config::{ConfigError, SharpnessConfig};
+use crate::config::{BatchSharpnessConfig, ConfigError, SharpnessConfig};
 use crate::journal::ClaimedFolder;
 use crate::loss::IntoLoss;
 use crate::probe::SharpnessProbe;
-use crate::task::{Task, TaskKind, validate_name};
+use crate::task::{BatchGradients, Task, TaskKind, batch_gradients, validate_name};
 use burn::module::{Module, ParamGroup};
+use burn::tensor::Tensor;
 use sharpness_record::WriteError;
 
 /// Builds a [`SharpnessProbe`] that measures more than the training loss: other losses along the training's update, and
@@ -13,6 +14,7 @@ use sharpness_record::WriteError;
 pub struct SharpnessProbeBuilder {
     config: SharpnessConfig,
     tasks: Vec<Task>,
+    batch_gradients: Option<Box<dyn BatchGradients>>,
     refused: Option<ConfigError>,
 }
 
@@ -32,6 +34,7 @@ impl SharpnessProbe {
         SharpnessProbeBuilder {
             config,
             tasks: Vec::new(),
+            batch_gradients: None,
             refused: None,
         }
     }
@@ -96,7 +99,9 @@ impl SharpnessProbeBuilder {
     }
 
     /// Measures the training loss, too, along the update of a group of parameters while all others
-    /// stay: which layers are at the edge. It costs the evaluations of one more search.
+    /// stay: which layers are at the edge. It costs the evaluations of one more search. At the steps at which the probe measures the
+    /// [curvature](SharpnessConfig::with_curvature), it measures that over the group's parameters, too, their λ_max included, at
+    /// the same number of gradients once more for each group.
     ///
     /// The measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness `name`". They
     /// concern no other loss, so a group is never the limiting task.
@@ -113,6 +118,61 @@ impl SharpnessProbeBuilder {
     /// ```
     pub fn with_group(self, name: &str, group: ParamGroup) -> Self {
         self.with(Task::new(name, TaskKind::Group(group.into())))
+    }
+
+    /// Measures **batch sharpness**, too, at some of the steps: E[gᵀHg/‖g‖²] and its interaction-aware form E[gᵀHg]/E‖g‖²,
+    /// with the gradient g and the Hessian H of the loss on one of several batches (arXiv 2412.20553). SGD on
+    /// such batches settles where it is 2/η.
+    ///
+    /// The batches must be fresh, and as large as those that the training steps make their gradients of: a `Vec` over whose batches the
+    /// measurements go in turn, or a data loader of burn's that is not the training's own. `loss` computes the mean
+    /// loss of one batch, with the model in validation mode, and is differentiated over the parameters that have a gradient in
+    /// the step. The n-th measurement takes the n-th few batches.
+    ///
+    /// The [record](crate::Measurement::batch_sharpness) has both, with their standard errors by the spread over the batches, and
+    /// so have charts in burn's dashboard. It costs a gradient a batch, and about six evaluations of the loss.
+    ///
+    /// ```
+    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_sharpness::hessian::BatchSharpnessConfig;
+    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+    ///
+    /// // (w − x)²x: its gradient 2(w − x)x has the curvature 2x along itself.
+    /// fn loss(model: &Linear, x: f64) -> Tensor<1> {
+    ///     ((model.weight.val() - x).square() * x).sum()
+    /// }
+    ///
+    /// let device = Device::flex().autodiff();
+    /// let model = LinearConfig::new(1, 1).with_bias(false).init(&device);
+    /// let config = BatchSharpnessConfig::new(10).with_batches(2);
+    /// let probe = SharpnessProbe::builder(SharpnessConfig::new())
+    ///     .with_batch_sharpness(config, vec![3.0, 5.0], loss)
+    ///     .build()?;
+    ///
+    /// let optim: ModuleOptimizer = SgdConfig::new().init();
+    /// let grads = GradientsParams::from_grads(loss(&model, 4.0).backward(), &model);
+    /// let measured = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 4.0)).unwrap();
+    /// let batch_sharpness = measured.batch_sharpness.clone().unwrap();
+    /// // The mean of 6 and 10, of which two batches say little.
+    /// assert!((batch_sharpness.value.unwrap() - 8.0).abs() < 0.05);
+    /// assert!((batch_sharpness.standard_error.unwrap() - 2.0).abs() < 0.05);
+    /// # Ok::<(), burn_sharpness::ConfigError>(())
+    /// ```
+    pub fn with_batch_sharpness<M, B>(
+        mut self,
+        config: BatchSharpnessConfig,
+        batches: impl Into<TaskBatches<B>>,
+        loss: impl Fn(&M, B) -> Tensor<1> + Send + 'static,
+    ) -> Self
+    where
+        M: Module + 'static,
+        B: Clone + Send + 'static,
+    {
+        self.config.batch_sharpness = Some(config);
+        self.batch_gradients = Some(batch_gradients(batches.into(), loss));
+        self
     }
 
     fn with(mut self, task: Task) -> Self {
@@ -152,6 +212,7 @@ impl SharpnessProbeBuilder {
             self.config,
             Some(search),
             self.tasks,
+            self.batch_gradients,
             folder,
         ))
     }

@@ -67,6 +67,7 @@
 //! - Other losses along the same update (relative critical sharpness): [`SharpnessProbeBuilder::with_task`].
 //! - One parameter group at a time: [`SharpnessProbeBuilder::with_group`].
 //! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
+//! - What SGD on small batches settles at: [`SharpnessProbeBuilder::with_batch_sharpness`].
 //! - Before training, how large a learning rate can become: [`LearningRateFinder`].
 //!
 //! # Guarantees

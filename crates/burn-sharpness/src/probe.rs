@@ -4,7 +4,7 @@ use crate::failure::lock;
 use crate::journal::{ClaimedFolder, Entry, Reading};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
-use crate::task::Task;
+use crate::task::{BatchGradients, Task};
 use crate::workers::Kept;
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
@@ -69,6 +69,8 @@ struct Shared {
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
+    /// The gradients that batch sharpness is of, if it is measured.
+    pub(crate) batch_gradients: Option<Box<dyn BatchGradients>>,
     pub(crate) memory: Memory,
     /// Whether a loop of one's own calls the probe at every step.
     pub(crate) calls: CallWatch,
@@ -79,6 +81,7 @@ impl SharpnessProbe {
         config: SharpnessConfig,
         search: Option<CriticalSearch>,
         tasks: Vec<Task>,
+        batch_gradients: Option<Box<dyn BatchGradients>>,
         folder: Option<ClaimedFolder>,
     ) -> Self {
         let run = Run::new(folder, config.warn_after);
@@ -89,6 +92,7 @@ impl SharpnessProbe {
                 task_names: tasks.iter().map(|task| task.name.clone()).collect(),
                 measuring: Mutex::new(Measuring {
                     tasks,
+                    batch_gradients,
                     ..Measuring::default()
                 }),
                 run: Mutex::new(run),
@@ -114,7 +118,7 @@ impl SharpnessProbe {
     /// # Ok::<(), ConfigError>(())
     /// ```
     pub fn disabled() -> Self {
-        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None)
+        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
     }
 
     /// Whether the probe measures: false for a [disabled](Self::disabled) probe.
@@ -189,9 +193,14 @@ impl SharpnessProbe {
         let (attached, is_new) = self.run().attach();
         if is_new {
             let mut measuring = self.measuring();
-            let tasks = std::mem::take(&mut measuring.tasks);
+            let Measuring {
+                tasks,
+                batch_gradients,
+                ..
+            } = std::mem::take(&mut *measuring);
             *measuring = Measuring {
                 tasks,
+                batch_gradients,
                 ..Measuring::default()
             };
         }

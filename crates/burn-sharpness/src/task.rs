@@ -1,10 +1,11 @@
 use crate::batches::TaskBatches;
 use crate::config::ConfigError;
 use crate::failure::Failure;
-use crate::loss::{BatchLosses, IntoLoss};
+use crate::loss::{BatchLosses, IntoLoss, Loss};
 use crate::losses::{Losses, Point};
 use burn::module::{Module, ParamGroup};
-use burn::tensor::Device;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
 use sharpness_record::TRAIN_TASK;
 use std::any::Any;
 use std::marker::PhantomData;
@@ -28,6 +29,16 @@ pub(crate) trait TaskLoss: Send {
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
 }
 
+/// A loss on several batches and its gradients, for a model whose type only it knows.
+pub(crate) trait BatchGradients: Send {
+    /// Takes the batches of the measurement with this index, and returns their number.
+    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<usize, Failure>;
+    /// Computes the mean loss of one of these batches.
+    fn loss_of(&self, batch: usize, model: &dyn Any) -> Result<Loss, Failure>;
+    /// Computes its gradient.
+    fn gradient_of(&self, batch: usize, model: &dyn Any) -> Result<GradientsParams, Failure>;
+}
+
 impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
     fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
         self.losses_of(model)
@@ -42,13 +53,10 @@ impl Task {
         F: Fn(&M, B) -> L + Send + 'static,
         L: IntoLoss + 'static,
     {
-        let loss = LossOnBatches {
-            batches,
-            selected: Vec::new(),
-            loss,
-            model: PhantomData,
-        };
-        Self::new(name, TaskKind::Loss(Box::new(loss)))
+        Self::new(
+            name,
+            TaskKind::Loss(Box::new(LossOnBatches::new(batches, loss))),
+        )
     }
 
     pub(crate) fn new(name: &str, kind: TaskKind) -> Self {
@@ -59,11 +67,42 @@ impl Task {
     }
 }
 
+/// Makes the gradients of a loss on batches.
+pub(crate) fn batch_gradients<M, B, F>(batches: TaskBatches<B>, loss: F) -> Box<dyn BatchGradients>
+where
+    M: Module + 'static,
+    B: Clone + Send + 'static,
+    F: Fn(&M, B) -> Tensor<1> + Send + 'static,
+{
+    Box::new(LossOnBatches::new(batches, loss))
+}
+
 struct LossOnBatches<M, B, F> {
     batches: TaskBatches<B>,
     selected: Vec<B>,
     loss: F,
     model: PhantomData<fn(&M)>,
+}
+
+impl<M: 'static, B: Clone + Send + 'static, F> LossOnBatches<M, B, F> {
+    fn new(batches: TaskBatches<B>, loss: F) -> Self {
+        Self {
+            batches,
+            selected: Vec::new(),
+            loss,
+            model: PhantomData,
+        }
+    }
+
+    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<usize, Failure> {
+        self.selected = self.batches.take(index, count, device)?;
+        Ok(self.selected.len())
+    }
+
+    fn known(model: &dyn Any) -> Result<&M, Failure> {
+        let model = model.downcast_ref::<M>();
+        model.ok_or(Failure::OtherModel(std::any::type_name::<M>()))
+    }
 }
 
 impl<M, B, F, L> TaskLoss for LossOnBatches<M, B, F>
@@ -74,16 +113,37 @@ where
     L: IntoLoss,
 {
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure> {
-        self.selected = self.batches.take(index, count, device)?;
+        Self::select(self, index, count, device)?;
         Ok(())
     }
 
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure> {
-        let model = model.downcast_ref::<M>();
-        let model = model.ok_or(Failure::OtherModel(std::any::type_name::<M>()))?;
+        let model = Self::known(model)?;
         let batches = self.selected.iter();
         let losses = batches.map(|batch| (self.loss)(model, batch.clone()).into_loss());
         Ok(BatchLosses::new(losses.collect::<Result<_, _>>()?)?)
+    }
+}
+
+impl<M, B, F> BatchGradients for LossOnBatches<M, B, F>
+where
+    M: Module + 'static,
+    B: Clone + Send + 'static,
+    F: Fn(&M, B) -> Tensor<1> + Send,
+{
+    fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<usize, Failure> {
+        Self::select(self, index, count, device)
+    }
+
+    fn loss_of(&self, batch: usize, model: &dyn Any) -> Result<Loss, Failure> {
+        let loss = (self.loss)(Self::known(model)?, self.selected[batch].clone());
+        Ok(loss.mean().into_loss()?)
+    }
+
+    fn gradient_of(&self, batch: usize, model: &dyn Any) -> Result<GradientsParams, Failure> {
+        let model = Self::known(model)?;
+        let loss = (self.loss)(model, self.selected[batch].clone());
+        Ok(GradientsParams::from_grads(loss.mean().backward(), model))
     }
 }
 

@@ -34,6 +34,9 @@ pub struct CurvatureValue {
     /// Its relative error, from the difference quotients at neighbouring steps.
     #[serde(default)]
     pub relative_error: Option<f64>,
+    /// The standard error by the spread over the batches, for a mean over several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
     /// ‖Hu − λu‖ / |λ|, for an eigenvalue.
     #[serde(default)]
     pub residual: Option<f64>,
@@ -43,9 +46,16 @@ pub struct CurvatureValue {
     /// The number of gradients computed; each costs about three forward passes.
     #[serde(default)]
     pub gradients: usize,
+    /// The number of evaluations of the loss besides, one forward pass each.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub evaluations: usize,
     /// The wall-clock time, in seconds.
     #[serde(default)]
     pub seconds: f64,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl CurvatureValue {
@@ -56,9 +66,11 @@ impl CurvatureValue {
             outcome,
             value: None,
             relative_error: None,
+            standard_error: None,
             residual: None,
             reason: None,
             gradients: 0,
+            evaluations: 0,
             seconds: 0.0,
         }
     }

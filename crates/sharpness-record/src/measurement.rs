@@ -1,6 +1,7 @@
 use crate::shown::number;
 use crate::{
-    CurvatureMeasurement, Edge, LinePoint, MeasurementOutcome, edge_ratio, edge_threshold,
+    CurvatureMeasurement, CurvatureValue, Edge, LinePoint, MeasurementOutcome, edge_ratio,
+    edge_threshold,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -188,6 +189,14 @@ pub struct Measurement {
     /// The curvature behind critical sharpness, on steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
+    /// The batch sharpness E[gᵀHg/‖g‖²], on steps that measure it: the mean over several batches of the curvature of each
+    /// batch's loss along its own gradient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_sharpness: Option<CurvatureValue>,
+    /// The interaction-aware form of batch sharpness, E[gᵀHg]/E‖g‖², from the same gradients, whose cost is that of
+    /// `batch_sharpness`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interaction_aware_sharpness: Option<CurvatureValue>,
     /// The points of the search in order, if the run keeps them; `None` without a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<Vec<LinePoint>>,
@@ -256,6 +265,8 @@ impl Measurement {
             loss_explodes: None,
             batch_statistics: None,
             curvature: None,
+            batch_sharpness: None,
+            interaction_aware_sharpness: None,
             line: None,
             evaluations: 0,
             seconds: 0.0,
@@ -268,6 +279,8 @@ impl Measurement {
         Self {
             task: task.to_string(),
             curvature: None,
+            batch_sharpness: None,
+            interaction_aware_sharpness: None,
             evaluations: 0,
             seconds: 0.0,
             ..self.clone()

@@ -1,6 +1,6 @@
 //! Lists all quantities: names, drawing, and how to read them from a measurement.
 
-use crate::{CurvatureMeasurement, CurvatureValue, Measurement};
+use crate::{CurvatureValue, Measurement};
 use serde::Serialize;
 
 /// Lays out values along an axis.
@@ -60,7 +60,7 @@ impl About {
 enum Reads {
     Number(fn(&Measurement) -> Option<f64>),
     /// A curvature, measured at some of the steps.
-    Curvature(fn(&CurvatureMeasurement) -> Option<&CurvatureValue>),
+    Curvature(fn(&Measurement) -> Option<&CurvatureValue>),
 }
 use Reads::{Curvature, Number};
 use Scale::{Linear, Log};
@@ -175,12 +175,18 @@ quantities! {
         "the time of the measurement, counted from the end of the training step on the device", Number(|m| Some(m.seconds));
     DirectionalSharpness: "Directional Sharpness", "directional_sharpness", "λ_dir", "1/η", Some(Log), EDGE,
         "the curvature along the update over the slope along it: equal to critical sharpness if the loss is quadratic",
-        Curvature(|c| Some(&c.directional_sharpness));
+        Curvature(|m| Some(&m.curvature.as_ref()?.directional_sharpness));
     HessianSharpness: "Hessian Sharpness", "hessian_sharpness", "λ_max", "1/η", Some(Log), EDGE,
-        "the largest eigenvalue of the Hessian", Curvature(|c| Some(&c.hessian_sharpness));
+        "the largest eigenvalue of the Hessian", Curvature(|m| Some(&m.curvature.as_ref()?.hessian_sharpness));
     PreconditionedSharpness: "Preconditioned Sharpness", "preconditioned_sharpness", "λ_pre", "1/η", Some(Log), EDGE,
         "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner",
-        Curvature(|c| c.preconditioned_sharpness.as_ref());
+        Curvature(|m| m.curvature.as_ref()?.preconditioned_sharpness.as_ref());
+    BatchSharpness: "Batch Sharpness", "batch_sharpness", "λ_batch", "1/η", Some(Log), EDGE,
+        "the curvature of a batch's loss along its own gradient, as a mean over several batches: E[gᵀHg/‖g‖²]",
+        Curvature(|m| m.batch_sharpness.as_ref());
+    InteractionAwareSharpness: "Interaction-Aware Sharpness", "interaction_aware_sharpness", "λ_IA", "1/η", Some(Log), EDGE,
+        "the same with each batch weighted by its squared gradient: E[gᵀHg]/E‖g‖²",
+        Curvature(|m| m.interaction_aware_sharpness.as_ref());
     LargeBatchThreshold: "Large Batch Threshold", "large_batch_threshold", "2(1+β)/η", "1/η", Some(Log), None,
         "the edge of the largest eigenvalue of the Hessian under momentum β, at large batches",
         Number(|m| m.large_batch_threshold);
@@ -208,6 +214,9 @@ impl Quantity {
         Self::PreconditionedSharpness,
     ];
 
+    /// The quantities from gradients of several batches, on steps that measure them.
+    pub const BATCHES: [Self; 2] = [Self::BatchSharpness, Self::InteractionAwareSharpness];
+
     /// The quantities of the panel, in the order of the metrics.
     pub const PANEL: [Self; 5] = [
         Self::GradientNorm,
@@ -220,7 +229,9 @@ impl Quantity {
     /// Returns the thresholds of a named optimizer in this quantity's chart, besides its reference.
     pub fn thresholds(&self) -> &'static [Self] {
         match self {
-            Self::HessianSharpness => &[Self::LargeBatchThreshold, Self::SmallBatchThreshold],
+            Self::HessianSharpness | Self::BatchSharpness | Self::InteractionAwareSharpness => {
+                &[Self::LargeBatchThreshold, Self::SmallBatchThreshold]
+            }
             Self::PreconditionedSharpness => &[Self::AdamThreshold],
             _ => &[],
         }
@@ -243,7 +254,7 @@ impl Quantity {
     /// Returns the curvature, if the quantity is one and the measurement has it.
     pub fn curvature<'a>(&self, measurement: &'a Measurement) -> Option<&'a CurvatureValue> {
         match self.about().reads {
-            Curvature(read) => read(measurement.curvature.as_ref()?),
+            Curvature(read) => read(measurement),
             Number(_) => None,
         }
     }
@@ -282,6 +293,7 @@ mod tests {
                 assert_eq!(about.scale, threshold.about().scale, "{about:?}");
             }
         }
-        assert!(Quantity::CURVATURE.iter().all(Quantity::is_curvature));
+        let from_gradients = Quantity::CURVATURE.iter().chain(&Quantity::BATCHES);
+        assert!(from_gradients.into_iter().all(Quantity::is_curvature));
     }
 }

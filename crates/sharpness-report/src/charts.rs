@@ -67,8 +67,11 @@ pub(crate) fn charts() -> Vec<Chart> {
             Some(Against::Line(value, name)) => chart.line = Some((value, name)),
             None => {}
         }
-        let thresholds = chart.curves.iter().flat_map(Quantity::thresholds);
-        chart.threshold.extend(thresholds);
+        for threshold in chart.curves.iter().flat_map(Quantity::thresholds) {
+            if !chart.threshold.contains(threshold) {
+                chart.threshold.push(*threshold);
+            }
+        }
         charts.push(chart);
     }
     charts

@@ -47,9 +47,11 @@ fn beside(quantity: Quantity) -> Vec<Column> {
         return vec![
             part("outcome", |value| name_of(Some(&value.outcome))),
             part("relative_error", |value| number(value.relative_error)),
+            part("standard_error", |value| number(value.standard_error)),
             part("residual", |value| number(value.residual)),
             part("reason", |value| said(value.reason.as_ref())),
             part("gradients", |value| value.gradients.to_string()),
+            part("evaluations", |value| value.evaluations.to_string()),
             part("seconds", |value| number(Some(value.seconds))),
         ];
     }
@@ -163,8 +165,8 @@ mod tests {
             let value = first as f64;
             json!({
                 "outcome": "measured", "value": value + 0.1, "relative_error": value + 0.2,
-                "residual": value + 0.3, "reason": format!("because {first}"),
-                "gradients": first, "seconds": value + 0.4,
+                "standard_error": value + 0.25, "residual": value + 0.3, "reason": format!("because {first}"),
+                "gradients": first, "evaluations": first + 1, "seconds": value + 0.4,
             })
         };
         let line = json!({
@@ -184,6 +186,7 @@ mod tests {
                 "directional_sharpness": curvature(1100), "hessian_sharpness": curvature(1200),
                 "preconditioned_sharpness": curvature(1300),
             },
+            "batch_sharpness": curvature(1400), "interaction_aware_sharpness": curvature(1500),
         });
         serde_json::from_value(line).unwrap()
     }

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
+    /// Train by SGD on batches of four sizes up to all examples, without momentum and with 0.9, and compare batch sharpness with
+    /// its thresholds
+    #[arg(long, conflicts_with_all = ["batch", "cifar", "every"])]
+    pub stochastic: bool,
     /// Updates of the weights
     #[arg(long, default_value_t = 3000)]
     pub steps: u64,

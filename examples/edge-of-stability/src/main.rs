@@ -11,6 +11,7 @@ mod descent;
 mod flags;
 mod network;
 mod record;
+mod stochastic;
 mod training;
 
 use anyhow::Result;
@@ -28,5 +29,8 @@ fn run(flags: &Flags) -> Result<()> {
     flags.validate()?;
     let name = "edge-of-stability";
     let out = OwnedFolder::for_results(flags.out.as_deref(), name, record::SUMMARY_FILE)?;
+    if flags.stochastic {
+        return stochastic::run(flags, out.path());
+    }
     descent::run(flags, out.path())
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 fn run(folder: &Path, before: &str, flags: &str) -> Output {
     let script = format!(
-        "{before} exec {} --width 8 --examples 20 --layers 2 --hessian-every 1000 --out run {flags}",
+        "{before} exec {} --width 8 --layers 2 --out run {flags}",
         env!("CARGO_BIN_EXE_edge-of-stability")
     );
     let mut shell = Command::new("bash");
@@ -17,15 +17,46 @@ fn run(folder: &Path, before: &str, flags: &str) -> Output {
 #[test]
 fn a_training_needs_no_output() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), "", "--steps 20 >/dev/full 2>/dev/full");
+    let output = run(
+        folder.path(),
+        "",
+        "--examples 20 --hessian-every 1000 --steps 20 >/dev/full 2>/dev/full",
+    );
     assert!(output.status.success());
     assert!(folder.path().join("run/summary.json").exists());
 }
 
 #[test]
+fn batch_sharpness_is_measured_at_four_sizes_and_two_momenta() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = "--stochastic --examples 64 --steps 40 --hessian-every 10";
+    let output = run(folder.path(), "", flags);
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{err}");
+    let table = std::fs::read_to_string(folder.path().join("run/table.md")).unwrap();
+    for batch in [64, 16, 4, 1] {
+        for momentum in [0.0, 0.9] {
+            let row = format!("\n| {momentum} | {batch} | ");
+            assert!(table.contains(&row) && out.contains(&row[1..]), "{table}");
+        }
+    }
+    for file in [
+        "summary.json",
+        "batch-sharpness-0.svg",
+        "batch-sharpness-0.9.svg",
+    ] {
+        assert!(folder.path().join("run").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_within_an_epoch_ends_the_training_in_order() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), "trap '' XFSZ; ulimit -f 4;", "--steps 5000");
+    let output = run(
+        folder.path(),
+        "trap '' XFSZ; ulimit -f 4;",
+        "--examples 20 --hessian-every 1000 --steps 5000",
+    );
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(

@@ -52,6 +52,32 @@ impl CurvatureConfig {
     }
 }
 
+/// Sets how often to measure [batch sharpness](crate::SharpnessProbeBuilder::with_batch_sharpness), and over how many batches.
+///
+/// [`SharpnessProbeBuilder::build`](crate::SharpnessProbeBuilder::build) checks the values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+#[must_use]
+pub struct BatchSharpnessConfig {
+    /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At least 1.
+    pub every: u64,
+    /// The number of batches of each measurement, at least 1; of one batch there is no standard error.
+    pub batches: usize,
+}
+
+impl BatchSharpnessConfig {
+    /// Measures every so many steps, at least 1, over eight batches.
+    pub fn new(every: u64) -> Self {
+        Self { every, batches: 8 }
+    }
+
+    /// Measures over so many batches, at least 1. Twice as many cost twice as much, and divide the standard error by √2.
+    pub fn with_batches(mut self, batches: usize) -> Self {
+        self.batches = batches;
+        self
+    }
+}
+
 /// Sets how far the Lanczos iteration goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SpectrumConfig {

@@ -3,7 +3,7 @@
 mod curvature;
 mod thresholds;
 
-pub use curvature::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+pub use curvature::{AdamPreconditioner, BatchSharpnessConfig, CurvatureConfig, SpectrumConfig};
 pub use thresholds::Thresholds;
 
 use critical_search::{CriticalSearch, Method, SearchConfig};
@@ -46,6 +46,7 @@ pub struct SharpnessConfig {
     pub(crate) method: Method,
     pub(crate) task_batches: usize,
     pub(crate) curvature: Option<CurvatureConfig>,
+    pub(crate) batch_sharpness: Option<BatchSharpnessConfig>,
     pub(crate) batch_statistics: bool,
     pub(crate) step_first: bool,
     pub(crate) lines: bool,
@@ -67,6 +68,7 @@ impl Default for SharpnessConfig {
             method: Method::default(),
             task_batches: 1,
             curvature: None,
+            batch_sharpness: None,
             batch_statistics: false,
             step_first: true,
             lines: false,
@@ -335,6 +337,14 @@ impl SharpnessConfig {
                 return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
             }
         }
+        if let Some(config) = &self.batch_sharpness {
+            if config.every == 0 {
+                return Err(ConfigError::Every(0));
+            }
+            if config.batches == 0 {
+                return Err(ConfigError::SharpnessBatches(config.batches));
+            }
+        }
         if let Some(fraction) = self.edge_cap
             && !(fraction > 0.0 && fraction <= 1.0)
         {
@@ -416,6 +426,9 @@ pub enum ConfigError {
     /// The number of batches of a task is 0.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),
+    /// No batch to measure batch sharpness on.
+    #[error("batch sharpness over {0} batches is not possible: choose at least 1 batch")]
+    SharpnessBatches(usize),
     /// The name of a task is unusable.
     #[error("a task cannot be named \"{name}\": {why}")]
     TaskName {

@@ -33,6 +33,9 @@ pub enum HessianError {
     /// No parameter of the model has a gradient.
     #[error("no parameter of the model has a gradient: pass the gradients of this very model")]
     NoGradient,
+    /// A batch has no direction to measure along.
+    #[error("the gradient of a batch is 0, so that there is no curvature along it")]
+    ZeroGradient,
     /// The gradient failed.
     #[error("the gradient could not be computed: {0}")]
     Gradient(#[from] GradientError),

@@ -1,22 +1,29 @@
 use crate::params::{ParamTensors, for_each};
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param, ParamGroup, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// The place of each parameter with a gradient in one long vector.
+/// The place in one long vector of each parameter that has a gradient, of a group or of all.
 pub(super) struct Layout {
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,
 }
 
 impl Layout {
-    pub(super) fn new<M: Module>(model: &M, grads: &GradientsParams) -> Self {
+    pub(super) fn new<M: Module>(
+        model: &M,
+        grads: &GradientsParams,
+        group: Option<&ParamGroup>,
+    ) -> Self {
         let mut layout = Self {
             spans: HashMap::new(),
             elements: 0,
         };
         for_each(model, grads, |place| {
+            if group.is_some_and(|group| !group.matches(&place.id, Some(place.path))) {
+                return;
+            }
             let span = (layout.elements, place.elements);
             layout.spans.insert(place.id, span);
             layout.elements += place.elements;
@@ -61,26 +68,40 @@ impl Layout {
 
     /// Returns the model at θ + offset, with autodiff for the parameters that move.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
-        struct Mover<'a> {
-            layout: &'a Layout,
-            offset: &'a Tensor<1>,
-        }
-
-        impl ModuleMapper for Mover<'_> {
-            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-                let Some((first, elements)) = self.layout.span(param.id) else {
-                    return param;
-                };
-                let (id, tensor, mapper) = param.consume();
-                let part = self.offset.clone().narrow(0, first, elements);
-                let moved = tensor.clone() + part.reshape(tensor.shape());
-                Param::from_mapped_value(id, moved.autodiff().require_grad(), mapper)
-            }
-        }
-
         model.map(&mut Mover {
             layout: self,
             offset,
+            is_tracked: true,
         })
+    }
+
+    /// Returns the model at θ + offset, without autodiff.
+    pub(super) fn placed<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
+        model.map(&mut Mover {
+            layout: self,
+            offset,
+            is_tracked: false,
+        })
+    }
+}
+
+struct Mover<'a> {
+    layout: &'a Layout,
+    offset: &'a Tensor<1>,
+    is_tracked: bool,
+}
+
+impl ModuleMapper for Mover<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((first, elements)) = self.layout.span(param.id) else {
+            return param;
+        };
+        let (id, tensor, mapper) = param.consume();
+        let part = self.offset.clone().narrow(0, first, elements);
+        let mut moved = tensor.clone() + part.reshape(tensor.shape());
+        if self.is_tracked {
+            moved = moved.autodiff().require_grad();
+        }
+        Param::from_mapped_value(id, moved, mapper)
     }
 }

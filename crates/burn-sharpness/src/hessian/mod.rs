@@ -5,13 +5,16 @@
 //! λ_max = max eigenvalue of H = ∇²L(θ)                Hessian sharpness
 //! λ_dir = ΔθᵀHΔθ / (Δθᵀg)                             directional sharpness
 //! λ_pre = max eigenvalue of P^(−1/2) H P^(−1/2)       preconditioned sharpness
+//! λ_batch = E[gᵀHg/‖g‖²], with g and H of a batch     batch sharpness
 //! ```
 //!
 //! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv
-//! 2601.16979, section 2). These values cost gradients, not forward passes: tens to hundreds each.
+//! 2601.16979, section 2). The first three cost gradients, not forward passes: tens to hundreds each. Batch
+//! sharpness costs a gradient a batch, and about six forward passes.
 //!
 //! Like critical sharpness, they use the loss in validation mode, over the parameters with a gradient.
 
+mod batches;
 mod error;
 mod lanczos;
 mod layout;
@@ -20,10 +23,13 @@ mod product;
 mod sharpness;
 mod threshold;
 
+pub(crate) use batches::{Batches, of_batches};
 pub(crate) use product::Hessian;
 pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
 
-pub use crate::config::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
+pub use crate::config::{
+    AdamPreconditioner, BatchSharpnessConfig, CurvatureConfig, SpectrumConfig,
+};
 pub use error::{GradientError, HessianError};
 pub use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 pub use threshold::{

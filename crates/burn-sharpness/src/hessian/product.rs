@@ -1,7 +1,7 @@
 use super::error::{GradientError, HessianError};
 use super::layout::Layout;
-use crate::params::{self, ParamTensors, Sums, for_each};
-use burn::module::Module;
+use crate::params::{self, ParamTensors, Sums, for_each, home_of};
+use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 
@@ -32,28 +32,24 @@ pub(crate) struct Hessian<'a, M> {
 impl<'a, M: Module> Hessian<'a, M> {
     /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient` differentiates.
     ///
-    /// `grads` selects the parameters: those with a gradient. `gradient` gets the model at other weights, in
+    /// `grads` selects the parameters: those with a gradient, of a group if there is one. `gradient` gets the model at other weights, in
     /// validation mode and with autodiff for these parameters.
     pub(crate) fn new(
         model: M,
         grads: &GradientsParams,
+        group: Option<&ParamGroup>,
         gradient: GradientOf<'a, M>,
     ) -> Result<Self, HessianError> {
-        let layout = Layout::new(&model, grads);
+        let layout = Layout::new(&model, grads, group);
         if layout.elements() == 0 {
             return Err(HessianError::NoGradient);
         }
-        let mut squares = Sums::default();
-        for_each(&model, grads, |place| {
-            let weight = place.weight();
-            squares.push([(&weight, &weight)]);
-        });
-        let [squared_norm] = squares.read().map_err(HessianError::Read)?;
+        let norm_of_weights = norm_of_weights(&model, grads, &layout)?;
         Ok(Self {
             model,
             gradient,
             layout,
-            norm_of_weights: squared_norm.sqrt(),
+            norm_of_weights,
             step: None,
             scale: 1.0,
             gradients: 0,
@@ -71,7 +67,7 @@ impl<'a, M: Module> Hessian<'a, M> {
     }
 
     pub(super) fn device(&self) -> Device {
-        self.model.devices().into_iter().next().unwrap_or_default()
+        home_of(&self.model)
     }
 
     /// Returns a vector to start an iteration: the gradient, and a little of every direction.
@@ -148,12 +144,7 @@ impl<'a, M: Module> Hessian<'a, M> {
 
     /// Chooses the step, and returns its difference quotient and the distance to its neighbour.
     fn calibrate(&mut self, unit: &Tensor<1>) -> Result<(Tensor<1>, Tensor<1>), HessianError> {
-        // Weights that are all 0 have no scale of their own.
-        let scale = if self.norm_of_weights > 0.0 {
-            self.norm_of_weights
-        } else {
-            1.0
-        };
+        let scale = self.norm_of_weights;
         let mut last = self.difference(unit, STEPS[0] * scale)?;
         let (mut best, mut smallest_error) = (None, f64::INFINITY);
         for step in &STEPS[1..] {
@@ -187,6 +178,27 @@ impl<'a, M: Module> Hessian<'a, M> {
         let grads = (self.gradient)(&moved)?;
         Ok(self.layout.gradients(&moved, &grads, &self.device()) * self.scale)
     }
+}
+
+/// The norm of the weights that have a place, as the scale of steps: 1 where all are 0, which have no scale of their own.
+pub(super) fn norm_of_weights<M: Module>(
+    model: &M,
+    grads: &GradientsParams,
+    layout: &Layout,
+) -> Result<f64, HessianError> {
+    let mut squares = Sums::default();
+    for_each(model, grads, |place| {
+        if layout.span(place.id).is_some() {
+            let weight = place.weight();
+            squares.push([(&weight, &weight)]);
+        }
+    });
+    let [squared_norm] = squares.read().map_err(HessianError::Read)?;
+    Ok(if squared_norm > 0.0 {
+        squared_norm.sqrt()
+    } else {
+        1.0
+    })
 }
 
 pub(super) fn dot(a: &Tensor<1>, b: &Tensor<1>) -> Result<f64, HessianError> {

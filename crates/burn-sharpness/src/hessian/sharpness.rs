@@ -12,13 +12,13 @@ use std::time::Instant;
 /// The largest relative error of a measured value, from the difference quotients at neighbouring steps.
 const RESOLVED: f64 = 0.02;
 
-fn failed(reason: impl ToString) -> CurvatureValue {
+pub(super) fn failed(reason: impl ToString) -> CurvatureValue {
     let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
     value.reason = Some(reason.to_string());
     value
 }
 
-fn measured(value: f64, relative_error: f64) -> CurvatureValue {
+pub(super) fn measured(value: f64, relative_error: f64) -> CurvatureValue {
     let outcome = if !value.is_finite() {
         CurvatureOutcome::NonFinite
     } else if relative_error <= RESOLVED {

@@ -1,12 +1,17 @@
+use super::metrics::emit;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 
+/// Reports each measurement to the program's `tracing`, as text and as metrics.
 #[derive(Default)]
 pub(super) struct Log;
 
 impl Reader for Log {
     fn read(&mut self, update: &OfUpdate) -> Option<String> {
-        update.measurements.iter().for_each(|of| log(of));
+        for measurement in &update.measurements {
+            log(measurement);
+            emit(measurement);
+        }
         None
     }
 }

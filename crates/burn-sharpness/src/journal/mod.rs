@@ -4,6 +4,7 @@ mod edge_watch;
 mod feed;
 mod folder;
 mod log;
+mod metrics;
 mod reader;
 mod record;
 mod summary;

@@ -8,7 +8,7 @@ const NO_PANEL: &str = "the panel has no metrics, since the probe does not measu
 /// 2/η.
 pub trait SharpnessMetrics: Sized {
     /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
-    /// probe's evaluations as training metrics, the curvature if the probe measures it, and the
+    /// probe's evaluations as training metrics, curvature and batch sharpness if the probe measures them, and the
     /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
@@ -39,7 +39,9 @@ impl<M: LearnerModel> SharpnessMetrics for SupervisedTraining<M> {
             };
             Quantity::CURVATURE.into_iter().filter(is_wanted)
         });
-        let of_training = Quantity::ALL.into_iter().chain(curvature);
+        let batches = probe.config().batch_sharpness.map(|_| Quantity::BATCHES);
+        let of_batches = batches.into_iter().flatten();
+        let of_training = Quantity::ALL.into_iter().chain(curvature).chain(of_batches);
         let of_training = of_training.map(|quantity| SharpnessMetric::new(probe, quantity));
         let tasks = probe.task_names().into_iter();
         let of_tasks =

@@ -33,6 +33,11 @@ pub(crate) struct Memory {
     pub(crate) curvature: CurvatureMemory,
     #[serde(skip)]
     pub(crate) curvature_stopped: bool,
+    #[serde(skip)]
+    pub(crate) batch_sharpness_stopped: bool,
+    /// Whether two passes over a batch of batch sharpness gave the same loss.
+    #[serde(skip)]
+    pub(crate) batches_are_repeatable: bool,
 }
 
 /// Findings about one loss along the updates.
@@ -42,6 +47,9 @@ pub(crate) struct LineMemory {
     /// Whether two passes over the same weights have given the same loss.
     #[serde(skip)]
     pub(crate) is_repeatable: bool,
+    /// The start of the next measurement of a group's curvature.
+    #[serde(skip)]
+    pub(crate) curvature: CurvatureMemory,
     #[serde(skip)]
     pub(crate) stopped: bool,
     #[serde(skip)]

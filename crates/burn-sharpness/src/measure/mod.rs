@@ -2,6 +2,7 @@
 //! files.
 
 mod along;
+mod curvature;
 mod line;
 mod memory;
 mod panel;
@@ -17,13 +18,15 @@ pub(crate) use subject::{Facts, Stage, Subject};
 use crate::config::SharpnessConfig;
 use crate::direction::UpdateDirection;
 use crate::failure::{Failure, guarded};
-use crate::task::{Task, TaskKind};
+use crate::task::{BatchGradients, Task, TaskKind};
 use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
 use memory::LineMemory;
 use panel::{Panel, write_thresholds};
-use sharpness_record::{CurvatureMeasurement, Measurement, MeasurementOutcome, TRAIN_TASK};
+use sharpness_record::{
+    CurvatureMeasurement, CurvatureValue, Measurement, MeasurementOutcome, TRAIN_TASK,
+};
 use std::time::Instant;
 
 const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
@@ -52,7 +55,12 @@ struct Work<'a, M> {
     direction: Option<UpdateDirection>,
     panel: Option<Panel>,
     has_curvature: bool,
+    /// That of the training, or of the group that is measured.
     curvature: Option<CurvatureMeasurement>,
+    /// Whether batch sharpness is measured, too.
+    has_batch_sharpness: bool,
+    /// Batch sharpness and its interaction-aware form.
+    batch_sharpness: Option<[CurvatureValue; 2]>,
     of_tasks: Vec<Measurement>,
     notices: Vec<String>,
 }
@@ -64,6 +72,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     subject: Subject<'a, M>,
     settings: Settings<'a>,
     tasks: &mut [Task],
+    batch_gradients: Option<&mut dyn BatchGradients>,
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
@@ -81,6 +90,8 @@ pub(crate) fn measure<'a, M: Module + 'static>(
         panel: None,
         has_curvature: false,
         curvature: None,
+        has_batch_sharpness: false,
+        batch_sharpness: None,
         of_tasks: Vec::new(),
         notices: Vec::new(),
     };
@@ -93,6 +104,11 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     }
     let curvature = work.attempt("the gradient of the loss", Work::measure_curvature);
     curvature.unwrap_or_else(|failure| work.stop_curvature(&failure));
+    if let Some(gradients) = batch_gradients {
+        let part = |work: &mut Work<'a, M>| work.measure_batch_sharpness(gradients);
+        let measured = work.attempt("the loss of batch sharpness", part);
+        measured.unwrap_or_else(|failure| work.stop_batch_sharpness(&failure));
+    }
     let mut training = work.training();
     // An edge cap measures more steps than the schedule.
     let step = work.subject.facts.place.step;
@@ -150,6 +166,10 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         let place = self.subject.facts.place;
         let mut training = self.along.measurement(place, TRAIN_TASK, seconds);
         training.curvature = self.curvature.take();
+        if let Some([batch_sharpness, interaction_aware]) = self.batch_sharpness.take() {
+            training.batch_sharpness = Some(batch_sharpness);
+            training.interaction_aware_sharpness = Some(interaction_aware);
+        }
         self.describe_batches(&mut training);
         training.line = self.settings.config.lines.then(|| self.along.points());
         if let Some(panel) = &self.panel {

@@ -1,9 +1,11 @@
 use super::Work;
 use super::along::{Along, End, Slope, Walk};
+use super::curvature::{Over, curvature};
 use super::memory::LineMemory;
 use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
+use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
 use crate::losses::{Losses, Point};
 use crate::params::home_of;
@@ -54,6 +56,7 @@ impl<M: Module + 'static> Work<'_, M> {
         }
         if matches!(task.kind, TaskKind::Group(_)) {
             self.describe_batches(&mut measurement);
+            measurement.curvature = self.curvature.take();
         }
         self.memory.tasks.insert(task.name.to_string(), line);
         self.of_tasks.push(measurement);
@@ -150,7 +153,30 @@ impl<M: Module + 'static> Work<'_, M> {
             rise: BatchLosses::rise_from,
         };
         along.search(self.settings.search, walk, line, start);
+        let (step, memory) = (&mut direction, &mut line.curvature);
+        let curvature = self.attempt("the gradient of the loss", |work| {
+            work.curvature_of_group(group, step, memory)
+        });
+        curvature.unwrap_or_else(|failure| self.stop_curvature(&failure));
         Ok(along)
+    }
+
+    /// Measures the curvature over the parameters of a group, if it is due.
+    fn curvature_of_group(
+        &mut self,
+        group: &ParamGroup,
+        direction: &mut UpdateDirection,
+        memory: &mut CurvatureMemory,
+    ) -> Result<(), Failure> {
+        let config = self.settings.config.curvature.as_ref();
+        if let Some(config) = config.filter(|_| self.has_curvature) {
+            let over = Over {
+                group: Some(group),
+                summed: self.summed_batches(),
+            };
+            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
+        }
+        Ok(())
     }
 }
 

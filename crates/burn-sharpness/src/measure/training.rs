@@ -3,10 +3,8 @@ use super::along::{Along, End, Slope, Walk, finite};
 use super::line::direction_of;
 use super::panel::Panel;
 use super::scale::Reduction;
-use super::subject::{Stage, Subject};
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
-use crate::hessian::{self, GradientError, Hessian};
 use crate::loss::BatchLosses;
 use crate::losses::Point;
 use burn::module::Module;
@@ -80,15 +78,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.panel = config
             .panel
             .then(|| Panel::new(&mut self.subject, &direction, summed));
-        let curvature = config.curvature.as_ref();
-        let step = self.subject.facts.place.step;
-        self.has_curvature = curvature.is_some_and(|config| step.is_multiple_of(config.every))
-            && !self.memory.curvature_stopped
-            && self.subject.losses.gradient().is_some();
-        if !self.has_curvature {
-            // The gradients are as large as the weights.
-            self.subject.grads = None;
-        }
+        self.plan_curvature();
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
         let slope = self.slope_of(&direction);
         self.along.slope = direction.is_shown().then_some(slope);
@@ -235,50 +225,6 @@ impl<M: Module + 'static> Work<'_, M> {
         let over_mean = is_seen.then_some(slope / mean);
         self.memory.gradient_scale.note(over_mean, workers.of);
         self.along.evaluations += 1;
-    }
-
-    /// Measures the curvature, if it is due and has a gradient.
-    pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
-        let summed = self.summed_batches();
-        let Subject {
-            facts,
-            model,
-            stage,
-            grads,
-            losses,
-            ..
-        } = &mut self.subject;
-        let direction = self.direction.as_mut().filter(|_| self.has_curvature);
-        let config = self.settings.config.curvature.as_ref();
-        let (Some(direction), Some(config), Some(grads), Some(mut gradient)) =
-            (direction, config, grads.take(), losses.gradient())
-        else {
-            return Ok(());
-        };
-        let (model, parts) = (*model, facts.batches);
-        let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
-        let hessian = Hessian::new(model.clone(), &grads, &mut gradient)?;
-        let mut hessian = hessian.with_parts(parts);
-        direction.renew(model);
-        // The preconditioner of an update has seen its gradient.
-        let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
-        let optim = direction.optimizer_after(model, optim);
-        let delta = direction.delta(model, &grads);
-        let along = hessian::AlongUpdate {
-            delta: delta.as_ref(),
-            slope: direction.slope() / summed,
-            optim: &optim,
-        };
-        let memory = &mut self.memory.curvature;
-        self.curvature = Some(hessian::measure(&mut hessian, &along, config, memory));
-        Ok(())
-    }
-
-    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
-    pub(super) fn stop_curvature(&mut self, failure: &Failure) {
-        self.memory.curvature_stopped = true;
-        let notice = format!("the curvature is measured no more: {failure}");
-        self.notices.push(notice);
     }
 }
 

@@ -163,6 +163,7 @@ impl<M: Module + 'static> Session<'_, M> {
         let mut measuring = self.probe.measuring();
         let Measuring {
             tasks,
+            batch_gradients,
             memory,
             calls,
         } = &mut *measuring;
@@ -190,7 +191,14 @@ impl<M: Module + 'static> Session<'_, M> {
             facts: self.facts,
             grads: Some(self.grads),
         };
-        let mut measured = measure(subject, settings, tasks, memory);
+        let batch_gradients = batch_gradients.as_deref_mut();
+        let mut measured = measure(
+            subject,
+            settings,
+            tasks,
+            batch_gradients.map(|gradients| gradients as _),
+            memory,
+        );
         self.losses.end();
         if let Some(copy) = mode.ok().and_then(Mode::into_copy) {
             *lock(&self.kept) = Some(Box::new(copy));

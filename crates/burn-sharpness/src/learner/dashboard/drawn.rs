@@ -20,7 +20,7 @@ struct Planned {
 
 /// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
 /// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
-const CHARTS: [Planned; 5] = [
+const CHARTS: [Planned; 6] = [
     Planned {
         quantity: Quantity::CriticalSharpness,
         own: Some((
@@ -45,14 +45,18 @@ const CHARTS: [Planned; 5] = [
         quantity: Quantity::PreconditionedSharpness,
         own: None,
     },
+    Planned {
+        quantity: Quantity::BatchSharpness,
+        own: None,
+    },
 ];
 
 /// Returns the reference of a quantity. Thresholds depend on the optimizer, so a curvature has one only if the user
 /// names the optimizer.
 fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Against> {
     use Quantity::{
-        AdamThreshold, DirectionalSharpness, EdgeThreshold, HessianSharpness, LargeBatchThreshold,
-        PreconditionedSharpness,
+        AdamThreshold, BatchSharpness, DirectionalSharpness, EdgeThreshold, HessianSharpness,
+        LargeBatchThreshold, PreconditionedSharpness, SmallBatchThreshold,
     };
     if !quantity.is_curvature() {
         return quantity.about().against;
@@ -61,6 +65,7 @@ fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Ag
         (DirectionalSharpness, _) => EdgeThreshold,
         (HessianSharpness, Thresholds::HeavyBall { .. }) => LargeBatchThreshold,
         (PreconditionedSharpness, Thresholds::Adam { .. }) => AdamThreshold,
+        (BatchSharpness, Thresholds::HeavyBall { .. }) => SmallBatchThreshold,
         _ => return None,
     };
     Some(Against::Quantity(threshold))
@@ -94,8 +99,14 @@ impl Drawn {
         compared
             .map(|(planned, against)| {
                 let tasks = if planned.own.is_some() { tasks } else { &[] };
-                let curvature = config.curvature.filter(|_| planned.quantity.is_curvature());
-                let interval = curvature.map_or(config.interval(), |curvature| curvature.every);
+                let interval = match planned.quantity {
+                    Quantity::BatchSharpness => config.batch_sharpness.map(|config| config.every),
+                    quantity if quantity.is_curvature() => {
+                        config.curvature.map(|config| config.every)
+                    }
+                    _ => None,
+                };
+                let interval = interval.unwrap_or(config.interval());
                 let curves = std::iter::once(Arc::from(TRAIN_TASK)).chain(tasks.iter().cloned());
                 let mut drawn = Self {
                     planned,

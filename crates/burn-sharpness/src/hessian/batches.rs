@@ -1,0 +1,199 @@
+use super::error::{GradientError, HessianError};
+use super::layout::Layout;
+use super::product::{dot, norm_of_weights};
+use super::sharpness::{failed, measured};
+use crate::params::home_of;
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use sharpness_record::CurvatureValue;
+use std::time::Instant;
+
+/// The trial steps over the norm of the weights, largest first.
+const STEPS: [f64; 8] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5];
+
+/// Computes a loss on several batches, and its gradient.
+pub(crate) struct Batches<'a, M> {
+    /// The number of batches.
+    pub(crate) count: usize,
+    /// The loss on one of them.
+    pub(crate) loss: &'a dyn Fn(usize, &M) -> Result<f64, GradientError>,
+    /// Its gradient.
+    pub(crate) gradient: &'a dyn Fn(usize, &M) -> Result<GradientsParams, GradientError>,
+}
+
+/// What is known of a batch.
+#[derive(Clone, Copy, Debug)]
+struct OfBatch {
+    /// gᵀHg/‖g‖².
+    ratio: f64,
+    /// Its change from the neighbouring step.
+    apart: f64,
+    /// ‖g‖².
+    square: f64,
+}
+
+/// Measures batch sharpness E[gᵀHg/‖g‖²] and its interaction-aware form E[gᵀHg]/E‖g‖² (arXiv 2412.20553), with g and H of
+/// one batch after the other, over the parameters that have a gradient in `grads`. The cost of both is that of the first.
+///
+/// gᵀHg/‖g‖² is a second difference of the loss along the gradient: (L(θ + hu) − 2L(θ) + L(θ − hu))/h², with u = g/‖g‖. As
+/// in a product with the Hessian, a large h bends it by O(h²), and a small h drowns it in rounding. The first batch chooses
+/// the h that agrees best with its neighbour; every other batch has it at this h and the neighbour, too.
+pub(crate) fn of_batches<M: Module>(
+    model: &M,
+    grads: &GradientsParams,
+    batches: &Batches<'_, M>,
+) -> [CurvatureValue; 2] {
+    let started = Instant::now();
+    let mut work = Work {
+        model,
+        batches,
+        layout: Layout::new(model, grads, None),
+        norm_of_weights: 1.0,
+        step: None,
+        evaluations: 0,
+    };
+    let mut values = match work.each(grads) {
+        Ok(all) => [value_of(&all, |_| 1.0), value_of(&all, |of| of.square)],
+        Err(error) => [failed(&error), failed(&error)],
+    };
+    values[0].gradients = batches.count;
+    values[0].evaluations = work.evaluations;
+    values[0].seconds = started.elapsed().as_secs_f64();
+    values
+}
+
+struct Work<'a, M> {
+    model: &'a M,
+    batches: &'a Batches<'a, M>,
+    layout: Layout,
+    norm_of_weights: f64,
+    /// The place of the step in the list, once chosen.
+    step: Option<usize>,
+    evaluations: usize,
+}
+
+impl<M: Module> Work<'_, M> {
+    fn each(&mut self, grads: &GradientsParams) -> Result<Vec<OfBatch>, HessianError> {
+        if self.layout.elements() == 0 {
+            return Err(HessianError::NoGradient);
+        }
+        self.norm_of_weights = norm_of_weights(self.model, grads, &self.layout)?;
+        (0..self.batches.count)
+            .map(|batch| self.of(batch))
+            .collect()
+    }
+
+    fn of(&mut self, batch: usize) -> Result<OfBatch, HessianError> {
+        let device = home_of(self.model);
+        let nowhere = Tensor::zeros([self.layout.elements()], &device);
+        let tracked = self.layout.moved(self.model.clone(), &nowhere);
+        let gradient = (self.batches.gradient)(batch, &tracked)?;
+        let gradient = self.layout.gradients(&tracked, &gradient, &device);
+        let square = dot(&gradient, &gradient)?;
+        if square == 0.0 {
+            return Err(HessianError::ZeroGradient);
+        }
+        let unit = gradient / square.sqrt();
+        let base = self.loss(batch, self.model)?;
+        let (ratio, apart) = match self.step {
+            Some(step) => {
+                let neighbour = self.second_difference(batch, &unit, base, step - 1)?;
+                let ratio = self.second_difference(batch, &unit, base, step)?;
+                (ratio, ratio - neighbour)
+            }
+            None => self.calibrate(batch, &unit, base)?,
+        };
+        Ok(OfBatch {
+            ratio,
+            apart,
+            square,
+        })
+    }
+
+    /// Chooses the step, and returns its difference quotient and the distance to its neighbour.
+    fn calibrate(
+        &mut self,
+        batch: usize,
+        unit: &Tensor<1>,
+        base: f64,
+    ) -> Result<(f64, f64), HessianError> {
+        let mut last = self.second_difference(batch, unit, base, 0)?;
+        let (mut best, mut smallest_error) = (None, f64::INFINITY);
+        for step in 1..STEPS.len() {
+            let ratio = self.second_difference(batch, unit, base, step)?;
+            let apart = ratio - last;
+            let relative_error = (apart / ratio).abs();
+            if best.is_none() || relative_error < smallest_error {
+                smallest_error = relative_error;
+                self.step = Some(step);
+                best = Some((ratio, apart));
+            } else if relative_error > 3.0 * smallest_error {
+                // Rounding has taken over.
+                break;
+            }
+            last = ratio;
+        }
+        best.ok_or(HessianError::NoStep)
+    }
+
+    fn second_difference(
+        &mut self,
+        batch: usize,
+        unit: &Tensor<1>,
+        base: f64,
+        step: usize,
+    ) -> Result<f64, HessianError> {
+        let length = STEPS[step] * self.norm_of_weights;
+        let offset = unit.clone() * length;
+        let mut rise = |offset: &Tensor<1>| -> Result<f64, HessianError> {
+            let moved = self.layout.placed(self.model.clone(), offset);
+            Ok(self.loss(batch, &moved)? - base)
+        };
+        Ok((rise(&offset)? + rise(&-offset)?) / (length * length))
+    }
+
+    fn loss(&mut self, batch: usize, model: &M) -> Result<f64, HessianError> {
+        self.evaluations += 1;
+        Ok((self.batches.loss)(batch, model)?)
+    }
+}
+
+/// The mean of the ratios with these weights, with the error that the steps make and the standard error, to first order.
+fn value_of(all: &[OfBatch], weight: impl Fn(&OfBatch) -> f64) -> CurvatureValue {
+    let count = all.len() as f64;
+    let mean = |of: &dyn Fn(&OfBatch) -> f64| all.iter().map(of).sum::<f64>() / count;
+    let of_weights = mean(&weight);
+    let value = mean(&|of| weight(of) * of.ratio) / of_weights;
+    let apart = mean(&|of| weight(of) * of.apart.abs()) / of_weights;
+    let squares = mean(&|of| (weight(of) / of_weights * (of.ratio - value)).powi(2));
+    let mut result = measured(value, (apart / value).abs());
+    let standard_error = (squares / (count - 1.0)).sqrt();
+    result.standard_error = Some(standard_error).filter(|error| error.is_finite());
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_and_their_errors_are_those_of_a_table() {
+        let of = |ratio, square| OfBatch {
+            ratio,
+            apart: 0.01,
+            square,
+        };
+        let all = [of(2.0, 1.0), of(1.0, 4.0), of(3.0, 4.0)];
+        let plain = value_of(&all, |_| 1.0);
+        assert_eq!(plain.value, Some(2.0));
+        assert!((plain.standard_error.unwrap() - (1.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+        assert!((plain.relative_error.unwrap() - 0.005).abs() < 1e-15);
+        // (2·1 + 1·4 + 3·4)/9, with residuals of 0, −4 and 4 over a mean square of 3.
+        let weighted = value_of(&all, |of| of.square);
+        assert_eq!(weighted.value, Some(2.0));
+        let exact = (32.0_f64 / 9.0 / 6.0).sqrt();
+        assert!((weighted.standard_error.unwrap() - exact).abs() < 1e-15);
+        assert_eq!(value_of(&all[..1], |_| 1.0).standard_error, None);
+    }
+}

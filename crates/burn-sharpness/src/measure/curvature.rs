@@ -1,0 +1,159 @@
+//! What takes gradients: the curvature of the training loss, over all parameters and over a group, and batch sharpness.
+
+use super::Work;
+use super::subject::{Stage, Subject};
+use super::training::check_repeatable;
+use crate::config::CurvatureConfig;
+use crate::direction::UpdateDirection;
+use crate::failure::Failure;
+use crate::hessian::{
+    AlongUpdate, Batches, CurvatureMemory, GradientError, Hessian, measure, of_batches,
+};
+use crate::loss::BatchLosses;
+use crate::params::home_of;
+use crate::task::BatchGradients;
+use burn::module::{Module, ParamGroup};
+use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
+
+impl<M: Module + 'static> Work<'_, M> {
+    /// Learns what is due of all that takes gradients, and drops those of the update if nothing is.
+    pub(super) fn plan_curvature(&mut self) {
+        let (config, memory) = (self.settings.config, &self.memory);
+        let step = self.subject.facts.place.step;
+        let is_due = |every: u64| step.is_multiple_of(every);
+        self.has_curvature = config.curvature.is_some_and(|config| is_due(config.every))
+            && !memory.curvature_stopped
+            && self.subject.losses.gradient().is_some();
+        self.has_batch_sharpness = config
+            .batch_sharpness
+            .is_some_and(|config| is_due(config.every))
+            && !memory.batch_sharpness_stopped;
+        if !self.has_curvature && !self.has_batch_sharpness {
+            // The gradients are as large as the weights.
+            self.subject.grads = None;
+        }
+    }
+
+    /// Measures the curvature, if it is due and has a gradient.
+    pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
+        let summed = self.summed_batches();
+        if let Some(direction) = self.direction.as_mut().filter(|_| self.has_curvature)
+            && let Some(config) = &self.settings.config.curvature
+        {
+            let over = Over {
+                group: None,
+                summed,
+            };
+            let memory = &mut self.memory.curvature;
+            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
+    pub(super) fn stop_curvature(&mut self, failure: &Failure) {
+        self.memory.curvature_stopped = true;
+        self.has_curvature = false;
+        let notice = format!("the curvature is measured no more: {failure}");
+        self.notices.push(notice);
+    }
+
+    /// Measures batch sharpness, if it is due.
+    pub(super) fn measure_batch_sharpness(
+        &mut self,
+        gradients: &mut dyn BatchGradients,
+    ) -> Result<(), Failure> {
+        let (Some(config), Some(grads)) = (
+            self.settings.config.batch_sharpness,
+            self.subject
+                .grads
+                .as_ref()
+                .filter(|_| self.has_batch_sharpness),
+        ) else {
+            return Ok(());
+        };
+        let model = self.subject.model;
+        // The same batches at the same step, whether or not the run was resumed.
+        let index = self.subject.facts.place.step / config.every;
+        let device = home_of(model).inner();
+        let count = gradients.select(index, config.batches, &device)?;
+        if !self.memory.batches_are_repeatable {
+            // A loss that draws random numbers changes the run.
+            let base =
+                || BatchLosses::new(vec![gradients.loss_of(0, model)?]).map_err(Failure::from);
+            let first = base()?;
+            if first.value().is_finite() {
+                check_repeatable(&first, &base()?)?;
+                self.memory.batches_are_repeatable = true;
+            }
+        }
+        let batches = Batches {
+            count,
+            loss: &|batch, model: &M| {
+                let loss = gradients.loss_of(batch, model);
+                Ok(loss.map_err(GradientError::objective)?.value())
+            },
+            gradient: &|batch, model: &M| {
+                let gradient = gradients.gradient_of(batch, model);
+                gradient.map_err(GradientError::objective)
+            },
+        };
+        self.batch_sharpness = Some(of_batches(model, grads, &batches));
+        Ok(())
+    }
+
+    /// Ends batch sharpness after a failure: a fault of its loss or its batches will not mend itself.
+    pub(super) fn stop_batch_sharpness(&mut self, failure: &Failure) {
+        self.memory.batch_sharpness_stopped = true;
+        let reason = failure.to_string();
+        self.notices
+            .push(format!("batch sharpness is measured no more: {reason}"));
+        let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
+        value.reason = Some(reason);
+        self.batch_sharpness = Some([value.clone(), value]);
+    }
+}
+
+/// What the curvature is of.
+pub(super) struct Over<'a> {
+    /// The group of the parameters that move, if it is not all.
+    pub(super) group: Option<&'a ParamGroup>,
+    /// The number of batches whose gradients were added.
+    pub(super) summed: f64,
+}
+
+/// Measures the curvature over the parameters that a direction moves: those of a group, or all.
+pub(super) fn curvature<M: Module>(
+    subject: &mut Subject<'_, M>,
+    direction: &mut UpdateDirection,
+    over: Over<'_>,
+    config: &CurvatureConfig,
+    memory: &mut CurvatureMemory,
+) -> Result<Option<CurvatureMeasurement>, Failure> {
+    let Subject {
+        facts,
+        model,
+        stage,
+        grads,
+        losses,
+        ..
+    } = subject;
+    let (Some(grads), Some(mut gradient)) = (grads, losses.gradient()) else {
+        return Ok(None);
+    };
+    let (model, parts) = (*model, facts.batches);
+    let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
+    let hessian = Hessian::new(model.clone(), grads, over.group, &mut gradient)?;
+    let mut hessian = hessian.with_parts(parts);
+    direction.renew(model);
+    // The preconditioner of an update has seen its gradient.
+    let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
+    let optim = direction.optimizer_after(model, optim);
+    let delta = direction.delta(model, grads);
+    let along = AlongUpdate {
+        delta: delta.as_ref(),
+        slope: direction.slope() / over.summed,
+        optim: &optim,
+    };
+    Ok(Some(measure(&mut hessian, &along, config, memory)))
+}
