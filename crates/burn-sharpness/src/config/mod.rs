@@ -269,9 +269,9 @@ impl SharpnessConfig {
         self
     }
 
-    /// How long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`), before its first
-    /// evaluation; for the loss of that worker's batches, it waits so much longer than ten times its own evaluation. A worker
-    /// that does not come is left out, and the record's `workers` says so. By default 10 seconds; above 0.
+    /// How long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`) to come, and for
+    /// each of its losses beyond ten times the time of an evaluation by the worker that searches. A worker that takes longer is
+    /// left out, and the record's `workers` says so. Above 0; by default 10 seconds.
     pub fn with_worker_limit(mut self, limit: Duration) -> Self {
         self.worker_limit = limit;
         self

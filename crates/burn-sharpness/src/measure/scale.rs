@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn three_measurements_that_agree_tell_the_scale() {
         for (over_mean, scale) in [(1.1, Reduction::Mean), (0.23, Reduction::Sum)] {
-            let mut found = GradientReduction::default();
+            let mut found = GradientScale::default();
             // A line that bends much tells nothing.
             for over_mean in [over_mean, 0.5, over_mean, over_mean] {
                 assert!(found.is_open() && found.known().is_none());
@@ -84,14 +84,14 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_final_and_the_search_for_the_scale_ends() {
-        let mut found = GradientReduction::default();
+        let mut found = GradientScale::default();
         found.note(Some(1.0), 2);
         found.note(Some(0.5), 2);
         assert!(!found.is_open());
         found.note(Some(1.0), 2);
         assert_eq!(found.known(), None);
 
-        let mut found = GradientReduction::default();
+        let mut found = GradientScale::default();
         for looks in 0..LOOKS {
             assert!(found.is_open());
             found.note((looks % 2 == 0).then_some(0.7), 2);
