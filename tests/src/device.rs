@@ -21,6 +21,17 @@ pub fn two() -> [Device; 2] {
     [first.clone().autodiff(), second(&first).autodiff()]
 }
 
+/// The devices between which burn's own distributed training can reduce gradients: the GPUs of `cuda`.
+pub fn with_collectives() -> Vec<Device> {
+    #[cfg(feature = "cuda")]
+    let devices = Device::enumerate(burn::tensor::DeviceType::Cuda)
+        .autodiff()
+        .into_vec();
+    #[cfg(not(feature = "cuda"))]
+    let devices = Vec::new();
+    devices
+}
+
 fn second(first: &Device) -> Device {
     #[cfg(feature = "wgpu")]
     if *first == Device::wgpu(burn::tensor::DeviceKind::DefaultDevice) {

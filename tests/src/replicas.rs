@@ -49,6 +49,8 @@ pub struct Replicas {
     pub first: Option<(usize, SharpnessProbe)>,
     /// The end of a worker.
     pub stop: Option<Stop>,
+    /// A worker and a step at which it has no batch, and makes the update of the others.
+    pub idle: Option<(usize, usize)>,
 }
 
 impl Replicas {
@@ -62,6 +64,7 @@ impl Replicas {
             forks: true,
             first: None,
             stop: None,
+            idle: None,
         }
     }
 
@@ -88,9 +91,11 @@ impl Replicas {
             if (index - 1) % self.devices.len() != worker {
                 continue;
             }
-            let output = learner.train_step(batch.unwrap());
-            let own = on_host(&learner.model(), &output.grads);
-            let all = exchange.give(worker, own);
+            let is_idle = self.idle == Some((worker, step));
+            let output = (!is_idle).then(|| learner.train_step(batch.unwrap()));
+            let grads = output.as_ref().map(|output| &output.grads);
+            let own = grads.map(|grads| on_host(&learner.model(), grads));
+            let all = exchange.give(worker, own.unwrap_or_default());
             let grads = together(&learner.model(), &all, device, self.reduce);
             if let Some(stop) = &self.stop
                 && (stop.worker, stop.step) == (worker, step)
@@ -105,15 +110,14 @@ impl Replicas {
             }
             learner.lr_step();
             learner.optimizer_step(grads);
-            let item = TrainingItem::new(
-                output.item,
-                batches.progress(),
-                None,
-                Some(learner.lr_current()),
-            );
+            step += 1;
+            let Some(output) = output else {
+                continue;
+            };
+            let rate = learner.lr_current();
+            let item = TrainingItem::new(output.item, batches.progress(), None, Some(rate));
             let event = LearnerEvent::ProcessedItem(item);
             events.lock().unwrap().process_train(event).unwrap();
-            step += 1;
         }
         (learner, true)
     }
@@ -237,7 +241,8 @@ impl Exchange {
         let mut workers = round.takes_part.iter().zip(&round.given);
         let is_complete = workers.all(|(takes_part, given)| given.is_some() || !takes_part);
         if is_complete && round.given.iter().any(Option::is_some) {
-            round.all = round.given.iter_mut().filter_map(Option::take).collect();
+            let all = round.given.iter_mut().filter_map(Option::take);
+            round.all = all.filter(|own| !own.is_empty()).collect();
             round.number += 1;
             self.is_over.notify_all();
         }

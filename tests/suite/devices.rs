@@ -1,25 +1,20 @@
-//! Several devices: workers that make the same updates, as burn's distributed training (DDP) has them.
+//! Several devices: replicas that make the same updates one after another, on one thread. `workers` has a thread for each, as
+//! burn's distributed training (DDP) does.
 //!
-//! Burn's own DDP needs a backend that reduces over devices, which only `cuda` does: here the gradients are
-//! reduced on the host, and the rest is what a worker does. The other strategies run in `learner` and
-//! `kinds_of_training`, on these same two devices.
+//! The gradients are reduced on the host. The other strategies run in `learner` and `kinds_of_training`, on these same two
+//! devices.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Tensor};
 use burn::train::TrainStep;
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource};
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, device, measurements, weights};
+use burn_sharpness::{
+    MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, WorkerShare,
+};
+use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Reduce, device, measurements, weights};
 
 const STEPS: usize = 6;
 const RATE: f64 = 0.1;
-
-/// How the workers put their gradients together.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Reduce {
-    Mean,
-    Sum,
-}
 
 /// One device of a training, with its copy of the model and of the optimizer.
 struct Worker<M> {
@@ -106,12 +101,6 @@ where
 #[test]
 fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
     let [first, second] = device::two();
-    if first == second {
-        println!(
-            "left out: this backend has one device, so that burn cannot tell its workers apart"
-        );
-        return;
-    }
     let model = MlpConfig::for_data().init(&first);
     for reduce in [Reduce::Mean, Reduce::Sum] {
         let folder = tempfile::tempdir().unwrap();
@@ -129,10 +118,26 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
         let measured = measurements(folder.path());
         let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
-        for measurement in &measured {
+        for (index, measurement) in measured.iter().enumerate() {
             assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
-            // Whether the workers take the mean or the sum is not told: the slope's scale proves nothing.
-            assert_eq!(measurement.slope_source, Some(SlopeSource::Hint));
+            // Two replicas are seen when they have made the same update.
+            let share = (index > 0).then(|| WorkerShare::new(2, 2));
+            assert_eq!(measurement.workers, share, "{reduce:?}");
+            // Whether they take the mean or the sum is not told, and shows at three measurements.
+            let is_known = measurement.slope_source == Some(SlopeSource::Known);
+            assert!(!is_known || index >= 4, "{reduce:?}");
+            // On two devices, a training step may have reported the loss of other weights.
+            assert!(is_known || index < 4 || first != second, "{measurement:?}");
+            if is_known {
+                let slope = measurement.update_norm.unwrap().powi(2);
+                let slope = if reduce == Reduce::Sum {
+                    slope / 2.0
+                } else {
+                    slope
+                };
+                let measured = measurement.slope.unwrap();
+                assert!((measured / slope - 1.0).abs() < 1e-3, "{reduce:?}");
+            }
         }
         let loss = mean_loss(&model, 0, &first);
         let base = measured[0].base_loss.unwrap();

@@ -5,6 +5,7 @@ use burn_sharpness::{
     ConfigError, DirectionError, FinderError, IntoLoss, LossError, SharpnessConfig, SharpnessProbe,
 };
 use std::error::Error;
+use std::time::Duration;
 
 /// The output of a program that ends with this error.
 fn printed(error: impl Into<Box<dyn Error>>) -> String {
@@ -25,6 +26,7 @@ fn every_error_prints_its_sentence() {
         refused(config().with_max_time_share(2.0)),
         refused(config().with_tolerance(7.0)),
         refused(config().with_warning_after(0)),
+        refused(config().with_worker_limit(Duration::ZERO)),
         refused(config().with_directory(folder.path())),
         refused(config().with_directory(file.join("run"))),
     ];

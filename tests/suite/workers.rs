@@ -4,9 +4,12 @@
 use burn::module::ParamGroup;
 use burn::optim::SgdConfig;
 use burn::optim::momentum::MomentumConfig;
+use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
 use burn::train::TrainingStrategy;
 use burn::train::metric::{Adaptor, LossInput};
-use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
+use burn::train::{
+    ExecutionStrategy, InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep,
+};
 use burn_sharpness::{
     Measurement, MeasurementOutcome, Probed, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
     SlopeSource, WorkerShare,
@@ -17,7 +20,7 @@ use sharpness_tests::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const STEPS: usize = 8;
@@ -50,15 +53,31 @@ where
         + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
         + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
 {
+    let batches = STEPS * strategy.devices.len();
+    let data = Data::new(batches, batch, &device::autodiff());
+    let strategy = TrainingStrategy::Custom(Arc::new(strategy));
+    launch(model, strategy, data, rate, probe)
+}
+
+fn launch<M>(
+    model: M,
+    strategy: TrainingStrategy<M>,
+    data: Data,
+    rate: f64,
+    probe: Option<&SharpnessProbe>,
+) -> M
+where
+    M: LearnerModel
+        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
+        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+{
     let folder = tempfile::tempdir().unwrap();
-    let workers = strategy.devices.len();
-    let data = Data::new(STEPS * workers, batch, &device::autodiff());
-    let valid = Data::new(1, batch, &device::plain());
+    let valid = Data::new(1, BATCH, &device::plain());
     let mut training = SupervisedTraining::new(folder.path(), data.loader(), valid.loader())
         .num_epochs(1)
         .with_application_logger(None)
         .renderer(Box::new(Recorder::default()))
-        .with_training_strategy(TrainingStrategy::Custom(Arc::new(strategy)));
+        .with_training_strategy(strategy);
     if let Some(probe) = probe {
         training = training.metrics_sharpness(probe);
     }
@@ -229,11 +248,54 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
     }
 }
 
-/// Trains two workers, of which the first searches, with a fault in the evaluations of a worker at a step. Returns the
-/// measurements and the notices.
-fn with_fault(
+#[test]
+fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
+    for (step, first) in [(0, 0), (0, 1), (3, 0), (3, 1)] {
+        let strategy = |probe: Option<&SharpnessProbe>| Replicas {
+            first: probe.map(|probe| (first, probe.clone())),
+            idle: Some((1, step)),
+            ..replicas(2)
+        };
+        let bare = train(model(), strategy(None), BATCH, RATE, None);
+        let folder = tempfile::tempdir().unwrap();
+        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let probed = probe.attach(model());
+        let probed = train(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
+        assert_eq!(weights(&probed.into_inner()), weights(&bare));
+
+        let measured = measurements(folder.path());
+        assert_eq!(measured.len(), STEPS, "{step} {first}");
+        for measurement in &measured {
+            assert_eq!(
+                measurement.outcome,
+                MeasurementOutcome::Bracketed,
+                "{measurement:?}"
+            );
+            let workers = match measurement.step == step as u64 {
+                false => Some(WorkerShare::new(2, 2)),
+                // Nobody knows yet that there are two.
+                true if step == 0 => None,
+                true => Some(WorkerShare::new(1, 2)),
+            };
+            assert_eq!(measurement.workers, workers, "{step} {first}");
+            assert_eq!(measurement.batch_fraction, 1.0);
+        }
+        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+    }
+}
+
+/// Where a fault is.
+#[derive(Clone, Copy, Debug)]
+struct At {
     worker: usize,
-    at: usize,
+    step: usize,
+    /// The evaluation of the worker at this step.
+    evaluation: usize,
+}
+
+/// Trains two workers, of which the first searches, with a fault in the loss. Returns the measurements and the notices.
+fn with_fault(
+    at: At,
     limit: Duration,
     fault: impl Fn(&SharpnessProbe) + Send + Sync + 'static,
 ) -> (Vec<Measurement>, Vec<String>) {
@@ -244,60 +306,109 @@ fn with_fault(
     let bare = train(model(), strategy(None), BATCH, RATE, None);
     let folder = tempfile::tempdir().unwrap();
     let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
-    let is_over = AtomicBool::new(false);
+    let evaluations = AtomicUsize::new(0);
     let of_probe = probe.clone();
     let probed: Probed<Mlp> = probe.attach_with(model(), move |model: &Mlp, batch: Batch| {
-        let is_due = of_probe.summary().measurements == at as u64;
-        if is_due && Replicas::worker() == Some(worker) && !is_over.swap(true, Ordering::SeqCst) {
+        let is_there = of_probe.summary().measurements == at.step as u64
+            && Replicas::worker() == Some(at.worker);
+        if is_there && evaluations.fetch_add(1, Ordering::SeqCst) == at.evaluation {
             fault(&of_probe);
         }
         model.loss(&batch)
     });
     let probed = train(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
-    assert_eq!(weights(&probed.into_inner()), weights(&bare));
+    assert_eq!(weights(&probed.into_inner()), weights(&bare), "{at:?}");
     (measurements(folder.path()), probe.summary().notices)
+}
+
+/// At the first measurement and later, at θ and along the line.
+fn places(worker: usize) -> impl Iterator<Item = At> {
+    let places = [(0, 0), (0, 2), (3, 0), (3, 2)].into_iter();
+    places.map(move |(step, evaluation)| At {
+        worker,
+        step,
+        evaluation,
+    })
 }
 
 #[test]
 fn a_worker_whose_loss_panics_ends_the_measuring_and_not_the_run() {
-    for worker in [0, 1] {
-        for at in [0, 3] {
-            let fault = |_: &SharpnessProbe| panic!("an injected stop");
-            let (measured, notices) = with_fault(worker, at, LONG, fault);
-            assert_eq!(measured.len(), at + 1, "{worker}");
-            let last = measured.last().unwrap();
-            assert_eq!(last.outcome, MeasurementOutcome::Failed);
-            assert_eq!(last.workers, Some(WorkerShare::new(2, 2)));
-            assert!(
-                last.reason.as_ref().unwrap().contains("the loss panicked"),
-                "{last:?}"
-            );
-            assert!(
-                notices
-                    .iter()
-                    .any(|notice| notice.contains("the loss panicked"))
-            );
-        }
+    for at in places(0).chain(places(1)) {
+        let fault = |_: &SharpnessProbe| panic!("an injected stop");
+        let (measured, notices) = with_fault(at, LONG, fault);
+        assert_eq!(measured.len(), at.step + 1, "{at:?}");
+        let last = measured.last().unwrap();
+        assert_eq!(last.outcome, MeasurementOutcome::Failed, "{at:?}");
+        assert_eq!(last.workers, Some(WorkerShare::new(2, 2)), "{at:?}");
+        let reason = last.reason.as_ref().unwrap();
+        assert!(reason.contains("the loss panicked"), "{at:?}: {reason}");
+        let mut notices = notices.iter();
+        assert!(
+            notices.any(|notice| notice.contains("the loss panicked")),
+            "{at:?}"
+        );
     }
 }
 
 #[test]
-fn a_worker_that_hangs_in_an_evaluation_is_not_waited_for_without_limit() {
-    for at in [0, 3] {
+fn a_worker_that_hangs_in_an_evaluation_is_left_out_and_the_run_goes_on() {
+    for at in places(1) {
         let fault = move |probe: &SharpnessProbe| {
-            wait_until(|| probe.summary().measurements > at as u64);
+            wait_until(|| probe.summary().measurements > at.step as u64);
         };
-        let (measured, _) = with_fault(1, at, SHORT, fault);
+        let (measured, notices) = with_fault(at, SHORT, fault);
+        assert_eq!(measured.len(), STEPS, "{at:?}");
+        for measurement in &measured {
+            let outcome = &measurement.outcome;
+            assert_eq!(*outcome, MeasurementOutcome::Bracketed, "{at:?}");
+        }
+        let of_fault = &measured[at.step];
+        assert_eq!(of_fault.workers, Some(WorkerShare::new(1, 2)), "{at:?}");
+        assert_eq!(of_fault.batch_fraction, 0.5, "{at:?}");
+        let says = notices
+            .iter()
+            .any(|notice| notice.contains("did not take part"));
+        assert!(says, "{notices:?}");
+    }
+}
+
+#[test]
+fn workers_of_burns_own_distributed_training_measure_together() {
+    let mut devices = device::with_collectives();
+    devices.truncate(2);
+    if devices.len() < 2 {
+        println!("left out: burn's DistributedDataParallel, which takes two GPUs and `cuda`");
+        return;
+    }
+    for all_reduce_op in [ReduceOperation::Mean, ReduceOperation::Sum] {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let config = DistributedConfig { all_reduce_op };
+        let strategy = ExecutionStrategy::ddp(devices.clone(), config).into();
+        let probed = probe.attach(MlpConfig::for_data().init(&devices[0]));
+        let data = Data::new(STEPS, BATCH, &devices[0]);
+        launch(probed, strategy, data, RATE / 2.0, Some(&probe));
+        let measured = measurements(folder.path());
         assert_eq!(measured.len(), STEPS);
         for measurement in &measured {
-            if measurement.step == at as u64 {
-                assert_eq!(measurement.outcome, MeasurementOutcome::Failed);
-                let reason = measurement.reason.as_ref().unwrap();
-                assert!(reason.contains("a worker that took part"), "{reason}");
-            } else {
-                assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
-            }
+            assert_eq!(
+                measurement.outcome,
+                MeasurementOutcome::Bracketed,
+                "{all_reduce_op:?}"
+            );
+            assert_eq!(
+                measurement.workers,
+                Some(WorkerShare::new(2, 2)),
+                "{all_reduce_op:?}"
+            );
+            println!("{all_reduce_op:?}: {measurement:?}");
         }
+        let last = measured.last().unwrap();
+        assert_eq!(
+            last.slope_source,
+            Some(SlopeSource::Known),
+            "{all_reduce_op:?}"
+        );
     }
 }
 

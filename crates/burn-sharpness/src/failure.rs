@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// What becomes of a worker that does not take part.
-pub(crate) const LEFT_OUT: &str = "it is left out until it makes an update again; `with_worker_limit` sets how long a worker is waited for";
+pub(crate) const LEFT_OUT: &str = "measurements go on without it until it makes an update again; `with_worker_limit` sets how long a worker is waited for";
 
 /// Why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
@@ -44,9 +44,7 @@ pub(crate) enum Failure {
     NoBatchStatistics,
     #[error("the running statistics of batch norm could not be read: {0}")]
     RunningStatistics(String),
-    #[error(
-        "a worker that took part in the measurement ended, or gave no loss within {0:.1?}: {LEFT_OUT}"
-    )]
+    #[error("a worker ended, or gave no loss within {0:.1?}: {LEFT_OUT}")]
     WorkerLeft(Duration),
     /// How the loss is to be computed could not be found out.
     #[error(transparent)]
@@ -64,15 +62,26 @@ pub(crate) enum Failure {
 debug_is_the_sentence!(Failure);
 
 impl Failure {
+    /// Whether a worker has left that took part, so that the others could go on.
+    pub(crate) fn is_of_lost_worker(&self) -> bool {
+        match self {
+            Self::WorkerLeft(_) => true,
+            Self::Search(interrupted) => interrupted.error.is_of_lost_worker(),
+            _ => false,
+        }
+    }
+
     /// Whether the next measurement would fail in the same way, or change the run.
     pub(crate) fn is_for_good(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Panicked(_)
-                | Self::Mode(_)
-                | Self::NotRepeatable { .. }
-                | Self::Direction(DirectionError::NotRepeatable)
-        )
+            | Self::Mode(_)
+            | Self::NotRepeatable { .. }
+            | Self::Direction(DirectionError::NotRepeatable) => true,
+            // The loss of another worker.
+            Self::Search(interrupted) => interrupted.error.is_for_good(),
+            _ => false,
+        }
     }
 }
 

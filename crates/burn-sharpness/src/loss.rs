@@ -106,9 +106,8 @@ impl BatchLosses {
         Ok(Self(batches))
     }
 
-    /// Adds the losses of more batches.
-    pub(crate) fn append(&mut self, others: Self) {
-        self.0.extend(others.0);
+    pub(crate) fn into_batches(self) -> Vec<Loss> {
+        self.0
     }
 
     fn mean(&self, of: impl Fn(&Loss) -> f64) -> f64 {

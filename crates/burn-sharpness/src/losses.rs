@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::loss::BatchLosses;
 use burn::module::ParamGroup;
 use burn::optim::GradientsParams;
+use sharpness_record::WorkerShare;
 use std::sync::Arc;
 
 /// Computes the gradient of the losses of a model, summed over the batches.
@@ -20,6 +21,30 @@ pub(crate) struct Point {
     pub(crate) group: Option<Arc<ParamGroup>>,
 }
 
+/// What the losses of a measurement are of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coverage {
+    /// The fraction of the batches of the update.
+    pub(crate) share: f64,
+    /// The workers, if several make the update.
+    pub(crate) workers: Option<WorkerShare>,
+}
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self {
+            share: 1.0,
+            workers: None,
+        }
+    }
+}
+
+impl Coverage {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.share == 1.0
+    }
+}
+
 /// Computes the losses of a model on the batches of a measurement, at any weights.
 ///
 /// The caller passes the model in the mode of the measurement.
@@ -34,6 +59,11 @@ pub(crate) trait Losses<M> {
     }
 
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
+        None
+    }
+
+    /// After a worker has [left](Failure::WorkerLeft), goes on with the others, and returns what the losses are of from now on.
+    fn go_on(&mut self) -> Option<Coverage> {
         None
     }
 

@@ -18,7 +18,6 @@ pub(crate) fn open<Card, Question, Answer>()
         arrivals: Some(arrivals),
         guests: Vec::new(),
         asked: 0,
-        has_lost_one: false,
     };
     (Door(door), host)
 }
@@ -28,6 +27,7 @@ pub(crate) struct Door<Card, Question, Answer>(Sender<Guest<Card, Question, Answ
 
 struct Guest<Card, Question, Answer> {
     card: Card,
+    has_left: bool,
     questions: Sender<(u64, Question)>,
     answers: Receiver<(u64, Answer)>,
 }
@@ -37,7 +37,6 @@ pub(crate) struct Host<Card, Question, Answer> {
     arrivals: Option<Receiver<Guest<Card, Question, Answer>>>,
     guests: Vec<Guest<Card, Question, Answer>>,
     asked: u64,
-    has_lost_one: bool,
 }
 
 /// The place of a guest, who leaves when it is dropped.
@@ -57,6 +56,7 @@ impl<Card, Question, Answer> Door<Card, Question, Answer> {
         let (to_host, answers) = channel();
         let guest = Guest {
             card,
+            has_left: false,
             questions,
             answers,
         };
@@ -103,11 +103,11 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
     }
 
     /// Collects the answers to the last question, from each guest within what is left of the limit. Once a guest has left, there
-    /// are no answers any more: the rest cannot speak for all.
+    /// are no answers until the host [parts](Self::part) from it: the rest cannot speak for all.
     pub(crate) fn answers(&mut self, limit: Duration) -> Result<Vec<Answer>, Left> {
         let began = Instant::now();
         let mut all = Vec::new();
-        for guest in &self.guests {
+        for guest in &mut self.guests {
             let answer = loop {
                 let left = limit.saturating_sub(began.elapsed());
                 match guest.answers.recv_timeout(left) {
@@ -116,13 +116,17 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
                     Err(_) => break None,
                 }
             };
+            guest.has_left |= answer.is_none();
             all.extend(answer);
         }
-        self.has_lost_one |= all.len() < self.guests.len();
-        if self.has_lost_one {
-            return Err(Left);
-        }
-        Ok(all)
+        let has_lost_one = self.guests.iter().any(|guest| guest.has_left);
+        if has_lost_one { Err(Left) } else { Ok(all) }
+    }
+
+    /// Parts from the guests that have left, and returns their cards.
+    pub(crate) fn part(&mut self) -> Vec<Card> {
+        let left = self.guests.extract_if(.., |guest| guest.has_left);
+        left.map(|guest| guest.card).collect()
     }
 
     /// Ends the meeting.
@@ -252,6 +256,9 @@ mod tests {
             assert_eq!(first.is_ok(), phase == 3, "{phase}");
             host.ask(&8);
             assert_eq!(host.answers(LONG), Err(Left), "{phase}");
+            assert_eq!(host.part(), [1], "{phase}");
+            host.ask(&9);
+            assert_eq!(host.answers(LONG), Ok(vec![9]), "{phase}");
             drop(host);
             join(stays).unwrap();
             assert_eq!(join(leaves).is_err(), phase == 2);

@@ -101,7 +101,8 @@ impl Workers {
     pub(crate) fn begin_update(&mut self, replica: &Replica, run_step: u64) -> (u64, bool) {
         let step = self.step_of(replica, run_step);
         let worker = replica.worker();
-        self.absent.retain(|absent| *absent != worker);
+        self.absent
+            .retain(|absent| *absent != worker && absent.is_alive());
         let is_first = self.claimed.is_none_or(|claimed| step > claimed);
         if is_first {
             self.claimed = Some(step);

@@ -114,9 +114,11 @@ quantities! {
         "the loss L(θ) before the step", Number(|m| m.base_loss);
     BatchFraction: "Batch Fraction", "batch_fraction", "fraction", "", None, None,
         "the fraction of the batch behind the loss", Number(|m| Some(m.batch_fraction));
-    Workers: "Workers", "workers", "workers", "", None, None,
+    WorkersMeasured: "Workers Measured", "workers_measured", "workers measured", "", None, None,
         "the workers on whose batches the loss was measured, if several make the same update",
         Number(|m| Some(m.workers?.measured as f64));
+    WorkersOf: "Workers", "workers_of", "workers", "", None, None,
+        "the workers that make the update, if there are several", Number(|m| Some(m.workers?.of as f64));
     Slope: "Slope", "slope", "g·Δθ", "loss/η", None, None,
         "gradient times update direction: the rate at which the loss starts to fall along the update", Number(|m| m.slope);
     UpdateNorm: "Update Norm", "update_norm", "‖Δθ‖", "θ/η", None, None,

@@ -172,7 +172,7 @@ mod tests {
         let line = json!({
             "version": 1, "step": 2, "epoch": 3, "task": "NA", "limiting_task": "a \"b\", c",
             "learning_rate": 1e-20, "base_loss": 4.5, "base_loss_source": "training",
-            "batch_fraction": 0.5, "slope": 5.5, "slope_source": "known", "update_norm": 6.5,
+            "batch_fraction": 0.5, "workers": {"measured": 41, "of": 42}, "slope": 5.5, "slope_source": "known", "update_norm": 6.5,
             "gradient_norm": 6.6, "weight_norm": 6.7, "gradient_cosine": 0.68, "agreement": 0.69,
             "agreement_error": 0.071,
             "gradient_variance": 0.072, "gradient_signal": 0.073, "large_batch_threshold": 72.5, "small_batch_threshold": 73.5,

@@ -11,6 +11,7 @@
 //!
 //! [burn-sharpness]: https://docs.rs/burn-sharpness
 
+#![cfg_attr(test, recursion_limit = "256")]
 #![cfg_attr(
     not(test),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)

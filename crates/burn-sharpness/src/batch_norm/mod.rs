@@ -8,7 +8,7 @@ pub(crate) use view::ValidationView;
 
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
-use crate::losses::{Gradient, Losses, Point};
+use crate::losses::{Coverage, Gradient, Losses, Point};
 use burn::module::{Flag, Module, ModuleVisitor, Param, ParamId};
 use places::{Fill, Path, Rewind, Strip, Tensors, places};
 use std::borrow::Cow;
@@ -86,6 +86,10 @@ impl<M: Module> Losses<M> for InMode<'_, M> {
         let mode = self.mode.as_ref().ok()?;
         let mut gradient = self.losses.gradient()?;
         Some(Box::new(move |model| gradient(&mode.at(model))))
+    }
+
+    fn go_on(&mut self) -> Option<Coverage> {
+        self.losses.go_on()
     }
 
     fn end(&mut self) {

@@ -287,9 +287,9 @@ impl SharpnessConfig {
         self
     }
 
-    /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`): before its
-    /// first evaluation, and for a loss beyond ten times its own evaluation. It leaves out a worker that does not come, and
-    /// the record's `workers` says so. The default is 10 seconds; the limit is above 0.
+    /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`): until it comes,
+    /// and for each of its losses beyond ten times the time of an evaluation by the worker that searches. The measurement leaves
+    /// out a worker that takes longer, and the record's `workers` says so. The default is 10 seconds; the limit is above 0.
     pub fn with_worker_limit(mut self, limit: Duration) -> Self {
         self.worker_limit = limit;
         self

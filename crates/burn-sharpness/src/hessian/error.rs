@@ -12,8 +12,8 @@ pub enum GradientError {
     /// The closure that computes the gradient failed, with this text.
     #[error("{0}")]
     Objective(String),
-    /// The batches are on several devices, so their gradients cannot be added.
-    #[error("the batches of the update are on several devices")]
+    /// The batches are on several devices or of several workers, so their gradients cannot be added.
+    #[error("the batches of the update are on several devices, or of several workers")]
     SeveralDevices,
 }
 

@@ -1,4 +1,5 @@
-use super::hook::{Batch, Hook, Objective, TrainingLoss};
+use super::hook::Hook;
+use super::objective::{Batch, Objective, TrainingLoss};
 use super::probed::Probed;
 use crate::loss::{IntoLoss, Loss, LossError};
 use crate::probe::SharpnessProbe;

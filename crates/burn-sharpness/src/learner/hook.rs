@@ -1,26 +1,19 @@
-use super::due::{Awaited, DueUpdate, KeptBatch, is_all_on, training_losses};
+use super::due::DueUpdate;
 use super::fingerprint::fingerprint;
-use super::team::{Card, Door as TeamDoor, Team};
+use super::in_progress::{Awaited, InProgress};
+use super::objective::{Batch, Objective, TrainingLoss};
 use crate::failure::{guarded, lock};
-use crate::loss::{Loss, LossError};
 use crate::measure::Facts;
 use crate::params::{SquaredNorm, home_of, squared_norm};
 use crate::probe::SharpnessProbe;
-use crate::schedule::Place;
 use crate::session::{Door, Session};
-use crate::workers::{Replica, Worker, Workers};
+use crate::workers::{Replica, Worker};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainOutput, TrainStep};
-use sharpness_record::WorkerShare;
-use std::sync::{Arc, Mutex};
-
-pub(super) type Batch<M> = <M as TrainStep>::Input;
-pub(super) type Objective<M> = Arc<dyn Fn(&M, Batch<M>) -> Result<Loss, LossError> + Send + Sync>;
-pub(super) type TrainingLoss<M> =
-    Arc<dyn Fn(&M, &<M as TrainStep>::Output) -> Result<Loss, LossError> + Send + Sync>;
+use std::sync::Mutex;
 
 const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measures this model; a second model takes a probe of its own";
 
@@ -34,33 +27,7 @@ pub(super) struct Hook<M: TrainStep> {
     /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
     /// Locked before the run.
-    underway: Mutex<Underway<Batch<M>>>,
-}
-
-/// The updates that are being made.
-struct Underway<B> {
-    /// Their batches, if the update will be measured.
-    batches: Vec<KeptBatch<B>>,
-    /// The number of batches kept so far.
-    kept: u64,
-    /// The way into the measurement of the update of this step.
-    door: Option<(u64, TeamDoor)>,
-}
-
-impl<B> Default for Underway<B> {
-    fn default() -> Self {
-        Self {
-            batches: Vec::new(),
-            kept: 0,
-            door: None,
-        }
-    }
-}
-
-impl<B> Underway<B> {
-    fn take(&mut self, is_taken: impl Fn(&KeptBatch<B>) -> bool) -> Vec<KeptBatch<B>> {
-        self.batches.extract_if(.., |kept| is_taken(kept)).collect()
-    }
+    updates: Mutex<InProgress<Batch<M>>>,
 }
 
 impl<M: LearnerModel> Hook<M>
@@ -74,20 +41,9 @@ where
         device: Device,
         batch: &Batch<M>,
     ) -> Option<u64> {
-        let mut underway = lock(&self.underway);
+        let mut updates = lock(&self.updates);
         let step = self.probe.run().begin_batch(replica, self.probe.config())?;
-        underway.kept += 1;
-        let number = underway.kept;
-        underway.batches.push(KeptBatch {
-            number,
-            step,
-            worker: replica.worker(),
-            device,
-            batch: batch.clone(),
-            training_loss: None,
-            squared_gradient: None,
-        });
-        Some(number)
+        Some(updates.keep(step, replica.worker(), device, batch.clone()))
     }
 
     pub(super) fn note_step(
@@ -103,9 +59,7 @@ where
             let squared = guarded("the gradient", || Ok(squared_norm(model, &output.grads)));
             squared.ok()
         });
-        let mut underway = lock(&self.underway);
-        let mut batches = underway.batches.iter_mut();
-        if let Some(kept) = batches.find(|kept| kept.number == number) {
+        if let Some(kept) = lock(&self.updates).kept(number) {
             kept.training_loss = training_loss;
             kept.squared_gradient = squared_gradient.flatten();
         }
@@ -119,119 +73,34 @@ where
         home: &Device,
         learning_rate: &ModuleLearningRate,
     ) -> (u64, Option<DueUpdate<M>>) {
-        let mut underway = lock(&self.underway);
+        let this = replica.worker();
+        let mut updates = lock(&self.updates);
         let mut run = self.probe.run();
         let (place, is_first) = run.begin_update(replica, learning_rate.base());
-        let due = if is_first {
-            self.lead(&mut underway, &run.workers, replica, place)
+        let step = place.step;
+        let due = if run.is_stopped {
+            // A worker may have kept a batch before another one has stopped the measuring.
+            *updates = InProgress::default();
+            None
+        } else if is_first {
+            let calling = updates.lead(step, &this, &run.workers);
+            calling.map(|calling| {
+                let limit = self.probe.config().worker_limit;
+                let team = (!calling.awaited.is_empty()).then(|| updates.open(step, limit));
+                (calling, team, None)
+            })
         } else {
-            drop(run);
-            self.help(&mut underway, replica, home, place)
+            let help = updates.help(step, &this, home);
+            help.map(|(calling, seat)| (calling, None, Some(seat)))
         };
-        (place.step + 1, due)
-    }
-
-    /// The update of the worker that makes it first.
-    fn lead(
-        &self,
-        underway: &mut Underway<Batch<M>>,
-        workers: &Workers,
-        replica: &Replica,
-        place: Place,
-    ) -> Option<DueUpdate<M>> {
-        underway.door = None;
-        // What is left of earlier updates belongs to workers that have not made them.
-        underway.batches.retain(|kept| kept.step >= place.step);
-        let this = replica.worker();
-        let before = workers.makers_before();
-        let mut awaited: Vec<Awaited> = Vec::new();
-        let mut lost: Vec<Awaited> = Vec::new();
-        for kept in &underway.batches {
-            let worker = &kept.worker;
-            let is_known = before.contains(worker);
-            // A worker of this thread cannot come while it waits. A replica that has made no update may belong to one that
-            // only makes gradients, for this worker.
-            let can_come = worker.thread != this.thread
-                && worker.is_alive()
-                && !workers.is_absent(worker)
-                && (is_known || !worker.has_replica_of(&this));
-            let others = match can_come {
-                true => &mut awaited,
-                false if is_known && worker.thread != this.thread => &mut lost,
-                false => continue,
-            };
-            if kept.step != place.step {
-                continue;
-            }
-            match others.iter_mut().find(|other| other.worker == *worker) {
-                Some(other) => other.batches += 1,
-                None => others.push(Awaited {
-                    worker: worker.clone(),
-                    batches: 1,
-                    is_known,
-                }),
-            }
-        }
-        let is_of_other = |kept: &KeptBatch<_>| {
-            let mut others = awaited.iter().chain(&lost);
-            others.any(|other| other.worker == kept.worker)
-        };
-        let batches = underway.take(|kept| kept.step == place.step && !is_of_other(kept));
-        if batches.is_empty() {
-            return None;
-        }
-        let is_here = |maker: &&Worker| {
-            maker.thread == this.thread
-                && **maker != this
-                && batches.iter().any(|kept| kept.worker == **maker)
-        };
-        let measured = 1 + before.iter().filter(is_here).count();
-        let team = (!awaited.is_empty()).then(|| {
-            let (door, team) = Team::open(self.probe.config().worker_limit);
-            underway.door = Some((place.step, door));
-            team
-        });
-        let of = before.len().max(measured + lost.len());
-        Some(DueUpdate {
+        let due = due.map(|(calling, team, seat)| DueUpdate {
             place,
-            batches,
-            left_out: lost.iter().map(|other| other.batches).sum(),
-            workers: WorkerShare::new(measured, of),
+            calling,
             team,
-            awaited,
-            seat: None,
+            seat,
             objective: self.objective.clone(),
-        })
-    }
-
-    /// The update of a worker whose replica makes it later.
-    fn help(
-        &self,
-        underway: &mut Underway<Batch<M>>,
-        replica: &Replica,
-        home: &Device,
-        place: Place,
-    ) -> Option<DueUpdate<M>> {
-        let worker = replica.worker();
-        let batches = underway.take(|kept| kept.step == place.step && kept.worker == worker);
-        let door = underway.door.as_ref();
-        let (_, door) = door.filter(|(step, _)| *step == place.step && !batches.is_empty())?;
-        let seat = door.enter(Card {
-            worker,
-            batches: batches.len(),
-            training_losses: training_losses(&batches),
-            is_on_one_device: is_all_on(&batches, home),
-        })?;
-        Some(DueUpdate {
-            place,
-            batches,
-            left_out: 0,
-            workers: WorkerShare::new(1, 2),
-            team: None,
-            awaited: Vec::new(),
-            seat: Some(seat),
-            objective: self.objective.clone(),
-        })
+        });
+        (step + 1, due)
     }
 
     /// Waits for the other workers of an update.
@@ -239,39 +108,21 @@ where
         let Some(team) = &mut due.team else {
             return;
         };
-        let awaited: Vec<Worker> = due
-            .awaited
-            .iter()
-            .map(|other| other.worker.clone())
-            .collect();
-        team.gather(&awaited);
-        let came: Vec<Worker> = team
-            .cards()
-            .iter()
-            .map(|card| card.worker.clone())
-            .collect();
-        due.workers.measured += came.len();
-        let mut lost = 0;
-        for other in std::mem::take(&mut due.awaited) {
-            if came.contains(&other.worker) {
-                continue;
-            }
-            let mut underway = lock(&self.underway);
-            self.probe.run().workers.note_absent(&other.worker);
-            let step = due.place.step;
-            let batches = underway.take(|kept| kept.step == step && kept.worker == other.worker);
-            if other.is_known || batches.is_empty() {
-                lost += 1;
-                due.left_out += other.batches;
-            } else {
-                // It has never made an update, so these gradients were made for this one.
-                due.batches.extend(batches);
-            }
-        }
-        due.workers.of = due.workers.of.max(due.workers.measured + lost);
+        let awaited = std::mem::take(&mut due.calling.awaited);
+        let workers: Vec<&Worker> = awaited.iter().map(|other| &other.worker).collect();
+        team.gather(&workers);
+        let has_come =
+            |other: &Awaited| team.cards().iter().any(|card| card.worker == other.worker);
+        let (came, missing): (Vec<_>, Vec<_>) = awaited.into_iter().partition(has_come);
         if came.is_empty() {
             due.team = None;
         }
+        let mut updates = lock(&self.updates);
+        for other in &missing {
+            self.probe.run().workers.note_absent(&other.worker);
+            updates.do_without(due.place.step, other, &mut due.calling);
+        }
+        due.calling.count(came.len());
     }
 
     /// Measures an update of a model, or of a copy on one device.
@@ -285,11 +136,10 @@ where
     ) -> Session<'a, M> {
         self.gather(due);
         let home = home_of(copy.as_ref().unwrap_or(model));
-        let batches = due.batches.iter_mut();
+        let batches = due.calling.batches.iter_mut();
         let squared_gradients: Option<Vec<SquaredNorm>> =
             batches.map(|kept| kept.squared_gradient.take()).collect();
-        let here = replica.worker();
-        let is_alone = due.workers.of == 1;
+        let workers = due.calling.workers();
         Session {
             probe: &self.probe,
             door: Door::Learner,
@@ -297,8 +147,7 @@ where
                 place: due.place,
                 learning_rate,
                 batches: due.all_batches(),
-                share: due.share(),
-                workers: (!is_alone).then_some(due.workers),
+                coverage: due.coverage(),
                 squared_gradients: squared_gradients.unwrap_or_default(),
                 training_loss: due.training_losses(),
                 is_on_one_device: due.is_at_home(&home),
@@ -306,11 +155,8 @@ where
             },
             grads,
             copy,
-            is_alone,
-            is_of_this_thread: due
-                .batches
-                .iter()
-                .all(|kept| kept.worker.thread == here.thread),
+            is_alone: workers.is_none() && due.calling.is_alone,
+            is_of_this_thread: due.calling.is_of_this_thread(),
             may_step_first: self.probe.config().step_first,
             seat: due.seat.take(),
             kept: replica.kept(),
@@ -330,7 +176,7 @@ impl<M: TrainStep> Hook<M> {
             attached: probe.begin_run(),
             objective,
             training_loss,
-            underway: Mutex::default(),
+            updates: Mutex::default(),
         }
     }
 
@@ -362,7 +208,7 @@ impl<M: TrainStep> Hook<M> {
     where
         M: Module,
     {
-        *lock(&self.underway) = Underway::default();
+        *lock(&self.updates) = InProgress::default();
         if self.is_live() {
             self.probe.run().forget_workers();
         }

@@ -5,7 +5,9 @@ mod dashboard;
 mod due;
 mod fingerprint;
 mod hook;
+mod in_progress;
 mod metrics;
+mod objective;
 mod probed;
 mod team;
 

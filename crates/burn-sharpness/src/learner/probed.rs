@@ -1,5 +1,6 @@
 use super::due::DueUpdate;
-use super::hook::{Batch, Hook};
+use super::hook::Hook;
+use super::objective::Batch;
 use crate::params::{copy_gradients, home_of, sum_gradients};
 use crate::session::{Underway, is_underway};
 use crate::workers::Replica;

@@ -36,11 +36,12 @@ impl Team {
     }
 
     /// Waits for these workers, as long as they can come and the limit allows.
-    pub(super) fn gather(&mut self, awaited: &[Worker]) {
+    pub(super) fn gather(&mut self, awaited: &[&Worker]) {
         self.host.gather(self.limit, |cards| {
             let has_come = |worker: &Worker| cards.iter().any(|card| card.worker == *worker);
-            let mut awaited = awaited.iter();
-            awaited.any(|worker| worker.is_alive() && !has_come(worker))
+            awaited
+                .iter()
+                .any(|worker| worker.is_alive() && !has_come(worker))
         });
     }
 
@@ -55,11 +56,20 @@ impl Team {
     }
 
     /// Collects these losses, after an evaluation of one's own that has taken so long.
-    pub(super) fn answers(&mut self, own: Duration) -> Result<Vec<BatchLosses>, Failure> {
+    pub(super) fn answers(&mut self, own: Duration) -> Result<Vec<Loss>, Failure> {
         let limit = self.limit.saturating_add(own.saturating_mul(SLOWER));
         let answers = self.host.answers(limit);
         let answers = answers.map_err(|meeting::Left| Failure::WorkerLeft(limit))?;
-        answers.into_iter().collect()
+        let losses: Vec<BatchLosses> = answers.into_iter().collect::<Result<_, _>>()?;
+        Ok(losses
+            .into_iter()
+            .flat_map(BatchLosses::into_batches)
+            .collect())
+    }
+
+    /// Parts from those who have left.
+    pub(super) fn part(&mut self) -> Vec<Card> {
+        self.host.part()
     }
 
     pub(super) fn dismiss(&mut self) {

@@ -17,7 +17,7 @@ pub(crate) use subject::{Facts, Stage, Subject};
 
 use crate::config::SharpnessConfig;
 use crate::direction::UpdateDirection;
-use crate::failure::{Failure, guarded};
+use crate::failure::{Failure, LEFT_OUT, guarded};
 use crate::task::{BatchGradients, Task, TaskKind};
 use along::{Along, End};
 use burn::module::Module;
@@ -156,8 +156,8 @@ impl<'a, M: Module + 'static> Work<'a, M> {
     /// Describes what the training loss was measured on.
     fn describe_batches(&self, measurement: &mut Measurement) {
         let Subject { facts, .. } = &self.subject;
-        measurement.batch_fraction *= facts.share;
-        measurement.workers = facts.workers;
+        measurement.batch_fraction *= facts.coverage.share;
+        measurement.workers = facts.coverage.workers;
         measurement.batch_statistics = self.subject.has_batch_statistics.then_some(true);
     }
 
@@ -177,6 +177,12 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         }
         if let Some(thresholds) = self.settings.config.thresholds {
             write_thresholds(thresholds, &mut training);
+        }
+        if !self.subject.facts.coverage.is_whole() {
+            let limit = self.settings.config.worker_limit;
+            self.notices.push(format!(
+                "a worker has ended, or did not take part in a measurement within {limit:.1?} (`workers` in the record says how many did): {LEFT_OUT}"
+            ));
         }
         if !is_constant(&self.along) {
             self.memory.constant = 0;

@@ -74,7 +74,7 @@ impl Panel {
         let facts = &mut subject.facts;
         let squares = std::mem::take(&mut facts.squared_gradients);
         // What workers share may be the gradients of all already.
-        let is_of_batches = facts.workers.is_none() && squares.len() > 1;
+        let is_of_batches = facts.coverage.workers.is_none() && squares.len() > 1;
         // Each may be on a device of its own.
         let squares = squares.into_iter().filter(|_| is_of_batches);
         let squares = squares.map(|square| Some(square.read().ok()?[0]));

@@ -1,21 +1,17 @@
 use crate::loss::BatchLosses;
-use crate::losses::Losses;
+use crate::losses::{Coverage, Losses};
 use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use sharpness_record::WorkerShare;
 
 pub(crate) struct Facts {
     pub(crate) place: Place,
     pub(crate) learning_rate: ModuleLearningRate,
     /// The number of batches behind the update; the loss is the mean of theirs.
     pub(crate) batches: usize,
-    /// The fraction of them that the loss is evaluated on.
-    pub(crate) share: f64,
-    /// How many workers take part in the measurement, if several share their gradients. They take the mean or the sum of
-    /// them; burn does not say which.
-    pub(crate) workers: Option<WorkerShare>,
+    /// Whose loss is evaluated. Workers that share their gradients take the mean or the sum of them; burn does not say which.
+    pub(crate) coverage: Coverage,
     /// ‖g‖² of the gradient of each batch, if the panel is asked for and they are known.
     pub(crate) squared_gradients: Vec<SquaredNorm>,
     pub(crate) training_loss: Option<BatchLosses>,

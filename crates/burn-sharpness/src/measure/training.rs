@@ -34,7 +34,27 @@ impl<M: Module + 'static> Work<'_, M> {
     /// Two passes must agree before a difference of losses means anything: a loss that draws random
     /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. The
     /// first disagreement refuses it for good.
+    ///
+    /// If a worker leaves, it is that of the others.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
+        match self.base_of_all() {
+            Err(failure) if failure.is_of_lost_worker() && self.go_on() => self.base(),
+            base => base,
+        }
+    }
+
+    /// Goes on without the workers that have left, if some have.
+    fn go_on(&mut self) -> bool {
+        let Some(coverage) = self.subject.losses.go_on() else {
+            return false;
+        };
+        let facts = &mut self.subject.facts;
+        facts.coverage = coverage;
+        facts.training_loss = None;
+        true
+    }
+
+    fn base_of_all(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         let Self {
             subject, memory, ..
         } = self;
@@ -95,15 +115,25 @@ impl<M: Module + 'static> Work<'_, M> {
 
     /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
     /// and searches again if it was wrong.
+    ///
+    /// If a worker leaves, it searches again for the others: a bracket is of one loss.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
-        self.search_for_all()?;
+        let expected = self.memory.training.guess;
+        self.search_once();
+        while self.has_lost_a_worker() && self.go_on() {
+            let base = self.base()?;
+            self.search_again(base, expected);
+        }
+        self.check_surprise(expected)?;
         self.look_for_gradient_scale();
         Ok(())
     }
 
-    fn search_for_all(&mut self) -> Result<(), Failure> {
-        let expected = self.memory.training.guess;
-        self.search_once();
+    fn has_lost_a_worker(&self) -> bool {
+        matches!(&self.along.end, Some(End::Failed(failure)) if failure.is_of_lost_worker())
+    }
+
+    fn check_surprise(&mut self, expected: Option<Guess>) -> Result<(), Failure> {
         let Some((borrowed, BaseLossSource::Training)) = &self.along.base else {
             return Ok(());
         };
@@ -116,10 +146,16 @@ impl<M: Module + 'static> Work<'_, M> {
         if agrees {
             return Ok(());
         }
+        self.search_again((evaluated, BaseLossSource::Evaluated), expected);
+        Ok(())
+    }
+
+    /// Searches with another L(θ), and forgets what the search before has taught.
+    fn search_again(&mut self, base: (BatchLosses, BaseLossSource), expected: Option<Guess>) {
         self.memory.training.guess = expected;
         let before = std::mem::take(&mut self.along);
         self.along = Along {
-            base: Some((evaluated, BaseLossSource::Evaluated)),
+            base: Some(base),
             slope: before.slope.map(|slope| Slope {
                 source: SlopeSource::Hint,
                 ..slope
@@ -129,7 +165,6 @@ impl<M: Module + 'static> Work<'_, M> {
             ..before
         };
         self.search_once();
-        Ok(())
     }
 
     fn search_once(&mut self) {
@@ -158,7 +193,7 @@ impl<M: Module + 'static> Work<'_, M> {
         } = self;
         let is_known = direction.is_linear()
             && self.is_scale_known()
-            && subject.facts.share == 1.0
+            && subject.facts.coverage.is_whole()
             && !direction.has_16_bits()
             && memory
                 .training_loss
@@ -178,13 +213,14 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     fn is_scale_known(&self) -> bool {
-        self.subject.facts.workers.is_none() || self.memory.gradient_scale.known().is_some()
+        self.subject.facts.coverage.workers.is_none()
+            || self.memory.gradient_scale.known().is_some()
     }
 
     /// The number of batches whose gradients were added, while their loss is a mean.
     pub(super) fn summed_batches(&self) -> f64 {
         let facts = &self.subject.facts;
-        match (facts.workers, self.memory.gradient_scale.likely()) {
+        match (facts.coverage.workers, self.memory.gradient_scale.likely()) {
             (Some(workers), Reduction::Mean) => (facts.batches / workers.of).max(1) as f64,
             _ => facts.batches as f64,
         }
@@ -193,7 +229,7 @@ impl<M: Module + 'static> Work<'_, M> {
     /// Compares how fast the loss of all workers falls with their gradient, near θ: whether that is the mean of theirs or the
     /// sum. A parabola through the critical learning rate says how far the loss has turned there.
     fn look_for_gradient_scale(&mut self) {
-        let Some(workers) = self.subject.facts.workers else {
+        let Some(workers) = self.subject.facts.coverage.workers else {
             return;
         };
         let (Some(End::Searched(result)), Some((base, _)), Some(direction)) =
@@ -201,7 +237,7 @@ impl<M: Module + 'static> Work<'_, M> {
         else {
             return;
         };
-        let is_open = self.memory.gradient_scale.is_open() && self.subject.facts.share == 1.0;
+        let is_open = self.memory.gradient_scale.is_open() && workers.is_whole();
         let (true, Some(bracket)) = (is_open && direction.is_linear(), result.outcome.bracket())
         else {
             return;

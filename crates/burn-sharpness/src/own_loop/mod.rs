@@ -6,7 +6,7 @@ pub use update::{Step, Update};
 
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss};
-use crate::losses::{Gradient, Losses, Point};
+use crate::losses::{Coverage, Gradient, Losses, Point};
 use crate::measure::Facts;
 use crate::params::copy_gradients;
 use crate::probe::SharpnessProbe;
@@ -194,8 +194,7 @@ impl SharpnessProbe {
             place,
             learning_rate: known.learning_rate,
             batches: 1,
-            share: 1.0,
-            workers: None,
+            coverage: Coverage::default(),
             squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,

@@ -10,7 +10,7 @@ pub(crate) use underway::{Underway, is_underway};
 
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::direction::{GroupRatios, VirtualStep, after_step_of};
-use crate::failure::{Failure, LEFT_OUT, guarded, lock};
+use crate::failure::{Failure, guarded, lock};
 use crate::journal::OfUpdate;
 use crate::losses::Losses;
 use crate::measure::{Facts, Measured, Stage, Subject, may_show, measure, step_kind};
@@ -177,7 +177,6 @@ impl<M: Module + 'static> Session<'_, M> {
             });
         }
         let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
-        let workers = self.facts.workers;
         let interval = self.facts.batches as u64 * settings.config.interval();
         let subject = Subject {
             model: view.model(),
@@ -206,12 +205,6 @@ impl<M: Module + 'static> Session<'_, M> {
         drop(measuring);
         measured.training.learning_rate_used = cap.and_then(|cap| measured.training.capped(cap));
         measured.notices.splice(0..0, notice.map(str::to_string));
-        if workers.is_some_and(|workers| !workers.is_whole()) {
-            let limit = settings.config.worker_limit;
-            measured.notices.push(format!(
-                "a worker has ended, or did not come to a measurement within {limit:.1?} (`workers` in the record says how many took part): {LEFT_OUT}"
-            ));
-        }
         Some(publish(self.probe, self.door, measured, interval))
     }
 }
@@ -230,7 +223,7 @@ fn publish(
     };
     let (on_edge, new) = {
         let mut run = probe.run();
-        run.is_stopped = measured.stop.is_some();
+        run.is_stopped |= measured.stop.is_some();
         let told = run.journal.summary().notices.len();
         for notice in measured.notices.into_iter().chain(measured.stop) {
             run.journal.tell(notice);

@@ -1,0 +1,271 @@
+//! The batches of the updates that are being made, and which worker evaluates them.
+
+use super::team::{Card, Door, Team};
+use crate::loss::Loss;
+use crate::params::SquaredNorm;
+use crate::session::Seat;
+use crate::workers::{Worker, Workers};
+use burn::tensor::Device;
+use sharpness_record::WorkerShare;
+use std::time::Duration;
+
+pub(super) struct KeptBatch<B> {
+    number: u64,
+    /// The step of its update.
+    step: u64,
+    /// Who made its gradient.
+    worker: Worker,
+    pub(super) device: Device,
+    pub(super) batch: B,
+    /// The loss from the training step on it.
+    pub(super) training_loss: Option<Loss>,
+    /// ‖g‖² of the gradient that it has made, once it has and if that is asked for. It is not read from the device yet.
+    pub(super) squared_gradient: Option<SquaredNorm>,
+}
+
+/// The batches of updates that will be measured, until they are.
+pub(super) struct InProgress<B> {
+    batches: Vec<KeptBatch<B>>,
+    /// The number of batches kept so far.
+    kept: u64,
+    /// The way into the measurement of the update of this step.
+    door: Option<(u64, Door)>,
+}
+
+/// The batches of an update, as one worker has them.
+pub(super) struct Calling<B> {
+    /// The worker.
+    this: Worker,
+    /// The batches that it evaluates.
+    pub(super) batches: Vec<KeptBatch<B>>,
+    /// Whom it waits for.
+    pub(super) awaited: Vec<Awaited>,
+    /// The number of batches that nobody evaluates.
+    pub(super) left_out: usize,
+    /// How many workers have made the update before this one.
+    before: usize,
+    /// The workers whose batches are evaluated, and those whose batches are not.
+    measured: usize,
+    lost: usize,
+    /// Whether no other replica that could be used meanwhile has made gradients of the update.
+    pub(super) is_alone: bool,
+}
+
+/// Another worker that has made gradients of an update.
+pub(super) struct Awaited {
+    pub(super) worker: Worker,
+    batches: usize,
+    /// Whether it has made an update that other workers made, too.
+    is_known: bool,
+}
+
+/// What to do with a batch.
+enum Fate {
+    /// The worker that measures evaluates it.
+    Own,
+    /// Its own worker does, if it comes.
+    Awaited,
+    /// Nobody does.
+    LeftOut,
+}
+
+impl<B> Default for InProgress<B> {
+    fn default() -> Self {
+        Self {
+            batches: Vec::new(),
+            kept: 0,
+            door: None,
+        }
+    }
+}
+
+impl<B> InProgress<B> {
+    /// Keeps a batch of the update of a step, and returns its number.
+    pub(super) fn keep(&mut self, step: u64, worker: Worker, device: Device, batch: B) -> u64 {
+        self.kept += 1;
+        self.batches.push(KeptBatch {
+            number: self.kept,
+            step,
+            worker,
+            device,
+            batch,
+            training_loss: None,
+            squared_gradient: None,
+        });
+        self.kept
+    }
+
+    /// The batch with this number.
+    pub(super) fn kept(&mut self, number: u64) -> Option<&mut KeptBatch<B>> {
+        let mut batches = self.batches.iter_mut();
+        batches.find(|kept| kept.number == number)
+    }
+
+    /// The update that this worker makes first of all, unless no batch of it is kept. The worker may have none itself.
+    pub(super) fn lead(
+        &mut self,
+        step: u64,
+        this: &Worker,
+        workers: &Workers,
+    ) -> Option<Calling<B>> {
+        self.door = None;
+        // What is left of earlier updates belongs to workers that have not made them.
+        self.batches.retain(|kept| kept.step >= step);
+        let before = workers.makers_before();
+        let mut calling = Calling {
+            this: this.clone(),
+            batches: Vec::new(),
+            awaited: Vec::new(),
+            left_out: 0,
+            before: before.len(),
+            measured: 0,
+            lost: 0,
+            is_alone: true,
+        };
+        let mut lost: Vec<Worker> = Vec::new();
+        for kept in self.take(|kept| kept.step == step) {
+            let worker = &kept.worker;
+            calling.is_alone &= worker == this || !worker.is_alive();
+            match fate(worker, this, workers) {
+                Fate::Own => calling.batches.push(kept),
+                Fate::LeftOut => {
+                    calling.left_out += 1;
+                    if !lost.contains(worker) {
+                        lost.push(worker.clone());
+                    }
+                }
+                Fate::Awaited => {
+                    let mut awaited = calling.awaited.iter_mut();
+                    match awaited.find(|other| other.worker == *worker) {
+                        Some(other) => other.batches += 1,
+                        None => calling.awaited.push(Awaited {
+                            worker: worker.clone(),
+                            batches: 1,
+                            is_known: before.contains(worker),
+                        }),
+                    }
+                    self.batches.push(kept);
+                }
+            }
+        }
+        let is_of = |maker: &Worker| {
+            let mut batches = calling.batches.iter();
+            maker != this && batches.any(|kept| kept.worker == *maker)
+        };
+        // Other replicas of this thread, whose batches it evaluates, and itself.
+        let others = before.iter().filter(|maker| is_of(maker)).count();
+        let mut batches = calling.batches.iter();
+        let has_own = batches.any(|kept| kept.worker == *this || !before.contains(&kept.worker));
+        calling.measured = others + usize::from(has_own);
+        calling.lost = lost.len();
+        let is_empty = calling.batches.is_empty() && calling.awaited.is_empty();
+        (!is_empty).then_some(calling)
+    }
+
+    /// Opens the measurement of this step to other workers.
+    pub(super) fn open(&mut self, step: u64, limit: Duration) -> Team {
+        let (door, team) = Team::open(limit);
+        self.door = Some((step, door));
+        team
+    }
+
+    /// The update of a worker that another one has made before, with its seat in the measurement, if it is open and this
+    /// worker has a batch for it.
+    pub(super) fn help(
+        &mut self,
+        step: u64,
+        this: &Worker,
+        home: &Device,
+    ) -> Option<(Calling<B>, Seat)> {
+        let batches = self.take(|kept| kept.step == step && kept.worker == *this);
+        let door = self.door.as_ref();
+        let (_, door) = door.filter(|(of, _)| *of == step && !batches.is_empty())?;
+        let seat = door.enter(Card {
+            worker: this.clone(),
+            batches: batches.len(),
+            training_losses: training_losses(&batches),
+            is_on_one_device: is_all_on(&batches, home),
+        })?;
+        let calling = Calling {
+            this: this.clone(),
+            batches,
+            awaited: Vec::new(),
+            left_out: 0,
+            before: 0,
+            measured: 1,
+            lost: 1,
+            is_alone: false,
+        };
+        Some((calling, seat))
+    }
+
+    /// A worker has not come to the measurement of another one.
+    pub(super) fn do_without(&mut self, step: u64, other: &Awaited, calling: &mut Calling<B>) {
+        let batches = self.take(|kept| kept.step == step && kept.worker == other.worker);
+        if other.is_known || batches.is_empty() {
+            calling.lost += 1;
+            calling.left_out += other.batches;
+        } else {
+            // It has never made an update, so it may make gradients for this worker's.
+            calling.batches.extend(batches);
+        }
+    }
+
+    fn take(&mut self, is_taken: impl Fn(&KeptBatch<B>) -> bool) -> Vec<KeptBatch<B>> {
+        self.batches.extract_if(.., |kept| is_taken(kept)).collect()
+    }
+}
+
+fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
+    // A worker of this thread cannot come while it waits.
+    if worker.thread == this.thread {
+        return Fate::Own;
+    }
+    let is_known = workers.makers_before().contains(worker);
+    // Before its first update, a replica of its own is what tells a worker from a thread that makes gradients for this one.
+    let may_come = is_known || !worker.has_replica_of(this);
+    if may_come && worker.is_alive() && !workers.is_absent(worker) {
+        Fate::Awaited
+    } else if is_known {
+        Fate::LeftOut
+    } else {
+        Fate::Own
+    }
+}
+
+impl<B> Calling<B> {
+    /// So many workers have come.
+    pub(super) fn count(&mut self, came: usize) {
+        self.measured += came;
+    }
+
+    /// A worker that had come has left.
+    pub(super) fn lose(&mut self, card: &Card) {
+        self.measured -= 1;
+        self.lost += 1;
+        self.left_out += card.batches;
+    }
+
+    /// How many workers take part in the measurement, if several make the update.
+    pub(super) fn workers(&self) -> Option<WorkerShare> {
+        let of = self.before.max(self.measured + self.lost);
+        (of > 1).then(|| WorkerShare::new(self.measured, of))
+    }
+
+    /// Whether this thread has made all gradients that it evaluates the loss of.
+    pub(super) fn is_of_this_thread(&self) -> bool {
+        let mut batches = self.batches.iter();
+        batches.all(|kept| kept.worker.thread == self.this.thread)
+    }
+}
+
+/// The losses of the training steps on these batches, if all are known.
+pub(super) fn training_losses<B>(batches: &[KeptBatch<B>]) -> Option<Vec<Loss>> {
+    let losses = batches.iter().map(|kept| kept.training_loss.clone());
+    losses.collect()
+}
+
+/// Whether all batches are on this device.
+pub(super) fn is_all_on<B>(batches: &[KeptBatch<B>], home: &Device) -> bool {
+    batches.iter().all(|kept| kept.device == *home)
+}
