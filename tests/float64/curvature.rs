@@ -78,10 +78,9 @@ pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
                 for row in &mut matrix {
                     (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
                 }
-                for column in 0..size {
-                    let (a, b) = (matrix[p][column], matrix[q][column]);
-                    matrix[p][column] = cos * a - sin * b;
-                    matrix[q][column] = sin * a + cos * b;
+                let (above, below) = matrix.split_at_mut(q);
+                for (a, b) in above[p].iter_mut().zip(&mut below[0]) {
+                    (*a, *b) = (cos * *a - sin * *b, sin * *a + cos * *b);
                 }
             }
         }

@@ -9,7 +9,8 @@ use burn_sharpness::{
     Update,
 };
 use sharpness_tests::{
-    Batch, Data, Fixture, Mlp, MlpConfig, TRAIN_SERIES, Training, device, measurements, weights,
+    Batch, Data, Fixture, Mlp, MlpConfig, TRAIN_SERIES, Training, Weights, device, measurements,
+    weights,
 };
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,7 +92,7 @@ fn batch_sharpness_is_that_of_the_oracles() {
 fn trained(
     folder: &Path,
     add: impl Fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder,
-) -> (Vec<(String, Vec<u8>)>, Vec<Measurement>, Vec<(usize, f64)>) {
+) -> (Weights, Vec<Measurement>, Vec<(usize, f64)>) {
     let config = SharpnessConfig::new().with_every(1).with_directory(folder);
     let builder = SharpnessProbe::builder(config)
         .with_group("head", ParamGroup::from_predicate("layers.1"))

@@ -133,7 +133,7 @@ impl SharpnessProbeBuilder {
     /// so have charts in burn's dashboard. It costs a gradient a batch, and about six evaluations of the loss.
     ///
     /// ```
-    /// use burn::nn::{Linear, LinearConfig};
+    /// use burn::nn::{Initializer, Linear, LinearConfig};
     /// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
     /// use burn::tensor::{Device, Tensor};
     /// use burn_sharpness::hessian::BatchSharpnessConfig;
@@ -145,7 +145,8 @@ impl SharpnessProbeBuilder {
     /// }
     ///
     /// let device = Device::flex().autodiff();
-    /// let model = LinearConfig::new(1, 1).with_bias(false).init(&device);
+    /// let model = LinearConfig::new(1, 1).with_bias(false).with_initializer(Initializer::Ones);
+    /// let model = model.init(&device);
     /// let config = BatchSharpnessConfig::new(10).with_batches(2);
     /// let probe = SharpnessProbe::builder(SharpnessConfig::new())
     ///     .with_batch_sharpness(config, vec![3.0, 5.0], loss)

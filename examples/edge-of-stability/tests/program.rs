@@ -29,7 +29,7 @@ fn a_training_needs_no_output() {
 #[test]
 fn batch_sharpness_is_measured_at_four_sizes_and_two_momenta() {
     let folder = tempfile::tempdir().unwrap();
-    let flags = "--stochastic --examples 64 --steps 40 --hessian-every 10";
+    let flags = "--stochastic --examples 64 --steps 40 --hessian-every 10 --lr 0.01";
     let output = run(folder.path(), "", flags);
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(output.status.success(), "{err}");
