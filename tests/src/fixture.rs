@@ -76,11 +76,11 @@ pub struct Row {
     pub hessian_sharpness: f64,
     /// λ_max of the block of the last layer, if the fixture has it.
     pub last_layer_sharpness: Option<f64>,
-    /// E[gᵀHg/‖g‖²] over the batches of 32 examples, if the fixture has it.
+    /// `E[gᵀHg/‖g‖²]` over the batches of 32 examples, if the fixture has it.
     pub batch_sharpness: Option<f64>,
     /// Its standard error, if the fixture has it.
     pub batch_sharpness_error: Option<f64>,
-    /// E[gᵀHg]/E‖g‖² over the same batches, if the fixture has it.
+    /// `E[gᵀHg]/E‖g‖²` over the same batches, if the fixture has it.
     pub interaction_aware_sharpness: Option<f64>,
     /// λ_max of the preconditioned Hessian, for AdamW.
     pub preconditioned_sharpness: Option<f64>,

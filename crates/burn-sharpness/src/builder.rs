@@ -120,7 +120,7 @@ impl SharpnessProbeBuilder {
         self.with(Task::new(name, TaskKind::Group(group.into())))
     }
 
-    /// Measures **batch sharpness**, too, at some of the steps: E[gᵀHg/‖g‖²] and its interaction-aware form E[gᵀHg]/E‖g‖²,
+    /// Measures **batch sharpness**, too, at some of the steps: `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²`,
     /// with the gradient g and the Hessian H of the loss on one of several batches (arXiv 2412.20553). SGD on
     /// such batches settles where it is 2/η.
     ///

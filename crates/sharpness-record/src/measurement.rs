@@ -189,11 +189,11 @@ pub struct Measurement {
     /// The curvature behind critical sharpness, on steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
-    /// The batch sharpness E[gᵀHg/‖g‖²], on steps that measure it: the mean over several batches of the curvature of each
+    /// The batch sharpness `E[gᵀHg/‖g‖²]`, on steps that measure it: the mean over several batches of the curvature of each
     /// batch's loss along its own gradient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_sharpness: Option<CurvatureValue>,
-    /// The interaction-aware form of batch sharpness, E[gᵀHg]/E‖g‖², from the same gradients, whose cost is that of
+    /// The interaction-aware form of batch sharpness, `E[gᵀHg]/E‖g‖²`, from the same gradients, whose cost is that of
     /// `batch_sharpness`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction_aware_sharpness: Option<CurvatureValue>,

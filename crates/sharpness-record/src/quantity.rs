@@ -184,10 +184,10 @@ quantities! {
         "the largest eigenvalue of the Hessian in the coordinates of Adam's preconditioner",
         Curvature(|m| m.curvature.as_ref()?.preconditioned_sharpness.as_ref());
     BatchSharpness: "Batch Sharpness", "batch_sharpness", "λ_batch", "1/η", Some(Log), EDGE,
-        "the curvature of a batch's loss along its own gradient, as a mean over several batches: E[gᵀHg/‖g‖²]",
+        "the curvature of a batch's loss along its own gradient, as a mean over several batches: E(gᵀHg/‖g‖²)",
         Curvature(|m| m.batch_sharpness.as_ref());
     InteractionAwareSharpness: "Interaction-Aware Sharpness", "interaction_aware_sharpness", "λ_IA", "1/η", Some(Log), EDGE,
-        "the same with each batch weighted by its squared gradient: E[gᵀHg]/E‖g‖²",
+        "the same with each batch weighted by its squared gradient: E(gᵀHg)/E‖g‖²",
         Curvature(|m| m.interaction_aware_sharpness.as_ref());
     LargeBatchThreshold: "Large Batch Threshold", "large_batch_threshold", "2(1+β)/η", "1/η", Some(Log), None,
         "the edge of the largest eigenvalue of the Hessian under momentum β, at large batches",
@@ -209,7 +209,7 @@ impl Quantity {
         Self::ProbeEvaluations,
     ];
 
-    /// The quantities from gradients, on steps with a [curvature](CurvatureMeasurement).
+    /// The quantities from gradients, on steps with a [curvature](crate::CurvatureMeasurement).
     pub const CURVATURE: [Self; 3] = [
         Self::DirectionalSharpness,
         Self::HessianSharpness,

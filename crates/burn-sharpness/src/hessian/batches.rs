@@ -33,7 +33,7 @@ struct OfBatch {
     square: f64,
 }
 
-/// Measures batch sharpness E[gᵀHg/‖g‖²] and its interaction-aware form E[gᵀHg]/E‖g‖² (arXiv 2412.20553), with g and H of
+/// Measures batch sharpness `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²` (arXiv 2412.20553), with g and H of
 /// one batch after the other, over the parameters that have a gradient in `grads`. The cost of both is that of the first.
 ///
 /// gᵀHg/‖g‖² is a second difference of the loss along the gradient: (L(θ + hu) − 2L(θ) + L(θ − hu))/h², with u = g/‖g‖. As

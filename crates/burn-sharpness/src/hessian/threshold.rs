@@ -18,7 +18,7 @@ pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64
     (2.0 + 2.0 * momentum) / learning_rate - weight_decay
 }
 
-/// Returns the level of batch sharpness E[gᵀHg/‖g‖²] under heavy-ball momentum at small batches: 2(1 − β)/η.
+/// Returns the level of batch sharpness `E[gᵀHg/‖g‖²]` under heavy-ball momentum at small batches: 2(1 − β)/η.
 ///
 /// It is the edge 2/η of gradient descent at η/(1 − β), the effective learning rate of momentum over many steps (arXiv
 /// 2604.14108). At large batches, the level is the [`heavy_ball_threshold`].
