@@ -21,7 +21,7 @@ pub(crate) struct Point {
     pub(crate) group: Option<Arc<ParamGroup>>,
 }
 
-/// The part of an update's batches and workers behind the losses of a measurement.
+/// The batches and workers of an update that the losses of a measurement cover.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coverage {
     /// The measured fraction of the update's batches.

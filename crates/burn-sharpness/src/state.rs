@@ -30,8 +30,8 @@ impl SharpnessProbe {
     /// Continues a run at this run-wide step like [`set_step`](Self::set_step), and from its [`state`](Self::state) at
     /// that step.
     ///
-    /// The measurements then equal the measurements of an uninterrupted run. Only the curvature starts from another vector, and
-    /// agrees within its tolerance.
+    /// The measurements then equal the measurements of an uninterrupted run. Only the curvature starts from another
+    /// vector, and agrees within its tolerance.
     ///
     /// If the probe cannot read the text, it learns nothing from it, and the summary says so.
     ///

@@ -137,8 +137,8 @@ fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Task
     tasks.collect()
 }
 
-/// Reads the log of a run that was offline: blocks of 32 KiB with parts of records, each behind a checksum, its length and
-/// its kind (whole, first, middle, last).
+/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a checksum, its length and its
+/// kind (whole, first, middle, last).
 const WANDB: &str = r#"
 import glob, json, struct
 from wandb.proto import wandb_internal_pb2

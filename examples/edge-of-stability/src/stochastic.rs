@@ -1,5 +1,5 @@
-//! Trains the network by SGD, with momentum and without, on batches of four sizes, and compares batch sharpness with its
-//! thresholds.
+//! Trains the network by SGD, with momentum and without, on batches of four sizes, and compares batch sharpness with
+//! its thresholds.
 
 use crate::data::{Batch, Data};
 use crate::flags::Flags;
