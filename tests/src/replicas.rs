@@ -15,7 +15,7 @@ thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// How workers put their gradients together.
+/// How the workers combine their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reduce {
     /// Their mean.
@@ -24,37 +24,39 @@ pub enum Reduce {
     Sum,
 }
 
-/// Where a worker ends before its time.
+/// The early end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stop {
     /// The worker.
     pub worker: usize,
-    /// The update that it has given its gradients for, and does not make.
+    /// The last update that the worker gives gradients for. It does not make this update.
     pub step: usize,
-    /// Whether its replica outlives it.
+    /// Whether the worker's replica outlives it.
     pub is_kept: bool,
 }
 
-/// A strategy for burn's `Learner` that does what its `DistributedDataParallel` does, on any backend: a thread and a replica for
-/// each worker, batches of its own (worker w of W takes the batches w, w + W, …), and the same gradients for all, which
-/// are put together on the host.
+/// A strategy for burn's `Learner` that works like burn's `DistributedDataParallel`, on any backend.
+///
+/// Each worker has a thread, a replica and batches of its own (worker w of W takes the batches w, w + W, …). The host
+/// combines the gradients, and all workers get the same.
 pub struct Replicas {
     /// The device of each worker.
     pub devices: Vec<Device>,
-    /// How the gradients are put together.
+    /// How the workers combine their gradients.
     pub reduce: Reduce,
     /// Whether each worker has a fork of the model, as with burn's strategies, or a clone.
     pub forks: bool,
-    /// The worker that makes each update first, as the steps of this probe tell. Without it any may.
+    /// The worker that makes each update first, and the probe that counts the updates. Without it, any worker may be
+    /// first.
     pub first: Option<(usize, SharpnessProbe)>,
-    /// The end of a worker.
+    /// The early end of a worker, if one ends.
     pub stop: Option<Stop>,
-    /// A worker and a step at which it has no batch, and makes the update of the others.
+    /// A worker and a step: there it has no batch, and makes the update from the gradients of the others.
     pub idle: Option<(usize, usize)>,
 }
 
 impl Replicas {
-    /// So many workers on these devices in turn, with the mean of their gradients.
+    /// Creates so many workers, on these devices in turn, that take the mean of their gradients.
     pub fn new(workers: usize, devices: &[Device]) -> Self {
         Self {
             devices: (0..workers)
@@ -68,12 +70,12 @@ impl Replicas {
         }
     }
 
-    /// The number of the worker that this thread is.
+    /// The number of the worker on this thread.
     pub fn worker() -> Option<usize> {
         WORKER.get()
     }
 
-    /// Returns the learner at the end of the epoch, unless the worker has ended before.
+    /// Returns the learner at the end of the epoch, unless the worker has ended early.
     fn train<M: LearnerModel>(
         &self,
         worker: usize,
@@ -123,11 +125,11 @@ impl Replicas {
     }
 }
 
-/// Waits for what another thread does.
+/// Waits until another thread has made a condition true.
 ///
 /// # Panics
 ///
-/// If it does not within a minute.
+/// Panics if the condition is still false after a minute.
 pub fn wait_until(is_done: impl Fn() -> bool) {
     for _ in 0..60_000 {
         if is_done() {
@@ -163,7 +165,7 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for Replicas {
                     if self.forks {
                         learner.fork(&self.devices[worker]);
                     }
-                    // Also when it panics.
+                    // Leaves on a panic, too.
                     let _leaves = Leaves(exchange, worker);
                     let (learner, is_whole) = self.train(worker, learner, exchange, &train, events);
                     let is_kept = self.stop.is_some_and(|stop| stop.is_kept);
@@ -187,7 +189,7 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for Replicas {
 /// The gradients of one worker, on the host.
 type Own = Vec<(ParamId, TensorData)>;
 
-/// Where workers put their gradients together.
+/// The exchange of gradients between the workers.
 struct Exchange {
     round: Mutex<Round>,
     is_over: Condvar,
@@ -198,7 +200,7 @@ struct Round {
     /// Whether each worker still takes part.
     takes_part: Vec<bool>,
     given: Vec<Option<Own>>,
-    /// The gradients of the last round that is over.
+    /// The gradients of the last complete round.
     all: Vec<Own>,
 }
 
@@ -225,7 +227,7 @@ impl Exchange {
         }
     }
 
-    /// Gives a worker's gradients, and returns those of all in the order of the workers.
+    /// Gives a worker's gradients to the exchange. Returns the gradients of all workers, in order.
     fn give(&self, worker: usize, own: Own) -> Vec<Own> {
         let mut round = self.round.lock().unwrap();
         let number = round.number;
@@ -265,7 +267,7 @@ fn on_host<M: LearnerModel>(model: &M, grads: &GradientsParams) -> Own {
     copy.1
 }
 
-/// The gradients of several workers as one, on a device.
+/// Combines the gradients of several workers, on a device.
 fn together<M: LearnerModel>(
     model: &M,
     all: &[Own],

@@ -1,12 +1,12 @@
-//! Ground truth about a line, by far more evaluations than a search makes.
+//! Ground truth about a line, from far more evaluations than a search makes.
 
 use std::collections::HashMap;
 
 const FACTOR: f64 = 1.15;
-/// The number of evaluations that measure a line's scatter, and their distance.
+/// The number of evaluations that measure a line's scatter, and the distance between them.
 const NEIGHBOURS: i32 = 9;
 const APART: f64 = 0.005;
-/// The fractions of the way to a rate at which the distance from exact values counts, too.
+/// [`Scan::level`] compares with exact values at these fractions of a rate.
 const NEARER: [f64; 4] = [1.0, 0.5, 0.2, 0.05];
 const BISECTIONS: usize = 26;
 
@@ -59,10 +59,10 @@ impl<'a> Scan<'a> {
             .collect()
     }
 
-    /// Returns how much of f may be rounding at a rate: the resolution of the type, the scatter of neighbours, and
-    /// the distance from exact values on the way.
+    /// Returns how much of f may be rounding at a rate: the resolution of the type, the scatter of neighbours, and the
+    /// distance from exact values on the way.
     pub fn level(&mut self, rate: f64) -> f64 {
-        // Not beyond the rate, since the loss may explode there.
+        // Stay below the rate, since the loss may explode beyond it.
         let cell = (rate.ln() / FACTOR.ln()).floor() as i32;
         if let Some(level) = self.levels.get(&cell) {
             return *level;
@@ -72,7 +72,7 @@ impl<'a> Scan<'a> {
             let off = |share| (self.at(share * rate) - exact(share * rate)).abs();
             NEARER.map(off).into_iter().fold(0.0, f64::max)
         });
-        // A value that is not finite is no rounding.
+        // A value that is not finite does not count as rounding.
         let parts = [3.0 * self.scatter(rate), off].into_iter();
         let parts = parts.filter(|part| part.is_finite());
         let level = parts.fold(self.resolution, f64::max);
@@ -80,7 +80,7 @@ impl<'a> Scan<'a> {
         level
     }
 
-    /// The distance of neighbours from a smooth curve. A kink, a jump or a steep rise does not count.
+    /// Returns the distance of neighbours from a smooth curve. A kink, a jump or a steep rise does not count.
     fn scatter(&self, rate: f64) -> f64 {
         let rises: Vec<f64> = (0..NEIGHBOURS)
             .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))
@@ -91,7 +91,7 @@ impl<'a> Scan<'a> {
         1.5 * thirds[(thirds.len() - 1) / 2]
     }
 
-    /// Returns the rates between `from` and `to` at which the line crosses a level upwards.
+    /// Returns the rates between `from` and `to` with a rise of the line through a level.
     pub fn crossings(&mut self, from: f64, to: f64, level: f64) -> Vec<f64> {
         let mut crossings = Vec::new();
         let mut last_fall = None;
@@ -107,7 +107,7 @@ impl<'a> Scan<'a> {
         crossings
     }
 
-    /// Returns the root between a rate without a rise and a rate with one.
+    /// Returns the root between a rate without a rise and a rate with a rise.
     pub fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..BISECTIONS {
             let middle = (low * high).sqrt();

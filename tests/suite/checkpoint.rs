@@ -49,7 +49,7 @@ fn a_resumed_run_continues_the_run_wide_step() {
         .iter()
         .map(|m| (m.step, m.epoch.unwrap()))
         .collect();
-    // Seven updates an epoch; the second run starts at step 7.
+    // Seven updates per epoch; the second run starts at step 7.
     let expected: Vec<_> = (0..21)
         .step_by(2)
         .map(|step| (step, step / 7 + 1))
@@ -65,7 +65,7 @@ fn a_run_resumed_from_an_earlier_checkpoint_holds_each_step_once() {
 
     let steps: Vec<_> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, (0..21).step_by(2).collect::<Vec<_>>());
-    // The first run's measurements after this checkpoint have moved.
+    // The first run's measurements after this checkpoint have moved here.
     let superseded = folder.path().join("measurements-superseded.jsonl");
     let superseded = std::fs::read_to_string(superseded).unwrap();
     assert_eq!(superseded.lines().count(), 3, "steps 8, 10 and 12");
@@ -89,7 +89,7 @@ fn a_line_cut_short_by_a_crash_is_set_aside() {
 fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let first = probe(folder.path());
-    // Both exist before the training, as for two models that train against each other.
+    // Both probes exist before the training, as for two models that train against each other.
     let config = SharpnessConfig::new().with_directory(folder.path());
     let refused = SharpnessProbe::new(config).err().unwrap();
     assert!(
@@ -108,7 +108,7 @@ fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     assert_eq!(steps, (0..14).step_by(2).collect::<Vec<_>>());
 }
 
-/// The record, but for the time that each measurement took.
+/// The record without the time of each measurement.
 fn timeless(mut measured: Vec<Measurement>) -> Vec<Measurement> {
     measured.iter_mut().for_each(|of| of.seconds = 0.0);
     measured
@@ -196,7 +196,7 @@ fn a_checkpoint_without_what_was_learned_resumes_afresh_and_says_so() {
     }
 }
 
-/// A hand-written loop and what it saves.
+/// The saved state of a hand-written loop.
 #[derive(Clone)]
 struct Saved {
     model: Mlp,
@@ -205,7 +205,7 @@ struct Saved {
     state: String,
 }
 
-/// Makes the steps up to `end`. Returns what was measured, and what is saved then.
+/// Makes the steps up to `end`. Returns the measurements, and the state to save after the last step.
 fn own_loop(from: &Saved, end: u64, is_resumed: bool) -> (Vec<Measurement>, Saved) {
     let data = Data::new(4, 16, &device::autodiff());
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_edge_cap(0.3)).unwrap();

@@ -1,5 +1,5 @@
-//! An edge cap: a step that is capped is the optimizer's step at the lower rate, and a run in which none is capped is the
-//! same run.
+//! An edge cap: a capped step is the optimizer's step at the lower rate. A cap that lowers no step leaves the run the
+//! same.
 
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 const STEPS: usize = 16;
 const FRACTION: f64 = 0.3;
-/// The rate of the first layer over that of the others, where groups have rates of their own.
+/// The ratio of the first layer's rate to the rate of the other layers, in the tests with two groups.
 const RATIO: f64 = 0.2;
 
 fn first_layer() -> ParamGroup {
     ParamGroup::from_predicate("layers.0")
 }
 
-/// The rates of all groups, by that of most parameters.
+/// The rates of all groups, given the rate of most parameters.
 type Rates = fn(f64) -> ModuleLearningRate;
 
 fn one_rate(rate: f64) -> ModuleLearningRate {
@@ -51,8 +51,8 @@ fn capped(fraction: f64) -> SharpnessConfig {
     // ANCHOR_END: cap
 }
 
-/// Trains with a cap beside a loop without a probe that makes each step at the rate which the record states, and
-/// compares the weights after each step. Returns what was measured.
+/// Trains with a cap beside a loop without a probe. The loop makes each step at the rate in the record; the weights
+/// must be equal after each step. Returns the measurements.
 fn beside_plain_steps(
     name: &str,
     mut optim: ModuleOptimizer,
@@ -82,7 +82,7 @@ fn beside_plain_steps(
             let unit = f32::EPSILON * a.abs().max(f32::MIN_POSITIVE);
             assert!((a - b).abs() <= unit, "{name}, step {step}: {a} or {b}");
         }
-        // From here on both go on from the same weights.
+        // From here on, both go on from the same weights.
         plain = model.clone();
         plain_optim = optim.clone();
     }
@@ -124,7 +124,7 @@ fn a_capped_step_is_the_optimizers_step_at_the_lower_rate() {
     }
 }
 
-/// The rates of one update after another.
+/// A schedule of given rates, an entry per update.
 #[derive(Clone)]
 struct Listed {
     rates: Vec<f64>,
@@ -145,7 +145,7 @@ impl LrScheduler for Listed {
     fn load_record(&mut self, _record: LrSchedulerRecord) {}
 }
 
-/// Trains in burn's `Learner`, with two batches an update.
+/// Trains in burn's `Learner`, with two batches per update.
 fn learner(
     folder: &Path,
     scheduler: impl Into<ModuleLrScheduler>,
@@ -247,7 +247,7 @@ fn a_cap_that_is_no_fraction_is_refused() {
     }
 }
 
-/// The ceiling that a finder gives for training on one batch, by gradient descent.
+/// The finder's ceiling for gradient descent on one batch.
 fn ceiling() -> f64 {
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);
@@ -260,7 +260,7 @@ fn ceiling() -> f64 {
     range.unwrap().peak_ceiling().unwrap()
 }
 
-/// Trains on that batch at this peak. Returns the last loss, and how many steps were capped.
+/// Trains on the finder's batch at this peak. Returns the last loss and the number of capped steps.
 fn descend(peak: f64, config: Option<SharpnessConfig>) -> (f64, u64) {
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);

@@ -24,7 +24,7 @@ fn norm(vector: impl IntoIterator<Item = f64>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// The numbers of the gradients.
+/// The numbers in the gradients.
 fn numbers<M: Module>(model: &M, grads: &GradientsParams) -> Vec<f64> {
     let mut numbers = Vec::new();
     mapped_gradients(model, grads, |value| {
@@ -38,7 +38,7 @@ fn is_close(value: Option<f64>, exact: f64, tolerance: f64) -> bool {
     value.is_some_and(|value| (value - exact).abs() <= tolerance * exact.abs())
 }
 
-/// How far an agreement is from the exact one, in its stated errors, beyond what else may move it.
+/// The distance of an agreement from the exact one beyond `slack`, in stated errors.
 fn miss(measured: &Measurement, exact: f64, slack: f64) -> Option<f64> {
     let off = (measured.agreement? - exact).abs() - slack;
     Some(off.max(0.0) / measured.agreement_error.unwrap())
@@ -58,13 +58,13 @@ fn the_panel_is_that_of_the_oracles() {
             let loss = model.loss(&batch);
             let grads = GradientsParams::from_grads(loss.clone().backward(), &model);
             let row = fixture.rows.iter().find(|row| row.step == step);
-            // A fixture of a user's own may lack them.
+            // A user's own fixture may lack the exact values.
             if let Some(row) = row
                 && let Some(exact) = row.gradient_norm
             {
                 let probe = probe(SharpnessConfig::new().with_every(1));
                 let half = 0.5 * row.critical_lr;
-                // The slope is known from the fourth on.
+                // The slope is known from the fourth measurement on.
                 let all = (0..5).map(|at| {
                     probe.set_step(at);
                     let update = Update::new(&model, &optim, half, &grads);
@@ -79,7 +79,7 @@ fn the_panel_is_that_of_the_oracles() {
                 let tolerance = tolerances.oracle;
                 let weight_norm = row.weight_norm.unwrap();
                 assert!(is_close(measured.weight_norm, weight_norm, 1e-3), "{text}");
-                // A gradient that is nearly 0 is the rounding of its parts.
+                // A gradient near 0 is the rounding of its parts.
                 if row.slope * row.critical_lr > 1e-4 * row.loss {
                     assert!(is_close(measured.gradient_norm, exact, tolerance), "{text}");
                     let cosine = row.gradient_cosine.unwrap();
@@ -129,7 +129,7 @@ fn the_panel_of_a_parabola_is_its_closed_form() {
         let grads = GradientsParams::from_grads(training_loss.backward(), &point);
         let update = Update::new(&point, &optim, rate, &grads).with_training_loss(training_loss);
         let measured = probe.measure_update(update, loss).unwrap();
-        // The gradient is 6θ, and a step at η leaves 1 − 6η of θ. Its fall is 1 − 3η of what the slope predicts.
+        // The gradient is 6θ, and a step at η leaves 1 − 6η of θ. The fall is 1 − 3η times the slope's prediction.
         assert!(is_close(measured.weight_norm, exact, 1e-5), "{measured:?}");
         assert!(is_close(measured.gradient_norm, 6.0 * exact, 1e-5));
         assert!(is_close(measured.gradient_cosine, 1.0, 1e-5));
@@ -146,8 +146,8 @@ fn the_panel_of_a_parabola_is_its_closed_form() {
     }
 }
 
-/// Trains on mini-batches at a rate that rises, and compares each measurement with the step that is made. Returns by how many
-/// stated errors each agreement is off, and how many there could have been.
+/// Trains on mini-batches at a rising rate, and compares each measurement with the real step. Returns the distance of
+/// each agreement in stated errors, and the largest possible number of agreements.
 fn misses(mut optim: ModuleOptimizer, first_rate: f64) -> (Vec<f64>, usize) {
     const STEPS: usize = 200;
     let device = device::autodiff();
@@ -249,14 +249,14 @@ fn what_is_not_known_is_none() {
     let near = 0.5 * off.critical_lr.unwrap();
     let known = measure(on(), plain(), near, 1.0);
     assert_eq!(panel_of(&known)[..4], [true; 4], "{known:?}");
-    // The slope is that of another loss.
+    // The slope belongs to another loss.
     let hinted = measure(on(), plain().with_dropout(0.5), near, 1.0);
     assert_eq!(panel_of(&hinted), [true, true, true, true, false]);
-    // There is no step.
+    // The rate is 0, so there is no step.
     let still = measure(on(), plain(), 0.0, 1.0);
     assert_eq!(panel_of(&still), [true, true, true, true, false]);
     assert_eq!(still.relative_update(), Some(0.0));
-    // Nothing moves, in no direction.
+    // The gradient is 0, so nothing moves, in no direction.
     let zero = measure(on(), plain(), 0.1, 0.0);
     assert_eq!(panel_of(&zero), [true, true, true, false, false]);
     assert_eq!(zero.gradient_norm, Some(0.0));
@@ -264,7 +264,7 @@ fn what_is_not_known_is_none() {
     assert_eq!(panel_of(&broken), [false, true, false, false, false]);
 }
 
-/// A run in burn's `Learner` with everything on; the weights, and the record.
+/// Trains in burn's `Learner` with everything on. Returns the weights and the record.
 fn trained(config: SharpnessConfig, folder: &Path) -> (Vec<(String, Vec<u8>)>, Vec<Measurement>) {
     let config = config
         .with_every(1)
@@ -369,7 +369,7 @@ fn accumulated_gradients_are_those_of_the_mean_loss_and_metrics_show_the_panel()
     let [first, second] = losses.map(of_loss);
     let pairs = || first.iter().zip(&second);
     let exact = norm(pairs().map(|(a, b)| 0.5 * (a + b)));
-    // The variance within a pair, and what it adds to the square of the mean.
+    // The variance within a pair, and its share in the square of the mean.
     let variance = 0.5 * norm(pairs().map(|(a, b)| a - b)).powi(2);
     let signal = exact.powi(2) - 0.5 * variance;
     let optim = SgdConfig::new().init();
@@ -381,7 +381,7 @@ fn accumulated_gradients_are_those_of_the_mean_loss_and_metrics_show_the_panel()
     assert!(is_close(measured[0].gradient_variance, variance, 1e-4));
     assert!(is_close(measured[0].gradient_signal, signal, 1e-4));
     assert_eq!(measured[0].noise_scale().is_some(), signal > 0.0);
-    // Of two measurements so close to each other, a chart may show the later one only.
+    // If two measurements are so close to each other, a chart may show only the later one.
     for quantity in Quantity::PANEL {
         let points = recorder.curve(quantity.name(), TRAIN_SERIES);
         let points: Vec<f64> = points.into_iter().map(|(_, value)| value).collect();

@@ -1,5 +1,5 @@
-//! Measurements in which all workers of a data-parallel training take part: threads with replicas, batches of their own and the
-//! same gradients, as with burn's `DistributedDataParallel`.
+//! Measurements by all workers of a data-parallel training together: threads with replicas, batches of their own and
+//! the same gradients, as with burn's `DistributedDataParallel`.
 
 use burn::module::ParamGroup;
 use burn::optim::SgdConfig;
@@ -26,9 +26,9 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 8;
 const RATE: f64 = 0.1;
 const BATCH: usize = 16;
-/// Longer than a test may take: nothing is to wait so long.
+/// Longer than a test may take: no thread may wait so long.
 const LONG: Duration = Duration::from_secs(600);
-/// What a test waits for in vain.
+/// The limit of a wait that is in vain.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn config(folder: &Path) -> SharpnessConfig {
@@ -88,7 +88,7 @@ where
     result.model
 }
 
-/// Whether two measurements agree, if the update of the first is that of the second times `scale`.
+/// Asserts that two measurements agree; the second update is `scale` times the first.
 fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
     assert_eq!(
         of_workers.outcome,
@@ -99,7 +99,7 @@ fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
         of_workers.critical_lr.unwrap() * scale,
         of_one.critical_lr.unwrap(),
     );
-    // Nearly all true values are within three times a stated error.
+    // Nearly all true values lie within three times a stated error.
     let errors = of_workers.critical_lr_error.unwrap() + of_one.critical_lr_error.unwrap();
     assert!(
         (found / expected - 1.0).abs() <= 3.0 * errors + 1e-5,
@@ -155,11 +155,11 @@ fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
             assert_eq!(of_workers.step, index as u64);
             assert_agree(of_workers, of_one, scale);
             assert_eq!(of_one.workers, None);
-            // Clones are seen to be several workers once they have made the same update.
+            // The probe recognizes clones as several workers once they have made the same update.
             let share = (forks || index > 0).then(|| WorkerShare::new(workers, workers));
             assert_eq!(of_workers.workers, share, "{case}");
         }
-        // Three measurements tell the scale of the gradients, and then the slope is known.
+        // Three measurements settle the scale of the gradients, and then the slope is known.
         for (of_workers, of_one) in measured.iter().zip(&expected).skip(5) {
             assert_eq!(of_workers.slope_source, Some(SlopeSource::Known), "{case}");
             let slope = of_workers.slope.unwrap() / scale;
@@ -218,7 +218,7 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
         };
         let bare = train(model(), strategy(), BATCH, RATE, None);
         let folder = tempfile::tempdir().unwrap();
-        // A worker that has ended is not waited for.
+        // Nobody waits for a worker that has ended.
         let limit = if is_kept { SHORT } else { LONG };
         let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
         let probed = train(probe.attach(model()), strategy(), BATCH, RATE, Some(&probe));
@@ -234,7 +234,8 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
                 MeasurementOutcome::Bracketed,
                 "{stop:?}"
             );
-            // Before its first update nobody knows that it is a worker: its batches are evaluated for it.
+            // Before its first update the probe does not know the worker as one: the other worker evaluates its
+            // batches.
             let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
             let fraction = if share.is_some() { 0.5 } else { 1.0 };
             assert_eq!(measurement.workers, share, "{stop:?}");
@@ -273,7 +274,7 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
             );
             let workers = match measurement.step == step as u64 {
                 false => Some(WorkerShare::new(2, 2)),
-                // Nobody knows yet that there are two.
+                // The probe does not know yet that there are two.
                 true if step == 0 => None,
                 true => Some(WorkerShare::new(1, 2)),
             };
@@ -284,16 +285,16 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
     }
 }
 
-/// Where a fault is.
+/// The place of a fault.
 #[derive(Clone, Copy, Debug)]
 struct At {
     worker: usize,
     step: usize,
-    /// The evaluation of the worker at this step.
+    /// The number of the worker's evaluations at this step before the fault.
     evaluation: usize,
 }
 
-/// Trains two workers, of which the first searches, with a fault in the loss. Returns the measurements and the notices.
+/// Trains two workers with a fault in the loss; the first worker searches. Returns the measurements and the notices.
 fn with_fault(
     at: At,
     limit: Duration,
@@ -321,7 +322,7 @@ fn with_fault(
     (measurements(folder.path()), probe.summary().notices)
 }
 
-/// At the first measurement and later, at θ and along the line.
+/// Places at the first measurement and at a later one, at θ and along the line.
 fn places(worker: usize) -> impl Iterator<Item = At> {
     let places = [(0, 0), (0, 2), (3, 0), (3, 2)].into_iter();
     places.map(move |(step, evaluation)| At {
@@ -412,7 +413,7 @@ fn workers_of_burns_own_distributed_training_measure_together() {
     }
 }
 
-/// On a machine with nothing else to do: `cargo test --workspace --test suite -- --ignored --nocapture workers::`.
+/// Run on an idle machine: `cargo test --workspace --test suite -- --ignored --nocapture workers::`.
 #[test]
 #[ignore = "measures time, which needs a core for each worker and nothing else on them"]
 fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {

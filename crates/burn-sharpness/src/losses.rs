@@ -10,21 +10,21 @@ use std::sync::Arc;
 /// Computes the gradient of the losses of a model, summed over the batches.
 pub(crate) type Gradient<'a, M> = Box<dyn FnMut(&M) -> Result<GradientsParams, Failure> + 'a>;
 
-/// A point along an update, for other workers, who go there with replicas of their own.
+/// A point along an update. Other workers move replicas of their own there.
 #[derive(Clone, Default)]
 pub(crate) struct Point {
     /// The learning rate; 0 at θ.
     pub(crate) learning_rate: f64,
-    /// Whether the optimizer's step is linear in it.
+    /// Whether the optimizer's step is linear in the learning rate.
     pub(crate) is_linear: bool,
     /// The parameters that move, if not all.
     pub(crate) group: Option<Arc<ParamGroup>>,
 }
 
-/// What the losses of a measurement are of.
+/// The batches and workers of an update that the losses of a measurement cover.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coverage {
-    /// The fraction of the batches of the update.
+    /// The measured fraction of the update's batches.
     pub(crate) share: f64,
     /// The workers, if several make the update.
     pub(crate) workers: Option<WorkerShare>,
@@ -49,10 +49,10 @@ impl Coverage {
 ///
 /// The caller passes the model in the mode of the measurement.
 pub(crate) trait Losses<M> {
-    /// Computes one loss a batch, of a model at this point.
+    /// Computes one loss per batch, of a model at this point.
     fn losses(&mut self, model: &M, at: &Point) -> Result<BatchLosses, Failure>;
 
-    /// Computes the loss on the last batch that the model has seen in training.
+    /// Computes the loss on the last batch that the model trained on.
     fn last(&mut self, model: &M) -> Result<f64, Failure> {
         let losses = self.losses(model, &Point::default());
         losses.map(|losses| losses.value())
@@ -62,11 +62,12 @@ pub(crate) trait Losses<M> {
         None
     }
 
-    /// After a worker has [left](Failure::WorkerLeft), goes on with the others, and returns what the losses are of from now on.
+    /// Goes on without a worker that has [left](Failure::WorkerLeft), and returns the coverage of the losses from now
+    /// on.
     fn go_on(&mut self) -> Option<Coverage> {
         None
     }
 
-    /// No losses are asked for any more: whoever helps to compute them is free.
+    /// Ends the evaluations, and frees the workers that help with them.
     fn end(&mut self) {}
 }

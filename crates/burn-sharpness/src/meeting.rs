@@ -1,13 +1,14 @@
-//! A meeting of threads: one asks, the others answer, each about its own part. Nobody waits without limit.
+//! A meeting of threads: the host asks, and each guest answers about its own part. Nobody waits without limit.
 //!
-//! Every guest has a channel for questions and one for answers, and whoever ends drops its ends of both: a panic, a return and
-//! an early exit of either side wake up the other side at once. All else ends by a limit. Questions carry a number, so
-//! that an answer to an abandoned question is never taken for one to the next.
+//! Every guest has a channel for questions and a channel for answers, and each side drops its ends of both when it
+//! ends: a panic, a return and an early exit of either side wake the other side immediately. Limits end every other
+//! wait. Questions carry a number, so that the host never takes an answer to an abandoned question for an answer to the
+//! next.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How often the host looks whether a guest that has not come yet can still come.
+/// How often the host checks whether a missing guest can still come.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Opens a meeting.
@@ -32,20 +33,20 @@ struct Guest<Card, Question, Answer> {
     answers: Receiver<(u64, Answer)>,
 }
 
-/// The one who asks. The meeting ends when it is dropped.
+/// The side that asks. The meeting ends when it is dropped.
 pub(crate) struct Host<Card, Question, Answer> {
     arrivals: Option<Receiver<Guest<Card, Question, Answer>>>,
     guests: Vec<Guest<Card, Question, Answer>>,
     asked: u64,
 }
 
-/// The place of a guest, who leaves when it is dropped.
+/// The place of a guest. Dropping it leaves the meeting.
 pub(crate) struct Seat<Question, Answer> {
     questions: Receiver<(u64, Question)>,
     answers: Sender<(u64, Answer)>,
 }
 
-/// A guest has left, or has not answered within the limit.
+/// The error when a guest has left or has not answered within the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Left;
 
@@ -69,7 +70,7 @@ impl<Card, Question, Answer> Door<Card, Question, Answer> {
 }
 
 impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
-    /// Lets guests in until nobody is missing or the limit has passed, and shuts the door.
+    /// Lets guests in until nobody is missing or the limit has passed, and then shuts the door.
     pub(crate) fn gather(&mut self, limit: Duration, is_missing: impl Fn(&[&Card]) -> bool) {
         let Some(arrivals) = self.arrivals.take() else {
             return;
@@ -97,13 +98,13 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
     pub(crate) fn ask(&mut self, question: &Question) {
         self.asked += 1;
         for guest in &self.guests {
-            // Who has left is missed when the answers are collected.
+            // A guest that has left is noticed when the host collects the answers.
             let _ = guest.questions.send((self.asked, question.clone()));
         }
     }
 
-    /// Collects the answers to the last question, from each guest within what is left of the limit. Once a guest has left, there
-    /// are no answers until the host [parts](Self::part) from it: the rest cannot speak for all.
+    /// Collects the answers to the last question, from each guest within the rest of the limit. Once a guest has left,
+    /// it returns no answers until the host [parts](Self::part) from that guest: the rest cannot speak for all.
     pub(crate) fn answers(&mut self, limit: Duration) -> Result<Vec<Answer>, Left> {
         let began = Instant::now();
         let mut all = Vec::new();
@@ -153,7 +154,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread::{self, JoinHandle, scope};
 
-    /// Far longer than anything here takes, and than a test may hang.
+    /// Far longer than anything here takes, and longer than a test may hang.
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(20);
 
@@ -167,7 +168,7 @@ mod tests {
         host.gather(limit, |cards| cards.len() < guests);
     }
 
-    /// Ends in time, or the test fails.
+    /// Joins a thread in time, or fails the test.
     fn join<T>(thread: JoinHandle<T>) -> thread::Result<T> {
         let began = Instant::now();
         while !thread.is_finished() {
@@ -214,7 +215,7 @@ mod tests {
         });
         assert_eq!(looks.get(), 3);
 
-        // Nobody holds the door.
+        // No thread holds the door.
         let (door, mut host) = numbers();
         drop(door);
         gather(&mut host, 1, LONG);
@@ -227,7 +228,7 @@ mod tests {
         let late = door.enter(1).unwrap();
         gather(&mut host, 1, LONG);
         assert!(door.enter(2).is_none());
-        // It was at the door when it was shut.
+        // The guest was at the door when the host shut it.
         let late = thread::spawn(move || late.serve(LONG, |asked| asked));
         join(late).unwrap();
         drop(early);
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_leaves_ends_the_answers_in_every_phase() {
-        // Before the first question, before it answers, while it answers, and after its first answer.
+        // A guest leaves before the first question, before it answers, while it answers, and after its first answer.
         for phase in 0..4 {
             let (door, mut host) = numbers();
             let stays = door.enter(0).unwrap();
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_host_that_ends_or_panics_releases_all_guests() {
-        // While they enter, before and after the first question, with a panic and without.
+        // The host leaves while guests enter, before and after the first question, with a panic and without.
         for (phase, panics) in [(0, false), (0, true), (1, false), (1, true), (2, true)] {
             let (door, mut host) = numbers();
             let guests: Vec<_> = (0..3)

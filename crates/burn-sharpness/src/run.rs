@@ -12,15 +12,15 @@ pub(crate) struct Run {
     pub(crate) step: u64,
     pub(crate) has_begun: bool,
     is_step_set: bool,
-    /// The number of models that the probe was attached to. It measures the last.
+    /// The number of models that the probe was attached to. It measures the last of them.
     pub(crate) attached: u64,
     /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
-    /// The updates made since the epoch began; `None` before the first one.
+    /// The updates since the epoch began; `None` before the first epoch of an attached model.
     epoch_updates: Option<u64>,
     pub(crate) workers: Workers,
-    /// Whether nothing is measured any more.
+    /// Whether the probe has stopped measuring.
     pub(crate) is_stopped: bool,
     pub(crate) schedule: Schedule,
     pub(crate) journal: Journal,
@@ -36,7 +36,8 @@ impl Run {
         }
     }
 
-    /// Counts an attached model. Returns its number, and whether it begins a new run because the probe was used before.
+    /// Counts an attached model. Returns its number, and whether it begins a new run: an earlier model has used the
+    /// probe.
     pub(crate) fn attach(&mut self) -> (u64, bool) {
         self.attached += 1;
         self.forget_workers();
@@ -71,7 +72,8 @@ impl Run {
         is_due.then_some(place)
     }
 
-    /// A batch of the `Learner` is about to make gradients on a replica. Returns the step of its update if that will be measured.
+    /// Begins a batch of the `Learner`, before a replica makes gradients from it. Returns the step of its update if the
+    /// probe will measure that update.
     pub(crate) fn begin_batch(
         &mut self,
         replica: &Replica,
@@ -89,8 +91,8 @@ impl Run {
         self.is_due_at(step, config).then_some(step)
     }
 
-    /// The `Learner` is about to make an update of a replica at this rate. Returns its place, and whether no other worker has
-    /// made this update before.
+    /// Begins an update of the `Learner`, before a replica makes it at this rate. Returns its place, and whether this
+    /// worker is the first to make it.
     pub(crate) fn begin_update(&mut self, replica: &Replica, rate: f64) -> (Place, bool) {
         let (step, is_first) = self.workers.begin_update(replica, self.step);
         if is_first {
@@ -144,8 +146,8 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update. Returns the function to call if the run has been past the edge for long
-    /// enough.
+    /// Takes in the measurements of one update. Returns the user's function to call if the run has been past the edge
+    /// for long enough.
     pub(crate) fn publish(
         &mut self,
         update: &OfUpdate,
@@ -157,7 +159,7 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes the step of a checkpoint with this fingerprint, and what was learned by then.
+    /// Notes the step of a checkpoint with this fingerprint, and the lessons of the measurements before it.
     pub(crate) fn note_checkpoint(&mut self, fingerprint: u64, state: String) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
@@ -172,7 +174,8 @@ impl Run {
         self.epoch_updates = None;
     }
 
-    /// Continues at the step of the checkpoint with this fingerprint, if there is one. Returns what was learned by then.
+    /// Continues at the step of the checkpoint with this fingerprint, if there is one. Returns the lessons noted with
+    /// it.
     pub(crate) fn resume_from(&mut self, fingerprint: u64) -> Option<String> {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(

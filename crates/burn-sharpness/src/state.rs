@@ -1,24 +1,25 @@
-//! What the measurements of a run teach the next ones, as a text that is saved with a checkpoint.
+//! The lessons of a run's measurements, as a text to save with a checkpoint.
 
 use crate::measure::Memory;
 use crate::probe::SharpnessProbe;
 use crate::schedule::Schedule;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The version whose texts this program reads: another one may have learned other things.
+/// The version of the texts that this program reads: another version may have learned other lessons.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The notice if a run is resumed without what its measurements had taught.
+/// The notice when a run resumes without the lessons of its measurements.
 const AFRESH: &str = "the run resumes without what its measurements had taught, so that the first ones may take more evaluations and differ within their error";
 
 impl SharpnessProbe {
-    /// What the measurements so far teach the next ones, as a text of some kilobytes to save with a checkpoint of a hand-written
-    /// loop; [`resume`](Self::resume) reads it. With burn's `Learner` and a
-    /// [directory](crate::SharpnessConfig::with_directory), the probe keeps it itself.
+    /// Returns the lessons of the measurements so far, as a text of some kilobytes to save with a checkpoint of a
+    /// hand-written loop.
     ///
-    /// Only the version that wrote the text reads it.
+    /// [`resume`](Self::resume) reads the text. With burn's `Learner` and a
+    /// [directory](crate::SharpnessConfig::with_directory), the probe saves and reads it by itself. Only the version
+    /// that wrote the text reads it.
     pub fn state(&self) -> String {
-        // Locked in this order.
+        // Always lock these two in this order.
         let measuring = self.measuring();
         let run = self.run();
         let learned = (&measuring.memory, &run.schedule, run.journal.past_edge());
@@ -26,11 +27,13 @@ impl SharpnessProbe {
         format!("{VERSION} {:016x} {text}", xxh3_64(text.as_bytes()))
     }
 
-    /// Continues a run at this run-wide step like [`set_step`](Self::set_step), and from its [`state`](Self::state) at that step: the
-    /// measurements are those of a run that was never cut, but for the curvature, which starts from another vector and agrees to
-    /// its tolerance.
+    /// Continues a run at this run-wide step like [`set_step`](Self::set_step), and from its [`state`](Self::state) at
+    /// that step.
     ///
-    /// A text that is no such state leaves the probe as it is at first, and the summary says so.
+    /// The measurements then equal the measurements of an uninterrupted run. Only the curvature starts from another
+    /// vector, and agrees within its tolerance.
+    ///
+    /// If the probe cannot read the text, it learns nothing from it, and the summary says so.
     ///
     /// ```
     /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
@@ -48,7 +51,7 @@ impl SharpnessProbe {
         self.continue_from(state);
     }
 
-    /// Learns what a state says, and nothing else.
+    /// Takes in the lessons of a state, and leaves the step alone.
     pub(crate) fn continue_from(&self, state: &str) {
         let learned = read(state);
         if learned.is_none() {

@@ -1,17 +1,17 @@
-//! The workers of one process that train replicas of a model: which update each of them makes, and who makes the same one.
+//! The workers of one process that train replicas of a model: each worker's next update, and the makers of each update.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 
-/// A place for what one replica keeps from one measurement to the next, of a type that only its user knows.
+/// A place for a replica's data between measurements, of a type that only its user knows.
 pub(crate) type Kept = Mutex<Option<Box<dyn Any + Send>>>;
 
-/// A copy of the model that is trained. Its clones are the same copy at other times; a fork is another one.
+/// A copy of the trained model. Its clones are the same copy at other times; a fork is another copy.
 #[derive(Clone, Default)]
 pub(crate) struct Replica {
     life: Arc<Kept>,
-    /// The run-wide step of its next update, once it has made one.
+    /// The run-wide step of the replica's next update, once it has made an update.
     next_step: Option<u64>,
 }
 
@@ -31,7 +31,7 @@ impl Replica {
         self.life.clone()
     }
 
-    /// This replica, on this thread.
+    /// This replica on the current thread.
     pub(crate) fn worker(&self) -> Worker {
         Worker {
             thread: std::thread::current().id(),
@@ -40,7 +40,7 @@ impl Replica {
     }
 }
 
-/// A replica on a thread: whoever makes gradients or updates.
+/// A replica on a thread: the maker of gradients or updates.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) thread: ThreadId,
@@ -64,23 +64,23 @@ impl Worker {
     }
 }
 
-/// Where the workers are.
+/// The progress of all workers.
 #[derive(Default)]
 pub(crate) struct Workers {
     /// The run-wide step at which the run began or resumed.
     first_step: Option<u64>,
-    /// The last step that a worker took on itself to measure.
+    /// The step of the last update that a worker has claimed, as the first to make it.
     claimed: Option<u64>,
-    /// Who has made the update of that step so far.
+    /// The workers that have made the update of that step so far.
     makers: Vec<Worker>,
-    /// Who had made the update before.
+    /// The workers that made the update before.
     makers_before: Vec<Worker>,
-    /// Who is not waited for until it makes an update again.
+    /// The workers that nobody waits for until they make an update again.
     absent: Vec<Worker>,
 }
 
 impl Workers {
-    /// The run-wide step of the update that a replica makes next. `run_step` is that of the run's next update.
+    /// The run-wide step of a replica's next update. `run_step` is the step of the run's next update.
     pub(crate) fn step_of(&mut self, replica: &Replica, run_step: u64) -> u64 {
         let first = *self.first_step.get_or_insert(run_step);
         let Some(claimed) = self.claimed else {
@@ -92,12 +92,12 @@ impl Workers {
         match replica.next_step {
             Some(next) if next >= claimed || self.makers_before.len() > 1 => next,
             None if claimed == first => first,
-            // The training goes on from earlier weights.
+            // The replica's training goes on from earlier weights.
             _ => claimed + 1,
         }
     }
 
-    /// A replica makes its next update. Returns the step, and whether no other worker has made this update before.
+    /// Begins a replica's next update. Returns its step, and whether this replica is the first to make it.
     pub(crate) fn begin_update(&mut self, replica: &Replica, run_step: u64) -> (u64, bool) {
         let step = self.step_of(replica, run_step);
         let worker = replica.worker();
@@ -114,7 +114,7 @@ impl Workers {
         (step, is_first)
     }
 
-    /// Who has made the update before the last claimed one.
+    /// The workers that made the update before the last claimed one.
     pub(crate) fn makers_before(&self) -> &[Worker] {
         &self.makers_before
     }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    /// Makes so many updates of a replica. Returns the steps, and which of them were first.
+    /// Makes so many updates of a replica. Returns their steps, and whether this replica was the first to make each.
     fn updates(workers: &mut Workers, replica: &mut Replica, count: usize) -> Vec<(u64, bool)> {
         let one = |_| {
             let run_step = workers.claimed.map_or(5, |claimed| claimed + 1);
@@ -150,7 +150,7 @@ mod tests {
     fn workers_make_the_same_updates() {
         let mut workers = Workers::default();
         let mut first = Replica::default();
-        // A fork on this thread, and a clone on another one.
+        // A fork on this thread, and a clone on another thread.
         let (mut second, mut third) = (first.fork(), first.clone());
         for step in 5..8 {
             assert_eq!(updates(&mut workers, &mut first, 1), [(step, true)]);
@@ -173,7 +173,7 @@ mod tests {
         updates(&mut workers, &mut trained, 3);
         let kept = trained.clone();
         assert_eq!(updates(&mut workers, &mut trained, 1), [(8, true)]);
-        // Burn's strategies fork the model that they are given.
+        // Burn's strategies fork the model that the user passes.
         for from in [start.fork(), kept.fork(), kept, start] {
             let before = workers.claimed.unwrap();
             let again = updates(&mut workers, &mut from.clone(), 2);

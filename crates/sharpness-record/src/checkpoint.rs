@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Notes in a run's folder the run-wide step and epoch of saved weights by their fingerprint, so
-/// that a run that resumes from them knows its step, and with it what its measurements had taught the program by then.
+/// Notes in a run's folder the run-wide step and epoch of saved weights, by their fingerprint.
+///
+/// A run that resumes from the weights thus knows its step, and the lessons of the measurements before it.
 ///
 /// ```
 /// use sharpness_record::CheckpointNote;
@@ -20,14 +21,14 @@ use std::path::Path;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointNote {
-    /// The updates of the weights before the checkpoint.
+    /// The number of updates before the checkpoint.
     pub step: u64,
     /// The epoch, from 1, if it is known.
     #[serde(default)]
     pub epoch: Option<u64>,
     /// A fingerprint of the weights.
     pub fingerprint: u64,
-    /// What the measurements had taught by then, in words of the program that wrote the note.
+    /// The lessons of the measurements before the checkpoint, in words of the program that wrote the note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }

@@ -1,6 +1,7 @@
-//! Runs the Python of the book that hands measurements to Weights & Biases and to MLflow, offline, and reads back what they have
-//! kept. Ignored by default, since it needs Python with these packages (the environment variable `PYTHON` names the program;
-//! the default is `python3`). A package that is absent is said and left out:
+//! Runs the book's Python for Weights & Biases and for MLflow offline, and reads back the measurements that they keep.
+//!
+//! The test is ignored by default, since it needs Python with these packages (the environment variable `PYTHON` names
+//! the program; the default is `python3`). It reports a package that is absent, and skips it:
 //!
 //! ```sh
 //! cargo test --test trackers -- --ignored --nocapture
@@ -13,7 +14,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Of each task: its points, (step, value), by field.
+/// The points (step, value) of each task, by field.
 type Tasks = BTreeMap<String, BTreeMap<String, Vec<(i64, f64)>>>;
 
 fn measurement(step: u64, task: &str) -> Measurement {
@@ -28,7 +29,7 @@ fn measurement(step: u64, task: &str) -> Measurement {
     serde_json::from_value(line).unwrap()
 }
 
-/// All points of two tasks, one of which has a name that pandas could take for a missing value.
+/// All points of two tasks. Pandas could take the name of one for a missing value.
 fn expected(measurements: &[Measurement]) -> Tasks {
     let mut tasks = Tasks::new();
     for measurement in measurements {
@@ -69,14 +70,14 @@ fn python(folder: &Path, script: &str) -> Output {
         .args(["-c", script])
         .envs([("WANDB_MODE", "offline"), ("WANDB_SILENT", "true")])
         .env("MLFLOW_TRACKING_URI", "file:mlruns")
-        // MLflow asks for a database; the small package has none.
+        // MLflow asks for a database, and the small package has none.
         .env("MLFLOW_ALLOW_FILE_STORE", "true")
         .env("HOME", folder)
         .output();
     command.unwrap_or_else(|error| panic!("{python} does not start: {error}"))
 }
 
-/// Runs a snippet on an export, then a reader, which prints the points. None if a package is absent.
+/// Runs a snippet on an export, then a reader that prints the points. Returns `None` if a package is absent.
 fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -114,7 +115,7 @@ fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     None
 }
 
-/// The points that are numbers, of the fields that are compared.
+/// The points with a number, of the fields to compare.
 fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Tasks {
     let compared = [
         "critical_sharpness",
@@ -136,8 +137,8 @@ fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Task
     tasks.collect()
 }
 
-/// Reads the log of a run that was offline: blocks of 32 KiB with parts of records, each behind a checksum, its length and
-/// its kind (whole, first, middle, last).
+/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a checksum, its length and its
+/// kind (whole, first, middle, last).
 const WANDB: &str = r#"
 import glob, json, struct
 from wandb.proto import wandb_internal_pb2

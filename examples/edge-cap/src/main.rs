@@ -1,5 +1,5 @@
-//! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it, and prints the
-//! validation losses side by side, with a chart a network in the folder.
+//! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it. Prints the
+//! validation losses side by side, and writes a chart per network to the folder.
 //!
 //! ```sh
 //! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
@@ -24,7 +24,7 @@ use training::{Outcome, Run, Treatment, train};
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// The folder of the results; runs that it has are not repeated
+    /// The folder of the results; a run with a result there is not repeated
     folder: PathBuf,
     /// The networks [default: all]
     #[arg(long, value_enum)]
@@ -35,7 +35,7 @@ struct Flags {
     /// Edge caps, in parts of η_c
     #[arg(long, value_delimiter = ',', default_values_t = [0.3, 1.0])]
     caps: Vec<f64>,
-    /// Norms to which gradients are clipped, instead of a cap
+    /// Norms for gradient clipping, a treatment instead of a cap
     #[arg(long, value_delimiter = ',', default_values_t = [1.0])]
     clips: Vec<f32>,
     /// Seeds, from 0 on
@@ -44,19 +44,19 @@ struct Flags {
     /// Updates of a run [default: the network's]
     #[arg(long)]
     steps: Option<u64>,
-    /// Where nothing is near the cap, measure one step in so many [default: each]
+    /// Measure only one step in so many while no step is near the cap [default: each]
     #[arg(long)]
     every: Option<u64>,
-    /// Make no longer runs without a cap for the forward passes of those with one
+    /// Skip the longer runs, which have no cap but make as many forward passes as a run with a cap
     #[arg(long)]
     no_longer: bool,
     /// No warmup
     #[arg(long)]
     no_warmup: bool,
-    /// Instead, find out how early the alarm is: short runs, of which some break
+    /// Study instead how early the alarm comes: short runs, some with faults that break them
     #[arg(long)]
     alarm: bool,
-    /// Print the table of the results that are there, and train nothing
+    /// Print the table of the results in the folder, and train nothing
     #[arg(long)]
     table: bool,
     /// Backend: flex (CPU, built in), tch, cuda or wgpu (each a cargo feature)
@@ -77,7 +77,7 @@ fn run(flags: &Flags) -> Result<()> {
     if !flags.table {
         for run in runs(flags) {
             train_once(&run, flags, &mut results)?;
-            // What the cap of this run has cost buys a run without it more steps.
+            // A run without the cap spends the cost of this run's cap on more steps.
             if !flags.no_longer
                 && let Treatment::Cap(cap) = run.treatment
                 && let Some(capped) = results.find(&run)
@@ -106,7 +106,7 @@ fn train_once(run: &Run, flags: &Flags, results: &mut Results<Outcome>) -> Resul
     Ok(())
 }
 
-/// All runs but the longer ones, which depend on what the others cost.
+/// All runs except the longer ones, whose length depends on the cost of the others.
 fn runs(flags: &Flags) -> Vec<Run> {
     let mut networks = flags.only.clone();
     if networks.is_empty() {

@@ -1,4 +1,4 @@
-//! The networks that are trained, and on what.
+//! The networks of the study and their data.
 
 use anyhow::{Error, Result};
 use burn::data::dataloader::DataLoader;
@@ -21,13 +21,13 @@ pub enum Network {
     Gpt,
     /// A GPT of one block under AdamW, which trains in half a minute
     SmallGpt,
-    /// The same under Muon, with AdamW for what is no matrix
+    /// The GPT of one block under Muon, with AdamW for all parameters but matrices
     Muon,
     /// Two convolutions with batch norm under momentum SGD
     Convolutional,
 }
 
-/// A training: its model, what it trains on, and what it is judged on.
+/// A training: its model, its training data and its validation data.
 pub struct Task<M, B> {
     pub model: M,
     pub optim: ModuleOptimizer,
@@ -39,7 +39,7 @@ pub struct Task<M, B> {
 impl Network {
     pub const ALL: [Self; 4] = [Self::SmallGpt, Self::Muon, Self::Convolutional, Self::Gpt];
 
-    /// The updates of a run.
+    /// The number of updates in a run.
     pub fn steps(self) -> u64 {
         match self {
             Self::Gpt | Self::Convolutional => 300,
@@ -47,7 +47,7 @@ impl Network {
         }
     }
 
-    /// A peak learning rate just below the ceiling that a finder gives.
+    /// A peak learning rate just below the finder's ceiling.
     pub fn tuned(self) -> f64 {
         match self {
             Self::Gpt => 1.4e-3,
@@ -57,7 +57,7 @@ impl Network {
         }
     }
 
-    /// The shape of the GPT that it is, if it is one.
+    /// The shape of the GPT, if the network is a GPT.
     pub fn gpt(self) -> Option<GptConfig> {
         match self {
             Self::Gpt => Some(GptConfig::new(VOCAB, 128, 4, 4, 128)),
@@ -67,7 +67,7 @@ impl Network {
     }
 }
 
-/// The windows of text in a batch, and the batches of a validation.
+/// The windows of text per batch, and the number of validation batches.
 const WINDOWS: usize = 8;
 const VALIDATION: usize = 32;
 
@@ -113,10 +113,10 @@ fn collect(loader: &dyn DataLoader<TokenBatch>) -> Result<Vec<TokenBatch>> {
     batches.map_err(|error| Error::msg(error.to_string()))
 }
 
-/// The images of a batch.
+/// The number of images per batch.
 const IMAGES: usize = 64;
 
-/// A training on images of noise, whose classes are those of a fixed linear map.
+/// A training on images of noise. A fixed linear map gives their classes.
 pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Examples<4>> {
     let training = device.clone().autodiff();
     training.seed(seed);
@@ -146,7 +146,7 @@ pub fn momentum() -> ModuleOptimizer {
 /// The inputs of the fully connected network.
 const FEATURES: usize = 32;
 
-/// A training of a fully connected network on noise, whose classes are those of a fixed map that is not linear.
+/// A training of a fully connected network on noise. A fixed nonlinear map gives the classes.
 pub fn fully_connected(
     optim: ModuleOptimizer,
     steps: u64,

@@ -1,4 +1,4 @@
-//! The results of a study: a line of JSON a run, and the table of them.
+//! The results of a study: one line of JSON per run, and a table over all runs.
 
 use crate::training::{Outcome, Run, Treatment};
 use anyhow::{Context, Result};
@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The runs that were made, in a file to which each is added when it ends.
+/// The finished runs, in a file that grows by a line when a run ends.
 pub struct Results<T> {
     path: PathBuf,
     all: Vec<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Results<T> {
-    /// Those of a file in a folder, which is made if it is not there. A line that was cut is left out.
+    /// Reads the runs from a file in a folder, and creates the folder if necessary. Skips a line that was cut short.
     pub fn open(folder: &Path, file: &str) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -42,7 +42,7 @@ impl<T: Serialize + DeserializeOwned> Results<T> {
     }
 
     pub fn push(&mut self, outcome: T) -> Result<()> {
-        // After a line that was cut, too, it begins a line of its own.
+        // The line break first, in case the last line was cut short.
         let line = format!("\n{}\n", serde_json::to_string(&outcome)?);
         let write = || {
             let mut options = std::fs::OpenOptions::new();
@@ -56,13 +56,13 @@ impl<T: Serialize + DeserializeOwned> Results<T> {
 }
 
 impl Results<Outcome> {
-    /// The result of a run, if it was made.
+    /// The result of a run, if the file has it.
     pub fn find(&self, run: &Run) -> Option<&Outcome> {
         self.all.iter().find(|outcome| outcome.run == *run)
     }
 }
 
-/// The runs that differ in their seed alone.
+/// The runs that differ only in their seed.
 struct Cell<'a>(Vec<&'a Outcome>);
 
 impl Cell<'_> {
@@ -85,7 +85,7 @@ impl Cell<'_> {
     fn holds(&self, other: &Run) -> bool {
         let run = self.run();
         let treatment = match (run.treatment, other.treatment) {
-            // Its steps depend on the seed.
+            // The number of steps depends on the seed.
             (Treatment::Longer { cap, .. }, Treatment::Longer { cap: other, .. }) => cap == other,
             (treatment, other) => treatment == other,
         };
@@ -121,7 +121,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The losses by seed; one that is not finite is infinite.
+    /// The losses by seed; infinity stands for a loss that is not finite.
     fn losses(&self) -> Vec<f64> {
         let losses = self.0.iter().map(|of| of.valid.unwrap_or(f64::INFINITY));
         losses.collect()
@@ -168,8 +168,8 @@ pub fn table(all: &[Outcome]) -> String {
     text
 }
 
-/// A chart a network, with its name: the validation loss by peak, a line a treatment through the medians, in the range of all
-/// seeds. Longer runs are left out.
+/// One named chart per network: the validation loss by peak, with a line per treatment through the medians, in the
+/// range of all seeds. Longer runs are left out.
 pub fn figures(all: &[Outcome]) -> Result<Vec<(String, String)>> {
     let is_drawn = |run: &Run| run.has_warmup && !matches!(run.treatment, Treatment::Longer { .. });
     let mut cells = Cell::all(all);

@@ -1,5 +1,5 @@
-//! Trains the network by SGD, with momentum and without, on batches of four sizes, and compares batch sharpness with its
-//! thresholds.
+//! Trains the network by SGD, with momentum and without, on batches of four sizes, and compares batch sharpness with
+//! its thresholds.
 
 use crate::data::{Batch, Data};
 use crate::flags::Flags;
@@ -26,11 +26,11 @@ use std::sync::Arc;
 
 /// The momenta of the study.
 const MOMENTA: [f64; 2] = [0.0, 0.9];
-/// Each batch has so many times as many examples as the one before.
+/// The ratio of each batch size to the size before.
 const FACTOR: usize = 4;
-/// The sizes, the largest of which is all examples.
+/// The number of batch sizes. The largest batch has all examples.
 const SIZES: u32 = 4;
-/// The batches of a measurement of batch sharpness.
+/// The number of batches in a measurement of batch sharpness.
 const BATCHES: usize = 16;
 
 /// A training of the study.
@@ -50,7 +50,7 @@ struct Cell {
 struct Outcome {
     #[serde(flatten)]
     cell: Cell,
-    /// Means over the last third of the steps, and over the third before.
+    /// The mean over the last third of the steps, and the mean over the third before.
     batch_sharpness: [Option<f64>; 2],
     interaction_aware_sharpness: [Option<f64>; 2],
     hessian_sharpness: [Option<f64>; 2],
@@ -59,7 +59,7 @@ struct Outcome {
 }
 
 impl Cell {
-    /// The thresholds of both momenta are on either side of the same place: their geometric mean is 2/η.
+    /// Chooses the learning rate so that both thresholds have the geometric mean 2/η of plain SGD at `learning_rate`.
     fn new(momentum: f64, batch: usize, learning_rate: f64) -> Self {
         let learning_rate = learning_rate * (1.0 - momentum * momentum).sqrt();
         Self {
@@ -141,7 +141,7 @@ trait Curves {
 }
 
 impl Curves for Run {
-    /// (step, value) of a quantity where it was tried; NaN marks a gap.
+    /// The points (step, value) of a quantity at each attempt to measure it; NaN marks a gap.
     fn curve_of(&self, quantity: Quantity) -> Vec<(f64, f64)> {
         let tried = self.training().filter(|m| quantity.is_due(m));
         let points = tried.map(|m| (m.step as f64, quantity.of(m).unwrap_or(f64::NAN)));
@@ -168,7 +168,7 @@ fn train(
         count: usize::try_from(flags.steps)?,
         seed: flags.seed,
     };
-    // The batches of all examples are one.
+    // A batch of all examples needs no second one.
     let count = if cell.batch == data.len() { 1 } else { BATCHES };
     let fresh = Batches {
         seed: flags.seed + 1,
@@ -193,7 +193,7 @@ fn train(
         let batch = batch?;
         let loss = model.loss(&batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
-        // λ_max is of the loss on all examples.
+        // λ_max belongs to the loss on all examples.
         let step = Step::new(model, &mut optim, cell.learning_rate, grads)
             .with_training_loss(loss)
             .with_curvature(|model: &Network| model.loss(&whole));

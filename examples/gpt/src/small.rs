@@ -14,15 +14,15 @@ use burn::nn::{
 use burn::tensor::{Device, Int, Tensor};
 use std::sync::OnceLock;
 
-/// The number of different tokens of [`tokens`].
+/// The number of different tokens in [`tokens`].
 pub const VOCAB: usize = 1024;
-/// The classes of all examples.
+/// The number of classes.
 pub const CLASSES: usize = 10;
 /// The side of an image.
 pub const SIDE: usize = 12;
 const CHANNELS: usize = 16;
 
-/// Returns the default text of `gpt-pretrain` in tokens, which are learned once a process.
+/// Returns the default text of `gpt-pretrain` in tokens. A process learns the tokens only once.
 ///
 /// # Errors
 ///
@@ -40,14 +40,14 @@ pub fn tokens() -> Result<Vec<u32>> {
 /// Inputs and their classes.
 #[derive(Clone)]
 pub struct Examples<const D: usize> {
-    /// The inputs, of which the first dimension is the example.
+    /// The inputs; the first dimension counts the examples.
     pub x: Tensor<D>,
     /// The classes.
     pub y: Tensor<1, Int>,
 }
 
 impl<const D: usize> Examples<D> {
-    /// Returns so many batches of so many examples, from the first ones again after the last.
+    /// Returns so many batches of so many examples, and starts again from the first example after the last.
     pub fn batches(&self, size: usize, count: usize) -> Vec<Self> {
         let [examples] = self.y.dims();
         let batch = |index: usize| {
@@ -60,14 +60,14 @@ impl<const D: usize> Examples<D> {
         (0..count).map(batch).collect()
     }
 
-    /// Returns the mean cross entropy of what a model says of them.
+    /// Returns the mean cross entropy of a model's logits against the classes.
     pub fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
         CrossEntropyLossConfig::new()
             .init(&logits.device())
             .forward(logits, self.y.clone())
     }
 
-    /// Copies them to a device, with or without autodiff.
+    /// Copies the examples to a device, with or without autodiff.
     pub fn on(&self, device: &Device) -> Self {
         Self {
             x: Tensor::from_data(self.x.to_data(), device),
@@ -77,7 +77,7 @@ impl<const D: usize> Examples<D> {
 }
 
 impl Examples<2> {
-    /// Returns inputs with the class that each has by the largest of its scores.
+    /// Returns inputs with classes: each input's largest score gives its class.
     pub fn of_scores(x: Tensor<2>, scores: Tensor<2>) -> Self {
         let y = scores.argmax(1).flatten::<1>(0, 1);
         Self { x, y }

@@ -22,23 +22,25 @@ pub(crate) struct Batches<'a, M> {
     pub(crate) gradient: &'a dyn Fn(usize, &M) -> Result<GradientsParams, GradientError>,
 }
 
-/// What is known of a batch.
+/// The measured numbers of a batch.
 #[derive(Clone, Copy, Debug)]
 struct OfBatch {
     /// gᵀHg/‖g‖².
     ratio: f64,
-    /// Its change from the neighbouring step.
+    /// The change of the ratio from the neighbouring step.
     apart: f64,
     /// ‖g‖².
     square: f64,
 }
 
-/// Measures batch sharpness `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²` (arXiv 2412.20553), with g and H of
-/// one batch after the other, over the parameters that have a gradient in `grads`. The cost of both is that of the first.
+/// Measures batch sharpness `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²` (arXiv 2412.20553).
 ///
-/// gᵀHg/‖g‖² is a second difference of the loss along the gradient: (L(θ + hu) − 2L(θ) + L(θ − hu))/h², with u = g/‖g‖. As
-/// in a product with the Hessian, a large h bends it by O(h²), and a small h drowns it in rounding. The first batch chooses
-/// the h that agrees best with its neighbour; every other batch has it at this h and the neighbour, too.
+/// It takes g and H of one batch after another, over the parameters that have a gradient in `grads`. Both numbers
+/// together cost as much as the first alone.
+///
+/// gᵀHg/‖g‖² is a second difference of the loss along the gradient: (L(θ + hu) − 2L(θ) + L(θ − hu))/h², with u = g/‖g‖.
+/// As in a product with the Hessian, a large h bends it by O(h²), and a small h drowns it in rounding. The first batch
+/// chooses the h that agrees best with its neighbour; every other batch uses this h and its neighbour.
 pub(crate) fn of_batches<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -68,7 +70,7 @@ struct Work<'a, M> {
     batches: &'a Batches<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    /// The place of the step in the list, once chosen.
+    /// The index of the chosen step in the list, once the first batch has chosen it.
     step: Option<usize>,
     evaluations: usize,
 }
@@ -159,7 +161,7 @@ impl<M: Module> Work<'_, M> {
     }
 }
 
-/// The mean of the ratios with these weights, with the error that the steps make and the standard error, to first order.
+/// The mean of the ratios with these weights, to first order, with the steps' error and the standard error.
 fn value_of(all: &[OfBatch], weight: impl Fn(&OfBatch) -> f64) -> CurvatureValue {
     let count = all.len() as f64;
     let mean = |of: &dyn Fn(&OfBatch) -> f64| all.iter().map(of).sum::<f64>() / count;

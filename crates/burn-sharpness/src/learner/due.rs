@@ -1,4 +1,4 @@
-//! An update that is due to be measured, with the batches behind its gradients.
+//! An update to be measured, with the batches behind its gradients.
 
 use super::in_progress::{Calling, KeptBatch, is_all_on, training_losses};
 use super::objective::{Batch, Objective};
@@ -15,13 +15,13 @@ use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
 use std::time::Instant;
 
-/// An update to be measured, by this worker or under another one.
+/// An update for this worker to measure, or to help another worker measure.
 pub(super) struct DueUpdate<M: TrainStep> {
     pub(super) place: Place,
     pub(super) calling: Calling<Batch<M>>,
-    /// Those who measure it together, of whom this one searches.
+    /// The workers that measure the update together, if this worker searches.
     pub(super) team: Option<Team>,
-    /// The seat in the team of another worker.
+    /// This worker's seat in another worker's team.
     pub(super) seat: Option<Seat>,
     pub(super) objective: Objective<M>,
 }

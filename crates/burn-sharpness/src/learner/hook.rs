@@ -26,7 +26,7 @@ pub(super) struct Hook<M: TrainStep> {
     objective: Objective<M>,
     /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
-    /// Locked before the run.
+    /// Always lock this before the run.
     updates: Mutex<InProgress<Batch<M>>>,
 }
 
@@ -34,7 +34,7 @@ impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// Keeps a batch if its update will be measured, and returns its number.
+    /// Keeps a batch if the probe will measure its update, and returns its number.
     pub(super) fn begin_item(
         &self,
         replica: &Replica,
@@ -65,8 +65,8 @@ where
         }
     }
 
-    /// Begins an update of a replica. Returns the step of its next one, and its batches if it is to be measured: of several
-    /// workers that make the same update, the first measures it, and the others help.
+    /// Begins an update of a replica. Returns the step of its next update, and the batches of this update if the probe
+    /// is to measure it. If several workers make the same update, the first measures it, and the others help.
     pub(super) fn begin_update(
         &self,
         replica: &Replica,
@@ -79,7 +79,7 @@ where
         let (place, is_first) = run.begin_update(replica, learning_rate.base());
         let step = place.step;
         let due = if run.is_stopped {
-            // A worker may have kept a batch before another one has stopped the measuring.
+            // A worker may have kept a batch before another worker stopped the measuring.
             *updates = InProgress::default();
             None
         } else if is_first {

@@ -1,4 +1,4 @@
-//! The batches of the updates that are being made, and which worker evaluates them.
+//! The batches of the updates in progress, and the worker that evaluates each.
 
 use super::team::{Card, Door, Team};
 use crate::loss::Loss;
@@ -11,43 +11,43 @@ use std::time::Duration;
 
 pub(super) struct KeptBatch<B> {
     number: u64,
-    /// The step of its update.
+    /// The step of the batch's update.
     step: u64,
-    /// Who made its gradient.
+    /// The worker that made the batch's gradient.
     worker: Worker,
     pub(super) device: Device,
     pub(super) batch: B,
-    /// The loss from the training step on it.
+    /// The training step's loss on the batch.
     pub(super) training_loss: Option<Loss>,
-    /// ‖g‖² of the gradient that it has made, once it has and if that is asked for. It is not read from the device yet.
+    /// ‖g‖² of the batch's gradient, once the gradient exists and if the probe needs it. It is still on the device.
     pub(super) squared_gradient: Option<SquaredNorm>,
 }
 
-/// The batches of updates that will be measured, until they are.
+/// The batches of updates that the probe will measure, until it does.
 pub(super) struct InProgress<B> {
     batches: Vec<KeptBatch<B>>,
     /// The number of batches kept so far.
     kept: u64,
-    /// The way into the measurement of the update of this step.
+    /// The step of the open measurement, and the way into it.
     door: Option<(u64, Door)>,
 }
 
-/// The batches of an update, as one worker has them.
+/// The batches of an update, from the side of one worker.
 pub(super) struct Calling<B> {
     /// The worker.
     this: Worker,
-    /// The batches that it evaluates.
+    /// The batches that this worker evaluates.
     pub(super) batches: Vec<KeptBatch<B>>,
-    /// Whom it waits for.
+    /// The workers that it waits for.
     pub(super) awaited: Vec<Awaited>,
     /// The number of batches that nobody evaluates.
     pub(super) left_out: usize,
-    /// How many workers have made the update before this one.
+    /// The number of workers that made the update before this one.
     before: usize,
-    /// The workers whose batches are evaluated, and those whose batches are not.
+    /// The number of workers whose batches are evaluated, and of those whose batches are not.
     measured: usize,
     lost: usize,
-    /// Whether no other replica that could be used meanwhile has made gradients of the update.
+    /// Whether no other living replica has made gradients of the update.
     pub(super) is_alone: bool,
 }
 
@@ -55,17 +55,17 @@ pub(super) struct Calling<B> {
 pub(super) struct Awaited {
     pub(super) worker: Worker,
     batches: usize,
-    /// Whether it has made an update that other workers made, too.
+    /// Whether it has made an update together with other workers.
     is_known: bool,
 }
 
-/// What to do with a batch.
+/// The worker that evaluates a batch, if any.
 enum Fate {
-    /// The worker that measures evaluates it.
+    /// The measuring worker evaluates it.
     Own,
-    /// Its own worker does, if it comes.
+    /// The batch's own worker evaluates it, if it comes.
     Awaited,
-    /// Nobody does.
+    /// No worker evaluates it.
     LeftOut,
 }
 
@@ -95,13 +95,14 @@ impl<B> InProgress<B> {
         self.kept
     }
 
-    /// The batch with this number.
+    /// Returns the kept batch with this number.
     pub(super) fn kept(&mut self, number: u64) -> Option<&mut KeptBatch<B>> {
         let mut batches = self.batches.iter_mut();
         batches.find(|kept| kept.number == number)
     }
 
-    /// The update that this worker makes first of all, unless no batch of it is kept. The worker may have none itself.
+    /// Begins an update that this worker is the first to make, unless no batch of the update is kept. The worker itself
+    /// may have no batch.
     pub(super) fn lead(
         &mut self,
         step: u64,
@@ -109,7 +110,7 @@ impl<B> InProgress<B> {
         workers: &Workers,
     ) -> Option<Calling<B>> {
         self.door = None;
-        // What is left of earlier updates belongs to workers that have not made them.
+        // Any batches of earlier updates belong to workers that have not made those updates.
         self.batches.retain(|kept| kept.step >= step);
         let before = workers.makers_before();
         let mut calling = Calling {
@@ -152,7 +153,7 @@ impl<B> InProgress<B> {
             let mut batches = calling.batches.iter();
             maker != this && batches.any(|kept| kept.worker == *maker)
         };
-        // Other replicas of this thread, whose batches it evaluates, and itself.
+        // The other replicas of this thread, whose batches this worker evaluates, and itself.
         let others = before.iter().filter(|maker| is_of(maker)).count();
         let mut batches = calling.batches.iter();
         let has_own = batches.any(|kept| kept.worker == *this || !before.contains(&kept.worker));
@@ -169,8 +170,8 @@ impl<B> InProgress<B> {
         team
     }
 
-    /// The update of a worker that another one has made before, with its seat in the measurement, if it is open and this
-    /// worker has a batch for it.
+    /// Begins a worker's update after another worker has made it. Returns its batches and its seat in the measurement,
+    /// if the measurement is open and this worker has a batch for it.
     pub(super) fn help(
         &mut self,
         step: u64,
@@ -199,14 +200,14 @@ impl<B> InProgress<B> {
         Some((calling, seat))
     }
 
-    /// A worker has not come to the measurement of another one.
+    /// Measures without a worker that has not come.
     pub(super) fn do_without(&mut self, step: u64, other: &Awaited, calling: &mut Calling<B>) {
         let batches = self.take(|kept| kept.step == step && kept.worker == other.worker);
         if other.is_known || batches.is_empty() {
             calling.lost += 1;
             calling.left_out += other.batches;
         } else {
-            // It has never made an update, so it may make gradients for this worker's.
+            // This worker has never made an update, so it may make gradients for the measuring worker's.
             calling.batches.extend(batches);
         }
     }
@@ -217,12 +218,13 @@ impl<B> InProgress<B> {
 }
 
 fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
-    // A worker of this thread cannot come while it waits.
+    // A worker of this thread cannot come while the thread waits.
     if worker.thread == this.thread {
         return Fate::Own;
     }
     let is_known = workers.makers_before().contains(worker);
-    // Before its first update, a replica of its own is what tells a worker from a thread that makes gradients for this one.
+    // Before its first update, only a replica of its own tells a worker from a thread that makes gradients for this
+    // worker.
     let may_come = is_known || !worker.has_replica_of(this);
     if may_come && worker.is_alive() && !workers.is_absent(worker) {
         Fate::Awaited
@@ -234,25 +236,25 @@ fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
 }
 
 impl<B> Calling<B> {
-    /// So many workers have come.
+    /// Counts so many workers that have come.
     pub(super) fn count(&mut self, came: usize) {
         self.measured += came;
     }
 
-    /// A worker that had come has left.
+    /// Counts a worker that came and has left.
     pub(super) fn lose(&mut self, card: &Card) {
         self.measured -= 1;
         self.lost += 1;
         self.left_out += card.batches;
     }
 
-    /// How many workers take part in the measurement, if several make the update.
+    /// The number of workers in the measurement and in all, if several make the update.
     pub(super) fn workers(&self) -> Option<WorkerShare> {
         let of = self.before.max(self.measured + self.lost);
         (of > 1).then(|| WorkerShare::new(self.measured, of))
     }
 
-    /// Whether this thread has made all gradients that it evaluates the loss of.
+    /// Whether this thread has made the gradients of all batches that it evaluates.
     pub(super) fn is_of_this_thread(&self) -> bool {
         let mut batches = self.batches.iter();
         batches.all(|kept| kept.worker.thread == self.this.thread)

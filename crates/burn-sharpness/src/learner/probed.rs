@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Wraps a model with a [`SharpnessProbe`](crate::SharpnessProbe), for burn's `Learner`.
 ///
-/// It behaves as the model in every respect: the same parameters under the same paths, the same display, and
+/// It behaves like the model in every respect: it has the same parameters under the same paths, the same display, and
 /// checkpoints that load into the bare model and vice versa. Only [`TrainStep::optimize`] also takes due measurements,
 /// after the model's own step, or before it if the step would not show the update
 /// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
@@ -58,7 +58,7 @@ impl<M: TrainStep> Probed<M> {
         }
     }
 
-    /// The same for another copy of the model, whose training goes on beside this one.
+    /// Wraps a changed copy of the model, whose training goes on beside this copy's.
     fn map_fork(self, change: impl FnOnce(M) -> M) -> Self {
         let replica = self.replica.fork();
         Self {
@@ -112,7 +112,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn valid(&self) -> Self {
-        // Burn validates after each epoch; nothing else tells a model that an epoch is over.
+        // Burn validates after each epoch, and gives a model no other sign that an epoch is over.
         if !is_underway() && self.hook.is_live() {
             self.hook.note_validation();
         }
@@ -132,7 +132,7 @@ impl<M: LearnerModel> Module for Probed<M> {
     }
 
     fn into_record(self) -> ModuleRecord {
-        // What a measurement makes of the model is no checkpoint.
+        // A record made during a measurement is no checkpoint.
         if !is_underway() {
             self.hook.note_checkpoint(&self.model);
         }
@@ -249,7 +249,7 @@ impl<M: LearnerModel> Probed<M>
 where
     Batch<M>: Clone,
 {
-    /// Counts an update. Returns its batches if it is to be measured.
+    /// Counts an update. Returns its batches if the probe is to measure it.
     fn begin_update(&mut self, rate: &ModuleLearningRate) -> Option<DueUpdate<M>> {
         if !self.hook.is_live() {
             return None;

@@ -1,4 +1,4 @@
-//! The workers that measure an update together, from the side of the one that searches.
+//! The workers that measure an update together, seen from the searching worker.
 
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, Loss};
@@ -8,17 +8,17 @@ use crate::session::Answer;
 use crate::workers::Worker;
 use std::time::Duration;
 
-/// How many times longer than its own evaluation takes a worker waits for the loss of another one.
+/// How many times longer than its own evaluation a worker waits for another worker's loss.
 const SLOWER: u32 = 10;
 
 /// The way into a measurement.
 pub(super) type Door = meeting::Door<Card, Point, Answer>;
 
-/// What a worker tells when it comes.
+/// The facts that a worker reports when it comes.
 pub(super) struct Card {
     pub(super) worker: Worker,
     pub(super) batches: usize,
-    /// The losses of its training steps, one a batch, if they are known.
+    /// The losses of its training steps, one per batch, if they are known.
     pub(super) training_losses: Option<Vec<Loss>>,
     /// Whether its batches are on the device of its replica.
     pub(super) is_on_one_device: bool,
@@ -45,17 +45,17 @@ impl Team {
         });
     }
 
-    /// Those who have come, in the order of their losses.
+    /// The cards of the workers that have come, in the order of their losses.
     pub(super) fn cards(&self) -> Vec<&Card> {
         self.host.cards()
     }
 
-    /// Asks for the losses of all others at a point, which they compute from now on.
+    /// Asks all other workers for their losses at a point. They compute them from now on.
     pub(super) fn ask(&mut self, at: &Point) {
         self.host.ask(at);
     }
 
-    /// Collects these losses, after an evaluation of one's own that has taken so long.
+    /// Collects these losses, after this worker's own evaluation has taken so long.
     pub(super) fn answers(&mut self, own: Duration) -> Result<Vec<Loss>, Failure> {
         let limit = self.limit.saturating_add(own.saturating_mul(SLOWER));
         let answers = self.host.answers(limit);
@@ -67,7 +67,7 @@ impl Team {
             .collect())
     }
 
-    /// Parts from those who have left.
+    /// Parts from the workers that have left.
     pub(super) fn part(&mut self) -> Vec<Card> {
         self.host.part()
     }

@@ -1,4 +1,5 @@
-//! What takes gradients: the curvature of the training loss, over all parameters and over a group, and batch sharpness.
+//! The measurements that need gradients: the curvature of the training loss, over all parameters and over a group, and
+//! batch sharpness.
 
 use super::Work;
 use super::subject::{Stage, Subject};
@@ -16,7 +17,7 @@ use burn::module::{Module, ParamGroup};
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Learns what is due of all that takes gradients, and drops those of the update if nothing is.
+    /// Plans the measurements that need gradients and are due, and drops the update's gradients if nothing is due.
     pub(super) fn plan_curvature(&mut self) {
         let (config, memory) = (self.settings.config, &self.memory);
         let step = self.subject.facts.place.step;
@@ -73,7 +74,7 @@ impl<M: Module + 'static> Work<'_, M> {
             return Ok(());
         };
         let model = self.subject.model;
-        // The same batches at the same step, whether or not the run was resumed.
+        // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.every;
         let device = home_of(model).inner();
         let count = gradients.select(index, config.batches, &device)?;
@@ -114,15 +115,15 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// What the curvature is of.
+/// The subject of a curvature.
 pub(super) struct Over<'a> {
-    /// The group of the parameters that move, if it is not all.
+    /// The group of the parameters that move, if not all move.
     pub(super) group: Option<&'a ParamGroup>,
     /// The number of batches whose gradients were added.
     pub(super) summed: f64,
 }
 
-/// Measures the curvature over the parameters that a direction moves: those of a group, or all.
+/// Measures the curvature over the parameters that a direction moves: a group's, or all.
 pub(super) fn curvature<M: Module>(
     subject: &mut Subject<'_, M>,
     direction: &mut UpdateDirection,
@@ -146,7 +147,7 @@ pub(super) fn curvature<M: Module>(
     let hessian = Hessian::new(model.clone(), grads, over.group, &mut gradient)?;
     let mut hessian = hessian.with_parts(parts);
     direction.renew(model);
-    // The preconditioner of an update has seen its gradient.
+    // The preconditioner of an update has already taken in its gradient.
     let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
     let optim = direction.optimizer_after(model, optim);
     let delta = direction.delta(model, grads);

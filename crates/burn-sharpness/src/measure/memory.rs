@@ -11,8 +11,8 @@ const AGREEMENTS: u64 = 3;
 /// The factor between the numbers of measurements at two comparisons.
 const COMPARE_AGAIN: u64 = 4;
 
-/// What measurements teach the next ones. All but faults, which may be mended by then, and what is as large as the weights is
-/// saved with a checkpoint.
+/// The lessons of a run's measurements for the next ones. A checkpoint saves them, except faults, which the user may
+/// have mended before the run resumes, and anything as large as the weights.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
     pub(crate) training: LineMemory,
@@ -20,12 +20,12 @@ pub(crate) struct Memory {
     pub(crate) tasks: BTreeMap<String, LineMemory>,
     /// Whether the training step's loss may stand for L(θ).
     pub(crate) training_loss: TrainingLossTrust,
-    /// Whether workers that share their gradients take the sum of them or the mean.
+    /// Whether workers that share their gradients take their sum or their mean.
     pub(crate) gradient_scale: GradientScale,
     /// The kind of the optimizer's steps once it is known, or the reason why they cannot be measured.
     #[serde(serialize_with = "save_kind", deserialize_with = "read_kind")]
     pub(crate) step_kind: Kind,
-    /// The number of measurements in a row that found the training loss equal at all weights.
+    /// The number of consecutive measurements that found the training loss equal at all weights.
     #[serde(skip)]
     pub(crate) constant: u32,
     /// The start of the next measurement of the curvature.

@@ -13,9 +13,9 @@ use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
 /// The factor between η_c and its guess that casts doubt on a training step's loss as L(θ).
 const SURPRISE: f64 = 2.0;
-/// Where to look for the scale of the gradients, as a part of η_c.
+/// The learning rate of the evaluation for the scale of the gradients, as a part of η_c.
 const NEAR_THETA: f64 = 1.0 / 16.0;
-/// The least fall of the loss there, in resolutions.
+/// The least fall of the loss at that rate, in resolutions.
 const SEEN: f64 = 8.0;
 
 impl<M: Module + 'static> Work<'_, M> {
@@ -31,11 +31,11 @@ impl<M: Module + 'static> Work<'_, M> {
 
     /// Returns L(θ): the training step's own loss if it is trusted, or else an evaluation.
     ///
-    /// Two passes must agree before a difference of losses means anything: a loss that draws random
-    /// numbers (its own dropout, say) has no line to search along, and drawing them changes the run. The
-    /// first disagreement refuses it for good.
+    /// A difference of losses means nothing until two passes agree: a loss that draws random numbers (its own dropout,
+    /// say) has no line to search along, and drawing them changes the run. The first disagreement refuses the loss for
+    /// good.
     ///
-    /// If a worker leaves, it is that of the others.
+    /// If a worker leaves, L(θ) is the loss of the other workers.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         match self.base_of_all() {
             Err(failure) if failure.is_of_lost_worker() && self.go_on() => self.base(),
@@ -43,7 +43,7 @@ impl<M: Module + 'static> Work<'_, M> {
         }
     }
 
-    /// Goes on without the workers that have left, if some have.
+    /// Goes on without the workers that have left, if any have.
     fn go_on(&mut self) -> bool {
         let Some(coverage) = self.subject.losses.go_on() else {
             return false;
@@ -93,7 +93,7 @@ impl<M: Module + 'static> Work<'_, M> {
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
         let config = self.settings.config;
-        // The norm of a gradient of unknown scale is none.
+        // While the scale of a gradient is unknown, its norm is not measured.
         let summed = self.is_scale_known().then(|| self.summed_batches());
         self.panel = config
             .panel
@@ -113,10 +113,10 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) to check it,
-    /// and searches again if it was wrong.
+    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) as a check, and searches
+    /// again if the step's loss was wrong.
     ///
-    /// If a worker leaves, it searches again for the others: a bracket is of one loss.
+    /// If a worker leaves, it searches again for the others: a bracket holds for one loss only.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
@@ -150,7 +150,7 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches with another L(θ), and forgets what the search before has taught.
+    /// Searches with another L(θ), and forgets the lessons of the search before.
     fn search_again(&mut self, base: (BatchLosses, BaseLossSource), expected: Option<Guess>) {
         self.memory.training.guess = expected;
         let before = std::mem::take(&mut self.along);
@@ -184,9 +184,9 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 
     /// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
-    /// gradients, and only for a line; otherwise it is a hint. In 16 bits it belongs to a line that the rounded weights
-    /// only follow. Equal losses prove no equal gradients (a stopped gradient, manual clipping), so a search that sees
-    /// the loss fall by another slope refutes it for good.
+    /// gradients, and only for a line; otherwise it is a hint. In 16 bits, it belongs to a line that the rounded
+    /// weights only follow. Equal losses do not prove equal gradients (a stopped gradient, manual clipping), so a
+    /// search that sees the loss fall by another slope refutes it for good.
     fn slope_of(&self, direction: &UpdateDirection) -> Slope {
         let Self {
             subject, memory, ..
@@ -217,7 +217,7 @@ impl<M: Module + 'static> Work<'_, M> {
             || self.memory.gradient_scale.known().is_some()
     }
 
-    /// The number of batches whose gradients were added, while their loss is a mean.
+    /// The number of batches whose gradients the optimizer's gradient adds up, while their loss is a mean.
     pub(super) fn summed_batches(&self) -> f64 {
         let facts = &self.subject.facts;
         match (facts.coverage.workers, self.memory.gradient_scale.likely()) {
@@ -226,8 +226,8 @@ impl<M: Module + 'static> Work<'_, M> {
         }
     }
 
-    /// Compares how fast the loss of all workers falls with their gradient, near θ: whether that is the mean of theirs or the
-    /// sum. A parabola through the critical learning rate says how far the loss has turned there.
+    /// Decides whether the workers' shared gradient is the mean or the sum of theirs, by the fall of the loss of all
+    /// workers near θ. A parabola through the critical learning rate tells how far the loss has turned there.
     fn look_for_gradient_scale(&mut self) {
         let Some(workers) = self.subject.facts.coverage.workers else {
             return;
@@ -251,7 +251,7 @@ impl<M: Module + 'static> Work<'_, M> {
             losses: &mut *self.subject.losses,
             rise: BatchLosses::rise_from,
         };
-        // The measurement is complete without it.
+        // The measurement is complete without this evaluation.
         let Ok(losses) = walk.losses_at(rate) else {
             return;
         };

@@ -10,8 +10,8 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use std::sync::Arc;
 
-/// How many times longer than for another worker's loss a worker waits for the next question: the one who asks may
-/// measure tasks meanwhile. If that one ends, nobody waits.
+/// How many times longer a worker waits for the next question than for another worker's loss: the host may measure
+/// tasks meanwhile. If the host ends, nobody waits.
 const PATIENCE: u32 = 60;
 
 /// The losses of one worker's batches.
@@ -19,9 +19,10 @@ pub(crate) type Answer = Result<BatchLosses, Failure>;
 pub(crate) type Seat = meeting::Seat<Point, Answer>;
 
 impl<M: Module + 'static> Session<'_, M> {
-    /// Computes the losses of this worker's batches along its own update, wherever the worker that searches asks for them.
+    /// Computes the losses of this worker's batches along its own update, at each point that the searching worker asks
+    /// for.
     ///
-    /// It must not lock what a measurement holds, since that waits for its answers.
+    /// It must not lock anything that a measurement holds: the measurement waits for these answers.
     pub(super) fn serve(mut self, seat: Seat, model: &M, optim: &ModuleOptimizer) {
         let _underway = Underway::begin();
         let mode = self.find_mode(model);
@@ -54,14 +55,14 @@ impl<M: Module + 'static> Session<'_, M> {
     }
 }
 
-/// A replica that is moved along its own update.
+/// A replica that the worker moves along its own update.
 struct Moved<'a, M> {
     model: &'a M,
     optim: &'a ModuleOptimizer,
     rate: &'a ModuleLearningRate,
     grads: &'a GradientsParams,
     whole: Option<UpdateDirection>,
-    /// The direction of the group that was asked for last.
+    /// The group of the last question, and its direction.
     part: Option<(Arc<ParamGroup>, UpdateDirection)>,
 }
 

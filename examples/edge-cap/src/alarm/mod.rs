@@ -1,4 +1,5 @@
-//! How early the alarm is: short runs, some of which break, and what the signals of each step say before.
+//! Measures how early the alarm comes: short runs, some with faults that break them, and the signals of each step
+//! before.
 
 mod rule;
 
@@ -18,13 +19,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The updates of a run, those of its warmup, and the first that has a fault.
+/// The updates of a run and of its warmup, and the first update with a fault.
 const STEPS: usize = 150;
 const WARMUP: usize = 10;
 const FAULT: usize = 75;
 /// The seeds of each fault. Thresholds are chosen on the even ones.
 const SEEDS: u64 = 6;
-/// The steps whose mean loss says whether a run has broken.
+/// The number of steps in the mean loss that decides whether a run has broken.
 const MEAN: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,16 +36,16 @@ enum Kind {
     Gpt,
 }
 
-/// What goes wrong in the middle of a run.
+/// A fault in the middle of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
     None,
-    /// The learning rate, from then on in these parts of the tuned one.
+    /// A learning rate of so many times the tuned rate, from the fault on.
     Rate(f64),
-    /// The learning rate, which from the warmup on rises to so many times the tuned one.
+    /// A learning rate that rises from the end of the warmup to so many times the tuned rate.
     Ramp(f64),
-    /// So many batches in a row that say nothing of the others.
+    /// So many batches in a row with nothing in common with the other batches.
     Batches(usize),
 }
 
@@ -66,7 +67,7 @@ struct Trial {
     seed: u64,
 }
 
-/// What a step knows before it is made, as far as it is a finite number.
+/// The signals known before a step is made; `None` if a signal is not finite.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
     loss: Option<f64>,
@@ -81,7 +82,7 @@ pub struct Trace {
     steps: Vec<Seen>,
 }
 
-/// Makes the runs that the folder lacks, if asked to, and returns the table of all.
+/// Makes the runs that the folder lacks, if `trains` is set, and returns the table of all runs.
 pub fn study(folder: &Path, device: &Device, trains: bool) -> Result<String> {
     let mut traces = Results::<Trace>::open(folder, "alarms.jsonl")?;
     for kind in [Kind::Momentum, Kind::Adamw, Kind::Gpt] {
@@ -172,14 +173,14 @@ fn trace<M: Module + 'static, B>(
 }
 
 impl Fault {
-    /// Whether the batch of a step says nothing of the others.
+    /// Whether this fault spoils the batch of a step.
     fn spoils(self, step: usize) -> bool {
         matches!(self, Self::Batches(count) if (FAULT..FAULT + count).contains(&step))
     }
 }
 
-/// The step at which a run breaks: from it on, the mean loss of ten steps has lost half of what was gained, and a tenth of the
-/// first loss, or is no number. The losses of spoiled batches do not count.
+/// The step at which a run breaks: from there on, the mean loss of ten steps has lost half of its gain and a tenth of
+/// the first loss, or is not a number. The losses of spoiled batches do not count.
 fn broken_at(trace: &Trace) -> Option<usize> {
     let steps = trace.steps.iter().enumerate();
     let losses: Vec<(usize, f64)> = steps

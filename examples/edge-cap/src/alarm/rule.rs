@@ -1,12 +1,12 @@
-//! The rules that make an alarm of a signal, and what they are worth.
+//! The rules that turn a signal into an alarm, and how well they do.
 
 use super::Seen;
 
-/// The steps before that a signal is compared with.
+/// The number of earlier steps in a signal's comparison.
 const WINDOW: usize = 20;
-/// The rows of steps above a threshold that make an alarm.
+/// The tried numbers of consecutive steps above a threshold that raise an alarm.
 pub const ROWS: [usize; 5] = [1, 2, 3, 5, 10];
-/// The thresholds that are tried.
+/// The number of thresholds to try.
 const THRESHOLDS: usize = 60;
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -15,7 +15,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// A signal at each step: how far it is from what is usual.
+/// A signal at each step: its distance from the usual value.
 pub type Signal = fn(&[Seen], usize) -> Option<f64>;
 
 fn over_median(steps: &[Seen], step: usize, of: fn(&Seen) -> Option<f64>) -> Option<f64> {
@@ -43,18 +43,19 @@ pub const SIGNALS: [(&str, Signal); 4] = [
     }),
 ];
 
-/// The runs of one half, by whether and when they break.
+/// A run to judge a rule by, and the step of its break, if it breaks.
 pub struct Judged<'a> {
     pub steps: &'a [Seen],
     pub broken: Option<usize>,
 }
 
 impl Judged<'_> {
-    /// The step of the first alarm before the run breaks: the last of so many in a row with the signal above the threshold.
+    /// The step of the first alarm before the run breaks: the last of so many consecutive steps with the signal above
+    /// the threshold.
     fn alarm(&self, signal: Signal, threshold: f64, row: usize) -> Option<usize> {
         let mut count = 0;
         (WINDOW..self.broken.unwrap_or(self.steps.len())).find(|step| {
-            // Without a number it is neither past the threshold nor back.
+            // A step without a number neither extends the row nor ends it.
             match signal(self.steps, *step) {
                 Some(value) if value > threshold => count += 1,
                 Some(_) => count = 0,
@@ -65,7 +66,7 @@ impl Judged<'_> {
     }
 }
 
-/// What a rule does on some runs.
+/// The alarms of a rule over several runs.
 #[derive(Default)]
 pub struct Score {
     leads: Vec<usize>,
@@ -94,7 +95,7 @@ impl Score {
         score
     }
 
-    /// The share of true alarms less that of false ones.
+    /// The share of true alarms minus the share of false ones.
     fn value(&self) -> f64 {
         self.leads.len() as f64 / self.broken.max(1) as f64
             - self.false_alarms as f64 / self.intact.max(1) as f64
@@ -120,7 +121,7 @@ impl Score {
     }
 }
 
-/// The threshold and the row with the most true alarms for the fewest false ones.
+/// The threshold and row length with the most true alarms for the fewest false ones.
 pub fn chosen(runs: &[Judged<'_>], signal: Signal) -> (f64, usize) {
     let mut values: Vec<f64> = runs
         .iter()
@@ -129,7 +130,7 @@ pub fn chosen(runs: &[Judged<'_>], signal: Signal) -> (f64, usize) {
     values.sort_by(f64::total_cmp);
     let mut best = (f64::NEG_INFINITY, f64::INFINITY, 1);
     for part in 0..THRESHOLDS {
-        // Most of the rules that matter lie among the largest values.
+        // Most of the useful thresholds lie among the largest values.
         let rank = 1.0 - 0.5_f64.powf(part as f64 / 6.0);
         let Some(threshold) = values.get((rank * values.len() as f64) as usize) else {
             continue;

@@ -18,8 +18,8 @@ struct Planned {
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
-/// The charts. Burn's axes are linear, so that one of its own shows logarithms. Burn calls what comes from the training
-/// "Train", and every curve with a name of its own "Test" and that name: the words are explained where they are seen.
+/// The charts. Burn's axes are linear, so one of the probe's own charts shows logarithms. Burn labels every curve of
+/// the training "Train", and every curve with a name of its own "Test" and that name, so the titles explain both words.
 const CHARTS: [Planned; 6] = [
     Planned {
         quantity: Quantity::CriticalSharpness,
@@ -82,7 +82,7 @@ pub(super) struct Drawn {
     planned: &'static Planned,
     against: Against,
     chart: Option<Chart>,
-    /// The training and the tasks, each with the step since which it has given no number.
+    /// The training and the tasks; for each without a number at present, the step since when it has none.
     curves: Vec<(Arc<str>, Option<u64>)>,
     value: Option<f64>,
     threshold: Option<f64>,
@@ -160,7 +160,7 @@ impl Drawn {
         }
     }
 
-    /// Sends the first texts. Burn orders texts by first appearance, so the own charts come first.
+    /// Sends the first texts. Burn orders texts by first appearance, so the probe's own charts come first.
     pub(super) fn begin(&mut self, renderer: &mut dyn MetricsRenderer) {
         if let (Some((symbol, ..)), Some(chart)) = (self.planned.own, &mut self.chart) {
             chart.say(0, format!("{symbol} not measured yet"), renderer);
@@ -204,7 +204,7 @@ impl Drawn {
         chart.draw(training.step, &values, renderer);
     }
 
-    /// Returns the threshold, if it leaves the other curves room, and the text beside it.
+    /// Returns the threshold, if it leaves the other curves enough room, and the text beside it.
     fn threshold_of(&mut self, training: &Measurement) -> (Option<f64>, String) {
         let other = match self.against {
             Against::Line(value, _) => return (Some(value), format!("{value} ({TEST})")),
@@ -235,7 +235,7 @@ impl Drawn {
             (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {
                 chart.note(0, entry.serialized_entry.formatted.clone());
                 match value {
-                    // Burn's bars show the mean of an epoch; in a chart that has a point it adds no tick.
+                    // Burn's bars show the mean of an epoch; in a chart with a point, the mean adds no tick.
                     Some(NumericEntry::Final(mean)) if chart.has_point() && mean.is_finite() => {
                         MetricState::Numeric(entry, Some(NumericEntry::Final(mean)))
                     }
