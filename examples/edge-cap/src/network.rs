@@ -87,10 +87,12 @@ pub fn of_gpt(
     let optim = match network {
         Network::Muon => {
             let matrices = ParamGroup::from_predicate("blocks");
-            let vectors = ParamGroup::from_predicate("norm");
-            adamw(0.0)
-                .with_group(matrices, MuonConfig::new().build(), None)
-                .with_group(vectors, burn::optim::AdamWConfig::new().build(), None)
+            let vectors = ["norm", "bias"].map(ParamGroup::from_predicate);
+            let optim = adamw(0.0).with_group(matrices, MuonConfig::new().build(), None);
+            let adamw = || burn::optim::AdamWConfig::new().build();
+            vectors.into_iter().fold(optim, |optim, vectors| {
+                optim.with_group(vectors, adamw(), None)
+            })
         }
         _ => adamw(0.0),
     };
