@@ -88,7 +88,7 @@ fn batch_sharpness_is_that_of_the_oracles() {
     assert!(all >= 56 && 10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 
-/// A run in burn's `Learner`, with other losses and groups, too; the weights, the record, and what the charts show.
+/// A run in burn's `Learner`, with other losses and groups, too; returns weights, record and charts.
 fn trained(
     folder: &Path,
     add: impl Fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder,
@@ -207,7 +207,7 @@ fn what_cannot_be_measured_is_said_once_and_leaves_the_rest() {
         );
         assert!(all[1..].iter().all(|m| m.batch_sharpness.is_none()));
     }
-    // What is not a number, or not there, is none.
+    // NaN and missing values are `None`.
     let outcomes = [
         (1.0, CurvatureOutcome::Measured),
         (f64::NAN, CurvatureOutcome::NonFinite),

@@ -1,4 +1,4 @@
-//! What gᵀHg/‖g‖² of a batch costs at which error, in three ways, against float64. It prints a table, of which the book
+//! Compares the cost and the error of gᵀHg/‖g‖² of a batch, in three ways, against float64. It prints a table, and the book
 //! has an excerpt: `cargo test --workspace --test suite -- --ignored --nocapture batch_sharpness_costs`
 
 use crate::float64::curvature::product;

@@ -64,7 +64,7 @@ fn a_warm_measurement_takes_few_evaluations() {
     }
 }
 
-/// Prints what a measurement takes with the panel over what it takes without, which take turns: `cargo test --workspace --test
+/// Prints the time of a measurement with the panel over the time without, taken in turns: `cargo test --workspace --test
 /// suite -- --ignored --nocapture time_of_the_panel`
 #[test]
 #[ignore = "is a timing"]

@@ -18,7 +18,7 @@ fn sgd() -> ModuleOptimizer {
     SgdConfig::new().with_momentum(Some(momentum)).init()
 }
 
-/// What `sgd` is.
+/// Names the optimizer `sgd`.
 const SGD: Thresholds = Thresholds::HeavyBall {
     momentum: 0.9,
     dampening: 0.1,
@@ -57,7 +57,7 @@ fn burns_momentum_is_stable_just_below_its_threshold_and_not_above() {
             point = optim.step(rate, point, grads);
         }
         let end = point.theta.val().into_scalar::<f64>().abs();
-        // What has overflowed is not below either.
+        // An overflow is not below either.
         assert_eq!(end < 1.0, is_stable, "{factor}: {end}");
     }
 }

@@ -1,5 +1,5 @@
-//! Measurements as OpenTelemetry metrics: the layer that a program with a probe adds, and a test of what it exports. The events
-//! are those of the library, from its own source, without burn.
+//! Measurements as OpenTelemetry metrics: the layer that a program with a probe adds, and a test of its exports. The library's
+//! own source makes the events, without burn.
 
 #[cfg(test)]
 #[path = "../../../crates/burn-sharpness/src/journal/metrics.rs"]
@@ -101,7 +101,7 @@ mod tests {
             ("learning_rate", 0.25),
         ];
         let expected = expected.map(|(name, value)| (format!("sharpness.{name}"), value));
-        // What was not measured is no point: nothing says 0.
+        // A missing measurement draws no point, and never a 0.
         assert_eq!(gauges, BTreeMap::from(expected));
         assert_eq!(counted(&exported, "sharpness.measurements"), 3);
         assert_eq!(counted(&exported, "sharpness.evaluations"), 9);

@@ -3,7 +3,7 @@
 
 use sharpness_record::{Measurement, Quantity};
 
-/// Emits a measurement: a gauge for each quantity that has an axis, and what was counted.
+/// Emits a measurement: a gauge for each quantity that has an axis, and counters.
 pub(super) fn emit(measurement: &Measurement) {
     let of = |quantity: Quantity| quantity.of(measurement);
     let task = measurement.task.as_str();

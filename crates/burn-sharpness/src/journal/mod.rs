@@ -106,7 +106,7 @@ impl Journal {
         self.edge.past_edge
     }
 
-    /// Continues a run of which so many measurements in a row were past the edge.
+    /// Continues a run after so many measurements in a row past the edge.
     pub(crate) fn continue_past_edge(&mut self, past_edge: u64) {
         self.edge.past_edge = past_edge;
     }
