@@ -76,13 +76,10 @@ impl Scatter {
         let highest = near
             .iter()
             .fold(0.0_f64, |highest, (_, rise)| highest.max(*rise));
-        let falls: Vec<(f64, f64)> = near
-            .iter()
-            .filter(|(_, rise)| *rise <= 0.0)
-            .copied()
-            .collect();
-        let falls = Some(falls).filter(|_| highest > EXPLODED * deepest);
-        let falls = falls.and_then(|falls| left(&falls, scale, coefficients, None));
+        let explodes = highest > EXPLODED * deepest;
+        let falls = near.iter().filter(|(_, rise)| explodes && *rise <= 0.0);
+        let falls: Vec<(f64, f64)> = falls.copied().collect();
+        let falls = left(&falls, scale, coefficients, None);
         let parts = jumps
             .chain(falls)
             .filter(|part| part.1 > 1 && part.0 < JUMP * smooth.0);
