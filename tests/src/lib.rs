@@ -26,7 +26,7 @@ pub use line::{Line, bits};
 pub use mlp::{LossKind, Mlp, MlpConfig};
 pub use random::Random;
 pub use recorder::{Recorder, TRAIN_SERIES};
-pub use replicas::{Reduce, Replicas, Stop, wait_until};
+pub use replicas::{Reduce, Replicas, Stop, reduced, wait_until};
 pub use scan::Scan;
 pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
 pub use training::{Training, Weights, measurements, values, weights};

@@ -1,4 +1,4 @@
-use burn::module::{ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::{
@@ -251,7 +251,7 @@ impl Exchange {
     }
 }
 
-fn on_host<M: LearnerModel>(model: &M, grads: &GradientsParams) -> Own {
+fn on_host<M: Module>(model: &M, grads: &GradientsParams) -> Own {
     struct Copy<'a>(&'a GradientsParams, Own);
 
     impl ModuleVisitor for Copy<'_> {
@@ -267,13 +267,19 @@ fn on_host<M: LearnerModel>(model: &M, grads: &GradientsParams) -> Own {
     copy.1
 }
 
-/// Combines the gradients of several workers, on a device.
-fn together<M: LearnerModel>(
+/// Combines the gradients of several workers on the host, for a device.
+pub fn reduced<M: Module>(
     model: &M,
-    all: &[Own],
+    all: &[GradientsParams],
     device: &Device,
     reduce: Reduce,
 ) -> GradientsParams {
+    let all: Vec<Own> = all.iter().map(|grads| on_host(model, grads)).collect();
+    together(model, &all, device, reduce)
+}
+
+/// Combines the gradients of several workers, on a device.
+fn together<M: Module>(model: &M, all: &[Own], device: &Device, reduce: Reduce) -> GradientsParams {
     struct Sum<'a> {
         all: &'a [Own],
         device: Device,

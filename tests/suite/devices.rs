@@ -4,14 +4,16 @@
 //! The gradients are reduced on the host. The other strategies run in `learner` and `kinds_of_training`, on these same two
 //! devices.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use burn::train::TrainStep;
 use burn_sharpness::{
     MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, WorkerShare,
 };
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Reduce, device, measurements, weights};
+use sharpness_tests::{
+    Batch, Data, Mlp, MlpConfig, Reduce, device, measurements, reduced, weights,
+};
 
 const STEPS: usize = 6;
 const RATE: f64 = 0.1;
@@ -21,41 +23,6 @@ struct Worker<M> {
     device: Device,
     model: M,
     optim: ModuleOptimizer,
-}
-
-/// The gradients of all workers, put together on the device of one of them.
-fn reduced<M: Module>(
-    model: &M,
-    all: &[GradientsParams],
-    device: &Device,
-    reduce: Reduce,
-) -> GradientsParams {
-    struct Sum<'a> {
-        all: &'a [GradientsParams],
-        device: Device,
-        scale: f64,
-        sum: GradientsParams,
-    }
-    impl ModuleVisitor for Sum<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let grads = self.all.iter().filter_map(|grads| grads.get::<D>(param.id));
-            let grads = grads.map(|grad| Tensor::from_data(grad.into_data(), &self.device));
-            if let Some(sum) = grads.reduce(|a: Tensor<D>, b| a + b) {
-                self.sum.register::<D>(param.id, sum * self.scale);
-            }
-        }
-    }
-    let mut sum = Sum {
-        all,
-        device: device.clone().inner(),
-        scale: match reduce {
-            Reduce::Mean => 1.0 / all.len() as f64,
-            Reduce::Sum => 1.0,
-        },
-        sum: GradientsParams::new(),
-    };
-    model.visit(&mut sum);
-    sum.sum
 }
 
 /// Trains copies of a model as DDP does: each on batches of its own, all by the same gradients. The second worker
