@@ -29,5 +29,5 @@ pub use recorder::{Recorder, TRAIN_SERIES};
 pub use replicas::{Reduce, Replicas, Stop, reduced, wait_until};
 pub use scan::Scan;
 pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
-pub use training::{Training, Weights, measurements, values, weights};
+pub use training::{Trainable, Training, Weights, measurements, values, weights};
 pub use zoo::{Block, Kind, Network, Objective, Sample, Zoo};

@@ -12,6 +12,21 @@ use burn::train::{
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
 use std::path::{Path, PathBuf};
 
+/// A model that burn's `Learner` trains and validates on [`Batch`], and that reports its losses.
+pub trait Trainable:
+    LearnerModel
+    + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
+    + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>
+{
+}
+
+impl<M> Trainable for M where
+    M: LearnerModel
+        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
+        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>
+{
+}
+
 /// A run of burn's supervised training on [`Data`], without output.
 pub struct Training {
     /// The folder of the run.
@@ -56,9 +71,7 @@ impl Training {
         probe: Option<&SharpnessProbe>,
     ) -> (M, Recorder)
     where
-        M: LearnerModel + TrainStep<Input = Batch> + InferenceStep<Input = Batch>,
-        <M as TrainStep>::Output: Adaptor<LossInput>,
-        <M as InferenceStep>::Output: Adaptor<LossInput>,
+        M: Trainable,
     {
         let recorder = Recorder::default();
         let renderer: Box<dyn MetricsRenderer> = match probe {

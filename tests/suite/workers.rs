@@ -6,17 +6,14 @@ use burn::optim::SgdConfig;
 use burn::optim::momentum::MomentumConfig;
 use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
 use burn::train::TrainingStrategy;
-use burn::train::metric::{Adaptor, LossInput};
-use burn::train::{
-    ExecutionStrategy, InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep,
-};
+use burn::train::{ExecutionStrategy, Learner, SupervisedTraining};
 use burn_sharpness::{
     Measurement, MeasurementOutcome, Probed, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
     SlopeSource, WorkerShare,
 };
 use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Reduce, Replicas, Stop, device, measurements, model,
-    wait_until, weights,
+    Batch, Data, Mlp, MlpConfig, Recorder, Reduce, Replicas, Stop, Trainable, device, measurements,
+    model, wait_until, weights,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -49,9 +46,7 @@ fn train<M>(
     probe: Option<&SharpnessProbe>,
 ) -> M
 where
-    M: LearnerModel
-        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
-        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+    M: Trainable,
 {
     let batches = STEPS * strategy.devices.len();
     let data = Data::new(batches, batch, &device::autodiff());
@@ -67,9 +62,7 @@ fn launch<M>(
     probe: Option<&SharpnessProbe>,
 ) -> M
 where
-    M: LearnerModel
-        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
-        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+    M: Trainable,
 {
     let folder = tempfile::tempdir().unwrap();
     let valid = Data::new(1, BATCH, &device::plain());
