@@ -1,16 +1,13 @@
-//! Implements the activation functions of published configurations.
+//! Activation functions by their names in published configurations.
 
 use burn::tensor::{Tensor, activation};
 use serde::Deserialize;
 
-/// An activation function, by its name in `config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// xΦ(x), with the normal distribution Φ.
     #[serde(alias = "gelu_python")]
     Gelu,
-    /// Its approximation ½x(1 + tanh(√(2/π)(x + 0.044715x³))).
     #[serde(
         alias = "gelu_pytorch_tanh",
         alias = "gelu_fast",
@@ -18,44 +15,30 @@ pub enum Activation {
         alias = "gelu_python_tanh"
     )]
     GeluNew,
-    /// xΦ(x), cut off at −10 and 10.
     #[serde(rename = "gelu_10")]
     Gelu10,
-    /// xσ(1.702x), with the logistic function σ.
     QuickGelu,
-    /// xσ(x).
     #[serde(alias = "swish")]
     Silu,
-    /// max(0, x).
     Relu,
-    /// max(0, x), cut off at 6.
     Relu6,
-    /// x above 0, and 0.01x below.
     LeakyRelu,
-    /// max(0, x)².
     Relu2,
-    /// x tanh(ln(1 + eˣ)).
     Mish,
-    /// tanh(x).
     Tanh,
-    /// σ(x).
     Sigmoid,
-    /// x.
     Linear,
 }
 
 impl Activation {
-    /// Returns the default of a GPT-2 configuration.
     pub fn of_gpt2() -> Self {
         Self::GeluNew
     }
 
-    /// Returns the default of an OLMo-2 configuration.
     pub fn of_olmo2() -> Self {
         Self::Silu
     }
 
-    /// Applies it to each element.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Gelu => activation::gelu(x),

@@ -1,13 +1,10 @@
-//! Opens the backends for an example or a test.
-
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 
-/// The variable with the device of the tests.
+/// Names the device of the tests.
 pub const VARIABLE: &str = "SHARPNESS_DEVICE";
 
-/// Opens the device of this name: `flex` (pure Rust, on the CPU), or `tch`, `cuda` or `wgpu` with the cargo feature of this
-/// name.
+/// Opens `flex` (pure Rust, on the CPU), or `tch`, `cuda` or `wgpu` with the cargo feature of this name.
 pub fn open(name: &str) -> Result<Device> {
     let device = match name {
         "flex" => Some(Device::flex()),
@@ -23,7 +20,7 @@ pub fn open(name: &str) -> Result<Device> {
     })
 }
 
-/// Opens the device that the variable `SHARPNESS_DEVICE` names, or `flex` if it is not set.
+/// Opens the device that `SHARPNESS_DEVICE` names, or `flex` if it is not set.
 pub fn of_environment() -> Result<Device> {
     match std::env::var(VARIABLE) {
         Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),
@@ -31,7 +28,7 @@ pub fn of_environment() -> Result<Device> {
     }
 }
 
-// Burn 0.22 deprecates this backend, and 0.23 drops it. Only this function names it.
+// Burn 0.22 deprecates this backend, and 0.23 drops it.
 #[cfg(feature = "tch")]
 #[allow(deprecated)]
 fn tch() -> Option<Device> {

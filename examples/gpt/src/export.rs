@@ -16,7 +16,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
-/// Writes a model to a folder in GPT-2's layout, and replaces any earlier export.
+/// Replaces any earlier export.
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     export_model(model, config, folder)?;
     let path = folder.join("tokenizer.json");
@@ -26,7 +26,6 @@ pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &P
     }
 }
 
-/// Writes a model alone, without a tokenizer.
 pub fn export_model(model: &Gpt, config: &GptConfig, folder: &Path) -> Result<()> {
     let unwritable = || format!("the export {} cannot be written", folder.display());
     std::fs::create_dir_all(folder).with_context(unwritable)?;
@@ -60,8 +59,7 @@ fn published_config(config: &GptConfig) -> serde_json::Value {
     })
 }
 
-/// Gives parameters their published names. GPT-2 lays out the weights of its linear layers as burn does,
-/// except the output layer's.
+/// GPT-2 lays out the weights of its linear layers as burn does, except the output layer's.
 #[derive(Clone)]
 struct Published;
 
@@ -101,7 +99,7 @@ fn published_name(part: &str) -> &str {
     }
 }
 
-/// Writes a tokenizer whose 256 tokens are the bytes: byte-level byte pairs without merges.
+/// Byte-level byte pairs without merges.
 fn save_bytes(path: &Path) -> Result<()> {
     let failed = |error: tokenizers::Error| {
         anyhow!(
@@ -126,8 +124,7 @@ fn save_bytes(path: &Path) -> Result<()> {
     .and_then(|json| write_whole(path, json.as_bytes()))
 }
 
-/// Returns the letters for the bytes in a byte-level vocabulary: printable bytes are their own letter,
-/// and each of the others takes the next letter from 256 on.
+/// A printable byte is its own letter; each other byte takes the next letter from 256 on.
 fn byte_letters() -> [(String, u32); 256] {
     let mut others = 256..;
     std::array::from_fn(|byte| {

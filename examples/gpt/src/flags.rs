@@ -1,5 +1,3 @@
-//! Shares checks of flags among the examples.
-
 use anyhow::{Result, ensure};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -11,7 +9,7 @@ pub fn is_given(matches: &ArgMatches, flag: &str) -> bool {
         && matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// Refuses given flags without effect, naming the first; `mode` says when, as in "with --find-lr".
+/// `mode` says when the flags have no effect, as in "with --find-lr".
 pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result<()> {
     for flag in flags {
         ensure!(
@@ -23,7 +21,6 @@ pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result
     Ok(())
 }
 
-/// Refuses counts, by the names of their flags, that are 0. The error names the first.
 pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
     for (flag, count) in counts {
         ensure!(*count > 0, "{flag} is 0, but must be at least 1");
@@ -31,7 +28,7 @@ pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the absolute path, so that it means the same in any folder, or an unchanged path if it does not exist.
+/// Returns the absolute path, which means the same in any folder.
 pub fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = path.canonicalize().or_else(|_| std::path::absolute(path));
     let absolute = absolute.unwrap_or_else(|_| path.to_path_buf());

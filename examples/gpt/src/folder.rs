@@ -1,12 +1,10 @@
-//! Claims a folder for one process.
-
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use sharpness_record::{FolderLock, LockError};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The file that is locked while a process owns the folder. It holds the number of the process.
+/// Locked while a process owns the folder; holds the number of the process.
 const OWNER_FILE: &str = "run.lock";
 
 /// A folder that belongs to this process until the value is dropped.
@@ -18,8 +16,7 @@ pub struct OwnedFolder {
 }
 
 impl OwnedFolder {
-    /// Opens the folder for new results: the given folder, or the first free `runs/NAME-N`, which it
-    /// creates. Of several processes that ask at the same time, each gets a folder of its own.
+    /// Opens the given folder unless it contains the file `mark`, or creates the first free `runs/NAME-N`.
     pub fn for_results(out: Option<&Path>, name: &str, mark: &str) -> Result<Self> {
         let Some(out) = out else {
             return Self::first_free(name);
@@ -37,7 +34,6 @@ impl OwnedFolder {
         Ok(folder)
     }
 
-    /// Opens a folder with results to continue.
     pub fn of_results(path: &Path) -> Result<Self> {
         Self::lock(path, false)
     }
@@ -74,7 +70,6 @@ impl OwnedFolder {
         })
     }
 
-    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -90,7 +85,7 @@ impl Drop for OwnedFolder {
     }
 }
 
-/// Creates a folder; returns false if it was there.
+/// Returns false if the folder exists.
 fn make(path: &Path) -> Result<bool> {
     match fs::create_dir(path) {
         Ok(()) => Ok(true),

@@ -1,14 +1,12 @@
-//! Guards calls of code that panics instead of returning an error.
-
 use anyhow::{Result, bail};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of guarded calls in progress. A panic in a guarded call, even on another thread, prints no backtrace.
+/// The guarded calls in progress. Meanwhile no panic prints a backtrace, on any thread.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs `read` and turns a panic into an error.
+/// Turns a panic into an error.
 pub fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

@@ -1,6 +1,6 @@
-//! Shared parts of the GPT examples: the model, its optimizer, its text and tokens, the learning-rate schedule,
-//! the run's folder and its end, and progress for terminals and pipes.
+//! Shared parts of the examples.
 
+#![allow(missing_docs, reason = "the crate is not published")]
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
     not(test),
@@ -17,7 +17,7 @@ macro_rules! say {
     };
 }
 
-/// Prints a line on standard error, and ignores a failed write.
+/// Prints a line on standard error.
 #[macro_export]
 macro_rules! warn {
     ($($line:tt)*) => {

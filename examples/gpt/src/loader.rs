@@ -1,5 +1,3 @@
-//! A loader of batches for burn's training.
-
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
@@ -17,7 +15,6 @@ pub struct Loader<B> {
 }
 
 impl<B: 'static> Loader<B> {
-    /// Creates a loader with this number of items an epoch, in batches of this size.
     pub fn start<I: Iterator<Item = B> + 'static>(
         items: usize,
         batch: usize,

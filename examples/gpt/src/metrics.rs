@@ -1,5 +1,3 @@
-//! Writes the files of burn's metrics, without a panic when the disk is full.
-
 use burn::train::logger::MetricLogger;
 use burn::train::metric::store::{EpochSummary, MetricsUpdate, Split};
 use burn::train::metric::{MetricDefinition, MetricEntry, MetricId, NumericEntry};
@@ -9,21 +7,19 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes the values of the metrics to the files of burn's own `FileMetricLogger`: `train/epoch-1/Loss.log` and so on.
+/// Writes the files of burn's `FileMetricLogger`: `train/epoch-1/Loss.log` and so on.
 ///
-/// If burn's logger (0.22.1) cannot write a value, its thread panics; then its destructor panics, too, and the process
+/// If burn's logger (0.22.1) cannot write a value, its thread panics, then its destructor panics, and the process
 /// aborts. This logger reports the first failure and stops writing.
 pub struct MetricFiles<F> {
     folder: PathBuf,
     names: HashMap<MetricId, String>,
-    /// The open files of the epoch.
     files: HashMap<PathBuf, File>,
-    /// Taken by the first failure.
     on_failure: Option<F>,
 }
 
 impl<F: FnOnce(String)> MetricFiles<F> {
-    /// Creates files in the folder of a run. The first failure calls `on_failure` with its reason.
+    /// The first failure calls `on_failure` with its reason.
     pub fn new(folder: &Path, on_failure: F) -> Self {
         Self {
             folder: folder.to_path_buf(),

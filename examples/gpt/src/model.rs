@@ -1,4 +1,4 @@
-//! A decoder-only transformer in the style of GPT-2: pre-norm, learned positions, GELU.
+//! A decoder-only transformer in the style of GPT-2.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -17,23 +17,16 @@ use crate::output::LossOutput;
 use crate::tokens::TokenBatch;
 
 const LARGEST_SIZE: usize = 1 << 20;
-/// The largest number of weights: they would take 400 GB.
+/// They would take 400 GB.
 const MOST_WEIGHTS: u128 = 100_000_000_000;
 
-/// The shape of a [`Gpt`].
 #[derive(Config, Debug, PartialEq)]
 pub struct GptConfig {
-    /// The number of different tokens.
     pub vocab: usize,
-    /// The largest number of tokens that the model sees at a time.
     pub context: usize,
-    /// The number of blocks.
     pub layers: usize,
-    /// The number of attention heads of a block.
     pub heads: usize,
-    /// The width of the residual stream.
     pub width: usize,
-    /// The probability of dropout.
     #[config(default = 0.0)]
     pub dropout: f64,
     /// Whether the output layer shares the token embedding's weights.
@@ -42,7 +35,6 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    /// Checks that this shape is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         let sizes = [
             ("vocabulary", self.vocab),
@@ -89,8 +81,7 @@ impl GptConfig {
         (vocab + context + 12 * layers * width) * width
     }
 
-    /// Creates a model with GPT-2's random weights: N(0, 0.02²), and smaller for the layers that
-    /// write to the residual stream.
+    /// GPT-2's random weights: N(0, 0.02²), and smaller in layers that write to the residual stream.
     pub fn init(&self, device: &Device) -> Gpt {
         let embedding = |count: usize| {
             EmbeddingConfig::new(count, self.width)
@@ -113,8 +104,8 @@ impl GptConfig {
     }
 }
 
-/// Creates the dropout, or `None` for probability 0. Even a dropout of 0 counts as different in training, and the
-/// probe could not take L(θ) from the training step.
+/// `None` for probability 0: even a dropout of 0 counts as different in training, and the probe could not take L(θ)
+/// from the training step.
 fn dropout(probability: f64) -> Option<Dropout> {
     (probability > 0.0).then(|| DropoutConfig::new(probability).init())
 }
@@ -137,25 +128,19 @@ fn linear_layer(inputs: usize, outputs: usize, std: f64, device: &Device) -> Lin
     layer
 }
 
-/// The model, newly created or read from GPT-2's published files.
 #[derive(Module, Debug)]
 pub struct Gpt {
-    /// The vectors of the tokens.
     pub tokens: Embedding,
-    /// The vectors of the positions.
     pub positions: Embedding,
-    /// The dropout after the embeddings, if any.
     pub dropout: Option<Dropout>,
-    /// The blocks.
     pub blocks: Vec<Block>,
-    /// The last norm.
     pub norm: LayerNorm,
-    /// Absent if the token embedding serves as the output layer.
+    /// Absent if the output layer is tied.
     pub head: Option<Linear>,
 }
 
 impl Gpt {
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let positions = Tensor::<1, Int>::arange(0..time as i64, &tokens.device()).unsqueeze();
@@ -172,7 +157,7 @@ impl Gpt {
         }
     }
 
-    /// Returns the mean cross entropy of the next tokens, in nats.
+    /// Returns the mean cross entropy, in nats.
     pub fn loss(&self, batch: TokenBatch) -> Tensor<1> {
         let logits = self.forward(batch.inputs).flatten::<2>(0, 1);
         let targets = batch.targets.flatten::<1>(0, 1);
@@ -182,29 +167,19 @@ impl Gpt {
     }
 }
 
-/// Attention, then a two-layer network, each added to the residual stream.
 #[derive(Module, Debug)]
 pub struct Block {
-    /// The norm before the attention.
     pub attention_norm: LayerNorm,
-    /// The queries, keys and values of all heads.
     pub query_key_value: Linear,
-    /// The output projection of the attention.
     pub attention_out: Linear,
-    /// The norm before the two-layer network.
     pub mlp_norm: LayerNorm,
-    /// The first layer of this network.
     pub mlp_in: Linear,
-    /// The activation between its layers.
     #[module(skip)]
     pub activation: Activation,
-    /// The second layer of this network.
     pub mlp_out: Linear,
-    /// The dropout before each addition to the residual stream, if any.
     pub dropout: Option<Dropout>,
-    /// The number of attention heads.
     pub heads: usize,
-    /// The factor on attention scores, instead of the inverse square root of a head's width.
+    /// The factor on attention scores; by default the inverse square root of a head's width.
     #[module(skip)]
     pub attention_scale: Option<f64>,
 }
@@ -310,7 +285,6 @@ mod tests {
                 targets: tokens([2, 3, 4, 5, 6, 7, 8, 9]),
             };
             let loss = model.loss(batch).into_scalar::<f32>();
-            // The random first weights decide the exact value.
             assert!((loss - 50f32.ln()).abs() < 0.3, "{loss}");
 
             let head = if tied { 0 } else { 50 * 16 };

@@ -1,13 +1,10 @@
-//! Gives the output of a model's training and inference steps to burn's metrics.
-
 use burn::tensor::{ExecutionError, Tensor};
 use burn::train::metric::{Adaptor, ItemLazy, LossInput};
 
-/// The loss of a step alone: logits are too large to keep for the metrics.
+/// The loss alone: logits are too large to keep for the metrics.
 pub struct LossOutput(Tensor<1>);
 
 impl LossOutput {
-    /// Creates the output of a step with this loss.
     pub fn new(loss: Tensor<1>) -> Self {
         Self(loss)
     }

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Prints a line with the last value of each training metric every few seconds, and a line with the
-/// validation metrics after each epoch.
+/// Prints the training metrics every few seconds, and the validation metrics after each epoch.
 pub struct PlainProgress {
     names: HashMap<MetricId, String>,
     train: Vec<(String, String)>,
@@ -68,15 +67,14 @@ impl PlainProgress {
     }
 }
 
-/// Returns the text to print for a training tick, if it changes anything: a number, or a notice that there is
-/// none any more.
+/// Returns the text of a training tick if it changes: a number, or a notice that the number is gone.
 fn shown(entry: &MetricEntry, value: Option<&NumericEntry>) -> Option<String> {
     match value {
         // The end of an epoch brings means, not last values.
         Some(NumericEntry::Final(_)) => None,
         Some(value) => Some(format_float(value.current(), 3)),
         None => {
-            // A metric of critical sharpness has lost its number; another message says why.
+            // Another message says why the metric has lost its number.
             let text = entry.serialized_entry.formatted.split(':').next();
             let text = text.filter(|text| text.starts_with("none"));
             text.map(str::to_string)

@@ -1,5 +1,3 @@
-//! Manages the folder of a run: its configuration, tokenizer and checkpoints.
-
 use crate::folder::OwnedFolder;
 use crate::schedule::Scheduler;
 use crate::terminal;
@@ -15,24 +13,21 @@ use std::process::ExitCode;
 
 const CONFIG_FILE: &str = "config.json";
 
-/// A run's folder.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held while the run is in progress. A folder opened to read is not locked.
+    /// Absent if the folder is only read.
     _owned: Option<OwnedFolder>,
 }
 
-/// A checkpoint that a run can resume from.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint {
-    /// Its number: the epoch that it ended.
+    /// The epoch that it ended.
     pub epoch: usize,
     /// The next update.
     pub step: u64,
 }
 
-/// Writes a file of the results.
 pub fn write_result(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> Result<()> {
     write_whole(&folder.join(name), content.as_ref())
 }
@@ -43,7 +38,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Prints an error of `main` as one line, and returns the exit code 1 for it.
+/// Prints an error on one line.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,7 +51,7 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 }
 
 impl RunFolder {
-    /// Opens the folder for a new run: the given folder, or the first free `runs/NAME-N`.
+    /// Opens the given folder, or the first free `runs/NAME-N`.
     pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
         let owned = OwnedFolder::for_results(out, name, CONFIG_FILE)?;
         Ok(Self {
@@ -65,7 +60,7 @@ impl RunFolder {
         })
     }
 
-    /// Opens the folder of a run, to read.
+    /// Opens a run to read it, without a lock.
     pub fn of_run(path: &Path) -> Result<Self> {
         ensure!(
             path.join(CONFIG_FILE).exists(),
@@ -78,7 +73,6 @@ impl RunFolder {
         })
     }
 
-    /// Opens the folder of a run to resume.
     pub fn to_resume(path: &Path) -> Result<Self> {
         let folder = Self::of_run(path)?;
         Ok(Self {
@@ -87,23 +81,19 @@ impl RunFolder {
         })
     }
 
-    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the file of the run's tokenizer.
     pub fn tokenizer(&self) -> PathBuf {
         self.path.join("tokenizer.json")
     }
 
-    /// Writes the run's configuration.
     pub fn save_config(&self, config: &impl Serialize) -> Result<()> {
         let json = serde_json::to_string_pretty(config)?;
         write_result(&self.path, CONFIG_FILE, json)
     }
 
-    /// Reads the run's configuration.
     pub fn load_config<C: DeserializeOwned>(&self) -> Result<C> {
         let path = self.path.join(CONFIG_FILE);
         let unreadable = || format!("the configuration {} cannot be read", path.display());
@@ -117,14 +107,13 @@ impl RunFolder {
             .join(format!("{name}-{epoch}.bpk"))
     }
 
-    /// Reads the weights of a checkpoint.
     pub fn load_weights(&self, checkpoint: Checkpoint) -> Result<ModuleRecord> {
         let path = self.checkpoint_part("model", checkpoint.epoch);
         ModuleRecord::load(&path)
             .map_err(|error| anyhow!("the weights {} cannot be read: {error}", path.display()))
     }
 
-    /// Returns the newest complete checkpoint: a killed run may have left an incomplete one.
+    /// Returns the newest complete checkpoint; a killed run may have left an incomplete one.
     pub fn newest_checkpoint(&self) -> Result<Checkpoint> {
         self.checkpoints().next().with_context(|| {
             format!(

@@ -1,29 +1,23 @@
-//! Implements the warmup-stable-decay learning-rate schedule.
-
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate;
 use serde::{Deserialize, Serialize};
 
-/// The largest number of steps: a longer run is a mistake.
+/// A longer run is a mistake.
 const MOST_STEPS: u64 = 1 << 28;
 
 /// Rises linearly from 0 to the peak, stays there, and falls along a cosine to the final rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmupStableDecay {
-    /// The peak learning rate.
     pub peak: f64,
     /// The learning rate after the last step.
     pub end: f64,
-    /// The steps of the warmup.
     pub warmup: u64,
-    /// The steps of the decay, the last ones.
     pub decay: u64,
-    /// All steps.
     pub steps: u64,
 }
 
 impl WarmupStableDecay {
-    /// Returns the schedule of the examples: a tenth of the steps is warmup, and the last fifth decays to 0.
+    /// A tenth of the steps is warmup, and the last fifth decays to 0.
     pub fn usual(peak: f64, steps: u64) -> Self {
         Self {
             peak,
@@ -34,7 +28,6 @@ impl WarmupStableDecay {
         }
     }
 
-    /// Checks that this schedule is possible. The error names the value and a valid choice.
     pub fn validate(&self) -> Result<(), String> {
         if !(self.peak > 0.0 && self.peak.is_finite()) {
             return Err(format!(
@@ -66,7 +59,7 @@ impl WarmupStableDecay {
         Ok(())
     }
 
-    /// Returns the learning rate at a step, counted from 0.
+    /// Steps count from 0.
     pub fn at(&self, step: u64) -> f64 {
         let decay_start = self.steps - self.decay;
         if step < self.warmup {
@@ -80,7 +73,6 @@ impl WarmupStableDecay {
         }
     }
 
-    /// Returns a scheduler for burn's training, which begins at step 0 unless a record says otherwise.
     pub fn scheduler(self) -> Scheduler {
         Scheduler {
             schedule: self,
@@ -89,7 +81,6 @@ impl WarmupStableDecay {
     }
 }
 
-/// A running [`WarmupStableDecay`].
 #[derive(Clone, Copy, Debug)]
 pub struct Scheduler {
     schedule: WarmupStableDecay,
@@ -97,7 +88,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Returns the next step from burn's record of a run's only scheduler.
+    /// Returns the next step of a run's only scheduler.
     pub fn step_of(record: &LrSchedulerRecord) -> Option<u64> {
         record.record("0").scalar("step")
     }

@@ -1,4 +1,4 @@
-//! Small networks and their data, for the programs that compare many short trainings.
+//! Small networks and their data, for programs that compare many short trainings.
 
 use crate::text::{Domain, Text};
 use crate::tokenizer::Tokenizer;
@@ -14,19 +14,12 @@ use burn::nn::{
 use burn::tensor::{Device, Int, Tensor};
 use std::sync::OnceLock;
 
-/// The number of different tokens in [`tokens`].
 pub const VOCAB: usize = 1024;
-/// The number of classes.
 pub const CLASSES: usize = 10;
-/// The side of an image.
 pub const SIDE: usize = 12;
 const CHANNELS: usize = 16;
 
-/// Returns the default text of `gpt-pretrain` in tokens. A process learns the tokens only once.
-///
-/// # Errors
-///
-/// Returns an error if the text is not there.
+/// Returns the default text of `gpt-pretrain` in tokens, learned once in a process.
 pub fn tokens() -> Result<Vec<u32>> {
     static TOKENS: OnceLock<Vec<u32>> = OnceLock::new();
     if let Some(tokens) = TOKENS.get() {
@@ -37,17 +30,14 @@ pub fn tokens() -> Result<Vec<u32>> {
     Ok(TOKENS.get_or_init(|| tokens).clone())
 }
 
-/// Inputs and their classes.
 #[derive(Clone)]
 pub struct Examples<const D: usize> {
-    /// The inputs; the first dimension counts the examples.
     pub x: Tensor<D>,
-    /// The classes.
     pub y: Tensor<1, Int>,
 }
 
 impl<const D: usize> Examples<D> {
-    /// Returns so many batches of so many examples, and starts again from the first example after the last.
+    /// Starts again from the first example after the last.
     pub fn batches(&self, size: usize, count: usize) -> Vec<Self> {
         let [examples] = self.y.dims();
         let batch = |index: usize| {
@@ -60,7 +50,6 @@ impl<const D: usize> Examples<D> {
         (0..count).map(batch).collect()
     }
 
-    /// Returns the mean cross entropy of a model's logits against the classes.
     pub fn cross_entropy(&self, logits: Tensor<2>) -> Tensor<1> {
         CrossEntropyLossConfig::new()
             .init(&logits.device())
@@ -77,13 +66,12 @@ impl<const D: usize> Examples<D> {
 }
 
 impl Examples<2> {
-    /// Returns inputs with classes: each input's largest score gives its class.
+    /// The largest score of an input gives its class.
     pub fn of_scores(x: Tensor<2>, scores: Tensor<2>) -> Self {
         let y = scores.argmax(1).flatten::<1>(0, 1);
         Self { x, y }
     }
 
-    /// Returns the inputs as square images of one channel.
     pub fn into_images(self) -> Examples<4> {
         let [count, _] = self.x.dims();
         Examples {
@@ -93,7 +81,7 @@ impl Examples<2> {
     }
 }
 
-/// Linear layers with a GELU in between.
+/// Linear layers with GELU between them.
 #[derive(Module, Debug)]
 pub struct FullyConnected {
     layers: Vec<Linear>,
@@ -101,7 +89,6 @@ pub struct FullyConnected {
 }
 
 impl FullyConnected {
-    /// Creates layers of these widths, from the inputs to the classes.
     pub fn new(widths: &[usize], device: &Device) -> Self {
         let layers = widths.windows(2);
         Self {
@@ -112,7 +99,6 @@ impl FullyConnected {
         }
     }
 
-    /// Returns the mean cross entropy of examples.
     pub fn loss(&self, examples: &Examples<2>) -> Tensor<1> {
         let last = self.layers.len() - 1;
         let layers = self.layers.iter().enumerate();
@@ -128,7 +114,7 @@ impl FullyConnected {
     }
 }
 
-/// Two convolutions, each with batch norm and a ReLU, and an output layer, perhaps behind dropout.
+/// Two convolutions with batch norm and ReLU, then an output layer, perhaps behind dropout.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     convolutions: Vec<Conv2d>,
@@ -140,7 +126,6 @@ pub struct ConvNet {
 }
 
 impl ConvNet {
-    /// Creates the network with this probability of dropout, if there is one.
     pub fn new(dropout: Option<f64>, device: &Device) -> Self {
         let convolution = |channels: [usize; 2]| {
             Conv2dConfig::new(channels, [3, 3])
@@ -162,7 +147,6 @@ impl ConvNet {
         }
     }
 
-    /// Returns the mean cross entropy of images.
     pub fn loss(&self, images: &Examples<4>) -> Tensor<1> {
         let layers = self.convolutions.iter().zip(&self.norms);
         let x = layers.fold(images.x.clone(), |x, (convolution, norm)| {

@@ -1,5 +1,3 @@
-//! Ends a training before its last step: on request, with a checkpoint, or because its loss is not finite.
-
 use anyhow::{Context, Result};
 use burn::train::checkpoint::{CheckpointingAction, CheckpointingStrategy};
 use burn::train::metric::store::{Aggregate, EventStoreClient, Split};
@@ -10,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 const CHECKPOINTS: usize = 2;
 
-/// A request to stop a training, and the last loss.
+/// A request to stop a training before its last step.
 ///
-/// burn's own stop leaves the epoch without a checkpoint. Here the loader of batches ends the epoch early
-/// instead: burn validates and saves as after any epoch, and then learns that it was the last.
+/// burn's own stop leaves the epoch without a checkpoint. Here the loader ends the epoch early: burn validates and
+/// saves as after any epoch, and then learns that it was the last.
 #[derive(Clone, Default)]
 pub struct Stop {
     wish: Interrupter,
@@ -24,16 +22,14 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Creates a stop without a request; stop [`wish`](Self::wish) to make one.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Treats an interruption (Ctrl-C), a termination, or the end of the terminal as a request to stop;
-    /// a second signal ends the process.
+    /// Makes Ctrl-C, a termination and the end of the terminal requests; a second signal ends the process.
     pub fn with_signals(self) -> Result<Self> {
         for signal in signals() {
-            // Shells tell a signal by this exit code.
+            // Shells report a signal by this exit code.
             flag::register_conditional_shutdown(signal, 128 + signal, self.signal.clone())
                 .and_then(|_| flag::register(signal, self.signal.clone()))
                 .context("the process cannot listen to Ctrl-C")?;
@@ -47,28 +43,26 @@ impl Stop {
         self
     }
 
-    /// Returns the interrupter for the dashboard, whose key `q` stops it.
+    /// The dashboard's key `q` stops this interrupter.
     pub fn wish(&self) -> Interrupter {
         self.wish.clone()
     }
 
-    /// Whether anybody asked to stop the training, or a failure ends it.
     pub fn is_wished(&self) -> bool {
         let is_wished = self.wish.should_stop() || self.signal.load(Ordering::Relaxed);
         is_wished || self.failure.get().is_some()
     }
 
-    /// Stops the training because of a failure, and keeps the first reason.
+    /// Keeps the first reason.
     pub fn fail(&self, why: String) {
         let _ = self.failure.set(why);
     }
 
-    /// Returns the reason of the first failure.
     pub fn failure(&self) -> Option<String> {
         self.failure.get().cloned()
     }
 
-    /// Returns the loss of the last validation, if there was one.
+    /// Returns the loss of the last validation.
     pub fn last_loss(&self) -> Option<f64> {
         *self
             .last_loss
@@ -76,12 +70,10 @@ impl Stop {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the loss of the last validation is NaN or infinite.
     pub fn has_diverged(&self) -> bool {
         self.last_loss().is_some_and(|loss| !loss.is_finite())
     }
 
-    /// Returns the actions after an epoch with this validation loss.
     fn after_epoch(&self, epoch: usize, loss: Option<f64>) -> Vec<CheckpointingAction> {
         *self
             .last_loss
@@ -115,8 +107,7 @@ fn signals() -> Vec<i32> {
     signals
 }
 
-/// Whether a process with this status in `/proc` ignores a signal: under `nohup`, the end of the terminal must
-/// not end the run.
+/// Under `nohup`, the end of the terminal must not end the run.
 #[cfg(target_os = "linux")]
 fn ignores(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,3 @@
-//! Turns text into tokens: by byte-pair encoding trained on the text, or by plain bytes.
-
 use crate::guard::without_panic;
 use crate::run::write_whole;
 use crate::tokenizer_file;
@@ -15,12 +13,11 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper};
 use tokenizers::{PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
 
-/// The bytes of text for learning byte pairs: more of it changes little and takes longer.
+/// More text changes little and takes longer.
 const TRAINING_BYTES: usize = 2_000_000;
-/// The longest piece of text for learning and for parallel encoding.
+/// The longest piece for learning and for parallel encoding.
 const PIECE_BYTES: usize = 1 << 14;
-/// The longest word, which cuts DNA or base64: the time to learn and to encode grows with the
-/// square of a word's length.
+/// Cuts DNA or base64: the time to learn and to encode grows with the square of a word's length.
 const LONGEST_WORD: &str = ".{1,64}";
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -32,16 +29,13 @@ type BytePairs = TokenizerImpl<
     DecoderWrapper,
 >;
 
-/// A tokenizer.
 pub enum Tokenizer {
-    /// Byte-level byte-pair encoding.
     BytePairs(Box<BytePairs>),
-    /// Each byte is a token.
     Bytes,
 }
 
 impl Tokenizer {
-    /// Learns a vocabulary of this size from the beginning of a text.
+    /// Learns from the beginning of the text.
     pub fn train(text: &str, vocab: usize) -> Result<Self> {
         ensure!(
             vocab >= 256,
@@ -71,7 +65,7 @@ impl Tokenizer {
             .with_decoder(Some(ByteLevel::default().into()))
             .build()
             .map_err(wrap)?;
-        // Learn from the same pieces as encoding uses, with their ends of lines.
+        // Learn from the pieces that encoding uses, with their ends of lines.
         let megabytes = sample.len() as f64 / 1e6;
         let what = format!("learning {vocab} tokens from {megabytes:.1} MB of text");
         say_while(&what, || {
@@ -89,7 +83,6 @@ impl Tokenizer {
         Ok(Self::BytePairs(Box::new(tokenizer)))
     }
 
-    /// Reads a tokenizer that [`save`](Self::save) wrote.
     pub fn load(path: &Path) -> Result<Self> {
         let (tokenizer, notes) = tokenizer_file::open(path)?;
         for note in notes {
@@ -98,7 +91,7 @@ impl Tokenizer {
         Ok(Self::BytePairs(Box::new(tokenizer)))
     }
 
-    /// Writes the tokenizer in the format of `tokenizer.json`. Bytes need no file.
+    /// Bytes need no file.
     pub fn save(&self, path: &Path) -> Result<()> {
         match self {
             Self::BytePairs(tokenizer) => {
@@ -108,7 +101,6 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the number of different tokens.
     pub fn vocab(&self) -> usize {
         match self {
             Self::BytePairs(tokenizer) => tokenizer.get_vocab_size(false),
@@ -116,7 +108,6 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the tokens of a text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let Self::BytePairs(tokenizer) = self else {
             return Ok(text.bytes().map(u32::from).collect());
@@ -146,8 +137,7 @@ fn say_while<T>(what: &str, work: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Splits a text into pieces: after the last end of a line that fits, or else before the last white
-/// space, or else anywhere.
+/// Splits after the last end of a line that fits, or before the last white space, or anywhere.
 fn pieces(text: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -246,7 +236,7 @@ mod tests {
             let tokenizer = Tokenizer::train(&text, 258).unwrap();
             assert!(tokenizer.encode(&text).unwrap().len() < text.len());
         }
-        // Uncut, the time would grow with the square: minutes.
+        // Uncut words would take minutes.
         assert!(
             started.elapsed() < Duration::from_secs(60),
             "{:?}",

@@ -1,5 +1,3 @@
-//! Reads published tokenizers.
-
 use crate::guard::without_panic;
 use crate::text::stands_for_another;
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,10 +5,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Reads the parts of a `tokenizer.json` that determine the tokens of a text, and notes the settings that it ignores.
+/// Reads the parts of a `tokenizer.json` that determine the tokens of a text, and notes ignored settings.
 ///
-/// Truncation and padding serve batches of short texts, and dropout makes other tokens each time. Post-processors only add
-/// special tokens, and decoders are for the way back.
+/// Truncation and padding serve batches of short texts, and dropout makes other tokens each time. Post-processors only
+/// add special tokens, and decoders are for the way back.
 pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<String>)> {
     let (json, unapplied) = text_part(path)
         .with_context(|| format!("the tokenizer {} cannot be read", path.display()))?;
@@ -25,7 +23,6 @@ pub fn open<T: FromStr<Err = tokenizers::Error>>(path: &Path) -> Result<(T, Vec<
     Ok((tokenizer, note.into_iter().collect()))
 }
 
-/// Returns the JSON reduced to the parts that determine the tokens of a text, and the ignored settings.
 fn text_part(path: &Path) -> Result<(String, Vec<&'static str>)> {
     let json = std::fs::read(path)?;
     if let Some(why) = stands_for_another(&json) {

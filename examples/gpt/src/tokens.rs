@@ -1,5 +1,3 @@
-//! Serves batches of tokens to burn's training.
-
 use crate::loader::Loader;
 use crate::stop::Stop;
 use burn::data::dataloader::DataLoader;
@@ -11,10 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::windows::{TokenBatch, Windows};
 
-/// The most tokens of an update: more is a mistake.
+/// More is a mistake.
 const MOST_TOKENS: u64 = 1 << 28;
 
-/// Checks the number of tokens of an update. The error names the numbers.
 pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
     let tokens = [batch, context, accumulate].map(|count| count as u64);
     let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);
@@ -28,28 +25,24 @@ pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Resul
 
 /// Training batches of random windows.
 ///
-/// The windows of a step, and the model's random numbers in it, depend on the seed and the step alone, so that a
-/// resumed run makes the same updates as an uninterrupted run.
+/// The windows and the model's random numbers depend on the seed and the step alone, so that a resumed run makes the
+/// same updates as an uninterrupted run.
 #[derive(Clone)]
 pub struct TrainBatches {
-    /// The source of the windows.
     pub windows: Windows,
-    /// The number of windows of a batch.
     pub batch: usize,
-    /// The number of batches whose gradients make one update.
+    /// The batches whose gradients make one update.
     pub accumulate: usize,
-    /// The number of updates of an epoch.
+    /// The updates of an epoch.
     pub updates: u64,
-    /// The number of updates of the run.
+    /// The updates of the run.
     pub steps: u64,
-    /// The seed of the windows.
     pub seed: u64,
     next_step: Arc<AtomicU64>,
     stop: Stop,
 }
 
 impl TrainBatches {
-    /// Creates batches; the first epoch begins at `first_step`.
     #[allow(clippy::too_many_arguments)] // the fields, once
     pub fn new(
         windows: Windows,
@@ -72,13 +65,12 @@ impl TrainBatches {
         }
     }
 
-    /// Ends the epoch after the current update once `stop` is requested.
+    /// A request ends the epoch after the current update.
     pub fn with_stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Returns the step of the next update.
     pub fn next_step(&self) -> u64 {
         self.next_step.load(Ordering::SeqCst)
     }
@@ -93,7 +85,6 @@ impl TrainBatches {
         self.windows.random_batch(self.batch, &mut random, device)
     }
 
-    /// Returns a loader of the batches, an epoch at a time.
     pub fn loader(&self) -> Arc<dyn DataLoader<TokenBatch>> {
         let items = self.updates as usize * self.accumulate * self.batch;
         let all = self.clone();
@@ -117,7 +108,7 @@ impl TrainBatches {
     }
 }
 
-/// Returns a loader of the same few batches for each validation, spread evenly over the windows.
+/// Serves the same few batches for each validation, spread evenly over the windows.
 pub fn valid_loader(
     windows: Windows,
     batch: usize,
@@ -149,7 +140,7 @@ mod tests {
                 assert_eq!(batch.inputs.dims(), [3, 4]);
                 let inputs: Vec<i64> = batch.inputs.into_data().iter().collect();
                 let targets: Vec<i64> = batch.targets.into_data().iter().collect();
-                // The tokens count up, so each target is its input plus one.
+                // The tokens count up.
                 assert!(inputs.iter().zip(&targets).all(|(a, b)| a + 1 == *b));
                 inputs
             })

@@ -1,5 +1,3 @@
-//! Cuts a sequence of tokens into windows, and batches them.
-
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -8,14 +6,11 @@ use std::sync::Arc;
 /// Tokens `[batch, time]` and the token after each of them.
 #[derive(Clone, Debug)]
 pub struct TokenBatch {
-    /// The tokens that the model sees.
     pub inputs: Tensor<2, Int>,
-    /// The tokens to predict.
     pub targets: Tensor<2, Int>,
 }
 
 impl TokenBatch {
-    /// Joins the windows of several batches.
     pub fn cat(batches: Vec<Self>) -> Self {
         let (inputs, targets) = batches
             .into_iter()
@@ -28,7 +23,6 @@ impl TokenBatch {
     }
 }
 
-/// Windows of a sequence of tokens.
 #[derive(Clone)]
 pub struct Windows {
     tokens: Arc<Vec<u32>>,
@@ -36,7 +30,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Creates windows of `context` tokens and the token after them. `part` names the tokens, such as "the text".
+    /// `part` names the tokens in an error, such as "the text".
     pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
         if tokens.len() <= context {
             return Err(format!(
@@ -50,7 +44,7 @@ impl Windows {
         })
     }
 
-    /// Splits off the last twentieth of the tokens as held-out windows. An error names the tokens by `text`.
+    /// Holds out the last twentieth of the tokens.
     pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
         Ok([
@@ -63,7 +57,6 @@ impl Windows {
         ])
     }
 
-    /// Returns the number of tokens.
     pub fn tokens(&self) -> usize {
         self.tokens.len()
     }
@@ -72,7 +65,6 @@ impl Windows {
         self.tokens.len() - self.context
     }
 
-    /// Returns this many windows at random places.
     pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
         let starts = self.starts();
         let starts: Vec<usize> = (0..windows)
@@ -81,7 +73,7 @@ impl Windows {
         self.batch(&starts, device)
     }
 
-    /// Returns one of several batches of windows spread evenly over the tokens.
+    /// Returns one of several batches spread evenly over the tokens.
     pub fn even_batch(
         &self,
         index: usize,

@@ -2,9 +2,9 @@ use anyhow::{Result, bail};
 use sharpness_record::shown;
 use std::path::{Path, PathBuf};
 
-/// The number of records without text at the start of a file that ends its reading: the field or the file is wrong.
+/// The reading of a file ends after so many records without text at its start: the field or the file is wrong.
 const HOPELESS: u64 = 100_000;
-/// The number of records without text in a folder, with none kept, that ends the reading of further files.
+/// The reading of a folder ends after so many records if none holds text.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,6 @@ struct Tally {
 }
 
 impl Tally {
-    /// Whether this many units were left out, and none was kept.
     fn is_hopeless(&self, many: u64) -> bool {
         self.left_out >= many && self.left_out == self.seen
     }
@@ -33,20 +32,18 @@ impl Tally {
 #[derive(Debug)]
 pub(super) struct Collector<'a> {
     pub(super) content: String,
-    /// The field of a record that holds its text.
     pub(super) field: &'a str,
     limit: usize,
     file: PathBuf,
-    /// The records of this file, kept and left out.
+    /// The records of the current file.
     in_file: Tally,
-    /// A sentence for the user about the first file whose format its name did not tell.
+    /// About the first file whose name did not tell its format.
     remark: Option<String>,
-    /// Whether a line was so long that it was split into pieces.
     has_pieces: bool,
     records: Tally,
     lines: Tally,
     files: Tally,
-    /// The file that reached the limit, if there was more in it.
+    /// The file that reached the limit, if it holds more.
     cut_in: Option<PathBuf>,
 }
 
@@ -77,7 +74,7 @@ impl<'a> Collector<'a> {
         self.remark.get_or_insert_with(|| format!("{file} {how}"));
     }
 
-    /// Notes that a long line is split into pieces, which count as lines.
+    /// Pieces of a long line count as lines.
     pub(super) fn note_pieces(&mut self) {
         self.has_pieces = true;
     }
@@ -94,7 +91,7 @@ impl<'a> Collector<'a> {
         self.room() == 0 || (self.content.is_empty() && self.records.is_hopeless(ALL_HOPELESS))
     }
 
-    /// Notes that the rest of a file is of no use.
+    /// Ends a file early: at the limit, or with an error if none of its records holds text.
     pub(super) fn cut(&mut self) -> Result<()> {
         if self.room() > 0 {
             bail!("none of its first {HOPELESS} records holds text: the rest is not read");
@@ -128,7 +125,6 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Counts a unit left out; `place` is its place in the file.
     pub(super) fn leave_out(&mut self, unit: Unit, place: Option<(&str, u64)>, why: &str) {
         let place = place.map(|(name, number)| format!(", {name} {number}"));
         let place = format!("{}{}", shown::path(&self.file), place.unwrap_or_default());

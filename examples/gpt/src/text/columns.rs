@@ -9,8 +9,7 @@ use std::fs::File;
 
 const ROWS: usize = 64;
 
-/// Reads a column of a parquet file, page by page. It leaves out rows without text, and the rest of
-/// a damaged group of rows.
+/// Leaves out rows without text, and the rest of a damaged group of rows.
 pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
     let reader = SerializedFileReader::new(file)?;
     let metadata = reader.metadata();

@@ -5,7 +5,7 @@ use crate::guard;
 use anyhow::{Result, bail};
 use std::path::Path;
 
-/// The endings of packed files, including formats that the reader cannot unpack: it counts their files as left out.
+/// Includes formats that cannot be unpacked, so that their files count as left out.
 const PACKED: [&str; 7] = ["gz", "zst", "zstd", "xz", "bz2", "zip", "lz4"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// Reads a file. It counts unreadable parts and goes on.
+/// Counts unreadable parts and goes on.
 pub(super) fn read_file(path: &Path, format: Option<Format>, out: &mut Collector) {
     out.begin(path);
     match read_content(path, format, out) {
@@ -47,7 +47,6 @@ fn read_content(path: &Path, format: Option<Format>, out: &mut Collector) -> Res
     };
     let holds_records = json::is_record(reader.peek());
     match format {
-        // The name says parquet, but the first bytes contradict it.
         Some(Format::Parquet) => bail!("it is not a parquet file"),
         Some(Format::Records) => json::read(&mut reader, out),
         None if holds_records => {

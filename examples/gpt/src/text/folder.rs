@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use walkdir::WalkDir;
 
-/// Reads the files to train on below a folder, by name, and notes the other files.
+/// Reads the files to train on in the order of their names, and notes the other files.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
     let mut files = Vec::new();
@@ -90,7 +90,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Returns each file once, however many links lead to it, and the number of links left out.
+/// Returns each file once, and the number of links left out.
 fn each_once(files: Vec<(bool, Found)>) -> (Vec<Found>, usize) {
     let real = |file: &Found| file.path.canonicalize().unwrap_or_default();
     let mut seen = HashSet::new();

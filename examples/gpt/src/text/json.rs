@@ -30,13 +30,13 @@ pub(super) fn is_record(beginning: &[u8]) -> bool {
 }
 
 enum Layout {
-    /// A record a line, so that a damaged record ends with its line.
+    /// A damaged record ends with its line.
     Lines,
     /// Elements of an array, or records of several lines.
     Values,
 }
 
-/// Treats a file as lines unless it begins with an array, or with a record that goes on in a second line.
+/// Lines, unless the file begins with an array, or with a record that goes on in a second line.
 fn layout(reader: &mut TextReader) -> Layout {
     let head = reader.peek().trim_ascii_start();
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -97,7 +97,7 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     Ok(())
 }
 
-/// Adds the text of a record. Returns whether it is JSON.
+/// Returns whether the record is JSON.
 fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) -> bool {
     let bytes = bytes.trim_ascii_end();
     // A mark in the middle shows a joint of two files.
@@ -124,7 +124,7 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
     is_json
 }
 
-/// Parses JSON with foreign words, such as the `NaN` that Python writes, as null.
+/// Reads foreign words, such as Python's `NaN`, as null.
 fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(bytes).or_else(|error: serde_json::Error| match error.is_eof() {
         true => Err(error),
@@ -150,7 +150,7 @@ fn with_null_for_words(json: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// Returns the text of a record: of the field, or of the record itself if it is a string.
+/// Returns the text of the field, or of a record that is a string.
 fn text_of(record: Value, field: &str) -> Result<String, String> {
     let found = match &record {
         Value::String(_) => Some(&record),

@@ -1,4 +1,4 @@
-//! Reads text to train on: the sources of the packages behind this project, or the user's text.
+//! Reads text to train on: the sources of packages, or the user's files.
 
 mod collect;
 mod columns;
@@ -21,10 +21,8 @@ use sharpness_record::shown;
 use std::fmt::{Display, Formatter};
 use std::path::Path;
 
-/// The default field for the text of a record.
 pub const TEXT_FIELD: &str = "text";
 
-/// Converts millions of bytes to bytes.
 pub fn limit(megabytes: f64) -> Result<usize> {
     let bytes = megabytes * 1e6;
     ensure!(
@@ -35,14 +33,12 @@ pub fn limit(megabytes: f64) -> Result<usize> {
     Ok(bytes as usize)
 }
 
-/// A text and its source.
 #[derive(Clone, Debug)]
 pub struct Text {
-    /// The text.
     pub content: String,
-    /// A short name of the source, for people.
+    /// A short name for people.
     pub source: String,
-    /// Notes on the parts left out or not read.
+    /// Notes on parts left out or not read.
     pub notes: Vec<String>,
 }
 
@@ -59,7 +55,7 @@ impl Display for Text {
 }
 
 impl Text {
-    /// Returns the first 16 hexadecimal digits of the SHA-256 of the text, to compare texts.
+    /// Returns the first 16 hexadecimal digits of the SHA-256.
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(self.content.as_bytes());
         digest[..8]
@@ -68,10 +64,8 @@ impl Text {
             .collect()
     }
 
-    /// Reads the documentation or the code of the packages that Cargo.lock pins, which cargo has put
-    /// on disk to build this program. It downloads nothing.
-    ///
-    /// It reads at most `limit` bytes, in the order of the packages' and the files' names.
+    /// Reads up to `limit` bytes of the documentation or the code of packages in Cargo.lock, which cargo has put on disk
+    /// to build this program, in the order of their names.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
         let packages::PackageText { content, name } = packages::read(domain, limit)?;
         Ok(Self {
@@ -81,17 +75,17 @@ impl Text {
         })
     }
 
-    /// Reads a file, or all files of text below a folder by name, up to `limit` bytes of text. If a data
-    /// set has parts, it reads the training part.
+    /// Reads a file, or all files of text below a folder by name, up to `limit` bytes of text. Of a data set in parts,
+    /// it reads the training part.
     ///
-    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records with their text in `field`; dots lead
-    ///   into nested records. A record without text is left out and counted.
-    /// - `.txt` and `.md` are plain text. A line that is not UTF-8 is left out and counted.
-    /// - A single file with another ending is read as records if its first line is a record, and otherwise
-    ///   as plain text; the notes say so.
+    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records with their text in `field`; dots lead into nested
+    ///   records. Records without text are left out and counted.
+    /// - `.txt` and `.md` are plain text. Lines that are not UTF-8 are left out and counted.
+    /// - A single file with another ending is read as records if its first line is a record, and otherwise as plain
+    ///   text.
     /// - Endings count in any case, also before `.gz` or `.zst`. A byte-order mark identifies UTF-16.
     ///
-    /// It reads little more than the text that it keeps, whatever the size of the input.
+    /// It reads little more than the text that it keeps.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
         let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;

@@ -5,16 +5,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-/// The character that a reader of UTF-16 puts in place of undecodable bytes.
+/// Stands for undecodable bytes of UTF-16.
 pub(super) const UNDECODABLE: char = '\u{fffd}';
 const HEAD: u64 = 4096;
 const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";
-/// The mark of a tape archive, and its place.
+/// The place and the mark of a tape archive.
 const TAR: (usize, &[u8]) = (257, b"ustar");
-/// The exponent of zstd's largest window, as in published archives.
+/// The exponent of the largest window, as in published archives.
 const ZSTD_WINDOW: u32 = 31;
-/// Beginnings of files that are not the data themselves, with advice for each.
+/// Beginnings of files that are not the data themselves, with advice.
 const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     (
         b"version https://git-lfs.github.com/spec/",
@@ -35,7 +35,7 @@ const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     ),
 ];
 
-/// Returns advice for a file whose beginning shows that it only stands for the data.
+/// Returns advice if a file only stands for the data.
 pub fn stands_for_another(beginning: &[u8]) -> Option<&'static str> {
     let mut others = STANDS_FOR_OTHERS.iter();
     let (_, why) = others.find(|(head, _)| beginning.starts_with(head))?;
@@ -47,12 +47,10 @@ pub(super) enum Content {
     Parquet(File),
 }
 
-/// Reads the bytes of a text in UTF-8, which may contain other bytes.
+/// Reads text as UTF-8; it may contain other bytes.
 pub(super) struct TextReader {
-    /// Bytes to read again.
     unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
-    /// Whether the text was decoded from another encoding.
     pub(super) is_transcoded: bool,
 }
 
@@ -106,7 +104,7 @@ impl BufRead for TextReader {
     }
 }
 
-/// Opens a file, decompressed, and its text as UTF-8 without byte-order mark.
+/// Unpacks a file, and decodes its text to UTF-8 without byte-order mark.
 pub(super) fn open(path: &Path) -> Result<Content> {
     let (head, reader) = split_head(BufReader::new(File::open(path)?));
     if head.starts_with(PARQUET) {
@@ -170,7 +168,6 @@ fn split_head(mut reader: impl BufRead + 'static) -> (Vec<u8>, Box<dyn BufRead>)
     (head, whole)
 }
 
-/// Fails once.
 struct Failing(Option<std::io::Error>);
 
 impl Read for Failing {

@@ -1,4 +1,4 @@
-//! Reads the text that every build has on disk: the sources of the packages of Cargo.lock.
+//! Reads the sources of packages in Cargo.lock, which every build has on disk.
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// Selects the part of the packages' sources to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Domain {
@@ -17,7 +16,6 @@ pub enum Domain {
 }
 
 impl Domain {
-    /// Returns the other domain.
     pub fn other(self) -> Self {
         match self {
             Self::Prose => Self::Code,
@@ -26,14 +24,12 @@ impl Domain {
     }
 }
 
-/// The text of the packages.
 pub(super) struct PackageText {
     pub(super) content: String,
-    /// A short name, for people.
     pub(super) name: String,
 }
 
-/// The packages that every build of the examples compiles, and that hold the most documentation.
+/// Every build of the examples compiles these packages, and they hold the most documentation.
 const PACKAGES: &str = "\
     aho-corasick burn-backend burn-core burn-flex burn-ir burn-nn burn-optim burn-std burn-tensor \
     burn-train bytes chrono clap clap_builder crossterm csv flate2 half indexmap memchr num-traits \
@@ -41,7 +37,6 @@ const PACKAGES: &str = "\
     regex-syntax serde serde_core serde_json time tokenizers tracing tracing-core tracing-subscriber \
     uuid winnow";
 
-/// The relevant part of Cargo.lock.
 #[derive(Deserialize)]
 struct Lock {
     package: Vec<Package>,
@@ -53,7 +48,6 @@ struct Package {
     version: String,
 }
 
-/// Reads the documentation or the code of the packages, at most `limit` bytes.
 pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
     let lock: Lock = toml::from_str(include_str!("../../../../Cargo.lock"))
         .context("Cargo.lock cannot be read")?;
@@ -113,7 +107,7 @@ fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Appends the documentation comments of a source file, without their code, or all the other lines.
+/// Appends the documentation comments without their code, or all other lines.
 fn extract(source: &str, domain: Domain, content: &mut String) {
     let start = content.len();
     let mut quoting = false;

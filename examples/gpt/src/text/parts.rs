@@ -1,4 +1,4 @@
-//! Chooses the files to train on: a data set may have parts for training, validation and testing.
+//! Chooses the training part of a data set.
 
 use super::file::Format;
 use sharpness_record::shown::one_line;
@@ -31,12 +31,12 @@ pub(super) struct Found {
 
 struct Place {
     part: Part,
-    /// The path before the word for the part, without digits, which all parts of a data set share.
+    /// The path before the word for the part, without digits. All parts of a data set share it.
     before: String,
 }
 
 impl Place {
-    /// Finds the part in a path. The outermost folder counts first; a name with two parts in it does not count.
+    /// The outermost folder counts first; a name with two parts in it does not count.
     fn of(path: &str) -> Option<Self> {
         let path = path.to_lowercase();
         let mut before = String::new();
@@ -73,8 +73,8 @@ impl Place {
 
 /// Returns the files to train on, in their order, and notes on the skipped files.
 ///
-/// If files for training stand beside files for validation or testing, and their paths agree before these words, it takes
-/// only the files for training from the data set's folder. It also skips the README of a folder of records.
+/// If files for training stand beside files for validation or testing, and their paths agree before these words, it
+/// takes only the files for training from the data set's folder. It also skips the README of a folder of records.
 pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<String>) {
     let names = files.iter().map(|file| {
         let below = file.path.strip_prefix(folder).unwrap_or(&file.path);

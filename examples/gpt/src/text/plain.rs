@@ -3,10 +3,10 @@ use super::open::{TextReader, UNDECODABLE};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
-/// The longest piece of a line, so that a bad byte costs one piece and not the whole line, which may be the file.
+/// A bad byte costs one piece and not the whole line, which may be the file.
 const PIECE: usize = 1 << 16;
 
-/// Reads plain text. A line with bytes that are not UTF-8 is left out.
+/// Leaves out lines that are not UTF-8.
 pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     let start = out.content.len();
     let is_read = read_lines(reader, out);
@@ -47,7 +47,7 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
             line.extend((zeros > 0 && is_ended).then_some(b'\n'));
         }
         match std::str::from_utf8(&line) {
-            // A partial character, nothing more.
+            // A partial character.
             Ok("") => {}
             Ok(text) if !(reader.is_transcoded && text.contains(UNDECODABLE)) => {
                 out.push(text);

@@ -286,7 +286,6 @@ fn links_are_followed_but_not_in_circles_and_broken_ones_end_nothing() {
     )
     .unwrap();
     symlink(elsewhere.path(), folder.path().join("c")).unwrap();
-    // The newest file under another name, and another folder's file twice.
     symlink("a/x.txt", folder.path().join("a-latest.txt")).unwrap();
     let third = elsewhere.with("third", "third");
     symlink(&third, folder.path().join("d.txt")).unwrap();
@@ -307,7 +306,6 @@ fn links_are_followed_but_not_in_circles_and_broken_ones_end_nothing() {
 
 #[test]
 fn no_more_is_read_than_the_limit_asks_for() {
-    /// Counts the bytes read from an endless line.
     struct Endless(Arc<std::sync::atomic::AtomicUsize>);
     impl std::io::Read for Endless {
         fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {

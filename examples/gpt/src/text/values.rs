@@ -1,8 +1,6 @@
-//! Finds the next value in a stream of JSON values.
-
 use std::io::BufRead;
 
-/// The longest record in bytes: nobody writes a longer record on purpose.
+/// Nobody writes a longer record on purpose.
 pub(super) const LONGEST_RECORD: usize = 64 << 20;
 
 pub(super) enum Found {
@@ -13,12 +11,11 @@ pub(super) enum Found {
 
 /// Splits a stream into JSON values without parsing them, so that a damaged value costs no other.
 ///
-/// A value ends with its brackets. If they do not match, it ends before the next line that begins like a value:
-/// with a brace, no farther to the right than the value itself. A sound value may have such lines, too, so this
-/// holds only from the first damaged value on.
+/// A value ends with its brackets. If they do not match, it ends before the next line that begins like a value: with a
+/// brace, no farther to the right than the value itself. Sound values may have such lines, so this holds only from the
+/// first damaged value on.
 #[derive(Default)]
 pub(super) struct Values {
-    /// Whether the values are the elements of an array.
     in_array: bool,
     /// The column of the next byte, if its line has only white space before it.
     indent: Option<usize>,
@@ -28,7 +25,7 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Returns the bytes that a damaged last value has swallowed, cut off from it.
+    /// Cuts off the bytes that a damaged last value has swallowed.
     pub(super) fn rest_after_damage(
         &mut self,
         is_json: bool,
@@ -42,7 +39,7 @@ impl Values {
         })
     }
 
-    /// Reads the next value into `value`; the last value may be incomplete.
+    /// The last value may be incomplete.
     pub(super) fn next(
         &mut self,
         reader: &mut impl BufRead,
@@ -78,7 +75,7 @@ impl Values {
                     continue;
                 }
                 if length == 0 {
-                    // After the bracket of the array: the other values may stand below it.
+                    // After the array's bracket: the other values may stand below it.
                     own_indent = begins_line.unwrap_or(1);
                 } else if let Some(indent) = begins_line
                     && *byte == b'{'

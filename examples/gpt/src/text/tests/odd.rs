@@ -25,7 +25,6 @@ fn a_record_without_its_closing_bracket_takes_no_other_along() {
         assert_eq!(words(&text), ["good"; 2]);
         assert_first_note(&text, "3 of 5 records left out");
     }
-    // (The first line is longer than one read may return.)
     let pretty = "{\n  \"text\": \"one\",\n  \"meta\": [\n    {\n    }\n  ]\n}\n";
     let open = "{\n  \"text\": \"two\",\n  \"meta\": [\n    {\n  ]\n";
     let text = read(&folder.with("c.json", [pretty, open, pretty].concat()));
@@ -213,7 +212,6 @@ fn a_tail_of_zeros_costs_the_record_that_it_tore() {
     let lines = b"word\n".repeat(50_000);
     let text = text("long.txt", &lines);
     assert_eq!(words(&text).len(), 50_000);
-    // Also within a text and at the ends of lines.
     let holes = [&b"w\n".repeat(4000)[..], b"a\nb\0\0\nc\0d\ne\n"].concat();
     let text = read(&folder.with("hole.txt", holes));
     assert!(text.content.ends_with("w\na\nb\nc\ne\n\n\n"));
