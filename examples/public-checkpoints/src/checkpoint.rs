@@ -1,5 +1,3 @@
-//! Opens a checkpoint: a folder as published, and the step of its weights.
-
 use crate::config::ModelConfig;
 use crate::files::check_is_itself;
 use crate::name;
@@ -9,23 +7,20 @@ use anyhow::{Result, bail, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint before its weights are read.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// Its folder.
     pub folder: PathBuf,
-    /// The step of its weights.
     pub step: u64,
     /// The learning rate of the steps that warm AdamW's moments; at 0 the weights stay as published.
     pub warm_rate: f64,
-    /// The shape of its model.
     pub config: ModelConfig,
 }
 
 impl Checkpoint {
-    /// Opens the checkpoints in these folders by rising step, once every folder is known to be complete. `steps` has one
-    /// step per folder, or is empty to read the steps from the folders' names; then a link to another given folder is
-    /// skipped. `rates` are the rates of warming: one a folder, one for all, or none for 0.
+    /// Opens all checkpoints, sorted by step, once every folder is known to be complete.
+    ///
+    /// If `steps` is empty, the folders' names give the steps, and a link to another given folder is skipped. `rates` are
+    /// the rates of warming: one a folder, one for all, or none for 0.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),

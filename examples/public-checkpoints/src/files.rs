@@ -1,5 +1,3 @@
-//! Checks a checkpoint's files before loading any weights.
-
 use anyhow::{Context, Result, bail, ensure};
 use gpt::text::stands_for_another;
 use serde::Deserialize;
@@ -8,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The endings of files of weights that this program cannot read.
+/// Weights that this program cannot read.
 const OTHER_WEIGHTS: [&str; 9] = [
     ".safetensors",
     ".bin",
@@ -20,14 +18,14 @@ const OTHER_WEIGHTS: [&str; 9] = [
     ".gguf",
     ".npz",
 ];
-/// Prefixes of tensor names that wrapped models have: the prefix, the wrapper, and the bare model in Python.
+/// Prefixes of tensor names in wrapped models: the prefix, the wrapper, and the bare model in Python.
 const WRAPPERS: [(&str, &str, &str); 2] = [
     ("_orig_mod.", "torch.compile", "model._orig_mod"),
     ("module.", "data parallel training", "model.module"),
 ];
 const FLOATS: [&str; 4] = ["F64", "F32", "F16", "BF16"];
 const LONGEST_HEADER: u64 = 100 << 20;
-/// The command in Python that saves a model in a format that this program reads.
+/// Saves a readable model in Python.
 const SAVE: &str =
     "AutoModelForCausalLM.from_pretrained(FOLDER, torch_dtype=\"float32\").save_pretrained(OTHER)";
 
@@ -37,7 +35,7 @@ struct Entry {
     data_offsets: [u64; 2],
 }
 
-/// Checks that a file is neither a pointer to another file nor a broken link.
+/// Refuses a pointer to another file, and a broken link.
 pub fn check_is_itself(path: &Path) -> Result<()> {
     ensure!(
         path.exists() || !path.is_symlink(),
@@ -53,7 +51,7 @@ pub fn check_is_itself(path: &Path) -> Result<()> {
     }
 }
 
-/// Checks that a file of weights is whole, and that the program knows the types and names of its tensors.
+/// Checks that a file of weights is whole, and that the types and names of its tensors are known.
 pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()> {
     check_is_itself(path)?;
     let shown = path.display();
@@ -82,7 +80,7 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// Returns the tensors of a file, the end of their bytes, and the length of the file.
+/// Returns the tensors, the end of their bytes, and the length of the file.
 fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
@@ -103,7 +101,7 @@ fn header(path: &Path) -> Result<(BTreeMap<String, Entry>, u64, u64)> {
     Ok((tensors, end, length))
 }
 
-/// Returns the end of a sentence about a folder with weights in another format: the file, and what to do.
+/// Returns the end of a sentence about a folder with weights in another format.
 pub fn other_weights(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

@@ -1,5 +1,3 @@
-//! Builds GPT-2, the model of the examples, from published weights.
-
 use crate::config::Gpt2Config;
 use crate::weights::{Layout, Weights};
 use anyhow::Result;
@@ -8,7 +6,6 @@ use burn::tensor::Device;
 use gpt::model::{Block, Gpt};
 use std::path::Path;
 
-/// Reads the weights in a folder.
 pub fn open(folder: &Path, config: &Gpt2Config, device: &Device) -> Result<Gpt> {
     let mut weights = Weights::open(folder, "transformer.", device)?;
     let (width, vocab) = (config.n_embd, config.vocab_size);

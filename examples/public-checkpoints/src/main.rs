@@ -122,7 +122,6 @@ struct Flags {
 
 const CONFIG_FILE: &str = "config.json";
 
-/// The content of [`CONFIG_FILE`] in the results: the flags, and the texts.
 #[derive(Serialize)]
 struct SweepConfig<'a> {
     flags: &'a Flags,
@@ -254,7 +253,6 @@ fn run(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-/// Formats the measurements at a checkpoint as a line.
 fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
         let measurement = line.measurement();

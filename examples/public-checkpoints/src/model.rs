@@ -1,5 +1,3 @@
-//! Wraps a published model of either architecture, with its loss.
-
 use crate::config::ModelConfig;
 use crate::gpt2;
 use crate::olmo2::Olmo2;
@@ -11,18 +9,15 @@ use gpt::model::Gpt;
 use gpt::tokens::TokenBatch;
 use std::path::Path;
 
-/// A language model.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // One is in memory at a time.
 pub enum Transformer {
-    /// GPT-2.
     Gpt2(Gpt),
-    /// OLMo-2.
     Olmo2(Olmo2),
 }
 
 impl Transformer {
-    /// Reads the weights in a folder, in any precision, as 32-bit floats.
+    /// Reads weights of any precision as 32-bit floats.
     pub fn open(folder: &Path, config: &ModelConfig, device: &Device) -> Result<Self> {
         Ok(match config {
             ModelConfig::Gpt2(config) => Self::Gpt2(gpt2::open(folder, config, device)?),
@@ -30,7 +25,7 @@ impl Transformer {
         })
     }
 
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
             Self::Gpt2(model) => model.forward(tokens),
@@ -38,7 +33,7 @@ impl Transformer {
         }
     }
 
-    /// Returns the mean cross entropy of the next tokens in each window, in nats: `[batch]`.
+    /// Returns the mean cross entropy of each window, in nats: `[batch]`.
     pub fn window_losses(&self, batch: &TokenBatch) -> Tensor<1> {
         let logits = self.forward(batch.inputs.clone());
         let targets = batch.targets.clone().unsqueeze_dim::<3>(2);

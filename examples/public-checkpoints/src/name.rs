@@ -1,22 +1,18 @@
-//! Reads the step from the name of a checkpoint's folder.
-
 use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 
-/// The words before a step, the clearest first.
+/// The clearest first.
 const WORDS: [&[&str]; 2] = [&["step"], &["checkpoint", "ckpt", "iteration", "iter"]];
 
-/// The step in the name of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// The step.
     pub step: u64,
-    /// The path without the step and without the number of tokens. Checkpoints of one training share it.
+    /// The path without the step and the number of tokens. Checkpoints of one training share it.
     pub series: String,
 }
 
-/// Reads the step after the word `step` (`stage1-step1000-tokens5B`), after `checkpoint` (`checkpoint-500`), or the
-/// number that is the whole name. `20k`, `2.5M`, `1,000` and `1e4` are numbers, too.
+/// Reads the step after `step` (`stage1-step1000-tokens5B`), after `checkpoint` and the like (`checkpoint-500`), or at
+/// the beginning of the name. `20k`, `2.5M`, `1,000` and `1e4` are numbers, too.
 pub fn read(folder: &Path) -> Result<Named> {
     let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -56,14 +52,13 @@ pub fn read(folder: &Path) -> Result<Named> {
     })
 }
 
-/// A number after a word, as written in a name.
 #[derive(Clone, Debug)]
 struct Said<'a> {
-    /// Its first byte in the name.
+    /// The place of the first byte in the name.
     start: usize,
     /// Digits, letters, points and commas.
     text: &'a str,
-    /// Whether a group of three digits follows and may continue the number: `1_000`.
+    /// Whether three digits follow that may continue the number: `1_000`.
     may_go_on: bool,
 }
 
@@ -106,12 +101,11 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
         .collect()
 }
 
-/// Parses a step, such as `1000` or `20k`.
 pub fn parse(text: &str) -> Result<u64> {
     number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
 }
 
-/// Parses a whole number: `1000`, `1,000`, `20k`, `2.5m`, `1e4`.
+/// Parses `1000`, `1,000`, `20k`, `2.5m` or `1e4`.
 fn number(text: &str) -> Option<u64> {
     let (text, thousands) = match text.strip_suffix('k') {
         Some(text) => (text, 3),
@@ -139,7 +133,6 @@ fn number(text: &str) -> Option<u64> {
     digits.checked_mul(10_u64.checked_pow(zeros)?)
 }
 
-/// Removes the commas between a number's thousands.
 fn without_commas(text: &str) -> Option<String> {
     let mut groups = text.split(',');
     let first = groups.next()?;

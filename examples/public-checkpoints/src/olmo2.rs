@@ -1,5 +1,4 @@
-//! Implements OLMo-2 as published: norms after the branches, norms of queries and keys, rotary
-//! positions, a gated network, and key and value heads that query heads share.
+//! OLMo-2 as published.
 
 use crate::config::Olmo2Config;
 use crate::weights::{Layout, Weights};
@@ -12,13 +11,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use gpt::activation::Activation;
 use std::path::Path;
 
-/// The model.
 #[derive(Module, Debug)]
 pub struct Olmo2 {
     tokens: Embedding,
     blocks: Vec<Block>,
     norm: RmsNorm,
-    /// Absent if the token embedding serves as the output layer.
+    /// Absent if the output layer is tied.
     head: Option<Linear>,
     head_width: usize,
     rope_base: f64,
@@ -27,7 +25,6 @@ pub struct Olmo2 {
 }
 
 impl Olmo2 {
-    /// Reads the weights in a folder.
     pub fn open(folder: &Path, config: &Olmo2Config, device: &Device) -> Result<Self> {
         let mut weights = Weights::open(folder, "model.", device)?;
         let weights_of = &mut weights;
@@ -48,7 +45,7 @@ impl Olmo2 {
         Ok(model)
     }
 
-    /// Returns the logits `[batch, time, vocab]` of the next token after each of `tokens` `[batch, time]`.
+    /// Returns the logits `[batch, time, vocab]` of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let mut x = self.embed(tokens);
@@ -66,8 +63,7 @@ impl Olmo2 {
 }
 
 impl Olmo2 {
-    /// Embeds tokens. As in the published implementation, the padding token's vector takes no
-    /// gradient: an update does not move it, wherever the token occurs.
+    /// As in the published implementation, the padding token's vector takes no gradient.
     fn embed(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let Some(padding) = self.padding else {
             return self.tokens.forward(tokens);
@@ -87,8 +83,8 @@ fn norm(weights: &mut Weights, name: &str, width: usize, config: &Olmo2Config) -
     })
 }
 
-/// The rotary positions: each pair of a head's elements, one from either half, turns by an angle in
-/// proportion to the position, from pair to pair more slowly.
+/// Rotary positions: each pair of a head's elements, one from either half, turns in proportion to the position, from
+/// pair to pair more slowly.
 struct Turn {
     /// `[1, 1, time, half a head]`.
     cos: Tensor<4>,
@@ -191,7 +187,6 @@ impl Block {
         x + self.mlp_norm.forward(hidden)
     }
 
-    /// Computes causal attention; several query heads share a key and value head.
     fn attend(&self, x: Tensor<3>, turn: &Turn) -> Tensor<3> {
         let [batch, time, _] = x.dims();
         let query = self.query_norm.forward(self.query.forward(x.clone()));

@@ -1,4 +1,4 @@
-//! Measures at a checkpoint: this file has every call to burn-sharpness.
+//! Every call to burn-sharpness is in this file.
 
 use crate::model::Transformer;
 use anyhow::{Context, Result, anyhow};
@@ -7,19 +7,17 @@ use burn_sharpness::{Loss, Measurement, SharpnessConfig, SharpnessProbe};
 use gpt::tokens::TokenBatch;
 use std::sync::Arc;
 
-/// The micro-batches of a batch. Only one at a time is in memory with its activations.
+/// Micro-batches; only one at a time is in memory with its activations.
 pub type Batch = Vec<TokenBatch>;
 
 /// A text whose loss is measured along the same update.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its name in the record.
     pub name: String,
-    /// The text.
     pub batch: Batch,
 }
 
-/// Returns the loss of a batch, as the mean over its windows.
+/// Returns the mean loss over the windows of a batch.
 pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     let mut windows: Vec<f64> = Vec::new();
     for micro_batch in batch {
@@ -30,7 +28,6 @@ pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     Ok(Loss::of_examples(windows, f64::from(f32::EPSILON)))
 }
 
-/// Returns the gradient of that loss.
 pub fn gradient(model: &Transformer, batch: &Batch) -> GradientsParams {
     let windows: usize = batch.iter().map(windows_of).sum();
     let mut sum = GradientsAccumulator::new();
@@ -47,20 +44,17 @@ fn windows_of(batch: &TokenBatch) -> usize {
     batch.inputs.dims()[0]
 }
 
-/// Configures the search for the critical learning rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Search {
-    /// The relative width of a certified bracket.
     pub tolerance: f64,
-    /// The evaluations per search for an earlier rise of the loss below the bracket.
+    /// The evaluations of a search for an earlier rise of the loss.
     pub verification: usize,
-    /// Whether the spread over the windows gives an interval. If so, a critical learning rate that might as
-    /// well be 0 on other windows is not a result; otherwise, the result is about these windows.
+    /// Whether the spread over the windows gives an interval. If so, a critical learning rate that might as well be 0
+    /// on other windows is not a result.
     pub interval: bool,
 }
 
 impl Search {
-    /// Refuses impossible values. The error names the value and a valid choice.
     pub fn validate(self, tasks: &[String]) -> Result<()> {
         let mut probe = SharpnessProbe::builder(self.config());
         for name in tasks {
@@ -70,7 +64,6 @@ impl Search {
         Ok(())
     }
 
-    /// Returns the loss function of the measurement.
     fn loss(self) -> impl Fn(&Transformer, Batch) -> Result<Loss, String> + Send + Sync + 'static {
         move |model, batch| {
             let loss = loss(model, &batch)?;
@@ -89,9 +82,8 @@ impl Search {
             .with_verification(self.verification)
     }
 
-    /// Measures the loss of a batch along the update that an optimizer would make of its gradient, and the
-    /// tasks along the same update. Returns the measurement of the batch, then those of the tasks. The
-    /// search starts at `guess`.
+    /// Measures the loss of a batch, and then the tasks, along the update that the optimizer would make of the batch's
+    /// gradient.
     pub fn measure(
         self,
         model: &Transformer,

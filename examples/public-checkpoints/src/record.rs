@@ -1,5 +1,4 @@
-//! Keeps the record of a sweep: `measurements.jsonl` as in a training run, readable by `sharpness`, with
-//! additional fields of the sweep.
+//! `measurements.jsonl` as in a training run, with additional fields.
 
 use crate::checkpoint::Checkpoint;
 use crate::direction::{Direction, Warming};
@@ -8,31 +7,25 @@ use serde::Serialize;
 use sharpness_record::{MEASUREMENTS_FILE, Measurement, MeasurementWriter};
 use std::path::Path;
 
-/// The task of the measurement along the gradient. Along AdamW's update, the loss of the batch itself is
-/// the training task, and the other tasks have their own names.
+/// The task along the gradient. Along AdamW's update, the batch itself is the training task.
 pub const GRADIENT_TASK: &str = "gradient";
 
-/// A line of the record.
 #[derive(Clone, Debug)]
 pub struct Line {
     measurement: Measurement,
     about: About,
 }
 
-/// The fields of a line besides its measurement.
 #[derive(Clone, Debug, Serialize)]
 struct About {
     checkpoint: String,
-    /// `adamw` or `gradient`.
     direction: &'static str,
-    /// The steps that warmed AdamW's moments; absent along the gradient, which needs none.
+    /// Absent along the gradient.
     warm_steps: Option<u64>,
-    /// The learning rate of those steps.
     warm_rate: Option<f64>,
 }
 
 impl Line {
-    /// Creates the line of a measurement at a checkpoint, along a direction.
     pub fn new(
         checkpoint: &Checkpoint,
         direction: Direction,
@@ -43,8 +36,7 @@ impl Line {
         measurement.step = checkpoint.step;
         let is_adamw = direction == Direction::AdamW;
         let warm_rate = Some(checkpoint.warm_rate).filter(|_| is_adamw);
-        // The probe's rate only starts its search. The rate in use is the rate of the warming, if any; the
-        // checkpoint's own rate is not in its files.
+        // The probe's rate only starts its search, and the checkpoint's own rate is not in its files.
         let is_warm = warming.steps > 0;
         measurement.learning_rate = warm_rate.filter(|rate| is_warm && *rate > 0.0);
         if !is_adamw {
@@ -59,22 +51,18 @@ impl Line {
         Self { measurement, about }
     }
 
-    /// Returns the measurement.
     pub fn measurement(&self) -> &Measurement {
         &self.measurement
     }
 
-    /// Returns η_c, if it was measured.
     pub fn critical_lr(&self) -> Option<f64> {
         self.measurement.critical_lr
     }
 }
 
-/// The record of a sweep in progress.
 pub struct Record(MeasurementWriter);
 
 impl Record {
-    /// Begins the record in a folder.
     pub fn create(folder: &Path) -> Result<Self> {
         ensure!(
             !folder.join(MEASUREMENTS_FILE).exists(),
@@ -84,7 +72,6 @@ impl Record {
         Ok(Self(MeasurementWriter::open(folder, 0)?))
     }
 
-    /// Appends a line.
     pub fn append(&mut self, line: &Line) -> Result<()> {
         Ok(self.0.append_with(&line.measurement, &line.about)?)
     }

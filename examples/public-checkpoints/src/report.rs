@@ -1,5 +1,3 @@
-//! Reports the results of a sweep: a table and a chart over the checkpoints.
-
 use anyhow::Result;
 use gpt::run::write_result;
 use sharpness_record::shown::number;
@@ -9,19 +7,16 @@ use std::path::Path;
 
 use crate::record::GRADIENT_TASK;
 
-/// The chart of λ_c over the checkpoints.
 pub const CHART_FILE: &str = "checkpoints.svg";
-/// The table.
 pub const TABLE_FILE: &str = "checkpoints.txt";
 
-/// The measurements of a sweep, and the measurements of the same weights during training.
+/// The measurements of a sweep, and of the same weights during training.
 pub struct Report {
     sweep: Run,
     beside: Option<Run>,
 }
 
 impl Report {
-    /// Reads the record of a sweep, and the record of a run to show beside it.
     pub fn open(sweep: &Path, beside: Option<&Path>) -> Result<Self> {
         Ok(Self {
             sweep: Run::open(sweep)?,
@@ -41,8 +36,7 @@ impl Report {
         columns
     }
 
-    /// Formats a row per checkpoint: the loss, and λ_c along each direction and of each task, or the
-    /// outcome of its search.
+    /// Formats a row per checkpoint: the loss, and λ_c of each column or the outcome of its search.
     pub fn table(&self) -> String {
         let columns = self.columns();
         let mut header = vec!["step".to_string(), "loss".to_string()];
@@ -99,13 +93,12 @@ impl Report {
         chart
     }
 
-    /// Writes the table and the chart.
     pub fn save(&self, folder: &Path) -> Result<()> {
         write_result(folder, TABLE_FILE, self.table())?;
         match self.chart().svg() {
             Ok(svg) => write_result(folder, CHART_FILE, svg),
             Err(error) => {
-                // A sweep without a number is a result, too: the table says how the searches ended.
+                // A sweep without a number is a result, too.
                 gpt::warn!("note: there is no chart: {error}");
                 Ok(())
             }
@@ -113,7 +106,6 @@ impl Report {
     }
 }
 
-/// Formats λ_c, or the outcome of the search for it.
 fn sharpness(measurement: &Measurement) -> String {
     match measurement.critical_sharpness {
         Some(value) => number(value),

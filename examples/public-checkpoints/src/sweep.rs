@@ -1,4 +1,4 @@
-//! Measures at several checkpoints, with only one in memory at a time.
+//! Only one checkpoint is in memory at a time.
 
 use crate::checkpoint::Checkpoint;
 use crate::direction::{Direction, Warming};
@@ -12,28 +12,23 @@ use burn::tensor::Device;
 use burn_sharpness::Measurement;
 use gpt::optimizer::adamw;
 
-/// The largest default window, in tokens.
+/// The largest default window.
 const CONTEXT: usize = 512;
-/// The start of the searches at the first checkpoint.
+/// The start of the first searches.
 const FIRST_GUESS: f64 = 1e-2;
 
-/// A sweep.
 pub struct Sweep {
-    /// The texts.
     pub texts: Texts,
-    /// Configures the drawing of batches.
     pub drawing: Drawing,
-    /// The tokens of a window, if given.
+    /// The tokens of a window.
     pub context: Option<usize>,
-    /// Configures AdamW's moments.
     pub warming: Warming,
-    /// Configures the search for the critical learning rate.
     pub search: Search,
-    /// The device of the models, with autodiff.
+    /// With autodiff.
     pub device: Device,
 }
 
-/// The windows of the last checkpoint, for reuse if the next has the same tokenizer.
+/// For reuse if the next checkpoint has the same tokenizer.
 struct LastWindows {
     tokenizer: Vec<u8>,
     vocab: usize,
@@ -41,15 +36,14 @@ struct LastWindows {
     windows: Windowed,
 }
 
-/// The starts of the searches at the next checkpoint.
+/// The starts of the next searches.
 struct Guesses {
     adamw: f64,
     gradient: f64,
 }
 
 impl Sweep {
-    /// Measures at every checkpoint, writes each measurement to the record, and passes on the
-    /// measurements of each checkpoint.
+    /// Measures at every checkpoint, and writes each measurement to the record.
     pub fn run(
         &self,
         checkpoints: &[Checkpoint],

@@ -1,5 +1,3 @@
-//! Turns text into windows of a checkpoint's tokens.
-
 use crate::probe::{Batch, Task};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use burn::tensor::{Device, Int, Tensor};
@@ -11,41 +9,34 @@ use rand::rngs::StdRng;
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
-/// The file of a checkpoint's tokenizer.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-/// The task name of the training text if the update uses a mix.
+/// The task of the training text if updates use a mix.
 pub const DATA_TASK: &str = "data";
-/// The length of the pieces to encode in parallel.
+/// The length of pieces to encode in parallel.
 const PIECE_BYTES: usize = 1 << 16;
 
-/// The text for the updates, and the texts of the tasks.
 pub struct Texts {
     data: Text,
     tasks: Vec<(String, Text)>,
 }
 
-/// These texts as windows of tokens.
 pub struct Windowed {
     data: Windows,
     tasks: Vec<(String, Windows)>,
 }
 
-/// Configures the drawing of batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Drawing {
-    /// The windows of a batch.
     pub windows: usize,
     /// The most windows in memory at a time.
     pub micro_batch: usize,
-    /// The fraction of the update's windows that come from the training text; the others come from the tasks, in turn.
+    /// The fraction of windows from the training text; the others come from the tasks, in turn.
     pub ratio: f64,
-    /// The seed of their places.
     pub seed: u64,
 }
 
 impl Texts {
-    /// Reads the training text (without a path, the documentation of the packages in Cargo.lock) and the
-    /// tasks' texts, at most `limit` bytes of each.
+    /// Reads at most `limit` bytes of each text; without `data`, the documentation of packages.
     pub fn read(
         data: Option<&Path>,
         tasks: &[(String, PathBuf)],
@@ -67,7 +58,6 @@ impl Texts {
         })
     }
 
-    /// Describes the texts for people and for the record: the name and source of each.
     pub fn describe(&self) -> Vec<(String, String)> {
         let tasks = self.tasks.iter();
         let tasks = tasks.map(|(name, text)| (name.clone(), text.to_string()));
@@ -75,7 +65,6 @@ impl Texts {
         std::iter::once(data).chain(tasks).collect()
     }
 
-    /// Splits the texts into windows of `context` tokens of the tokenizer in a checkpoint's folder.
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
         let path = folder.join(TOKENIZER_FILE);
         let (tokenizer, notes): (Tokenizer, _) = gpt::tokenizer_file::open(&path)?;
@@ -134,8 +123,7 @@ impl Windowed {
         }
     }
 
-    /// Returns the batches for measuring the tasks, spread evenly over their texts. The training text is
-    /// a task if updates use a mix.
+    /// Returns the batches to measure the tasks on, spread evenly over their texts.
     pub fn tasks(&self, drawing: Drawing, device: &Device) -> Vec<Task> {
         let data = (drawing.ratio < 1.0).then_some((DATA_TASK, &self.data));
         let tasks = self.tasks.iter().map(|(name, text)| (name.as_str(), text));
@@ -159,7 +147,6 @@ impl Drawing {
     }
 }
 
-/// Draws batches of random windows.
 pub struct Batches<'a> {
     text: &'a Windowed,
     drawing: Drawing,
@@ -168,7 +155,6 @@ pub struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Draws the next batch.
     pub fn draw(&mut self) -> Batch {
         let Drawing { windows, ratio, .. } = self.drawing;
         let of_data = (ratio * windows as f64).round() as usize;
@@ -186,7 +172,6 @@ impl Batches<'_> {
     }
 }
 
-/// Parses a task given as `NAME=PATH`.
 pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
     let Some((name, path)) = text.split_once('=') else {
         bail!("expected NAME=PATH, such as math=math.jsonl");

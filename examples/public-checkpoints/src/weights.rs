@@ -1,5 +1,3 @@
-//! Reads the tensors of a checkpoint by their published names, from `model.safetensors` or its shards.
-
 use crate::files::{check_is_itself, check_weights, other_weights};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use burn::module::Param;
@@ -10,25 +8,22 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The file of all weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
-/// The file that maps tensors to shards.
+/// Maps tensors to shards.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
 
-/// Buffers that older versions of the published models saved beside their weights: masks and tables that
-/// the model here computes.
+/// Masks and tables that older published files contain, and that the models here compute.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
 
-/// The tensors of a checkpoint that are still to be taken. A file is read when a tensor is taken, and only that tensor.
+/// The tensors that are still to be taken. Taking a tensor reads it from its file.
 pub struct Weights {
     folder: PathBuf,
     tensors: BTreeMap<String, burn_pack::Tensor>,
-    /// The prefix of names in the whole model's file; a file of the bare trunk omits it.
+    /// The prefix of names, which a file of the bare trunk omits.
     prefix: &'static str,
     device: Device,
 }
 
-/// The shard of each tensor.
 #[derive(Deserialize)]
 pub struct Index {
     weight_map: BTreeMap<String, String>,
@@ -40,7 +35,7 @@ impl Index {
     }
 }
 
-/// Checks that the files of the weights exist and can be read: one file without an index, or all shards in the index.
+/// Checks the files of the weights: one file without an index, or all shards in the index.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
     if is_there(WEIGHTS_FILE) {
@@ -70,12 +65,10 @@ pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     Ok(Some(index))
 }
 
-/// Whether a tensor is a mask or a table, which this program computes itself.
 fn is_buffer(name: &str) -> bool {
     BUFFERS.iter().any(|end| name.ends_with(end))
 }
 
-/// Selects the layout of a linear layer's weights in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// `[inputs, outputs]`, as in GPT-2 and burn.
@@ -85,7 +78,6 @@ pub enum Layout {
 }
 
 impl Weights {
-    /// Opens the weights in a folder: one file, or all shards in the index.
     pub fn open(folder: &Path, prefix: &'static str, device: &Device) -> Result<Self> {
         let mut weights = Self {
             folder: folder.to_path_buf(),
@@ -130,7 +122,6 @@ impl Weights {
         Ok(())
     }
 
-    /// Returns the name of a tensor in the files.
     fn stored_name(&self, name: &str) -> String {
         let bare = name.strip_prefix(self.prefix).unwrap_or(name);
         if !self.tensors.contains_key(name) && self.tensors.contains_key(bare) {
@@ -140,7 +131,7 @@ impl Weights {
         }
     }
 
-    /// Takes a tensor, as 32-bit floats.
+    /// Takes a tensor as 32-bit floats.
     pub fn take<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Result<Tensor<D>> {
         let stored = self.stored_name(name);
         let folder = self.folder.display();
@@ -158,7 +149,6 @@ impl Weights {
         Ok(Tensor::from_data(data, &self.device))
     }
 
-    /// Takes a tensor as a parameter.
     pub fn param<const D: usize>(
         &mut self,
         name: &str,
@@ -167,14 +157,12 @@ impl Weights {
         Ok(Param::from_tensor(self.take(name, shape)?))
     }
 
-    /// Takes the vectors of an embedding.
     pub fn embedding(&mut self, name: &str, count: usize, width: usize) -> Result<Embedding> {
         let mut embedding = EmbeddingConfig::new(count, width).init(&self.device);
         embedding.weight = self.param(&format!("{name}.weight"), [count, width])?;
         Ok(embedding)
     }
 
-    /// Takes the weights of a linear layer, and its bias if it has one.
     pub fn linear(
         &mut self,
         name: &str,
@@ -194,8 +182,7 @@ impl Weights {
         })
     }
 
-    /// Takes the output layer, if the model has its own. A tied model's file may hold one as well: it
-    /// repeats the embedding and is skipped.
+    /// A tied model's file may repeat the embedding as an output layer, which is skipped.
     pub fn head(&mut self, tied: bool, width: usize, vocab: usize) -> Result<Option<Linear>> {
         const NAME: &str = "lm_head";
         if tied {
@@ -206,7 +193,7 @@ impl Weights {
         Ok(Some(head))
     }
 
-    /// Checks that the model has taken all tensors; a leftover tensor belongs to another model.
+    /// A leftover tensor belongs to another model.
     pub fn finish(self) -> Result<()> {
         match self.tensors.keys().find(|name| !is_buffer(name)) {
             None => Ok(()),

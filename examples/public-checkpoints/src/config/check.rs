@@ -1,5 +1,3 @@
-//! Checks the values of a configuration, and fills in the optional values.
-
 use anyhow::{Result, ensure};
 
 pub(super) fn epsilon_1e_5() -> f64 {
@@ -10,7 +8,7 @@ pub(super) fn yes() -> bool {
     true
 }
 
-/// The largest size: no model is as large, and the product of two such sizes is still a number.
+/// No model is as large, and the product of two such sizes is still a number.
 const LARGEST: usize = 1 << 28;
 
 pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {

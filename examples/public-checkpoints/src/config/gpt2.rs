@@ -1,42 +1,31 @@
-//! Describes the configuration of a GPT-2.
-
 use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
 use anyhow::{Result, ensure};
 use gpt::activation::Activation;
 use serde::Deserialize;
 
-/// The shape of a GPT-2. A missing field has the default of the published format.
+/// A missing field has the default of the published format.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Gpt2Config {
-    /// The number of different tokens.
     pub vocab_size: usize,
-    /// The largest number of tokens that the model sees at a time.
     pub n_positions: usize,
-    /// The width of the residual stream.
     pub n_embd: usize,
-    /// The number of blocks.
     pub n_layer: usize,
-    /// The number of attention heads of a block.
     pub n_head: usize,
-    /// The width inside a block's two-layer network; four times the residual stream's by default.
+    /// The width inside a block's two-layer network; by default four times the residual stream's.
     #[serde(default)]
     pub n_inner: Option<usize>,
-    /// The activation of that network.
     #[serde(default = "Activation::of_gpt2")]
     pub activation_function: Activation,
-    /// ε of the layer norms.
     #[serde(default = "epsilon_1e_5")]
     pub layer_norm_epsilon: f64,
-    /// Whether attention scores are divided by the square root of a head's width.
     #[serde(default = "yes")]
     pub scale_attn_weights: bool,
-    /// Whether they are divided by the number of the block, counted from 1.
+    /// Whether attention scores are divided by the number of the block, counted from 1.
     #[serde(default)]
     pub scale_attn_by_inverse_layer_idx: bool,
-    /// Whether the blocks attend to another model's states, which is not supported.
+    /// Not supported.
     #[serde(default)]
     pub add_cross_attention: bool,
-    /// Whether the output layer shares the token embedding's weights.
     #[serde(default = "yes")]
     pub tie_word_embeddings: bool,
 }
@@ -65,12 +54,11 @@ impl Gpt2Config {
         Ok(())
     }
 
-    /// Returns the width inside a block's two-layer network.
     pub fn inner(&self) -> usize {
         self.n_inner.unwrap_or(self.n_embd.saturating_mul(4))
     }
 
-    /// Returns the factor on the attention scores of a block; the first block is 0.
+    /// Returns the factor on attention scores; the first layer is 0.
     pub fn attention_scale(&self, layer: usize) -> f64 {
         let head = (self.n_embd / self.n_head) as f64;
         let of_width = if self.scale_attn_weights {

@@ -1,5 +1,3 @@
-//! Reads a model's architecture and shape from `config.json`.
-
 mod check;
 mod gpt2;
 mod olmo2;
@@ -12,15 +10,11 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::path::Path;
 
-/// The file of a checkpoint's configuration.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// The configuration of a model with a supported architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ModelConfig {
-    /// GPT-2.
     Gpt2(Gpt2Config),
-    /// OLMo-2.
     Olmo2(Olmo2Config),
 }
 
@@ -32,7 +26,6 @@ struct Kind {
 }
 
 impl ModelConfig {
-    /// Reads `config.json` in a checkpoint's folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         if path.exists() {
@@ -43,7 +36,6 @@ impl ModelConfig {
         Self::parse(&json).with_context(|| format!("{}", path.display()))
     }
 
-    /// Reads the text of a `config.json`.
     pub fn parse(json: &str) -> Result<Self> {
         let kind: Kind = serde_json::from_str(json)?;
         let name = kind
@@ -66,7 +58,6 @@ impl ModelConfig {
         }
     }
 
-    /// Returns the number of different tokens.
     pub fn vocab(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.vocab_size,
@@ -74,7 +65,6 @@ impl ModelConfig {
         }
     }
 
-    /// Returns the largest number of tokens that the model sees at a time.
     pub fn positions(&self) -> usize {
         match self {
             Self::Gpt2(config) => config.n_positions,

@@ -1,52 +1,40 @@
-//! Describes the configuration of an OLMo-2.
-
 use super::check::{above_0, check_sizes, epsilon_1e_5};
 use anyhow::{Context, Result, bail, ensure};
 use gpt::activation::Activation;
 use serde::Deserialize;
 
-/// The shape of an OLMo-2. A missing field has the default of the published format.
+/// A missing field has the default of the published format.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Olmo2Config {
-    /// The number of different tokens.
     pub vocab_size: usize,
-    /// The width of the residual stream.
     pub hidden_size: usize,
-    /// The width inside a block's gated network.
     pub intermediate_size: usize,
-    /// The number of blocks.
     pub num_hidden_layers: usize,
-    /// The number of query heads of a block.
     pub num_attention_heads: usize,
-    /// The number of key and value heads, each shared by several query heads; by default the number of query heads.
+    /// By default as many as query heads.
     #[serde(default)]
     pub num_key_value_heads: Option<usize>,
-    /// The width of a head; by default the heads share the residual stream's width.
+    /// By default the heads share the residual stream's width.
     #[serde(default)]
     pub head_dim: Option<usize>,
-    /// The largest number of tokens per window in the model's training.
     #[serde(default = "positions_2048")]
     pub max_position_embeddings: usize,
-    /// The activation of the gate.
     #[serde(default = "Activation::of_olmo2")]
     pub hidden_act: Activation,
-    /// ε of the norms.
     #[serde(default = "epsilon_1e_5")]
     pub rms_norm_eps: f64,
-    /// Whether the projections of attention have biases.
     #[serde(default)]
     pub attention_bias: bool,
-    /// Whether the output layer shares the token embedding's weights.
     #[serde(default)]
     pub tie_word_embeddings: bool,
-    /// The token whose embedding takes no gradient: 1 if the file has no value, no token if it is null,
-    /// counted from the end of the vocabulary if it is below 0.
+    /// The token whose embedding takes no gradient: 1 if the file has no value; below 0, counted from the end of the
+    /// vocabulary.
     #[serde(default = "padding_1")]
     pad_token_id: Option<i64>,
-    /// The base of the rotary positions' wavelengths, in files older than 2026.
+    /// In files older than 2026.
     #[serde(default)]
     rope_theta: Option<f64>,
-    /// The stretch of the rotary positions, in files older than 2026.
+    /// In files older than 2026.
     #[serde(default)]
     rope_scaling: Option<Rope>,
     /// Base and stretch, in newer files.
@@ -109,18 +97,15 @@ impl Olmo2Config {
         Ok(())
     }
 
-    /// Returns the number of key and value heads.
     pub fn key_value_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// Returns the width of a head.
     pub fn head_width(&self) -> usize {
         self.head_dim
             .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// Returns the token whose embedding takes no gradient, if there is one.
     pub fn padding(&self) -> Result<Option<i64>> {
         let Some(token) = self.pad_token_id else {
             return Ok(None);
@@ -144,13 +129,12 @@ impl Olmo2Config {
             .flatten()
     }
 
-    /// Returns the base of the rotary positions' wavelengths.
     pub fn rope_base(&self) -> f64 {
         let mut given = self.ropes().filter_map(|rope| rope.rope_theta);
         given.next().or(self.rope_theta).unwrap_or(10_000.0)
     }
 
-    /// Returns the divisor of positions: 1, unless they are stretched.
+    /// Returns the divisor of positions.
     pub fn rope_stretch(&self) -> Result<f64> {
         let Some(rope) = self.ropes().find(|rope| rope.rope_type.is_some()) else {
             return Ok(1.0);

@@ -1,5 +1,3 @@
-//! gpt-pretrain exports the model that it trained.
-
 use burn::tensor::{Int, Tensor, TensorData};
 use gpt::export::export;
 use gpt::model::GptConfig;
@@ -16,7 +14,7 @@ fn an_exported_model_computes_the_same_logits() {
         let model = config.init(&device);
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("step-12");
-        // Twice, since a run may be exported again.
+        // A run may be exported again.
         export(&config.init(&device), &config, &Tokenizer::Bytes, &folder).unwrap();
         export(&model, &config, &Tokenizer::Bytes, &folder).unwrap();
 

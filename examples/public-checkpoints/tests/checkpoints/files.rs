@@ -1,5 +1,3 @@
-//! Equal weights in different files: shards, 16-bit floats, bare names.
-
 use crate::variant::{BOTH, Stored, Variant, fixture, load, refusal};
 use burn::module::Module;
 use burn::tensor::{DType, Int, Tensor, TensorData};
@@ -72,7 +70,6 @@ fn a_trunk_without_its_prefix_and_with_its_buffers_is_the_same_model() {
     }
     gpt2.add("h.0.attn.bias", &[1, 1, 32, 32]);
     gpt2.add("h.0.attn.masked_bias", &[1]);
-    // A tied model's file may repeat the embedding; the copy is not read.
     gpt2.add("lm_head.weight", &[96, 32]);
     assert_eq!(logits(gpt2.save().path()), logits(&fixture("gpt2-tiny-0")));
 

@@ -1,4 +1,4 @@
-//! A fuzz of checkpoints, published and of a run: no damage to their files causes a panic.
+//! No damage to the files of a checkpoint causes a panic.
 //!
 //! The seed is fixed. `PROPTEST_CASES=20000 cargo test --test fuzz --test checkpoints fuzz` tries more cases, and
 //! `PROPTEST_RNG_SEED` chooses another seed.
@@ -39,10 +39,10 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// The files of a checkpoint, by their names.
+/// Names and contents.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// Two published models, each in one file and in two shards, with a tokenizer of bytes.
+/// Two published models, each in one file and as a shard with its index.
 static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let device = gpt::device::of_environment().unwrap().autodiff();
@@ -74,7 +74,6 @@ static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
         ]
     });
     let mut all: Vec<Files> = checkpoints.collect();
-    // The same models as a shard with its index.
     for index in 0..2 {
         let mut files = all[index].clone();
         let header = header(&files[2].1);
@@ -99,7 +98,6 @@ fn header(file: &[u8]) -> Value {
     serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap()
 }
 
-/// A way to damage a file.
 #[derive(Clone, Debug)]
 enum Damage {
     /// Replaces a value of its JSON.
@@ -138,7 +136,6 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// The places of a value's parts, as JSON pointers.
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_string());
     let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
@@ -155,7 +152,7 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     }
 }
 
-/// Replaces a value of a JSON text, more often near the top.
+/// Chooses places near the top more often.
 fn with_value(json: &[u8], place: &Index, new: &Value) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(json).ok()?;
     let mut all = Vec::new();
@@ -179,7 +176,6 @@ impl Damage {
                 }
             }
             Self::Value(place, new) if content.len() > 8 => {
-                // The header of the tensors.
                 let (length, rest) = content.split_first_chunk().unwrap();
                 let length = u64::from_le_bytes(*length) as usize;
                 if let Some(json) = rest.get(..length)
@@ -208,7 +204,6 @@ impl Damage {
     }
 }
 
-/// Damages files and writes them.
 fn write(folder: &Path, files: &Files, damages: &[(Index, Damage)]) -> PathBuf {
     let mut files = files.clone();
     let mut gone = Vec::new();
@@ -281,7 +276,6 @@ proptest! {
     }
 }
 
-/// A checkpoint as gpt-pretrain saves it.
 static OF_A_RUN: LazyLock<Files> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let device = gpt::device::of_environment().unwrap();

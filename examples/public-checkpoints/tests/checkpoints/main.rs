@@ -1,5 +1,4 @@
-//! Models from files: their results, their formats, refused files, and a sweep. A single binary, since each one links
-//! burn.
+//! A single binary, since each one links burn.
 
 mod export;
 mod files;

@@ -1,5 +1,3 @@
-//! The built program, as a user meets it.
-
 use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::tokenizer::Tokenizer;
@@ -9,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// A text, and a checkpoint in `step-30` of a model that reads it by byte pairs.
+/// A text, and a checkpoint in `step-30` with byte pairs of this text.
 fn setting() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let text = "The loss falls, and then it rises again.\n".repeat(400);
@@ -31,7 +29,6 @@ fn copy(root: &Path, name: &str) {
     }
 }
 
-/// Runs the program through a shell.
 fn run(root: &Path, arguments: &str) -> Output {
     let script = format!("$P --data text.txt {arguments}; exit ${{PIPESTATUS[0]}}");
     Command::new("bash")

@@ -1,5 +1,4 @@
-//! Compares models with the published implementations on the same files: logits, loss, slope, and the critical
-//! learning rate along the gradient and along AdamW's first update.
+//! Compares models with the published implementations on the same files.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
@@ -13,7 +12,6 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The results of the published implementation in PyTorch.
 #[derive(Deserialize)]
 struct Expected {
     input_ids: Vec<Vec<i64>>,
@@ -39,7 +37,7 @@ struct AdamW {
     along: Along,
 }
 
-/// The folders here, and below each folder of `SHARPNESS_CHECKPOINTS`.
+/// The folders here, and in each folder of `SHARPNESS_CHECKPOINTS`.
 fn folders() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut roots = vec![here];
@@ -127,7 +125,6 @@ fn check(folder: &Path) -> Result<(), String> {
     check_logits("logits_0_0", &logits, [0, 0], &expected.logits_0_0)?;
     check_logits("logits_3_23", &logits, [3, 23], &expected.logits_3_23)?;
 
-    // Micro-batches of different sizes must give the same gradient and loss.
     let part = |range: std::ops::Range<usize>| TokenBatch {
         inputs: inputs.clone().slice([range.clone()]),
         targets: targets.clone().slice([range]),
@@ -139,7 +136,7 @@ fn check(folder: &Path) -> Result<(), String> {
     let search = Search {
         tolerance: 1.0 / 1024.0,
         verification: 8,
-        // The expected values belong to these windows, whatever others would give.
+        // The expected values belong to these windows.
         interval: false,
     };
     let along = |optim: &ModuleOptimizer| {
@@ -171,7 +168,6 @@ fn check(folder: &Path) -> Result<(), String> {
     )
 }
 
-/// The norm of the gradients.
 fn burn_norm(model: &Transformer, grads: &GradientsParams) -> f64 {
     struct Sum<'a>(&'a GradientsParams, f64);
     impl burn::module::ModuleVisitor for Sum<'_> {

@@ -1,5 +1,3 @@
-//! Files that the program refuses, each with one sentence.
-
 use crate::variant::{BOTH, ONE_FILE, Variant, refusal};
 use public_checkpoints::checkpoint::Checkpoint;
 use safetensors::Dtype;
@@ -48,7 +46,7 @@ fn what_does_not_fit_is_named_with_what_was_expected() {
     contains(refusal(folder.path()), &["holds no weights", ONE_FILE]);
 }
 
-/// The sentence comes before any weights are loaded, and says what to do.
+/// The program refuses them before it loads any weights.
 #[test]
 fn weights_of_another_kind_are_named_with_what_to_do() {
     let refused = |folder: &Path, parts: &[&str]| {

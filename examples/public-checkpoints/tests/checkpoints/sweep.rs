@@ -1,5 +1,3 @@
-//! Sweeps over exported models, and checks their records.
-
 use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::tokenizer::Tokenizer;
@@ -16,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 const CONTEXT: usize = 16;
 
-/// Two checkpoints with different weights, the later one first. They are made once, because tests share a random
-/// stream, and a repetition might draw other weights.
+/// Two checkpoints, the later one first. They are made once: tests share a random stream, which might give a repetition
+/// other weights.
 fn checkpoints(root: &Path) -> Vec<PathBuf> {
     let device = gpt::device::of_environment().unwrap().autodiff();
     let folders = [20, 3].map(|step| {
@@ -78,12 +76,10 @@ fn sweep(root: &Path) -> Sweep {
     }
 }
 
-/// Runs a sweep, and returns the lines of its record.
 fn run(sweep: &Sweep, root: &Path, out: &str) -> Vec<Value> {
     run_at(sweep, root, out, &[])
 }
 
-/// Runs a sweep at these learning rates of warming.
 fn run_at(sweep: &Sweep, root: &Path, out: &str, rates: &[f64]) -> Vec<Value> {
     let out = root.join(out);
     fs::create_dir_all(&out).unwrap();
@@ -139,7 +135,7 @@ fn each_checkpoint_gives_a_line_for_each_direction_and_task() {
     assert_eq!(lines[1]["warm_steps"], 3);
     assert_eq!(lines[1]["direction"], "adamw");
     assert_eq!(lines[0]["warm_steps"], Value::Null);
-    // A checkpoint has no learning rate; the start of the search must not appear as one.
+    // The start of the search must not appear as a learning rate.
     assert!(lines.iter().all(|line| line["learning_rate"].is_null()));
 
     let report = Report::open(&root.join("out"), Some(&root.join("out"))).unwrap();
@@ -186,7 +182,6 @@ fn a_mix_is_measured_on_both_of_its_texts() {
         tasks(&lines)[..4],
         [(3, "gradient"), (3, "train"), (3, "data"), (3, "numbers")]
     );
-    // The loss of the mixed batch lies between the losses of its texts.
     let loss = |index: usize| lines[index]["base_loss"].as_f64().unwrap();
     let (low, high) = (loss(2).min(loss(3)), loss(2).max(loss(3)));
     assert!(low - 0.1 < loss(1) && loss(1) < high + 0.1);
@@ -200,7 +195,7 @@ fn warming_at_a_rate_moves_the_weights_and_none_is_the_first_update() {
     let losses = |steps: u64, rate: f64, out: &str| {
         let mut sweep = sweep(root);
         sweep.warming.steps = steps;
-        // The folders contain steps 20 and 3, and each must keep its own rate.
+        // Each of the steps 20 and 3 must keep its own rate.
         let lines = run_at(&sweep, root, out, &[0.0, rate]);
         let of_last = &lines[lines.len() / 2..];
         assert_eq!(of_last[0]["base_loss"], of_last[1]["base_loss"]);

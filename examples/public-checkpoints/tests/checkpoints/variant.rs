@@ -1,5 +1,3 @@
-//! A modified published checkpoint.
-
 use burn::tensor::{DType, TensorData};
 use public_checkpoints::config::ModelConfig;
 use public_checkpoints::model::Transformer;
@@ -56,7 +54,6 @@ impl Variant {
         tensors.find(|tensor| tensor.name == name).unwrap()
     }
 
-    /// Adds a tensor of zeros.
     pub fn add(&mut self, name: &str, shape: &[usize]) {
         self.tensors.push(Stored {
             name: name.to_string(),
@@ -89,7 +86,6 @@ impl Variant {
         folder
     }
 
-    /// Writes the tensors in this number of shards.
     pub fn save_shards(&self, count: usize) -> TempDir {
         let folder = self.save();
         fs::remove_file(folder.path().join(ONE_FILE)).unwrap();
