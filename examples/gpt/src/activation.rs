@@ -1,5 +1,3 @@
-//! Activation functions by their names in published configurations.
-
 use burn::tensor::{Tensor, activation};
 use serde::Deserialize;
 

@@ -1,7 +1,6 @@
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 
-/// Names the device of the tests.
 pub const VARIABLE: &str = "SHARPNESS_DEVICE";
 
 /// Opens `flex` (pure Rust, on the CPU), or `tch`, `cuda` or `wgpu` with the cargo feature of this name.
@@ -20,7 +19,6 @@ pub fn open(name: &str) -> Result<Device> {
     })
 }
 
-/// Opens the device that `SHARPNESS_DEVICE` names, or `flex` if it is not set.
 pub fn of_environment() -> Result<Device> {
     match std::env::var(VARIABLE) {
         Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),

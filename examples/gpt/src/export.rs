@@ -16,7 +16,6 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
-/// Replaces any earlier export.
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     export_model(model, config, folder)?;
     let path = folder.join("tokenizer.json");

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Locked while a process owns the folder; holds the number of the process.
+/// Locked while a process owns the folder.
 const OWNER_FILE: &str = "run.lock";
 
 /// A folder that belongs to this process until the value is dropped.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The guarded calls in progress. Meanwhile no panic prints a backtrace, on any thread.
 static GUARDED: AtomicUsize = AtomicUsize::new(0);
 
-/// Turns a panic into an error.
 pub fn without_panic<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

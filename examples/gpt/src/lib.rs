@@ -17,7 +17,6 @@ macro_rules! say {
     };
 }
 
-/// Prints a line on standard error.
 #[macro_export]
 macro_rules! warn {
     ($($line:tt)*) => {

@@ -29,7 +29,6 @@ pub struct GptConfig {
     pub width: usize,
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Whether the output layer shares the token embedding's weights.
     #[config(default = true)]
     pub tied: bool,
 }
@@ -157,7 +156,6 @@ impl Gpt {
         }
     }
 
-    /// Returns the mean cross entropy, in nats.
     pub fn loss(&self, batch: TokenBatch) -> Tensor<1> {
         let logits = self.forward(batch.inputs).flatten::<2>(0, 1);
         let targets = batch.targets.flatten::<1>(0, 1);

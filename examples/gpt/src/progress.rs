@@ -1,5 +1,3 @@
-//! Prints progress to a pipe or a file, which burn's dashboard cannot draw on.
-
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::{MetricDefinition, MetricEntry, MetricId, NumericEntry, format_float};
 use burn::train::renderer::{

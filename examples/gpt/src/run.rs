@@ -38,7 +38,6 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         .with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Prints an error on one line.
 pub fn exit_code(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,7 +50,6 @@ pub fn exit_code(result: Result<()>) -> ExitCode {
 }
 
 impl RunFolder {
-    /// Opens the given folder, or the first free `runs/NAME-N`.
     pub fn for_new_run(out: Option<&Path>, name: &str) -> Result<Self> {
         let owned = OwnedFolder::for_results(out, name, CONFIG_FILE)?;
         Ok(Self {

@@ -17,7 +17,6 @@ pub struct WarmupStableDecay {
 }
 
 impl WarmupStableDecay {
-    /// A tenth of the steps is warmup, and the last fifth decays to 0.
     pub fn usual(peak: f64, steps: u64) -> Self {
         Self {
             peak,

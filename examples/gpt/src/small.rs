@@ -66,7 +66,6 @@ impl<const D: usize> Examples<D> {
 }
 
 impl Examples<2> {
-    /// The largest score of an input gives its class.
     pub fn of_scores(x: Tensor<2>, scores: Tensor<2>) -> Self {
         let y = scores.argmax(1).flatten::<1>(0, 1);
         Self { x, y }
@@ -81,7 +80,6 @@ impl Examples<2> {
     }
 }
 
-/// Linear layers with GELU between them.
 #[derive(Module, Debug)]
 pub struct FullyConnected {
     layers: Vec<Linear>,
@@ -114,7 +112,6 @@ impl FullyConnected {
     }
 }
 
-/// Two convolutions with batch norm and ReLU, then an output layer, perhaps behind dropout.
 #[derive(Module, Debug)]
 pub struct ConvNet {
     convolutions: Vec<Conv2d>,

@@ -37,7 +37,6 @@ impl Stop {
         Ok(self)
     }
 
-    /// Keeps all checkpoints instead of the last two.
     pub fn with_all_checkpoints(mut self) -> Self {
         self.keeps_all = true;
         self
@@ -62,7 +61,6 @@ impl Stop {
         self.failure.get().cloned()
     }
 
-    /// Returns the loss of the last validation.
     pub fn last_loss(&self) -> Option<f64> {
         *self
             .last_loss

@@ -2,9 +2,9 @@ use anyhow::{Result, bail};
 use sharpness_record::shown;
 use std::path::{Path, PathBuf};
 
-/// The reading of a file ends after so many records without text at its start: the field or the file is wrong.
+/// The reading of a file ends after this many records without text at its start: the field or the file is wrong.
 const HOPELESS: u64 = 100_000;
-/// The reading of a folder ends after so many records if none holds text.
+/// The reading of a folder ends after this many records if none holds text.
 const ALL_HOPELESS: u64 = 3 * HOPELESS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,6 @@ pub(super) struct Collector<'a> {
     pub(super) field: &'a str,
     limit: usize,
     file: PathBuf,
-    /// The records of the current file.
     in_file: Tally,
     /// About the first file whose name did not tell its format.
     remark: Option<String>,

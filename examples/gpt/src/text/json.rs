@@ -10,7 +10,6 @@ const LISTED_FIELDS: usize = 20;
 const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads records: one a line, one after another, or the elements of an array.
 pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     let is_read = match layout(reader) {
         Layout::Lines => read_lines(reader, out),
@@ -22,7 +21,6 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     is_read
 }
 
-/// Whether the first line of a file holds a record.
 pub(super) fn is_record(beginning: &[u8]) -> bool {
     let beginning = beginning.trim_ascii_start();
     let line = beginning.split(|byte| *byte == b'\n').next();
@@ -132,7 +130,6 @@ fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     })
 }
 
-/// Replaces every number and word outside of strings by null.
 fn with_null_for_words(json: &[u8]) -> Vec<u8> {
     let mut changed = Vec::with_capacity(json.len());
     let (mut in_string, mut is_escaped, mut in_word) = (false, false, false);

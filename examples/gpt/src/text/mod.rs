@@ -1,5 +1,3 @@
-//! Reads text to train on: the sources of packages, or the user's files.
-
 mod collect;
 mod columns;
 mod file;
@@ -36,9 +34,7 @@ pub fn limit(megabytes: f64) -> Result<usize> {
 #[derive(Clone, Debug)]
 pub struct Text {
     pub content: String,
-    /// A short name for people.
     pub source: String,
-    /// Notes on parts left out or not read.
     pub notes: Vec<String>,
 }
 
@@ -64,8 +60,8 @@ impl Text {
             .collect()
     }
 
-    /// Reads up to `limit` bytes of the documentation or the code of packages in Cargo.lock, which cargo has put on disk
-    /// to build this program, in the order of their names.
+    /// Reads up to `limit` bytes of the documentation or the code of packages in Cargo.lock, in the order of their
+    /// names.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
         let packages::PackageText { content, name } = packages::read(domain, limit)?;
         Ok(Self {

@@ -155,7 +155,6 @@ impl Compression {
     }
 }
 
-/// Returns the beginning of a stream, and a reader of all of it.
 fn split_head(mut reader: impl BufRead + 'static) -> (Vec<u8>, Box<dyn BufRead>) {
     let mut head = Vec::new();
     let beginning = reader.by_ref().take(HEAD).read_to_end(&mut head);
@@ -202,7 +201,6 @@ fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
     })
 }
 
-/// Reads UTF-8, or the encoding of a byte-order mark.
 pub(super) fn text_reader(reader: impl Read + 'static) -> TextReader {
     let decoder = DecodeReaderBytesBuilder::new()
         .bom_sniffing(true)

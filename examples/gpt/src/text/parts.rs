@@ -1,5 +1,3 @@
-//! Chooses the training part of a data set.
-
 use super::file::Format;
 use sharpness_record::shown::one_line;
 use std::collections::HashSet;

@@ -40,7 +40,6 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         if goes_on && most == PIECE {
             out.note_pieces();
         }
-        // A file whose last blocks were never written ends in zeros.
         let zeros = line.iter().position(|byte| *byte == 0);
         if let Some(zeros) = zeros {
             line.truncate(zeros);

@@ -1,5 +1,3 @@
-//! Damage and oddities beyond a single bad record.
-
 use super::*;
 
 #[test]
