@@ -19,8 +19,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens all checkpoints, sorted by step, once every folder is known to be complete.
     ///
-    /// If `steps` is empty, the folders' names give the steps, and a link to another given folder is skipped. `rates` are
-    /// the rates of warming: one a folder, one for all, or none for 0.
+    /// If `steps` is empty, the folders' names give the steps, and a link to another given folder is skipped. `rates`
+    /// are the rates of warming: one a folder, one for all, or none for 0.
     pub fn open_all(folders: &[PathBuf], steps: &[u64], rates: &[f64]) -> Result<Vec<Self>> {
         ensure!(
             rates.len() <= 1 || rates.len() == folders.len(),
@@ -91,7 +91,6 @@ impl Checkpoint {
     }
 }
 
-/// Returns the indices of the folders, without links to other folders in the list.
 fn given_once(folders: &[PathBuf], passes_over_links: bool) -> Vec<usize> {
     let real = |folder: &PathBuf| folder.canonicalize().unwrap_or_else(|_| folder.clone());
     // Remove a slash at the end, which would follow the link.

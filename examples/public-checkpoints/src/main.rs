@@ -24,9 +24,9 @@ use sharpness_record::shown::number;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measure critical sharpness at checkpoints of GPT-2 and OLMo-2: along the gradient, and along the update
-/// that AdamW would make next. Each folder holds a checkpoint as published: config.json, model.safetensors
-/// (or its shards and their index) and tokenizer.json. Nothing is downloaded.
+/// Measure critical sharpness at published checkpoints of GPT-2 and OLMo-2: along the gradient, and along AdamW's next
+/// update. Each folder holds config.json, model.safetensors (or its shards and their index) and tokenizer.json.
+/// Nothing is downloaded.
 #[derive(Parser, Serialize)]
 #[command(version)]
 struct Flags {

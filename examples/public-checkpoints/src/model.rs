@@ -25,7 +25,6 @@ impl Transformer {
         })
     }
 
-    /// Returns the logits `[batch, time, vocab]` of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         match self {
             Self::Gpt2(model) => model.forward(tokens),

@@ -105,7 +105,6 @@ pub fn parse(text: &str) -> Result<u64> {
     number(&text.to_lowercase()).context("expected a whole number, such as 20000, 20k, 2.5M or 1e4")
 }
 
-/// Parses `1000`, `1,000`, `20k`, `2.5m` or `1e4`.
 fn number(text: &str) -> Option<u64> {
     let (text, thousands) = match text.strip_suffix('k') {
         Some(text) => (text, 3),

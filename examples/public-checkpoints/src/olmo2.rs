@@ -45,7 +45,6 @@ impl Olmo2 {
         Ok(model)
     }
 
-    /// Returns the logits `[batch, time, vocab]` of `tokens` `[batch, time]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, time] = tokens.dims();
         let mut x = self.embed(tokens);
@@ -123,7 +122,6 @@ impl Turn {
     }
 }
 
-/// Attention, then a gated network, each normed and added to the residual stream.
 #[derive(Module, Debug)]
 struct Block {
     query: Linear,

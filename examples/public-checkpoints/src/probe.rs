@@ -17,7 +17,6 @@ pub struct Task {
     pub batch: Batch,
 }
 
-/// Returns the mean loss over the windows of a batch.
 pub fn loss(model: &Transformer, batch: &Batch) -> Result<Loss, String> {
     let mut windows: Vec<f64> = Vec::new();
     for micro_batch in batch {

@@ -24,7 +24,6 @@ impl Report {
         })
     }
 
-    /// Returns the tasks in the order of the columns, with their headings.
     fn columns(&self) -> Vec<(&str, String)> {
         let mut columns = vec![
             (TRAIN_TASK, "AdamW".to_string()),

@@ -36,14 +36,12 @@ struct LastWindows {
     windows: Windowed,
 }
 
-/// The starts of the next searches.
 struct Guesses {
     adamw: f64,
     gradient: f64,
 }
 
 impl Sweep {
-    /// Measures at every checkpoint, and writes each measurement to the record.
     pub fn run(
         &self,
         checkpoints: &[Checkpoint],

@@ -12,7 +12,6 @@ use tokenizers::Tokenizer;
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// The task of the training text if updates use a mix.
 pub const DATA_TASK: &str = "data";
-/// The length of pieces to encode in parallel.
 const PIECE_BYTES: usize = 1 << 16;
 
 pub struct Texts {

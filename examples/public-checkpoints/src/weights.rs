@@ -35,7 +35,7 @@ impl Index {
     }
 }
 
-/// Checks the files of the weights: one file without an index, or all shards in the index.
+/// Returns no index if one file has all weights.
 pub fn check_files(folder: &Path) -> Result<Option<Index>> {
     let is_there = |name: &str| folder.join(name).exists() || folder.join(name).is_symlink();
     if is_there(WEIGHTS_FILE) {

@@ -39,7 +39,6 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-/// Names and contents.
 type Files = Vec<(String, Vec<u8>)>;
 
 /// Two published models, each in one file and as a shard with its index.

@@ -136,7 +136,6 @@ fn check(folder: &Path) -> Result<(), String> {
     let search = Search {
         tolerance: 1.0 / 1024.0,
         verification: 8,
-        // The expected values belong to these windows.
         interval: false,
     };
     let along = |optim: &ModuleOptimizer| {
