@@ -1,5 +1,3 @@
-//! Compares the searches on the same steps of a training.
-
 use crate::statistics::{Errors, mean, quantile};
 use crate::table::SearchRow;
 use crate::workload::{Step, Workload, train};
@@ -10,9 +8,9 @@ use burn_sharpness::{
 use critical_search::SearchConfig;
 use std::sync::Arc;
 
-/// The number of measurements that warm a search up.
+/// The measurements that do not count.
 const WARM_UP: usize = 5;
-/// The tolerance and the accuracy of the search for the true η_c.
+/// For the true η_c.
 const TRUE_TOLERANCE: f64 = 1.0 / 2048.0;
 const TRUE_ACCURACY: f64 = 1e-5;
 const PUBLISHED_TOLERANCE: f64 = 1.0 / 16.0;
@@ -21,7 +19,6 @@ struct Contender {
     method: &'static str,
     tolerance: f64,
     probe: SharpnessProbe,
-    /// Whether it may take L(θ) from the training step.
     takes_training_loss: bool,
     found: Vec<Arc<Measurement>>,
 }
@@ -48,7 +45,6 @@ impl Contender {
     }
 }
 
-/// Trains once, measures with each search at the same steps, and returns the cost and the error of η_c for each.
 pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
     let config = || SharpnessConfig::new().with_every(workload.every());
     let published = config().with_method(Method::Published);

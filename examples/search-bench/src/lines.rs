@@ -2,13 +2,12 @@ use crate::workload::{Step, Workload, train};
 use anyhow::Result;
 use serde::Serialize;
 
-/// The places on a recorded line, as multiples of its critical learning rate: half an octave apart, and closer around 1.
+/// Multiples of a line's critical learning rate, closer around 1.
 const PLACES: [f64; 23] = [
     0.03, 0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88, 0.94, 1.0, 1.06, 1.12, 1.2, 1.35,
     1.5, 1.75, 2.0, 3.0, 4.0, 8.0,
 ];
 
-/// The rise of the loss along one real update.
 #[derive(Serialize)]
 pub struct Line {
     workload: &'static str,
@@ -20,7 +19,6 @@ pub struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Records the lines of a workload around their critical learning rates.
 pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let mut critical_lr = None;
@@ -48,7 +46,7 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Returns the first crossing that doubling and bisection see, to a part in a thousand.
+/// Doubles and bisects, to a part in a thousand.
 fn crossing(guess: f64, rise: impl Fn(f64) -> f64) -> Option<f64> {
     let (mut lower, mut upper) = (guess, guess);
     while rise(upper) <= 0.0 {

@@ -1,6 +1,5 @@
-//! Compares the guided search with the published estimator on the same steps of real training: their
-//! evaluations, the errors of their η_c, the agreement of their brackets, and their time; then measures the
-//! memory of a probe.
+//! Compares the guided search with the published estimator on the same steps of real training, and measures the memory
+//! of a probe.
 //!
 //! ```sh
 //! cargo run -p search-bench
@@ -60,12 +59,10 @@ struct Flags {
     /// Draw one search on one line of the GPT's training, as SVG, to this file instead
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// Measure the GPT's training for scripts/published.py, which repeats it with the published estimator in
-    /// PyTorch: write first weights, batches and measurements to this folder instead
+    /// Write the GPT's first weights, batches and measurements for scripts/published.py to this folder instead
     #[arg(long, value_name = "FOLDER")]
     reference: Option<PathBuf>,
-    /// Train the GPT for a few steps with and without a probe, and print the time and memory of a step and a
-    /// measurement instead
+    /// Print the time and memory of a step and a measurement of the GPT instead
     #[arg(long)]
     size: bool,
     #[command(flatten)]
@@ -86,7 +83,7 @@ enum WorkloadName {
     Dropout,
     Convolutional,
     Memory,
-    /// Not a training to compare: an evaluation of the probe against a forward pass of the GPT
+    /// An evaluation of the probe against a forward pass of the GPT
     Pass,
 }
 
@@ -105,7 +102,7 @@ impl Flags {
         })
     }
 
-    /// Returns the GPT with dropout: a quarter of the steps, and two thirds of the measurements.
+    /// A quarter of the steps, and two thirds of the measurements.
     fn gpt_with_dropout(&self) -> Result<GptPretraining> {
         let gpt = self.gpt()?;
         Ok(GptPretraining {
@@ -209,7 +206,6 @@ fn rows(flags: &Flags) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Returns the lines of the selected workloads.
 fn record(flags: &Flags) -> Result<Vec<lines::Line>> {
     let mut recorded = Vec::new();
     if flags.wants(WorkloadName::Gpt) {

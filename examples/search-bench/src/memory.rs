@@ -1,4 +1,4 @@
-//! Measures the memory of a probe, on trainings whose weights fill the memory.
+//! Measures the memory of a probe on trainings whose weights fill the memory.
 
 use crate::process::with_and_without;
 use crate::table::MemoryRow;
@@ -13,24 +13,18 @@ use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::ValueEnum;
 
-/// The examples of a batch: few enough for the weights, not the activations, to fill the memory.
+/// Few enough for the weights, not the activations, to fill the memory.
 const BATCH: usize = 4;
 const STEPS: usize = 5;
 
-/// The training: square layers with GELU between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Training {
-    /// Three layers of 4096 by AdamW.
     AdamW,
-    /// Three layers of 4096 by SGD with momentum.
     Momentum,
-    /// Three layers of 4096 by AdamW, with another learning rate for the first layer.
     Groups,
-    /// 48 layers of 1024 by AdamW.
     Deep,
 }
 
-/// The training on a device.
 pub struct InMemory {
     pub training: Training,
     pub device: Device,
@@ -59,7 +53,7 @@ impl Training {
         }
     }
 
-    /// Runs the training in two processes. `None` if the system reports no peak memory.
+    /// `None` if the system reports no peak memory.
     fn row(self, device: &str) -> Option<MemoryRow> {
         let name = self.to_possible_value()?.get_name().to_string();
         let arguments = ["--device", device, "--memory-of", &name].map(str::to_string);

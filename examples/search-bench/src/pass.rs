@@ -1,5 +1,4 @@
-//! Times an evaluation of the probe, which moves the weights and makes a forward pass, against the model's own forward
-//! pass, in one process.
+//! Times an evaluation of the probe against the model's own forward pass.
 
 use crate::statistics::quantile;
 use crate::table::PassRow;
@@ -10,21 +9,17 @@ use burn::optim::GradientsParams;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, Update};
 use std::time::Instant;
 
-/// The steps that are not counted: the first ones allocate, and their searches are longer.
+/// Uncounted steps, which allocate, and whose searches are longer.
 const WARM_UP: usize = 2;
-/// The model's own passes after each step: about as many as a measurement evaluates.
+/// The model's own passes after each step.
 const OWN_PASSES: usize = 2;
 
-/// How the direction of the update becomes known.
 #[derive(Clone, Copy)]
 enum Way {
-    /// From the weights after the step that the probe makes.
     StepFirst,
-    /// From a virtual step.
     Virtual,
 }
 
-/// Times the passes of a training, for each way to measure.
 pub fn rows<W: Workload>(workload: &W, device: &str) -> Result<Vec<PassRow>> {
     let ways = [
         (Way::StepFirst, "the step shows it"),
@@ -45,7 +40,7 @@ pub fn rows<W: Workload>(workload: &W, device: &str) -> Result<Vec<PassRow>> {
     rows.into_iter().collect()
 }
 
-/// Trains, and returns the number of weights, and the seconds of the model's own passes and of the probe's evaluations.
+/// Returns the number of weights, and the seconds of the model's own passes and of the probe's evaluations.
 fn time<W: Workload>(workload: &W, way: Way) -> Result<(usize, Vec<f64>, Vec<f64>)> {
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1))?;
     let (mut model, mut optim) = workload.init();
@@ -57,7 +52,7 @@ fn time<W: Workload>(workload: &W, way: Way) -> Result<(usize, Vec<f64>, Vec<f64
         let training_loss = loss.try_into_scalar::<f64>()?;
         let rates = workload.learning_rates(step);
         let is_counted = step >= WARM_UP;
-        // An evaluation lasts from the end of the one before to its own. What comes before the first is no evaluation.
+        // An evaluation lasts from the end of the previous evaluation; the time before the first does not count.
         let mut ended: Option<Instant> = None;
         let evaluate = |model: &W::Model| {
             let value = workload.loss(model, batch).try_into_scalar::<f64>();

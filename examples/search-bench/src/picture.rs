@@ -3,14 +3,13 @@ use anyhow::{Context, Result};
 use critical_search::{CriticalSearch, Guess, LossLine, SearchConfig};
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 
-/// The number of places to draw on the line.
 const PLACES: usize = 60;
 const FARTHEST: f64 = 1.6;
 
-/// The evaluations of the drawn search: the minimum, which most searches take.
+/// The minimum, which most searches take.
 const EVALUATIONS: usize = 2;
 
-/// Draws one guided search on one real line: the workload's last measured step with a search of two evaluations.
+/// Draws the last search of two evaluations on a workload.
 pub fn draw<W: Workload>(workload: &W) -> Result<String> {
     let search = CriticalSearch::new(SearchConfig::default())?;
     let mut guess = Guess::unknown();
@@ -65,7 +64,6 @@ pub fn draw<W: Workload>(workload: &W) -> Result<String> {
     )
     .with_series(series("f", points, Style::Line))
     .with_series(series("0", zero, Style::Threshold))
-    // The gradient gives the slope at 0, drawn as far down as the line goes.
     .with_series(series(
         "slope at 0, known",
         vec![(0.0, 0.0), (-lowest / slope, lowest)],

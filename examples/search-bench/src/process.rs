@@ -1,5 +1,4 @@
-//! Runs a training in its own process, with a probe that measures each step or without, and reports its time and peak
-//! memory.
+//! Runs a training in its own process, and reports its time and peak memory.
 
 use crate::statistics::quantile;
 use crate::workload::{Trained, Workload, train};
@@ -10,7 +9,7 @@ use gpt::terminal::print;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
-/// The uncounted first steps, which allocate memory and compile kernels.
+/// Uncounted steps, which allocate memory and compile kernels.
 const WARM_UP: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -19,21 +18,19 @@ pub enum Probe {
     Without,
 }
 
-/// The cost of a process.
 #[derive(Serialize, Deserialize)]
 pub struct Taken {
     pub weights: usize,
     pub steps: usize,
-    /// The median time of the counted steps, without measurements.
+    /// The median without measurements.
     pub step_seconds: f64,
-    /// The median time of the counted measurements; `None` without a probe.
+    /// The median; `None` without a probe.
     pub measurement_seconds: Option<f64>,
     pub evaluations: Option<f64>,
     pub bracketed: usize,
     pub peak_bytes: u64,
 }
 
-/// Trains in this process, and prints the cost.
 pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
     let config = SharpnessConfig::new().with_every(1);
     let probe = match probe {
@@ -62,7 +59,6 @@ pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
     Ok(print(&(serde_json::to_string(&taken)? + "\n"))?)
 }
 
-/// Returns the costs of a process with a probe and of one without, each with these arguments of this program.
 pub fn with_and_without(arguments: &[String]) -> Result<[Taken; 2]> {
     let taken = |probe: &str| -> Result<Taken> {
         let mut process = Command::new(std::env::current_exe()?);

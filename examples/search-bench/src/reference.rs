@@ -1,5 +1,4 @@
-//! Writes a training that another program can repeat (`scripts/published.py`): its first weights, its batches and its
-//! learning rates, and the measurement at each step.
+//! Writes a training that `scripts/published.py` repeats.
 
 use crate::statistics::mean;
 use crate::workload::{GptPretraining, Workload, train};
@@ -15,23 +14,19 @@ use gpt::tokens::TokenBatch;
 use serde::Serialize;
 use std::path::Path;
 
-/// The file beside the weights.
 const FILE: &str = "reference.json";
 
 #[derive(Serialize)]
 struct Reference<'a> {
     device: &'a str,
-    /// The mean time of a training step.
     step_seconds: f64,
     learning_rates: Vec<f64>,
-    /// The tokens of each step's windows: all but the last are the inputs, all but the first the targets.
+    /// The tokens of each step's windows: inputs are all but the last, targets all but the first.
     batches: Vec<Vec<Vec<i64>>>,
-    /// The measurements of the guided search.
     measurements: Vec<Measurement>,
 }
 
-/// The workload with its first weights and batches. (Burn draws a weight at its first reading, so the order of
-/// reading matters.)
+/// Holds the first weights and batches: burn draws a weight when it is first read, so the order of reading matters.
 struct Told<'a> {
     workload: &'a GptPretraining,
     model: Gpt,
@@ -67,7 +62,6 @@ impl Workload for Told<'_> {
     }
 }
 
-/// Trains and measures, and writes everything necessary to repeat it.
 pub fn write(workload: &GptPretraining, device: &str, folder: &Path) -> Result<()> {
     let workload = &Told {
         model: workload.init().0.materialize(),

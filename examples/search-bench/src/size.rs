@@ -1,5 +1,4 @@
-//! Measures a training step and a measurement at a size of the GPT: time, and the peak memory of a process with and
-//! without a probe.
+//! Measures time and peak memory at a size of the GPT.
 
 use crate::process::with_and_without;
 use crate::workload::VOCAB;
@@ -9,7 +8,6 @@ use gpt::model::GptConfig;
 use gpt::terminal::print;
 use sharpness_report::shown::decimals;
 
-/// The shape of the GPT.
 #[derive(Args)]
 pub struct Shape {
     /// Transformer blocks of the GPT
@@ -30,7 +28,6 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Returns the shape of the model.
     pub fn config(&self) -> Result<GptConfig> {
         ensure!(
             self.gpt_vocab >= VOCAB,
@@ -49,7 +46,6 @@ impl Shape {
     }
 }
 
-/// Runs two processes with the arguments of this one, and prints a table.
 pub fn compare(device: &str, arguments: &[String]) -> Result<()> {
     let [with, without] = with_and_without(arguments)?;
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;

@@ -1,6 +1,4 @@
-//! Summarizes many numbers.
-
-/// Returns the mean, or NaN without numbers.
+/// NaN without numbers.
 pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -16,7 +14,7 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// Summarizes relative errors: their root mean square, the bound of 95 in 100, and the largest.
+/// Summarizes relative errors.
 pub struct Errors {
     pub rms: f64,
     pub p95: f64,
@@ -24,7 +22,6 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Summarizes these relative errors.
     pub fn new(errors: Vec<f64>) -> Self {
         let squares: Vec<f64> = errors.iter().map(|error| error * error).collect();
         Self {

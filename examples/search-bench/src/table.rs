@@ -2,75 +2,60 @@ use serde::Serialize;
 use sharpness_report::shown::decimals;
 use std::fmt::Write;
 
-/// The results of one search on one workload. Evaluations are forward passes along the update; errors are relative to
-/// the η_c of a much finer search.
+/// Evaluations are forward passes along the update; errors are relative to the η_c of a much finer search.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchRow {
     pub workload: &'static str,
     pub tolerance: f64,
     pub method: &'static str,
-    /// The measurements that count: all but the first five.
+    /// All measurements but the first five.
     pub steps: usize,
-    /// The evaluations of the first measurement of the run, which does not count.
+    /// The evaluations of the first measurement, which does not count.
     pub first_evaluations: usize,
     pub mean_evaluations: f64,
     pub median_evaluations: f64,
     pub p95_evaluations: f64,
     pub mean_base_evaluations: f64,
-    /// The errors of η_c.
     pub rms_error: f64,
-    /// The error that 95 of 100 do not exceed.
+    /// 95 of 100 errors do not exceed it.
     pub p95_error: f64,
     pub max_error: f64,
-    /// The share of measurements whose bracket overlaps with the other search's.
+    /// The share of brackets that overlap with the other search's.
     pub overlap: f64,
     pub failures: usize,
     pub step_seconds: f64,
     pub measurement_seconds: f64,
 }
 
-/// The peak memory that a probe adds to a training.
 #[derive(Clone, Debug, Serialize)]
 pub struct MemoryRow {
     pub workload: &'static str,
-    /// The bytes of the weights, P.
     pub weights_bytes: u64,
-    /// The peak memory of a process that trains and measures at every step.
     pub peak_rss_bytes: u64,
-    /// The peak memory of a process that trains only.
     pub peak_rss_bytes_without_probe: u64,
     pub step_seconds: f64,
     pub measurement_seconds: f64,
 }
 
 impl MemoryRow {
-    /// Returns the peak memory that the probe adds, in weights.
+    /// The memory of the probe, in weights.
     fn added(&self) -> f64 {
         let [with, without] = [self.peak_rss_bytes, self.peak_rss_bytes_without_probe];
         (with as f64 - without as f64) / self.weights_bytes as f64
     }
 }
 
-/// The time of an evaluation of the probe beside that of the model's own forward pass.
 #[derive(Clone, Debug, Serialize)]
 pub struct PassRow {
-    /// The training.
     pub workload: &'static str,
-    /// The backend.
     pub device: String,
-    /// The number of weights.
     pub weights: usize,
-    /// What shows the direction of the update.
     pub direction: &'static str,
-    /// The evaluations that count.
     pub evaluations: usize,
-    /// The median seconds of the model's own forward pass.
     pub pass_seconds: f64,
-    /// The median seconds of an evaluation: moving the weights, and a forward pass.
     pub evaluation_seconds: f64,
 }
 
-/// A row of any kind.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Row {
@@ -79,7 +64,6 @@ pub enum Row {
     Pass(PassRow),
 }
 
-/// Formats the rows as tables in Markdown: searches, memory, passes.
 pub fn markdown(rows: &[Row]) -> String {
     let (mut searches, mut memory, mut passes) = (String::new(), String::new(), String::new());
     for row in rows {

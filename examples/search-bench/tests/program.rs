@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs the program by a shell.
 fn run(folder: &Path, arguments: &str) -> Output {
     let script = format!("$P --only full --steps 8 {arguments}; exit ${{PIPESTATUS[0]}}");
     let mut shell = Command::new("bash");

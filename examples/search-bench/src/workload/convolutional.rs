@@ -5,8 +5,8 @@ use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use gpt::small::{CLASSES, ConvNet, Examples, SIDE};
 
-/// A small convolutional network with batch norm and dropout, on noise images with classes from a fixed linear map.
-/// The gradient belongs to the loss in training mode, not to the measured loss.
+/// A fixed linear map gives the classes of noise images. The gradient belongs to the loss in training mode, not to the
+/// measured loss.
 pub struct Convolutional {
     pub steps: usize,
     pub device: Device,

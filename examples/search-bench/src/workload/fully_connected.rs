@@ -5,10 +5,10 @@ use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use gpt::small::{CLASSES, Examples, FullyConnected as Network};
 
-/// A four-layer network on random inputs, with classes from another, fixed network.
+/// A fixed nonlinear map gives the classes of random inputs.
 pub struct FullyConnected {
     pub steps: usize,
-    /// Full-batch gradient descent, or momentum SGD on batches of 64.
+    /// Gradient descent instead of momentum SGD.
     pub full_batch: bool,
     pub device: Device,
 }

@@ -8,13 +8,12 @@ use gpt::schedule::WarmupStableDecay;
 use gpt::small::tokens;
 use gpt::tokens::{TokenBatch, TrainBatches, Windows};
 
-/// The model of `gpt-pretrain` on its default text: mini-batches, AdamW, warmup-stable-decay.
+/// The model of `gpt-pretrain` on its default text.
 pub struct GptPretraining {
     pub steps: usize,
     pub every: u64,
-    /// The windows of text in a batch.
     pub batch: usize,
-    /// The shape of the model. Its vocabulary must cover the text's.
+    /// Its vocabulary must cover the text's.
     pub shape: GptConfig,
     pub device: Device,
 }

@@ -1,5 +1,3 @@
-//! Defines the trainings that compare the searches.
-
 mod convolutional;
 mod fully_connected;
 mod gpt_pretraining;
@@ -18,14 +16,10 @@ use burn_sharpness::{Linearity, Measurement, SharpnessProbe, TRAIN_TASK, UpdateD
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The seed of all weights and data.
 const SEED: u64 = 0;
 
-/// A training that compares the searches.
 pub trait Workload {
-    /// The type of the model.
     type Model: Module + 'static;
-    /// The data of one step.
     type Batch: Clone;
 
     fn name(&self) -> &'static str;
@@ -33,27 +27,22 @@ pub trait Workload {
     fn init(&self) -> (Self::Model, ModuleOptimizer);
     fn batches(&self) -> Result<Vec<Self::Batch>>;
     fn learning_rate(&self, step: usize) -> f64;
-    /// The learning rates of the parameter groups.
     fn learning_rates(&self, step: usize) -> ModuleLearningRate {
         self.learning_rate(step).into()
     }
     fn loss(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1>;
 }
 
-/// What a step knows before its update.
 pub struct Step<'a, W: Workload> {
     pub index: u64,
     pub model: &'a W::Model,
     pub optim: &'a ModuleOptimizer,
     pub learning_rate: f64,
     pub grads: &'a GradientsParams,
-    /// The loss L(θ) from the training step.
     pub training_loss: f64,
-    /// The batch of that loss.
     pub batch: &'a W::Batch,
 }
 
-/// The loss along a step's update.
 pub struct RealLine<'a, W: Workload> {
     workload: &'a W,
     batch: &'a W::Batch,
@@ -68,7 +57,7 @@ pub struct RealLine<'a, W: Workload> {
 }
 
 impl<'a, W: Workload> Step<'a, W> {
-    /// Returns the line of this step, if its update has a direction.
+    /// `None` if the update has no direction.
     pub fn line(&self, workload: &'a W) -> Option<RealLine<'a, W>> {
         let model = self.model.valid();
         let rate = self.learning_rate.into();
@@ -106,14 +95,13 @@ impl<W: Workload> RealLine<'_, W> {
     }
 }
 
-/// The results of a training.
 pub struct Trained {
     pub weights: usize,
     pub step_seconds: Vec<f64>,
     pub measurements: Vec<Arc<Measurement>>,
 }
 
-/// Trains, and shows each step before its update to an observer. The probe makes the steps, if there is one.
+/// Shows each step to an observer before its update. The probe makes the steps, if there is one.
 pub fn train<W: Workload>(
     workload: &W,
     probe: Option<&SharpnessProbe>,
@@ -168,7 +156,6 @@ pub fn train<W: Workload>(
     })
 }
 
-/// The device, with the workloads' seed.
 pub fn seeded(device: &Device) -> Device {
     device.seed(SEED);
     device.clone().autodiff()
