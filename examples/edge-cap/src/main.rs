@@ -1,5 +1,4 @@
-//! Trains the same networks with and without an edge cap, from rates below the ceiling to far above it. Prints the
-//! validation losses side by side, and writes a chart per network to the folder.
+//! Trains networks with and without an edge cap, from rates below the ceiling to far above it.
 //!
 //! ```sh
 //! cargo run -p edge-cap -- runs/edge-cap --only small-gpt
@@ -106,7 +105,7 @@ fn train_once(run: &Run, flags: &Flags, results: &mut Results<Outcome>) -> Resul
     Ok(())
 }
 
-/// All runs except the longer ones, whose length depends on the cost of the others.
+/// The length of the longer runs depends on the cost of these.
 fn runs(flags: &Flags) -> Vec<Run> {
     let mut networks = flags.only.clone();
     if networks.is_empty() {

@@ -1,5 +1,3 @@
-//! The networks of the study and their data.
-
 use anyhow::{Error, Result};
 use burn::data::dataloader::DataLoader;
 use burn::module::ParamGroup;
@@ -13,7 +11,6 @@ use gpt::small::{CLASSES, ConvNet, Examples, FullyConnected, SIDE, VOCAB, tokens
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use serde::{Deserialize, Serialize};
 
-/// A network with its optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
@@ -27,7 +24,6 @@ pub enum Network {
     Convolutional,
 }
 
-/// A training: its model, its training data and its validation data.
 pub struct Task<M, B> {
     pub model: M,
     pub optim: ModuleOptimizer,
@@ -39,7 +35,6 @@ pub struct Task<M, B> {
 impl Network {
     pub const ALL: [Self; 4] = [Self::SmallGpt, Self::Muon, Self::Convolutional, Self::Gpt];
 
-    /// The number of updates in a run.
     pub fn steps(self) -> u64 {
         match self {
             Self::Gpt | Self::Convolutional => 300,
@@ -47,7 +42,7 @@ impl Network {
         }
     }
 
-    /// A peak learning rate just below the finder's ceiling.
+    /// Just below the finder's ceiling.
     pub fn tuned(self) -> f64 {
         match self {
             Self::Gpt => 1.4e-3,
@@ -57,7 +52,6 @@ impl Network {
         }
     }
 
-    /// The shape of the GPT, if the network is a GPT.
     pub fn gpt(self) -> Option<GptConfig> {
         match self {
             Self::Gpt => Some(GptConfig::new(VOCAB, 128, 4, 4, 128)),
@@ -67,11 +61,10 @@ impl Network {
     }
 }
 
-/// The windows of text per batch, and the number of validation batches.
+/// Windows of a batch, and batches.
 const WINDOWS: usize = 8;
 const VALIDATION: usize = 32;
 
-/// A training of a GPT.
 pub fn of_gpt(
     network: Network,
     shape: &GptConfig,
@@ -115,10 +108,10 @@ fn collect(loader: &dyn DataLoader<TokenBatch>) -> Result<Vec<TokenBatch>> {
     batches.map_err(|error| Error::msg(error.to_string()))
 }
 
-/// The number of images per batch.
+/// Images of a batch.
 const IMAGES: usize = 64;
 
-/// A training on images of noise. A fixed linear map gives their classes.
+/// A fixed linear map gives the classes of noise images.
 pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Examples<4>> {
     let training = device.clone().autodiff();
     training.seed(seed);
@@ -139,16 +132,14 @@ pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Ex
     }
 }
 
-/// Momentum SGD.
 pub fn momentum() -> ModuleOptimizer {
     let momentum = MomentumConfig::new().with_dampening(0.0);
     SgdConfig::new().with_momentum(Some(momentum)).init()
 }
 
-/// The inputs of the fully connected network.
 const FEATURES: usize = 32;
 
-/// A training of a fully connected network on noise. A fixed nonlinear map gives the classes.
+/// A fixed nonlinear map gives the classes of noise.
 pub fn fully_connected(
     optim: ModuleOptimizer,
     steps: u64,

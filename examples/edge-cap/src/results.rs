@@ -1,5 +1,3 @@
-//! The results of a study: one line of JSON per run, and a table over all runs.
-
 use crate::training::{Outcome, Run, Treatment};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -9,14 +7,14 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The finished runs, in a file that grows by a line when a run ends.
+/// The finished runs, in a file that grows by a line of JSON with each.
 pub struct Results<T> {
     path: PathBuf,
     all: Vec<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Results<T> {
-    /// Reads the runs from a file in a folder, and creates the folder if necessary. Skips a line that was cut short.
+    /// Skips a line that was cut short.
     pub fn open(folder: &Path, file: &str) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -42,7 +40,7 @@ impl<T: Serialize + DeserializeOwned> Results<T> {
     }
 
     pub fn push(&mut self, outcome: T) -> Result<()> {
-        // The line break first, in case the last line was cut short.
+        // The last line may be cut short.
         let line = format!("\n{}\n", serde_json::to_string(&outcome)?);
         let write = || {
             let mut options = std::fs::OpenOptions::new();
@@ -56,13 +54,12 @@ impl<T: Serialize + DeserializeOwned> Results<T> {
 }
 
 impl Results<Outcome> {
-    /// The result of a run, if the file has it.
     pub fn find(&self, run: &Run) -> Option<&Outcome> {
         self.all.iter().find(|outcome| outcome.run == *run)
     }
 }
 
-/// The runs that differ only in their seed.
+/// Runs that differ only in their seed.
 struct Cell<'a>(Vec<&'a Outcome>);
 
 impl Cell<'_> {
@@ -121,13 +118,12 @@ impl Cell<'_> {
         }
     }
 
-    /// The losses by seed; infinity stands for a loss that is not finite.
+    /// Infinity stands for a loss that is not finite.
     fn losses(&self) -> Vec<f64> {
         let losses = self.0.iter().map(|of| of.valid.unwrap_or(f64::INFINITY));
         losses.collect()
     }
 
-    /// The lowest loss, the median, and the highest.
     fn spread(&self) -> [f64; 3] {
         let mut losses = self.losses();
         losses.sort_by(f64::total_cmp);
@@ -139,7 +135,6 @@ impl Cell<'_> {
     }
 }
 
-/// Medians and all losses, a row for each network, peak and treatment.
 pub fn table(all: &[Outcome]) -> String {
     let shown = |loss: f64| match loss.is_finite() {
         true => format!("{loss:.3}"),
@@ -168,8 +163,7 @@ pub fn table(all: &[Outcome]) -> String {
     text
 }
 
-/// One named chart per network: the validation loss by peak, with a line per treatment through the medians, in the
-/// range of all seeds. Longer runs are left out.
+/// One chart per network, without longer runs: the median and the range of the validation losses by peak.
 pub fn figures(all: &[Outcome]) -> Result<Vec<(String, String)>> {
     let is_drawn = |run: &Run| run.has_warmup && !matches!(run.treatment, Treatment::Longer { .. });
     let mut cells = Cell::all(all);

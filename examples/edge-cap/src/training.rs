@@ -1,5 +1,3 @@
-//! One run.
-
 use crate::network::{Network, Task, convolutional, of_gpt};
 use anyhow::Result;
 use burn::grad_clipping::GradientClippingConfig;
@@ -11,44 +9,34 @@ use gpt::schedule::WarmupStableDecay;
 use serde::{Deserialize, Serialize};
 use std::fmt::{Display, Formatter};
 
-/// The cost of a training step in forward passes: one forward pass, and a backward pass as dear as two.
+/// Forward passes of a training step, whose backward pass costs two.
 pub const STEP_COST: u64 = 3;
 
-/// The remedy for a learning rate that is too high.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Treatment {
-    /// Nothing.
     None,
     /// No step above this part of its η_c.
     Cap(f64),
-    /// Gradients clipped to this norm.
     Clip(f32),
-    /// Nothing, but more steps, for the forward passes of the run with a cap.
+    /// More steps, for the forward passes of the run with this cap.
     Longer {
-        /// The cap of that run.
         cap: f64,
-        /// The steps for these passes.
         steps: u64,
     },
 }
 
-/// A run, before it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// The network.
     pub network: Network,
-    /// The peak learning rate over the tuned one.
+    /// In parts of the tuned rate.
     pub peak: f64,
-    /// The remedy.
     pub treatment: Treatment,
-    /// The seed of weights and batches.
     pub seed: u64,
-    /// The updates.
     pub steps: u64,
-    /// Whether a tenth of the steps is warmup.
+    /// For a tenth of the steps.
     pub has_warmup: bool,
-    /// The interval of measurements away from the cap, unless each step is measured.
+    /// The interval of measurements away from the cap; by default each step is measured.
     #[serde(default)]
     pub every: Option<u64>,
 }
@@ -66,30 +54,24 @@ impl Display for Run {
     }
 }
 
-/// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The run.
     pub run: Run,
-    /// The loss on the validation batches, if it is finite.
+    /// If finite.
     pub valid: Option<f64>,
-    /// The number of capped steps, the first and the last.
     pub capped: u64,
     pub first_capped: Option<u64>,
     pub last_capped: Option<u64>,
-    /// The measurements, and their evaluations.
     pub measurements: u64,
     pub evaluations: u64,
 }
 
 impl Outcome {
-    /// Returns the cost of the run in forward passes.
     pub fn forward_equivalents(&self) -> f64 {
         (STEP_COST * self.run.length() + self.evaluations) as f64
     }
 }
 
-/// Makes a run.
 pub fn train(run: &Run, device: &Device) -> Result<Outcome> {
     let steps = run.length();
     match run.network.gpt() {

@@ -1,4 +1,4 @@
-//! A study of a few steps: it ends with a table, and repeats no run.
+//! A study that is cut and goes on.
 
 use std::path::Path;
 use std::process::{Command, Output};

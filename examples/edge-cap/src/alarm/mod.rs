@@ -1,5 +1,4 @@
-//! Measures how early the alarm comes: short runs, some with faults that break them, and the signals of each step
-//! before.
+//! Measures how early the alarm comes in short runs, some with faults that break them.
 
 mod rule;
 
@@ -19,13 +18,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The updates of a run and of its warmup, and the first update with a fault.
 const STEPS: usize = 150;
 const WARMUP: usize = 10;
 const FAULT: usize = 75;
-/// The seeds of each fault. Thresholds are chosen on the even ones.
+/// The even seeds choose the thresholds, and the odd seeds test them.
 const SEEDS: u64 = 6;
-/// The number of steps in the mean loss that decides whether a run has broken.
+/// The steps in the mean loss that decides whether a run has broken.
 const MEAN: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,16 +34,15 @@ enum Kind {
     Gpt,
 }
 
-/// A fault in the middle of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Fault {
     None,
-    /// A learning rate of so many times the tuned rate, from the fault on.
+    /// From the fault on, so many times the tuned rate.
     Rate(f64),
-    /// A learning rate that rises from the end of the warmup to so many times the tuned rate.
+    /// Rises from the end of the warmup to so many times the tuned rate.
     Ramp(f64),
-    /// So many batches in a row with nothing in common with the other batches.
+    /// So many batches in a row with nothing in common with the others.
     Batches(usize),
 }
 
@@ -67,7 +64,7 @@ struct Trial {
     seed: u64,
 }
 
-/// The signals known before a step is made; `None` if a signal is not finite.
+/// The signals before a step; `None` if not finite.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
     loss: Option<f64>,
@@ -82,7 +79,7 @@ pub struct Trace {
     steps: Vec<Seen>,
 }
 
-/// Makes the runs that the folder lacks, if `trains` is set, and returns the table of all runs.
+/// Makes the missing runs if `trains` is set, and returns the table of all runs.
 pub fn study(folder: &Path, device: &Device, trains: bool) -> Result<String> {
     let mut traces = Results::<Trace>::open(folder, "alarms.jsonl")?;
     for kind in [Kind::Momentum, Kind::Adamw, Kind::Gpt] {
@@ -173,14 +170,13 @@ fn trace<M: Module + 'static, B>(
 }
 
 impl Fault {
-    /// Whether this fault spoils the batch of a step.
     fn spoils(self, step: usize) -> bool {
         matches!(self, Self::Batches(count) if (FAULT..FAULT + count).contains(&step))
     }
 }
 
-/// The step at which a run breaks: from there on, the mean loss of ten steps has lost half of its gain and a tenth of
-/// the first loss, or is not a number. The losses of spoiled batches do not count.
+/// The step of a run's break: from there on, the mean loss of ten steps has lost half of its gain and a tenth of the
+/// first loss, or is not a number. The losses of spoiled batches do not count.
 fn broken_at(trace: &Trace) -> Option<usize> {
     let steps = trace.steps.iter().enumerate();
     let losses: Vec<(usize, f64)> = steps

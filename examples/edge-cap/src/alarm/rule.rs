@@ -1,12 +1,8 @@
-//! The rules that turn a signal into an alarm, and how well they do.
-
 use super::Seen;
 
-/// The number of earlier steps in a signal's comparison.
 const WINDOW: usize = 20;
-/// The tried numbers of consecutive steps above a threshold that raise an alarm.
+/// Numbers of consecutive steps above a threshold that raise an alarm.
 pub const ROWS: [usize; 5] = [1, 2, 3, 5, 10];
-/// The number of thresholds to try.
 const THRESHOLDS: usize = 60;
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -15,7 +11,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// A signal at each step: its distance from the usual value.
+/// The distance of a signal from its usual value at a step.
 pub type Signal = fn(&[Seen], usize) -> Option<f64>;
 
 fn over_median(steps: &[Seen], step: usize, of: fn(&Seen) -> Option<f64>) -> Option<f64> {
@@ -43,15 +39,14 @@ pub const SIGNALS: [(&str, Signal); 4] = [
     }),
 ];
 
-/// A run to judge a rule by, and the step of its break, if it breaks.
+/// A run and its break.
 pub struct Judged<'a> {
     pub steps: &'a [Seen],
     pub broken: Option<usize>,
 }
 
 impl Judged<'_> {
-    /// The step of the first alarm before the run breaks: the last of so many consecutive steps with the signal above
-    /// the threshold.
+    /// Returns the first alarm before the run breaks: the last of `row` steps above the threshold.
     fn alarm(&self, signal: Signal, threshold: f64, row: usize) -> Option<usize> {
         let mut count = 0;
         (WINDOW..self.broken.unwrap_or(self.steps.len())).find(|step| {
@@ -66,7 +61,6 @@ impl Judged<'_> {
     }
 }
 
-/// The alarms of a rule over several runs.
 #[derive(Default)]
 pub struct Score {
     leads: Vec<usize>,
@@ -95,7 +89,7 @@ impl Score {
         score
     }
 
-    /// The share of true alarms minus the share of false ones.
+    /// The share of true alarms minus the share of false alarms.
     fn value(&self) -> f64 {
         self.leads.len() as f64 / self.broken.max(1) as f64
             - self.false_alarms as f64 / self.intact.max(1) as f64
@@ -121,7 +115,7 @@ impl Score {
     }
 }
 
-/// The threshold and row length with the most true alarms for the fewest false ones.
+/// Returns the threshold and the row length of the highest value.
 pub fn chosen(runs: &[Judged<'_>], signal: Signal) -> (f64, usize) {
     let mut values: Vec<f64> = runs
         .iter()
