@@ -16,12 +16,12 @@ pub struct Batch {
     pub y: Tensor<1, Int>,
 }
 
-/// The number of classes, here and in CIFAR-10.
+/// As in CIFAR-10.
 pub const CLASSES: usize = 10;
 
 const LENGTH: usize = 40;
 const PADDED: usize = 72;
-/// A pen's path for each digit, as its height at twelve places.
+/// The height of a pen at twelve places of each digit.
 const TEMPLATES: [[f32; 12]; CLASSES] = [
     [5.0, 6.0, 6.5, 6.75, 7.0, 7.0, 7.0, 7.0, 6.75, 6.5, 6.0, 5.0],
     [5.0, 3.0, 3.0, 3.4, 3.8, 4.2, 4.6, 5.0, 5.4, 5.8, 5.0, 5.0],
@@ -36,9 +36,8 @@ const TEMPLATES: [[f32; 12]; CLASSES] = [
 ];
 
 impl Data {
-    /// Generates signals by the recipe of MNIST-1D (S. Greydanus and D. Kobak, *Scaling Down Deep
-    /// Learning with MNIST-1D*, arXiv 2011.14439): a template for each digit, padded, scaled, sheared,
-    /// shifted and drowned in smooth noise.
+    /// Generates signals by the recipe of MNIST-1D (S. Greydanus and D. Kobak, *Scaling Down Deep Learning with
+    /// MNIST-1D*, arXiv 2011.14439).
     pub fn mnist_1d(examples: usize, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -55,8 +54,7 @@ impl Data {
         }
     }
 
-    /// Reads the first examples of CIFAR-10 from the binary files of a folder (`data_batch_1.bin`
-    /// …).
+    /// Reads the first examples from the binary files `data_batch_1.bin` to `data_batch_5.bin`.
     pub fn cifar_10(folder: &Path, examples: usize) -> Result<Self> {
         const FEATURES: usize = 3072;
         let (mut x, mut y) = (Vec::new(), Vec::new());
@@ -173,7 +171,7 @@ fn interpolate(values: &[f32], share: f32) -> f32 {
     (1.0 - rest) * values[before] + rest * values[before + 1]
 }
 
-/// Returns noise that neighbours share: normal numbers under a Gaussian window two places wide.
+/// Normal numbers under a Gaussian window two places wide.
 fn smooth_noise(length: usize, random: &mut StdRng) -> Vec<f32> {
     let raw: Vec<f32> = (0..length).map(|_| normal(random)).collect();
     let smoothed = (0..length as i64).map(|place| {

@@ -1,4 +1,4 @@
-//! Trains the network by (stochastic) gradient descent at a constant learning rate.
+//! Trains by (stochastic) gradient descent at a constant learning rate.
 
 use crate::data::{Batch, Data};
 use crate::flags::Flags;
@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The results of a run: `summary.json`. A field that was not measured is `null`.
+/// A field that was not measured is `null`.
 #[derive(Serialize)]
 struct Summary {
     steps: u64,
@@ -38,7 +38,6 @@ struct Summary {
     costs: Vec<Cost>,
 }
 
-/// How a sharpness reached the threshold, and its place afterwards.
 #[derive(Serialize)]
 struct Approach {
     first_above: Option<u64>,

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
-    /// Train by SGD on batches of four sizes up to all examples, without momentum and with 0.9, and compare batch sharpness with
-    /// its thresholds
+    /// Train by SGD on batches of four sizes, without and with momentum, and compare batch sharpness with its
+    /// thresholds
     #[arg(long, conflicts_with_all = ["batch", "cifar", "every"])]
     pub stochastic: bool,
     /// Updates of the weights
@@ -58,7 +58,6 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// Refuses impossible flags. The error names the first.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[
             ("--steps", self.steps),

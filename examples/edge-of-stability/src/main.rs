@@ -1,10 +1,8 @@
-//! Shows progressive sharpening and the Edge of Stability, by critical sharpness and by the Hessian's own quantities.
+//! Shows progressive sharpening and the Edge of Stability.
 //!
 //! ```sh
 //! cargo run -p edge-of-stability
 //! ```
-//!
-//! It trains a network by gradient descent in burn's dashboard; λ_c jumps to 2/η and stays there.
 
 mod data;
 mod descent;

@@ -6,7 +6,6 @@ use burn::tensor::{Device, Tensor, activation};
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// The activation between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -18,7 +17,6 @@ pub enum Activation {
     Relu,
 }
 
-/// The loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
@@ -28,7 +26,6 @@ pub enum LossKind {
     Mse,
 }
 
-/// A fully connected network.
 #[derive(Module, Debug)]
 pub struct Network {
     layers: Vec<Linear>,
@@ -39,7 +36,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Creates this many layers of this width, except that the last has the width of the classes.
+    /// All layers have this width, except the last, which has the width of the classes.
     pub fn new(
         features: usize,
         layers: usize,
@@ -61,7 +58,6 @@ impl Network {
         }
     }
 
-    /// Returns the mean loss of a batch.
     pub fn loss(&self, batch: &Batch) -> Tensor<1> {
         let last = self.layers.len() - 1;
         let mut x = batch.x.clone();

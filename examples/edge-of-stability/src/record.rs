@@ -12,17 +12,16 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub struct Record(pub Run);
 
 impl Record {
-    /// Returns (step, value) of a quantity; NaN marks a gap without measurements.
+    /// NaN marks a gap without measurements.
     pub fn points(&self, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
         self.0.curve(TRAIN_TASK, of)
     }
 
-    /// Returns (step, value) of a curvature; NaN marks a gap.
     pub fn curvature(
         &self,
         of: impl Fn(&CurvatureMeasurement) -> Option<&CurvatureValue>,
     ) -> Vec<(f64, f64)> {
-        // The measurements that have one are fewer.
+        // Fewer measurements have a curvature.
         let measured = self.0.training().filter(|m| m.curvature.is_some());
         let curved = Run {
             measurements: measured.cloned().collect(),
@@ -39,7 +38,6 @@ impl Record {
         }
     }
 
-    /// Returns the average cost of each measurement: forward passes or their equivalent, and seconds.
     pub fn costs(&self, forward_seconds: f64) -> Vec<Cost> {
         let cost = |name: &'static str, seconds: Vec<f64>| {
             let count = seconds.len();
@@ -96,7 +94,6 @@ pub struct Cost {
     pub name: &'static str,
     pub measurements: usize,
     pub seconds: f64,
-    /// The seconds in forward passes of the training batch.
     pub forward_passes: f64,
 }
 
@@ -125,7 +122,7 @@ pub fn series(name: &str, points: Vec<(f64, f64)>) -> Series {
     }
 }
 
-/// Returns the mean of the values, without gaps, if there are any.
+/// Skips gaps.
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)

@@ -1,5 +1,4 @@
-//! Trains the network by SGD, with momentum and without, on batches of four sizes, and compares batch sharpness with
-//! its thresholds.
+//! Trains by SGD on batches of four sizes, and compares batch sharpness with its thresholds.
 
 use crate::data::{Batch, Data};
 use crate::flags::Flags;
@@ -24,16 +23,12 @@ use sharpness_report::shown::decimals;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The momenta of the study.
 const MOMENTA: [f64; 2] = [0.0, 0.9];
-/// The ratio of each batch size to the size before.
 const FACTOR: usize = 4;
-/// The number of batch sizes. The largest batch has all examples.
+/// The largest batch has all examples.
 const SIZES: u32 = 4;
-/// The number of batches in a measurement of batch sharpness.
 const BATCHES: usize = 16;
 
-/// A training of the study.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Cell {
     momentum: f64,
@@ -45,16 +40,15 @@ struct Cell {
     large_batch_threshold: f64,
 }
 
-/// The result of a training. A field that was not measured is `null`.
+/// A field that was not measured is `null`.
 #[derive(Clone, Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
     cell: Cell,
-    /// The mean over the last third of the steps, and the mean over the third before.
+    /// The mean over the last third of the steps, and over the third before.
     batch_sharpness: [Option<f64>; 2],
     interaction_aware_sharpness: [Option<f64>; 2],
     hessian_sharpness: [Option<f64>; 2],
-    /// The loss on all examples at the end.
     loss: f64,
 }
 
@@ -80,11 +74,7 @@ impl Cell {
     }
 }
 
-/// Makes all trainings, and writes a summary, the table and a chart for each momentum.
-///
-/// # Errors
-///
-/// Returns an error if the results cannot be written, or a training fails.
+/// Writes a summary, a table, and a chart for each momentum.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let device = gpt::device::open(&flags.device)?.autodiff();
     let data = Arc::new(Data::mnist_1d(flags.examples, flags.seed));
@@ -141,7 +131,7 @@ trait Curves {
 }
 
 impl Curves for Run {
-    /// The points (step, value) of a quantity at each attempt to measure it; NaN marks a gap.
+    /// NaN marks an attempt without a value.
     fn curve_of(&self, quantity: Quantity) -> Vec<(f64, f64)> {
         let tried = self.training().filter(|m| quantity.is_due(m));
         let points = tried.map(|m| (m.step as f64, quantity.of(m).unwrap_or(f64::NAN)));

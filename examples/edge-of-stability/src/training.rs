@@ -1,5 +1,3 @@
-//! Trains the network in burn's `Learner`.
-
 use crate::data::{Batch, Data};
 use crate::network::Network;
 use burn::data::dataloader::DataLoader;
@@ -37,7 +35,7 @@ impl InferenceStep for Network {
     }
 }
 
-/// Batches of examples: all examples each time, or some in a random order that is drawn again once all were used.
+/// All examples each time, or some in a random order that is drawn again once all were used.
 #[derive(Clone)]
 pub struct Batches {
     pub data: Arc<Data>,
@@ -78,8 +76,7 @@ pub struct Trained {
     pub failure: Option<String>,
 }
 
-/// Trains by gradient descent at a constant rate, in burn's dashboard if the output is a terminal. The
-/// dashboard's key `q` stops it early.
+/// The dashboard's key `q` stops the training early.
 pub fn train(
     network: Network,
     learning_rate: f64,
