@@ -49,7 +49,6 @@ struct PretrainedText {
 }
 
 impl Base {
-    /// Loads the model, or pre-trains one, and reads both texts.
     pub fn new(flags: &BaseFlags) -> Result<Self> {
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);
@@ -191,7 +190,7 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
     Ok(model)
 }
 
-/// Reads at most `megabytes` of the text at a path, or of the packages of Cargo.lock.
+/// Without a path, reads packages in Cargo.lock.
 fn read_text(data: Option<&Path>, field: &str, domain: Domain, megabytes: f64) -> Result<Text> {
     let limit = limit(megabytes)?;
     let text = match data {

@@ -7,7 +7,7 @@ use gpt::text::limit;
 use gpt::tokens::validate_update;
 use std::path::PathBuf;
 
-/// The flags of a model pre-trained here.
+/// Without effect on a trained model.
 const OF_NEW_MODEL: [&str; 6] = [
     "pretrain_steps",
     "vocab",
@@ -17,21 +17,17 @@ const OF_NEW_MODEL: [&str; 6] = [
     "width",
 ];
 
-/// Choose a data mix and a learning rate for mid-training by relative critical sharpness: the
-/// largest learning rate that the losses on the pre-training text and on the target text allow
-/// along the updates of training on a mix.
+/// Choose a data mix and a learning rate for mid-training by relative critical sharpness.
 #[derive(Parser)]
 #[command(version)]
 pub struct Flags {
-    /// The command.
     #[command(subcommand)]
     pub mode: Mode,
 }
 
 #[derive(Subcommand)]
 pub enum Mode {
-    /// At the fixed checkpoint, measure both tasks along the updates of mixes from all target to all
-    /// pre-training text; nothing is trained
+    /// Measure both tasks along the updates of mixes, from all target to all pre-training text, without training
     Sweep(SweepFlags),
     /// Train shortly on a grid of mixes and learning rates, and compare with the sweep's prediction
     Train(TrainFlags),
@@ -68,7 +64,6 @@ pub struct TrainFlags {
     pub lost: f64,
 }
 
-/// Configures the measurement of the tasks.
 #[derive(Args, Clone, Debug)]
 pub struct ProbeFlags {
     /// Batches per mix to measure on
@@ -82,7 +77,6 @@ pub struct ProbeFlags {
     pub tolerance: f64,
 }
 
-/// Selects the model and the texts.
 #[derive(Args, Clone, Debug)]
 pub struct BaseFlags {
     /// Folder of a gpt-pretrain run, to continue from its newest checkpoint [default: pre-train a small model, quickly]
@@ -138,7 +132,7 @@ pub struct BaseFlags {
 }
 
 impl BaseFlags {
-    /// Refuses impossible values, and flags without effect, before anything is read. The error names the flag.
+    /// Refuses impossible values, and flags without effect.
     pub fn validate(&self, matches: &ArgMatches) -> Result<()> {
         at_least_one(&[
             ("--batch", self.batch as u64),
@@ -159,7 +153,6 @@ impl BaseFlags {
         self.new_model().validate().map_err(Error::msg)
     }
 
-    /// Returns the shape of a model pre-trained here.
     pub fn new_model(&self) -> GptConfig {
         GptConfig::new(
             self.vocab,
@@ -172,14 +165,12 @@ impl BaseFlags {
 }
 
 impl ProbeFlags {
-    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--batches", self.batches as u64)])
     }
 }
 
 impl SweepFlags {
-    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[("--ratios", self.ratios as u64)])?;
         self.probe.validate()
@@ -187,7 +178,6 @@ impl SweepFlags {
 }
 
 impl TrainFlags {
-    /// Refuses impossible values. The error names the flag.
     pub fn validate(&self) -> Result<()> {
         self.probe.validate()?;
         let is_rising = |values: &[f64]| values.windows(2).all(|pair| pair[0] < pair[1]);

@@ -12,7 +12,6 @@ use sharpness_report::shown::decimals;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The effect of short trainings on the held-out losses, by mix and rate.
 pub struct Grid {
     ratios: Vec<f64>,
     rates: Vec<f64>,
@@ -20,12 +19,11 @@ pub struct Grid {
     lost: f64,
 }
 
-/// A line of `grid.csv`: one short training.
 #[derive(Clone, Copy, Serialize)]
 struct Cell {
     ratio: f64,
     learning_rate: f64,
-    /// The change of the held-out losses, in nats; absent if the training diverged.
+    /// The change in nats; absent if the training diverged.
     pretrain_change: Option<f64>,
     target_change: Option<f64>,
 }
@@ -36,7 +34,7 @@ impl Cell {
     }
 }
 
-/// Trains from the base anew for each cell: `steps` updates at a constant rate, after a warmup of a fifth of them.
+/// Trains each cell from the base at a constant rate, after a warmup of a fifth of the steps.
 pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64) -> Result<Grid> {
     let before = base.held_out_losses(&base.model)?;
     let warmup = (steps / 5).max(1);
@@ -135,8 +133,8 @@ impl Grid {
         }
     }
 
-    /// Tabulates the changes of both losses, and how often the sweep's critical learning rate
-    /// predicted that the pre-trained skill survives.
+    /// Tabulates the changes, and how often the sweep's critical learning rate predicted that the pre-trained skill
+    /// survives.
     pub fn table(&self, sweep: &Sweep) -> String {
         let mut text = String::new();
         for (task, name) in NAMES.iter().enumerate() {

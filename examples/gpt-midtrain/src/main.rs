@@ -1,5 +1,4 @@
-//! Chooses a data mix and a learning rate for mid-training: a GPT pre-trained on one kind of text
-//! goes on with a mix of this and another kind.
+//! Chooses a data mix and a learning rate for mid-training.
 //!
 //! ```sh
 //! cargo run -p gpt-midtrain -- sweep
@@ -29,7 +28,6 @@ fn main() -> ExitCode {
 
 fn run(matches: &ArgMatches) -> Result<()> {
     let flags = Flags::from_arg_matches(matches)?;
-    // The flags of the mode.
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
     match flags.mode {
         Mode::Sweep(flags) => {
@@ -65,7 +63,6 @@ fn run(matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
-/// Opens the folder for the results, and creates it if necessary.
 fn folder(flags: &BaseFlags) -> Result<OwnedFolder> {
     OwnedFolder::for_results(flags.out.as_deref(), "gpt-midtrain", sweep::SWEEP_FILE)
 }

@@ -3,7 +3,6 @@ use gpt::tokens::TokenBatch;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-/// Makes training batches from a fraction of pre-training text and the rest target text.
 pub struct Mix<'a> {
     base: &'a Base,
     ratio: f64,
@@ -12,8 +11,7 @@ pub struct Mix<'a> {
 }
 
 impl<'a> Mix<'a> {
-    /// Creates batches with the fraction `ratio` of pre-training text; the same seed draws from the
-    /// same places of the texts, whatever the fraction.
+    /// A seed draws from the same places of the texts, whatever the fraction.
     pub fn new(base: &'a Base, ratio: f64) -> Self {
         Self {
             base,
@@ -23,7 +21,7 @@ impl<'a> Mix<'a> {
         }
     }
 
-    /// Returns the next batch. Several batches together meet a fraction that is no whole number of windows.
+    /// Several batches together meet a fraction that is no whole number of windows.
     pub fn next_batch(&mut self) -> TokenBatch {
         let Base {
             batch,

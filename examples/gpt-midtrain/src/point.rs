@@ -7,12 +7,12 @@ pub const TASKS: [&str; 3] = ["pretrain", "target", "mix"];
 
 pub struct Point {
     pub ratio: f64,
-    /// The measurements of each of [`TASKS`], one a batch.
+    /// By task, one a batch.
     pub tasks: [Vec<Arc<Measurement>>; 3],
 }
 
-/// Returns the critical sharpness of a measurement: infinite if the update hurts the task at any
-/// rate, 0 if the task gains without limit, and `None` if nothing is known.
+/// Returns the critical sharpness: infinite if the update hurts the task at any rate, 0 if the task gains without
+/// limit, `None` if unknown.
 pub fn extended(measurement: &Measurement) -> Option<f64> {
     match measurement.outcome {
         MeasurementOutcome::NotDescent => Some(f64::INFINITY),
@@ -21,7 +21,7 @@ pub fn extended(measurement: &Measurement) -> Option<f64> {
     }
 }
 
-/// Returns a quantile of values that may be infinite, by the nearest rank, without inventing a value.
+/// Returns a quantile by the nearest rank; values may be infinite.
 pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -30,7 +30,6 @@ pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
 }
 
 impl Point {
-    /// Returns the [`extended`] values of a task, one a batch.
     pub fn sharpness(&self, task: usize) -> Vec<f64> {
         let measurements = self.tasks[task].iter();
         measurements.filter_map(|m| extended(m)).collect()
@@ -40,12 +39,12 @@ impl Point {
         quantile(&self.sharpness(task), 0.5)
     }
 
-    /// Returns the largest learning rate that this task allows, infinite if it allows any.
+    /// Infinite if the task allows any rate.
     pub fn largest_rate(&self, task: usize) -> Option<f64> {
         self.median(task).map(|sharpness| 2.0 / sharpness)
     }
 
-    /// Returns the largest learning rate that neither task forbids, and the stricter task.
+    /// Returns the largest rate that both tasks allow, and the stricter task.
     pub fn limit(&self) -> Option<(f64, &'static str)> {
         let rates = (0..2).filter_map(|task| Some((self.largest_rate(task)?, TASKS[task])));
         rates.min_by(|a, b| a.0.total_cmp(&b.0))

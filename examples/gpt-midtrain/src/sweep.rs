@@ -17,10 +17,9 @@ use std::sync::Arc;
 
 mod show;
 
-/// The learning rate of the updates. It trains nothing, and only starts the first search.
+/// It trains nothing, and only starts the first search.
 const FIRST_GUESS: f64 = 1e-2;
 
-/// The measurements at a fixed checkpoint, by mix.
 pub struct Sweep {
     pub points: Vec<Point>,
 }
@@ -37,7 +36,7 @@ struct Line<'a> {
     critical_sharpness: Option<f64>,
 }
 
-/// Measures both tasks along the updates of training on each mix. It updates nothing.
+/// Measures both tasks along the updates of each mix, and updates nothing.
 pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep> {
     let config = SharpnessConfig::new()
         .with_every(1)
@@ -129,15 +128,14 @@ impl Sweep {
         match self.chart().svg() {
             Ok(svg) => write_result(folder, "sweep.svg", svg),
             Err(error) => {
-                // A sweep without a number is a result, too: the table and the CSV name the outcomes.
+                // A sweep without a number is a result, too.
                 gpt::warn!("warning: {error}");
                 Ok(())
             }
         }
     }
 
-    /// Counts the measurements of both tasks, and returns the uninformative ones: without a number, and without a
-    /// task that is hurt at any rate or gains without limit.
+    /// Counts the measurements of both tasks, and returns those that are `None` in [`extended`].
     fn counts(&self) -> (usize, Vec<&Measurement>) {
         let tasks = self.points.iter().flat_map(|point| &point.tasks[..2]);
         let all: Vec<&Measurement> = tasks.flatten().map(Arc::as_ref).collect();

@@ -1,12 +1,11 @@
-/// The mix with the same largest learning rate for pre-training and target text.
+/// The mix with the same largest learning rate for both tasks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SweetSpot {
     pub ratio: f64,
-    /// The largest learning rate that neither task forbids at this mix.
     pub learning_rate: f64,
 }
 
-/// Finds the crossing of two curves over the ratio: the first is above the second before it, and below it after.
+/// Finds the crossing of two curves; before it, the first curve is above the second.
 pub fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
     let pair = points.windows(2).find(|pair| {
         let [(_, pretrain, target), (_, next_pretrain, next_target)] = [pair[0], pair[1]];
@@ -23,8 +22,7 @@ pub fn crossing(points: &[(f64, f64, f64)]) -> Option<SweetSpot> {
             learning_rate: 2.0 / sharpness,
         });
     }
-    // If the update hurts a task at any rate on one side, only the interval is known; the rate that
-    // both allow is known at its ends.
+    // If an update hurts a task at any rate, only the interval is known, and the allowed rate at its ends.
     let allowed = |a: f64, b: f64| 2.0 / a.max(b);
     Some(SweetSpot {
         ratio: 0.5 * (left + right),

@@ -1,5 +1,3 @@
-//! Shows a sweep to people, as a chart and a table.
-
 use super::Sweep;
 use crate::point::{quantile, show_rate};
 use sharpness_report::plot::{Axis, Chart, Series, Style};
