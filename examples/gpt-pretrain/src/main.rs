@@ -1,5 +1,4 @@
-//! Pre-trains a small GPT on real text, with critical sharpness next to the loss and the learning
-//! rate in burn's dashboard.
+//! Pre-trains a small GPT on real text, with critical sharpness in burn's dashboard.
 //!
 //! ```sh
 //! cargo run -p gpt-pretrain
@@ -22,11 +21,9 @@ use sharpness_report::{Run, report};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The report, in the folder of the run.
 const REPORT: &str = "report.html";
 
-/// Pre-train a small GPT on real text, and watch critical sharpness, the Edge-of-Stability
-/// threshold and the learning rate in burn's dashboard.
+/// Pre-train a small GPT on real text, with critical sharpness in burn's dashboard.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
@@ -176,7 +173,7 @@ fn export(
     Ok(())
 }
 
-/// Writes the report. If this fails, the program says so, and the training still counts as done.
+/// A training without a report still counts as done.
 fn write_report(folder: &RunFolder) {
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, report::html(&[run]))) {
@@ -201,7 +198,6 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
     }
 }
 
-/// Returns the windows to train on and to validate on.
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
     let tokens = tokenizer.encode(&text.content)?;
     let windows = Windows::split(tokens, model.context, "the text").map_err(Error::msg)?;

@@ -11,14 +11,12 @@ use gpt::tokens::validate_update;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The preconditioner of the optimizer.
 const ADAM: AdamPreconditioner = AdamPreconditioner {
     beta_1: BETA_1 as f64,
     beta_2: BETA_2 as f64,
     epsilon: EPSILON as f64,
 };
 
-/// The flags of a run, as saved in `config.json`.
 #[derive(Args, Clone, Debug, Serialize, Deserialize)]
 pub struct Settings {
     /// Updates of the weights
@@ -148,20 +146,14 @@ pub struct Settings {
     pub vocab: usize,
 }
 
-/// The content of `config.json` in a run's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunConfig {
-    /// The flags of the run.
     pub settings: Settings,
-    /// The shape of the model.
     pub model: GptConfig,
-    /// The source of the text.
     pub text: String,
-    /// The digest of the text.
     pub text_digest: String,
 }
 
-/// Selects how text becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
@@ -171,7 +163,7 @@ pub enum TokenKind {
     Bytes,
 }
 
-/// The flags that a resumed run may change. All others determine the model, its data or their order.
+/// Other flags determine the model, its data or their order.
 const CHANGEABLE: [&str; 14] = [
     "steps",
     "lr",
@@ -186,11 +178,11 @@ const CHANGEABLE: [&str; 14] = [
     "edge_cap",
     "tolerance",
     "device",
-    // The text may have moved, but its digest shows that it is the same.
+    // The digest shows whether the text is the same.
     "data",
 ];
 
-/// The flags without effect on the learning-rate finder, which has its own schedule.
+/// The learning-rate finder has its own schedule.
 const UNUSED_BY_FINDER: [&str; 11] = [
     "steps",
     "lr",
@@ -205,13 +197,13 @@ const UNUSED_BY_FINDER: [&str; 11] = [
     "edge_cap",
 ];
 
-/// The field of runs older than the flag.
+/// For runs older than the flag.
 fn text_field() -> String {
     TEXT_FIELD.to_string()
 }
 
 impl Settings {
-    /// Makes paths independent of the current folder, and refuses flags without effect. The error names the first.
+    /// Makes paths absolute, and refuses flags without effect.
     pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
         if finds_lr {
             refuse_unused(flags, &UNUSED_BY_FINDER, "with --find-lr")?;
@@ -235,7 +227,6 @@ impl Settings {
         Ok(self)
     }
 
-    /// Returns the settings of a resumed run: the saved settings with the flags given now.
     pub fn resumed(&self, saved: &Self, flags: &ArgMatches) -> Result<Self> {
         let now = serde_json::to_value(self)?;
         let mut merged = serde_json::to_value(saved)?;
@@ -257,7 +248,7 @@ impl Settings {
         Ok(serde_json::from_value(merged)?)
     }
 
-    /// Refuses impossible settings before anything is read or trained. The error names the value and a valid choice.
+    /// Refuses impossible settings before anything is read or trained.
     pub fn validate(&self) -> Result<()> {
         self.schedule().validate().map_err(anyhow::Error::msg)?;
         let counts = [
@@ -283,7 +274,6 @@ impl Settings {
         Ok(())
     }
 
-    /// Returns the configuration of the probe.
     pub fn probe(&self) -> SharpnessConfig {
         let mut config = SharpnessConfig::new().with_tolerance(self.tolerance);
         if let Some(steps) = self.every {
@@ -304,14 +294,12 @@ impl Settings {
         config
     }
 
-    /// Returns the shape of the model for a vocabulary of this size.
     pub fn model(&self, vocab: usize) -> GptConfig {
         GptConfig::new(vocab, self.context, self.layers, self.heads, self.width)
             .with_dropout(self.dropout)
             .with_tied(!self.untied)
     }
 
-    /// Returns the learning rate over the run.
     pub fn schedule(&self) -> WarmupStableDecay {
         let usual = WarmupStableDecay::usual(self.lr, self.steps);
         WarmupStableDecay {
@@ -322,13 +310,11 @@ impl Settings {
         }
     }
 
-    /// Returns the updates of an epoch.
     pub fn epoch_steps(&self) -> u64 {
         let steps = self.epoch_steps.unwrap_or(self.steps.div_ceil(4));
         steps.min(self.steps)
     }
 
-    /// Reads the text to train on.
     pub fn text(&self) -> Result<Text> {
         let limit = limit(self.megabytes)?;
         match &self.data {

@@ -24,10 +24,9 @@ use std::path::Path;
 
 const VALID_BATCHES: usize = 8;
 
-/// The number of batches for the learning-rate finder, one for each step of its trial.
+/// One batch for each step of the finder's trial.
 const FINDER_BATCHES: u64 = 108;
 
-/// Measures how large a learning rate the model can begin with, and how large it can become.
 pub fn find_learning_rate(
     settings: &Settings,
     model: &GptConfig,
@@ -61,12 +60,11 @@ pub struct Ending {
     pub summary: SharpnessSummary,
     step: u64,
     loss: Option<f64>,
-    /// The reason why the training broke off, such as a checkpoint that could not be written.
     failure: Option<String>,
 }
 
 impl Ending {
-    /// Prints whether the training was stopped early. Fails if it broke off, or if its loss is not finite or far above a guess.
+    /// Fails if the training broke off, or if its loss is not finite or far above a guess.
     pub fn verdict(&self, config: &RunConfig, folder: &RunFolder) -> Result<()> {
         let (step, steps) = (self.step, config.settings.steps);
         if let Some(failure) = &self.failure {
@@ -87,8 +85,7 @@ impl Ending {
     }
 }
 
-/// Writes the first weights of a run and its kept checkpoints in GPT-2's layout, to folders named by
-/// their steps. Returns these steps.
+/// Writes the first weights and all kept checkpoints, and returns their steps.
 pub fn export(
     settings: &Settings,
     model: &GptConfig,
@@ -117,7 +114,7 @@ fn first_model(settings: &Settings, model: &GptConfig, device: &Device) -> Gpt {
     model.init(device)
 }
 
-/// Trains, from a checkpoint if there is one. Without `keep_checkpoints`, it keeps only the last few.
+/// Without `keep_checkpoints`, keeps only the last few.
 pub fn train(
     settings: &Settings,
     model: &GptConfig,

@@ -1,4 +1,4 @@
-//! Runs of the built program, which are stopped, interrupted and resumed.
+//! Runs that are stopped, interrupted and resumed.
 #![cfg(unix)]
 
 use serde_json::Value;
@@ -8,7 +8,6 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A small model whose steps take milliseconds.
 const MODEL: &str =
     "--layers 1 --width 16 --heads 2 --context 16 --batch 2 --tokens bytes --epoch-steps 20";
 
@@ -77,7 +76,7 @@ fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
     tensors.collect()
 }
 
-/// Dropout draws random numbers, and a stop must not cut an update of two batches in two.
+/// Dropout draws random numbers, and a stop must not cut an update of two batches.
 #[test]
 fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -155,7 +154,7 @@ fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
     assert!(said.contains("measurements  "), "{said}");
 }
 
-/// burn's own metric logger would panic here, and then abort the process in a destructor.
+/// burn's own metric logger would panic, and then abort the process.
 #[test]
 fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
     let folder = tempfile::tempdir().unwrap();

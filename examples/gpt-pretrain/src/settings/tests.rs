@@ -1,7 +1,7 @@
 use super::*;
 use clap::{Command, FromArgMatches};
 
-/// Each flag, a value that is not its default, and whether the finder of the learning rate uses it.
+/// Each flag, a value that is not its default, and whether the learning-rate finder uses it.
 const FLAGS: [(&str, &str, bool); 27] = [
     ("steps", "7", false),
     ("lr", "0.5", false),
@@ -31,7 +31,7 @@ const FLAGS: [(&str, &str, bool); 27] = [
     ("megabytes", "3", true),
     ("vocab", "300", true),
 ];
-/// Flags that only make sense with another one.
+/// Flags that need another flag.
 const BOUND: [(&str, &[&str]); 2] = [
     ("text_field", &["--text-field", "body", "--data", "."]),
     ("tokens", &["--tokens", "bytes"]),
@@ -148,7 +148,6 @@ fn sizes_without_sense_are_named() {
         let error = error.expect_err(&format!("{option} {value}")).to_string();
         assert!(!error.contains("panicked"), "{error}");
     }
-    // No sizes, but as many as one likes.
     for option in ["--epoch-steps", "--every", "--seed", "--megabytes"] {
         checked(&[option, huge], false).unwrap().validate().unwrap();
     }
