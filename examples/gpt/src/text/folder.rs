@@ -90,7 +90,6 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Returns each file once, and the number of links left out.
 fn each_once(files: Vec<(bool, Found)>) -> (Vec<Found>, usize) {
     let real = |file: &Found| file.path.canonicalize().unwrap_or_default();
     let mut seen = HashSet::new();
