@@ -1,5 +1,4 @@
-//! Compares the guided search with the published estimator on the same steps of real training, and measures the memory
-//! of a probe.
+//! Compares the guided search with the published estimator, and measures the memory of a probe.
 //!
 //! ```sh
 //! cargo run -p search-bench
