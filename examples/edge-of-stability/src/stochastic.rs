@@ -74,7 +74,6 @@ impl Cell {
     }
 }
 
-/// Writes a summary, a table, and a chart for each momentum.
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     let device = gpt::device::open(&flags.device)?.autodiff();
     let data = Arc::new(Data::mnist_1d(flags.examples, flags.seed));
