@@ -36,7 +36,6 @@ fn with_batch_statistics_the_loss_of_the_gradient_is_measured() {
             .measure_update(update, |model| model.loss(&batch))
             .unwrap();
         assert_eq!(measured.batch_statistics, Some(true));
-        // The loss in training mode, of a separate copy.
         let valid = twin(&config, &model);
         let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {

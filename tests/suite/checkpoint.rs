@@ -1,5 +1,3 @@
-//! Checkpoints written with the probe attached, and runs resumed from them.
-
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn_sharpness::{ConfigError, Measurement, SharpnessConfig, SharpnessProbe, Step};
@@ -108,7 +106,6 @@ fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     assert_eq!(steps, (0..14).step_by(2).collect::<Vec<_>>());
 }
 
-/// The record without the time of each measurement.
 fn timeless(mut measured: Vec<Measurement>) -> Vec<Measurement> {
     measured.iter_mut().for_each(|of| of.seconds = 0.0);
     measured
@@ -122,7 +119,7 @@ fn assert_is_same_record(measured: Vec<Measurement>, expected: Vec<Measurement>)
     }
 }
 
-/// Trains at a rate that is past the edge for a while, with tasks, and perhaps with a cap.
+/// The rate is past the edge for a while.
 fn run_to_compare(
     folder: &Path,
     cap: Option<f64>,
@@ -196,7 +193,6 @@ fn a_checkpoint_without_what_was_learned_resumes_afresh_and_says_so() {
     }
 }
 
-/// The saved state of a hand-written loop.
 #[derive(Clone)]
 struct Saved {
     model: Mlp,
@@ -205,7 +201,7 @@ struct Saved {
     state: String,
 }
 
-/// Makes the steps up to `end`. Returns the measurements, and the state to save after the last step.
+/// Returns the measurements, and the state to save after the last step.
 fn own_loop(from: &Saved, end: u64, is_resumed: bool) -> (Vec<Measurement>, Saved) {
     let data = Data::new(4, 16, &device::autodiff());
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_edge_cap(0.3)).unwrap();

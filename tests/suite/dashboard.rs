@@ -91,7 +91,6 @@ fn all_else_reaches_the_renderer_as_it_is() {
         "burn opens the dashboard with the first"
     );
     assert_eq!(registered[1..], expected.registered());
-    // The chart of the edge ratio has one more curve.
     let metrics = expected.registered().into_iter();
     for metric in metrics.filter(|metric| metric != Quantity::EdgeRatio.name()) {
         assert_eq!(recorder.chart(&metric), expected.chart(&metric), "{metric}");
@@ -270,7 +269,6 @@ fn a_resumed_run_is_drawn_whole() {
     };
     let (_, recorder) = run(training, 0.1, &probe);
 
-    // Seven updates an epoch: the first run measured at 0, 2, 4 and 6, the second at 8, 10, …, 20.
     let measured = measurements(folder.path());
     assert_eq!((before.len(), measured.len()), (4, 11));
     assert_eq!(

@@ -67,7 +67,6 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
 
 #[test]
 fn without_a_critical_learning_rate_nothing_is_suggested() {
-    // The loss falls for ever.
     let model = model(&device::autodiff());
     let finder = LearningRateFinder::new()
         .with_search(SharpnessConfig::new().with_learning_rate_limits(1e-6, 1e3));

@@ -42,7 +42,7 @@ fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     training.launch(probe.attach(model.clone()), sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
-    // Seven batches: two full updates, and an update of the remaining batch.
+    // Two full updates, and an update of the remaining batch.
     assert_eq!(measured.len(), 3);
     let losses = (0..3).map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
     let mean = losses.sum::<f64>() / 3.0;
@@ -209,7 +209,6 @@ fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
         ..Training::new(folder.path())
     };
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
-    // Two updates of two batches, and one of the batch that is left, in each of two epochs.
     let measured = measurements(folder.path());
     let sharpness: Vec<_> = measured
         .iter()
@@ -219,7 +218,7 @@ fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
     let points = recorder.points("Critical Sharpness");
     let (ticks, values): (Vec<usize>, Vec<f64>) = points.into_iter().unzip();
     assert_eq!(values, sharpness);
-    // The second point waits for a tick that the dashboard keeps, which is the last update's own.
+    // The second point waits for a tick that the dashboard keeps, the last update's own.
     assert_eq!(ticks, [2, 4, 5, 6, 8, 9]);
     let chart = recorder.curve("λ_c (Train), 2/η (Test), log10", TRAIN_SERIES);
     let values: Vec<f64> = chart.into_iter().map(|(_, value)| value).collect();
@@ -270,7 +269,6 @@ fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
     let points = recorder.points("Edge Threshold");
     assert_eq!(points.len(), measured.len() - far_above);
     assert!(points.iter().all(|(_, threshold)| *threshold < 1e4));
-    // The record and the other charts have them all.
     let ratios = recorder.points("Edge Ratio");
     assert_eq!(ratios.len(), measured.len());
 }

@@ -1,5 +1,5 @@
-//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains what
-//! cannot work.
+//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains the
+//! mistake.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-/// An epoch has seven updates; the probe measures every third.
+/// An epoch has seven updates.
 const EVERY: u64 = 3;
 
 fn probe(folder: &Path) -> SharpnessProbe {
@@ -116,8 +116,8 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
         let config = config.with_directory(folder).with_curvature(curvature);
         SharpnessProbe::new(config).unwrap()
     };
-    // One hook wraps the other. The inner one sees the copies and gradients of the outer one's measurements, which
-    // are neither validations nor items.
+    // One hook wraps the other. The inner one sees the copies and gradients of the outer one's measurements, which are
+    // neither validations nor items.
     let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
     let model_of_both = of_two.attach(of_one.attach(model()));
     let (run, _) = training(folder.path(), 2);
@@ -137,7 +137,6 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
     let bare = run.launch(learner(model())).model;
     assert_eq!(weights(&both.into_inner().into_inner()), weights(&bare));
 
-    // In one folder, the second is refused at its construction.
     let shared = folder.path().join("shared");
     let _first = probe(&shared);
     let refused = SharpnessProbe::new(SharpnessConfig::new().with_directory(&shared));
@@ -159,7 +158,6 @@ fn a_probe_that_is_used_again_begins_a_new_run() {
         assert_eq!((summary.measurements, probe.step()), (3, 7), "{summary}");
         assert!(!recorder.points("Critical Sharpness").is_empty(), "{run}");
     }
-    // The second run replaced the first in the record.
     assert_eq!(steps(folder.path()), [0, 3, 6]);
 }
 

@@ -14,7 +14,7 @@ use sharpness_tests::{
     Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
 };
 
-/// Makes steps in a loop, calls the probe at some of them, and changes the weights by `after` after each.
+/// Calls the probe at some steps, and changes the weights by `after` after each.
 fn trained(
     probe: &SharpnessProbe,
     mut optim: ModuleOptimizer,
@@ -113,7 +113,6 @@ fn a_probe_that_was_never_attached_says_so() {
         &probe,
         "attach this probe to the model that is trained"
     ));
-    // The metrics repeat the notice, and both together say it once.
     let rate = 0.1;
     Training::new(folder.path()).launch(model(), sgd(), rate, Some(&probe));
     assert!(says(

@@ -1,4 +1,4 @@
-//! The panel: norms, cosine, relative update and agreement, against float64 oracles, closed forms and real steps.
+//! The panel, against float64 oracles, closed forms and real steps.
 
 use burn::module::{Module, Param, ParamGroup};
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
@@ -24,7 +24,6 @@ fn norm(vector: impl IntoIterator<Item = f64>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// The numbers in the gradients.
 fn numbers<M: Module>(model: &M, grads: &GradientsParams) -> Vec<f64> {
     let mut numbers = Vec::new();
     mapped_gradients(model, grads, |value| {
@@ -146,8 +145,8 @@ fn the_panel_of_a_parabola_is_its_closed_form() {
     }
 }
 
-/// Trains on mini-batches at a rising rate, and compares each measurement with the real step. Returns the distance of
-/// each agreement in stated errors, and the largest possible number of agreements.
+/// Compares each measurement at a rising rate with the real step. Returns the distance of each agreement in stated
+/// errors, and the largest possible number of agreements.
 fn misses(mut optim: ModuleOptimizer, first_rate: f64) -> (Vec<f64>, usize) {
     const STEPS: usize = 200;
     let device = device::autodiff();
@@ -252,11 +251,9 @@ fn what_is_not_known_is_none() {
     // The slope belongs to another loss.
     let hinted = measure(on(), plain().with_dropout(0.5), near, 1.0);
     assert_eq!(panel_of(&hinted), [true, true, true, true, false]);
-    // The rate is 0, so there is no step.
     let still = measure(on(), plain(), 0.0, 1.0);
     assert_eq!(panel_of(&still), [true, true, true, true, false]);
     assert_eq!(still.relative_update(), Some(0.0));
-    // The gradient is 0, so nothing moves, in no direction.
     let zero = measure(on(), plain(), 0.1, 0.0);
     assert_eq!(panel_of(&zero), [true, true, true, false, false]);
     assert_eq!(zero.gradient_norm, Some(0.0));
@@ -264,7 +261,7 @@ fn what_is_not_known_is_none() {
     assert_eq!(panel_of(&broken), [false, true, false, false, false]);
 }
 
-/// Trains in burn's `Learner` with everything on. Returns the weights and the record.
+/// In burn's `Learner`, with everything on. Returns the weights and the record.
 fn trained(config: SharpnessConfig, folder: &Path) -> (Vec<(String, Vec<u8>)>, Vec<Measurement>) {
     let config = config
         .with_every(1)

@@ -11,7 +11,6 @@ pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())
 }
 
-/// Whether a notice of the run and the printed summary contain these words.
 pub(crate) fn says(probe: &SharpnessProbe, words: &str) -> bool {
     let summary = probe.summary();
     let notices = summary.notices.iter();
@@ -130,7 +129,6 @@ fn a_step_that_is_set_before_the_probe_is_attached_holds() {
     let (probe, steps) = run(5);
     assert_eq!(steps, (0..12).collect::<Vec<_>>());
 
-    // A used probe goes on from `set_step`, or else from 0.
     let mut attached = probe.attach(model());
     assert_eq!(probe.step(), 0);
     probe.set_step(3);

@@ -1,5 +1,4 @@
-//! Measurements by all workers of a data-parallel training together: threads with replicas, batches of their own and
-//! the same gradients, as with burn's `DistributedDataParallel`.
+//! Measurements by all workers of a data-parallel training together, as with burn's `DistributedDataParallel`.
 
 use burn::module::ParamGroup;
 use burn::optim::SgdConfig;
@@ -23,7 +22,7 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 8;
 const RATE: f64 = 0.1;
 const BATCH: usize = 16;
-/// Longer than a test may take: no thread may wait so long.
+/// No thread may wait so long.
 const LONG: Duration = Duration::from_secs(600);
 /// The limit of a wait that is in vain.
 const SHORT: Duration = Duration::from_millis(500);
@@ -37,7 +36,6 @@ fn replicas(workers: usize) -> Replicas {
     Replicas::new(workers, &device::two())
 }
 
-/// Trains a model for an epoch, with batches of so many examples for each worker.
 fn train<M>(
     model: M,
     strategy: Replicas,
@@ -81,7 +79,7 @@ where
     result.model
 }
 
-/// Asserts that two measurements agree; the second update is `scale` times the first.
+/// The second update is `scale` times the first.
 fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
     assert_eq!(
         of_workers.outcome,
@@ -227,8 +225,7 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
                 MeasurementOutcome::Bracketed,
                 "{stop:?}"
             );
-            // Before its first update the probe does not know the worker as one: the other worker evaluates its
-            // batches.
+            // Before its first update the probe does not know the worker: the other worker evaluates its batches.
             let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
             let fraction = if share.is_some() { 0.5 } else { 1.0 };
             assert_eq!(measurement.workers, share, "{stop:?}");
@@ -278,7 +275,6 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
     }
 }
 
-/// The place of a fault.
 #[derive(Clone, Copy, Debug)]
 struct At {
     worker: usize,
@@ -287,7 +283,7 @@ struct At {
     evaluation: usize,
 }
 
-/// Trains two workers with a fault in the loss; the first worker searches. Returns the measurements and the notices.
+/// The first worker searches. Returns the measurements and the notices.
 fn with_fault(
     at: At,
     limit: Duration,
@@ -315,7 +311,7 @@ fn with_fault(
     (measurements(folder.path()), probe.summary().notices)
 }
 
-/// Places at the first measurement and at a later one, at θ and along the line.
+/// At the first measurement and at a later one, at θ and along the line.
 fn places(worker: usize) -> impl Iterator<Item = At> {
     let places = [(0, 0), (0, 2), (3, 0), (3, 2)].into_iter();
     places.map(move |(step, evaluation)| At {

@@ -1,11 +1,8 @@
-//! A training and its settings.
-
 use super::optimizers::Optimizer;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::ParamGroup;
 use sharpness_tests::{Kind, Network};
 
-/// The peculiarity of a training loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tweak {
     None,
@@ -13,22 +10,17 @@ pub enum Tweak {
     Scaled,
     /// Gradients of 1024 times the loss, scaled back before the step.
     Unscaled,
-    /// Gradients clipped by hand to a norm.
     ClippedNorm(f64),
-    /// Gradients clipped by hand, each value.
     ClippedValues(f64),
-    /// Noise of this size on each gradient.
     Noise(f32),
     NanAt(u64),
     Accumulated,
-    /// Losses with a constant added.
     Offset(f64),
     /// Losses shifted to give the second loss this value.
     Second(f64),
     Averaged,
     Frozen,
     StillGroup,
-    /// 64 bits throughout.
     Double,
 }
 
@@ -43,7 +35,7 @@ pub struct Part {
 pub struct Case {
     pub name: String,
     pub kind: Kind,
-    /// One optimizer, or several that share the model. In a game they take turns.
+    /// Several optimizers share the model. In a game they take turns.
     pub parts: Vec<Part>,
     /// The factor of the learning rate at a step.
     pub schedule: fn(u64) -> f64,
@@ -90,7 +82,6 @@ impl Case {
         self
     }
 
-    /// Shortens the case to a few measurements.
     pub fn short(mut self, measurements: u64) -> Self {
         self.every = self.every.min(5);
         self.from = self.late;
@@ -116,7 +107,7 @@ impl Case {
         }
     }
 
-    /// Whether the loop would have to copy running statistics, which all clones share in burn.
+    /// All clones share running statistics in burn.
     pub fn has_running_statistics(&self) -> bool {
         matches!(self.kind.network, Network::BatchNorm | Network::Convolution)
     }

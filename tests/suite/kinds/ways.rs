@@ -1,5 +1,3 @@
-//! The ways to measure a step.
-
 use super::case::Case;
 use super::run::{Run, Update as Pending};
 use super::tasks::{Scene, TASKS};
@@ -15,7 +13,6 @@ pub struct Way {
     pub is_step_first: bool,
     /// Whether the probe gets the loss of the training step, which makes the slope known.
     is_told: bool,
-    /// The evaluations that look for an earlier crossing.
     verification: usize,
 }
 
@@ -60,7 +57,7 @@ impl Way {
         probe.build().unwrap()
     }
 
-    /// Measures an update. Returns the model and the optimizer after the step, if this way makes it.
+    /// Returns the model and the optimizer after the step, if this way makes it.
     pub fn measure(
         self,
         probe: &SharpnessProbe,

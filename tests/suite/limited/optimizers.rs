@@ -5,7 +5,6 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// None: it is linear.
     None,
     Cap(f64),
     /// The largest rate, which falls with the square root of the parameter's steps.
@@ -26,7 +25,6 @@ pub enum Limit {
 #[derive(Clone)]
 pub struct Limited(pub Limit);
 
-/// The number of steps of a parameter.
 #[derive(Clone)]
 pub struct Steps {
     made: usize,
