@@ -82,7 +82,6 @@ fn batch_sharpness_is_that_of_the_oracles() {
             model = optim.step(rate, model, grads);
         }
     }
-    // 32 bits resolve nearly all of them.
     assert!(all >= 56 && 10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 

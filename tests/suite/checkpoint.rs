@@ -47,7 +47,6 @@ fn a_resumed_run_continues_the_run_wide_step() {
         .iter()
         .map(|m| (m.step, m.epoch.unwrap()))
         .collect();
-    // Seven updates per epoch; the second run starts at step 7.
     let expected: Vec<_> = (0..21)
         .step_by(2)
         .map(|step| (step, step / 7 + 1))
@@ -119,7 +118,6 @@ fn assert_is_same_record(measured: Vec<Measurement>, expected: Vec<Measurement>)
     }
 }
 
-/// The rate is past the edge for a while.
 fn run_to_compare(
     folder: &Path,
     cap: Option<f64>,
@@ -201,7 +199,6 @@ struct Saved {
     state: String,
 }
 
-/// Returns the measurements, and the state to save after the last step.
 fn own_loop(from: &Saved, end: u64, is_resumed: bool) -> (Vec<Measurement>, Saved) {
     let data = Data::new(4, 16, &device::autodiff());
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_edge_cap(0.3)).unwrap();

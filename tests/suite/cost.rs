@@ -1,5 +1,3 @@
-//! The evaluations of a measurement after a few measurements, and the time of the panel.
-
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
@@ -8,7 +6,7 @@ use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
 const STEPS: usize = 120;
 const WARM_UP: usize = 20;
 
-/// Measures each step's loss and another batch's, and returns the mean evaluations of both once warm.
+/// Returns the mean evaluations for each step's loss and another batch's, once warm.
 fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));

@@ -71,7 +71,6 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
             model = optim.step(learning_rate, model, grads);
         }
     }
-    // 32 bits resolve nearly all of them.
     assert!(10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 

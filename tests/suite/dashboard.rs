@@ -154,7 +154,7 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
 
 #[test]
 fn a_run_near_the_edge_and_past_it_says_so() {
-    // The same first step at three learning rates: λ_c stays, 2/η moves past it.
+    // λ_c stays, 2/η moves past it.
     let text_at = |learning_rate: f64| {
         let folder = tempfile::tempdir().unwrap();
         let probe = in_folder(100, folder.path());
@@ -201,7 +201,6 @@ fn tasks_are_curves_of_the_same_chart_under_their_names() {
         .unwrap();
     let (_, recorder) = run(Training::new(folder.path()), 0.1, &probe);
 
-    // Four curves take five ticks, always in the same order.
     let chart = recorder.chart(CHART);
     let measured = measurements(folder.path());
     assert_eq!(chart.len(), 6 * 5 + 4);
@@ -230,7 +229,6 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(1, folder.path());
     let training = Training {
-        // The loss of the fourth batch is NaN, and so are all later weights.
         data: Data::new(7, 16, &device::autodiff()).with_poisoned(3),
         epochs: 1,
         ..Training::new(folder.path())

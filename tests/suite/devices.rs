@@ -21,8 +21,7 @@ struct Worker<M> {
     optim: ModuleOptimizer,
 }
 
-/// As DDP does: each copy has batches of its own, all get the same gradients. The second worker lags: it makes its
-/// update after the first has begun the next item.
+/// As DDP does. The second worker lags: it makes its update after the first has begun the next item.
 fn train<M>(start: M, reduce: Reduce) -> Vec<M>
 where
     M: Module + TrainStep<Input = Batch>,
@@ -83,10 +82,8 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
         for (index, measurement) in measured.iter().enumerate() {
             assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
-            // Replicas show when they have made the same update.
             let share = (index > 0).then(|| WorkerShare::new(2, 2));
             assert_eq!(measurement.workers, share, "{reduce:?}");
-            // The measurements must show whether the replicas take the mean or the sum.
             let is_known = measurement.slope_source == Some(SlopeSource::Known);
             assert!(!is_known || index >= 4, "{reduce:?}");
             // On two devices, a training step may have reported the loss of other weights.

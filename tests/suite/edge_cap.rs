@@ -23,7 +23,6 @@ fn first_layer() -> ParamGroup {
     ParamGroup::from_predicate("layers.0")
 }
 
-/// Given the rate of most parameters.
 type Rates = fn(f64) -> ModuleLearningRate;
 
 fn one_rate(rate: f64) -> ModuleLearningRate {
@@ -142,7 +141,6 @@ impl LrScheduler for Listed {
     fn load_record(&mut self, _record: LrSchedulerRecord) {}
 }
 
-/// With two batches per update.
 fn learner(
     folder: &Path,
     scheduler: impl Into<ModuleLrScheduler>,
@@ -256,7 +254,6 @@ fn ceiling() -> f64 {
     range.unwrap().peak_ceiling().unwrap()
 }
 
-/// Returns the last loss and the number of capped steps.
 fn descend(peak: f64, config: Option<SharpnessConfig>) -> (f64, u64) {
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);

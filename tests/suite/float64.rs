@@ -1,5 +1,3 @@
-//! Exact values at the weights of a model.
-
 #[allow(dead_code, reason = "a part of it is used here")]
 #[path = "../float64/curvature.rs"]
 pub mod curvature;

@@ -1,5 +1,4 @@
-//! Small networks of many kinds, measured in all ways, and each measurement compared with a dense scan of the same
-//! loss.
+//! Compares measurements of many small networks with dense scans of the same loss.
 //!
 //! `cargo test --workspace --test suite -- --ignored --nocapture whole_zoo` prints a line of faults for each kind.
 //! `KINDS` selects kinds and cases by words in their names, separated by `;`. `SEED` starts all networks elsewhere.
@@ -45,7 +44,6 @@ fn chosen() -> Vec<Row> {
     rows.collect()
 }
 
-/// Uses all cores, and passes on the results in the order of the cases, as soon as they are known.
 fn all_held(cases: &[Case], mut each: impl FnMut(Tallies)) {
     let next = AtomicUsize::new(0);
     let (send, received) = mpsc::channel();
@@ -81,7 +79,6 @@ fn panicked(case: &Case) -> Tallies {
     Tallies::from([(TRAIN_TASK.to_string(), tally)])
 }
 
-/// Prints a line for each kind, and returns the excesses.
 fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
     let cases: Vec<Case> = rows.iter().flat_map(|row| row.cases.clone()).collect();
     let (mut total, mut worse) = (Tally::default(), Vec::new());

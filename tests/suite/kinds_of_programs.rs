@@ -109,7 +109,6 @@ fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError>
     Ok(())
 }
 
-/// Takes its batch by value, as in burn's own examples.
 fn forward_step(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)
 }
@@ -169,7 +168,7 @@ fn two_models_that_train_against_each_other() -> Result<(), ConfigError> {
         generator = probe_of_generator.optimize(generator, &mut of_generator, lr, grads, deceived);
     }
     // ANCHOR_END: adversarial
-    // Both losses are linear in the weights of their own model: they fall without end.
+    // Both losses are linear in their own model: they fall without end.
     for probe in [probe_of_generator, probe_of_critic] {
         assert_eq!(probe.summary().measurements, 4);
         let last = probe.latest("train").unwrap();

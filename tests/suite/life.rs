@@ -116,8 +116,7 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
         let config = config.with_directory(folder).with_curvature(curvature);
         SharpnessProbe::new(config).unwrap()
     };
-    // One hook wraps the other. The inner one sees the copies and gradients of the outer one's measurements, which are
-    // neither validations nor items.
+    // The inner hook sees the copies and gradients of the outer hook's measurements, neither validations nor items.
     let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
     let model_of_both = of_two.attach(of_one.attach(model()));
     let (run, _) = training(folder.path(), 2);
@@ -199,7 +198,7 @@ fn training_can_be_stopped_early_on_sharpness() {
 fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let interrupter = Interrupter::new();
-    // In the second epoch, at an edge that is always passed.
+    // At an edge that is always passed.
     let first = SharpnessProbe::new(
         SharpnessConfig::new()
             .with_every(EVERY)
@@ -313,7 +312,6 @@ fn threads_that_share_a_probe_never_get_the_same_step() {
     let barrier = Barrier::new(THREADS as usize);
     let measured_by = || {
         let (model, optim) = (model(), adam());
-        // Without gradients, each measurement fails early, so the calls often meet.
         let grads = GradientsParams::new();
         barrier.wait();
         let calls = 0..STEPS;

@@ -1,5 +1,3 @@
-//! Each mistake of a user gives one notice with its cause, in a visible place.
-
 use crate::stranger::{data, is_silent, says};
 use burn::module::Module;
 use burn::optim::momentum::MomentumConfig;
@@ -14,7 +12,6 @@ use sharpness_tests::{
     Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
 };
 
-/// Calls the probe at some steps, and changes the weights by `after` after each.
 fn trained(
     probe: &SharpnessProbe,
     mut optim: ModuleOptimizer,

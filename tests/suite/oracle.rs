@@ -1,5 +1,3 @@
-//! All rows of the float64 oracles, reached by training in burn.
-
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
 use sharpness_tests::{Fixture, Row, device};
@@ -41,7 +39,6 @@ fn the_critical_learning_rates_are_those_of_the_oracles() {
     assert!(resolved >= 40);
 }
 
-/// By the resolution of a 32-bit loss over the line's slope at η_c.
 fn is_resolved(row: &Row) -> bool {
     let resolution = 4.0 * f64::from(f32::EPSILON) * row.loss;
     resolution <= RESOLVED * row.slope * row.critical_lr

@@ -1,5 +1,3 @@
-//! The README's code consists of excerpts of the examples, which compile.
-
 use std::path::Path;
 
 #[test]

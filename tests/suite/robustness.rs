@@ -1,5 +1,3 @@
-//! Each test has one fault of a run: its outcome is as expected, and the run goes on.
-
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -105,7 +103,6 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 fn a_gradient_of_zero_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
-    // Independent of the weights.
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
     let measurement = measure(&model, &batch, &grads);
@@ -118,7 +115,6 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
-    // The slope from these gradients is positive; the search finds the truth by evaluations.
     let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
     assert_ne!(measurement.outcome, MeasurementOutcome::Failed);

@@ -1,5 +1,3 @@
-//! Update directions of 16-bit parameters.
-
 use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};

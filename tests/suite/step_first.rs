@@ -145,7 +145,7 @@ fn a_step_made_first_gives_the_same_weights_and_numbers() {
     }
 }
 
-/// Gradient descent that counts the elements it has stepped.
+/// Counts the elements it has stepped.
 #[derive(Clone)]
 struct Counting(Arc<AtomicUsize>);
 

@@ -82,7 +82,6 @@ fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     };
     let (told, moved) = far(true);
     assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
-    // The clipping makes most of the change.
     let (told, moved) = far(false);
     assert!(told < 0.5 * moved, "{told} {moved}");
 }

@@ -1,5 +1,3 @@
-//! First contacts with the library: a disabled probe, a probe attached twice, and a step set before attaching.
-
 use burn::train::TrainStep;
 use burn_sharpness::{Quantity, SharpnessProbe};
 use sharpness_tests::{
@@ -27,7 +25,6 @@ pub(crate) fn is_silent(probe: &SharpnessProbe) -> bool {
 fn a_probe_that_is_off_costs_nothing_and_leaves_nothing() {
     let [with, without] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let probe = SharpnessProbe::disabled();
-    // A call of the loss would end the run.
     let attached = probe.attach_with(model(), |_: &Mlp, _| -> f64 { unreachable!() });
     let training = Training {
         has_dashboard: true,

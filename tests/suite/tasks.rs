@@ -214,7 +214,6 @@ fn several_batches_are_their_mean_with_its_spread() {
     );
 }
 
-/// On fixed batches, a loader, and the training itself.
 fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessProbe {
     let seen = seen.clone();
     let fixed = vec![Data::new(9, 16, &device::plain()).batch(8)];
@@ -257,7 +256,6 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
         let (probed, recorder) = training.launch(model, optim(), 0.05, Some(&probe));
         assert_eq!(weights(&probed.into_inner()), weights(&bare));
 
-        // Seven measured steps of fourteen, four lines each.
         let measured = measurements(folder.path());
         let tasks: Vec<&str> = measured.iter().map(|m| m.task.as_str()).collect();
         assert_eq!(tasks, ["train", "fixed", "loader", "same"].repeat(7));

@@ -62,13 +62,12 @@ pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f6
     );
 }
 
-/// A copy in validation mode with its own running statistics, so that the scan flushes nothing of the model.
+/// Has its own running statistics, so that the scan flushes nothing of the model.
 pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
     let record = model.clone().into_record();
     config.init(&device()).load_record(record).valid()
 }
 
-/// Trains by hand, and compares every measurement with a dense scan of the same loss.
 fn assert_true(config: &MlpConfig) {
     let (mut bracketed, mut not_descent) = (0, 0);
     let device = device();
@@ -122,7 +121,6 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
     assert_true(&MlpConfig::for_data().with_batch_norm());
 }
 
-/// Maps all tensors after each step, and saves after the last.
 fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
     let device = device();
     let config = MlpConfig::for_data().with_batch_norm();

@@ -1,5 +1,3 @@
-//! The update direction matches the optimizer's real step.
-
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
@@ -35,7 +33,7 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
     pairs.fold(0.0_f32, |max, (a, b)| max.max((a - b).abs())) / scale
 }
 
-/// After some real steps, θ − ηΔθ at the current rate must match the real step.
+/// θ − ηΔθ at the current rate must match the real step.
 fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
     let mut model = model();
     for _ in 0..3 {

@@ -27,7 +27,6 @@ pub enum Tweak {
 #[derive(Clone)]
 pub struct Part {
     pub optimizer: Optimizer,
-    /// Whether the optimizer moves the parameter at a path.
     pub owns: fn(&str) -> bool,
 }
 
@@ -37,7 +36,6 @@ pub struct Case {
     pub kind: Kind,
     /// Several optimizers share the model. In a game they take turns.
     pub parts: Vec<Part>,
-    /// The factor of the learning rate at a step.
     pub schedule: fn(u64) -> f64,
     pub size: fn(u64) -> usize,
     pub batches: u64,
@@ -46,9 +44,7 @@ pub struct Case {
     pub late: u64,
     pub seed: u64,
     pub tweak: Tweak,
-    /// Whether other losses are measured, too.
     pub has_tasks: bool,
-    /// Whether burn's `Learner` trains it, too.
     pub has_learner: bool,
     pub from: u64,
 }

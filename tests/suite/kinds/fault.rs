@@ -2,28 +2,23 @@
 pub enum Fault {
     /// The true η_c is off by more than the stated error.
     Outside,
-    /// By more than three times the stated error.
     Off3,
     Off5,
     /// The loss does not fall below η_c by more than rounding.
     Rounding,
-    /// The loss clearly rises below η_c.
     Later,
     /// The loss clearly rises below an η_c that was verified as the first.
     Verified,
     /// η_c is above the current learning rate, but the loss clearly rises there.
     Side,
     Missed,
-    /// The outcome has the wrong name for a loss that rises at once.
+    /// The outcome has the wrong name for a line that rises from 0 on.
     Misnamed,
-    /// But the loss falls.
     NotDescent,
-    /// But the loss rises.
     NoIncrease,
-    /// The agreement is off by more than its stated error.
     Agreement,
     Agreement3,
-    /// η_c differs from the same weights in 64 bits.
+    /// η_c differs from the value in 64 bits.
     Far64,
     Limiting,
     Bits,
@@ -51,7 +46,6 @@ impl Fault {
         Self::Panic,
     ];
 
-    /// Whether its share counts brackets only.
     pub fn is_of_brackets(self) -> bool {
         self <= Self::Side || self == Self::Far64
     }

@@ -1,5 +1,3 @@
-//! Compares all measurements of a case with scans.
-
 use super::case::{Case, Tweak};
 use super::fault::Fault;
 use super::judge::judge;
@@ -36,7 +34,6 @@ pub fn held(case: &Case) -> Tallies {
 struct Watch<'a> {
     case: &'a Case,
     scene: Scene,
-    /// For each part and each way.
     probes: Vec<[SharpnessProbe; WAYS.len()]>,
     learned: Vec<Learned>,
     tallies: Tallies,
@@ -148,7 +145,6 @@ impl<'a> Watch<'a> {
             move |rate: f64| value(loss(&line.at(&model, rate), update)) - base
         });
         let exact = exact.as_ref().map(|exact| exact as &dyn Fn(f64) -> f64);
-        // In 16 bits, the line is different.
         let (same, wide) = match case.kind.network.sixteen_bits() {
             Some(_) => (None, exact),
             None => (exact, None),

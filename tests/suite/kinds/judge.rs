@@ -9,9 +9,8 @@ const LEAST_ERROR: f64 = 2e-4;
 /// The range of the scan, as a factor from the current learning rate.
 const REACH: f64 = 1e5;
 const REACH_BELOW: f64 = 1e3;
-/// In resolutions.
 const CLEAR: f64 = 3.0;
-/// The number of stairs within which a search may miss a fall, and the neighbours that show stairs.
+/// The stairs within which a search may miss a fall, and the neighbours that show stairs.
 const STAIRS: usize = 2;
 const NEIGHBOURS: usize = 64;
 /// A verified bracket misses no rise that lasts for this factor.
@@ -129,7 +128,6 @@ fn judge_bracket(
     }
 }
 
-/// At the learning rate itself.
 fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let (Some(agreement), Some(error), Some(rate), Some(slope)) = (
         measured.agreement,
@@ -150,7 +148,6 @@ fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Ve
     }
 }
 
-/// Compares η_c in 16 bits with the first crossing in 64 bits, if there is one nearby.
 fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict) {
     let (nearest, farthest) = (critical_lr / 8.0, critical_lr * 8.0);
     let mut wide = Scan::new(wide, None, 0.0);
@@ -168,14 +165,13 @@ fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict
     }
 }
 
-/// Counts the changes of the loss among close neighbours.
 fn stairs(scan: &Scan<'_>, from: f64, to: f64) -> usize {
     let rate = |place: usize| from * (to / from).powf(place as f64 / NEIGHBOURS as f64);
     let rises: Vec<f64> = (0..=NEIGHBOURS).map(|place| scan.at(rate(place))).collect();
     rises.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
-/// Whether the loss rises, from the learning rate in use on, for a factor that a search everywhere sees.
+/// For a factor that a search everywhere sees.
 fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
     let mut start = None;
     for (rate, rise) in scan.over(from, to) {
@@ -195,7 +191,6 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
     let rate = rate.unwrap_or(1e-3);
     let line = scan.over(rate / REACH, (rate * REACH).min(LARGEST));
     let (mut first_fall, mut first_rise) = (None, None);
-    // Falls and rises count from two stairs on.
     let (mut last, mut jump, mut hidden) = (0.0, 0.0f64, 0.0);
     for (rate, rise) in line {
         let is_candidate = match first_fall {

@@ -12,7 +12,6 @@ pub struct Optimizer {
     pub name: &'static str,
     pub optim: ModuleOptimizer,
     pub rate: f64,
-    /// Whether the steps are proportional to the learning rate.
     pub is_straight: bool,
 }
 
@@ -63,7 +62,6 @@ pub fn adafactor(rate: f64, relative: bool) -> Optimizer {
     }
 }
 
-/// Not every network is trained with them.
 pub fn others() -> Vec<Optimizer> {
     let decay = Some(WeightDecayConfig::new(0.01));
     let nesterov = MomentumConfig::new().with_momentum(0.9).with_nesterov(true);

@@ -18,14 +18,12 @@ pub struct Run<'a> {
     old: Option<Zoo>,
     random: Random,
     offset: f64,
-    /// Of the weights.
     average: Option<Vec<f64>>,
 }
 
 pub struct Update {
     pub samples: Vec<Sample>,
     pub grads: GradientsParams,
-    /// The loss that the step has computed.
     pub told: Tensor<1>,
     offset: f64,
 }
@@ -195,7 +193,6 @@ impl<'a> Run<'a> {
         (model, optim)
     }
 
-    /// From the same optimizer.
     pub fn stepped_at(&self, part: usize, rate: f64, update: &Update) -> Zoo {
         self.stepped(&mut self.optims[part].clone(), rate, update)
     }
@@ -232,7 +229,6 @@ impl<'a> Run<'a> {
         bits(&self.model).into_iter().chain(average).collect()
     }
 
-    /// Without autodiff, with its own running statistics.
     pub fn valid(&self) -> Zoo {
         if !self.case.has_running_statistics() {
             return self.model.valid();

@@ -183,7 +183,6 @@ fn loops() -> Vec<Row> {
     ]
 }
 
-/// They go to 0, and through it.
 fn small_losses() -> Vec<Row> {
     let long = |steps: u64, batches: u64| {
         move |case: &mut Case| {

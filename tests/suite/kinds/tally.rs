@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 pub struct Tally {
     pub measured: usize,
     pub bracketed: usize,
-    /// Without verification.
     searches: usize,
     evaluations: usize,
     faults: BTreeMap<Fault, usize>,

@@ -1,5 +1,3 @@
-//! Losses besides the training loss, most of them with a prescribed line.
-
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use sharpness_tests::{Sample, Zoo};

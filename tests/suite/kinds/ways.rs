@@ -9,7 +9,6 @@ use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements}
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,
-    /// Whether the step comes first, and shows its direction.
     pub is_step_first: bool,
     /// Whether the probe gets the loss of the training step, which makes the slope known.
     is_told: bool,
@@ -57,7 +56,6 @@ impl Way {
         probe.build().unwrap()
     }
 
-    /// Returns the model and the optimizer after the step, if this way makes it.
     pub fn measure(
         self,
         probe: &SharpnessProbe,
@@ -97,7 +95,6 @@ pub struct Learned {
     pub bits: Vec<u8>,
 }
 
-/// Trains with the step first, and with the measurement first.
 pub fn learned(case: &Case) -> [Learned; 2] {
     [("learner", true), ("learner, before", false)].map(|(way, is_step_first)| {
         let folder = tempfile::tempdir().unwrap();
