@@ -55,8 +55,8 @@ pub fn use_floats(dtype: FloatDType) -> bool {
     true
 }
 
-/// Whether repeating a 16-bit forward pass of batch norm leaves the same running statistics. With `tch` it did not, so
-/// the probe cannot make flushed statistics pending again, and says so.
+/// With `tch`, repeating a 16-bit forward pass of batch norm gave other running statistics, so that the probe cannot
+/// make flushed statistics pending again.
 pub fn repeats_in_16_bits() -> bool {
     !is_tch(&plain())
 }
@@ -71,7 +71,6 @@ fn is_tch(device: &Device) -> bool {
     gpt::device::open("tch").is_ok_and(|tch| *device == tch)
 }
 
-/// Relative tolerances for a backend's 32-bit numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerances {
     /// For η_c, slope and loss of weights trained on the device, against float64 oracles.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 type Values = HashMap<ParamId, Vec<f64>>;
 
-/// The length of the step that gives the direction, in norms of the weights: long enough to keep all digits.
+/// In norms of the weights: long enough to keep all digits of the direction.
 const FAR: f64 = 64.0;
 const FARTHEST: f64 = 1e30;
 
@@ -94,7 +94,6 @@ fn values<M: Module>(model: &M) -> Values {
     read.0
 }
 
-/// Rounds to the types of the parameters.
 fn placed<M: Module>(model: &M, values: &Values) -> M {
     struct Place<'a>(&'a Values);
 

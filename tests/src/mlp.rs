@@ -32,7 +32,6 @@ pub struct MlpConfig {
     pub has_spare: bool,
     /// Whether weights come from burn's random stream.
     pub is_random: bool,
-    /// Whether the model's own `optimize` clips all tensors after each step.
     pub clips: bool,
     /// The size of Gaussian noise on the first hidden layer, also in validation.
     pub noise: f64,
@@ -115,7 +114,7 @@ impl MlpConfig {
     }
 }
 
-/// Weights spread evenly over ±1/√inputs, by multiples of an irrational number modulo 1.
+/// Multiples of an irrational number, modulo 1, fill the interval evenly.
 fn linear(index: usize, [inputs, outputs]: [usize; 2], device: &Device) -> Linear {
     let bound = 1.0 / (inputs as f32).sqrt();
     let spread = |place: usize| {
@@ -140,7 +139,6 @@ pub struct Mlp {
     config: MlpConfig,
 }
 
-/// Models may contain enums.
 #[derive(Module, Debug)]
 enum Spare {
     Layer(Linear),

@@ -11,7 +11,6 @@ impl Random {
         random
     }
 
-    /// In [0, 1).
     pub fn unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -19,12 +18,10 @@ impl Random {
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// In [−bound, bound).
     pub fn within(&mut self, bound: f32) -> f32 {
         bound * (2.0 * self.unit() - 1.0)
     }
 
-    /// Approximately normal.
     pub fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }

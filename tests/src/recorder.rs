@@ -43,7 +43,6 @@ impl Recorder {
         ticks.collect()
     }
 
-    /// Returns the points of a curve, with their positions among the ticks of all curves of the metric.
     pub fn curve(&self, name: &str, series: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter().enumerate();
         ticks
@@ -94,7 +93,6 @@ impl Recorder {
         ticks.map(|(_, value)| value.clone()).collect()
     }
 
-    /// With their positions among the ticks, without ends of epochs.
     pub fn points(&self, name: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter();
         let ticks = ticks.filter(|(series, _)| series == TRAIN_SERIES);

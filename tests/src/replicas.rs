@@ -31,14 +31,13 @@ pub struct Stop {
 }
 
 /// Works like burn's `DistributedDataParallel`, on any backend: each worker has a thread, a replica and batches of its
-/// own (worker w of W takes the batches w, w + W, …). The host combines the gradients, and all workers get the same.
+/// own (worker w of W takes the batches w, w + W, …); the host combines the gradients.
 pub struct Replicas {
     pub devices: Vec<Device>,
     pub reduce: Reduce,
     /// Whether each worker has a fork of the model, as with burn's strategies, or a clone.
     pub forks: bool,
-    /// The worker that makes each update first, and the probe that counts the updates. Otherwise any worker may be
-    /// first.
+    /// The worker that makes each update first, and the probe that counts the updates.
     pub first: Option<(usize, SharpnessProbe)>,
     pub stop: Option<Stop>,
     /// A worker and a step: without a batch, it makes the update from the gradients of the others.
@@ -63,7 +62,6 @@ impl Replicas {
         WORKER.get()
     }
 
-    /// Returns the learner at the end of the epoch, unless the worker has ended early.
     fn train<M: LearnerModel>(
         &self,
         worker: usize,
@@ -181,7 +179,6 @@ struct Round {
     number: usize,
     takes_part: Vec<bool>,
     given: Vec<Option<Own>>,
-    /// Of the last complete round.
     all: Vec<Own>,
 }
 
@@ -208,7 +205,6 @@ impl Exchange {
         }
     }
 
-    /// Returns the gradients of all workers, in order.
     fn give(&self, worker: usize, own: Own) -> Vec<Own> {
         let mut round = self.round.lock().unwrap();
         let number = round.number;

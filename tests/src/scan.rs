@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 const FACTOR: f64 = 1.15;
-/// The evaluations that measure a line's scatter, and the distance between them.
 const NEIGHBOURS: i32 = 9;
 const APART: f64 = 0.005;
 /// [`Scan::level`] compares with exact values at these fractions of a rate.
@@ -57,8 +56,7 @@ impl<'a> Scan<'a> {
             .collect()
     }
 
-    /// Returns how much of f may be rounding: the resolution of the type, the scatter of neighbours, and the distance
-    /// from exact values.
+    /// Returns how much of f may be rounding: resolution, scatter of neighbours, and distance from exact values.
     pub fn level(&mut self, rate: f64) -> f64 {
         // The loss may explode beyond the rate.
         let cell = (rate.ln() / FACTOR.ln()).floor() as i32;
@@ -70,7 +68,6 @@ impl<'a> Scan<'a> {
             let off = |share| (self.at(share * rate) - exact(share * rate)).abs();
             NEARER.map(off).into_iter().fold(0.0, f64::max)
         });
-        // A value that is not finite does not count as rounding.
         let parts = [3.0 * self.scatter(rate), off].into_iter();
         let parts = parts.filter(|part| part.is_finite());
         let level = parts.fold(self.resolution, f64::max);
@@ -78,7 +75,6 @@ impl<'a> Scan<'a> {
         level
     }
 
-    /// Returns the distance of neighbours from a smooth curve, which a kink, a jump or a steep rise is not.
     fn scatter(&self, rate: f64) -> f64 {
         let rises: Vec<f64> = (0..NEIGHBOURS)
             .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))

@@ -32,13 +32,10 @@ pub struct Training {
     pub data: Data,
     pub epochs: usize,
     pub accumulation: Option<usize>,
-    /// The epoch to resume from.
     pub checkpoint: Option<usize>,
     /// The place of the optimizer for two workers, each with all batches; `None` for a single worker.
     pub workers: Option<MultiDeviceOptim>,
-    /// Whether the probe's dashboard wraps the renderer.
     pub has_dashboard: bool,
-    /// Whether the renderer shows the panel, too.
     pub has_panel: bool,
 }
 
@@ -57,7 +54,6 @@ impl Training {
         }
     }
 
-    /// Trains with the metrics of the probe, if any.
     pub fn launch<M>(
         self,
         model: M,
@@ -112,7 +108,6 @@ pub fn measurements(directory: &Path) -> Vec<Measurement> {
         .collect()
 }
 
-/// The bytes of every tensor of a model, with its path.
 pub type Weights = Vec<(String, Vec<u8>)>;
 
 /// Of 32-bit tensors.

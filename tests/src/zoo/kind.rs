@@ -18,9 +18,7 @@ pub enum Network {
     ZeroResidual,
     /// Training drops some residual branches.
     StochasticDepth,
-    /// Residual branches scaled by this factor at first.
     LayerScale(f32),
-    /// Weights given by a direction and a length.
     WeightNorm,
     SpectralNorm,
     /// One layer used twice in each block.
@@ -40,11 +38,9 @@ pub enum Network {
     Convolution,
     /// 32-bit weights that the forward pass rounds to this type.
     Mixed(FloatDType),
-    /// An output layer in this type.
     HalfHead(FloatDType),
     /// All weights in this type, and the loss in 32 bits.
     Half(FloatDType),
-    /// All weights and the loss in this type.
     HalfLoss(FloatDType),
 }
 
@@ -78,10 +74,8 @@ pub enum Objective {
     SmoothLabels,
     OneHot,
     Squared,
-    /// A million times the squared error.
     Huge,
     Huber,
-    /// A quantile regression, piecewise linear.
     Quantile,
     Clamped,
     /// Cross entropy plus the sum of all absolute weights.
@@ -102,13 +96,12 @@ pub enum Objective {
     Worst,
     /// A value against the next state's value, with a stopped gradient.
     Bootstrapped,
-    /// The logarithm of a rate, which overflows.
     Poisson,
     /// A regression with a wall; the loss is NaN beyond.
     Barrier,
     /// Cross entropy plus waves over the scores.
     Ripples,
-    /// A generator and a critic in turns, both unbounded.
+    /// A generator and a critic in turns.
     Adversarial,
 }
 

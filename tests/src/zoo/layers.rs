@@ -50,7 +50,6 @@ pub(super) fn zeros_of(layer: &Linear) -> Param<Tensor<2>> {
     Param::from_tensor(Tensor::from_inner(zeros))
 }
 
-/// After any change by the network.
 pub(super) struct Layer {
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -103,7 +102,6 @@ pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
     weight.clone() + (rounded - weight).detach()
 }
 
-/// By a few steps of the power method.
 pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2> {
     let normalized = |v: Tensor<2>| {
         let length = (v.clone().square().sum() + 1e-12).sqrt();

@@ -253,7 +253,6 @@ impl Zoo {
         self.apply(&self.critic[1], hidden).mean()
     }
 
-    /// Returns the outputs, and the unevenness of the experts' use.
     fn mixture(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let probabilities = softmax(self.apply(&self.experts[0], x.clone()), 1);
         let best = probabilities.clone().detach().argmax(1);
@@ -270,7 +269,6 @@ impl Zoo {
         (mixed * weight, imbalance)
     }
 
-    /// Drops values, or whole branches of examples, in training.
     fn dropped(&self, values: Tensor<2>) -> Tensor<2> {
         let Some(dropout) = &self.dropout else {
             return values;
@@ -312,7 +310,6 @@ impl Zoo {
         .forward(x)
     }
 
-    /// Sums all layers' absolute and squared weights.
     pub(super) fn sizes(&self) -> (Tensor<1>, Tensor<1>) {
         let layers = self.blocks.iter().flat_map(|b| [&b.inner, &b.outer]);
         let layers = layers.chain([&self.first, &self.head]);
@@ -324,7 +321,7 @@ impl Zoo {
     }
 }
 
-/// Returns the codes with the gradient of the values, and the distance to them, which moves both.
+/// Returns the codes with the gradient of the values, and the distance, which moves both.
 fn nearest(values: Tensor<2>, codes: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let products = values.clone().matmul(codes.clone().transpose());
     let lengths = codes.clone().square().sum_dim(1).transpose();

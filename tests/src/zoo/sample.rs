@@ -2,7 +2,6 @@ use crate::data::{Batch, Data};
 use crate::random::Random;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-/// Most are rare.
 pub(super) const TOKENS: usize = 64;
 const TOKENS_OF_EXAMPLE: usize = 6;
 pub(super) const PIXELS: usize = 12;
@@ -18,11 +17,9 @@ pub struct Sample {
     pub tokens: Tensor<2, Int>,
     /// Pictures of a bright bar at the place of the class, with noise.
     pub pictures: Tensor<4>,
-    /// With mean 0.
     pub advantages: Tensor<1>,
     /// Under an older network.
     pub old: Option<Tensor<1>>,
-    /// Whose turn it is, in a training by turns.
     pub turn: usize,
 }
 
