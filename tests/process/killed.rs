@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Gives a child process its folder, its first step and its last.
 const RUN: &str = "SHARPNESS_TESTS_RUN";
 const KILLED_RUNS: u64 = 50;
 const ENDLESS: u64 = 1_000_000;

@@ -1,4 +1,4 @@
-//! Tests of things that exist once per process: burn's random state and the log. They take turns.
+//! Tests of things that exist once per process take turns.
 
 mod hard;
 mod killed;

@@ -7,7 +7,6 @@ use burn_sharpness::Measurement;
 use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
 use std::path::Path;
 
-/// The largest relative distance at the default tolerance.
 const APART: f64 = 0.08;
 
 fn measured(folder: &Path, network: &MlpConfig, is_evaluated: bool) -> Vec<Measurement> {

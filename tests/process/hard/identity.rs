@@ -33,7 +33,6 @@ struct Case {
     batch_statistics: bool,
     step_first: bool,
     every: u64,
-    /// Whether the probe reports that it copied running statistics.
     is_told: bool,
 }
 

@@ -10,7 +10,6 @@ use sharpness_tests::{
     Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
 };
 
-/// The probe measures the last step of all, 20.
 const BATCHES: usize = 7;
 const STEPS: usize = 21;
 const EVERY: u64 = 5;

@@ -1,6 +1,5 @@
-//! Programs that follow thirteen of burn's examples: the probe changes no bit of their weights, and gives the expected
-//! notices. They make the table of docs/attaching.md; `REDRAW=1 cargo test --workspace --test process burns_examples`
-//! writes it again.
+//! Programs that follow thirteen of burn's examples. They make the table of docs/attaching.md; `REDRAW=1 cargo test
+//! --workspace --test process burns_examples` writes it again.
 
 macro_rules! probed {
     ($($line:tt)*) => { $($line)* };
@@ -112,7 +111,6 @@ fn noam() -> ModuleLrScheduler {
     config.with_model_size(16).init().unwrap()
 }
 
-/// Moves the target network a part of the way to the policy.
 fn soft_update(mut target: Mlp, policy: &Mlp, part: f64) -> Mlp {
     fn moved<const D: usize>(from: &mut Param<Tensor<D>>, to: &Param<Tensor<D>>, part: f64) {
         let values = (from.val() * (1.0 - part) + to.val() * part).detach();
@@ -214,7 +212,6 @@ impl Shape {
     }
 }
 
-/// A bracket, if any, otherwise the most frequent outcome of each probe.
 fn measured(said: &Said) -> String {
     let ends = said.iter().map(|summary| {
         let most = summary.no_number.iter().max_by_key(|of| of.count);

@@ -110,7 +110,6 @@ pub fn own_loop<M: Module + 'static>(
     Ok(weights(&model))
 }
 
-/// The generator's batch norm runs while the critic trains.
 pub fn adversarial(dir: &Path, said: &mut Said) -> Outcome {
     let mlp = |widths| MlpConfig::new(widths, LossKind::Mse);
     let mut generator = mlp(vec![2, 8, 2]).with_batch_norm().init(&device());
@@ -156,7 +155,6 @@ pub fn adversarial(dir: &Path, said: &mut Said) -> Outcome {
     Ok([weights(&generator), weights(&critic)].concat())
 }
 
-/// An agent learns the values of its actions from an older state of itself.
 pub fn q_learning(dir: &Path, said: &mut Said) -> Outcome {
     let mut policy = MlpConfig::for_data().init(&device());
     let mut target = policy.clone();
