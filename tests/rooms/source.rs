@@ -62,7 +62,6 @@ impl Sources {
             }
             for start in ["crate::", "super::"] {
                 for (place, _) in statement.match_indices(start) {
-                    // This is the second part of `super::super::`.
                     let is_whole = !statement[..place].ends_with([':', '$']);
                     let tree = if is_whole { &statement[place..] } else { "" };
                     let paths = paths(tree).into_iter();
@@ -74,7 +73,6 @@ impl Sources {
         self.modules.insert(module);
     }
 
-    /// By the path of each module with children.
     pub fn graphs(&self) -> BTreeMap<String, Graph> {
         let mut graphs: BTreeMap<String, Graph> = BTreeMap::new();
         for module in &self.modules {
@@ -172,7 +170,6 @@ fn absolute(module: &[String], path: Segments) -> Segments {
     }
 }
 
-/// Returns the modules in circles and between two circles, or nothing.
 pub fn circle(graph: &Graph) -> Vec<&str> {
     let mut left: BTreeSet<&String> = graph.keys().collect();
     loop {
