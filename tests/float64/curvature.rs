@@ -3,7 +3,6 @@ use std::ops::Range;
 
 /// More vectors change no eigenvalue of the fixtures by 10⁻⁷.
 const VECTORS: usize = 40;
-/// Nothing is then left beside the diagonal.
 const SWEEPS: usize = 10;
 
 /// Hv, as a central difference of gradients.
