@@ -1,5 +1,3 @@
-//! Lists the compilations of a command, without running them.
-
 use crate::page::root;
 use serde_json::Value;
 use std::collections::BTreeMap;
