@@ -1,4 +1,4 @@
-//! Tests of things that exist once per process take turns.
+//! Tests of burn's random state and the log, which exist once per process: the tests take turns.
 
 mod hard;
 mod killed;
