@@ -18,21 +18,19 @@
 //! - *Interpolation*: half the disagreement with the root of the straight h, or with four points the whole disagreement
 //!   between two quadratics; plus 0.2 (η_c − lower)(upper − η_c)/η_c² (0.4 without h(0)) for unseen bends.
 //! - *Surprise*: 0.15 of the distance that the last evaluation moved the root from its predicted place.
-//! - *Explosion*: up to a quarter of the distance to the farther end, if from near its lowest point the loss rises 12
-//!   to 60 times as high as it fell, or if it rises 12 to 60 times faster than it falls at 0. The search then halves
-//!   the bracket.
+//! - *Explosion*: up to a quarter of the distance to the farther end, if the loss rises 12 to 60 times as high, or as
+//!   fast, as it fell. The search then halves the bracket.
 //! - *Reserve*: half of the sum above, a further 0.6 (1.3 without h(0)) of the product above, and with three points up
 //!   to 0.25%. The search spends no evaluation on it.
-//! - *Rounding*: the resolution of the loss over f′(η_c), by the weights of the points; plus 0.1% if rounding is not
-//!   known.
+//! - *Rounding*: the resolution of the loss over f′(η_c), plus 0.1% if rounding is not known.
 //!
 //! The search ends when the bracket is as narrow as the [`tolerance`](crate::SearchConfig::tolerance) and the first
 //! three parts are within the [`accuracy`](crate::SearchConfig::accuracy).
 //!
 //! **Calibration.** On the first six lines and every sixteenth (every 32nd while errors are small), the search
-//! evaluates the loss *at the root* before reporting it. Twice the recent root mean square of actual over expected
-//! errors, or 0.6 of the largest ratio, which fades by one per cent a line, then multiplies every part but rounding, by
-//! a factor of 1 to 50. Above 3, as on a loss that jumps, the whole stated error must be within the accuracy.
+//! evaluates the loss *at the root* before reporting it. A factor of 1 to 50 then multiplies every part but rounding:
+//! twice the recent root mean square of actual over expected errors, or 0.6 of the largest ratio. Above 3, as on a loss
+//! that jumps, the whole stated error must be within the accuracy.
 //!
 //! Results on the recorded lines of this crate's tests, at the defaults and once warm:
 //!
@@ -105,12 +103,10 @@
 //!
 //! If rounding is [likely known](crate::LossLine::with_likely_rounding), the six lie within 1.5%, since the bends of a
 //! real loss would pass for rounding within 12%. A single jump does not count as rounding, nor does an explosion beyond
-//! the crossing. If all changes are multiples of one quantum, a fall of up to eight quanta counts as rounding. If
-//! neighbours agree to the bit, the look moves further out.
+//! the crossing. If all changes are multiples of one quantum, a fall of up to eight quanta counts as rounding.
 //!
 //! The search looks at the first line, the 8th, the 64th and so on (if rounding is likely known, at the second, the
-//! 512th and so on), more often if rounding matters, and when the loss or η_c has changed a lot, the fall is near the
-//! resolution, or earlier looks would hide the result.
+//! 512th and so on), and when rounding matters or may have changed.
 //!
 //! # On a real line
 //!

@@ -9,9 +9,9 @@ use crate::{Bracket, Evaluation, Outcome};
 
 const VERIFICATION: f64 = 2.0;
 const ROUNDED: f64 = 1e-9;
-/// In resolutions.
+/// The smallest rise that a verification sees, in resolutions.
 const VISIBLE: f64 = 4.0;
-/// As a share of η_c.
+/// The learning rate of the first slope test, as a share of η_c.
 const NEAR_START: f64 = 0.03;
 const SLOPE_TOLERANCE: f64 = 0.2;
 const NEARER: f64 = 0.125;

@@ -2,7 +2,8 @@ use thiserror::Error;
 
 /// Sets how fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) searches.
 ///
-/// The [defaults](Self::default) suit measurements during training.
+/// The [defaults](Self::default) suit measurements during training. Lower the accuracy for more digits of η_c, raise it
+/// for cheaper measurements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchConfig {
@@ -24,8 +25,7 @@ pub struct SearchConfig {
 }
 
 impl Default for SearchConfig {
-    /// Returns a tolerance of 1/3, an accuracy of 1.5%, learning rates from 1e-12 to 1e6, and 64 evaluations, enough to
-    /// cross that range by doubling.
+    /// Returns a tolerance of 1/3, an accuracy of 1.5%, learning rates from 1e-12 to 1e6, and 64 evaluations.
     fn default() -> Self {
         Self {
             tolerance: Self::DEFAULT_TOLERANCE,
@@ -42,14 +42,14 @@ impl SearchConfig {
     /// The [default](Self::default) tolerance: 1/3.
     pub const DEFAULT_TOLERANCE: f64 = 1.0 / 3.0;
 
-    /// Sets the relative width of the bracket, in (0, 1).
+    /// Sets the [`tolerance`](Self::tolerance).
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// Sets the relative error of η_c, in (0, 1).
+    /// Sets the [`accuracy`](Self::accuracy).
     #[must_use]
     pub fn with_accuracy(mut self, accuracy: f64) -> Self {
         self.accuracy = accuracy;
@@ -71,7 +71,7 @@ impl SearchConfig {
         self
     }
 
-    /// Sets the number of halvings that look for an earlier crossing.
+    /// Sets the [`verification`](Self::verification).
     #[must_use]
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.verification = evaluations;

@@ -39,9 +39,8 @@ impl Forecast {
     const CLEARLY: f64 = 0.9;
     /// Not 0, so that the first change does not decide.
     const FIRST_SQUARE: f64 = 1e-2;
-    /// The share of squared changes that the other quantity must explain.
     const EXPLAINED: f64 = 0.3;
-    /// A factor of 8.
+    /// The logarithm of a factor of 8.
     const MOST: f64 = 2.08;
 
     fn first(seen: Seen) -> Self {

@@ -6,7 +6,7 @@ use crate::trace::Trace;
 
 /// A margin for floating-point rounding.
 const CLOSING: f64 = 0.98;
-/// In tolerances: the root then lies in the middle between this evaluation and the next.
+/// The offset from an estimate, in tolerances, that centres the root between this evaluation and the next.
 const ASIDE: f64 = 0.45;
 /// The margin beside an estimate, in shares of the extrapolated distance and of a bracket's reach
 /// (`tests/accuracy.rs`).
@@ -17,9 +17,9 @@ const LARGEST_ADVANCE: f64 = 8.0;
 const LARGEST_RETREAT: f64 = 16.0;
 const FAR_APART: f64 = 5.0;
 const UNGUIDED: f64 = 4.0;
-/// The small advances before a crossing is enclosed.
+/// The advances below a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
-/// The largest share of the last advance in ln η while estimates converge.
+/// While estimates converge, the next advance is at most this share of the last, in ln η.
 const NEARER: f64 = 0.5;
 const LEAST_ADVANCE: f64 = 0.1;
 /// The evaluations that interpolation may lose to bisection.

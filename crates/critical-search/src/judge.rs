@@ -1,5 +1,3 @@
-//! Judges how a search ends.
-
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
 use crate::shape::Crossing;
@@ -102,7 +100,7 @@ fn is_good_enough(
     width <= trace.tolerance() && is_accurate
 }
 
-/// A surprise that prevents the report shows the error of this root.
+/// Returns the root to report if the loss is smooth; later evaluations show its error.
 pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
     let crossing = trace.crossing(fall, rise);
@@ -115,7 +113,7 @@ pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     })
 }
 
-/// Resolves nothing if the examples spread so much that η_c might be 0.
+/// Returns the bracket, unless the examples spread so much that η_c might be 0.
 fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
     let steepness = bracket.steepness().unwrap_or(chord);

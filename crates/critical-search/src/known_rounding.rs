@@ -7,7 +7,7 @@ const REMEMBERED: usize = 5;
 const ENOUGH: usize = 2;
 /// The lines between looks if rounding matters.
 const FELT_EVERY: u64 = 8;
-/// The lines if it does not.
+/// The lines between looks otherwise.
 const SELDOM: u64 = 64;
 /// No scheduled look falls on the first lines if rounding is likely known: it costs two measurements.
 const FEW: u64 = 64;
@@ -18,7 +18,6 @@ const ANOTHER_FALL: f64 = 4.0;
 /// The fall, in resolutions, that may be rounding if the resolution is wrong.
 const DOUBTFUL: f64 = 128.0;
 
-/// The rounding seen on the lines of a run, in units of the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct KnownRounding {

@@ -57,7 +57,7 @@ impl LossLine {
 
     /// Sets the slope g·Δθ of a similar loss, such as the training loss with dropout if the evaluated loss has none.
     ///
-    /// The slope guides the search and proves nothing. The search ignores a hint that is NaN, infinite, 0 or negative.
+    /// The slope guides the search and proves nothing. The search ignores a hint that is not positive and finite.
     #[must_use]
     pub fn with_slope_hint(mut self, slope: f64) -> Self {
         self.slope = Slope::Hint(slope);
@@ -67,8 +67,8 @@ impl LossLine {
     /// Sets the Euclidean norm ‖Δθ‖ of the update direction.
     ///
     /// On a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), with the curvature q = Δθ·HΔθ/‖Δθ‖² along the update. So g·Δθ/‖Δθ‖²
-    /// predicts η_c as far as q stays the same from line to line. The search ignores a norm that is NaN, infinite, 0 or
-    /// negative.
+    /// predicts η_c as far as q stays the same from line to line. The search ignores a norm that is not
+    /// positive and finite.
     #[must_use]
     pub fn with_update_norm(mut self, norm: f64) -> Self {
         self.update_norm = Some(norm).filter(|norm| *norm > 0.0 && norm.is_finite());
@@ -78,7 +78,7 @@ impl LossLine {
     /// Sets the learning rate η of the training step along this line.
     ///
     /// If η_c lies above this rate, the search now and then evaluates f(η) too: the loss may rise there already. The
-    /// search ignores a rate that is NaN, infinite, 0 or negative.
+    /// search ignores a rate that is not positive and finite.
     #[must_use]
     pub fn with_rate_in_use(mut self, rate: f64) -> Self {
         self.rate_in_use = Some(rate).filter(|rate| *rate > 0.0 && rate.is_finite());

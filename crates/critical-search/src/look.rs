@@ -1,18 +1,16 @@
-//! Looks at the rounding of a line by evaluations close together.
-
 use crate::Evaluation;
 use crate::line::Trust;
 use crate::scatter::Scatter;
 use std::ops::RangeInclusive;
 
-/// Relative to a crossing: close enough to show rounding rather than bends, and out of step with any staircase.
+/// Places relative to a crossing: close enough to show rounding rather than bends, and out of step with a staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
 const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
 const APART: f64 = 0.01;
-/// Look first at the first scale if rounding is likely known, otherwise at the second, and further out if neighbours
-/// agree to the bit.
+/// A look starts at the first scale if rounding is likely known, otherwise at the second, and moves further out if
+/// neighbours agree to the bit.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
 const CROSSINGS: usize = 3;
 const ELSEWHERE: f64 = 1.1;

@@ -220,7 +220,8 @@ pub struct SearchResult {
     pub outcome: Outcome,
     /// The evaluations, in the order of the search.
     pub trace: Vec<Evaluation>,
-    /// The change of the loss below which a difference counted as rounding: the line's resolution, or more if found.
+    /// The change of the loss below which a difference counted as rounding: the line's resolution,
+    /// or more if evaluations found more.
     pub resolution: f64,
     /// The scatter of the evaluations around the crossing, if the search [looked at
     /// it](crate::LossLine::with_unknown_rounding).

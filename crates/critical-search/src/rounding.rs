@@ -1,5 +1,3 @@
-//! Decides which conclusions rounding still allows.
-
 use crate::shape::{Point, start_of};
 use crate::verdict::{Hidden, Verdict};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};

@@ -6,28 +6,27 @@ const COEFFICIENTS: usize = 4;
 const COEFFICIENTS_NEARBY: usize = 3;
 const DEVIATIONS: f64 = 2.0;
 const UNCERTAINTY: f64 = 4.0;
-/// Relative to the largest change nearby.
+/// The resolution that matters to η_c, relative to the largest change nearby.
 const FELT: f64 = 0.005;
 
-/// In deepest falls.
+/// The rise that shows an explosion, in deepest falls.
 const EXPLODED: f64 = 64.0;
 /// The largest part of the deviation that remains after a believable jump: chance leaves a third.
 const JUMP: f64 = 0.1;
 const ENOUGH: usize = 3;
 const COARSE: f64 = 16.0;
-/// In deepest falls.
+/// The largest change to compare for a quantum, in deepest falls.
 const SMALL: f64 = 8.0;
 /// The error of rounding in steps, if neighbours share a step.
 const FEW_STEPS: f64 = 3.0;
-/// Relative to the largest rise.
 const SAME: f64 = 1e-9;
-/// The allowed distance from a whole number.
 const MULTIPLE: f64 = 1e-3;
 
 /// Measures how evaluations near one learning rate scatter about a smooth curve.
 ///
 /// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. The residual of f about a quartic
-/// without a constant (a cubic, if all evaluations lie close together) shows the steps.
+/// without a constant (a cubic, if all evaluations lie close together) shows the
+/// steps, or a bend that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scatter {
@@ -80,6 +79,7 @@ impl Scatter {
             deviation,
             degrees,
             step: step(&near, &all),
+            // f is nearly straight: extrapolate to the full reach.
             largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale.min(1.0),
             is_flat: is_flat(&near),
         })
@@ -226,6 +226,7 @@ fn fit(
             }
         }
     }
+    // The matrix is positive definite, so elimination needs no pivots.
     for pivot in 0..count {
         let above = rows[pivot];
         for row in rows.iter_mut().take(count).skip(pivot + 1) {

@@ -16,8 +16,7 @@ use thiserror::Error;
 pub enum Method {
     /// Interpolates the root η_c of the rise per learning rate, and certifies it by two evaluations around it.
     ///
-    /// Once warm it takes two evaluations if η_c moves slowly (full batches), and about one more in every fourth or
-    /// fifth search if η_c is noisy (mini-batches). [`algorithm`](crate::algorithm) gives the worst case.
+    /// A warm search takes two or three evaluations. [`algorithm`](crate::algorithm) gives the worst case.
     #[default]
     Guided,
     /// Doubles or halves from the guess until the sign of the rise changes, bisects to the tolerance, and reports the
@@ -172,6 +171,7 @@ impl CriticalSearch {
             }
             outcome => outcome,
         };
+        // If the line rises from 0, no slope can say that it falls.
         let says_fall = trace.line().slope().is_some_and(|slope| slope > 0.0);
         let refuted = (says_fall && outcome == Outcome::NotDescent).then_some(false);
         Ok(SearchResult {

@@ -22,7 +22,7 @@ const SURPRISE: f64 = 0.15;
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
 /// The share of the deepest fall at the lower end, above which the loss has not begun to rise there.
 const DEEP: f64 = 0.5;
-/// The share of the distance to the farther end.
+/// The error of a root in an explosion, as a share of the distance to the farther end.
 const HUGGING: f64 = 0.25;
 
 /// The share of the interpolation error that the search states but does not reduce, for a first jump.
