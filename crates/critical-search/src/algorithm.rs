@@ -5,10 +5,11 @@
 //!
 //! # The number and its certificate
 //!
-//! Two evaluations with f(lower) ≤ 0 < f(upper) certify that η_c lies between them. It is the root of the quadratic h
-//! through both ends and the nearest third point, as in Muller's method (D. E. Muller, *A Method for Solving Algebraic
-//! Equations Using an Automatic Computer*, Math. Tables Aids Comput. 10, 1956). The third point is another evaluation,
-//! or h(0) = −g·Δθ if the slope belongs to the evaluated loss. Without a third point, h is straight.
+//! Two evaluations with f(lower) ≤ 0 < f(upper) certify that η_c lies between them. The estimate of η_c is the root of
+//! the quadratic h through both ends and the nearest third point, as in Muller's method (D. E. Muller, *A Method for
+//! Solving Algebraic Equations Using an Automatic Computer*, Math. Tables Aids Comput. 10, 1956). The third point is
+//! another evaluation, or h(0) = −g·Δθ if the slope belongs to the evaluated loss. Without a third point, h is
+//! straight.
 //!
 //! # The stated error
 //!
