@@ -1,11 +1,8 @@
-//! Products with the Hessian H, and the largest eigenvalue of P^{-1/2} H P^{-1/2}.
-
 use super::network::{Network, dot, plus};
 use std::ops::Range;
 
-/// More Lanczos vectors change no eigenvalue of the fixtures by 10⁻⁷.
+/// More vectors change no eigenvalue of the fixtures by 10⁻⁷.
 const VECTORS: usize = 40;
-/// The rounds of rotations, after which nothing is left beside the diagonal.
 const SWEEPS: usize = 10;
 
 /// Hv, as a central difference of gradients.
@@ -28,7 +25,6 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
         scaled.map(|(value, p)| value / p.sqrt()).collect()
     };
     let count = VECTORS.min(parameters.len());
-    // Any start that is not orthogonal to the eigenvector works.
     let mut vector: Vec<f64> = (0..parameters.len()).map(|i| (i as f64).sin()).collect();
     let mut vectors: Vec<Vec<f64>> = Vec::new();
     let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
@@ -51,7 +47,6 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
     largest_of_tridiagonal(&diagonal, &beside)
 }
 
-/// The rows of the Hessian's block of these parameters, each from a product with a unit vector.
 pub fn block(network: &Network, parameters: &[f64], places: Range<usize>) -> Vec<Vec<f64>> {
     let row = |place: usize| {
         let mut unit = vec![0.0; parameters.len()];
@@ -61,7 +56,7 @@ pub fn block(network: &Network, parameters: &[f64], places: Range<usize>) -> Vec
     places.clone().map(row).collect()
 }
 
-/// The largest eigenvalue of a symmetric matrix, by Jacobi's rotations.
+/// By Jacobi's rotations.
 pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
     let size = matrix.len();
     for _ in 0..SWEEPS {
@@ -89,7 +84,7 @@ pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
     diagonal.fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// The largest eigenvalue of a symmetric tridiagonal matrix, by bisection on the number of eigenvalues above a value.
+/// By bisection on the number of eigenvalues above a value.
 fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
     let is_above_all = |value: f64| {
         let mut pivot = f64::INFINITY;

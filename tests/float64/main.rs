@@ -1,9 +1,5 @@
-//! Recomputes the oracles `fixtures/mlp_*.json` in float64, without burn.
-//!
-//! Another independent program, outside this repository, made the fixtures. This test computes their rows from the
-//! networks, data and optimizers, and compares: the first few steps at every run, all steps with `REMAKE=1 cargo test
-//! --workspace --test float64`, which also writes them. To make a new fixture, write everything but the rows, give
-//! each row only its `step`, and remake.
+//! Recomputes the rows of `fixtures/mlp_*.json` in float64, without burn: the first few steps at every run, all steps
+//! with `REMAKE=1`, which also writes them.
 
 mod curvature;
 mod network;
@@ -15,13 +11,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The last step checked at every run; all steps take long.
 const LAST_CHECKED: u64 = 5;
-/// The relative tolerance between a fixture and the recomputed value.
 const TOLERANCE: f64 = 1e-6;
-/// The examples of a batch of those whose batch sharpness is computed.
 const BATCH: usize = 32;
-/// The smallest learning rate tried, and the factor to the next.
 const FIRST_PLACE: f64 = 1e-3;
 const SPACING: f64 = 1.05;
 
@@ -83,7 +75,6 @@ fn row(
     let batch_sharpness = mean(&|of| of.0 / of.1);
     set("batch_sharpness", batch_sharpness);
     set("interaction_aware_sharpness", ratio);
-    // The standard error of the mean over the batches.
     let variance = mean(&|of| (of.0 / of.1 - batch_sharpness).powi(2));
     let others = of_batches.len() as f64 - 1.0;
     set("batch_sharpness_error", (variance / others).sqrt());
@@ -94,7 +85,7 @@ fn row(
     row
 }
 
-/// η_c = min { η > 0 : L(η) > L(0) }: bisects the root before the first tried rate at which the loss is above L(0).
+/// Bisects the root before the first tried rate with a loss above L(0).
 fn critical_learning_rate(loss: impl Fn(f64) -> f64) -> f64 {
     let start = loss(0.0);
     let mut high = FIRST_PLACE;

@@ -9,8 +9,7 @@ pub enum Loss {
     SquaredDistance,
 }
 
-/// A network with its data. The parameter vector holds, layer by layer, the weights `[outputs, inputs]`, row major,
-/// then the biases.
+/// The parameter vector holds, layer by layer, the weights `[outputs, inputs]`, row major, then the biases.
 pub struct Network {
     pub layers: Vec<usize>,
     pub loss: Loss,
@@ -19,7 +18,6 @@ pub struct Network {
 }
 
 impl Network {
-    /// The same network with batches of so many of its examples, in order.
     pub fn batches(&self, size: usize) -> Vec<Self> {
         let parts = self.inputs.chunks(size).zip(self.classes.chunks(size));
         let batch = |(inputs, classes): (&[Vec<f64>], &[usize])| Self {
@@ -31,7 +29,6 @@ impl Network {
         parts.map(batch).collect()
     }
 
-    /// The places of the last layer's parameters.
     pub fn last_layer(&self) -> Range<usize> {
         let sizes = self.layers.windows(2).map(|pair| (pair[0] + 1) * pair[1]);
         let sizes: Vec<usize> = sizes.collect();
@@ -39,7 +36,6 @@ impl Network {
         all - sizes[sizes.len() - 1]..all
     }
 
-    /// L(θ).
     pub fn loss(&self, parameters: &[f64]) -> f64 {
         let losses = self.inputs.iter().zip(&self.classes).map(|(input, class)| {
             let states = self.forward(parameters, input);
@@ -48,7 +44,6 @@ impl Network {
         losses.sum::<f64>() / self.inputs.len() as f64
     }
 
-    /// ∇L(θ).
     pub fn gradient(&self, parameters: &[f64]) -> Vec<f64> {
         let mut gradient = vec![0.0; parameters.len()];
         for (input, class) in self.inputs.iter().zip(&self.classes) {
@@ -61,7 +56,7 @@ impl Network {
         gradient
     }
 
-    /// The input, then the output of each layer.
+    /// Returns the input, then the output of each layer.
     fn forward(&self, parameters: &[f64], input: &[f64]) -> Vec<Vec<f64>> {
         let mut states = vec![input.to_vec()];
         let mut start = 0;
@@ -80,7 +75,7 @@ impl Network {
         states
     }
 
-    /// The loss of an example, and its derivative with respect to the outputs.
+    /// Returns the loss of an example, and its derivative with respect to the outputs.
     fn of_example(&self, outputs: &[f64], class: usize) -> (f64, Vec<f64>) {
         let is_class = |index: usize| f64::from(u8::from(index == class));
         match self.loss {

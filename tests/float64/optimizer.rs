@@ -17,7 +17,6 @@ pub enum Optimizer {
     },
 }
 
-/// The state of an optimizer: b, or m and v.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     first: Vec<f64>,
@@ -31,7 +30,7 @@ impl Optimizer {
         *lr
     }
 
-    /// Δθ of the next update, and the state after it.
+    /// Returns Δθ of the next update, and the state after it.
     pub fn direction(
         &self,
         state: &State,
@@ -70,7 +69,7 @@ impl Optimizer {
         (delta, state)
     }
 
-    /// Adam's preconditioner P = (1 − β₁ᵗ)(√v̂ + ε), from the state after t updates.
+    /// P = (1 − β₁ᵗ)(√v̂ + ε), from the state after t updates.
     pub fn preconditioner(&self, state: &State) -> Option<Vec<f64>> {
         let Self::Adamw { betas, eps, .. } = self else {
             return None;

@@ -1,4 +1,4 @@
-//! Checks that the pages' Rust code compiles: it is an excerpt of a program, or an example of rustdoc.
+//! Checks that the pages' Rust code is an excerpt of a program that compiles.
 
 use crate::page::{pages, root};
 use std::path::Path;
@@ -17,7 +17,7 @@ fn the_rust_of_the_book_is_excerpts_of_programs() {
         while let Some((before, block)) = rest.split_once("\n```rust") {
             let (kind, block) = block.split_once('\n').unwrap();
             let (code, after) = block.split_once("```").unwrap();
-            // The comment before the block names its excerpt: `<!-- ../tests/suite/FILE.rs:ANCHOR -->`.
+            // `<!-- ../tests/suite/FILE.rs:ANCHOR -->` before a block names its excerpt.
             let source = before.lines().next_back().unwrap_or_default();
             let source = source.strip_prefix("<!-- ");
             let source = source.and_then(|source| source.strip_suffix(" -->"));
@@ -42,7 +42,6 @@ fn the_rust_of_the_book_is_excerpts_of_programs() {
     assert!(count > 5, "{count} excerpts");
 }
 
-/// Returns the lines between the marks of an anchor, without their common indentation.
 fn excerpt(path: &Path, anchor: &str) -> String {
     let name = path.display();
     let source = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -63,7 +62,6 @@ fn excerpt(path: &Path, anchor: &str) -> String {
     lines.collect()
 }
 
-/// Whether cargo compiles the file, as an example or a module of a test.
 fn is_a_program(path: &Path) -> bool {
     let path = path.canonicalize().unwrap();
     let root = root().canonicalize().unwrap();

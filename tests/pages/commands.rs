@@ -1,7 +1,5 @@
-//! Checks that one build of the dependencies serves every command of the pages.
-//!
-//! A command's packages select the features of each dependency. With other features, cargo compiles the dependency
-//! again, which takes minutes for burn. `--unit-graph` lists the compilations without running them.
+//! Checks that one build of the dependencies serves every command of the pages: with other features, cargo compiles
+//! burn again, for minutes.
 
 use crate::page::{Page, pages};
 use crate::units::{Unit, units};
@@ -27,7 +25,6 @@ fn every_command_of_the_pages_finds_the_dependencies_compiled() {
             let mut again = dependencies(&build);
             again.retain(|unit| !compiled.contains(&unit.identity));
             if build.starts_with("test") {
-                // Test dependencies are compiled once.
                 again.retain(|unit| kinds.contains(&unit.kind()));
             }
             if !again.is_empty() {
@@ -58,7 +55,6 @@ fn another_selection_of_features_is_noticed() {
     assert!(other.iter().any(|unit| !compiled.contains(&unit.identity)));
 }
 
-/// The profile compiles dependencies for speed, and the workspace for short compile times.
 #[test]
 fn every_package_of_the_workspace_is_in_the_profile() {
     let units = units("test --workspace");
@@ -80,7 +76,6 @@ fn dependencies(arguments: &str) -> Vec<Unit> {
     units
 }
 
-/// The commands of a page that begin with `cargo`, in blocks and in the text.
 fn commands(page: &Page) -> Vec<String> {
     let mut commands = Vec::new();
     for block in page.blocks() {
@@ -95,9 +90,7 @@ fn commands(page: &Page) -> Vec<String> {
     commands
 }
 
-/// The arguments of cargo's build for a command. `None` if the command builds nothing, or builds differently on
-/// purpose: benchmarks and installed programs for a release, checks and documentation without machine code, other
-/// backends.
+/// Returns the arguments of cargo's build, or `None` if the command builds nothing, or builds differently on purpose.
 fn build(command: &str) -> Option<String> {
     let mut words = command
         .split_whitespace()
@@ -112,7 +105,6 @@ fn build(command: &str) -> Option<String> {
     for word in words {
         match word {
             "--" | "#" => break,
-            // Another build on purpose, or a workspace of its own.
             "--features" | "--release" | "+nightly" | "--manifest-path" => return None,
             _ => arguments.push(word),
         }

@@ -38,10 +38,8 @@ fn the_book_has_every_page_of_its_folder_once() {
     assert_eq!(listed, names);
 }
 
-/// The targets of a page's links and pictures.
 fn targets(page: &Page) -> Vec<String> {
     let prose = page.prose();
-    // Code contains no links.
     let prose: String = prose.split('`').step_by(2).collect();
     let links = prose.split("](").skip(1);
     let ends = links.filter_map(|link| link.split_once(')'));
@@ -72,7 +70,6 @@ fn fault(target: &str, page: &Page, pages: &[Page]) -> Option<&'static str> {
     (!names.any(|name| name == heading)).then_some("leads to no heading of the page")
 }
 
-/// The anchor of a heading: lower case, no punctuation, hyphens for spaces.
 fn anchor(heading: &str) -> String {
     let kept = heading
         .chars()

@@ -1,5 +1,4 @@
-//! Checks that troubleshooting explains real messages of the library, and that the record's page lists all its fields
-//! and outcomes.
+//! Checks that troubleshooting explains real messages, and that the record's page lists all its fields and outcomes.
 
 use crate::page::{Page, pages, root};
 use std::path::Path;
@@ -25,7 +24,7 @@ fn every_message_that_is_explained_is_one_of_the_library() {
         .text
         .lines()
         .filter_map(|line| line.strip_prefix("### "));
-    // In a heading, backquotes mark a message, with N for a number.
+    // Backquotes mark a message, with N for a number.
     let messages = headings.flat_map(|heading| heading.split('`').skip(1).step_by(2));
     let parts = messages.flat_map(|message| message.split(" N: "));
     let parts: Vec<&str> = parts.collect();

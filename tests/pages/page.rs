@@ -1,5 +1,3 @@
-//! The pages of the repository.
-
 use std::path::{Path, PathBuf};
 
 pub struct Page {
@@ -11,7 +9,6 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// All pages: at the root, in the book, and the READMEs of the packages.
 pub fn pages() -> Vec<Page> {
     let mut found = Vec::new();
     let crates = std::fs::read_dir(root().join("crates")).unwrap();

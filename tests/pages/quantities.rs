@@ -1,5 +1,5 @@
-//! Checks that the table on the record's page is the library's table of quantities. `REDRAW=1 cargo test --test pages
-//! quantities` writes it again.
+//! Checks that the record's page contains the table of quantities; `REDRAW=1 cargo test --test pages quantities` writes
+//! it.
 
 use crate::page::root;
 use sharpness_record::{Against, Quantity, Scale};

@@ -1,12 +1,9 @@
-//! Lists the compilations of a command, without running them.
-
 use crate::page::root;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
 
-/// A compilation of cargo's: a library, a build script or a program.
 pub struct Unit {
     pub package: String,
     pub is_of_the_workspace: bool,
@@ -16,14 +13,12 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The package and its optimization, whatever its features. Cargo compiles a package without optimization for the
-    /// build itself.
+    /// Cargo compiles a package without optimization for the build itself.
     pub fn kind(&self) -> (&str, &str) {
         (&self.package, &self.opt_level)
     }
 }
 
-/// Returns the units of a command, such as `build -p gpt-pretrain`.
 pub fn units(arguments: &str) -> Vec<Unit> {
     let output = Command::new(env!("CARGO"))
         .args(arguments.split_whitespace())

@@ -1,4 +1,4 @@
-//! Runs that are killed at a random moment, or run out of disk, and resume.
+//! Kills runs at a random moment, or lets them run out of disk, and resumes them.
 
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
 use sharpness_tests::{Data, device, gradients, in_folder, measurements, model, sgd};
@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Tells a child process its folder, its first step and its last.
 const RUN: &str = "SHARPNESS_TESTS_RUN";
 const KILLED_RUNS: u64 = 50;
 const ENDLESS: u64 = 1_000_000;
@@ -48,7 +47,6 @@ fn run(folder: &Path, first_step: u64, steps: u64) -> Command {
     command
 }
 
-/// Kills an endless run after it has printed this step.
 fn kill_after(folder: &Path, step: u64) {
     let mut run = run(folder, 0, ENDLESS);
     let mut child = run.stdout(Stdio::piped()).spawn().unwrap();
@@ -82,7 +80,6 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
         );
         assert_eq!(steps, (0..count).collect::<Vec<_>>());
 
-        // Resumes at a step before the end, as from a checkpoint.
         let checkpoint = said / 10 * 10;
         let end = count + 5;
         let resumed = run(folder.path(), checkpoint, end).status().unwrap();
@@ -119,7 +116,6 @@ fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
     let complete = content.matches('\n').count() as u64;
     assert!((4..40).contains(&complete), "{complete} lines");
 
-    // With space again, the run resumed at step 4 has each step once.
     assert!(run(folder.path(), 4, 12).status().unwrap().success());
     let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, (0..12).collect::<Vec<_>>());

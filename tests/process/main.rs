@@ -1,4 +1,4 @@
-//! Tests of things that exist once per process: burn's random state and the log. They take turns.
+//! Tests of burn's random state and the log, which exist once per process: the tests take turns.
 
 mod hard;
 mod killed;
@@ -51,7 +51,6 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let last = probe.latest("train").unwrap();
     assert!(last.batch_sharpness.is_some() || !last.step.is_multiple_of(4));
     assert!(summary.bracketed >= 10, "{summary:?}");
-    // The initial weights and the dropout masks were the same.
     assert_eq!(weights(&probed), weights(&bare));
 }
 
@@ -97,7 +96,6 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     let count = |text: &str| log.lines().filter(|line| line.contains(text)).count();
     assert_eq!(count("measured critical sharpness"), 7, "{log}");
-    // A layer makes metrics of these.
     assert_eq!(count("gauge.sharpness.edge_threshold="), 7, "{log}");
     assert_eq!(count("monotonic_counter.sharpness.measurements=1"), 7);
     // The second measurement in a row warns; later crossings are isolated.

@@ -1,4 +1,4 @@
-//! Checks the structure of the sources: no circle between modules, and the layers declared in ARCHITECTURE.md.
+//! Checks that modules use each other in no circle, and only along the layers declared in ARCHITECTURE.md.
 
 mod source;
 
@@ -12,7 +12,6 @@ const LAYERED: [&str; 4] = [
     "burn-sharpness",
     "sharpness-report",
 ];
-/// A source file with more lines needs a reason in ARCHITECTURE.md.
 const LONG: usize = 350;
 
 fn workspace() -> &'static Path {
@@ -23,7 +22,6 @@ fn architecture() -> String {
     fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// All Rust files of the workspace, as paths from its root with `/`.
 fn files() -> Vec<String> {
     let mut files = Vec::new();
     for folder in ["crates", "examples", "tests"] {
@@ -66,7 +64,7 @@ fn no_crate_has_a_circle() {
     }
 }
 
-/// The layers in a row such as "| `package` | a → b, c → d |".
+/// In a row such as "| `package` | a → b, c → d |".
 fn layers(page: &str, package: &str) -> Vec<Vec<String>> {
     let start = format!("| `{package}` | ");
     let rows = page.lines().filter_map(|line| line.strip_prefix(&start));

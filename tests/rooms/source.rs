@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Limits the length of a chain of re-exports.
 const MOST_STEPS: usize = 8;
 
 /// A path from the crate's root: `plot::Axis` is `["plot", "Axis"]`.
@@ -44,7 +43,6 @@ impl Sources {
         }
     }
 
-    /// Adds a module by its text, without its tests.
     pub fn add(&mut self, module: Segments, text: &str) {
         let is_code = |line: &&str| !line.starts_with("#[cfg(test)]");
         let lines = text.lines().take_while(is_code);
@@ -64,7 +62,6 @@ impl Sources {
             }
             for start in ["crate::", "super::"] {
                 for (place, _) in statement.match_indices(start) {
-                    // This is the second part of `super::super::`.
                     let is_whole = !statement[..place].ends_with([':', '$']);
                     let tree = if is_whole { &statement[place..] } else { "" };
                     let paths = paths(tree).into_iter();
@@ -76,7 +73,6 @@ impl Sources {
         self.modules.insert(module);
     }
 
-    /// Returns the children of each module with children, by its path.
     pub fn graphs(&self) -> BTreeMap<String, Graph> {
         let mut graphs: BTreeMap<String, Graph> = BTreeMap::new();
         for module in &self.modules {
@@ -98,7 +94,6 @@ impl Sources {
         graphs
     }
 
-    /// The module that defines the end of a path.
     fn definer(&self, path: &[String], steps: usize) -> Segments {
         let mut at = Segments::new();
         for (place, name) in path.iter().enumerate() {
@@ -161,7 +156,6 @@ fn members(group: &str) -> Vec<&str> {
     members
 }
 
-/// The path from the crate's root of a path in a module.
 fn absolute(module: &[String], path: Segments) -> Segments {
     let mut base = module;
     let mut rest = path.as_slice();
@@ -176,7 +170,6 @@ fn absolute(module: &[String], path: Segments) -> Segments {
     }
 }
 
-/// Returns the modules in circles and between two circles, or nothing.
 pub fn circle(graph: &Graph) -> Vec<&str> {
     let mut left: BTreeSet<&String> = graph.keys().collect();
     loop {
@@ -195,7 +188,7 @@ pub fn circle(graph: &Graph) -> Vec<&str> {
     }
 }
 
-/// Returns the violations of the layers, each of which may only use later layers.
+/// Each layer may only use later layers.
 pub fn misplaced(graph: &Graph, layers: &[Vec<String>]) -> Vec<String> {
     let layer = |name: &String| layers.iter().position(|layer| layer.contains(name));
     let mut all = Vec::new();

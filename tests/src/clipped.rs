@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
-/// Clips all tensors of a model, including running statistics.
+/// Clips all tensors, including running statistics.
 pub fn clipped<M: Module>(model: M) -> M {
     struct Clip;
 

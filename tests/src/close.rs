@@ -1,4 +1,3 @@
-/// Asserts that two numbers agree to a relative tolerance, or that both are missing.
 #[track_caller]
 pub fn assert_close(what: &str, a: Option<f64>, b: Option<f64>, tolerance: f64) {
     match (a, b) {

@@ -6,9 +6,7 @@ use std::sync::Arc;
 /// Inputs `[batch, features]` and classes `[batch]`.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The inputs.
     pub x: Tensor<2>,
-    /// The classes.
     pub y: Tensor<1, Int>,
 }
 
@@ -17,18 +15,14 @@ pub struct Batch {
 pub struct Data {
     batches: usize,
     batch_size: usize,
-    /// The index of the batch with NaN inputs, if any.
     poisoned: Option<usize>,
     device: Device,
 }
 
 impl Data {
-    /// The number of inputs of the problem.
     pub const FEATURES: usize = 6;
-    /// The number of classes.
     pub const CLASSES: usize = 3;
 
-    /// A problem with this number of batches and examples in each.
     pub fn new(batches: usize, batch_size: usize, device: &Device) -> Self {
         Self {
             batches,
@@ -38,13 +32,11 @@ impl Data {
         }
     }
 
-    /// Makes the inputs of one batch NaN.
     pub fn with_poisoned(mut self, batch: usize) -> Self {
         self.poisoned = Some(batch);
         self
     }
 
-    /// Returns a loader for burn's training.
     pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
         let (items, device) = (self.batches * self.batch_size, self.device.clone());
         let loader = Loader::start(items, self.batch_size, move |device| {
@@ -55,7 +47,6 @@ impl Data {
         loader.to_device(&device)
     }
 
-    /// Returns one batch.
     pub fn batch(&self, index: usize) -> Batch {
         let examples = index * self.batch_size..(index + 1) * self.batch_size;
         let mut x = Vec::new();
@@ -79,7 +70,7 @@ impl Data {
     }
 }
 
-/// A number in [−1, 1] without a relevant pattern.
+/// In [−1, 1], without a relevant pattern.
 fn wave(example: usize, feature: usize) -> f32 {
     let phase = (example * 37 + feature * 101 + example * feature * 13) as f32;
     (phase * 0.618).sin()

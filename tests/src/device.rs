@@ -3,25 +3,23 @@
 
 use burn::tensor::{Device, DeviceConfig, FloatDType};
 
-/// Returns the device without autodiff. Panics if the variable names an unknown device, or a backend that is not
-/// built in.
+/// Without autodiff. Panics if the variable names an unknown device, or a backend that is not built in.
 pub fn plain() -> Device {
     gpt::device::of_environment().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// Returns the device with autodiff.
 pub fn autodiff() -> Device {
     plain().autodiff()
 }
 
-/// Returns two devices for one training. For `wgpu`, both may be the same adapter, but burn tells them apart. For
-/// `tch`, the second is `flex`. `flex` has a single device, which stands for both.
+/// For `wgpu`, both may be the same adapter, but burn tells them apart. For `tch`, the second is `flex`. `flex` has a
+/// single device, which stands for both.
 pub fn two() -> [Device; 2] {
     let first = plain();
     [first.clone().autodiff(), second(&first).autodiff()]
 }
 
-/// The devices between which burn's own distributed training can reduce gradients: the GPUs of `cuda`.
+/// The GPUs of `cuda`, between which burn's own distributed training can reduce gradients.
 pub fn with_collectives() -> Vec<Device> {
     #[cfg(feature = "cuda")]
     let devices = Device::enumerate(burn::tensor::DeviceType::Cuda)
@@ -44,8 +42,7 @@ fn second(first: &Device) -> Device {
     first.clone()
 }
 
-/// Makes this the float type of the device. Returns false, with a message, if the device lacks the type. Panics if
-/// the device is already in use.
+/// Returns false, with a message, if the device lacks the type. Panics if the device is already in use.
 #[must_use]
 pub fn use_floats(dtype: FloatDType) -> bool {
     let mut device = plain();
@@ -58,14 +55,13 @@ pub fn use_floats(dtype: FloatDType) -> bool {
     true
 }
 
-/// Whether repeating a 16-bit forward pass of batch norm leaves the same running statistics. With `tch` it did not,
-/// so the probe cannot make flushed statistics pending again, and says so.
+/// With `tch`, repeating a 16-bit forward pass of batch norm gave other running statistics, so that the probe cannot
+/// make flushed statistics pending again.
 pub fn repeats_in_16_bits() -> bool {
     !is_tch(&plain())
 }
 
-/// Whether the device tries out kernels during the computation, as `wgpu` and `cuda` do. The first training of a
-/// process may then differ in bits from later trainings.
+/// Whether the first training of a process may differ in bits from later trainings, as with `wgpu` and `cuda`.
 pub fn tries_kernels_out() -> bool {
     let device = plain();
     device != Device::flex() && !is_tch(&device)
@@ -75,13 +71,11 @@ fn is_tch(device: &Device) -> bool {
     gpt::device::open("tch").is_ok_and(|tch| *device == tch)
 }
 
-/// Relative tolerances for a backend's 32-bit numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerances {
     /// For η_c, slope and loss of weights trained on the device, against float64 oracles.
     pub oracle: f64,
-    /// The part of `oracle` due to the weights alone, after some hundred steps in 32 bits. η_c must agree to its
-    /// stated error plus this.
+    /// The part of `oracle` due to the weights alone. η_c must agree to its stated error plus this.
     pub drift: f64,
     /// For directional and preconditioned curvatures, against float64 oracles.
     pub curvature: f64,
@@ -91,7 +85,6 @@ pub struct Tolerances {
     pub step: f32,
 }
 
-/// Returns the tolerances of the device. Backends add in different orders; only `drift` depends on the backend.
 pub fn tolerances() -> Tolerances {
     let is_flex = plain() == Device::flex();
     Tolerances {

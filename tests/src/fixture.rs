@@ -6,88 +6,60 @@ use burn_sharpness::hessian::AdamPreconditioner;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A small network with its data and optimizer, and float64 values from an independent program.
+/// `fixtures/README.md` describes the fields.
 #[derive(Deserialize)]
 pub struct Fixture {
-    /// The widths of the layers, from the input to the output.
     pub layers: Vec<usize>,
-    /// The activation between layers, always `tanh`.
     pub activation: String,
-    /// `xent`, or `mse` (the mean over examples and outputs, with one-hot targets).
     pub loss: LossKind,
-    /// The optimizer, on the full batch.
     pub optimizer: OptimizerSpec,
     /// Layer by layer, the weights `[out, in]`, row major, then the biases.
     init: Vec<Vec<f32>>,
     x: Vec<Vec<f32>>,
     y: Vec<i64>,
-    /// The oracle's values.
     pub rows: Vec<Row>,
 }
 
-/// The optimizer of a fixture, with PyTorch's meaning of its values.
+/// With PyTorch's meaning of its values.
 #[derive(Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum OptimizerSpec {
-    /// Gradient descent, with heavy-ball momentum unless it is 0.
     Sgd {
-        /// The learning rate.
         lr: f64,
-        /// The momentum, without dampening.
         momentum: f64,
     },
-    /// AdamW.
     Adamw {
-        /// The learning rate.
         lr: f64,
-        /// β₁ and β₂.
         betas: [f32; 2],
-        /// ε.
         eps: f32,
-        /// The decoupled weight decay.
         weight_decay: f32,
     },
 }
 
-/// The oracle's values before the update of one step.
 #[derive(Debug, Deserialize)]
 pub struct Row {
-    /// The step, from 0.
     pub step: u64,
-    /// L(θ).
     pub loss: f64,
-    /// g·Δθ.
     pub slope: f64,
-    /// ‖Δθ‖, if known.
     pub update_norm: Option<f64>,
-    /// ‖g‖, if known.
     pub gradient_norm: Option<f64>,
-    /// ‖θ‖, if known.
     pub weight_norm: Option<f64>,
-    /// g·Δθ/(‖g‖‖Δθ‖), if known.
     pub gradient_cosine: Option<f64>,
-    /// (L(θ) − L(θ − ηΔθ))/(η g·Δθ) at η = η_c/2, if known.
     pub agreement: Option<f64>,
-    /// η_c.
     pub critical_lr: f64,
-    /// λ_dir.
     pub directional_sharpness: f64,
-    /// λ_max.
     pub hessian_sharpness: f64,
-    /// λ_max of the block of the last layer, if the fixture has it.
     pub last_layer_sharpness: Option<f64>,
     /// `E[gᵀHg/‖g‖²]` over the batches of 32 examples, if the fixture has it.
     pub batch_sharpness: Option<f64>,
-    /// Its standard error, if the fixture has it.
     pub batch_sharpness_error: Option<f64>,
     /// `E[gᵀHg]/E‖g‖²` over the same batches, if the fixture has it.
     pub interaction_aware_sharpness: Option<f64>,
-    /// λ_max of the preconditioned Hessian, for AdamW.
     pub preconditioned_sharpness: Option<f64>,
 }
 
 impl Fixture {
-    /// Reads the fixtures of this repository, and of the folders in `SHARPNESS_FIXTURES` (separated as in `PATH`).
+    /// Of this repository, and of the folders in `SHARPNESS_FIXTURES` (separated as in `PATH`).
     pub fn all() -> Vec<(PathBuf, Self)> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
         let more = std::env::var_os("SHARPNESS_FIXTURES").unwrap_or_default();
@@ -118,7 +90,6 @@ impl Fixture {
             .collect()
     }
 
-    /// Builds the network with its first weights.
     pub fn model(&self, device: &Device) -> Mlp {
         assert_eq!(self.activation, "tanh");
         let mut model = MlpConfig::new(self.layers.clone(), self.loss).init(device);
@@ -136,7 +107,6 @@ impl Fixture {
         model
     }
 
-    /// Returns the full batch.
     pub fn batch(&self, device: &Device) -> Batch {
         let x = TensorData::new(self.x.concat(), [self.x.len(), self.layers[0]]);
         let y = TensorData::new(self.y.clone(), [self.y.len()]);
@@ -146,14 +116,13 @@ impl Fixture {
         }
     }
 
-    /// The full batch in batches of so many examples, of which it is a multiple.
+    /// `size` must divide the full batch.
     pub fn batches(&self, size: usize, device: &Device) -> Vec<Batch> {
         let Batch { x, y } = self.batch(device);
         let parts = x.split(size, 0).into_iter().zip(y.split(size, 0));
         parts.map(|(x, y)| Batch { x, y }).collect()
     }
 
-    /// Builds the optimizer's preconditioner, for AdamW.
     pub fn preconditioner(&self) -> Option<AdamPreconditioner> {
         match self.optimizer {
             OptimizerSpec::Sgd { .. } => None,
@@ -165,7 +134,6 @@ impl Fixture {
         }
     }
 
-    /// Builds the optimizer, and returns it with its learning rate.
     pub fn optimizer(&self) -> (ModuleOptimizer, f64) {
         match self.optimizer {
             OptimizerSpec::Sgd { lr, momentum } => {

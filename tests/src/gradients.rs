@@ -2,12 +2,10 @@ use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 
-/// Copies the gradients of a model.
 pub fn copied_gradients<M: Module>(model: &M, grads: &GradientsParams) -> GradientsParams {
     gradients_of(&ParamGroup::all(), model, grads)
 }
 
-/// Copies the gradients of a group of parameters.
 pub fn gradients_of<M: Module>(
     group: &ParamGroup,
     model: &M,
@@ -49,7 +47,6 @@ pub fn gradients_of<M: Module>(
     copy.copy
 }
 
-/// Maps every number of a model's gradients.
 pub fn mapped_gradients<M: Module>(
     model: &M,
     grads: &GradientsParams,

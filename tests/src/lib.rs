@@ -1,5 +1,6 @@
-//! Shared parts of the tests: a small network for burn's `Learner`, and the float64 oracles of an independent
-//! program.
+//! Shared parts of the tests.
+
+#![allow(missing_docs, reason = "the crate is unpublished")]
 
 mod clipped;
 mod close;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 type Values = HashMap<ParamId, Vec<f64>>;
 
-/// The length of the step that gives the direction, in norms of the weights: long enough to keep all digits.
+/// In norms of the weights: long enough to keep all digits of the direction.
 const FAR: f64 = 64.0;
 const FARTHEST: f64 = 1e30;
 
@@ -20,7 +20,7 @@ pub struct Line<'a, M> {
 }
 
 impl<'a, M: Module> Line<'a, M> {
-    /// Makes the line from the model after a step at any learning rate. Each call of `step` starts afresh.
+    /// Each call of `step` makes a step at a learning rate afresh.
     pub fn new(model: &M, step: &'a dyn Fn(f64) -> M, is_straight: bool) -> Self {
         let theta = values(model);
         let delta = is_straight.then(|| {
@@ -36,7 +36,6 @@ impl<'a, M: Module> Line<'a, M> {
         Self { step, theta, delta }
     }
 
-    /// Returns the model with the weights at a learning rate.
     pub fn at(&self, model: &M, rate: f64) -> M {
         let Some(delta) = &self.delta else {
             return placed(model, &values(&(self.step)(rate)));
@@ -50,12 +49,10 @@ impl<'a, M: Module> Line<'a, M> {
         placed(model, &weights)
     }
 
-    /// θ.
     pub fn start(&self) -> &HashMap<ParamId, Vec<f64>> {
         &self.theta
     }
 
-    /// Returns ‖Δθ‖ of a straight line.
     pub fn norm(&self) -> f64 {
         self.delta.as_ref().map_or(f64::NAN, length)
     }
@@ -72,7 +69,7 @@ fn difference(from: &Values, to: &Values, rate: f64) -> Values {
 }
 
 fn length(values: &Values) -> f64 {
-    // A fixed order, because sums in another order differ in their last digits.
+    // In a fixed order, since sums in another order differ in their last digits.
     let mut squares: Vec<f64> = values
         .values()
         .flatten()
@@ -97,7 +94,6 @@ fn values<M: Module>(model: &M) -> Values {
     read.0
 }
 
-/// The model with other values, rounded to the types of its parameters.
 fn placed<M: Module>(model: &M, values: &Values) -> M {
     struct Place<'a>(&'a Values);
 
@@ -124,7 +120,6 @@ fn placed<M: Module>(model: &M, values: &Values) -> M {
     model.clone().map(&mut Place(values))
 }
 
-/// Returns all bits of a model's tensors.
 pub fn bits<M: Module>(model: &M) -> Vec<u8> {
     let weights = weights(model).into_iter();
     weights.flat_map(|(_, bytes)| bytes).collect()

@@ -10,36 +10,28 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
 
-/// The loss of an [`Mlp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
-    /// Mean cross entropy.
     Xent,
     /// Mean squared distance to one-hot targets, over all elements.
     Mse,
 }
 
-/// The settings of an [`Mlp`].
 #[derive(Clone, Debug)]
 pub struct MlpConfig {
-    /// The widths of the layers, from the input to the output.
     pub layers: Vec<usize>,
-    /// The loss.
     pub loss: LossKind,
-    /// Dropout after each hidden layer, if not 0.
     pub dropout: f64,
-    /// Whether inputs are dropped too, before the batch norm.
+    /// Before the batch norm.
     pub drops_inputs: bool,
-    /// Batch norm after the first hidden layer.
     pub batch_norm: bool,
-    /// Whether the output layer starts at zero, which hides the dropout below it.
+    /// Hides the dropout below it.
     pub zero_head: bool,
-    /// Whether there is a layer outside the forward pass; its lazy weights are never created.
+    /// A layer outside the forward pass, whose lazy weights are never created.
     pub has_spare: bool,
-    /// Whether weights come from the random stream.
+    /// Whether weights come from burn's random stream.
     pub is_random: bool,
-    /// Whether the model's own `optimize` clips all tensors after each step.
     pub clips: bool,
     /// The size of Gaussian noise on the first hidden layer, also in validation.
     pub noise: f64,
@@ -48,7 +40,6 @@ pub struct MlpConfig {
 }
 
 impl MlpConfig {
-    /// Settings with these widths and this loss, and nothing else.
     pub fn new(layers: Vec<usize>, loss: LossKind) -> Self {
         Self {
             layers,
@@ -65,12 +56,10 @@ impl MlpConfig {
         }
     }
 
-    /// Settings for the problem of [`Data`], with one hidden layer.
     pub fn for_data() -> Self {
         Self::new(vec![Data::FEATURES, 12, Data::CLASSES], LossKind::Xent)
     }
 
-    /// Settings for the same problem with three hidden layers, a little dropout and random weights.
     pub fn random() -> Self {
         let layers = vec![Data::FEATURES, 16, 16, 16, Data::CLASSES];
         Self {
@@ -80,26 +69,23 @@ impl MlpConfig {
         }
     }
 
-    /// Adds dropout after each hidden layer.
     pub fn with_dropout(mut self, prob: f64) -> Self {
         self.dropout = prob;
         self
     }
 
-    /// Adds batch norm after the first hidden layer.
     pub fn with_batch_norm(mut self) -> Self {
         self.batch_norm = true;
         self
     }
 
-    /// Makes the output layer start at zero.
     pub fn with_zero_head(mut self) -> Self {
         self.zero_head = true;
         self
     }
 
-    /// Builds the network. Its weights are the same every time unless `is_random` is set, because tests in parallel
-    /// share burn's random state.
+    /// The weights are the same every time unless `is_random` is set, because tests in parallel share burn's random
+    /// state.
     pub fn init(&self, device: &Device) -> Mlp {
         let last = self.layers.len() - 2;
         let layers = self.layers.windows(2).enumerate();
@@ -128,11 +114,10 @@ impl MlpConfig {
     }
 }
 
-/// Weights spread evenly over ±1/√inputs, and biases of 0.
+/// Multiples of an irrational number, modulo 1, fill the interval evenly.
 fn linear(index: usize, [inputs, outputs]: [usize; 2], device: &Device) -> Linear {
     let bound = 1.0 / (inputs as f32).sqrt();
     let spread = |place: usize| {
-        // Multiples of an irrational number, modulo 1, fill the interval evenly.
         let fraction = ((place + 1000 * index) as f64 * 0.754_877_666_246_692_7).fract();
         bound * (2.0 * fraction as f32 - 1.0)
     };
@@ -144,10 +129,8 @@ fn linear(index: usize, [inputs, outputs]: [usize; 2], device: &Device) -> Linea
     layer
 }
 
-/// A fully connected network with tanh activations.
 #[derive(Module, Debug)]
 pub struct Mlp {
-    /// The layers.
     pub layers: Vec<Linear>,
     norm: Option<BatchNorm>,
     dropout: Option<Dropout>,
@@ -156,14 +139,12 @@ pub struct Mlp {
     config: MlpConfig,
 }
 
-/// Outside the forward pass; models may contain enums.
 #[derive(Module, Debug)]
 enum Spare {
     Layer(Linear),
 }
 
 impl Mlp {
-    /// Returns the outputs `[batch, classes]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let last = self.layers.len() - 1;
         let dropped = |x: Tensor<2>| match &self.dropout {
@@ -192,12 +173,10 @@ impl Mlp {
         x
     }
 
-    /// Returns the mean loss of a batch.
     pub fn loss(&self, batch: &Batch) -> Tensor<1> {
         self.output(batch.clone()).loss
     }
 
-    /// Returns the loss of the training step, including the penalty.
     pub fn penalized(&self, batch: &Batch) -> Tensor<1> {
         self.loss(batch) + self.penalty()
     }

@@ -3,7 +3,6 @@
 pub struct Random(u64);
 
 impl Random {
-    /// Starts the sequence of a seed.
     pub fn new(seed: u64) -> Self {
         let mut random = Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         for _ in 0..8 {
@@ -12,7 +11,6 @@ impl Random {
         random
     }
 
-    /// Returns a number in [0, 1).
     pub fn unit(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -20,12 +18,10 @@ impl Random {
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// Returns a number in [−bound, bound).
     pub fn within(&mut self, bound: f32) -> f32 {
         bound * (2.0 * self.unit() - 1.0)
     }
 
-    /// Returns an approximately normal number.
     pub fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }

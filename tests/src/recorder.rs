@@ -7,7 +7,6 @@ use burn::train::renderer::{
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// The curve of the training in a chart.
 pub const TRAIN_SERIES: &str = "train";
 
 /// A renderer that draws nothing and keeps all its input, tick by tick.
@@ -18,28 +17,23 @@ pub struct Recorder {
 
 #[derive(Default)]
 struct Told {
-    /// The names of the metrics, in the order of their registration.
     registered: Vec<String>,
     /// The curve and the value of each tick of a metric.
     ticks: BTreeMap<String, Vec<(String, Option<NumericEntry>)>>,
     /// The last text of each curve of a metric.
     texts: BTreeMap<(String, String), String>,
-    /// All other calls, in order.
     events: Vec<String>,
 }
 
 impl Recorder {
-    /// Returns the names of the metrics, in the order of their registration.
     pub fn registered(&self) -> Vec<String> {
         self.told.lock().unwrap().registered.clone()
     }
 
-    /// Returns the calls about progress, in order.
     pub fn events(&self) -> Vec<String> {
         self.told.lock().unwrap().events.clone()
     }
 
-    /// Returns the ticks of a metric, each with its curve and its point.
     pub fn chart(&self, name: &str) -> Vec<(String, Option<f64>)> {
         let told = self.told.lock().unwrap();
         let ticks = told.ticks.get(name).into_iter().flatten();
@@ -49,7 +43,6 @@ impl Recorder {
         ticks.collect()
     }
 
-    /// Returns the points of a metric's curve, with their positions among the ticks of all its curves.
     pub fn curve(&self, name: &str, series: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter().enumerate();
         ticks
@@ -57,7 +50,6 @@ impl Recorder {
             .collect()
     }
 
-    /// Returns the last text of a metric's curve.
     pub fn text(&self, name: &str, series: &str) -> String {
         let key = (name.to_string(), series.to_string());
         let told = self.told.lock().unwrap();
@@ -93,7 +85,7 @@ impl Recorder {
         self.told.lock().unwrap().events.push(event);
     }
 
-    /// Returns the training's ticks of a metric; an epoch ends with a [`NumericEntry::Final`].
+    /// An epoch ends with a [`NumericEntry::Final`].
     pub fn ticks(&self, name: &str) -> Vec<Option<NumericEntry>> {
         let told = self.told.lock().unwrap();
         let ticks = told.ticks.get(name).into_iter().flatten();
@@ -101,7 +93,6 @@ impl Recorder {
         ticks.map(|(_, value)| value.clone()).collect()
     }
 
-    /// Returns the points of a metric with their positions among the ticks, without ends of epochs.
     pub fn points(&self, name: &str) -> Vec<(usize, f64)> {
         let ticks = self.chart(name).into_iter();
         let ticks = ticks.filter(|(series, _)| series == TRAIN_SERIES);

@@ -15,19 +15,14 @@ thread_local! {
     static WORKER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// How the workers combine their gradients.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reduce {
-    /// Their mean.
     Mean,
-    /// Their sum.
     Sum,
 }
 
-/// The early end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stop {
-    /// The worker.
     pub worker: usize,
     /// The last update that the worker gives gradients for. It does not make this update.
     pub step: usize,
@@ -35,28 +30,21 @@ pub struct Stop {
     pub is_kept: bool,
 }
 
-/// A strategy for burn's `Learner` that works like burn's `DistributedDataParallel`, on any backend.
-///
-/// Each worker has a thread, a replica and batches of its own (worker w of W takes the batches w, w + W, …). The host
-/// combines the gradients, and all workers get the same.
+/// Works like burn's `DistributedDataParallel`, on any backend: each worker has a thread, a replica and batches of its
+/// own (worker w of W takes the batches w, w + W, …); the host combines the gradients.
 pub struct Replicas {
-    /// The device of each worker.
     pub devices: Vec<Device>,
-    /// How the workers combine their gradients.
     pub reduce: Reduce,
     /// Whether each worker has a fork of the model, as with burn's strategies, or a clone.
     pub forks: bool,
-    /// The worker that makes each update first, and the probe that counts the updates. Without it, any worker may be
-    /// first.
+    /// The worker that makes each update first, and the probe that counts the updates.
     pub first: Option<(usize, SharpnessProbe)>,
-    /// The early end of a worker, if one ends.
     pub stop: Option<Stop>,
-    /// A worker and a step: there it has no batch, and makes the update from the gradients of the others.
+    /// A worker and a step: without a batch, it makes the update from the gradients of the others.
     pub idle: Option<(usize, usize)>,
 }
 
 impl Replicas {
-    /// Creates so many workers, on these devices in turn, that take the mean of their gradients.
     pub fn new(workers: usize, devices: &[Device]) -> Self {
         Self {
             devices: (0..workers)
@@ -70,12 +58,10 @@ impl Replicas {
         }
     }
 
-    /// The number of the worker on this thread.
     pub fn worker() -> Option<usize> {
         WORKER.get()
     }
 
-    /// Returns the learner at the end of the epoch, unless the worker has ended early.
     fn train<M: LearnerModel>(
         &self,
         worker: usize,
@@ -125,11 +111,7 @@ impl Replicas {
     }
 }
 
-/// Waits until another thread has made a condition true.
-///
-/// # Panics
-///
-/// Panics if the condition is still false after a minute.
+/// Panics after a minute.
 pub fn wait_until(is_done: impl Fn() -> bool) {
     for _ in 0..60_000 {
         if is_done() {
@@ -186,10 +168,8 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for Replicas {
     }
 }
 
-/// The gradients of one worker, on the host.
 type Own = Vec<(ParamId, TensorData)>;
 
-/// The exchange of gradients between the workers.
 struct Exchange {
     round: Mutex<Round>,
     is_over: Condvar,
@@ -197,10 +177,8 @@ struct Exchange {
 
 struct Round {
     number: usize,
-    /// Whether each worker still takes part.
     takes_part: Vec<bool>,
     given: Vec<Option<Own>>,
-    /// The gradients of the last complete round.
     all: Vec<Own>,
 }
 
@@ -227,7 +205,6 @@ impl Exchange {
         }
     }
 
-    /// Gives a worker's gradients to the exchange. Returns the gradients of all workers, in order.
     fn give(&self, worker: usize, own: Own) -> Vec<Own> {
         let mut round = self.round.lock().unwrap();
         let number = round.number;
@@ -267,7 +244,6 @@ fn on_host<M: Module>(model: &M, grads: &GradientsParams) -> Own {
     copy.1
 }
 
-/// Combines the gradients of several workers on the host, for a device.
 pub fn reduced<M: Module>(
     model: &M,
     all: &[GradientsParams],
@@ -278,7 +254,6 @@ pub fn reduced<M: Module>(
     together(model, &all, device, reduce)
 }
 
-/// Combines the gradients of several workers, on a device.
 fn together<M: Module>(model: &M, all: &[Own], device: &Device, reduce: Reduce) -> GradientsParams {
     struct Sum<'a> {
         all: &'a [Own],

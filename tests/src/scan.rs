@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 const FACTOR: f64 = 1.15;
-/// The number of evaluations that measure a line's scatter, and the distance between them.
 const NEIGHBOURS: i32 = 9;
 const APART: f64 = 0.005;
 /// [`Scan::level`] compares with exact values at these fractions of a rate.
@@ -20,8 +19,8 @@ pub struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// Scans a rise whose smallest difference is `resolution`, by the type of the loss. `exact` is the same rise in
-    /// 64 bits, if the two differ by rounding only.
+    /// `resolution` is the smallest difference of the loss's type, `exact` the same rise in 64 bits, if the two differ
+    /// by rounding only.
     pub fn new(
         rise: &'a dyn Fn(f64) -> f64,
         exact: Option<&'a dyn Fn(f64) -> f64>,
@@ -36,17 +35,15 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Returns the smallest difference of the loss's type.
     pub fn resolution(&self) -> f64 {
         self.resolution
     }
 
-    /// Returns f(η).
     pub fn at(&self, rate: f64) -> f64 {
         (self.rise)(rate)
     }
 
-    /// Returns the points of the grid between two rates. The grid is independent of the search.
+    /// The grid is independent of the search.
     pub fn over(&mut self, from: f64, to: f64) -> Vec<(f64, f64)> {
         let cell = |rate: f64| rate.ln() / FACTOR.ln();
         let (from, to) = (cell(from).floor() as i32, cell(to).ceil() as i32);
@@ -59,10 +56,9 @@ impl<'a> Scan<'a> {
             .collect()
     }
 
-    /// Returns how much of f may be rounding at a rate: the resolution of the type, the scatter of neighbours, and the
-    /// distance from exact values on the way.
+    /// Returns how much of f may be rounding: resolution, scatter of neighbours, and distance from exact values.
     pub fn level(&mut self, rate: f64) -> f64 {
-        // Stay below the rate, since the loss may explode beyond it.
+        // The loss may explode beyond the rate.
         let cell = (rate.ln() / FACTOR.ln()).floor() as i32;
         if let Some(level) = self.levels.get(&cell) {
             return *level;
@@ -72,7 +68,6 @@ impl<'a> Scan<'a> {
             let off = |share| (self.at(share * rate) - exact(share * rate)).abs();
             NEARER.map(off).into_iter().fold(0.0, f64::max)
         });
-        // A value that is not finite does not count as rounding.
         let parts = [3.0 * self.scatter(rate), off].into_iter();
         let parts = parts.filter(|part| part.is_finite());
         let level = parts.fold(self.resolution, f64::max);
@@ -80,7 +75,6 @@ impl<'a> Scan<'a> {
         level
     }
 
-    /// Returns the distance of neighbours from a smooth curve. A kink, a jump or a steep rise does not count.
     fn scatter(&self, rate: f64) -> f64 {
         let rises: Vec<f64> = (0..NEIGHBOURS)
             .map(|place| self.at(rate * (1.0 - APART * f64::from(place))))
@@ -91,7 +85,7 @@ impl<'a> Scan<'a> {
         1.5 * thirds[(thirds.len() - 1) / 2]
     }
 
-    /// Returns the rates between `from` and `to` with a rise of the line through a level.
+    /// Returns the rates with a rise of the line through a level.
     pub fn crossings(&mut self, from: f64, to: f64, level: f64) -> Vec<f64> {
         let mut crossings = Vec::new();
         let mut last_fall = None;
@@ -107,7 +101,6 @@ impl<'a> Scan<'a> {
         crossings
     }
 
-    /// Returns the root between a rate without a rise and a rate with a rise.
     pub fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
         for _ in 0..BISECTIONS {
             let middle = (low * high).sqrt();

@@ -12,7 +12,6 @@ use burn::train::{
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
 use std::path::{Path, PathBuf};
 
-/// A model that burn's `Learner` trains and validates on [`Batch`], and that reports its losses.
 pub trait Trainable:
     LearnerModel
     + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
@@ -29,21 +28,14 @@ impl<M> Trainable for M where
 
 /// A run of burn's supervised training on [`Data`], without output.
 pub struct Training {
-    /// The folder of the run.
     pub directory: PathBuf,
-    /// The training batches.
     pub data: Data,
-    /// The number of epochs.
     pub epochs: usize,
-    /// Gradient accumulation.
     pub accumulation: Option<usize>,
-    /// The epoch to resume from.
     pub checkpoint: Option<usize>,
     /// The place of the optimizer for two workers, each with all batches; `None` for a single worker.
     pub workers: Option<MultiDeviceOptim>,
-    /// Whether the probe's dashboard wraps the renderer.
     pub has_dashboard: bool,
-    /// Whether the renderer shows the panel, too.
     pub has_panel: bool,
 }
 
@@ -62,7 +54,6 @@ impl Training {
         }
     }
 
-    /// Trains a model with the metrics of the probe, if any. Returns the model and the recorder.
     pub fn launch<M>(
         self,
         model: M,
@@ -109,7 +100,6 @@ impl Training {
     }
 }
 
-/// Reads the measurements in a run's folder.
 pub fn measurements(directory: &Path) -> Vec<Measurement> {
     let content = std::fs::read_to_string(directory.join(MEASUREMENTS_FILE)).unwrap();
     let lines = content.lines();
@@ -118,10 +108,9 @@ pub fn measurements(directory: &Path) -> Vec<Measurement> {
         .collect()
 }
 
-/// The bytes of every tensor of a model, with its path.
 pub type Weights = Vec<(String, Vec<u8>)>;
 
-/// Returns the numbers of a model's 32-bit tensors.
+/// Of 32-bit tensors.
 pub fn values<M: Module>(model: &M) -> Vec<f32> {
     let weights = weights(model).into_iter();
     let bytes: Vec<u8> = weights.flat_map(|(_, bytes)| bytes).collect();
@@ -129,7 +118,6 @@ pub fn values<M: Module>(model: &M) -> Vec<f32> {
     values.map(|value| f32::from_ne_bytes(*value)).collect()
 }
 
-/// Returns the bytes of a model's tensors, with their paths.
 pub fn weights<M: Module>(model: &M) -> Weights {
     #[derive(Default)]
     struct Collector {

@@ -1,5 +1,3 @@
-//! Small networks of many kinds, with many losses.
-
 mod kind;
 mod layers;
 mod learner;

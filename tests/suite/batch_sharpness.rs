@@ -1,5 +1,3 @@
-//! Batch sharpness, against float64 oracles, and that it changes nothing.
-
 use burn::module::ParamGroup;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, Distribution, Tensor};
@@ -84,11 +82,10 @@ fn batch_sharpness_is_that_of_the_oracles() {
             model = optim.step(rate, model, grads);
         }
     }
-    // Nearly all of them can be resolved in 32 bits.
     assert!(all >= 56 && 10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 
-/// A run in burn's `Learner`, with other losses and groups, too; returns weights, record and charts.
+/// With other losses and groups, too. Returns weights, record and charts.
 fn trained(
     folder: &Path,
     add: impl Fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder,
@@ -115,7 +112,6 @@ fn batch_sharpness_changes_neither_the_run_nor_what_else_is_measured() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let (bare, expected, _) = trained(folders[0].path(), |builder| builder);
     assert!(expected.iter().all(|m| m.batch_sharpness.is_none()));
-    // Batches of the device of the training, and of a data loader without autodiff.
     let config = BatchSharpnessConfig::new(4).with_batches(3);
     let batches = |device: &Device| Data::new(5, 16, device);
     let fixed: Vec<Batch> = (0..5)
@@ -207,7 +203,6 @@ fn what_cannot_be_measured_is_said_once_and_leaves_the_rest() {
         );
         assert!(all[1..].iter().all(|m| m.batch_sharpness.is_none()));
     }
-    // NaN and missing values are `None`.
     let outcomes = [
         (1.0, CurvatureOutcome::Measured),
         (f64::NAN, CurvatureOutcome::NonFinite),
@@ -225,7 +220,6 @@ fn what_cannot_be_measured_is_said_once_and_leaves_the_rest() {
             assert_eq!(value.value.is_some(), factor == 1.0);
         }
     }
-    // A single batch has no standard error.
     let one = BatchSharpnessConfig::new(2).with_batches(1);
     let (all, _) = measure(builder().with_batch_sharpness(one, batches(), loss), false);
     assert_eq!(

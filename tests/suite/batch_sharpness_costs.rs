@@ -1,5 +1,5 @@
-//! Compares the cost and the error of gᵀHg/‖g‖² of a batch, in three ways, against float64. It prints a table, and the book
-//! has an excerpt: `cargo test --workspace --test suite -- --ignored --nocapture batch_sharpness_costs`
+//! Compares the cost and the error of gᵀHg/‖g‖² of a batch, in three ways, against float64. The book has an excerpt of
+//! the table: `cargo test --workspace --test suite -- --ignored --nocapture batch_sharpness_costs`
 
 use crate::float64::curvature::product;
 use crate::float64::network::{Loss, Network, dot};
@@ -11,7 +11,7 @@ use sharpness_tests::{Batch, Fixture, LossKind, Mlp, copied_gradients, device};
 
 /// The lengths of a step along the gradient, as parts of ‖θ‖.
 const STEPS: [f64; 6] = [1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4];
-/// A gradient in forward passes.
+/// In forward passes.
 const GRADIENT: f64 = 3.0;
 
 fn exact(fixture: &Fixture, theta: &[f64], batch: &Batch) -> f64 {
@@ -37,7 +37,6 @@ fn gradient(model: &Mlp, batch: &Batch) -> GradientsParams {
     GradientsParams::from_grads(model.loss(batch).backward(), model)
 }
 
-/// a·b of gradients.
 fn product_of(model: &Mlp, a: &GradientsParams, b: &GradientsParams) -> f64 {
     let numbers = |grads| {
         let mut numbers = Vec::new();
@@ -96,7 +95,7 @@ fn ways(model: &Mlp, batches: &[Batch]) -> Vec<Way> {
     }
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
     let (mut values, mut evaluations) = (Vec::new(), 0);
-    // The first round is not counted: it has no guess yet.
+    // The first round has no guess yet.
     for round in 0..2 {
         for batch in batches {
             let loss = model.loss(batch);

@@ -1,5 +1,3 @@
-//! Batch norm that uses the statistics of the batch during the measurement, as in training.
-
 use crate::training_mode::{assert_scanned, device, twin};
 use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
@@ -36,7 +34,6 @@ fn with_batch_statistics_the_loss_of_the_gradient_is_measured() {
             .measure_update(update, |model| model.loss(&batch))
             .unwrap();
         assert_eq!(measured.batch_statistics, Some(true));
-        // The loss in training mode, of a separate copy.
         let valid = twin(&config, &model);
         let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
@@ -79,7 +76,7 @@ fn with_batch_statistics_and_dropout_the_slope_is_a_hint() {
     assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
     assert_eq!(measured.slope_source, Some(SlopeSource::Hint));
     assert_eq!(weights(&model), before);
-    // In training mode without dropout, because batch norm comes before it here.
+    // Batch norm comes before the dropout here.
     let record = model.into_record();
     let trained = MlpConfig::for_data().with_batch_norm().init(&device);
     let without_dropout = trained.load_record(record).loss(&batch);

@@ -1,5 +1,3 @@
-//! Checkpoints written with the probe attached, and runs resumed from them.
-
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn_sharpness::{ConfigError, Measurement, SharpnessConfig, SharpnessProbe, Step};
@@ -49,7 +47,6 @@ fn a_resumed_run_continues_the_run_wide_step() {
         .iter()
         .map(|m| (m.step, m.epoch.unwrap()))
         .collect();
-    // Seven updates per epoch; the second run starts at step 7.
     let expected: Vec<_> = (0..21)
         .step_by(2)
         .map(|step| (step, step / 7 + 1))
@@ -108,7 +105,6 @@ fn a_second_probe_on_a_folder_is_refused_unless_the_first_run_is_under_way() {
     assert_eq!(steps, (0..14).step_by(2).collect::<Vec<_>>());
 }
 
-/// The record without the time of each measurement.
 fn timeless(mut measured: Vec<Measurement>) -> Vec<Measurement> {
     measured.iter_mut().for_each(|of| of.seconds = 0.0);
     measured
@@ -122,7 +118,6 @@ fn assert_is_same_record(measured: Vec<Measurement>, expected: Vec<Measurement>)
     }
 }
 
-/// Trains at a rate that is past the edge for a while, with tasks, and perhaps with a cap.
 fn run_to_compare(
     folder: &Path,
     cap: Option<f64>,
@@ -196,7 +191,6 @@ fn a_checkpoint_without_what_was_learned_resumes_afresh_and_says_so() {
     }
 }
 
-/// The saved state of a hand-written loop.
 #[derive(Clone)]
 struct Saved {
     model: Mlp,
@@ -205,7 +199,6 @@ struct Saved {
     state: String,
 }
 
-/// Makes the steps up to `end`. Returns the measurements, and the state to save after the last step.
 fn own_loop(from: &Saved, end: u64, is_resumed: bool) -> (Vec<Measurement>, Saved) {
     let data = Data::new(4, 16, &device::autodiff());
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_edge_cap(0.3)).unwrap();

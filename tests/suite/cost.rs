@@ -1,5 +1,3 @@
-//! The cost of a measurement in evaluations of the loss along the update, after a few measurements.
-
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
@@ -8,8 +6,7 @@ use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
 const STEPS: usize = 120;
 const WARM_UP: usize = 20;
 
-/// Trains on mini-batches, and measures each step's loss and another batch's. Returns the mean evaluations of both
-/// once warm.
+/// Returns the mean evaluations for each step's loss and another batch's, once warm.
 fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));
@@ -64,8 +61,7 @@ fn a_warm_measurement_takes_few_evaluations() {
     }
 }
 
-/// Prints the time of a measurement with the panel over the time without, taken in turns: `cargo test --workspace --test
-/// suite -- --ignored --nocapture time_of_the_panel`
+/// In turns with and without: `cargo test --workspace --test suite -- --ignored --nocapture time_of_the_panel`
 #[test]
 #[ignore = "is a timing"]
 fn the_time_of_the_panel() {

@@ -1,5 +1,3 @@
-//! The curvatures behind critical sharpness, against float64 oracles and closed forms.
-
 use burn::module::{Module, Param, ParamGroup};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
@@ -73,7 +71,6 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
             model = optim.step(learning_rate, model, grads);
         }
     }
-    // 32 bits resolve nearly all of them.
     assert!(10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 
@@ -137,7 +134,6 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
     assert!(close(directional, all));
     assert!(close(largest, 5.0) && directional <= largest);
 
-    // Each group has its own.
     let of = |group: &str| probe.latest(group).unwrap();
     let x = of("x").critical_sharpness.unwrap();
     assert!(close(x, rayleigh(&[(3.0, 3.0), (1.0, 2.0)])));

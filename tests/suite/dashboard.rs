@@ -91,7 +91,6 @@ fn all_else_reaches_the_renderer_as_it_is() {
         "burn opens the dashboard with the first"
     );
     assert_eq!(registered[1..], expected.registered());
-    // The chart of the edge ratio has one more curve.
     let metrics = expected.registered().into_iter();
     for metric in metrics.filter(|metric| metric != Quantity::EdgeRatio.name()) {
         assert_eq!(recorder.chart(&metric), expected.chart(&metric), "{metric}");
@@ -155,7 +154,7 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
 
 #[test]
 fn a_run_near_the_edge_and_past_it_says_so() {
-    // The same first step at three learning rates: λ_c stays, 2/η moves past it.
+    // λ_c stays, 2/η moves past it.
     let text_at = |learning_rate: f64| {
         let folder = tempfile::tempdir().unwrap();
         let probe = in_folder(100, folder.path());
@@ -202,7 +201,6 @@ fn tasks_are_curves_of_the_same_chart_under_their_names() {
         .unwrap();
     let (_, recorder) = run(Training::new(folder.path()), 0.1, &probe);
 
-    // Four curves take five ticks, always in the same order.
     let chart = recorder.chart(CHART);
     let measured = measurements(folder.path());
     assert_eq!(chart.len(), 6 * 5 + 4);
@@ -231,7 +229,6 @@ fn what_gave_no_number_is_a_tick_without_a_point_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(1, folder.path());
     let training = Training {
-        // The loss of the fourth batch is NaN, and so are all later weights.
         data: Data::new(7, 16, &device::autodiff()).with_poisoned(3),
         epochs: 1,
         ..Training::new(folder.path())
@@ -270,7 +267,6 @@ fn a_resumed_run_is_drawn_whole() {
     };
     let (_, recorder) = run(training, 0.1, &probe);
 
-    // Seven updates an epoch: the first run measured at 0, 2, 4 and 6, the second at 8, 10, …, 20.
     let measured = measurements(folder.path());
     assert_eq!((before.len(), measured.len()), (4, 11));
     assert_eq!(

@@ -1,8 +1,5 @@
-//! Several devices: replicas that make the same updates one after another, on one thread. `workers` has a thread for each, as
-//! burn's distributed training (DDP) does.
-//!
-//! The gradients are reduced on the host. The other strategies run in `learner` and `kinds_of_training`, on these same two
-//! devices.
+//! Several devices: replicas that make the same updates one after another, on one thread. In `workers` each has a
+//! thread.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
@@ -18,15 +15,13 @@ use sharpness_tests::{
 const STEPS: usize = 6;
 const RATE: f64 = 0.1;
 
-/// One device of a training, with its copy of the model and of the optimizer.
 struct Worker<M> {
     device: Device,
     model: M,
     optim: ModuleOptimizer,
 }
 
-/// Trains copies of a model as DDP does: each on batches of its own, all by the same gradients. The second worker
-/// lags: it makes its update after the first has begun the next item.
+/// As DDP does. The second worker lags: it makes its update after the first has begun the next item.
 fn train<M>(start: M, reduce: Reduce) -> Vec<M>
 where
     M: Module + TrainStep<Input = Batch>,
@@ -87,10 +82,8 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
         for (index, measurement) in measured.iter().enumerate() {
             assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
-            // Two replicas are seen when they have made the same update.
             let share = (index > 0).then(|| WorkerShare::new(2, 2));
             assert_eq!(measurement.workers, share, "{reduce:?}");
-            // Whether they take the mean or the sum is not told, and shows at three measurements.
             let is_known = measurement.slope_source == Some(SlopeSource::Known);
             assert!(!is_known || index >= 4, "{reduce:?}");
             // On two devices, a training step may have reported the loss of other weights.
@@ -112,7 +105,6 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
     }
 }
 
-/// The loss of a model on the batches of both workers at a step.
 fn mean_loss(model: &Mlp, step: usize, device: &Device) -> f64 {
     let data = Data::new(2 * STEPS, 16, device);
     let of = |index: usize| model.loss(&data.batch(index)).into_scalar::<f64>();

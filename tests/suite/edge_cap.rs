@@ -1,5 +1,4 @@
-//! An edge cap: a capped step is the optimizer's step at the lower rate. A cap that lowers no step leaves the run the
-//! same.
+//! A capped step is the optimizer's step at the lower rate, and a cap that lowers no step changes nothing.
 
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
@@ -17,14 +16,13 @@ use std::sync::Arc;
 
 const STEPS: usize = 16;
 const FRACTION: f64 = 0.3;
-/// The ratio of the first layer's rate to the rate of the other layers, in the tests with two groups.
+/// The first layer's rate over the rate of the other layers.
 const RATIO: f64 = 0.2;
 
 fn first_layer() -> ParamGroup {
     ParamGroup::from_predicate("layers.0")
 }
 
-/// The rates of all groups, given the rate of most parameters.
 type Rates = fn(f64) -> ModuleLearningRate;
 
 fn one_rate(rate: f64) -> ModuleLearningRate {
@@ -51,8 +49,7 @@ fn capped(fraction: f64) -> SharpnessConfig {
     // ANCHOR_END: cap
 }
 
-/// Trains with a cap beside a loop without a probe. The loop makes each step at the rate in the record; the weights
-/// must be equal after each step. Returns the measurements.
+/// A loop without a probe makes each step at the rate in the record; the weights must be equal after each step.
 fn beside_plain_steps(
     name: &str,
     mut optim: ModuleOptimizer,
@@ -124,7 +121,6 @@ fn a_capped_step_is_the_optimizers_step_at_the_lower_rate() {
     }
 }
 
-/// A schedule of given rates, an entry per update.
 #[derive(Clone)]
 struct Listed {
     rates: Vec<f64>,
@@ -145,7 +141,6 @@ impl LrScheduler for Listed {
     fn load_record(&mut self, _record: LrSchedulerRecord) {}
 }
 
-/// Trains in burn's `Learner`, with two batches per update.
 fn learner(
     folder: &Path,
     scheduler: impl Into<ModuleLrScheduler>,
@@ -247,7 +242,6 @@ fn a_cap_that_is_no_fraction_is_refused() {
     }
 }
 
-/// The finder's ceiling for gradient descent on one batch.
 fn ceiling() -> f64 {
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);
@@ -260,7 +254,6 @@ fn ceiling() -> f64 {
     range.unwrap().peak_ceiling().unwrap()
 }
 
-/// Trains on the finder's batch at this peak. Returns the last loss and the number of capped steps.
 fn descend(peak: f64, config: Option<SharpnessConfig>) -> (f64, u64) {
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);

@@ -7,7 +7,6 @@ use burn_sharpness::{
 use std::error::Error;
 use std::time::Duration;
 
-/// The output of a program that ends with this error.
 fn printed(error: impl Into<Box<dyn Error>>) -> String {
     format!("{:?}", error.into())
 }

@@ -1,4 +1,4 @@
-//! The learning-rate finder on parabolas: along a gradient step on a/2·w², η_c is 2/a.
+//! Along a gradient step on a/2·w², η_c is 2/a.
 
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -49,7 +49,6 @@ fn the_first_critical_learning_rates_are_those_of_the_batches() {
 
 #[test]
 fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
-    // The batches of the trial are a hundred times steeper.
     let batches: Vec<f64> = [vec![1.0; 8], vec![100.0; 100]].concat();
     let range = find(LearningRateFinder::new(), &batches);
     assert_near(range.initial().unwrap().median, 2.0, TOLERANCE);
@@ -67,7 +66,6 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
 
 #[test]
 fn without_a_critical_learning_rate_nothing_is_suggested() {
-    // The loss falls for ever.
     let model = model(&device::autodiff());
     let finder = LearningRateFinder::new()
         .with_search(SharpnessConfig::new().with_learning_rate_limits(1e-6, 1e3));

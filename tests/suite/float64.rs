@@ -1,5 +1,3 @@
-//! The second float64 program, for exact values at the weights of a model.
-
 #[allow(dead_code, reason = "a part of it is used here")]
 #[path = "../float64/curvature.rs"]
 pub mod curvature;
@@ -10,14 +8,12 @@ pub mod network;
 use burn::tensor::Tensor;
 use sharpness_tests::Mlp;
 
-/// The rows of a matrix.
 pub fn rows(matrix: &Tensor<2>) -> Vec<Vec<f64>> {
     let [_, columns] = matrix.dims();
     let values: Vec<f64> = matrix.to_data().iter().collect();
     values.chunks(columns).map(<[f64]>::to_vec).collect()
 }
 
-/// The parameters of a model in the order of [`network::Network`].
 pub fn parameters(model: &Mlp) -> Vec<f64> {
     let mut parameters = Vec::new();
     for layer in &model.layers {

@@ -1,9 +1,7 @@
-//! Small networks of many kinds, measured in all ways at every step of a training, each measurement compared with a
-//! dense scan of the same loss. `kinds/table.rs` lists the trainings.
+//! Compares measurements of many small networks with dense scans of the same loss.
 //!
-//! `cargo test --workspace --test suite -- --ignored --nocapture whole_zoo` makes all measurements and prints a line
-//! of faults for each kind. `KINDS` selects kinds and cases by words in their names, separated by `;`. `SEED` starts
-//! all networks elsewhere.
+//! `cargo test --workspace --test suite -- --ignored --nocapture whole_zoo` prints a line of faults for each kind.
+//! `KINDS` selects kinds and cases by words in their names, separated by `;`. `SEED` starts all networks elsewhere.
 
 mod case;
 mod fault;
@@ -30,7 +28,6 @@ use tally::Tally;
 
 const SHORT: u64 = 4;
 
-/// The cases that `KINDS` selects, with `SEED`.
 fn chosen() -> Vec<Row> {
     let words = std::env::var("KINDS").unwrap_or_default();
     let seed = std::env::var("SEED").map(|seed| seed.parse().unwrap());
@@ -47,7 +44,6 @@ fn chosen() -> Vec<Row> {
     rows.collect()
 }
 
-/// Trains all cases on all cores, and passes on their results in the order of the cases, as soon as they are known.
 fn all_held(cases: &[Case], mut each: impl FnMut(Tallies)) {
     let next = AtomicUsize::new(0);
     let (send, received) = mpsc::channel();
@@ -83,7 +79,6 @@ fn panicked(case: &Case) -> Tallies {
     Tallies::from([(TRAIN_TASK.to_string(), tally)])
 }
 
-/// Prints a line for each kind, and returns the excesses.
 fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
     let cases: Vec<Case> = rows.iter().flat_map(|row| row.cases.clone()).collect();
     let (mut total, mut worse) = (Tally::default(), Vec::new());
@@ -120,7 +115,6 @@ fn report(rows: Vec<Row>) -> (Tally, Vec<String>) {
     (total, worse)
 }
 
-/// The faults of a kind above its limits.
 fn excess(kind: &str, tally: &Tally) -> Vec<String> {
     let faults = Fault::ALL.into_iter();
     faults

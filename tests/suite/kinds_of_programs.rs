@@ -1,5 +1,4 @@
-//! The kinds of programs in docs/attaching.md: an optional probe, probed models in types and generic functions, a
-//! moved batch, and two models that train against each other.
+//! The kinds of programs in docs/attaching.md.
 
 use burn::data::dataloader::DataLoader;
 use burn::module::Module;
@@ -110,7 +109,6 @@ fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError>
     Ok(())
 }
 
-/// A forward pass that takes its batch by value, as in burn's own examples.
 fn forward_step(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)
 }
@@ -170,7 +168,7 @@ fn two_models_that_train_against_each_other() -> Result<(), ConfigError> {
         generator = probe_of_generator.optimize(generator, &mut of_generator, lr, grads, deceived);
     }
     // ANCHOR_END: adversarial
-    // Both losses are linear in the weights of their own model: they fall without end, so that there is no λ_c.
+    // Both losses are linear in their own model: they fall without end.
     for probe in [probe_of_generator, probe_of_critic] {
         assert_eq!(probe.summary().measurements, 4);
         let last = probe.latest("train").unwrap();

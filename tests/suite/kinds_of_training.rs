@@ -185,7 +185,6 @@ fn two_optimizers() -> Result<(), ConfigError> {
         let summary = probe.summary();
         let last = probe.latest("train").unwrap();
         assert_eq!(summary.measurements, 4, "{summary}");
-        // Along a part of the weights, the loss may fall without limit; the probe still measures it.
         let outcomes = [
             MeasurementOutcome::Bracketed,
             MeasurementOutcome::NoIncrease,

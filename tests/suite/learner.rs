@@ -42,7 +42,6 @@ fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     training.launch(probe.attach(model.clone()), sgd(), 0.1, Some(&probe));
 
     let measured = measurements(folder.path());
-    // Seven batches: two full updates, and an update of the remaining batch.
     assert_eq!(measured.len(), 3);
     let losses = (0..3).map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
     let mean = losses.sum::<f64>() / 3.0;
@@ -107,10 +106,10 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
             (measured[0].base_loss.unwrap() - loss).abs() < 1e-6,
             "both had the same batch"
         );
-        // The gradients of two equal batches add up, so the mean loss falls at half of ‖Δθ‖².
+        // The mean loss of two equal batches falls at half of ‖Δθ‖².
         let slope = measured[0].update_norm.unwrap().powi(2) / 2.0;
         assert!((measured[0].slope.unwrap() / slope - 1.0).abs() < 1e-4);
-        // Each is drawn at the next tick that the dashboard keeps; the last has none left.
+        // Drawn at the next tick that the dashboard keeps; the last has none left.
         assert_eq!(
             recorder.points("Critical Sharpness").len(),
             6,
@@ -132,7 +131,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     };
     let config = MlpConfig::for_data();
     let sources = train(config.clone());
-    // One agreement proves nothing, so the first three measurements compare the two losses.
+    // The first three measurements compare the two losses.
     assert!(
         sources[..3]
             .iter()
@@ -159,7 +158,6 @@ fn metrics_tick_without_a_point_between_measurements() {
     let measured = measurements(folder.path());
     for quantity in Quantity::ALL {
         let ticks = recorder.ticks(quantity.name());
-        // Seven ticks an epoch, and its end.
         assert_eq!(ticks.len(), 16, "{quantity:?}");
         assert!(matches!(ticks[7], Some(NumericEntry::Final(_))));
         let points = recorder.points(quantity.name());
@@ -191,7 +189,7 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
         ..Training::new(folder.path())
     };
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
-    // Points from the ticks 3, 7, 11 … are drawn at the next multiple of 4; the last has none left.
+    // Drawn at the next multiple of 4; the last has none left.
     let points = recorder.points("Critical Sharpness");
     let ticks: Vec<_> = points.iter().map(|(tick, _)| *tick).collect();
     assert_eq!(ticks, [4, 8, 12, 16, 20]);
@@ -209,7 +207,6 @@ fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
         ..Training::new(folder.path())
     };
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), 0.1, Some(&probe));
-    // Two updates of two batches, and one of the batch that is left, in each of two epochs.
     let measured = measurements(folder.path());
     let sharpness: Vec<_> = measured
         .iter()
@@ -219,7 +216,6 @@ fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
     let points = recorder.points("Critical Sharpness");
     let (ticks, values): (Vec<usize>, Vec<f64>) = points.into_iter().unzip();
     assert_eq!(values, sharpness);
-    // The second point waits for a tick that the dashboard keeps, which is the last update's own.
     assert_eq!(ticks, [2, 4, 5, 6, 8, 9]);
     let chart = recorder.curve("λ_c (Train), 2/η (Test), log10", TRAIN_SERIES);
     let values: Vec<f64> = chart.into_iter().map(|(_, value)| value).collect();
@@ -270,7 +266,6 @@ fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
     let points = recorder.points("Edge Threshold");
     assert_eq!(points.len(), measured.len() - far_above);
     assert!(points.iter().all(|(_, threshold)| *threshold < 1e4));
-    // The record and the other charts have them all.
     let ratios = recorder.points("Edge Ratio");
     assert_eq!(ratios.len(), measured.len());
 }

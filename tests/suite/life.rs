@@ -1,5 +1,5 @@
-//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains what
-//! cannot work.
+//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains the
+//! mistake.
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::thread;
 
-/// An epoch has seven updates; the probe measures every third.
+/// An epoch has seven updates.
 const EVERY: u64 = 3;
 
 fn probe(folder: &Path) -> SharpnessProbe {
@@ -116,8 +116,7 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
         let config = config.with_directory(folder).with_curvature(curvature);
         SharpnessProbe::new(config).unwrap()
     };
-    // One hook wraps the other. The inner one sees the copies and gradients of the outer one's measurements, which
-    // are neither validations nor items.
+    // The inner hook sees the copies and gradients of the outer hook's measurements, neither validations nor items.
     let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
     let model_of_both = of_two.attach(of_one.attach(model()));
     let (run, _) = training(folder.path(), 2);
@@ -137,7 +136,6 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
     let bare = run.launch(learner(model())).model;
     assert_eq!(weights(&both.into_inner().into_inner()), weights(&bare));
 
-    // In one folder, the second is refused at its construction.
     let shared = folder.path().join("shared");
     let _first = probe(&shared);
     let refused = SharpnessProbe::new(SharpnessConfig::new().with_directory(&shared));
@@ -159,7 +157,6 @@ fn a_probe_that_is_used_again_begins_a_new_run() {
         assert_eq!((summary.measurements, probe.step()), (3, 7), "{summary}");
         assert!(!recorder.points("Critical Sharpness").is_empty(), "{run}");
     }
-    // The second run replaced the first in the record.
     assert_eq!(steps(folder.path()), [0, 3, 6]);
 }
 
@@ -201,7 +198,7 @@ fn training_can_be_stopped_early_on_sharpness() {
 fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let interrupter = Interrupter::new();
-    // In the second epoch, at an edge that is always passed.
+    // At an edge that is always passed.
     let first = SharpnessProbe::new(
         SharpnessConfig::new()
             .with_every(EVERY)
@@ -315,7 +312,6 @@ fn threads_that_share_a_probe_never_get_the_same_step() {
     let barrier = Barrier::new(THREADS as usize);
     let measured_by = || {
         let (model, optim) = (model(), adam());
-        // Without gradients, each measurement fails early, so the calls often meet.
         let grads = GradientsParams::new();
         barrier.wait();
         let calls = 0..STEPS;

@@ -1,5 +1,5 @@
-//! Optimizers that refuse a large learning rate, or whose step is not linear in it for another reason: η_c belongs to
-//! the optimizer's own steps, whoever makes them.
+//! Optimizers that refuse a large learning rate, or whose step is not linear in it: η_c belongs to the optimizer's own
+//! steps, whoever makes them.
 
 mod optimizers;
 
@@ -18,7 +18,6 @@ use sharpness_tests::{
 
 const BATCHES: usize = 7;
 const FACTOR: f64 = 1.06;
-/// The first rate of the scan, which goes up beyond all limits.
 const FROM: f64 = 1e-3;
 const TO: f64 = 3e2;
 
@@ -32,7 +31,6 @@ fn data() -> Data {
     Data::new(BATCHES, 16, &device::autodiff())
 }
 
-/// The first rise of the loss after the optimizer's own step, by a dense scan of such steps.
 fn first_crossing(
     model: &Mlp,
     optim: &ModuleOptimizer,
@@ -82,7 +80,6 @@ fn assert_true(name: &str, measured: &Measurement, crossing: Option<f64>) {
     );
 }
 
-/// Trains, measures each step before and with it, and compares some measurements with a scan.
 fn assert_measures(name: &str, start: &ModuleOptimizer, rate: f64, steps: usize) -> usize {
     let probe = || SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
     let (before, with) = (probe(), probe());
@@ -153,7 +150,6 @@ fn a_limit_of_a_few_parameters_is_seen() {
         .clone()
         .with_group(head(), AdafactorConfig::new().build(), None);
     assert_measures("adamw, adafactor", &with_adafactor, 5e-3, 12);
-    // Its part of the whole update is a thousandth.
     let small = SgdConfig::new().init();
     let small = small.with_group(
         ParamGroup::from_predicate("layers.0.bias"),
@@ -271,7 +267,7 @@ fn only_what_is_not_linear_is_stepped_afresh() {
 
 #[test]
 fn an_update_that_the_weights_hide_has_no_norm_and_no_slope() {
-    // At the first rates of a warmup, a capped optimizer's step vanishes in the rounding of the weights.
+    // At the first rates of a warmup, a capped step vanishes in the rounding of the weights.
     let model = network();
     let batch = data().batch(0);
     let loss = |model: &Mlp| model.loss(&batch);

@@ -1,5 +1,3 @@
-//! The recorded points of a search.
-
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;

@@ -1,5 +1,3 @@
-//! The test suite of burn-sharpness.
-
 mod batch_sharpness;
 mod batch_sharpness_costs;
 mod batch_statistics;

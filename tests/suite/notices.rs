@@ -1,5 +1,3 @@
-//! Each mistake of a user gives one notice with its cause, in a visible place.
-
 use crate::stranger::{data, is_silent, says};
 use burn::module::Module;
 use burn::optim::momentum::MomentumConfig;
@@ -14,7 +12,6 @@ use sharpness_tests::{
     Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
 };
 
-/// Makes steps in a loop, calls the probe at some of them, and changes the weights by `after` after each.
 fn trained(
     probe: &SharpnessProbe,
     mut optim: ModuleOptimizer,
@@ -113,7 +110,6 @@ fn a_probe_that_was_never_attached_says_so() {
         &probe,
         "attach this probe to the model that is trained"
     ));
-    // The metrics repeat the notice, and both together say it once.
     let rate = 0.1;
     Training::new(folder.path()).launch(model(), sgd(), rate, Some(&probe));
     assert!(says(

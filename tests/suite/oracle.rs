@@ -1,10 +1,8 @@
-//! All rows of the float64 oracles, reached by training in burn from their first weights.
-
 use burn::optim::GradientsParams;
 use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
 use sharpness_tests::{Fixture, Row, device};
 
-/// The largest relative rounding of η_c for a 32-bit loss to count as resolving it.
+/// The largest relative rounding of a resolved η_c.
 const RESOLVED: f64 = 0.003;
 
 #[test]
@@ -15,7 +13,7 @@ fn the_critical_learning_rates_are_those_of_the_oracles() {
     let mut resolved = 0;
     for (path, fixture) in fixtures {
         println!("{}", path.display());
-        // Without the training step's loss, the slope is a hint; with it, a point of the line.
+        // Without the training step's loss, the slope is a hint.
         for with_training_loss in [false, true] {
             let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
             let (mut optim, learning_rate) = fixture.optimizer();
@@ -41,7 +39,6 @@ fn the_critical_learning_rates_are_those_of_the_oracles() {
     assert!(resolved >= 40);
 }
 
-/// Whether a 32-bit loss resolves η_c, by its resolution over the line's slope at η_c.
 fn is_resolved(row: &Row) -> bool {
     let resolution = 4.0 * f64::from(f32::EPSILON) * row.loss;
     resolution <= RESOLVED * row.slope * row.critical_lr

@@ -1,5 +1,3 @@
-//! The panel: norms, cosine, relative update and agreement, against float64 oracles, closed forms and real steps.
-
 use burn::module::{Module, Param, ParamGroup};
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
@@ -24,7 +22,6 @@ fn norm(vector: impl IntoIterator<Item = f64>) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// The numbers in the gradients.
 fn numbers<M: Module>(model: &M, grads: &GradientsParams) -> Vec<f64> {
     let mut numbers = Vec::new();
     mapped_gradients(model, grads, |value| {
@@ -38,7 +35,7 @@ fn is_close(value: Option<f64>, exact: f64, tolerance: f64) -> bool {
     value.is_some_and(|value| (value - exact).abs() <= tolerance * exact.abs())
 }
 
-/// The distance of an agreement from the exact one beyond `slack`, in stated errors.
+/// The excess over `slack`, in stated errors.
 fn miss(measured: &Measurement, exact: f64, slack: f64) -> Option<f64> {
     let off = (measured.agreement? - exact).abs() - slack;
     Some(off.max(0.0) / measured.agreement_error.unwrap())
@@ -146,8 +143,7 @@ fn the_panel_of_a_parabola_is_its_closed_form() {
     }
 }
 
-/// Trains on mini-batches at a rising rate, and compares each measurement with the real step. Returns the distance of
-/// each agreement in stated errors, and the largest possible number of agreements.
+/// Returns the distance of each agreement in stated errors, and the largest possible number of agreements.
 fn misses(mut optim: ModuleOptimizer, first_rate: f64) -> (Vec<f64>, usize) {
     const STEPS: usize = 200;
     let device = device::autodiff();
@@ -249,14 +245,11 @@ fn what_is_not_known_is_none() {
     let near = 0.5 * off.critical_lr.unwrap();
     let known = measure(on(), plain(), near, 1.0);
     assert_eq!(panel_of(&known)[..4], [true; 4], "{known:?}");
-    // The slope belongs to another loss.
     let hinted = measure(on(), plain().with_dropout(0.5), near, 1.0);
     assert_eq!(panel_of(&hinted), [true, true, true, true, false]);
-    // The rate is 0, so there is no step.
     let still = measure(on(), plain(), 0.0, 1.0);
     assert_eq!(panel_of(&still), [true, true, true, true, false]);
     assert_eq!(still.relative_update(), Some(0.0));
-    // The gradient is 0, so nothing moves, in no direction.
     let zero = measure(on(), plain(), 0.1, 0.0);
     assert_eq!(panel_of(&zero), [true, true, true, false, false]);
     assert_eq!(zero.gradient_norm, Some(0.0));
@@ -264,7 +257,6 @@ fn what_is_not_known_is_none() {
     assert_eq!(panel_of(&broken), [false, true, false, false, false]);
 }
 
-/// Trains in burn's `Learner` with everything on. Returns the weights and the record.
 fn trained(config: SharpnessConfig, folder: &Path) -> (Vec<(String, Vec<u8>)>, Vec<Measurement>) {
     let config = config
         .with_every(1)
@@ -381,7 +373,7 @@ fn accumulated_gradients_are_those_of_the_mean_loss_and_metrics_show_the_panel()
     assert!(is_close(measured[0].gradient_variance, variance, 1e-4));
     assert!(is_close(measured[0].gradient_signal, signal, 1e-4));
     assert_eq!(measured[0].noise_scale().is_some(), signal > 0.0);
-    // If two measurements are so close to each other, a chart may show only the later one.
+    // If two measurements are close to each other, a chart may show only the later.
     for quantity in Quantity::PANEL {
         let points = recorder.curve(quantity.name(), TRAIN_SERIES);
         let points: Vec<f64> = points.into_iter().map(|(_, value)| value).collect();

@@ -1,5 +1,3 @@
-//! The README's code consists of literal excerpts of the examples, which compile.
-
 use std::path::Path;
 
 #[test]
@@ -10,7 +8,6 @@ fn the_code_of_the_readme_is_in_the_examples() {
         .iter()
         .map(|name| read(&format!("crates/burn-sharpness/examples/{name}.rs")))
         .map(|source| {
-            // The imports, then the lines added to a program.
             let excerpts = source.split("// README: end");
             let excerpts = excerpts.filter_map(|part| part.split_once("// README: "));
             let excerpts = excerpts.map(|(_, excerpt)| {

@@ -1,5 +1,5 @@
-//! The records of small runs are those in `tests/fixtures/records`, byte for byte except times. `REDRAW=1 cargo test
-//! --workspace --test suite -- record::` writes them again.
+//! The records of small runs equal `tests/fixtures/records`, except times. `REDRAW=1 cargo test --workspace --test
+//! suite -- record::` writes them again.
 
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::module::ParamGroup;
@@ -37,7 +37,6 @@ fn head(builder: SharpnessProbeBuilder) -> SharpnessProbeBuilder {
     builder.with_group("head", ParamGroup::from_predicate("layers.1"))
 }
 
-/// Compares the record of a run with the fixture of this name.
 fn check(
     name: &str,
     config: SharpnessConfig,

@@ -1,5 +1,3 @@
-//! Each test has one fault of a run: its outcome is as expected, and the run goes on.
-
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -67,7 +65,6 @@ fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
     for measurement in &measured[..4] {
         assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
     }
-    // From the poisoned batch on, the weights are NaN too.
     for measurement in &measured[4..] {
         assert_not_measured(measurement, MeasurementOutcome::NonFiniteBaseLoss);
         assert_eq!(measurement.base_loss, None);
@@ -106,7 +103,6 @@ fn a_run_without_any_measurement_draws_no_point_and_logs_nothing() {
 fn a_gradient_of_zero_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
-    // The gradient of a loss independent of the weights.
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
     let measurement = measure(&model, &batch, &grads);
@@ -119,7 +115,6 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let model = model();
     let batch = batch();
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
-    // The slope from these gradients is positive; the search finds the truth by evaluations.
     let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
     assert_ne!(measurement.outcome, MeasurementOutcome::Failed);
@@ -194,7 +189,6 @@ fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
     assert!(low < critical_lr && critical_lr < high, "{whole:?}");
     assert_eq!(whole.batch_fraction, 1.0);
 
-    // η_c is as from the mean alone.
     let scalar = measure(&|model: &Mlp| model.loss(&batch).into_loss().unwrap());
     assert!((scalar.critical_lr.unwrap() / critical_lr - 1.0).abs() < 1.0 / 16.0);
     assert_eq!(scalar.critical_lr_interval, None);
@@ -249,7 +243,6 @@ fn a_loss_that_cannot_be_evaluated_says_why() {
         })
         .unwrap();
     assert_failed(&measurement, "out of memory");
-    // The earlier results stay in the record.
     assert!(measurement.base_loss.is_some() && measurement.slope.is_some());
     assert_eq!(measurement.evaluations, 1);
 }

@@ -1,5 +1,3 @@
-//! The schedule of measurements.
-
 use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
 use burn::nn::{Linear, LinearConfig};
 use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
@@ -7,7 +5,7 @@ use burn::tensor::Tensor;
 use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
 use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
 
-/// Runs along a parabola with a critical learning rate of 2, and returns the measured steps.
+/// Along a parabola with a critical learning rate of 2.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
     fn loss(model: &Linear) -> Tensor<1> {
         model.weight.val().square().sum() / 2.0
@@ -104,7 +102,6 @@ fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
     let (probed, recorder) = training().launch(probed, optim(), warmup(), Some(&probe));
     assert_eq!(weights(&probed.into_inner()), weights(&bare));
 
-    // Eight updates, the first four at a rising learning rate.
     let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
     assert_eq!(steps, [0, 2, 4, 6]);
     // With accumulation a point waits for a tick that the dashboard keeps, and for the point before it.

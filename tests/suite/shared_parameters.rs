@@ -9,14 +9,14 @@ use sharpness_tests::{device, direction, values};
 
 const RATE: f64 = 0.1;
 
-/// A layer held twice: burn's optimizers update its first occurrence only.
+/// burn's optimizers update its first occurrence only.
 #[derive(Module, Debug)]
 struct HeldTwice {
     first: Linear,
     second: Linear,
 }
 
-/// An embedding that is also the output layer.
+/// Embedding and output layer.
 #[derive(Module, Debug)]
 struct UsedTwice {
     embedding: Embedding,
@@ -34,7 +34,6 @@ impl UsedTwice {
     }
 }
 
-/// A matrix without a relevant pattern.
 fn matrix(rows: usize, columns: usize, device: &Device) -> Param<Tensor<2>> {
     let values = (0..rows * columns).map(|place| (place as f32 * 0.618).sin());
     let data = TensorData::new(values.collect::<Vec<_>>(), [rows, columns]);

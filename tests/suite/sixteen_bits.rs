@@ -1,5 +1,3 @@
-//! Update directions of 16-bit parameters.
-
 use burn::module::Module;
 use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, FloatDType};
@@ -31,7 +29,7 @@ fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
             println!("{dtype:?}: {same} of {} the same", moved.len());
             assert!(same * 10 >= moved.len() * 8);
             for ((moved, stepped), before) in moved.iter().zip(&stepped).zip(&before) {
-                // One place of the type: the optimizer rounds both the weight and the step.
+                // The optimizer rounds both the weight and the step.
                 let taken = (stepped - before).abs();
                 let largest = before.abs().max(stepped.abs()).max(taken);
                 let place = dtype.finfo().epsilon * largest;

@@ -34,7 +34,7 @@ fn probe(config: SharpnessConfig) -> SharpnessProbe {
 
 type Trained = (Weights, Vec<Arc<Measurement>>);
 
-/// The maker of a training's steps: the optimizer after the measurement, or the probe.
+/// The optimizer after the measurement, or the probe.
 #[derive(Clone, Copy)]
 enum Maker {
     Optimizer,
@@ -101,7 +101,6 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
         let of = |what: &str| format!("{name}, {what}");
         assert_close(&of("norm"), with.update_norm, before.update_norm, 1e-3);
         assert_close(&of("slope"), with.slope, before.slope, 1e-3);
-        // Each knows η_c to its accuracy.
         assert_close(&of("η_c"), with.critical_lr, before.critical_lr, 2e-2);
         let directional = |m: &Measurement| {
             let curvature = m.curvature.as_ref()?;
@@ -146,7 +145,7 @@ fn a_step_made_first_gives_the_same_weights_and_numbers() {
     }
 }
 
-/// Gradient descent that counts the elements it has stepped.
+/// Counts the elements it has stepped.
 #[derive(Clone)]
 struct Counting(Arc<AtomicUsize>);
 
@@ -168,7 +167,7 @@ impl Optimizer for Counting {
     fn to_device<const D: usize>((): (), _device: &Device) {}
 }
 
-/// The elements stepped in a training with a measurement at each step, in multiples of the model's.
+/// In multiples of the model's elements.
 fn stepped(maker: Maker, rate: f64) -> f64 {
     let network = MlpConfig::new(
         vec![Data::FEATURES, 512, 512, Data::CLASSES],

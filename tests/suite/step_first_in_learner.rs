@@ -34,7 +34,6 @@ fn learned(
 
 #[test]
 fn the_learner_measures_the_same_after_the_step() {
-    // The first rate is 0, as in many warmups.
     let warmup = || LinearLrSchedulerConfig::new(1e-12, 2e-2, 7).init().unwrap();
     for config in [
         MlpConfig::for_data(),
@@ -66,7 +65,6 @@ fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     let rate = 0.01;
     let device = device::autodiff();
     let batch = Data::new(1, 16, &device).batch(0);
-    // Its weights are clipped after each step.
     let network = MlpConfig {
         clips: true,
         ..MlpConfig::for_data()
@@ -84,7 +82,6 @@ fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     };
     let (told, moved) = far(true);
     assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
-    // The clipping makes most of the change.
     let (told, moved) = far(false);
     assert!(told < 0.5 * moved, "{told} {moved}");
 }

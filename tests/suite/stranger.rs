@@ -1,5 +1,3 @@
-//! First contacts with the library: a disabled probe, a probe attached twice, and a step set before attaching.
-
 use burn::train::TrainStep;
 use burn_sharpness::{Quantity, SharpnessProbe};
 use sharpness_tests::{
@@ -11,7 +9,6 @@ pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())
 }
 
-/// Whether a notice of the run and the printed summary contain these words.
 pub(crate) fn says(probe: &SharpnessProbe, words: &str) -> bool {
     let summary = probe.summary();
     let notices = summary.notices.iter();
@@ -28,7 +25,6 @@ pub(crate) fn is_silent(probe: &SharpnessProbe) -> bool {
 fn a_probe_that_is_off_costs_nothing_and_leaves_nothing() {
     let [with, without] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let probe = SharpnessProbe::disabled();
-    // A call of the loss would end the run.
     let attached = probe.attach_with(model(), |_: &Mlp, _| -> f64 { unreachable!() });
     let training = Training {
         has_dashboard: true,
@@ -130,7 +126,6 @@ fn a_step_that_is_set_before_the_probe_is_attached_holds() {
     let (probe, steps) = run(5);
     assert_eq!(steps, (0..12).collect::<Vec<_>>());
 
-    // A used probe goes on from `set_step`, or else from 0.
     let mut attached = probe.attach(model());
     assert_eq!(probe.step(), 0);
     probe.set_step(3);

@@ -178,7 +178,6 @@ fn the_training_loss_as_a_task_is_the_same_number_for_no_evaluation() {
     }
     assert_eq!(passes[0], passes[1]);
 
-    // A task with the training loss gives the same bracket, from its own search.
     let loss = |point: &Point, task: Quadratic| task.loss(point);
     let probe = SharpnessProbe::builder(fine()).with_task("twin", vec![TRAINED], loss);
     let probe = probe.build().unwrap();
@@ -215,7 +214,6 @@ fn several_batches_are_their_mean_with_its_spread() {
     );
 }
 
-/// Three tasks on the test problem: fixed batches, a loader, and the training itself.
 fn with_tasks(config: SharpnessConfig, seen: &Arc<Mutex<Vec<f32>>>) -> SharpnessProbe {
     let seen = seen.clone();
     let fixed = vec![Data::new(9, 16, &device::plain()).batch(8)];
@@ -258,7 +256,6 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
         let (probed, recorder) = training.launch(model, optim(), 0.05, Some(&probe));
         assert_eq!(weights(&probed.into_inner()), weights(&bare));
 
-        // Seven measured steps of fourteen, four lines each.
         let measured = measurements(folder.path());
         let tasks: Vec<&str> = measured.iter().map(|m| m.task.as_str()).collect();
         assert_eq!(tasks, ["train", "fixed", "loader", "same"].repeat(7));
@@ -278,7 +275,6 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
             |seen| seen.into_inner().unwrap(),
         ));
     }
-    // Its five batches, then from the first again.
     let data = Data::new(5, 8, &device::plain());
     let first = |batch: usize| {
         data.batch(batch)

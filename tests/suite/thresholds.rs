@@ -1,4 +1,4 @@
-//! The thresholds of an optimizer that the user names, against burn's own optimizer and in the dashboard.
+//! The thresholds of an optimizer that the user names.
 
 use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
@@ -18,7 +18,6 @@ fn sgd() -> ModuleOptimizer {
     SgdConfig::new().with_momentum(Some(momentum)).init()
 }
 
-/// Names the optimizer `sgd`.
 const SGD: Thresholds = Thresholds::HeavyBall {
     momentum: 0.9,
     dampening: 0.1,

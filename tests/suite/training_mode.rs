@@ -1,5 +1,4 @@
-//! Models that compute differently in training and validation: the measured loss is known, rounding makes no number,
-//! and the probe flushes nothing that the run would not have flushed.
+//! Models that compute differently in training and validation.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -34,7 +33,7 @@ fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
     }
 }
 
-/// η_c by a dense scan of the measured loss, which falls first.
+/// By a dense scan of the measured loss, which falls first.
 fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     let base = loss_at(0.0);
     let rates = (0..400).map(|i| from * 1.03_f64.powi(i));
@@ -52,7 +51,6 @@ fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
     None
 }
 
-/// Asserts that the loss crosses at η_c.
 pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f64) {
     let critical_lr = measured.critical_lr.unwrap();
     let (low, high) = scanned(loss_at, critical_lr / 50.0)
@@ -64,13 +62,12 @@ pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f6
     );
 }
 
-/// A copy in validation mode with its own running statistics.
+/// Has its own running statistics, so that the scan flushes nothing of the model.
 pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
     let record = model.clone().into_record();
     config.init(&device()).load_record(record).valid()
 }
 
-/// Trains by hand with dropout or batch norm, and compares every measurement with a dense scan of the same loss.
 fn assert_true(config: &MlpConfig) {
     let (mut bracketed, mut not_descent) = (0, 0);
     let device = device();
@@ -85,7 +82,6 @@ fn assert_true(config: &MlpConfig) {
         let measured = probe
             .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
             .unwrap();
-        // A separate copy, so the scan flushes nothing of the model.
         let valid = twin(config, &model);
         let line = direction(&valid, &optim, rate, &grads);
         let at = |eta: f64| {
@@ -125,7 +121,6 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
     assert_true(&MlpConfig::for_data().with_batch_norm());
 }
 
-/// Runs a user's own loop that maps all tensors after each step, and saves after the last.
 fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
     let device = device();
     let config = MlpConfig::for_data().with_batch_norm();

@@ -1,5 +1,3 @@
-//! The update direction matches the optimizer's real step.
-
 use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
@@ -27,7 +25,7 @@ fn direction(model: &Mlp, optim: &ModuleOptimizer, rate: &ModuleLearningRate) ->
     UpdateDirection::new(&valid, optim, rate, &grads, 1.0, Linearity::Check).unwrap()
 }
 
-/// The largest difference of two models' weights, relative to their largest weight.
+/// Relative to the largest weight.
 fn distance(a: &Mlp, b: &Mlp) -> f32 {
     let (a, b) = (values(a), values(b));
     let scale = a.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
@@ -35,7 +33,7 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
     pairs.fold(0.0_f32, |max, (a, b)| max.max((a - b).abs())) / scale
 }
 
-/// After some real steps, θ − ηΔθ at the current rate must match the real step.
+/// θ − ηΔθ at the current rate must match the real step.
 fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
     let mut model = model();
     for _ in 0..3 {
@@ -122,7 +120,6 @@ fn an_optimizer_that_is_not_linear_in_the_learning_rate_is_stepped_afresh() {
     );
 }
 
-/// A base rate for all, another for the first layer.
 fn grouped(base: f64, first_layer: f64) -> ModuleLearningRate {
     ModuleLrScheduler::new(base)
         .with_group(ParamGroup::from_predicate("layers.0"), first_layer)
@@ -139,7 +136,7 @@ fn parameter_groups_move_in_their_ratios() {
         true,
     );
 
-    // The slope and the norm contain the ratio: a group at rate 0 adds nothing.
+    // A group at rate 0 adds nothing.
     let (model, optim) = (model(), SgdConfig::new().init());
     let both = direction(&model, &optim, &grouped(0.1, 0.1));
     let last = direction(&model, &optim, &grouped(0.1, 0.0));

@@ -1,6 +1,3 @@
-//! Measurements by all workers of a data-parallel training together: threads with replicas, batches of their own and
-//! the same gradients, as with burn's `DistributedDataParallel`.
-
 use burn::module::ParamGroup;
 use burn::optim::SgdConfig;
 use burn::optim::momentum::MomentumConfig;
@@ -23,9 +20,7 @@ use std::time::{Duration, Instant};
 const STEPS: usize = 8;
 const RATE: f64 = 0.1;
 const BATCH: usize = 16;
-/// Longer than a test may take: no thread may wait so long.
 const LONG: Duration = Duration::from_secs(600);
-/// The limit of a wait that is in vain.
 const SHORT: Duration = Duration::from_millis(500);
 
 fn config(folder: &Path) -> SharpnessConfig {
@@ -37,7 +32,6 @@ fn replicas(workers: usize) -> Replicas {
     Replicas::new(workers, &device::two())
 }
 
-/// Trains a model for an epoch, with batches of so many examples for each worker.
 fn train<M>(
     model: M,
     strategy: Replicas,
@@ -81,7 +75,7 @@ where
     result.model
 }
 
-/// Asserts that two measurements agree; the second update is `scale` times the first.
+/// The second update is `scale` times the first.
 fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
     assert_eq!(
         of_workers.outcome,
@@ -92,7 +86,6 @@ fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
         of_workers.critical_lr.unwrap() * scale,
         of_one.critical_lr.unwrap(),
     );
-    // Nearly all true values lie within three times a stated error.
     let errors = of_workers.critical_lr_error.unwrap() + of_one.critical_lr_error.unwrap();
     assert!(
         (found / expected - 1.0).abs() <= 3.0 * errors + 1e-5,
@@ -152,7 +145,7 @@ fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
             let share = (forks || index > 0).then(|| WorkerShare::new(workers, workers));
             assert_eq!(of_workers.workers, share, "{case}");
         }
-        // Three measurements settle the scale of the gradients, and then the slope is known.
+        // Three measurements settle the scale of the gradients.
         for (of_workers, of_one) in measured.iter().zip(&expected).skip(5) {
             assert_eq!(of_workers.slope_source, Some(SlopeSource::Known), "{case}");
             let slope = of_workers.slope.unwrap() / scale;
@@ -227,8 +220,7 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
                 MeasurementOutcome::Bracketed,
                 "{stop:?}"
             );
-            // Before its first update the probe does not know the worker as one: the other worker evaluates its
-            // batches.
+            // Before its first update the probe does not know the worker: the other evaluates its batches.
             let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
             let fraction = if share.is_some() { 0.5 } else { 1.0 };
             assert_eq!(measurement.workers, share, "{stop:?}");
@@ -267,7 +259,6 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
             );
             let workers = match measurement.step == step as u64 {
                 false => Some(WorkerShare::new(2, 2)),
-                // The probe does not know yet that there are two.
                 true if step == 0 => None,
                 true => Some(WorkerShare::new(1, 2)),
             };
@@ -278,16 +269,14 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
     }
 }
 
-/// The place of a fault.
 #[derive(Clone, Copy, Debug)]
 struct At {
     worker: usize,
     step: usize,
-    /// The number of the worker's evaluations at this step before the fault.
+    /// The worker's evaluations at this step before the fault.
     evaluation: usize,
 }
 
-/// Trains two workers with a fault in the loss; the first worker searches. Returns the measurements and the notices.
 fn with_fault(
     at: At,
     limit: Duration,
@@ -315,7 +304,6 @@ fn with_fault(
     (measurements(folder.path()), probe.summary().notices)
 }
 
-/// Places at the first measurement and at a later one, at θ and along the line.
 fn places(worker: usize) -> impl Iterator<Item = At> {
     let places = [(0, 0), (0, 2), (3, 0), (3, 2)].into_iter();
     places.map(move |(step, evaluation)| At {

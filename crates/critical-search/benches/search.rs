@@ -1,9 +1,4 @@
-//! Benchmarks the searches on recorded lines of real training: their evaluations, and their own time, which should be
-//! negligible beside a forward pass.
-//!
-//! ```sh
-//! cargo bench -p critical-search
-//! ```
+//! Benchmarks the searches on recorded lines: their evaluations, and their own time.
 
 #[path = "../tests/recorded/mod.rs"]
 mod recorded;

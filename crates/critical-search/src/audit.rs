@@ -1,4 +1,4 @@
-//! Checks a result, beyond its certificate, before a search reports it. [`crate::algorithm`] lists the checks.
+//! Checks a result, beyond its certificate, before a search reports it.
 
 use crate::guess::Guess;
 use crate::judge::Claim;
@@ -7,22 +7,18 @@ use crate::look::RoundingCheck;
 use crate::trace::Trace;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The ratio between learning rates in the search for an earlier crossing.
 const VERIFICATION: f64 = 2.0;
-/// The effect of rounding on a ratio of two learning rates.
 const ROUNDED: f64 = 1e-9;
-/// The smallest rise, in resolutions, that a verification looks for.
+/// The smallest rise that a verification sees, in resolutions.
 const VISIBLE: f64 = 4.0;
-/// The learning rate of the slope test, as a share of η_c: the line is nearly straight there.
+/// The learning rate of the first slope test, as a share of η_c.
 const NEAR_START: f64 = 0.03;
-/// The relative difference allowed between the fall there and the slope's prediction.
 const SLOPE_TOLERANCE: f64 = 0.2;
-/// The factor from one slope test to the next, nearer to 0; the most tests; and the share of the difference that
-/// remains on a straight line.
 const NEARER: f64 = 0.125;
 const SLOPE_EVALUATIONS: usize = 3;
+/// On a straight line, a slope test nearer to 0 leaves at least this share of the slope's error.
 const STRAIGHT: f64 = 0.9;
-/// The evaluations beyond which a first measurement does not check its root.
+/// A longer first measurement does not check its root.
 const FIRST: usize = 6;
 const SAME_RATE: f64 = 0.05;
 /// A fall of this many resolutions is no rounding, even if looks at such a loss have missed some.
@@ -80,7 +76,6 @@ impl Audit {
         self.claim?.ratio(bracket.critical_lr())
     }
 
-    /// Returns the next place of a look in progress, or gives a finished look to the trace.
     pub(crate) fn pending(&mut self, trace: &mut Trace) -> Option<f64> {
         let next = self
             .rounding
@@ -130,7 +125,6 @@ impl Audit {
         rate.map(|rate| trace.within_limits(rate))
     }
 
-    /// Returns the next learning rate of the slope test, ever nearer to 0 until the line is straight.
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
         let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();
@@ -147,7 +141,6 @@ impl Audit {
         let next = seen
             .first()
             .map_or(near, |seen| NEARER * seen.learning_rate);
-        // A fall within rounding says nothing about the slope.
         let is_visible = rounding(next) <= 0.5 * SLOPE_TOLERANCE;
         if verdict.is_none() && is_visible && seen.len() < SLOPE_EVALUATIONS {
             return Some(next);
@@ -160,17 +153,14 @@ impl Audit {
         None
     }
 
-    /// Returns the root itself, if its check is due: no earlier evaluation shows how far off it is.
     fn root(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         std::mem::take(&mut self.is_root_due).then_some(())?;
         let root = bracket.critical_lr();
         let is_new = root > bracket.lower() && root < bracket.upper();
-        // A first measurement takes at most eight evaluations.
         let is_free = self.guess.is_measured() || trace.evaluations().len() < FIRST;
         (is_new && is_free).then_some(root)
     }
 
-    /// Returns the learning rate in use if it lies below the bracket and its check is due.
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let rate = trace.within_limits(trace.line().rate_in_use?);
         let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -206,7 +196,6 @@ impl Audit {
                 .doubts(fall, trace.line().resolution())
     }
 
-    /// Returns the end of the range below the bracket that a verification found free of crossings.
     pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let is_verified = trace.config().verification > 0 && earlier(trace, bracket).is_none();
         is_verified.then(|| looked_down_to(trace, bracket))
@@ -217,7 +206,7 @@ fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
     trace.config().min_learning_rate..=trace.config().max_learning_rate
 }
 
-/// Returns the rate in use if all evaluations are beyond it: a loss that falls far out may have risen earlier.
+/// A loss that falls far out may have risen at the rate in use.
 fn near(trace: &Trace) -> Option<f64> {
     let rate = trace.within_limits(trace.line().rate_in_use?);
     let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
@@ -225,7 +214,6 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-/// Returns the next learning rate to try for a rise among evaluations that all fall.
 fn gap(trace: &Trace) -> Option<f64> {
     let mut rates: Vec<f64> = trace
         .evaluations()
@@ -250,8 +238,7 @@ fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
     rates.map(|seen| seen.learning_rate).max_by(f64::total_cmp)
 }
 
-/// Returns the smallest learning rate of a verification: the configured halvings below the bracket, or the rate below
-/// which rounding would hide a rise as steep as the bracket's.
+/// Below this rate, rounding would hide a rise as steep as the bracket's.
 fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
     let halvings = trace.config().verification as i32;
     let steepness = bracket.steepness().unwrap_or(f64::INFINITY);
@@ -261,7 +248,6 @@ fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
         .max(trace.config().min_learning_rate)
 }
 
-/// Returns the smallest learning rate reached by evaluations at most a factor of 2 apart.
 fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
     let seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let mut rates: Vec<f64> = seen.filter(|rate| *rate < bracket.lower()).collect();

@@ -1,22 +1,17 @@
-//! Calibrates the estimated errors of a run by evaluations at its roots. [`crate::algorithm`] explains the factor.
+//! Calibrates the estimated errors of a run by evaluations at its roots.
 
 const NEWEST: f64 = 0.25;
-/// The standard deviations covered by a stated error.
 const DEVIATIONS: f64 = 2.0;
-/// The least stated error, as a share of the largest error found.
 const OF_LARGEST: f64 = 0.6;
-/// The share of the largest ratio that remains after one more line.
 const FADING: f64 = 0.99;
 const WIDEST: f64 = 50.0;
-/// The factor that marks a loss as jumping: all of the stated error must then be within the accuracy.
+/// The factor that marks a loss as jumping.
 const WILD: f64 = 3.0;
 const FIRST: std::ops::RangeInclusive<u64> = 1..=6;
-/// The number of first lines that teach nothing about the loss.
 const NEW: u64 = 3;
-/// The interval between checked lines after the first, and while the errors found are small.
 const EVERY: u64 = 16;
 const SELDOM: u64 = 32;
-/// The number of checks that prove an error, and the least factor to state before: a first jump does not show before it comes.
+/// The number of checks that prove an error; until then, the stated factor is at least `UNPROVEN`.
 const PROVEN: u64 = 6;
 const UNPROVEN: f64 = 2.0;
 /// The least factor to ask for once errors are proven and the largest ratio is below `CALM`.
@@ -28,14 +23,13 @@ const CALM: f64 = 1.5;
 pub(crate) struct Calibration {
     lines: u64,
     checks: u64,
-    /// The recent mean square of actual over estimated errors.
     square: f64,
-    /// The largest ratio, fading: a loss that jumps does so on a few lines only.
+    /// Fades slowly: a loss that jumps does so on a few lines only.
     largest: f64,
 }
 
 impl Calibration {
-    /// Learns from one more bracket. `ratio` is the actual over the estimated error, if the root was evaluated.
+    /// `ratio` is the actual over the estimated error, if known.
     pub(crate) fn learn(mut self, ratio: Option<f64>) -> Self {
         self.lines += 1;
         self.largest *= FADING;
@@ -56,8 +50,7 @@ impl Calibration {
             .clamp(least, WIDEST)
     }
 
-    /// Returns the factor of errors on most lines, to compare with the accuracy: a single large error widens the stated
-    /// error only.
+    /// Returns the factor to compare with the accuracy: a single large error widens the stated error only.
     pub(crate) fn usual_factor(&self) -> f64 {
         let is_calm = self.is_proven() && self.largest < CALM;
         let least = if is_calm { SMALL } else { 1.0 };
@@ -68,7 +61,6 @@ impl Calibration {
         self.checks >= PROVEN
     }
 
-    /// Whether the search must evaluate the root of the next line.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
         let every = if self.usual_factor() < 1.0 {

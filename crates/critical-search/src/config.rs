@@ -2,32 +2,30 @@ use thiserror::Error;
 
 /// Sets how fine, how far and how long a [`CriticalSearch`](crate::CriticalSearch) searches.
 ///
-/// The [defaults](Self::default) suit measurements during training. For η_c of one line to more digits, lower the
-/// accuracy; for cheaper measurements, raise it. [`CriticalSearch::new`](crate::CriticalSearch::new) checks the values.
+/// The [defaults](Self::default) suit measurements during training. Lower the accuracy for more digits of η_c, raise it
+/// for cheaper measurements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SearchConfig {
     /// The relative width ε of a certified bracket, in (0, 1): 1 − lower/upper ≤ ε.
     pub tolerance: f64,
     /// The relative error of η_c within that bracket, in (0, 1). If rounding prevents it, the bracket states a larger
-    /// [`relative_error`](crate::Bracket::relative_error).
-    ///
-    /// The [published](crate::Method::Published) estimator ignores it.
+    /// [`relative_error`](crate::Bracket::relative_error). The [published](crate::Method::Published) estimator ignores
+    /// it.
     pub accuracy: f64,
-    /// The largest number of evaluations per search, at least 2: a bracket needs two.
+    /// The largest number of evaluations per search, at least 2.
     pub max_evaluations: usize,
     /// The smallest learning rate to evaluate, positive and finite.
     pub min_learning_rate: f64,
     /// The largest learning rate to evaluate, above the smallest and finite.
     pub max_learning_rate: f64,
     /// The number of halvings below the bracket that look for an earlier crossing, one evaluation each. At 0, the
-    /// default, the search does not look: η_c is the smallest crossing *seen*.
+    /// default, η_c is the smallest crossing *seen*.
     pub verification: usize,
 }
 
 impl Default for SearchConfig {
-    /// Returns a tolerance of 1/3, an accuracy of 1.5%, learning rates from 1e-12 to 1e6, and 64 evaluations, enough to
-    /// cross that range by doubling. (The paper's estimator has a tolerance of 1/16.)
+    /// Returns a tolerance of 1/3, an accuracy of 1.5%, learning rates from 1e-12 to 1e6, and 64 evaluations.
     fn default() -> Self {
         Self {
             tolerance: Self::DEFAULT_TOLERANCE,
@@ -44,14 +42,14 @@ impl SearchConfig {
     /// The [default](Self::default) tolerance: 1/3.
     pub const DEFAULT_TOLERANCE: f64 = 1.0 / 3.0;
 
-    /// Sets the relative width of the bracket, in (0, 1).
+    /// Sets the [`tolerance`](Self::tolerance).
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: f64) -> Self {
         self.tolerance = tolerance;
         self
     }
 
-    /// Sets the relative error of η_c, in (0, 1).
+    /// Sets the [`accuracy`](Self::accuracy).
     #[must_use]
     pub fn with_accuracy(mut self, accuracy: f64) -> Self {
         self.accuracy = accuracy;
@@ -73,7 +71,7 @@ impl SearchConfig {
         self
     }
 
-    /// Sets the number of evaluations that look for an earlier crossing.
+    /// Sets the [`verification`](Self::verification).
     #[must_use]
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.verification = evaluations;
@@ -128,14 +126,13 @@ pub enum SearchConfigError {
         "the learning-rate limits are {min} to {max}, but the search needs 0 < smallest < largest, both finite"
     )]
     LearningRateLimits {
-        /// The smallest learning rate given.
+        /// The given smallest learning rate.
         min: f64,
-        /// The largest learning rate given.
+        /// The given largest learning rate.
         max: f64,
     },
 }
 
-/// Prints the message, for `?` in `main` and `unwrap`.
 impl std::fmt::Debug for SearchConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

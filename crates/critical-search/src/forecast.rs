@@ -1,9 +1,7 @@
 //! Predicts a quantity of the next line from earlier lines.
 
-/// Predicts a positive quantity by its last value or its mean, whichever has erred less.
-///
-/// The quantity may be proportional to a power of another quantity, known beforehand. The forecast learns the power: 0
-/// if the two are unrelated.
+/// Predicts a positive quantity by its last value or its mean, whichever has erred less, times a learned power of
+/// another quantity that is known beforehand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Forecast {
@@ -11,7 +9,6 @@ pub(crate) struct Forecast {
     mean: Seen,
     error_of_last: f64,
     error_of_mean: f64,
-    /// The exponentially weighted squares and products of the logarithmic changes of both quantities.
     square: f64,
     square_of_other: f64,
     product: f64,
@@ -35,16 +32,15 @@ impl Seen {
 
 impl Forecast {
     const MEAN_WEIGHT: f64 = 0.4;
-    /// The squared logarithmic error, a factor of 4, at which the mean starts anew if the last value failed too.
+    /// The squared logarithmic error, a factor of 4, that restarts the mean if the last value failed too.
     const ELSEWHERE: f64 = 1.92;
     const ERROR_WEIGHT: f64 = 0.1;
-    /// The share of the mean's squared error below which the last value is preferred: it is noisier.
+    /// The last value is noisier than the mean, so it must do clearly better.
     const CLEARLY: f64 = 0.9;
-    /// The initial square of the other quantity's change, so that the first change does not decide.
+    /// Not 0, so that the first change does not decide.
     const FIRST_SQUARE: f64 = 1e-2;
-    /// The share of the squared changes that the other quantity must explain before it counts.
     const EXPLAINED: f64 = 0.3;
-    /// The largest correction by the other quantity, as a logarithm: a factor of 8.
+    /// The logarithm of a factor of 8.
     const MOST: f64 = 2.08;
 
     fn first(seen: Seen) -> Self {
@@ -110,7 +106,6 @@ impl Forecast {
         })
     }
 
-    /// Returns the power of the other quantity, or 0 if the relation may be chance.
     fn power(&self) -> f64 {
         let explained = self.product * self.product / self.square_of_other;
         if self.product > 0.0 && explained >= Self::EXPLAINED * self.square {

@@ -5,35 +5,28 @@ use crate::line::{Slope, Trust};
 use crate::slope_test::SlopeTest;
 use crate::{Bracket, Evaluation, LossLine, Outcome, SearchConfig, SearchResult, shape};
 
-/// The least depth of the first evaluation below the base loss, in resolutions: from a smaller guess, rounding would
-/// direct the search.
+/// The least predicted fall of the first evaluation, in resolutions.
 const RESOLVED_GUESS: f64 = 64.0;
-/// The predicted fall, as a share of the loss, of a first evaluation: visible, and small against the loss.
+/// The predicted fall of a first evaluation, as a share of the loss.
 const FIRST_FALL: f64 = 0.1;
 
-/// The number of lines in a row without a rise on which the search looks everywhere.
 const FEW_WITHOUT_INCREASE: u64 = 3;
 
-/// The factor between η_c and its prediction that counts as a surprise: the start of the range if predictions are good,
-/// and up to its end if they deviate that much.
+/// The factor between η_c and its prediction that counts as a surprise; the better predictions are, the smaller.
 const SURPRISE: std::ops::RangeInclusive<f64> = 4.0..=12.0;
 const SURPRISE_DEVIATIONS: f64 = 3.0;
 
 /// Carries knowledge from one search to the next: the place to start, and how far to trust the result.
 ///
-/// With the feature `serde` it can be saved and read again, by the same version of this crate: its fields are private.
+/// Pass it to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn) makes
+/// of the result to the next search. It predicts η_c by the mean, or by the last value if that has done clearly better.
 ///
-/// With full batches η_c moves slowly, so the last value predicts the next best; with mini-batches
-/// each value is noisy, so the mean does. The guess is the mean unless the last value has done clearly better.
-///
-/// Pass a guess to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn)
-/// makes of the result to the next search.
+/// With the feature `serde` it can be saved, and read again by the same version of this crate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guess {
     /// The caller's guess, until a search measures a crossing.
     told: Option<f64>,
-    /// The critical learning rates, related to the slopes of their lines.
     history: Option<Forecast>,
     /// The slope of a straight h with the same root and steepness.
     slope: Option<Forecast>,
@@ -48,8 +41,8 @@ pub struct Guess {
 impl Guess {
     const BEND_WEIGHT: f64 = 0.3;
 
-    /// Creates a guess of the critical learning rate, such as the learning rate in use. A guess that is 0, negative,
-    /// NaN or infinite counts as [`unknown`](Self::unknown).
+    /// Creates a guess of η_c, such as the learning rate in use. If it is 0, negative, NaN or infinite, it counts as
+    /// [`unknown`](Self::unknown).
     pub fn new(critical_lr: f64) -> Self {
         Self {
             told: Some(critical_lr).filter(|rate| *rate > 0.0 && rate.is_finite()),
@@ -57,8 +50,8 @@ impl Guess {
         }
     }
 
-    /// Creates a guess without knowledge. The search starts at the rate with a predicted fall of a tenth of the loss,
-    /// by the slope or its hint; without either, in the middle of the limits.
+    /// Creates a guess without knowledge. The search starts at a fall of a tenth of the loss, as predicted by the slope
+    /// or its hint; without either, in the middle of the limits.
     pub fn unknown() -> Self {
         Self::default()
     }
@@ -78,8 +71,8 @@ impl Guess {
         self.told.or(self.history.map(of_slope))
     }
 
-    /// Returns the guess after a search along `line`: it learns the critical learning rate (or the limit of the
-    /// search), the shape of the line, and the effect of rounding.
+    /// Returns the guess after a search along `line`: it learns η_c (or the end that an exhausted search reached), the
+    /// shape and the rounding.
     #[must_use]
     pub fn learn(self, line: &LossLine, result: &SearchResult) -> Self {
         let is_bracketed = result.outcome.bracket().is_some();
@@ -99,7 +92,6 @@ impl Guess {
             },
             ..self
         };
-        // Discard all that a refuted slope has taught.
         let line = learned.told(line);
         match result.outcome {
             Outcome::Bracketed(bracket) => learned.learn_bracket(&line, result, &bracket),
@@ -134,7 +126,6 @@ impl Guess {
         }
     }
 
-    /// Returns the line with the rounding and the slope that earlier lines revealed.
     pub(crate) fn told(&self, line: &LossLine) -> LossLine {
         let line = match line.slope {
             Slope::Known(slope) if self.slope_test.is_refuted() => line.with_slope_hint(slope),
@@ -165,13 +156,11 @@ impl Guess {
         &self.slope_test
     }
 
-    /// Whether to look everywhere before reporting that a line has no rise: on the first such lines in a row, then ever
-    /// more rarely.
+    /// On the first few lines without a rise in a row, then ever more rarely.
     pub(crate) fn is_far_due(&self) -> bool {
         self.without_increase < FEW_WITHOUT_INCREASE || self.without_increase.is_power_of_two()
     }
 
-    /// Whether a critical learning rate is far from its prediction, by the standard of earlier predictions.
     pub(crate) fn is_surprise(&self, line: &LossLine, critical_lr: f64) -> bool {
         self.history.is_some_and(|history| {
             let expected = history.prediction_with(line.predictor());
@@ -181,12 +170,10 @@ impl Guess {
         })
     }
 
-    /// Returns the bend κ of earlier lines, or 0 (a parabola) without bends or known slopes.
     pub(crate) fn bend(&self, line: &LossLine) -> f64 {
         line.slope().and(self.bend).unwrap_or(0.0)
     }
 
-    /// Returns the slope to predict with: the known slope, or a likely slope from the hint and earlier lines.
     pub(crate) fn slope(&self, line: &LossLine) -> Option<f64> {
         let by_hint = line
             .slope_hint()
@@ -202,14 +189,11 @@ impl Guess {
             .or(line.slope_hint())
     }
 
-    /// Returns the first learning rate to evaluate, within the limits.
-    ///
-    /// The guess moves up until a change is visible. Before any measurement, the slope decides: the learning rate in
-    /// use may say nothing, as at the first step of a warmup.
+    /// Before any measurement, the slope decides: at the first step of a warmup, the learning rate in use says nothing.
     pub(crate) fn start(&self, line: &LossLine, config: &SearchConfig) -> f64 {
         let (min, max) = (config.min_learning_rate, config.max_learning_rate);
         if let Some(slope) = line.slope().filter(|slope| *slope < 0.0) {
-            // The slope says that the loss rises: start at a rate that would show the rise.
+            // Start at a rate that would show the rise.
             let shown = RESOLVED_GUESS * line.resolution / -slope;
             return shown.clamp(min, max);
         }
@@ -217,7 +201,6 @@ impl Guess {
         let falls_by = |fall: f64| slope.map(|slope| fall / slope);
         let whole = falls_by(line.base_loss.abs()).filter(|whole| *whole > 0.0);
         let start = match (self.critical_lr_of(line), whole) {
-            // A loss cannot fall by more than itself.
             (Some(rate), Some(whole)) if self.history.is_none() && rate > whole => {
                 FIRST_FALL * whole
             }
@@ -255,7 +238,6 @@ mod tests {
                 )
                 .critical_lr()
         };
-        // A limit marks a fall of the loss.
         assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(0.25));
         assert_eq!(learned(Outcome::NotDescent), Some(0.25));
         let exhausted = |lower, upper| learned(Outcome::BudgetExhausted { lower, upper });

@@ -4,28 +4,25 @@ use crate::guess::Guess;
 use crate::shape::{Point, inverse_quadratic, quadratic, root_by_power, root_by_shape, secant};
 use crate::trace::Trace;
 
-/// The share of the tolerance that a closing evaluation uses, as a margin for floating-point rounding.
+/// A margin for floating-point rounding.
 const CLOSING: f64 = 0.98;
-/// The offset of an evaluation from an estimate, in tolerances, that centres the root between this evaluation and the
-/// next.
+/// The offset from an estimate, in tolerances, that centres the root between this evaluation and the next.
 const ASIDE: f64 = 0.45;
-/// The margin beside an estimate, in shares of the extrapolated distance and of a bracket's reach: wide enough to
-/// enclose most roots, narrow enough to interpolate them well. From the table in `tests/accuracy.rs`.
+/// The margin beside an estimate, in shares of the extrapolated distance and of a bracket's reach
+/// (`tests/accuracy.rs`).
 const PER_DISTANCE: f64 = 0.2;
 const PER_REACH: f64 = 0.15;
-/// The largest factors of an advance and a retreat. Further out the loss may explode, and a bracket with such an end
-/// takes long to narrow.
+/// Further out the loss may explode, and a bracket with such an end takes long to narrow.
 const LARGEST_ADVANCE: f64 = 8.0;
 const LARGEST_RETREAT: f64 = 16.0;
 const FAR_APART: f64 = 5.0;
 const UNGUIDED: f64 = 4.0;
-/// The evaluations that may advance by less than a factor 2 before a fall and a rise enclose a crossing.
+/// The advances below a factor 2 before a crossing is enclosed.
 const SMALL_ADVANCES: usize = 2;
-/// The largest next advance, as a share of the last advance in ln η, while estimates converge.
+/// While estimates converge, the next advance is at most this share of the last, in ln η.
 const NEARER: f64 = 0.5;
-/// The smallest advance, in tolerances.
 const LEAST_ADVANCE: f64 = 0.1;
-/// The evaluations that interpolation may lose to bisection once a crossing is enclosed.
+/// The evaluations that interpolation may lose to bisection.
 const SLACK: i32 = 1;
 
 pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
@@ -43,8 +40,6 @@ fn reach(trace: &Trace) -> f64 {
     -(1.0 - CLOSING * trace.tolerance()).ln()
 }
 
-/// Returns the offset from an estimate in ln η: smaller if the nearest evaluation, at `distance`, makes a better
-/// estimate.
 fn margin(trace: &Trace, distance: f64) -> f64 {
     let reach = reach(trace);
     let wanted = (PER_DISTANCE * distance + PER_REACH * reach).max(trace.accuracy());
@@ -71,7 +66,7 @@ fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64
 }
 
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
-    // Without a slope, h may have no root, so look far below for a fall.
+    // Without a slope, h may have no root: look far below for a fall.
     let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
         2.0
     } else {
@@ -80,14 +75,12 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     let target = estimate.map_or(upper / retreat, |root| {
         root / margin(trace, (upper / root).ln()).exp()
     });
-    // A first forced retreat of a factor of 2 is likelier to close the bracket immediately.
+    // A retreat of a factor of 2 is likelier to close the bracket immediately.
     let is_first = trace.evaluations().len() == SMALL_ADVANCES + 1;
     let least = if is_first { 2.0 } else { least_advance(trace) };
     target.clamp(upper / LARGEST_RETREAT, upper / least)
 }
 
-/// Whether the estimate is much nearer to the last fall than that fall to the fall before: it then deserves more trust
-/// than the estimates that missed.
 fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
     let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
     let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);
@@ -95,7 +88,7 @@ fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
         .is_some_and(|root| before > 0.0 && (root / lower).ln() < NEARER * (lower / before).ln())
 }
 
-/// Returns the least factor of an advance, which grows with each missed estimate.
+/// Grows with each missed estimate.
 fn least_advance(trace: &Trace) -> f64 {
     match trace.evaluations().len() {
         0..=SMALL_ADVANCES => 1.0 + LEAST_ADVANCE * trace.tolerance(),
@@ -118,7 +111,7 @@ fn between(trace: &Trace, lower: f64, upper: f64, estimate: Option<f64>) -> f64 
         let m = margin(trace, (estimate / lower).ln()).exp();
         (estimate * m).min(lower / closing)
     } else if upper - estimate > estimate - lower {
-        // The nearer end is below: land above the root, so that this end closes next.
+        // Land beyond the root, so that the nearer end closes next.
         estimate * (1.0 + aside)
     } else {
         estimate * (1.0 - aside)
@@ -144,7 +137,7 @@ fn project(trace: &Trace, target: f64, lower: f64, upper: f64) -> f64 {
     }
 }
 
-/// Returns the number of evaluations until the first enclosure of a crossing, and its ln(upper/lower).
+/// Returns the number of evaluations until a crossing is enclosed, and its ln(upper/lower).
 fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
     let (mut lower, mut upper) = (0.0_f64, f64::INFINITY);
     for (index, evaluation) in trace.evaluations().iter().enumerate() {
@@ -154,26 +147,23 @@ fn enclosure(trace: &Trace) -> Option<(usize, f64)> {
             lower = lower.max(evaluation.learning_rate);
         }
         if lower > 0.0 && upper < f64::INFINITY {
-            // A fall beyond a rise encloses no known crossing; the caller bisects.
             return (lower < upper).then(|| (index + 1, (upper / lower).ln()));
         }
     }
     None
 }
 
-/// Whether the farther evaluation is too far and too high to tell much about the root.
 fn far_apart(a: &Point, b: &Point) -> bool {
     let (near, far) = if a.eta < b.eta { (a, b) } else { (b, a) };
     near.eta > 0.0 && far.eta >= FAR_APART * near.eta && far.h > 0.0 && far.h.is_finite()
 }
 
-/// The explosiveness beyond which the estimate is the middle of the bracket.
+/// The explosiveness beyond which the estimate is the middle of the bracket, if its ends are nearer than `NEAR`.
 const EXPLOSIVE: f64 = 0.3;
-/// The largest ratio of the ends for that estimate.
 const NEAR: f64 = 2.0;
 
 pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
-    // The nearest to the wanted root first, h(0) last.
+    // The nearest to the root first, h(0) last.
     let near = match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => (lower * upper).sqrt(),
         (lower, upper) => lower.or(upper).unwrap_or(f64::NAN),
@@ -200,7 +190,6 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             .filter(inside)
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
-        // The shape of earlier lines completes the estimate from one evaluation.
         [seen, Point { eta: 0.0, .. }] | [seen] => {
             slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
         }

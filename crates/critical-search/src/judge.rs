@@ -1,5 +1,3 @@
-//! Judges how a search ends: no method can claim more than the trace shows.
-
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
 use crate::shape::Crossing;
@@ -7,7 +5,6 @@ use crate::trace::{Report, Trace};
 use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Outcome};
 
-/// The relative error by rounding that leaves η_c unresolved.
 const UNRESOLVED: f64 = 0.5;
 
 /// The root that a search would report with a calibration factor of 1.
@@ -19,7 +16,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Returns the claim's error beyond rounding, in units of its estimated error, or `None` if this root is the claim.
+    /// Returns the claim's error beyond rounding in units of its estimate, or `None` if this root is the claim.
     pub(crate) fn ratio(&self, root: f64) -> Option<f64> {
         let off = (root / self.root).ln().abs();
         let ratio = (off - self.rounding_error).max(0.0) / self.error.max(self.rounding_error);
@@ -103,8 +100,7 @@ fn is_good_enough(
     width <= trace.tolerance() && is_accurate
 }
 
-/// Returns the root to report if the loss is as smooth as it looks; a surprise that prevents the report shows the error
-/// of this root.
+/// Returns the root to report if the loss is smooth; later evaluations show its error.
 pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     let (fall, rise) = (trace.last_fall()?, trace.first_rise()?);
     let crossing = trace.crossing(fall, rise);
@@ -117,8 +113,7 @@ pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
     })
 }
 
-/// Completes the bracket, unless the examples spread so much that η_c might be 0. An error of f at the crossing moves
-/// the root by that error over f′.
+/// Returns the bracket, unless the examples spread so much that η_c might be 0.
 fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
     let steepness = bracket.steepness().unwrap_or(chord);

@@ -4,24 +4,20 @@ use crate::scatter::Scatter;
 use crate::{LossLine, SearchResult};
 
 const REMEMBERED: usize = 5;
-/// The number of looks that suffices if rounding is likely known.
 const ENOUGH: usize = 2;
-/// The interval between looks if rounding matters and is well measured.
+/// The lines between looks if rounding matters.
 const FELT_EVERY: u64 = 8;
-/// The interval if rounding is likely known or does not matter.
+/// The lines between looks otherwise.
 const SELDOM: u64 = 64;
-/// The lines per look if rounding is likely known, since a look costs two measurements.
+/// No scheduled look falls on the first lines if rounding is likely known: it costs two measurements.
 const FEW: u64 = 64;
-/// The ratio of two losses that makes a look at one useless for the other.
 const ANOTHER_LOSS: f64 = 8.0;
 const SAME_LOSS: f64 = 2.0;
 const NEWEST: f64 = 0.2;
-/// The ratio of two falls that calls for a new look.
 const ANOTHER_FALL: f64 = 4.0;
 /// The fall, in resolutions, that may be rounding if the resolution is wrong.
 const DOUBTFUL: f64 = 128.0;
 
-/// The rounding seen on the lines of a run, in units of the loss: a loss rounds inside, not in its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct KnownRounding {
@@ -29,7 +25,7 @@ pub(crate) struct KnownRounding {
     looks: usize,
     lines: u64,
     is_felt: bool,
-    /// The recent mean of ln |L(θ)|, since a single batch may have any loss.
+    /// The recent mean of ln |L(θ)|.
     level: Option<f64>,
     last: Option<Looked>,
 }
@@ -74,8 +70,7 @@ impl KnownRounding {
         self
     }
 
-    /// Returns the resolution of a line by earlier looks. If rounding is likely known, the looks vote, so that a jump
-    /// during one look counts as rounding only briefly.
+    /// If rounding is likely known, the looks vote, so that a jump during one look counts only briefly.
     pub(crate) fn resolution(&self, line: &LossLine) -> Option<f64> {
         if line.rounding != Trust::Likely {
             return Scatter::pooled(self.seen.iter().flatten());
@@ -98,7 +93,6 @@ impl KnownRounding {
             .is_some_and(|last| (level - last.level).abs() < SAME_LOSS.ln())
     }
 
-    /// Whether to look at the next line, by the schedule in [`crate::algorithm`].
     pub(crate) fn look(&self, line: &LossLine) -> Look {
         let next = self.lines + 1;
         let is_likely_all = line.rounding == Trust::Likely;
@@ -119,7 +113,6 @@ impl KnownRounding {
         }
     }
 
-    /// Whether a fall of this size may be rounding, and no recent look has seen such a line.
     pub(crate) fn doubts(&self, fall: f64, resolution: f64) -> bool {
         let is_new = self
             .last
@@ -128,7 +121,6 @@ impl KnownRounding {
             && (is_new || self.is_since(if self.is_felt { FELT_EVERY } else { SELDOM }))
     }
 
-    /// Whether the last look is so old that rounding may hide less now.
     pub(crate) fn may_hide_less(&self) -> bool {
         self.is_since(FELT_EVERY)
     }

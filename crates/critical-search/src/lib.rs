@@ -9,9 +9,8 @@
 //! ```
 //!
 //! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
-//! 2601.16979, 2026.) Each value of f costs one forward pass of a model, so a good search makes few evaluations.
-//!
-//! The crate knows numbers only: no tensors, no I/O.
+//! 2601.16979, 2026.) Each value of f costs one forward pass of a model. The crate knows numbers only: no tensors, no
+//! I/O.
 //!
 //! 1. Describe the loss at the start of the update, and its slope if you know it, by a [`LossLine`].
 //! 2. Call [`CriticalSearch::run`] with a closure that returns the loss at a learning rate. The search ends in a named

@@ -6,7 +6,6 @@ pub struct LossLine {
     update_norm: Option<f64>,
     pub(crate) rate_in_use: Option<f64>,
     pub(crate) resolution: f64,
-    /// The unit of the loss, by its type.
     pub(crate) grain: f64,
     pub(crate) rounding: Trust,
 }
@@ -20,22 +19,19 @@ pub(crate) enum Trust {
     Unknown,
 }
 
-/// The slope g·Δθ of the fall at η = 0, and how far to trust it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Slope {
-    /// The slope of the evaluated loss itself.
     Known(f64),
-    /// The slope of a similar loss.
     Hint(f64),
     Unknown,
 }
 
 impl LossLine {
-    /// The rounding of a loss, in units in the last place: a loss is a long sum, and both ends of a difference round.
+    /// The rounding of a loss, in units in the last place.
     pub const ROUNDING_UNITS: f64 = 4.0;
 
-    /// Creates a line from the loss L(θ), with an unknown slope and the resolution of a loss computed in 32-bit floats
-    /// (see [`with_loss_epsilon`](Self::with_loss_epsilon)).
+    /// Creates a line from the loss L(θ), with an unknown slope and the [resolution](Self::with_loss_epsilon) of a loss
+    /// computed in 32-bit floats.
     pub fn new(base_loss: f64) -> Self {
         Self {
             base_loss,
@@ -51,9 +47,8 @@ impl LossLine {
 
     /// Sets the slope g·Δθ of the fall at η = 0: f(η) ≈ −(g·Δθ) η.
     ///
-    /// If g is the gradient of the evaluated loss, h(0) is a point of the line that costs nothing. The search tests the
-    /// slope near 0 now and then. It [refutes](crate::SearchResult::is_slope_refuted) the slope of another loss, and
-    /// treats it as a hint from then on.
+    /// g must be the gradient of the evaluated loss. The search tests the slope now and then, and treats a
+    /// [refuted](crate::SearchResult::is_slope_refuted) slope as a hint from then on.
     #[must_use]
     pub fn with_slope(mut self, slope: f64) -> Self {
         self.slope = Slope::Known(slope);
@@ -62,8 +57,7 @@ impl LossLine {
 
     /// Sets the slope g·Δθ of a similar loss, such as the training loss with dropout if the evaluated loss has none.
     ///
-    /// The slope guides the search and proves nothing, neither a fall of the loss nor a rise. The search ignores a hint
-    /// that is NaN, infinite, 0 or negative.
+    /// The slope guides the search and proves nothing. The search ignores a hint that is not positive and finite.
     #[must_use]
     pub fn with_slope_hint(mut self, slope: f64) -> Self {
         self.slope = Slope::Hint(slope);
@@ -72,9 +66,9 @@ impl LossLine {
 
     /// Sets the Euclidean norm ‖Δθ‖ of the update direction.
     ///
-    /// For a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), with the curvature q = Δθ·HΔθ/‖Δθ‖² along the update. So g·Δθ/‖Δθ‖²
-    /// predicts η_c as far as q stays the same from line to line, which the [`Guess`](crate::Guess) learns. The search
-    /// ignores a norm that is NaN, infinite, 0 or negative.
+    /// On a parabola η_c = 2 g·Δθ/(q‖Δθ‖²), with the curvature q = Δθ·HΔθ/‖Δθ‖² along the update. So g·Δθ/‖Δθ‖²
+    /// predicts η_c as far as q stays the same from line to line. The search ignores a norm that is not
+    /// positive and finite.
     #[must_use]
     pub fn with_update_norm(mut self, norm: f64) -> Self {
         self.update_norm = Some(norm).filter(|norm| *norm > 0.0 && norm.is_finite());
@@ -83,9 +77,8 @@ impl LossLine {
 
     /// Sets the learning rate η of the training step along this line.
     ///
-    /// A search that finds η_c above this rate evaluates f(η) too, now and then, and always on a loss that has jumped:
-    /// if the loss rises there, the crossing is earlier. The search ignores a rate that is NaN, infinite, 0 or
-    /// negative.
+    /// If η_c lies above this rate, the search now and then evaluates f(η) too: the loss may rise there already. The
+    /// search ignores a rate that is not positive and finite.
     #[must_use]
     pub fn with_rate_in_use(mut self, rate: f64) -> Self {
         self.rate_in_use = Some(rate).filter(|rate| *rate > 0.0 && rate.is_finite());
@@ -111,7 +104,6 @@ impl LossLine {
         }
     }
 
-    /// Sets a resolution found by evaluations, in place of the resolution of the loss's type.
     pub(crate) fn with_seen_resolution(self, resolution: f64) -> Self {
         Self {
             resolution: resolution.max(0.0),
@@ -119,12 +111,10 @@ impl LossLine {
         }
     }
 
-    /// Declares that rounding may exceed the resolution, as in a loss returned in 32-bit floats with parts computed in
-    /// 16.
+    /// Declares that rounding may exceed the resolution, as in a 32-bit loss with parts computed in 16 bits.
     ///
-    /// The search then looks at rounding around the crossing, on the first line with six evaluations and again on the
-    /// schedule of [`algorithm`](crate::algorithm). The looks determine the
-    /// [`resolution`](crate::SearchResult::resolution); [`Guess::learn`](crate::Guess::learn) keeps it for later lines.
+    /// The search then [looks at rounding](crate::algorithm#unknown-rounding) around the crossing, with six evaluations
+    /// on the first line. [`Guess::learn`](crate::Guess::learn) keeps the resolution found.
     #[must_use]
     pub fn with_unknown_rounding(mut self) -> Self {
         self.rounding = Trust::Unknown;
@@ -133,15 +123,13 @@ impl LossLine {
 
     /// Declares that the resolution most likely covers all rounding, as in a loss and a model with 32 bits.
     ///
-    /// The search then looks closer to the crossing, first on the second line, and again if something is unusual: a
-    /// loss of another size, a fall near the resolution, a surprising η_c.
+    /// The search then looks first on the second line, closer to the crossing.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;
         self
     }
 
-    /// Whether looks found more rounding than the type of the loss suggests.
     pub(crate) fn has_found_rounding(&self) -> bool {
         self.resolution > Self::ROUNDING_UNITS * self.grain * (1.0 + f64::EPSILON)
     }
@@ -167,7 +155,6 @@ impl LossLine {
         }
     }
 
-    /// Returns the known predictor of η_c: g·Δθ/‖Δθ‖², or g·Δθ if the norm is unknown.
     pub(crate) fn predictor(&self) -> Option<f64> {
         let slope = self.slope().or(self.slope_hint())?;
         Some(slope / self.update_norm.unwrap_or(1.0).powi(2))

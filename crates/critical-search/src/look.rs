@@ -1,25 +1,18 @@
-//! Looks at the rounding of a line by evaluations close together.
-
 use crate::Evaluation;
 use crate::line::Trust;
 use crate::scatter::Scatter;
 use std::ops::RangeInclusive;
 
-/// The places of a look, relative to a crossing: on the first line of a run, on later lines, and further places if
-/// rounding matters.
-///
-/// They are close enough together to show rounding rather than bends of the loss, and out of step with any staircase.
+/// Places relative to a crossing: close enough to show rounding rather than bends, and out of step with a staircase.
 const FIRST: &[f64] = &[0.893, 0.925, 0.974, 1.021, 1.048, 1.097];
 const LATER: &[f64] = &[0.901, 0.953, 1.014, 1.038, 1.089];
 const LIKELY: &[f64] = &[0.893, 0.931, 0.962, 1.027, 1.063, 1.097];
 const FELT: &[f64] = &[0.884, 0.941, 0.963, 0.991, 1.031, 1.069, 1.114];
-/// The distance within which two evaluations see the same rounding.
 const APART: f64 = 0.01;
-/// The scales of a look's distances, as [`crate::algorithm`] explains: a look starts at the first if rounding is likely
-/// known, otherwise at the second, and moves on if neighbours agree to the bit.
+/// A look starts at the first scale if rounding is likely known, otherwise at the second, and moves further out if
+/// neighbours agree to the bit.
 const SCALES: [f64; 3] = [0.125, 1.0, 4.0];
 const CROSSINGS: usize = 3;
-/// The factor between two crossings that have different surroundings.
 const ELSEWHERE: f64 = 1.1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +26,6 @@ pub(crate) enum Look {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RoundingCheck {
     look: Look,
-    /// The index of the first and of the current scale.
     first_scale: usize,
     scale: usize,
     crossings: usize,
@@ -92,8 +84,6 @@ impl RoundingCheck {
         Some(scatter.resolution().max(self.earlier))
     }
 
-    /// Chooses places around the crossing, if a look is still useful and fits in `budget` evaluations. Returns the
-    /// first place.
     pub(crate) fn choose(
         &mut self,
         crossing: f64,
@@ -105,7 +95,7 @@ impl RoundingCheck {
             .centre
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
         let is_felt = self.scatter.is_none_or(|scatter| scatter.is_felt());
-        // Look at the first crossing in any case, and at others only if rounding may have made them.
+        // Look at the first crossing in any case, at others only if rounding may have made them.
         if self.look == Look::No || !is_felt {
             return None;
         }

@@ -1,10 +1,9 @@
 use crate::scatter::Scatter;
 use crate::shape::{Crossing, Point};
 
-/// Half the width of a 95% interval, in standard errors.
 pub(crate) const INTERVAL: f64 = 1.96;
 
-/// Holds the rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ), as the objective returns it.
+/// Holds the rise of the loss at one learning rate, f(η) = L(θ − ηΔθ) − L(θ).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rise {
     /// f(η), NaN or infinite if the loss is.
@@ -28,7 +27,7 @@ impl From<f64> for Rise {
 pub struct Evaluation {
     /// The learning rate η.
     pub learning_rate: f64,
-    /// f(η) = L(θ − ηΔθ) − L(θ), or `f64::INFINITY` for a NaN or infinite loss, which counts as a rise.
+    /// f(η), or `f64::INFINITY` for a NaN or infinite loss, which counts as a rise.
     pub rise: f64,
     /// The standard error of the rise, if known.
     pub standard_error: Option<f64>,
@@ -48,7 +47,7 @@ impl Evaluation {
     }
 }
 
-/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), and estimates η_c from all evaluations.
+/// Encloses η_c between two evaluated learning rates, f(lower) ≤ 0 < f(upper), and estimates it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bracket {
     lower: f64,
@@ -93,7 +92,6 @@ impl Bracket {
         }
     }
 
-    /// Returns f′(η_c), unless the loss explodes within the bracket.
     pub(crate) fn steepness(&self) -> Option<f64> {
         self.steepness
     }
@@ -113,14 +111,13 @@ impl Bracket {
         1.0 - self.lower / self.upper
     }
 
-    /// Whether the search looked below the bracket for an earlier crossing
-    /// ([`verification`](crate::SearchConfig::verification)) and saw none.
+    /// Whether a [`verification`](crate::SearchConfig::verification) saw no earlier crossing below the bracket.
     pub fn is_verified(&self) -> bool {
         self.verified_from.is_some()
     }
 
-    /// Returns the smallest learning rate of a verified search. From there to [`lower`](Self::lower) it evaluated at
-    /// ratios of 2, so it missed no rise that lasts for a factor of 2.
+    /// Returns the smallest learning rate of a verified search: no rise from here to [`lower`](Self::lower) lasts for a
+    /// factor of 2.
     pub fn verified_from(&self) -> Option<f64> {
         self.verified_from
     }
@@ -130,8 +127,7 @@ impl Bracket {
         self.explodes
     }
 
-    /// Returns the critical learning rate η_c, between [`lower`](Self::lower) and [`upper`](Self::upper): the root that
-    /// the [guided](crate::Method::Guided) search interpolates, or the middle of the bracket for the
+    /// Returns the critical learning rate η_c within the bracket: the interpolated root, or the middle for the
     /// [published](crate::Method::Published) estimator.
     pub fn critical_lr(&self) -> f64 {
         self.critical_lr
@@ -144,16 +140,15 @@ impl Bracket {
 
     /// Returns the stated relative error of η_c, at least 0: 0.01 means about one per cent.
     ///
-    /// It is an estimate, not a bound: 95 of 100 true roots lie within it, and nearly all within three times it.
-    /// Evaluations at reported roots check and widen it during the run ([`algorithm`](crate::algorithm)). It concerns
-    /// this batch's η_c; the [`standard_error`](Self::standard_error) gives the spread over examples.
+    /// It is an [estimate](crate::algorithm#the-stated-error): 95 of 100 true roots lie within it, and nearly all
+    /// within three times it. It concerns this batch's η_c; the [`standard_error`](Self::standard_error) gives the
+    /// spread over examples.
     pub fn relative_error(&self) -> f64 {
         self.relative_error
     }
 
-    /// Returns the 95% interval of η_c by the spread over the examples of the batch, η_c ± 1.96 s/f′(η_c), if the
-    /// objective knows the standard error s of f. It shows how much of η_c is batch noise, the
-    /// [`relative_error`](Self::relative_error) how well this batch's η_c is known.
+    /// Returns the 95% interval η_c ± 1.96 s/f′(η_c) by the spread over the examples of the batch, if the objective
+    /// knows the standard error s of f.
     pub fn interval(&self) -> Option<(f64, f64)> {
         let half_width = INTERVAL * self.standard_error?;
         Some((self.critical_lr - half_width, self.critical_lr + half_width))
@@ -168,15 +163,15 @@ impl Bracket {
 /// Names how a search ended. Only [`Bracketed`](Self::Bracketed) carries a measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
-    /// The search enclosed η_c to the tolerance, and knows it to the accuracy unless rounding prevents that.
+    /// The search enclosed η_c to the tolerance, and to the accuracy unless rounding prevents that.
     Bracketed(Bracket),
     /// The loss rises at no evaluated learning rate, up to the limit.
     NoIncrease {
         /// The largest evaluated learning rate.
         limit: f64,
     },
-    /// The loss does not fall along this direction: an evaluation shows that it rises from the first rate that rounding
-    /// leaves visible, or at the smallest allowed learning rate, whatever the slope says.
+    /// The loss does not fall along this direction: it rises from the first rate that rounding leaves visible, or at
+    /// the smallest allowed learning rate, whatever the slope says.
     NotDescent,
     /// The loss changes too little to show a crossing: no fall exceeded rounding, or η_c is uncertain by half of it
     /// from rounding, or by all of it from the spread over the examples.
@@ -225,13 +220,13 @@ pub struct SearchResult {
     pub outcome: Outcome,
     /// The evaluations, in the order of the search.
     pub trace: Vec<Evaluation>,
-    /// The change of the loss below which a difference counted as rounding: the line's resolution, or more if
-    /// evaluations found more rounding.
+    /// The change of the loss below which a difference counted as rounding: the line's resolution,
+    /// or more if evaluations found more.
     pub resolution: f64,
-    /// The scatter of the evaluations around the crossing, if the search looked at it: see
-    /// [`with_unknown_rounding`](crate::LossLine::with_unknown_rounding).
+    /// The scatter of the evaluations around the crossing, if the search [looked at
+    /// it](crate::LossLine::with_unknown_rounding).
     pub scatter: Option<Scatter>,
-    /// The error of the first reportable root, in units of its estimated error, if the search evaluated more since.
+    /// The error of the first reportable root, in units of its estimate, if the search evaluated more since.
     pub(crate) claim_ratio: Option<f64>,
     pub(crate) slope_holds: Option<bool>,
 }
@@ -242,8 +237,8 @@ impl SearchResult {
         falls.fold(0.0, f64::max)
     }
 
-    /// Whether the line falls from η = 0 by another slope than its [known](crate::LossLine::with_slope) slope. The
-    /// search then treated that slope as a [hint](crate::LossLine::with_slope_hint).
+    /// Whether the line falls from η = 0 by another slope than its [known](crate::LossLine::with_slope) slope, which
+    /// then became a [hint](crate::LossLine::with_slope_hint).
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_holds == Some(false)
     }

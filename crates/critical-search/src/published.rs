@@ -2,11 +2,8 @@
 
 use crate::trace::Trace;
 
-/// Returns the next learning rate after the first, by the signs of the rises: it doubles until the loss rises, halves
-/// until it falls, then bisects.
-///
-/// From a guess within a factor 2 of η_c this takes 2 evaluations to enclose η_c and k more to reach a tolerance of
-/// 2⁻ᵏ.
+/// Returns the next learning rate after the first: it doubles until the loss rises, halves until it falls, then
+/// bisects.
 pub(crate) fn next(trace: &Trace) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), Some(upper)) => lower + 0.5 * (upper - lower),

@@ -1,20 +1,15 @@
-//! Decides which conclusions rounding still allows.
-
 use crate::shape::{Point, start_of};
 use crate::verdict::{Hidden, Verdict};
 use crate::{Evaluation, LossLine, Outcome, SearchConfig};
 
-/// The change, in resolutions of the loss, that cannot be rounding.
+/// The change, in resolutions, that cannot be rounding.
 const CLEAR: f64 = 2.0;
-/// The size, in resolutions of the loss, of two rises that extrapolate to h(0).
 const CLEAR_SLOPE: f64 = 4.0;
-/// The share of its error by which h(0) may be negative at a minimum of the loss.
+/// The share of its error that h(0) may lie below 0 at a minimum of the loss.
 const MINIMUM: f64 = 0.5;
-/// The fall, in resolutions, that proves nothing but contradicts a rise from 0.
 const HINT_OF_A_FALL: f64 = 0.5;
 /// The ratio of learning rates within which no fall fits between a hidden change and a clear rise.
 const HIDDEN_WITHIN: f64 = 4.0;
-/// The ratio of learning rates within which two clear rises show how the line starts.
 const EXTRAPOLATED_WITHIN: f64 = 4.0;
 
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +45,6 @@ impl Rounding {
         !self.rises(seen) && !self.falls(seen)
     }
 
-    /// Draws the verdict from small changes: without a fall beyond rounding before the first rise, there is no bracket.
-    /// Returns `None` if rounding hides nothing that matters.
     pub(crate) fn verdict(&self, seen: &[Evaluation], config: &SearchConfig) -> Option<Verdict> {
         let rates = |clear: bool| {
             let rises = seen.iter().filter(move |seen| self.rises(seen) == clear);
@@ -106,13 +99,11 @@ impl Rounding {
             [a, ..] if 2.0 * a.eta <= config.max_learning_rate => {
                 Some(Verdict::Hidden(Hidden::Start(a.eta)))
             }
-            // The rise is not finite, or lies at the largest learning rate.
             _ => Some(Verdict::Ended(Outcome::BelowResolution)),
         }
     }
 
-    /// Returns the slope of h between the nearest ends that exceed rounding, or between the ends of the bracket if h is
-    /// less steep there.
+    /// Returns the slope of h between the nearest ends that exceed rounding, or of the bracket if less steep.
     pub(crate) fn chord(&self, seen: &[Evaluation], fall: &Evaluation, rise: &Evaluation) -> f64 {
         let (lower, upper) = (fall.point(), rise.point());
         let distance = upper.eta - lower.eta;
@@ -148,15 +139,13 @@ impl Rounding {
         rises
     }
 
-    /// Whether a loss rises from η = 0 on, by the h(0) that its two smallest clear rises extrapolate to. At a minimum of
-    /// the loss, h(0) is 0.
+    /// Extrapolates to h(0), which is 0 at a minimum of the loss.
     fn rises_at_once(&self, a: Point, b: Point, seen: &[Evaluation]) -> bool {
         let start = start_of(a, b);
         let error = self.resolution * (b.eta / a.eta + a.eta / b.eta) / (b.eta - a.eta);
         let steepness = (b.h - a.h) / (b.eta - a.eta);
         let predicted = |eta: f64| (start + steepness * eta) * eta;
         let hidden = || seen.iter().filter(|seen| self.hides(seen));
-        // A missing change refutes the extrapolation: h bends.
         let agrees = |seen: &Evaluation| {
             (predicted(seen.learning_rate) - seen.rise).abs() <= CLEAR_SLOPE * self.resolution
         };
@@ -172,8 +161,7 @@ impl Rounding {
     }
 }
 
-/// Whether the rises at the two smallest learning rates are about proportional to them; otherwise the start of the line
-/// is rounding.
+/// Whether the smallest rises are about proportional to their learning rates, unlike rounding.
 fn shrinks_towards_0(seen: &[Evaluation]) -> bool {
     let mut points: Vec<Point> = seen.iter().map(Evaluation::point).collect();
     points.sort_by(|a, b| a.eta.total_cmp(&b.eta));

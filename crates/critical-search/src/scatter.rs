@@ -1,41 +1,32 @@
-//! Measures the rounding of a loss by evaluations close together.
-
 use crate::shape::Point;
 
-/// The largest relative distance of an evaluation that counts.
 const REACH: f64 = 0.12;
-/// The number of coefficients of the smooth curve, f = η(a + bη + cη² + dη³), and the number within a small part of the
-/// full reach.
+/// The smooth curve is f = η(a + bη + cη² + dη³), without d if all evaluations lie close together.
 const COEFFICIENTS: usize = 4;
 const COEFFICIENTS_NEARBY: usize = 3;
-/// The error of a rise in standard deviations, if the deviation is well known.
 const DEVIATIONS: f64 = 2.0;
-/// The relative supplement for a deviation of one degree of freedom.
 const UNCERTAINTY: f64 = 4.0;
-/// The resolution, relative to the largest change nearby, that matters to η_c: an error of some parts in ten thousand.
+/// The resolution that matters to η_c, relative to the largest change nearby.
 const FELT: f64 = 0.005;
 
-/// The rise, in deepest falls, that shows an explosion.
+/// The rise that shows an explosion, in deepest falls.
 const EXPLODED: f64 = 64.0;
-/// The part of the deviation that may remain after a believable jump: by chance, one of several places leaves a third.
+/// The largest part of the deviation that remains after a believable jump: chance leaves a third.
 const JUMP: f64 = 0.1;
-/// The least number of changes that must be multiples of one quantum.
 const ENOUGH: usize = 3;
 const COARSE: f64 = 16.0;
 /// The largest change to compare for a quantum, in deepest falls.
 const SMALL: f64 = 8.0;
 /// The error of rounding in steps, if neighbours share a step.
 const FEW_STEPS: f64 = 3.0;
-/// The difference, relative to the largest rise, below which rises are equal.
 const SAME: f64 = 1e-9;
-/// The allowed distance of a multiple from a whole number: unrelated rises would not all pass it.
 const MULTIPLE: f64 = 1e-3;
 
 /// Measures how evaluations near one learning rate scatter about a smooth curve.
 ///
-/// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. Neighbouring evaluations reveal
-/// the steps: the residual of f about a quartic without a constant (a cubic, if all lie within a small part of the
-/// reach) is rounding, or a bend that no such curve follows.
+/// A loss computed in 16-bit floats is a staircase, whatever type it is returned in. The residual of f about a quartic
+/// without a constant (a cubic, if all evaluations lie close together) shows the
+/// steps, or a bend that no such curve follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scatter {
@@ -47,8 +38,7 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Measures the scatter around a learning rate, within `scale` of the full reach of 12%. Returns `None` if too few
-    /// points are finite.
+    /// `scale` is the part of the full reach to use.
     pub(crate) fn around(
         centre: f64,
         scale: f64,
@@ -66,10 +56,10 @@ impl Scatter {
             COEFFICIENTS
         };
         let smooth = left(&near, scale, coefficients, None)?;
-        // A loss may jump if a mixture of experts routes an example elsewhere. Rounding is the part without the jump.
+        // A mixture of experts may route an example elsewhere, so that the loss jumps: this is no rounding.
         let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
         let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
-        // Or it explodes beyond the crossing. Rounding is what the falls show.
+        // If the loss explodes beyond the crossing, the falls show rounding.
         let deepest = all
             .iter()
             .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
@@ -100,13 +90,11 @@ impl Scatter {
         self.deviation
     }
 
-    /// Returns the number of evaluations beyond the coefficients of the curve: the fewer, the less certain the
-    /// deviation.
+    /// Returns the number of evaluations beyond the coefficients of the curve.
     pub fn degrees(&self) -> usize {
         self.degrees
     }
 
-    /// Returns the change below which a difference counts as rounding, several steps on a flat staircase.
     pub(crate) fn resolution(&self) -> f64 {
         let steps = if self.is_flat { FEW_STEPS } else { 1.0 };
         resolution(self.deviation, self.degrees).max(steps * self.step)
@@ -122,7 +110,7 @@ impl Scatter {
         (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
     }
 
-    /// Whether half of all neighbours agree to the bit: they lie on one tread of a staircase and do not show its steps.
+    /// Whether half of all neighbours agree to the bit, on one tread of a staircase.
     pub(crate) fn is_flat(&self) -> bool {
         self.is_flat
     }
@@ -136,13 +124,12 @@ impl Scatter {
     }
 }
 
-/// Widens a deviation that few evaluations support, since few may agree by chance.
+/// Widens the deviation of a few evaluations, which may agree by chance.
 fn resolution(deviation: f64, degrees: usize) -> f64 {
     DEVIATIONS * deviation * (1.0 + UNCERTAINTY / degrees as f64)
 }
 
-/// Returns a common quantum of a search's small changes, which makes a fall of a few quanta rounding. Changes of a
-/// smooth loss have none. `grain` is the much smaller unit of the loss itself.
+/// `grain` is the much smaller unit of the loss itself.
 pub(crate) fn quantum(rises: impl Iterator<Item = f64>, grain: f64) -> Option<f64> {
     let mut rises: Vec<f64> = rises.filter(|rise| rise.is_finite()).collect();
     let deepest = rises
@@ -170,8 +157,7 @@ fn is_flat(near: &[(f64, f64)]) -> bool {
     2 * same >= pairs.count()
 }
 
-/// Returns the height of the steps of a staircase, or 0: the smallest difference between rises nearby (or anywhere, if
-/// all nearby are equal), if all are multiples of it.
+/// Returns the smallest difference between rises if all are multiples of it, otherwise 0.
 fn step(near: &[(f64, f64)], all: &[(f64, f64)]) -> f64 {
     let rises_of = |points: &[(f64, f64)]| {
         let mut rises: Vec<f64> = points.iter().map(|(_, rise)| *rise).chain([0.0]).collect();
@@ -198,14 +184,14 @@ fn is_multiple(value: f64, of: f64) -> bool {
     (times - times.round()).abs() <= MULTIPLE * times.abs().max(1.0)
 }
 
-/// Returns the terms of the curve at u = 1 + scale·t; with a jump behind a place, the last term is a step there.
+/// Returns the terms of the curve at u = 1 + scale·t, the last of them a step at a jump.
 fn powers(t: f64, scale: f64, jump: Option<f64>) -> [f64; COEFFICIENTS] {
     let u = 1.0 + scale * t;
     let last = jump.map_or(u * t * t * t, |place| f64::from(u8::from(t > place)));
     [u, u * t, u * t * t, last]
 }
 
-/// Returns the residual standard deviation, and the number of evaluations beyond the coefficients.
+/// Returns the residual standard deviation, and its degrees of freedom.
 fn left(
     points: &[(f64, f64)],
     scale: f64,

@@ -14,24 +14,17 @@ use thiserror::Error;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Finds η_c as the root of the rise per learning rate by interpolation, and certifies it by two evaluations around
-    /// it.
+    /// Interpolates the root η_c of the rise per learning rate, and certifies it by two evaluations around it.
     ///
-    /// Once warm it takes the minimum of two evaluations if η_c moves slowly (full batches), and about one more in
-    /// every fourth or fifth search if η_c is noisy (mini-batches). [`algorithm`](crate::algorithm) gives the worst
-    /// case.
+    /// A warm search takes two or three evaluations. [`algorithm`](crate::algorithm) gives the worst case.
     #[default]
     Guided,
     /// Doubles or halves from the guess until the sign of the rise changes, bisects to the tolerance, and reports the
-    /// middle of the bracket: the published estimator (arXiv 2601.16979, with a tolerance of 1/16), as a baseline. It
-    /// ignores the [`accuracy`](SearchConfig::accuracy).
+    /// middle of the bracket: the published estimator (arXiv 2601.16979, with a tolerance of 1/16), as a baseline.
     Published,
 }
 
 /// Searches for the critical learning rate, the smallest learning rate that raises the loss.
-///
-/// The search chooses learning rates by its [`Method`] and evaluates the loss there. It stops when two evaluations
-/// certify a bracket of the wanted width, or when it is clear that there is none.
 ///
 /// For every method and every function, however wild:
 ///
@@ -85,8 +78,8 @@ impl CriticalSearch {
 
     /// Searches along `line` from `guess`; `loss` returns L(θ − ηΔθ) for η.
     ///
-    /// The best guess comes from [earlier searches](Guess::learn). Before the first, pass the learning rate in use, or
-    /// [`Guess::unknown`] to let the slope choose the start.
+    /// Pass the guess that [earlier searches](Guess::learn) taught, at first the learning rate in use or
+    /// [`Guess::unknown`].
     pub fn run(
         &self,
         line: &LossLine,
@@ -103,8 +96,8 @@ impl CriticalSearch {
         }
     }
 
-    /// Searches with an objective that returns the rise f(η) = L(θ − ηΔθ) − L(θ) itself, perhaps with its standard
-    /// error, and that can fail.
+    /// Searches with an objective that returns the rise f(η) = L(θ − ηΔθ) − L(θ), perhaps with its standard error, and
+    /// that can fail.
     ///
     /// Take the rise example by example if possible: it loses far fewer digits than the difference of two means.
     ///

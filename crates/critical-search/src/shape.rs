@@ -2,35 +2,30 @@
 
 use crate::calibration::Calibration;
 
-/// The bends κη_c that a line may have: h must have no second root before η_c.
+/// h must have no second root before η_c.
 const BENDS: std::ops::RangeInclusive<f64> = -0.9..=5.0;
-/// The share of the disagreement between two interpolations that counts as the error of the better. The actual error is
-/// smaller on recorded and generated lines (`tests/accuracy.rs`).
+/// The share of the disagreement of two interpolations that counts as error (`tests/accuracy.rs`).
 const DISAGREEMENT: f64 = 0.5;
-/// The error by bends between the points, in products of the relative distances to both ends.
+/// The error by bends, in products of the relative distances to both ends.
 const CURVATURE: f64 = 0.2;
-/// The stated supplement for lines that bend more than most, from `tests/suite/kinds.rs` of the workspace.
+/// The stated supplement, from `tests/suite/kinds.rs` of the workspace.
 const EXTRA_CURVATURE: f64 = 0.6;
-/// Both factors without h(0).
 const CURVATURE_WITHOUT_START: f64 = 0.4;
 const EXTRA_CURVATURE_WITHOUT_START: f64 = 1.3;
 
-/// The error by a bend that three points are too far apart to show: a share of the distance to the nearer end, and the
-/// largest error. The float64 oracles have such bends, at a root next to an end.
+/// The error by bends that three points cannot show: a share of the distance to the nearer end, and its bound.
 const UNSEEN: f64 = 0.15;
 const MOST_UNSEEN: f64 = 0.0025;
-/// The share of the last shift of the root that counts as its error.
 const SURPRISE: f64 = 0.15;
 
-/// The ratios of the upper rise to the fall at the lower end, between which polynomials lose their value.
+/// The ratios of rise to fall between which polynomials lose their value.
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
 /// The share of the deepest fall at the lower end, above which the loss has not begun to rise there.
 const DEEP: f64 = 0.5;
 /// The error of a root in an explosion, as a share of the distance to the farther end.
 const HUGGING: f64 = 0.25;
 
-/// The stated share of the interpolation error that the search does not try to reduce: a loss with jumps needs it
-/// before its first jump shows.
+/// The share of the interpolation error that the search states but does not reduce, for a first jump.
 const UNASKED: f64 = 0.5;
 
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +37,14 @@ pub(crate) struct Point {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crossing {
     pub(crate) root: f64,
-    /// The relative error of the root that more evaluations would reduce.
+    /// The relative error that more evaluations would reduce.
     pub(crate) interpolation_error: f64,
     pub(crate) bend_error: f64,
     pub(crate) rounding_error: f64,
     /// f′ at the root, unless the loss explodes.
     pub(crate) steepness: Option<f64>,
     farthest: f64,
-    /// The error of interpolation if the loss is as smooth as it looks.
+    /// The error if the loss is as smooth as it looks.
     pub(crate) smooth_error: f64,
 }
 
@@ -67,9 +62,7 @@ impl Crossing {
         }
     }
 
-    /// Returns the root of the quadratic h through both ends and the nearest other point, or of the
-    /// straight h if there is no other. `resolution` is the error of f by rounding, `chord` the slope of
-    /// h between larger points, and `explosiveness` from 0 to 1 how much the ends look like an explosion.
+    /// `resolution` is the error of f by rounding, `chord` the slope of h between larger points.
     pub(crate) fn between(
         lower: Point,
         upper: Point,
@@ -142,7 +135,6 @@ impl Crossing {
         }
     }
 
-    /// Adds the root's shift from its expected place by the last evaluation.
     pub(crate) fn add_surprise(&mut self, expected: Option<f64>) {
         let moved = expected.map_or(f64::INFINITY, |expected| (self.root / expected).ln().abs());
         self.interpolation_error = (self.interpolation_error + SURPRISE * moved).min(self.farthest);
@@ -159,15 +151,13 @@ impl Crossing {
         }
     }
 
-    /// Returns the relative error of the root, calibrated by the errors of the run. The root lies in the bracket.
     pub(crate) fn error(&self, calibration: &Calibration) -> f64 {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
         (calibration.factor() * interpolation).min(self.farthest) + self.rounding_error
     }
 }
 
-/// Returns from 0 to 1 how much the ends look like an explosion: the loss is very much higher at the upper end than it is low at
-/// the lower end, and near its lowest there; or it rises between them very much faster than it falls at 0.
+/// Is large if the loss rises from near its lowest very much higher than it fell, or very much faster.
 pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64, slope: Option<f64>) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
     let steep = |ratio: f64| {
@@ -179,7 +169,7 @@ pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64, slope: Optio
     (steep(rise / fall) * deep.clamp(0.0, 1.0)).max(by_slope)
 }
 
-/// Returns the weight of h at a node in the polynomial through the nodes, at η (Lagrange).
+/// The weight of h at a node in the polynomial through the nodes (Lagrange).
 fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
     let others = nodes.iter().flatten().filter(|other| other.eta != node.eta);
     others
@@ -187,7 +177,7 @@ fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
         .product()
 }
 
-/// Returns the second divided difference of h: half its second derivative.
+/// Half the second derivative.
 fn second_difference(a: Point, b: Point, c: Point) -> f64 {
     let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);
     (slope_of(b, c) - slope_of(a, b)) / (c.eta - a.eta)
@@ -200,8 +190,7 @@ pub(crate) fn root_by_shape(seen: Point, start: f64, bend: f64) -> Option<f64> {
     (share_of_the_way > 0.0).then(|| seen.eta / share_of_the_way)
 }
 
-/// Returns the root of h = h(0) + kηᵖ through two points far beyond it and far apart, a region ruled by the highest
-/// power.
+/// Returns the root of h = h(0) + kηᵖ through two points far beyond it and far apart.
 pub(crate) fn root_by_power(near: Point, far: Point, start: f64) -> Option<f64> {
     let (rise, farther) = (near.h - start, far.h - start);
     let power = (farther / rise).ln() / (far.eta / near.eta).ln();
@@ -224,7 +213,6 @@ pub(crate) fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     let slope = (b.h - a.h) / (b.eta - a.eta) - bend * (a.eta + b.eta);
     let start = a.h - slope * a.eta - bend * a.eta * a.eta;
     let discriminant = slope * slope - 4.0 * bend * start;
-    // At the rising root, 2 bend η + slope is the positive root of the discriminant.
     let steepness = discriminant.sqrt();
     let root = if slope > 0.0 {
         // The other form would subtract nearly equal numbers.
@@ -235,14 +223,12 @@ pub(crate) fn quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     root.is_finite().then_some(root)
 }
 
-/// Returns the value at h = 0 of the quadratic η(h) through three points.
 pub(crate) fn inverse_quadratic(a: Point, b: Point, c: Point) -> Option<f64> {
     let term = |p: Point, q: Point, r: Point| p.eta * q.h * r.h / ((p.h - q.h) * (p.h - r.h));
     let root = term(a, b, c) + term(b, c, a) + term(c, a, b);
     root.is_finite().then_some(root)
 }
 
-/// Returns the bend κ that best fits the points of a line, given h(0) = −slope and the root.
 pub(crate) fn learn_bend(
     points: impl Iterator<Item = Point>,
     slope: f64,

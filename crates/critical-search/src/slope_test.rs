@@ -1,9 +1,6 @@
-//! Schedules and records the tests of known slopes.
-
-/// The number of tests to pass before tests become rare.
 const FIRST: u64 = 2;
 
-/// Counts the slope tests of a run. A single failure is final.
+/// A single failure is final.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct SlopeTest {
@@ -21,7 +18,7 @@ impl SlopeTest {
         self
     }
 
-    /// Whether to test the next line: until two tests have passed, then at the 64th, the 512th and so on.
+    /// Until two tests have passed, then at the 64th line, the 512th and so on.
     pub(crate) fn is_due(&self) -> bool {
         let next = self.lines + 1;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);

@@ -1,5 +1,3 @@
-//! Keeps the evaluations of a search, and derives facts from them.
-
 use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
@@ -11,15 +9,13 @@ use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
 const OVERLOOKED: f64 = 0.001;
 /// The error of rounding, in quanta of the loss.
 const QUANTA: f64 = 4.0;
-/// A first measurement of this many evaluations accepts an error larger by this factor.
+/// A first measurement of this many evaluations accepts an error larger by `LENIENCY`.
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The middle, once the bracket is narrow enough.
     Middle,
-    /// The interpolated root, once it is accurate enough as well.
     Root,
 }
 
@@ -32,7 +28,6 @@ pub(crate) struct Trace {
     report: Report,
     rounding: Rounding,
     calibration: Calibration,
-    /// Whether no line before this one had a bracket.
     is_first: bool,
     evaluations: Vec<Evaluation>,
     expected: Vec<Option<f64>>,
@@ -79,7 +74,7 @@ impl Trace {
         self.resolve();
     }
 
-    /// Raises the resolution to a few quanta if all changes come in quanta. Looks find more if rounding is unknown.
+    /// Raises the resolution to a few quanta if all changes come in quanta.
     fn resolve(&mut self) {
         let rises = self.evaluations.iter().map(|seen| seen.rise);
         let grain = self.line.grain;
@@ -90,7 +85,6 @@ impl Trace {
         self.rounding = Rounding::of(&self.line);
     }
 
-    /// Treats a slope that says the loss rises as a hint, once the loss fell.
     pub(crate) fn distrust_slope_if_it_falls(&mut self) {
         let says_rise = self.line.slope().is_some_and(|slope| slope < 0.0);
         let mut seen = self.evaluations.iter();
@@ -130,7 +124,6 @@ impl Trace {
         self.config.accuracy
     }
 
-    /// Returns the largest acceptable relative error, larger for a long first measurement.
     pub(crate) fn wanted_accuracy(&self) -> f64 {
         if self.is_first && self.evaluations.len() >= LONG {
             LENIENCY * self.accuracy()
@@ -139,7 +132,6 @@ impl Trace {
         }
     }
 
-    /// Returns a relative width that makes every bracket narrow and accurate enough.
     pub(crate) fn sure_width(&self) -> f64 {
         let accuracy = self.config.accuracy;
         self.config.tolerance.min(accuracy / (1.0 + accuracy))
@@ -164,7 +156,7 @@ impl Trace {
             .map(Evaluation::point)
     }
 
-    /// Returns the points of h by distance from a learning rate, h(0) last if known.
+    /// h(0) comes last, if known.
     pub(crate) fn points_nearest_to(&self, near: f64) -> Vec<Point> {
         let start = self.line.slope().map(|slope| Point {
             eta: 0.0,
@@ -176,8 +168,7 @@ impl Trace {
         points
     }
 
-    /// Returns the evaluation at the smallest learning rate with a rise; a rise within rounding does not count if the
-    /// loss clearly falls further out.
+    /// A rise within rounding does not count if the loss clearly falls further out.
     pub(crate) fn first_rise(&self) -> Option<&Evaluation> {
         let least = |a: &&Evaluation, b: &&Evaluation| a.learning_rate.total_cmp(&b.learning_rate);
         let seen = || self.evaluations.iter();
@@ -194,14 +185,12 @@ impl Trace {
             .min_by(least)
     }
 
-    /// Whether a rise counts as rounding only by what looks have found: far out, where the loss is large, it rounds more.
+    /// Whether a rise counts as rounding only by earlier looks: far out, a large loss rounds more.
     pub(crate) fn may_have_risen(&self) -> bool {
         let own = Rounding::of(&self.line.with_seen_resolution(self.told_resolution));
         self.evaluations.iter().any(|seen| own.rises(seen))
     }
 
-    /// Returns the evaluation at the largest learning rate below the first rise; no evaluation up
-    /// to it has clearly risen.
     pub(crate) fn last_fall(&self) -> Option<&Evaluation> {
         let bound = self.upper().unwrap_or(f64::INFINITY);
         self.evaluations
@@ -244,13 +233,12 @@ impl Trace {
         crossing
     }
 
-    /// Returns from 0 to 1 how much the ends of a bracket look like an explosion.
     pub(crate) fn explosiveness(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
         let slope = self.line.slope().filter(|slope| *slope > 0.0);
         explosiveness(fall.point(), rise.point(), self.depth(), slope)
     }
 
-    /// Returns the deepest fall before a rise: the deepest evaluation, or a parabola's with the slope of the line.
+    /// Returns the deepest fall before a rise, seen or by a parabola with the slope of the line.
     pub(crate) fn depth(&self) -> f64 {
         let upper = self.upper().unwrap_or(f64::INFINITY);
         let seen = self.evaluations.iter();

@@ -1,10 +1,8 @@
-//! Names the conclusions from evaluations, and the open questions.
-
 use crate::Outcome;
 
-/// The factor to the next learning rate if rounding hides the only change so far, which may be at the root itself.
+/// The factor to the next rate if the only change is hidden and may be at the root itself.
 const FIRST_ADVANCE: f64 = 1.5;
-/// The factor if rounding hides several changes.
+/// The factor if several changes are hidden.
 const ADVANCE: f64 = 16.0;
 
 pub(crate) enum Verdict {
@@ -19,9 +17,9 @@ pub(crate) enum Hidden {
     All(f64),
     /// A change too far from the first clear rise to exclude a fall between them.
     Between { hidden: f64, rise: f64 },
-    /// A change that may lie at the root itself, so that the fall is below it.
+    /// A change that may lie at the root, so that the fall is below it.
     Root(f64),
-    /// The start of the line: this clear rise has no other near it.
+    /// A clear rise without another near it.
     Start(f64),
 }
 

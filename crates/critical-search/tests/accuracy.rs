@@ -1,6 +1,5 @@
-//! Measures the cost of a search and the error of its η_c on recorded lines of real training.
-//!
-//! `cargo test -p critical-search --test accuracy -- --nocapture` prints the tables behind the defaults.
+//! Measures the cost of a search and the error of its η_c on recorded lines; `-- --nocapture` prints the tables behind
+//! the defaults.
 
 mod recorded;
 
@@ -161,7 +160,6 @@ fn the_published_estimator_takes_more_evaluations_for_a_larger_error() {
         print(&format!("{workload} published 1/16"), &published);
         assert!(published.mean >= 5.5 && published.mean >= 2.4 * guided.mean);
         assert!(published.rms >= 0.012 && published.rms >= 3.0 * guided.rms);
-        // Half a bracket, relative to its lower end.
         assert!(published.largest <= 1.0 / 30.0 && published.outside == 0);
     }
 }
@@ -171,7 +169,6 @@ fn a_first_measurement_takes_eight_evaluations_at_most() {
     let lines = WORKLOADS.map(recorded::lines);
     let mut most = 0;
     for line in lines.iter().flatten() {
-        // The first step of a warmup, no learning rate, a rate in use, a rate far too large.
         for guess in [
             Guess::new(1e-10),
             Guess::unknown(),
@@ -219,8 +216,7 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
     }
 }
 
-/// Generated lines: h = −(1 − u)(1 + bu + cu² + w sin(fu + φ)) with u = η/root, from parabolas to shapes
-/// that no three points reveal.
+/// h = −(1 − u)(1 + bu + cu² + w sin(fu + φ)) with u = η/root, up to shapes that no three points reveal.
 #[test]
 fn the_stated_error_holds_on_generated_lines() {
     let config = Config {

@@ -1,5 +1,4 @@
-//! Tests the checks beyond a search's certificate: losses that jump, explode or round inside, slopes of another loss,
-//! and rises at rates that no search tries.
+//! Tests the checks beyond a search's certificate.
 
 use critical_search::{CriticalSearch, Guess, LossLine, Outcome, SearchConfig, SearchResult};
 
@@ -23,10 +22,10 @@ impl Random {
     }
 }
 
-/// The rise along one line; the smooth loss crosses near 1.
+/// The rise; the smooth loss crosses near 1.
 type Line = Box<dyn Fn(f64) -> f64>;
 
-/// Returns a line of a kind; only some lines of a run show its peculiarity.
+/// Only some lines of a run show their peculiarity.
 fn line(kind: &str, random: &mut Random) -> Line {
     let (bend, root) = (random.between(-0.3, 1.0), random.log_between(0.7, 1.4));
     let smooth = move |eta: f64| -eta * (1.0 - eta / root) * (1.0 + bend * eta / root);
@@ -46,7 +45,7 @@ fn line(kind: &str, random: &mut Random) -> Line {
             let exponential = |eta: f64| 0.3 * root * (steep * (eta - root)).exp();
             -0.3 * eta + exponential(eta) - exponential(0.0)
         }),
-        // A cross entropy near 0 falls to 0, and rises as the model loses examples.
+        // A cross entropy near 0 rises as the model loses examples.
         "small" => Box::new(move |eta| {
             1e-3 * ((-9.0 * eta).exp() - 1.0 + (steep * (eta - root)).exp() - (-steep * root).exp())
         }),
@@ -146,7 +145,6 @@ fn repeated(told: &LossLine, times: usize, loss: impl Fn(f64) -> f64) -> SearchR
 #[test]
 fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
     let loss = |eta: f64| 2.0 - eta * (1.0 - eta / 0.3);
-    // Scaled and clipped gradients, and the gradient of a loss with a penalty.
     for factor in [1024.0, 0.1, 1.5] {
         let told = LossLine::new(2.0).with_slope(factor);
         let result = repeated(&told, 3, loss);
@@ -169,7 +167,6 @@ fn a_slope_of_another_loss_is_refuted_and_no_root_rests_on_it() {
 #[test]
 fn a_loss_at_its_minimum_rises_at_once() {
     for power in [2, 4] {
-        // A task of another loss, in 32 bits, without a slope.
         let loss = |eta: f64| f64::from((3.0 + 40.0 * eta.powi(power)) as f32);
         let result = repeated(&LossLine::new(3.0).with_likely_rounding(), 2, loss);
         assert_eq!(result.outcome, Outcome::NotDescent, "{result:?}");
@@ -187,7 +184,6 @@ fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
     let loss = |eta: f64| f64::from((1.0 + eta * (1.0 - eta / 50.0)) as f32);
     let next = search.run(&falls, guess, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
-    // Also from a start at a fall.
     let beyond = Guess::new(400.0);
     let next = search.run(&falls.with_rate_in_use(0.1), beyond, loss);
     assert_eq!(next.outcome, Outcome::NotDescent, "{next:?}");
@@ -283,7 +279,6 @@ fn a_rise_at_the_rate_in_use_is_seen_now_and_then_and_always_on_a_loss_that_jump
     let bracket = second.outcome.bracket().unwrap();
     assert!(bracket.upper() <= 0.012, "{second:?}");
 
-    // The search raises a rate below its limits to the limit, and tries it once.
     for loss in [
         |eta: f64| 2.0 - eta * (1.0 - eta),
         |eta: f64| 2.0 - eta.min(1.0),
@@ -313,7 +308,6 @@ fn a_crossing_below_the_bracket_is_found_by_verification_only() {
     assert!(verified.upper() <= 0.3 && verified.lower() <= 0.2);
     assert!(verified.is_verified());
 
-    // Without an earlier crossing, verification costs the requested evaluations and never exceeds the budget.
     let (_, more) = {
         let config = SearchConfig::default().with_verification(4);
         let search = CriticalSearch::new(config).unwrap();

@@ -1,11 +1,9 @@
-//! Searches along recorded lines of real training.
-
 mod recorded;
 
 use critical_search::{CriticalSearch, Guess, Method, SearchConfig};
 use recorded::Line;
 
-/// Returns η_c to a part in a thousand, if f crosses only once between the recorded points.
+/// Returns η_c to a part in a thousand, if f crosses only once.
 fn only_crossing(line: &Line) -> Option<f64> {
     let signs: Vec<bool> = line.points.iter().map(|(_, rise)| *rise > 0.0).collect();
     let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -34,7 +32,6 @@ fn mean_evaluations(lines: &[Line], tolerance: f64, method: Method) -> f64 {
 
 #[test]
 fn real_lines_are_bracketed_with_few_evaluations() {
-    // The workload, and the most evaluations of a guided search at 1/16 and 1/256.
     for (workload, coarse, fine) in [
         ("gpt", 3.2, 4.2),
         ("full-batch", 2.3, 3.4),

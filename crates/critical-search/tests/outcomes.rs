@@ -1,5 +1,3 @@
-//! Produces each outcome of a search on purpose.
-
 use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchConfigError,
     SearchResult,
@@ -9,7 +7,6 @@ fn search() -> CriticalSearch {
     CriticalSearch::new(SearchConfig::default()).unwrap()
 }
 
-/// L(η) = L₀ − aη + (a/η_c)η², which rises past L₀ at η_c.
 fn parabola(base_loss: f64, slope: f64, critical_lr: f64) -> impl Fn(f64) -> f64 {
     move |eta| base_loss - slope * eta * (1.0 - eta / critical_lr)
 }
@@ -63,7 +60,6 @@ fn guided_search_on_a_parabola_takes_two_evaluations_once_it_has_seen_one() {
     assert_bracketed(&far, 1.0);
     assert!(far.trace.len() <= 4, "{far:?}");
 
-    // The search checks the roots of the first lines.
     let mut guess = Guess::new(0.1).learn(&line, &far);
     for critical_lr in [1.01, 0.99, 1.02, 1.0, 0.98, 1.0, 1.005] {
         let result = search().run(&line, guess, parabola(2.0, 1.0, critical_lr));
@@ -107,7 +103,6 @@ fn a_loss_that_rises_at_once_is_not_a_descent_direction() {
 
 #[test]
 fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
-    // 32-bit rounding hides changes of up to 1e-6.
     let line = LossLine::new(2.0);
     let loss = |eta: f64| f64::from((2.0 + 0.5 * eta + 3.0 * eta * eta) as f32);
     let result = search().run(&line, Guess::new(0.1), loss);
@@ -120,7 +115,6 @@ fn without_a_slope_a_rise_down_to_rounding_is_not_a_descent_direction() {
 
 #[test]
 fn a_change_smaller_than_rounding_is_below_resolution() {
-    // The whole fall is 1e-9, far below the rounding of a loss of 1 in 32 bits.
     let flat = |eta: f64| f64::from((1.0 - 4e-9 * eta * (1.0 - eta)) as f32);
     let line = LossLine::new(1.0).with_slope(4e-9);
     let result = search().run(&line, Guess::new(1.0), flat);
@@ -146,7 +140,6 @@ fn a_sign_change_made_by_rounding_alone_is_below_resolution() {
 
 #[test]
 fn a_tiny_guess_starts_where_the_slope_predicts_a_resolvable_change() {
-    // A fall of 1e-10, at η = 1e-10, would drown in the rounding of the loss.
     let rounded = |eta: f64| f64::from(parabola(5.0, 1.0, 0.2)(eta) as f32);
     let line = LossLine::new(5.0).with_slope(1.0);
     let result = search().run(&line, Guess::new(1e-10), rounded);
@@ -287,7 +280,6 @@ fn the_spread_over_examples_gives_an_interval_or_denies_the_number() {
             .unwrap()
             .outcome
     };
-    // f′(η_c) = 1 on this parabola.
     let bracket = *run(0.1).bracket().unwrap();
     let (low, high) = bracket.interval().unwrap();
     let half_width = 0.5 * (high - low);

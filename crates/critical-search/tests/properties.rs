@@ -1,5 +1,3 @@
-//! Tests the invariants of a search on generated functions of every kind.
-
 use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outcome, SearchConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -179,7 +177,6 @@ proptest! {
                 let hidden = result.trace.iter().any(|e| e.rise.abs() <= clear);
                 let rises = result.trace.iter().filter(|e| e.rise > clear);
                 let first_rise = rises.map(|e| e.learning_rate).fold(f64::INFINITY, f64::min);
-                // A fall beyond a rise is no descent.
                 let before = result.trace.iter().filter(|e| e.learning_rate < first_rise);
                 let falls = before.clone().any(|e| e.rise < -clear);
                 let says_nothing = line.slope().is_none() || result.is_slope_refuted();
@@ -227,7 +224,6 @@ proptest! {
             .with_tolerance(tolerance)
             .with_accuracy(accuracy)
             .with_max_evaluations(1000);
-        // Without a resolution every sign counts, and the guess does not move.
         let mut line = LossLine::new(1.0).with_resolution(0.0);
         if let Some(slope) = slope {
             line = line.with_slope(slope);
@@ -251,7 +247,6 @@ proptest! {
         let distance = ends.iter().map(|eta| (eta / first).log2().abs()).fold(0.0, f64::max);
         let wanted = -(1.0 - tolerance.min(accuracy / (1.0 + accuracy))).ln();
         let bisections = (16f64.ln() / wanted).log2().ceil();
-        // Before it reports a fall to the limit, the search looks everywhere.
         let limit = config.max_learning_rate;
         let reaches_limit = result.trace.iter().any(|seen| seen.learning_rate >= limit);
         let everywhere = if reaches_limit { (limit / first).log2().ceil() + 1.0 } else { 0.0 };
@@ -262,10 +257,10 @@ proptest! {
     #[test]
     fn a_first_measurement_takes_eight_evaluations_at_most(
         (bend, curl) in (-0.9..5.0, -0.5..3.0),
-        // The predicted fall at the root, as a share of the loss.
+        // The fall at the root, as a share of the loss.
         depth in log_uniform(1e-3, 4.0),
         root in log_uniform(1e-6, 1e2),
-        // The given slope over the line's own; `None` for the line's own.
+        // The given slope over the line's own, or `None` for that.
         hint in prop_oneof![Just(None), log_uniform(0.5, 2.0).prop_map(Some)],
         guess in prop_oneof![
             Just(Guess::unknown()), // a learning rate of 0
@@ -275,7 +270,6 @@ proptest! {
         ],
     ) {
         let shape = |u: f64| 1.0 + bend * u + curl * u * u;
-        // Exclude shapes with another root, or nearly.
         prop_assume!((0..=2000).all(|i| shape(0.05 * f64::from(i)) > 0.05));
         let slope = depth / root;
         let line = LossLine::new(1.0);

@@ -1,5 +1,4 @@
-//! Tests that rounding never makes a number: lines that rise from η = 0 on, lines with a hidden fall, and hints that
-//! lie.
+//! Tests that rounding never makes a number.
 
 use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
@@ -20,7 +19,7 @@ fn noise(eta: f64, seed: u64) -> f64 {
     bits as f64 / u64::MAX as f64 * 2.0 - 1.0
 }
 
-/// Returns the loss BASE + f(η), in 32-bit floats with the rounding of a long sum.
+/// Returns BASE + f(η) in 32-bit floats with the rounding of a long sum.
 fn rounded(f: impl Fn(f64) -> f64, seed: u64) -> impl Fn(f64) -> f64 {
     move |eta| {
         let loss = BASE + f(eta);
@@ -124,7 +123,7 @@ proptest! {
     }
 }
 
-/// A loss with coarse rounding and a fine type: the largest noise, and the size of its steps.
+/// A loss with coarse rounding and a fine type.
 #[derive(Clone, Copy, Debug)]
 struct Coarse {
     amplitude: f64,
@@ -154,7 +153,6 @@ fn coarse(fall: f64) -> impl Strategy<Value = Coarse> {
     })
 }
 
-/// Generates a line's root, fall, bend and rounding.
 fn lines() -> impl Strategy<Value = (f64, f64, f64, Coarse)> {
     (log_uniform(1e-3, 1e1), log_uniform(1e-3, 1.0), -0.5..2.0).prop_flat_map(
         |(root, fall, bend)| coarse(fall).prop_map(move |coarse| (root, fall, bend, coarse)),

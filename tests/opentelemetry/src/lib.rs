@@ -1,5 +1,5 @@
-//! Measurements as OpenTelemetry metrics: the layer that a program with a probe adds, and a test of its exports. The library's
-//! own source makes the events, without burn.
+//! Measurements as OpenTelemetry metrics: the layer that a program adds, and a test of its exports with the library's
+//! own source, without burn.
 
 #[cfg(test)]
 #[path = "../../../crates/burn-sharpness/src/journal/metrics.rs"]
@@ -40,7 +40,6 @@ mod tests {
         measurement
     }
 
-    /// The last value of each gauge of the training.
     fn gauges(exported: &[ResourceMetrics]) -> BTreeMap<String, f64> {
         let mut gauges = BTreeMap::new();
         let scopes = exported.iter().flat_map(ResourceMetrics::scope_metrics);
@@ -107,7 +106,6 @@ mod tests {
         assert_eq!(counted(&exported, "sharpness.evaluations"), 9);
     }
 
-    /// A quantity that has an axis has a gauge.
     #[test]
     fn the_gauges_are_those_of_the_table() {
         let source = include_str!("../../../crates/burn-sharpness/src/journal/metrics.rs");

@@ -1,4 +1,4 @@
-//! η_c is the same if L(θ) comes from the training step, as `attach` allows, or from an evaluation, as with
+//! η_c is the same if L(θ) comes from the training step, as with `attach`, or from an evaluation, as with
 //! `attach_with`.
 
 use super::alone;
@@ -7,7 +7,6 @@ use burn_sharpness::Measurement;
 use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
 use std::path::Path;
 
-/// The largest relative distance between two numbers for one η_c, at the default tolerance.
 const APART: f64 = 0.08;
 
 fn measured(folder: &Path, network: &MlpConfig, is_evaluated: bool) -> Vec<Measurement> {

@@ -6,8 +6,7 @@ use burn_sharpness::MeasurementOutcome;
 use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
 
 const SEEDS: u64 = 6;
-/// The passes over the batches. In the end the loss is some thousandths, but its rounding is larger than for an
-/// isolated value of this size, because it is a difference of large logits.
+/// In the end the loss is small, but its rounding is not, because it is a difference of large logits.
 const PASSES: usize = 8;
 const BATCHES: usize = 12;
 const RATE: f64 = 1e-2;

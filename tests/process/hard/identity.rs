@@ -1,5 +1,4 @@
-//! In burn's `Learner`, weights, running statistics, checkpoints and the random stream are the same bits with and
-//! without the probe.
+//! In burn's `Learner`, the probe changes no bit of weights, running statistics, checkpoints and the random stream.
 
 use super::alone;
 use super::next_draws;
@@ -34,7 +33,6 @@ struct Case {
     batch_statistics: bool,
     step_first: bool,
     every: u64,
-    /// Whether the probe is expected to report that it copied running statistics.
     is_told: bool,
 }
 

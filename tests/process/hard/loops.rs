@@ -1,4 +1,4 @@
-//! Your own loops leave the same bits with and without the probe.
+//! The probe changes no bit in your own loops.
 
 use super::alone;
 use super::next_draws;
@@ -10,7 +10,6 @@ use sharpness_tests::{
     Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
 };
 
-/// The batches of an epoch; the probe measures the last step of all, 20.
 const BATCHES: usize = 7;
 const STEPS: usize = 21;
 const EVERY: u64 = 5;

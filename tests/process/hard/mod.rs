@@ -1,4 +1,4 @@
-//! Hard cases of training, each in its own process, with its own random stream, device settings and folder.
+//! Hard cases of training, each in its own process.
 
 mod agree;
 mod brackets;
@@ -10,7 +10,6 @@ use burn::tensor::{Distribution, Tensor};
 use sharpness_tests::device;
 use std::process::Command;
 
-/// Tells a child process its case.
 const CASE: &str = "SHARPNESS_TESTS_CASE";
 
 pub(crate) fn in_a_process_of_its_own(test: &str, case: impl FnOnce()) {
@@ -37,7 +36,6 @@ fn next_draws() -> Vec<u8> {
     draws.into_data().as_bytes().to_vec()
 }
 
-/// Defines tests that each run in their own process: `name => case`.
 macro_rules! alone {
     ($($name:ident => $case:expr;)*) => {
         $(

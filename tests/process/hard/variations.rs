@@ -1,5 +1,3 @@
-//! More cases: two adversarial models, averages of weights, losses that draw, optimizers that panic.
-
 use super::alone;
 use super::next_draws;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
@@ -17,7 +15,7 @@ fn device() -> Device {
     device::autodiff()
 }
 
-/// A network raises the other's loss, and the other lowers it; each step sees the other network's last step.
+/// Each step sees the other network's last step.
 fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u8>) {
     let device = device();
     let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
@@ -45,7 +43,6 @@ fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u
     (weights(&one), weights(&two), next_draws())
 }
 
-/// The average of weights and running statistics over the steps, as a reader sees them.
 #[derive(Default)]
 struct Average(HashMap<ParamId, Vec<f32>>);
 
@@ -81,7 +78,6 @@ impl ModuleMapper for Normalize {
     }
 }
 
-/// Normalizes the weights after each step, and averages everything.
 fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>) {
     let device = device();
     let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
@@ -123,7 +119,6 @@ fn drawing() {
     };
     let model = probe.attach(network.init(&device));
     let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
-    // The probe refuses the loss for good at its first measurement, with a message.
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
     assert_eq!(measured[0].outcome, MeasurementOutcome::Failed);
@@ -184,7 +179,7 @@ fn penalty() {
     );
     let (measured, notices) = train("attach_with", true);
     assert!(notices.is_empty(), "{notices:?}");
-    // The slope of gradient descent is ‖Δθ‖², and the loss falls with it, so it belongs to the gradient.
+    // The slope of gradient descent is ‖Δθ‖² if it belongs to the loss that falls.
     for measurement in measured {
         let (slope, norm) = (measurement.slope.unwrap(), measurement.update_norm.unwrap());
         assert!(

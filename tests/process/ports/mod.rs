@@ -1,5 +1,4 @@
-//! Programs that follow thirteen of burn's examples, each compiled with and without the probe's lines: their weights
-//! are the same bits, and the notices are as expected. They make the table of docs/attaching.md; `REDRAW=1 cargo test
+//! Programs that follow thirteen of burn's examples. They make the table of docs/attaching.md; `REDRAW=1 cargo test
 //! --workspace --test process burns_examples` writes it again.
 
 macro_rules! probed {
@@ -45,7 +44,7 @@ const BEGIN: &str = "<!-- examples -->\n";
 const END: &str = "<!-- end -->\n";
 const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_examples` writes it again";
 
-/// The summaries that a program prints: `said.push(…)` stands for `println!("{}", probe.summary())`.
+/// `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
 type Outcome = Result<Vec<(String, Vec<u8>)>, ConfigError>;
 type Loader = Arc<dyn DataLoader<Batch>>;
@@ -112,7 +111,6 @@ fn noam() -> ModuleLrScheduler {
     config.with_model_size(16).init().unwrap()
 }
 
-/// The target network, moved a part of the way to the policy.
 fn soft_update(mut target: Mlp, policy: &Mlp, part: f64) -> Mlp {
     fn moved<const D: usize>(from: &mut Param<Tensor<D>>, to: &Param<Tensor<D>>, part: f64) {
         let values = (from.val() * (1.0 - part) + to.val() * part).detach();
@@ -135,7 +133,6 @@ fn tokens() -> Zoo {
     Network::Tokens.kind().init(1, &device())
 }
 
-/// Low-rank adapters, and an output layer for other classes.
 fn adapted() -> Mlp {
     let mut model = mlp().init(&device()).apply_lora(Lora::new(2, 4.0));
     model.layers[1] = LinearConfig::new(12, Data::CLASSES).init(&device());
@@ -215,7 +212,6 @@ impl Shape {
     }
 }
 
-/// The outcome of each probe's measurements: a bracket, if there is one, otherwise the most frequent outcome.
 fn measured(said: &Said) -> String {
     let ends = said.iter().map(|summary| {
         let most = summary.no_number.iter().max_by_key(|of| of.count);

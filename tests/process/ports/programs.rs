@@ -1,5 +1,5 @@
-// Small programs that follow burn's examples. `probed! { … }` contains the probe's lines. `mod.rs` compiles this file
-// with and without them, by `include!`, which refuses `//!`.
+// `probed! { … }` contains the probe's lines. `mod.rs` compiles this file with and without them, by `include!`, which
+// refuses `//!`.
 
 use super::{Manner, Outcome, Said, adam, adamw, batches, device, devices, loaders, random};
 use super::{soft_update, stopping};
@@ -18,7 +18,6 @@ use sharpness_tests::{Batch, LossKind, MlpConfig, Recorder, clipped, weights};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Trains by burn's `Learner` in some manner, and evaluates the result.
 pub fn supervised<M>(
     manner: Manner,
     model: M,
@@ -77,7 +76,6 @@ where
     Ok(weights(&result.model))
 }
 
-/// A loop whose forward pass takes its batch by value.
 pub fn own_loop<M: Module + 'static>(
     mut model: M,
     loss: impl Fn(&M, Batch) -> Tensor<1>,
@@ -112,7 +110,6 @@ pub fn own_loop<M: Module + 'static>(
     Ok(weights(&model))
 }
 
-/// A generator, whose batch norm runs while the critic trains, and a critic that takes more steps, each clipped.
 pub fn adversarial(dir: &Path, said: &mut Said) -> Outcome {
     let mlp = |widths| MlpConfig::new(widths, LossKind::Mse);
     let mut generator = mlp(vec![2, 8, 2]).with_batch_norm().init(&device());
@@ -158,7 +155,6 @@ pub fn adversarial(dir: &Path, said: &mut Said) -> Outcome {
     Ok([weights(&generator), weights(&critic)].concat())
 }
 
-/// An agent that learns the values of its actions from an older state of itself.
 pub fn q_learning(dir: &Path, said: &mut Said) -> Outcome {
     let mut policy = MlpConfig::for_data().init(&device());
     let mut target = policy.clone();

@@ -5,7 +5,6 @@ use burn::train::{
     TrainingItem, ValidLoader,
 };
 
-/// A user's own strategy: all batches on one device, then validation.
 pub struct OneDevice(pub Device);
 
 impl<M: LearnerModel> SupervisedLearningStrategy<M> for OneDevice {

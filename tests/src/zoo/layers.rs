@@ -3,7 +3,6 @@ use burn::module::{Initializer, Module, ModuleMapper, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-/// Weights spread over ±1/√inputs, and biases of 0.
 pub(super) fn linear(
     random: &mut Random,
     [inputs, outputs]: [usize; 2],
@@ -20,7 +19,6 @@ pub(super) fn linear(
     layer
 }
 
-/// The module with all weights spread over ±`bound`.
 pub(super) fn filled<M: Module>(module: M, bound: f32, random: &mut Random) -> M {
     struct Fill<'a>(f32, &'a mut Random);
 
@@ -52,7 +50,6 @@ pub(super) fn zeros_of(layer: &Linear) -> Param<Tensor<2>> {
     Param::from_tensor(Tensor::from_inner(zeros))
 }
 
-/// A layer's parameters, after any change by its network.
 pub(super) struct Layer {
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -105,7 +102,6 @@ pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
     weight.clone() + (rounded - weight).detach()
 }
 
-/// Divides by the largest singular value, from a few steps of the power method from a fixed vector.
 pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2> {
     let normalized = |v: Tensor<2>| {
         let length = (v.clone().square().sum() + 1e-12).sqrt();

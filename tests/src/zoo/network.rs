@@ -17,7 +17,6 @@ const EXPERTS: usize = 4;
 const CODES: usize = 12;
 const CHANNELS: usize = 4;
 
-/// Two layers whose output is added to their input.
 #[derive(Module, Debug)]
 pub struct Block {
     inner: Linear,
@@ -25,24 +24,20 @@ pub struct Block {
     scale: Option<Param<Tensor<1>>>,
 }
 
-/// A small residual network of some [`Kind`].
 #[derive(Module, Debug)]
 pub struct Zoo {
     embedding: Option<Embedding>,
     lstm: Option<Lstm>,
     convolution: Option<Conv2d>,
-    /// The first layer.
     pub first: Linear,
     length: Option<Param<Tensor<1>>>,
     batch_norm: Option<BatchNorm>,
     group_norm: Option<GroupNorm>,
     dropout: Option<Dropout>,
-    /// The residual blocks.
     pub blocks: Vec<Block>,
     /// The gate, then the experts.
     experts: Vec<Linear>,
     codes: Option<Param<Tensor<2>>>,
-    /// The output layer.
     pub head: Linear,
     odd: Vec<Param<Tensor<1>>>,
     critic: Vec<Linear>,
@@ -51,7 +46,6 @@ pub struct Zoo {
 }
 
 impl Kind {
-    /// Builds the network; each seed gives another start.
     pub fn init(self, seed: u64, device: &Device) -> Zoo {
         let network = self.network;
         let mut random = Random::new(seed);
@@ -156,7 +150,6 @@ impl Kind {
     }
 }
 
-/// The module with its weights rounded to another type.
 fn cast<M: Module>(module: M, dtype: FloatDType) -> M {
     struct Cast(FloatDType);
 
@@ -207,7 +200,7 @@ impl Zoo {
         x
     }
 
-    /// The outputs, and the network's own addition to the loss.
+    /// Returns the outputs, and the network's own addition to the loss.
     pub(super) fn forward(&self, x: Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>) {
         let mut x = self.apply(&self.first, x);
         if let Some(norm) = &self.batch_norm
@@ -260,7 +253,6 @@ impl Zoo {
         self.apply(&self.critic[1], hidden).mean()
     }
 
-    /// The best expert of each example, weighted by its probability, and the unevenness of their use.
     fn mixture(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let probabilities = softmax(self.apply(&self.experts[0], x.clone()), 1);
         let best = probabilities.clone().detach().argmax(1);
@@ -277,7 +269,6 @@ impl Zoo {
         (mixed * weight, imbalance)
     }
 
-    /// Drops a part of the values, or whole branches of examples, in training.
     fn dropped(&self, values: Tensor<2>) -> Tensor<2> {
         let Some(dropout) = &self.dropout else {
             return values;
@@ -285,7 +276,7 @@ impl Zoo {
         if !dropout.training.is_enabled() || !values.device().is_autodiff() {
             return values;
         }
-        // Meaningless digits of the values choose, because all tests share burn's generator.
+        // Meaningless digits choose, because all tests share burn's generator.
         let digits = values.clone().detach().abs() * 1000.0;
         let digits = match self.kind.network {
             Network::StochasticDepth => digits.sum_dim(1),
@@ -319,7 +310,6 @@ impl Zoo {
         .forward(x)
     }
 
-    /// The sums of all layers' absolute and squared weights.
     pub(super) fn sizes(&self) -> (Tensor<1>, Tensor<1>) {
         let layers = self.blocks.iter().flat_map(|b| [&b.inner, &b.outer]);
         let layers = layers.chain([&self.first, &self.head]);
@@ -331,7 +321,7 @@ impl Zoo {
     }
 }
 
-/// The nearest codes, with the gradient of the values, and the distance to them, which moves both.
+/// Returns the codes with the gradient of the values, and the distance, which moves both.
 fn nearest(values: Tensor<2>, codes: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let products = values.clone().matmul(codes.clone().transpose());
     let lengths = codes.clone().square().sum_dim(1).transpose();

@@ -25,7 +25,6 @@ impl Zoo {
         }
     }
 
-    /// Returns the logarithms of the right classes' probabilities.
     pub fn log_probabilities(&self, sample: &Sample) -> Tensor<1> {
         let (scores, _) = self.scores(self.inputs(sample));
         right(log_softmax(scores, 1), sample)
@@ -135,7 +134,6 @@ fn cross_entropy(scores: Tensor<2>, sample: &Sample) -> Tensor<1> {
         .forward(scores, sample.classes.clone())
 }
 
-/// The right class's value of each example.
 fn right(of_classes: Tensor<2>, sample: &Sample) -> Tensor<1> {
     let classes = sample.classes.clone().unsqueeze_dim::<2>(1);
     of_classes.gather(1, classes).flatten::<1>(0, 1)

@@ -2,20 +2,14 @@ use crate::data::{Batch, Data};
 use crate::random::Random;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-/// The number of tokens, most of them rare.
 pub(super) const TOKENS: usize = 64;
 const TOKENS_OF_EXAMPLE: usize = 6;
-/// The width and height of a picture.
 pub(super) const PIXELS: usize = 12;
 
-/// The inputs of all kinds of networks, from one batch.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The inputs `[batch, features]`.
     pub x: Tensor<2>,
-    /// Another view of the inputs.
     pub view: Tensor<2>,
-    /// The classes `[batch]`.
     pub classes: Tensor<1, Int>,
     /// The targets of a regression `[batch, 2]`.
     pub targets: Tensor<2>,
@@ -23,16 +17,13 @@ pub struct Sample {
     pub tokens: Tensor<2, Int>,
     /// Pictures of a bright bar at the place of the class, with noise.
     pub pictures: Tensor<4>,
-    /// The gain of each example, with mean 0.
     pub advantages: Tensor<1>,
-    /// The logarithms of the classes' probabilities under an older network.
+    /// Under an older network.
     pub old: Option<Tensor<1>>,
-    /// The part whose turn it is, in a training by turns.
     pub turn: usize,
 }
 
 impl Sample {
-    /// Derives everything from a batch, always in the same way.
     pub fn of(batch: &Batch) -> Self {
         let device = batch.x.device();
         let classes: Vec<i64> = batch.y.clone().into_data().iter().collect();
@@ -78,7 +69,6 @@ impl Sample {
         }
     }
 
-    /// Converts to another float type.
     pub fn cast(&self, dtype: FloatDType) -> Self {
         struct Cast(FloatDType);
 
@@ -123,7 +113,6 @@ impl Sample {
     }
 }
 
-/// A change of all float tensors.
 trait Change {
     fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D>;
 }

@@ -1,11 +1,8 @@
-//! A training and its settings.
-
 use super::optimizers::Optimizer;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::ParamGroup;
 use sharpness_tests::{Kind, Network};
 
-/// The peculiarity of a training loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tweak {
     None,
@@ -13,29 +10,23 @@ pub enum Tweak {
     Scaled,
     /// Gradients of 1024 times the loss, scaled back before the step.
     Unscaled,
-    /// Gradients clipped by hand to a norm.
     ClippedNorm(f64),
-    /// Gradients clipped by hand, each value.
     ClippedValues(f64),
-    /// Noise of this size on each gradient.
     Noise(f32),
     NanAt(u64),
     Accumulated,
-    /// Losses with a constant added.
     Offset(f64),
     /// Losses shifted to give the second loss this value.
     Second(f64),
     Averaged,
     Frozen,
     StillGroup,
-    /// 64 bits throughout.
     Double,
 }
 
 #[derive(Clone)]
 pub struct Part {
     pub optimizer: Optimizer,
-    /// Whether the optimizer moves the parameter at a path.
     pub owns: fn(&str) -> bool,
 }
 
@@ -43,9 +34,8 @@ pub struct Part {
 pub struct Case {
     pub name: String,
     pub kind: Kind,
-    /// One optimizer, or several that share the model. In a game they take turns.
+    /// Several optimizers share the model. In a game they take turns.
     pub parts: Vec<Part>,
-    /// The factor of the learning rate at a step.
     pub schedule: fn(u64) -> f64,
     pub size: fn(u64) -> usize,
     pub batches: u64,
@@ -54,9 +44,7 @@ pub struct Case {
     pub late: u64,
     pub seed: u64,
     pub tweak: Tweak,
-    /// Whether other losses are measured, too.
     pub has_tasks: bool,
-    /// Whether burn's `Learner` trains it, too.
     pub has_learner: bool,
     pub from: u64,
 }
@@ -90,7 +78,6 @@ impl Case {
         self
     }
 
-    /// Shortens the case to a few measurements.
     pub fn short(mut self, measurements: u64) -> Self {
         self.every = self.every.min(5);
         self.from = self.late;
@@ -116,7 +103,7 @@ impl Case {
         }
     }
 
-    /// Whether the loop would have to copy running statistics, which all clones share in burn.
+    /// All clones share running statistics in burn.
     pub fn has_running_statistics(&self) -> bool {
         matches!(self.kind.network, Network::BatchNorm | Network::Convolution)
     }

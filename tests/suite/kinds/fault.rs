@@ -1,32 +1,24 @@
-//! The possible faults of a measurement.
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The true η_c is off by more than the stated error.
     Outside,
-    /// The true η_c is off by more than three times the stated error.
     Off3,
     Off5,
     /// The loss does not fall below η_c by more than rounding.
     Rounding,
-    /// The loss clearly rises below η_c.
     Later,
     /// The loss clearly rises below an η_c that was verified as the first.
     Verified,
     /// η_c is above the current learning rate, but the loss clearly rises there.
     Side,
     Missed,
-    /// The outcome has the wrong name for a loss that rises at once.
+    /// The outcome has the wrong name for a line that rises from 0 on.
     Misnamed,
-    /// The outcome is `not_descent`, but the loss falls.
     NotDescent,
-    /// The outcome is `no_increase`, but the loss rises.
     NoIncrease,
-    /// The agreement is off by more than its stated error.
     Agreement,
-    /// The agreement is off by more than three times its stated error.
     Agreement3,
-    /// η_c differs from the same weights in 64 bits.
+    /// η_c differs from the value in 64 bits.
     Far64,
     Limiting,
     Bits,
@@ -54,12 +46,10 @@ impl Fault {
         Self::Panic,
     ];
 
-    /// Whether its share counts brackets only, not all measurements.
     pub fn is_of_brackets(self) -> bool {
         self <= Self::Side || self == Self::Far64
     }
 
-    /// The share that a kind may have.
     pub fn share(self) -> f64 {
         match self {
             Self::Outside => 0.05,
@@ -77,7 +67,6 @@ impl Fault {
 #[derive(Default)]
 pub struct Verdict {
     pub faults: Vec<Fault>,
-    /// The relative distance of η_c from its value in 64 bits.
     pub off_64_bits: Option<f64>,
     pub note: String,
 }

@@ -1,5 +1,3 @@
-//! Trains a case, measures its steps in all ways, and compares each measurement with a scan.
-
 use super::case::{Case, Tweak};
 use super::fault::Fault;
 use super::judge::judge;
@@ -26,7 +24,6 @@ pub fn held(case: &Case) -> Tallies {
                 made = watch.measure(&run, (part, step), update);
             }
         }
-        // A probe makes every other step.
         let made = made.filter(|_| case.parts.len() == 1 && step % 2 == 1);
         run.step(step, &updates, made);
     }
@@ -37,7 +34,6 @@ pub fn held(case: &Case) -> Tallies {
 struct Watch<'a> {
     case: &'a Case,
     scene: Scene,
-    /// For each part and each way.
     probes: Vec<[SharpnessProbe; WAYS.len()]>,
     learned: Vec<Learned>,
     tallies: Tallies,
@@ -64,7 +60,7 @@ impl<'a> Watch<'a> {
         tally.add_fault(fault, format!("{}, {note}", self.case.name));
     }
 
-    /// Measures a step in all ways. Returns the model and the optimizer of the last way, if it makes the step.
+    /// Returns the model and the optimizer of the last way, if it makes the step.
     fn measure(
         &mut self,
         run: &Run<'_>,
@@ -149,7 +145,6 @@ impl<'a> Watch<'a> {
             move |rate: f64| value(loss(&line.at(&model, rate), update)) - base
         });
         let exact = exact.as_ref().map(|exact| exact as &dyn Fn(f64) -> f64);
-        // In 16 bits, the line is different.
         let (same, wide) = match case.kind.network.sixteen_bits() {
             Some(_) => (None, exact),
             None => (exact, None),
@@ -201,8 +196,7 @@ fn bare(case: &Case) -> Vec<u8> {
     run.result()
 }
 
-/// The scene for a step's tasks. A prescribed line crosses far below the current learning rate at first, and far
-/// above it later.
+/// A prescribed line crosses far below the current learning rate at first, and far above it later.
 fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usize, u64)) -> Place {
     let crossing = case.rate(part, step) * 0.37 * 1.05f64.powi(step as i32);
     let sample = update.samples[0].inner();
@@ -215,7 +209,6 @@ fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usiz
     }
 }
 
-/// Describes the error if the limiting task does not have the smallest critical learning rate.
 fn wrong_limit(probe: &SharpnessProbe) -> Option<String> {
     let names = std::iter::once(TRAIN_TASK).chain(TASKS.iter().map(|(name, _)| *name));
     let limits: Vec<(f64, &str)> = names

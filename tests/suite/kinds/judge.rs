@@ -4,21 +4,20 @@ use super::fault::{Fault, Verdict};
 use burn_sharpness::{Measurement, MeasurementOutcome};
 use sharpness_tests::Scan;
 
-/// The smallest relative error that counts, since rounding of the weights moves the crossing.
+/// Rounding of the weights moves the crossing.
 const LEAST_ERROR: f64 = 2e-4;
 /// The range of the scan, as a factor from the current learning rate.
 const REACH: f64 = 1e5;
 const REACH_BELOW: f64 = 1e3;
-/// A difference is clear from this multiple of the resolution on.
 const CLEAR: f64 = 3.0;
-/// The number of stairs within which a search may miss a fall, and the neighbours that show stairs.
+/// The stairs within which a search may miss a fall, and the neighbours that show stairs.
 const STAIRS: usize = 2;
 const NEIGHBOURS: usize = 64;
 /// A verified bracket misses no rise that lasts for this factor.
 const PROMISED: f64 = 2.0;
 const LARGEST: f64 = 1e6;
 
-/// Judges a measurement. `wide` is the same loss in 64 bits, if the measured loss has 16.
+/// `wide` is the same loss in 64 bits, if the measured loss has 16.
 pub fn judge(
     measured: &Measurement,
     scan: &mut Scan<'_>,
@@ -103,7 +102,6 @@ fn judge_bracket(
     };
     let earlier = below.iter().find(|point| is_rise(point, scan)).copied();
     if let Some((rate, rise)) = earlier {
-        // A verified bracket promises that no earlier rise lasts for a factor of 2, down to `verified_from`.
         let from = measured.verified_from.unwrap_or(f64::INFINITY);
         let (mut first, mut lasts) = (None, false);
         for point in below.iter().filter(|(rate, _)| *rate >= from) {
@@ -130,7 +128,6 @@ fn judge_bracket(
     }
 }
 
-/// Compares the agreement with the loss at the learning rate itself.
 fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let (Some(agreement), Some(error), Some(rate), Some(slope)) = (
         measured.agreement,
@@ -151,7 +148,6 @@ fn judge_agreement(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Ve
     }
 }
 
-/// Compares η_c in 16 bits with the first crossing in 64 bits, if there is one nearby.
 fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict) {
     let (nearest, farthest) = (critical_lr / 8.0, critical_lr * 8.0);
     let mut wide = Scan::new(wide, None, 0.0);
@@ -169,14 +165,13 @@ fn judge_wide(critical_lr: f64, wide: &dyn Fn(f64) -> f64, verdict: &mut Verdict
     }
 }
 
-/// Returns the number of stairs between two rates: the changes of the loss among close neighbours.
 fn stairs(scan: &Scan<'_>, from: f64, to: f64) -> usize {
     let rate = |place: usize| from * (to / from).powf(place as f64 / NEIGHBOURS as f64);
     let rises: Vec<f64> = (0..=NEIGHBOURS).map(|place| scan.at(rate(place))).collect();
     rises.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
-/// Whether the loss rises, at or above the learning rate in use, for a factor that a search that looks everywhere sees.
+/// For a factor that a search everywhere sees.
 fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
     let mut start = None;
     for (rate, rise) in scan.over(from, to) {
@@ -191,13 +186,11 @@ fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
     false
 }
 
-/// Whether an outcome without a number describes the line.
 fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
     let rate = measured.learning_rate.filter(|rate| *rate > 0.0);
     let rate = rate.unwrap_or(1e-3);
     let line = scan.over(rate / REACH, (rate * REACH).min(LARGEST));
     let (mut first_fall, mut first_rise) = (None, None);
-    // The largest jump between neighbours: falls and rises count from two stairs on.
     let (mut last, mut jump, mut hidden) = (0.0, 0.0f64, 0.0);
     for (rate, rise) in line {
         let is_candidate = match first_fall {

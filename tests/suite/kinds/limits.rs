@@ -1,5 +1,3 @@
-//! The tolerated shares of faults.
-
 use super::fault::Fault;
 
 /// Kinds with a larger share than [`Fault::share`]. A better search deletes lines here.

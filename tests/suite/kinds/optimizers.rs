@@ -1,5 +1,3 @@
-//! The optimizers, with learning rates that train.
-
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
@@ -9,13 +7,11 @@ use burn::optim::{
     ModuleOptimizer, MuonConfig, RmsPropConfig, SgdConfig,
 };
 
-/// An optimizer, with facts for the scan.
 #[derive(Clone)]
 pub struct Optimizer {
     pub name: &'static str,
     pub optim: ModuleOptimizer,
     pub rate: f64,
-    /// Whether the steps are proportional to the learning rate.
     pub is_straight: bool,
 }
 
@@ -66,7 +62,6 @@ pub fn adafactor(rate: f64, relative: bool) -> Optimizer {
     }
 }
 
-/// The optimizers that not every network is trained with.
 pub fn others() -> Vec<Optimizer> {
     let decay = Some(WeightDecayConfig::new(0.01));
     let nesterov = MomentumConfig::new().with_momentum(0.9).with_nesterov(true);

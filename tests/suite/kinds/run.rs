@@ -1,5 +1,3 @@
-//! A typical training loop.
-
 use super::case::{Case, Tweak};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -20,14 +18,12 @@ pub struct Run<'a> {
     old: Option<Zoo>,
     random: Random,
     offset: f64,
-    /// The loop's average of the weights.
     average: Option<Vec<f64>>,
 }
 
 pub struct Update {
     pub samples: Vec<Sample>,
     pub grads: GradientsParams,
-    /// The loss that the step has computed.
     pub told: Tensor<1>,
     offset: f64,
 }
@@ -38,7 +34,6 @@ impl Update {
         total(losses) + self.offset
     }
 
-    /// The loss on other samples.
     pub fn on(&self, change: impl Fn(&Sample) -> Sample) -> Self {
         Self {
             samples: self.samples.iter().map(change).collect(),
@@ -167,7 +162,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Changes gradients by hand, as the loop's tweak demands.
     fn changed(&mut self, grads: GradientsParams, step: u64) -> GradientsParams {
         let model = &self.model;
         let random = &mut self.random;
@@ -199,7 +193,6 @@ impl<'a> Run<'a> {
         (model, optim)
     }
 
-    /// The model after a step at another learning rate, from the same optimizer.
     pub fn stepped_at(&self, part: usize, rate: f64, update: &Update) -> Zoo {
         self.stepped(&mut self.optims[part].clone(), rate, update)
     }
@@ -230,14 +223,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The bits of the weights, and of the average.
     pub fn result(&self) -> Vec<u8> {
         let average = self.average.iter().flatten();
         let average = average.flat_map(|value| value.to_le_bytes());
         bits(&self.model).into_iter().chain(average).collect()
     }
 
-    /// The model without autodiff, with its own running statistics.
     pub fn valid(&self) -> Zoo {
         if !self.case.has_running_statistics() {
             return self.model.valid();

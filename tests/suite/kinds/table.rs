@@ -1,5 +1,3 @@
-//! The table of all trainings.
-
 use super::case::{Case, Part, Tweak};
 use super::optimizers::{
     Optimizer, adafactor, adam, adam_of_16_bits, adamw, momentum, others, sgd,
@@ -12,7 +10,7 @@ pub struct Row {
     pub cases: Vec<Case>,
 }
 
-/// Networks and losses, each trained by gradient descent, with momentum, and by Adam.
+/// Each is trained by gradient descent, with momentum, and by Adam.
 fn kinds() -> Vec<(&'static str, Kind)> {
     use Network as N;
     use Objective as O;
@@ -130,7 +128,6 @@ fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, Change<'_>)>) -> Row {
     }
 }
 
-/// Loops with a peculiarity.
 fn loops() -> Vec<Row> {
     let plain = Network::Plain.kind();
     let both = |name: &str, rate: f64, change: fn(&mut Case)| {
@@ -186,7 +183,6 @@ fn loops() -> Vec<Row> {
     ]
 }
 
-/// Losses that go to 0, and through it.
 fn small_losses() -> Vec<Row> {
     let long = |steps: u64, batches: u64| {
         move |case: &mut Case| {
@@ -266,7 +262,6 @@ fn small_losses() -> Vec<Row> {
     ]
 }
 
-/// Trainings by burn's `Learner`.
 fn learners() -> [(&'static str, Kind); 7] {
     let plain = |objective| Network::Plain.with(objective);
     [

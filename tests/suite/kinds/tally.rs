@@ -1,5 +1,3 @@
-//! Counts the faults of measurements.
-
 use super::fault::{Fault, Verdict};
 use super::ways::WAYS;
 use burn_sharpness::{Measurement, MeasurementOutcome};
@@ -9,7 +7,6 @@ use std::collections::BTreeMap;
 pub struct Tally {
     pub measured: usize,
     pub bracketed: usize,
-    /// The searches without verification, whose evaluations count.
     searches: usize,
     evaluations: usize,
     faults: BTreeMap<Fault, usize>,
@@ -45,7 +42,7 @@ impl Tally {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// Counts faults, and keeps the first example of each.
+    /// Keeps the first example of each fault.
     pub fn note(&mut self, faults: &[Fault], note: impl Fn() -> String) {
         let mut faults = faults.iter();
         if let Some(fault) = faults.find(|fault| !self.notes.contains_key(fault)) {
@@ -78,7 +75,7 @@ impl Tally {
         self.faults.get(&fault).copied().unwrap_or(0)
     }
 
-    /// Whether a fault exceeds its share. Among few measurements a single fault, seen in all five ways, is allowed.
+    /// Among few measurements a single fault, seen in all five ways, is allowed.
     pub fn exceeds(&self, fault: Fault, share: f64) -> bool {
         let of = match fault.is_of_brackets() {
             true => self.bracketed,

@@ -1,18 +1,14 @@
-//! Losses besides the training loss, most of them with a prescribed line.
-
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
 use sharpness_tests::{Sample, Zoo};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// The place of the current step, shared with the task losses.
 pub type Scene = Arc<Mutex<Option<Place>>>;
 
 #[derive(Clone)]
 pub struct Place {
     pub sample: Sample,
-    /// A fixed batch.
     pub other: Sample,
     pub weights: HashMap<ParamId, Vec<f64>>,
     /// The distance from the weights that counts as 1 in a prescribed line.
@@ -21,9 +17,7 @@ pub struct Place {
 
 #[derive(Clone, Copy)]
 pub enum TaskLoss {
-    /// The training loss on another batch.
     Other,
-    /// The negative training loss.
     Against,
     /// A function of the distance from the step's weights.
     Of(fn(Tensor<1>) -> Tensor<1>),
@@ -33,7 +27,7 @@ fn bump(t: &Tensor<1>, at: f64, width: f64) -> Tensor<1> {
     (-((t.clone() - at) / width).square()).exp()
 }
 
-/// The tasks. Prescribed lines cross at 1.
+/// Prescribed lines cross at 1.
 pub const TASKS: [(&str, TaskLoss); 15] = [
     ("other batch", TaskLoss::Other),
     ("against", TaskLoss::Against),

@@ -1,5 +1,3 @@
-//! The ways to measure a step.
-
 use super::case::Case;
 use super::run::{Run, Update as Pending};
 use super::tasks::{Scene, TASKS};
@@ -11,11 +9,9 @@ use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements}
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,
-    /// Whether the step comes first, and shows its direction.
     pub is_step_first: bool,
     /// Whether the probe gets the loss of the training step, which makes the slope known.
     is_told: bool,
-    /// The evaluations that look for an earlier crossing.
     verification: usize,
 }
 
@@ -60,7 +56,6 @@ impl Way {
         probe.build().unwrap()
     }
 
-    /// Measures an update. Returns the model and the optimizer after the step, if this way makes it.
     pub fn measure(
         self,
         probe: &SharpnessProbe,
@@ -100,7 +95,6 @@ pub struct Learned {
     pub bits: Vec<u8>,
 }
 
-/// Trains with the step first, and with the measurement first.
 pub fn learned(case: &Case) -> [Learned; 2] {
     [("learner", true), ("learner, before", false)].map(|(way, is_step_first)| {
         let folder = tempfile::tempdir().unwrap();

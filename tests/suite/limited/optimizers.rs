@@ -5,28 +5,24 @@ use burn::tensor::{Device, Distribution, Tensor};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// None: it is linear.
     None,
     Cap(f64),
     /// The largest rate, which falls with the square root of the parameter's steps.
     FallingCap(f64),
-    /// The largest rate, after this number of the parameter's steps.
     CapAfter(f64, usize),
     Floor(f64),
     /// The largest norm of a parameter's step.
     Norm(f64),
-    /// The largest step of an element, approached smoothly.
+    /// Approached smoothly.
     Saturation(f64),
-    /// The step is proportional to the square root of the rate.
+    /// Proportional to the square root of the rate.
     Root,
-    /// Added noise, as in Langevin dynamics.
     Noise,
 }
 
 #[derive(Clone)]
 pub struct Limited(pub Limit);
 
-/// The number of steps of a parameter.
 #[derive(Clone)]
 pub struct Steps {
     made: usize,

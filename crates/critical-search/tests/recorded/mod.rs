@@ -1,14 +1,13 @@
-//! Reads recorded lines: the rise of the loss along real updates, every tenth of a GPT's 800, the first 200 of a fully
+//! Reads `lines.json`, the rises of the loss along real updates: every tenth of a GPT's 800, the first 200 of a fully
 //! connected network's by full batches, and the last 300 of 600 by mini-batches and momentum. `cargo run -p
 //! search-bench -- --gpt-steps 800 --gpt-every 10 --lines FILE` records such lines; `lines.json` has them without the
-//! step and rounded to six or seven digits.
+//! step, rounded to six or seven digits.
 
 #![allow(dead_code, reason = "each test and the benchmark use a part")]
 
 use critical_search::{CriticalSearch, Guess, LossLine, SearchResult};
 use serde::Deserialize;
 
-/// The rise of the loss along one real update.
 #[derive(Deserialize)]
 pub struct Line {
     pub workload: String,
@@ -19,7 +18,7 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Returns the lines of a workload whose name contains this word, in the order of training.
+/// Returns the lines of a workload whose name contains this word.
 pub fn lines(workload: &str) -> Vec<Line> {
     let lines: Vec<Line> = serde_json::from_str(include_str!("lines.json")).unwrap();
     let lines = lines.into_iter();
@@ -29,8 +28,7 @@ pub fn lines(workload: &str) -> Vec<Line> {
 }
 
 impl Line {
-    /// Returns f(η), interpolating h = f(η)/η by a cubic. Its slope at each point comes from the quadratic through the
-    /// point and its neighbours: straight pieces would have kinks.
+    /// Interpolates h = f(η)/η by a cubic with the slopes of quadratics: straight pieces would have kinks.
     fn rise(&self, eta: f64) -> f64 {
         let start = std::iter::once((0.0, -self.slope));
         let of_points = self.points.iter().map(|(eta, rise)| (*eta, rise / eta));
@@ -64,12 +62,11 @@ impl Line {
         self.unknown().with_slope(self.slope)
     }
 
-    /// Returns the line without its slope.
     pub fn unknown(&self) -> LossLine {
         LossLine::new(self.base_loss).with_update_norm(self.update_norm)
     }
 
-    /// Searches as `told` describes the line. Returns the result and the next guess.
+    /// Returns the result and the next guess.
     pub fn search_as(
         &self,
         line: &LossLine,
