@@ -118,7 +118,7 @@ pub struct Measurement {
     /// The cosine g·Δθ/(‖g‖‖Δθ‖) between gradient and update, in [−1, 1] (panel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_cosine: Option<f64>,
-    /// The agreement of the step with its linear prediction (panel): (L(θ) − L(θ − ηΔθ))/(η g·Δθ), at the scheduler's η.
+    /// The agreement of the step with its linear prediction (panel), (L(θ) − L(θ − ηΔθ))/(η g·Δθ), at `learning_rate`.
     ///
     /// 1 if the loss falls as predicted, 0 at η_c, negative beyond. `None` if the search did not evaluate this point.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,3 @@
-//! Finds the runs at the paths of a command line: folders, files, patterns, and folders of runs.
-
 use crate::Run;
 use sharpness_record::shown;
 use sharpness_record::{MEASUREMENTS_FILE, ReadError, file_of};
@@ -11,7 +9,7 @@ use walkdir::WalkDir;
 /// The depth of the search for runs, in folders.
 const DEPTH: usize = 4;
 
-/// The runs that were read and the runs left out.
+/// The runs that were read and left out.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Collected {
@@ -19,13 +17,12 @@ pub struct Collected {
     pub runs: Vec<Run>,
     /// The reason for each run left out.
     pub left_out: Vec<ReadError>,
-    /// The runs in hidden folders, which are skipped unless a path names them.
+    /// The runs in hidden folders, skipped unless a path names them.
     pub hidden: Vec<PathBuf>,
 }
 
 impl Collected {
-    /// Whether a run was left out for a reason other than a folder without measurements yet: its path
-    /// does not exist, or it is unreadable.
+    /// Whether a path does not exist, or a run was left out for another reason than a lack of measurements.
     pub fn has_failures(&self) -> bool {
         let mut errors = self.left_out.iter();
         errors.any(|error| !error.is_not_yet() || matches!(error, ReadError::Missing { .. }))
@@ -34,9 +31,8 @@ impl Collected {
 
 /// Reads the runs at these paths, each run once, and leaves out unreadable runs.
 ///
-/// A path is a run's folder or its file of measurements; a folder that holds runs, up to four folders deep; or a pattern
-/// such as `runs/*` that the shell has not expanded. If several paths lead to one run, such as a link named `latest`, the
-/// run keeps its own name. Hidden folders are skipped unless a path names them.
+/// A path is a run's folder, its file of measurements, a folder with runs up to four folders deep, or a pattern such as
+/// `runs/*`. If several paths lead to one run, for example by a link, the run keeps its own name.
 pub fn collect(paths: &[PathBuf]) -> Collected {
     let mut collected = Collected::default();
     let mut from: Vec<PathBuf> = Vec::new();
@@ -56,7 +52,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
             Err(error) => collected.left_out.push(error),
         }
     }
-    // Give runs of the same name different names in a legend.
+    // Runs of the same name take their paths as names in a legend.
     let mut names: HashMap<String, usize> = HashMap::new();
     for run in &collected.runs {
         *names.entry(run.name.clone()).or_default() += 1;
@@ -122,7 +118,6 @@ impl Found {
         self.runs.push(path.to_path_buf());
     }
 
-    /// Adds the runs in a folder that is no run itself. Returns whether there are any.
     fn look_within(&mut self, path: &Path) -> bool {
         let is_run = |folder: &Path| folder.join(MEASUREMENTS_FILE).exists();
         if !path.is_dir() || is_run(path) {
@@ -132,7 +127,7 @@ impl Found {
         let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
         let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = folders.next() {
-            // An unreadable folder, or a link that leads in a circle.
+            // An unreadable folder, or a circle of links.
             let Ok(entry) = entry else { continue };
             if entry.file_type().is_dir() && is_run(entry.path()) {
                 folders.skip_current_dir();

@@ -1,4 +1,4 @@
-//! Runs the command line `sharpness`: see `sharpness --help`.
+//! Runs the command line `sharpness`.
 
 mod event_files;
 mod flags;
@@ -161,7 +161,6 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     Ok((collected.runs, code))
 }
 
-/// Checks that the ending names a known picture format.
 fn check_picture(output: &Path) -> Result<()> {
     let is_known = output
         .extension()

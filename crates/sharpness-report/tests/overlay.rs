@@ -87,7 +87,7 @@ fn a_stretch_that_was_not_measured_has_no_line() {
     let mut run = run(500);
     run.measurements.retain(|m| !(300..=400).contains(&m.step));
     let screen = screen(&run, Window::Full, (80, 24));
-    // The chart begins in column 8 and ends in column 69, left of the longest name.
+    // The chart begins in column 8 and ends in column 69.
     let column = |step: u16| 8 + step * 62 / 500;
     for row in 1..21 {
         for column in column(300) + 1..column(400) - 1 {

@@ -1,7 +1,7 @@
-//! Runs the book's Python for Weights & Biases and for MLflow offline, and reads back the measurements that they keep.
+//! Runs the book's Python for Weights & Biases and for MLflow, and reads back the measurements.
 //!
-//! The test is ignored by default, since it needs Python with these packages (the environment variable `PYTHON` names
-//! the program; the default is `python3`). It reports a package that is absent, and skips it:
+//! Ignored by default, since it needs Python (`python3`, or `$PYTHON`) with these packages; it skips a package that is
+//! absent:
 //!
 //! ```sh
 //! cargo test --test trackers -- --ignored --nocapture
@@ -29,7 +29,7 @@ fn measurement(step: u64, task: &str) -> Measurement {
     serde_json::from_value(line).unwrap()
 }
 
-/// All points of two tasks. Pandas could take the name of one for a missing value.
+/// Pandas could take the name of a task for a missing value.
 fn expected(measurements: &[Measurement]) -> Tasks {
     let mut tasks = Tasks::new();
     for measurement in measurements {
@@ -77,7 +77,7 @@ fn python(folder: &Path, script: &str) -> Output {
     command.unwrap_or_else(|error| panic!("{python} does not start: {error}"))
 }
 
-/// Runs a snippet on an export, then a reader that prints the points. Returns `None` if a package is absent.
+/// Runs a snippet on an export, then a reader. Returns `None` if a package is absent.
 fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -115,7 +115,6 @@ fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     None
 }
 
-/// The points with a number, of the fields to compare.
 fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Tasks {
     let compared = [
         "critical_sharpness",
@@ -137,8 +136,7 @@ fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Task
     tasks.collect()
 }
 
-/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a checksum, its length and its
-/// kind (whole, first, middle, last).
+/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind its checksum, length and kind.
 const WANDB: &str = r#"
 import glob, json, struct
 from wandb.proto import wandb_internal_pb2

@@ -10,11 +10,10 @@ use ratatui::widgets::canvas::{self, Canvas};
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 const TICK_WIDTH: u16 = 7;
-/// The most columns for the names at the ends of the curves.
+/// The most columns for the names of the curves.
 const NAME_WIDTH: usize = 14;
 
-/// Returns the area of the curves: the labels of the vertical axis are to the left, the names of the
-/// curves to the right, the horizontal axis and its labels below.
+/// Returns the area of the curves, without labels and names.
 pub(super) fn frame_area(body: Rect, curves: &[Curve<'_>]) -> Rect {
     let names = curves.iter().map(|curve| curve.name.chars().count());
     let names = names.max().unwrap_or(0).clamp(X_LABEL.len(), NAME_WIDTH) as u16;
@@ -139,7 +138,7 @@ impl Frame {
     }
 }
 
-/// Shortens a name to fit, in its middle, since names differ at their ends.
+/// Shortens a name in its middle, since names differ at their ends.
 fn short(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     if chars.len() <= NAME_WIDTH {

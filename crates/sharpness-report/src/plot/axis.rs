@@ -2,7 +2,7 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use sharpness_record::Scale;
 use std::ops::Range;
 
-/// Describes an axis of a chart.
+/// An axis of a chart.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Axis {
@@ -111,7 +111,7 @@ impl Ranged for Ticked {
     }
 }
 
-/// Chooses four to eight round numbers, or none if the ends are as close as numbers can be.
+/// Chooses four to eight round numbers, or none if the ends are too close.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     let rough = high / 6.0 - low / 6.0;
     let magnitude = 10f64.powf(rough.log10().floor());
@@ -132,7 +132,7 @@ fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     }
 }
 
-/// Chooses powers of ten; over few of them also their double and fivefold.
+/// Chooses powers of ten, and multiples if they are few.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     let decades = low.floor() as i32..=high.ceil() as i32;
     let stride = ((high - low) / 8.0).ceil().max(1.0) as usize;
