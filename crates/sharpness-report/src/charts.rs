@@ -33,7 +33,6 @@ fn abouts<S: Serializer>(quantities: &[Quantity], serializer: S) -> Result<S::Ok
     serializer.collect_seq(quantities.iter().map(Quantity::about))
 }
 
-/// Returns the titled charts, then a chart for each other drawn quantity.
 pub(crate) fn charts() -> Vec<Chart> {
     let drawn = Quantity::TABLE
         .iter()

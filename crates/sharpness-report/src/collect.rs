@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// The depth of the search for runs, in folders.
+/// In folders.
 const DEPTH: usize = 4;
 
 /// The runs that were read and left out.
@@ -15,14 +15,14 @@ const DEPTH: usize = 4;
 pub struct Collected {
     /// The runs, each with a distinct name.
     pub runs: Vec<Run>,
-    /// The reason for each run left out.
+    /// The reasons for the runs left out.
     pub left_out: Vec<ReadError>,
     /// The runs in hidden folders, skipped unless a path names them.
     pub hidden: Vec<PathBuf>,
 }
 
 impl Collected {
-    /// Whether a path does not exist, or a run was left out for another reason than a lack of measurements.
+    /// Whether a path does not exist, or a record is unreadable.
     pub fn has_failures(&self) -> bool {
         let mut errors = self.left_out.iter();
         errors.any(|error| !error.is_not_yet() || matches!(error, ReadError::Missing { .. }))
@@ -31,8 +31,8 @@ impl Collected {
 
 /// Reads the runs at these paths, each run once, and leaves out unreadable runs.
 ///
-/// A path is a run's folder, its file of measurements, a folder with runs up to four folders deep, or a pattern such as
-/// `runs/*`. If several paths lead to one run, for example by a link, the run keeps its own name.
+/// A path is a run's folder, its file, a folder with runs up to four folders deep, or a pattern such as `runs/*`. If
+/// several paths lead to one run, the run keeps its own name.
 pub fn collect(paths: &[PathBuf]) -> Collected {
     let mut collected = Collected::default();
     let mut from: Vec<PathBuf> = Vec::new();
@@ -52,7 +52,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
             Err(error) => collected.left_out.push(error),
         }
     }
-    // Runs of the same name take their paths as names in a legend.
+    // Tells runs of the same name apart by their paths.
     let mut names: HashMap<String, usize> = HashMap::new();
     for run in &collected.runs {
         *names.entry(run.name.clone()).or_default() += 1;
@@ -65,7 +65,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
     collected
 }
 
-/// Keeps one path for each run: the path that ends most like the real path, or else the first.
+/// Keeps the path of each run that ends most like the real path.
 fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();
     let mut places: HashMap<PathBuf, (usize, usize)> = HashMap::new();
@@ -127,7 +127,6 @@ impl Found {
         let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
         let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = folders.next() {
-            // An unreadable folder, or a circle of links.
             let Ok(entry) = entry else { continue };
             if entry.file_type().is_dir() && is_run(entry.path()) {
                 folders.skip_current_dir();
@@ -143,7 +142,7 @@ impl Found {
     }
 }
 
-/// Returns the folders of runs in a folder that is no run itself, by name, each run once.
+/// Returns the folders of runs in a folder, by name, each run once.
 pub fn runs_within(path: &Path) -> Vec<PathBuf> {
     let mut found = Found::default();
     found.look_within(path);

@@ -1,15 +1,13 @@
-//! Turns measurements into curves, with gaps.
-
 use crate::Run;
 use sharpness_record::Measurement;
 
-/// The distance between measurements, in usual distances, that leaves a gap.
+/// In usual distances.
 const GAP: u64 = 3;
 
 /// A measurement, or a step in the middle of a gap.
 pub(crate) type Place<'a> = (u64, Option<&'a Measurement>);
 
-/// Returns the measurements by rising step, with an empty place between any two that are much further apart than usual.
+/// Returns the measurements by rising step, with an empty place between any two that are unusually far apart.
 ///
 /// A schedule may change within a run, so the usual distance is the median or a larger neighbouring distance.
 pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) -> Vec<Place<'a>> {

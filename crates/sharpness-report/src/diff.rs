@@ -5,23 +5,22 @@ use sharpness_record::shown::one_line;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 
-/// The relative rounding error of a loss, a sum in single precision.
+/// Losses are sums in single precision.
 const LOSS_ERROR: f64 = 1e-5;
-/// The relative rounding error of a learning rate.
 const RATE_ERROR: f64 = 1e-9;
 
-/// A value with its relative error, or the reason why it is missing.
+/// A value with its relative error, or the reason for its absence.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// The value lies in value·(1 ± error).
+    /// A value in value·(1 ± error).
     Known {
         /// The value.
         value: f64,
         /// Its relative error.
         error: f64,
     },
-    /// The reason why there is no value.
+    /// The reason for its absence.
     None(String),
 }
 
@@ -33,7 +32,7 @@ impl Value {
         }
     }
 
-    /// Reads λ_c with three times its stated error, at most the bracket; without a stated error, with half the bracket.
+    /// Reads λ_c with three times its stated error, at most its bracket, or with half its bracket.
     fn of_sharpness(measurement: &Measurement) -> Self {
         let Some(value) = measurement.critical_sharpness else {
             let reason = measurement.no_number().unwrap_or_default();
@@ -88,7 +87,7 @@ pub struct Comparison {
     pub quantity: String,
     /// The number of common steps.
     pub common: usize,
-    /// The first step with a difference beyond the errors, with both values.
+    /// The first step with a difference beyond the errors, and both values.
     pub parts: Option<(u64, Value, Value)>,
 }
 
@@ -103,15 +102,13 @@ impl Display for Comparison {
     }
 }
 
-/// The multiple of a stated error that counts as agreement.
 const DEVIATIONS: f64 = 3.0;
 
 type Read = fn(&Measurement) -> Value;
 
 /// Compares λ_c, loss and η of the training, and λ_c of each common task, in this order.
 ///
-/// Values may differ by three times the stated error of λ_c or its bracket, and by rounding for the loss (10⁻⁵) and η
-/// (10⁻⁹).
+/// Values may differ by three times the stated error of λ_c or its bracket, by 10⁻⁵ for the loss, and by 10⁻⁹ for η.
 pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
     let training: [(&str, Read); 3] = [
         ("λ_c", Value::of_sharpness),

@@ -22,7 +22,6 @@ pub fn export(runs: &[Run], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes runs, which need not have begun, and follows them until interrupted.
 pub fn export_and_follow(paths: &[PathBuf], folder: &Path) -> Result<()> {
     let (mut followed, mut all) = (Vec::new(), Vec::new());
     for path in paths {

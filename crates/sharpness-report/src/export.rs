@@ -1,4 +1,4 @@
-//! Exports all fields of all measurements as CSV and as JSON.
+//! Exports all measurements as CSV and as JSON.
 
 use crate::{Measurement, Run};
 use serde::Serialize;
@@ -35,7 +35,6 @@ fn name_of(value: Option<impl Serialize>) -> String {
     }
 }
 
-/// Returns the columns after a quantity: details of a curvature, or words of the record.
 fn beside(quantity: Quantity) -> Vec<Column> {
     if quantity.is_curvature() {
         let part = |field: &str, of: fn(&CurvatureValue) -> String| {
@@ -89,8 +88,7 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-/// Writes measurements as CSV, one line each, with every field of the record except `line`. A cell is empty if the
-/// value was not measured.
+/// Writes measurements as CSV, with all fields of the record except `line`. A cell is empty if not measured.
 ///
 /// pandas takes names such as `NA` for missing values, unless called as `pandas.read_csv(path, keep_default_na=False,
 /// na_values=[""], dtype={"run": str, "task": str})`.
@@ -126,7 +124,7 @@ struct Exported<'a> {
 }
 
 /// Writes measurements as a JSON array, an object a line: the fields of the record, `run`, `edge_threshold`,
-/// `edge_ratio`, and `relative_update` and `noise_scale` if known. A value that was not measured is `null`.
+/// `edge_ratio`, and `relative_update` and `noise_scale` if known; `null` if not measured.
 ///
 /// # Errors
 ///

@@ -1,5 +1,3 @@
-//! Follows a run under way, for several commands.
-
 use anyhow::{Result, bail};
 use sharpness_record::{Followed, Follower};
 use sharpness_report::terminal::warn;

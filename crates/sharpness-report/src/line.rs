@@ -8,9 +8,9 @@ use sharpness_record::shown::{number, one_line};
 use std::collections::BTreeSet;
 use thiserror::Error;
 
-/// The end of the chart, in upper ends of the bracket.
+/// In upper ends of the bracket.
 const BEYOND: f64 = 1.3;
-/// Half the width of an error bar, in widths of the chart.
+/// In widths of the chart.
 const BAR: f64 = 0.003;
 const FINE: u32 = 100;
 
@@ -18,7 +18,7 @@ const FINE: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum NoLine {
-    /// The step has no measurement.
+    /// No measurement at this step.
     #[error("step {step} of {task} was not measured: {near}")]
     Step {
         /// The step.
@@ -28,7 +28,7 @@ pub enum NoLine {
         /// The measured steps nearby.
         near: String,
     },
-    /// The record has no points.
+    /// No points in the record.
     #[error("step {step} of {task} has no points of its search: {why}")]
     Points {
         /// The step.
@@ -83,8 +83,8 @@ impl<'a> Line<'a> {
 
     /// Draws the points, the bracket, η_c, and the parabola through η_c with the slope at 0.
     ///
-    /// Without a bracket, the learning rate has a logarithmic axis. The chart omits points that are far beyond the
-    /// bracket or not finite; [`table`](Self::table) has them all.
+    /// Without a bracket, the learning rate has a logarithmic axis. The chart omits points far beyond the bracket;
+    /// [`table`](Self::table) has them all.
     pub fn chart(&self) -> Chart {
         let m = self.measurement;
         let title = format!(
@@ -179,7 +179,7 @@ impl<'a> Line<'a> {
         )
     }
 
-    /// Lists the points in the order of the search, and the result.
+    /// Lists the points in the order of the search.
     pub fn table(&self) -> String {
         let m = self.measurement;
         let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);

@@ -20,7 +20,6 @@ use std::process::ExitCode;
 
 /// The exit code for partial success, or for two runs that differ.
 const PARTLY: u8 = 1;
-/// The exit code for failure.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -128,7 +127,6 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
-/// Reads the runs at these paths, notes unreadable runs, and returns the exit code.
 fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     let collected = collect(paths);
     let code = match collected.has_failures() {

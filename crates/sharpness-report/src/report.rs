@@ -38,7 +38,7 @@ struct Task<'a> {
     columns: BTreeMap<&'static str, Vec<Option<Short>>>,
     /// The steps of quantities with steps of their own.
     steps: BTreeMap<&'static str, Vec<u64>>,
-    /// The outcome of each measurement without a number, with its place in the columns.
+    /// With its place in the columns.
     outcomes: Vec<(usize, &'a str, Option<&'a str>)>,
 }
 

@@ -12,11 +12,11 @@ use std::path::Path;
 pub struct Run {
     /// The name of its folder, or of a file that is not `measurements.jsonl`.
     pub name: String,
-    /// The measurements, by rising step; for a repeated step of a task, the last.
+    /// The measurements by rising step, the last for each step and task.
     pub measurements: Vec<Measurement>,
-    /// Notes on the parts left out of its record.
+    /// Notes on lines left out.
     pub notes: Vec<String>,
-    /// The text of `config.json` in its folder, if there is one.
+    /// The text of its `config.json`, if any.
     pub config: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Creates a run without measurements, named after its file, which need not exist yet.
+    /// Creates a run without measurements, named after its file, which may not exist yet.
     pub fn of_file(file: &Path) -> Self {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let folder = match file.ends_with(MEASUREMENTS_FILE) {
@@ -57,7 +57,7 @@ impl Run {
     pub fn extend(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
         let new = measurements.into_iter().map(with_names_on_one_line);
         self.measurements.extend(new);
-        // The sort is stable: the last measurement of a step and task still comes last.
+        // The sort is stable: the last measurement of a step still comes last.
         self.measurements
             .sort_by_key(|measurement| measurement.step);
         let mut places = HashMap::new();
@@ -85,14 +85,14 @@ impl Run {
         self.of_task(TRAIN_TASK)
     }
 
-    /// Returns the names of the other tasks, in the order of their first occurrence.
+    /// Returns the names of the other tasks, by first occurrence.
     pub fn tasks(&self) -> Vec<&str> {
         let mut known = HashSet::from([TRAIN_TASK]);
         let tasks = self.measurements.iter().map(|m| m.task.as_str());
         tasks.filter(|task| known.insert(task)).collect()
     }
 
-    /// Summarizes the measurements in a few numbers.
+    /// Summarizes the measurements.
     pub fn summary(&self) -> SharpnessSummary {
         let mut summary = SharpnessSummary::default();
         for measurement in &self.measurements {
@@ -101,7 +101,7 @@ impl Run {
         summary
     }
 
-    /// Explains since when and why the run gives no number, such as `no number since step 5: the loss is not finite`.
+    /// Explains why the run gives no number, such as `no number since step 5: the loss is not finite`.
     pub fn no_number(&self) -> Option<String> {
         let (step, _) = self.summary().no_number_since?;
         let why = self.training().last()?.no_number()?;

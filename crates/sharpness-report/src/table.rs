@@ -1,4 +1,4 @@
-//! Summarizes each run in a row, for the terminal and as JSON.
+//! Summarizes each run in a row.
 
 use crate::Run;
 use serde::Serialize;

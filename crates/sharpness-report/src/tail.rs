@@ -63,7 +63,6 @@ fn line(measurement: &Measurement) -> (Style, String) {
         }
         Some(why) => {
             let name = measurement.outcome.name();
-            // An outcome that is described only by its name appears once.
             let result = match why.starts_with(name) {
                 true => why,
                 false => format!("{name}: {why}"),

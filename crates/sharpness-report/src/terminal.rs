@@ -26,7 +26,7 @@ pub fn print_in(style: Style, text: &str) -> io::Result<()> {
     write(anstream::stdout(), style, text)
 }
 
-/// Prints a remark as a line on standard output, and ignores a failed write.
+/// Prints a remark on standard output, and ignores a failed write.
 pub fn say(line: impl Display) {
     let _ = print(&format!("{line}\n"));
 }

@@ -29,7 +29,6 @@ pub fn watch(path: &Path) -> Result<()> {
 struct Watched {
     following: Following,
     run: Run,
-    /// The last event that the chart does not show.
     message: Option<String>,
 }
 
@@ -112,7 +111,6 @@ fn is_quit(key: KeyEvent) -> bool {
     is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-/// Lists the keys, as in burn's dashboard.
 fn keys_of(window: Window) -> Line<'static> {
     let other = match window {
         Window::Full => "recent history",

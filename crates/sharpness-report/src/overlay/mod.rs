@@ -50,10 +50,10 @@ impl Window {
     }
 }
 
-/// Draws λ_c of the training and of each task, and 2/η, over the steps of a run, on a logarithmic scale.
+/// Draws λ_c of each task and 2/η over the steps of a run, on a logarithmic scale.
 ///
-/// The first line gives the state of the run; a small area shows nothing else. λ_c is red above 2/η. A measurement
-/// without a number interrupts the line; × on the axis marks it for the training loss.
+/// The first line gives the state of the run; a small area shows nothing else. λ_c is red above 2/η. A measurement of
+/// the training without a number is a × on the axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Overlay<'a> {
     run: &'a Run,

@@ -15,7 +15,7 @@ pub struct Mark {
     pub label: String,
 }
 
-/// A chart of curves over a common axis.
+/// Curves over a common axis.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Chart {
@@ -240,8 +240,7 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
-        // Three points of the curve, the sample in the legend, and the first point of the threshold, which no line
-        // shows.
+        // Three points of the curve, its sample, and the first point of the threshold, which no line shows.
         assert_eq!(svg.matches("<circle").count(), 5);
     }
 

@@ -3,9 +3,9 @@ use super::legend::{Entry, Legend, legend};
 use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
-/// Draws values on a grid as coloured cells with the values in them; high values are dark.
+/// Draws a grid of coloured cells with their values; high values are dark.
 ///
-/// Curves, such as a predicted boundary, may lie over the grid.
+/// Curves may lie over the grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatMap {
     /// The title.
@@ -148,7 +148,7 @@ fn middles(cells: usize) -> Ticked {
     }
 }
 
-/// Returns a shade of one hue, so that grey keeps the order.
+/// One hue, so that grey keeps the order.
 fn shade(share: f64) -> RGBColor {
     let mix = |light: f64, dark: f64| (light + share * (dark - light)).round() as u8;
     RGBColor(mix(240.0, 30.0), mix(246.0, 62.0), mix(252.0, 96.0))
@@ -158,7 +158,6 @@ fn curve_color(index: usize) -> RGBColor {
     PALETTE[(index + 1) % PALETTE.len()]
 }
 
-/// Locates a value among the columns or rows, whose cells are one wide.
 fn place(values: &[f64], value: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
     let value = scale(value);
     let scaled: Vec<f64> = values.iter().map(|value| scale(*value)).collect();

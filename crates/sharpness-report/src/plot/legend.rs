@@ -1,5 +1,3 @@
-//! Lays out the title and the legend of a picture.
-
 use super::{Area, PlotError, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
@@ -20,7 +18,7 @@ pub(super) struct Entry {
 
 pub(super) struct Legend {
     title: String,
-    /// The entries, each with the left end of its sample and the middle of its row.
+    /// With the left end of each sample and the middle of its row.
     entries: Vec<(Entry, (i32, i32))>,
     rows: i32,
 }
@@ -55,7 +53,6 @@ impl Legend {
         ROW * (self.rows - 1)
     }
 
-    /// `sample` gets an entry's number and place.
     pub(super) fn draw(
         &self,
         area: &Area<'_>,
@@ -85,7 +82,7 @@ fn text_width(entry: &str, size: i32) -> Result<i32, String> {
     Ok(width as i32 / SCALE)
 }
 
-/// Shortens a text in its middle, since names of runs differ at their ends.
+/// Shortens the middle, since names of runs differ at their ends.
 fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
     let chars: Vec<char> = full.chars().collect();
     let mut shortened = full.to_string();

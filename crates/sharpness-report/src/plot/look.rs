@@ -2,7 +2,6 @@ use super::series::{Series, Style};
 use super::{Area, PALETTE, px, text};
 use plotters::prelude::*;
 
-/// The largest number of points of a line with markers.
 const FEW_POINTS: usize = 40;
 
 /// Thresholds are dashed and thin; all others differ in colour, dash and marker.

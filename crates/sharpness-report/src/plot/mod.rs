@@ -1,4 +1,4 @@
-//! Draws charts as SVG that are readable by the colour-blind and in grey.
+//! Draws charts as SVG, readable by the colour-blind and in grey.
 
 mod axis;
 mod chart;
@@ -21,7 +21,7 @@ use sharpness_record::shown::printable;
 use std::fmt::Display;
 use thiserror::Error;
 
-/// The colours of Okabe and Ito that are dark enough for lines on white.
+/// Okabe and Ito's colours that are dark enough on white.
 const PALETTE: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

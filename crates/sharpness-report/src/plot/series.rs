@@ -22,6 +22,6 @@ pub struct Series {
     pub band: Vec<(f64, f64, f64)>,
     /// The style.
     pub style: Style,
-    /// The number of the curve whose colour it shares, from 0, without thresholds.
+    /// The number, from 0, of the curve whose colour it shares; thresholds do not count.
     pub belongs_to: Option<usize>,
 }

@@ -95,7 +95,6 @@ pub(super) struct Chart {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Multiline {
-    /// Regular expressions.
     #[prost(string, repeated, tag = "1")]
     pub(super) tag: Vec<String>,
 }

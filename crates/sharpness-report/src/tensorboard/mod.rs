@@ -1,4 +1,4 @@
-//! Writes TensorBoard's event files: a run for each task, with all quantities and a layout of charts.
+//! Writes TensorBoard's event files: a run for each task, and a layout of charts.
 //!
 //! ```
 //! use sharpness_report::tensorboard::EventFiles;
@@ -40,15 +40,14 @@ const GROUP: &str = "sharpness";
 /// The tag under which TensorBoard looks for the layout of custom scalars.
 const LAYOUT_TAG: &str = "custom_scalars__config__";
 const LAYOUT_PLUGIN: &str = "custom_scalars";
-/// Enumerations of the format: a tensor of strings, and the start of a session.
 const STRINGS: i32 = 7;
 const START: i32 = 1;
 const SCALAR: i32 = 1;
 
 /// Writes the event files of a run, a folder a task.
 ///
-/// TensorBoard shows each folder as a run. It gets no values that were not measured or exceed single precision. Each
-/// event carries the time of the export: the record has no times.
+/// TensorBoard shows each folder as a run. Values beyond single precision are left out. Events carry the time of the
+/// export, since the record has no times.
 #[derive(Debug)]
 pub struct EventFiles {
     folder: PathBuf,
@@ -67,8 +66,7 @@ struct Task {
 impl EventFiles {
     /// Creates the event files of a run within a folder; [`flush`](Self::flush) writes them.
     ///
-    /// In names of folders, `_` replaces characters that a path cannot have, and a number follows a name that one of
-    /// the `others` has.
+    /// `_` replaces characters that a path cannot have, and a number follows a name that one of the `others` has.
     pub fn new(folder: &Path, run: &str, others: &[Self]) -> Self {
         let is_taken = |folder: &Path| others.iter().any(|other| other.folder == folder);
         Self {
@@ -113,7 +111,7 @@ impl EventFiles {
         task
     }
 
-    /// Goes back: TensorBoard drops the measurements from this step on.
+    /// Makes TensorBoard drop the measurements from this step on.
     pub fn go_back(&mut self, step: u64) {
         for task in &mut self.tasks {
             task.add(step, |event| {
@@ -124,8 +122,8 @@ impl EventFiles {
         }
     }
 
-    /// Writes the pending measurements. The first call replaces the files of an earlier export, later calls append. The
-    /// files are always readable.
+    /// Writes the pending measurements. The first call replaces earlier files, later calls append. The files are always
+    /// readable.
     ///
     /// # Errors
     ///
