@@ -23,7 +23,7 @@ pub enum Followed {
         /// The cause.
         cause: WentBack,
     },
-    /// A note on a line that is left out, because it is no measurement.
+    /// A note on a line that is no measurement.
     Note(String),
 }
 
@@ -51,7 +51,7 @@ impl Display for WentBack {
 
 /// Reads a record from its beginning and then as it grows, each complete line once.
 ///
-/// The record need not exist yet, and may later be cut short, replaced or removed.
+/// The record may not exist yet, and may later be cut short, replaced or removed.
 ///
 /// ```
 /// use sharpness_record::{Followed, Follower, Measurement, MeasurementOutcome, MeasurementWriter};
@@ -233,7 +233,6 @@ struct OpenRecord {
     lines: usize,
     /// The last complete line, to check that the file still holds it.
     last: Vec<u8>,
-    /// The beginning of an incomplete line.
     line: Vec<u8>,
 }
 

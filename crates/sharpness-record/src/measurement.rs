@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The version of the record that this crate writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
 
-/// The task whose loss produced the update.
+/// The task of the training loss.
 pub const TRAIN_TASK: &str = "train";
 
 /// The source of L(θ).
@@ -63,8 +63,8 @@ impl WorkerShare {
 
 /// One measurement of critical sharpness.
 ///
-/// A field that was not measured is `None` (`null` in JSON), never a substitute number. Readers skip unknown fields.
-/// Only the panel measures the fields marked "panel".
+/// A field that was not measured is `None` (`null` in JSON), never a substitute number. Only the panel measures the
+/// fields marked "panel".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measurement {
@@ -78,8 +78,8 @@ pub struct Measurement {
     /// The task of the measured loss: [`TRAIN_TASK`] for the batch of the update.
     #[serde(default = "train_task")]
     pub task: String,
-    /// The task with the smallest critical learning rate, training included. A task that the update hurts at any rate
-    /// comes first. `None` if no task has a limit, or training is the only task.
+    /// The task with the smallest critical learning rate, training included; a task that the update hurts at any rate
+    /// comes first. `None` if no task has a limit, or without other tasks.
     #[serde(default)]
     pub limiting_task: Option<String>,
     /// The scheduler's learning rate η for this step.
@@ -171,7 +171,7 @@ pub struct Measurement {
     /// Whether the search looked for an earlier crossing and found none.
     #[serde(default)]
     pub first_crossing_verified: Option<bool>,
-    /// The smallest learning rate at which the search looked for an earlier crossing, at ratios of 2.
+    /// The learning rate down to which the search looked for an earlier crossing, at ratios of 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_from: Option<f64>,
     /// Whether the loss at `upper` is NaN or infinite.
@@ -303,8 +303,8 @@ impl Measurement {
 
     /// Returns the gradient-noise scale tr Σ/‖G‖²: the micro-batches in an update with as much noise as signal.
     ///
-    /// `None` unless both are known and ‖G‖² is positive. The ratio scatters widely: average both values over many
-    /// steps before you divide.
+    /// `None` unless both are known and ‖G‖² is positive. The ratio scatters: average both values over many steps
+    /// first.
     pub fn noise_scale(&self) -> Option<f64> {
         let signal = self.gradient_signal.filter(|signal| *signal > 0.0)?;
         Some(self.gradient_variance? / signal).filter(|scale| scale.is_finite())

@@ -1,4 +1,4 @@
-//! The table of all quantities: their names, axes and values in a measurement.
+//! The table of all quantities.
 
 use crate::{CurvatureValue, Measurement};
 use serde::Serialize;
@@ -10,7 +10,7 @@ pub enum Scale {
     /// Linear in the value.
     #[default]
     Linear,
-    /// Linear in the logarithm. Values that are not positive are left out.
+    /// Linear in the logarithm, without values that are not positive.
     Log,
 }
 
@@ -67,7 +67,7 @@ use Scale::{Linear, Log};
 macro_rules! quantities {
     ($($quantity:ident: $name:literal, $field:literal, $symbol:literal, $unit:literal, $scale:expr, $against:expr,
         $words:literal, $reads:expr;)+) => {
-        /// A quantity of the measurements. This table defines metrics, charts, CSV, reports and the book.
+        /// A quantity of the measurements; the table defines metrics, charts, CSV, reports and the book.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Quantity {

@@ -43,7 +43,7 @@ pub struct SharpnessSummary {
     pub bracketed: u64,
     /// The step and value of the first critical sharpness.
     pub first: Option<(u64, f64)>,
-    /// The step and value of the last. It is out of date if [`no_number_since`](Self::no_number_since) is set.
+    /// The step and value of the last; out of date if [`no_number_since`](Self::no_number_since) is set.
     pub last: Option<(u64, f64)>,
     /// The step and value of the highest.
     pub highest: Option<(u64, f64)>,
@@ -53,7 +53,7 @@ pub struct SharpnessSummary {
     pub no_number: Vec<NoNumber>,
     /// The step since which no measurement gave a number, and the last outcome.
     pub no_number_since: Option<(u64, MeasurementOutcome)>,
-    /// The measurements that the probe skipped to keep its share of time, as counted by the caller.
+    /// The measurements skipped to keep the probe's share of time, as counted by the caller.
     pub left_out: u64,
     /// The steps that an edge cap lowered, if any.
     pub capped: Option<CappedSteps>,
@@ -73,7 +73,7 @@ pub struct SharpnessSummary {
 }
 
 impl SharpnessSummary {
-    /// Starts the clock of [`run_time`](Self::run_time) at the first call, and extends it later.
+    /// Starts the clock of [`run_time`](Self::run_time), and extends it later.
     pub fn tick(&mut self, now: Instant) {
         let started = *self.started.get_or_insert(now);
         self.run_time = now.saturating_duration_since(started);

@@ -77,8 +77,7 @@ impl MeasurementWriter {
     ///
     /// # Errors
     ///
-    /// Fails if the line cannot be written, for example on a full disk. The writer remains usable: readers skip a
-    /// partial line.
+    /// Fails if the line cannot be written. The writer remains usable, and readers skip a partial line.
     pub fn append(&mut self, measurement: &Measurement) -> Result<(), WriteError> {
         self.append_line(measurement)
     }

@@ -1,4 +1,4 @@
-//! Tests the report in a browser. Ignored by default, since it needs Chromium (program `chromium`, or `$CHROMIUM`):
+//! Tests the report in Chromium (`$CHROMIUM`). Ignored by default:
 //!
 //! ```sh
 //! cargo test -p sharpness-report --test browser -- --ignored
@@ -62,12 +62,12 @@ const HOVER: &str = r#"<script>
 #[derive(Debug, Deserialize)]
 struct Seen {
     errors: Vec<String>,
-    /// In milliseconds after the request.
+    /// In milliseconds.
     loaded: f64,
     charts: usize,
     /// The hundredths of the first chart's width that contain a curve's colour.
     colored: Vec<u32>,
-    /// The excess of the page's width over the window's, in pixels.
+    /// In pixels.
     overflow: f64,
     hovered: Vec<String>,
     text: String,
@@ -140,7 +140,6 @@ fn open_at(runs: &[Run], width: u32) -> Seen {
 fn hovering_shows_values() {
     let seen = open(&[run("one", 1..500), run("two", 1..300)]);
     assert!(seen.charts >= 4, "{seen:?}");
-    // The step, then λ_c and 2/η of both runs.
     assert_eq!(seen.hovered.len(), 5, "{seen:?}");
     let step: f64 = seen.hovered[0].replace(',', "").parse().unwrap();
     assert!((step - 250.0).abs() < 20.0, "{seen:?}");
@@ -190,7 +189,6 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
     // The other run gave no number there, at steps of its own.
     let mut other = with_gaps("b", |_| true, |step| step < 100);
     for measurement in &mut other.measurements {
-        // Of several runs, each threshold has a colour.
         measurement.learning_rate = None;
     }
     let missing = open(&[

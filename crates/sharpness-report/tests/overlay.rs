@@ -19,7 +19,7 @@ fn measurement(step: u64, task: &str, rate: f64, sharpness: Option<f64>) -> Meas
     serde_json::from_value(record).unwrap()
 }
 
-/// Warmup to 0.01, λ_c rising until it passes 2/η, some steps without a number; a task.
+/// A warmup to 0.01; λ_c rises past 2/η; some steps have no number; a task.
 fn run(steps: u64) -> Run {
     let mut run = Run::default();
     for step in (0..=steps).step_by(10) {

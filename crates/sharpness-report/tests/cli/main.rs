@@ -139,7 +139,6 @@ fn a_bad_run_of_many_is_left_out_with_a_note() {
     assert!(text(&output.stderr).contains("none of 2 runs"));
 }
 
-/// Follows a run until it has printed this many lines.
 struct Tail {
     child: std::process::Child,
     lines: std::sync::mpsc::Receiver<String>,

@@ -1,4 +1,3 @@
-//! Full and closed outputs, full disks, control characters, and pipes.
 #![cfg(unix)]
 
 use crate::{line, run, sharpness, text};

@@ -1,5 +1,3 @@
-//! Folders of runs, and odd records.
-
 #[cfg(unix)]
 use crate::run;
 use crate::{line, sharpness, text};

@@ -1,5 +1,5 @@
-//! Reads event files back by a decoder of its own, and by TensorBoard's reader in a test that is ignored by default,
-//! since it needs Python (`python3`, or `$PYTHON`) with `tensorboard`:
+//! Reads event files back by a decoder of its own, and by TensorBoard's reader in an ignored test, which needs Python
+//! (`$PYTHON`) with `tensorboard`:
 //!
 //! ```sh
 //! cargo test --test tensorboard -- --ignored
