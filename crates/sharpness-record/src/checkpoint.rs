@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Notes in a run's folder the run-wide step and epoch of saved weights, by their fingerprint.
-///
-/// A run that resumes from the weights thus knows its step, and the lessons of the measurements before it.
+/// Identifies saved weights by a fingerprint, so that a run that resumes from them knows its step.
 ///
 /// ```
 /// use sharpness_record::CheckpointNote;
@@ -23,22 +21,22 @@ use std::path::Path;
 pub struct CheckpointNote {
     /// The number of updates before the checkpoint.
     pub step: u64,
-    /// The epoch, from 1, if it is known.
+    /// The epoch, from 1, if known.
     #[serde(default)]
     pub epoch: Option<u64>,
-    /// A fingerprint of the weights.
+    /// The fingerprint of the weights.
     pub fingerprint: u64,
-    /// The lessons of the measurements before the checkpoint, in words of the program that wrote the note.
+    /// The state of the measuring program, in its own format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 
 impl CheckpointNote {
-    /// Notes the checkpoint in the run's folder, and creates the folder if necessary.
+    /// Appends the note to the run's folder, which it creates if necessary.
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses the write.
+    /// Fails if the file cannot be written.
     pub fn save(&self, directory: &Path) -> Result<(), WriteError> {
         let path = directory.join(CHECKPOINTS_FILE);
         let failed = |source| WriteError::at(&path, source);
@@ -47,11 +45,11 @@ impl CheckpointNote {
         append_lines(&path, &line).map_err(failed)
     }
 
-    /// Finds the newest checkpoint of the run with this fingerprint, and skips damaged notes.
+    /// Finds the newest note with this fingerprint, and skips damaged notes.
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses to read the notes.
+    /// Fails if the file cannot be read.
     pub fn find(directory: &Path, fingerprint: u64) -> Result<Option<Self>, ReadError> {
         let path = directory.join(CHECKPOINTS_FILE);
         let bytes = match std::fs::read(&path) {
@@ -81,7 +79,6 @@ mod tests {
         };
         note(100, 7).save(folder.path()).unwrap();
         note(200, 8).save(folder.path()).unwrap();
-        // A note that is not UTF-8, and an incomplete note.
         let path = folder.path().join(CHECKPOINTS_FILE);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend(b"\xff\xfe\n{\"step\":250,\"ep");

@@ -1,40 +1,40 @@
 use serde::{Deserialize, Serialize};
 
-/// Names how the measurement of a curvature ended. Its serialized form is the name in snake case.
+/// Names how a curvature's measurement ended; serialized in snake case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CurvatureOutcome {
     /// The curvature is known.
     Measured,
-    /// The iteration ended before its residual was small.
+    /// The iteration ended with too large a residual.
     NotConverged,
-    /// Rounding of the gradients, or change of the curvature itself, hides it at every step tried.
+    /// Rounding, or change of the curvature, hides it at every step size.
     BelowResolution,
-    /// The loss does not fall along the update, so the ratio of curvature to slope is undefined.
+    /// The loss does not fall along the update, so curvature over slope is undefined.
     NotDescent,
-    /// Something is NaN or infinite.
+    /// A value is NaN or infinite.
     NonFinite,
     /// Another failure, explained in `reason`.
     Failed,
-    /// An outcome of a later version of the record, by its name. This version only reads it.
+    /// An outcome from a later version of the record, by its name.
     #[serde(untagged)]
     Other(String),
 }
 
-/// A curvature, or the reason why there is none.
+/// A curvature, or the reason why it is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CurvatureValue {
     /// How the measurement ended.
     pub outcome: CurvatureOutcome,
-    /// The value, if it was measured.
+    /// The value, if measured.
     #[serde(default)]
     pub value: Option<f64>,
-    /// Its relative error, from the difference quotients at neighbouring steps.
+    /// Its relative error, from neighbouring difference quotients.
     #[serde(default)]
     pub relative_error: Option<f64>,
-    /// The standard error by the spread over the batches, for a mean over several.
+    /// The standard error of a mean over several batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
     /// ‖Hu − λu‖ / |λ|, for an eigenvalue.
@@ -43,10 +43,10 @@ pub struct CurvatureValue {
     /// The reason of a failure.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The number of gradients computed; each costs about three forward passes.
+    /// The computed gradients; each costs about three forward passes.
     #[serde(default)]
     pub gradients: usize,
-    /// The number of evaluations of the loss besides, one forward pass each.
+    /// The evaluations of the loss besides.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub evaluations: usize,
     /// The wall-clock time, in seconds.
@@ -59,7 +59,7 @@ fn is_zero(count: &usize) -> bool {
 }
 
 impl CurvatureValue {
-    /// Creates a curvature with this outcome, no value and no cost; the caller sets the known fields.
+    /// Creates a curvature with this outcome, without value and cost.
     #[must_use]
     pub fn new(outcome: CurvatureOutcome) -> Self {
         Self {
@@ -84,7 +84,7 @@ pub struct CurvatureMeasurement {
     pub directional_sharpness: CurvatureValue,
     /// The Hessian sharpness λ_max(H).
     pub hessian_sharpness: CurvatureValue,
-    /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), if the probe measures it.
+    /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), if measured.
     #[serde(default)]
     pub preconditioned_sharpness: Option<CurvatureValue>,
 }

@@ -1,22 +1,19 @@
 use std::fmt::{Display, Formatter};
 
-/// The edge ratio η/η_c above which a run is near the edge: the learning rate exceeds half of the critical learning rate.
+/// The edge ratio η/η_c above which a run is near the edge.
 pub const NEAR_EDGE: f64 = 0.5;
 
-/// Returns the edge threshold 2/η, in the unit of critical sharpness: a step at the learning rate η
-/// raises the loss if critical sharpness is above it. `None` unless η is positive and 2/η finite.
+/// Returns the edge threshold 2/η, the critical sharpness above which a step at η raises the loss.
 ///
-/// ```
-/// assert_eq!(sharpness_record::edge_threshold(0.01), Some(200.0));
-/// assert_eq!(sharpness_record::edge_threshold(0.0), None);
-/// ```
+/// `None` unless η is positive and 2/η finite.
 pub fn edge_threshold(learning_rate: f64) -> Option<f64> {
     let threshold = 2.0 / learning_rate;
     (threshold > 0.0 && threshold.is_finite()).then_some(threshold)
 }
 
-/// Returns the edge ratio η/η_c = ηλ_c/2, without a unit: it crosses 1 at the Edge of Stability, above
-/// which the step raises the loss. `None` unless η_c is positive and the ratio finite.
+/// Returns the edge ratio η/η_c = ηλ_c/2: above 1, the step raises the loss.
+///
+/// `None` unless η_c is positive and the ratio finite.
 ///
 /// ```
 /// assert_eq!(sharpness_record::edge_ratio(0.01, 0.04), Some(0.25));
@@ -39,7 +36,7 @@ pub enum Edge {
 }
 
 impl Edge {
-    /// Locates a step by its [edge ratio](edge_ratio). `None` if the ratio is NaN.
+    /// Locates a step by its [edge ratio](edge_ratio); `None` for NaN.
     ///
     /// ```
     /// use sharpness_record::Edge;

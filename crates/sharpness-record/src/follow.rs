@@ -12,19 +12,18 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Followed {
-    /// A line is complete.
+    /// A new measurement.
     Measurement(Box<Measurement>),
-    /// The record has changed from some line on. Of the measurements followed so far, the first `kept`
-    /// stand, and the next `dropped` are no longer part of it.
+    /// The record changed: the first `kept` of the followed measurements stand, the next `dropped` are gone.
     WentBack {
-        /// The number of followed measurements that are still part of the record.
+        /// The measurements that stand.
         kept: usize,
-        /// The number of followed measurements that are not.
+        /// The measurements that are gone.
         dropped: usize,
         /// The cause.
         cause: WentBack,
     },
-    /// A line is no measurement and is left out: the text says which line, and why.
+    /// A note on a line that is no measurement.
     Note(String),
 }
 
@@ -34,7 +33,7 @@ pub enum Followed {
 pub enum WentBack {
     /// Another file took its place, as when a run resumes or starts anew.
     Replaced,
-    /// The file became shorter, or other lines overwrote lines already read.
+    /// The file became shorter, or a program overwrote lines.
     Rewritten,
     /// The file is gone.
     Removed,
@@ -52,7 +51,7 @@ impl Display for WentBack {
 
 /// Reads a record from its beginning and then as it grows, each complete line once.
 ///
-/// The record need not exist yet; while followed, it may be removed, cut short and replaced.
+/// The record may not exist yet, and may later be cut short, replaced or removed.
 ///
 /// ```
 /// use sharpness_record::{Followed, Follower, Measurement, MeasurementOutcome, MeasurementWriter};
@@ -73,18 +72,19 @@ impl Display for WentBack {
 pub struct Follower {
     path: PathBuf,
     open: Option<OpenRecord>,
-    /// A hash of each line followed as a measurement, to recognize the surviving lines after a replacement.
+    /// The hashes of the followed lines.
     followed: Vec<u64>,
-    /// After a replacement: the number of followed lines found again so far.
+    /// After a replacement: the number of lines found again.
     again: Option<(usize, WentBack)>,
-    /// The measurement that ended the search for surviving lines.
+    /// The measurement that ended this search.
     waiting: Option<Measurement>,
     has_noted_newer: bool,
 }
 
 impl Follower {
-    /// Starts at the first line of a record, given as a run's folder or as the file itself. Neither need
-    /// exist: a missing path counts as a folder unless it ends in `.jsonl`. A pipe is read once.
+    /// Starts at the first line of a record, given as a run's folder or as the file.
+    ///
+    /// A missing path counts as a folder unless it ends in `.jsonl`. A pipe is read once.
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.to_path_buf(),
@@ -106,8 +106,7 @@ impl Follower {
         }
     }
 
-    /// Tells a waiting user what is missing, such as `runs/a is not there yet`. `None` once a
-    /// measurement was followed.
+    /// Returns a message to a waiting user, such as `runs/a is not there yet`; `None` once a measurement was followed.
     pub fn missing(&self) -> Option<String> {
         if !self.followed.is_empty() {
             return None;
@@ -127,7 +126,7 @@ impl Follower {
     ///
     /// # Errors
     ///
-    /// Returns an error if the system refuses to read the file. The next call tries again.
+    /// Fails if the file cannot be read. The next call tries again.
     pub fn next_event(&mut self) -> Result<Option<Followed>, ReadError> {
         if let Some(measurement) = self.waiting.take() {
             return Ok(Some(Followed::Measurement(Box::new(measurement))));
@@ -206,7 +205,6 @@ impl Follower {
         let (kept, cause) = self.again.take()?;
         let dropped = self.followed.len() - kept;
         self.followed.truncate(kept);
-        // A replacement with the same lines changes nothing, for example if only damaged lines are gone.
         (dropped > 0).then_some(Followed::WentBack {
             kept,
             dropped,
@@ -216,7 +214,6 @@ impl Follower {
 }
 
 struct Line {
-    /// Counted from 1.
     number: usize,
     bytes: Vec<u8>,
 }
@@ -232,13 +229,10 @@ struct OpenRecord {
     /// `None` for a pipe, which cannot change.
     handle: Option<Handle>,
     reader: BufReader<File>,
-    /// The bytes read so far.
     position: u64,
-    /// The complete lines read so far.
     lines: usize,
     /// The last complete line, to check that the file still holds it.
     last: Vec<u8>,
-    /// The beginning of an incomplete line.
     line: Vec<u8>,
 }
 
@@ -276,7 +270,6 @@ impl OpenRecord {
         Ok(State::Line(Line { number, bytes }))
     }
 
-    /// Whether the file is no longer the file read so far, and why.
     fn change(&mut self, file: &Path) -> io::Result<Option<WentBack>> {
         let Some(handle) = &self.handle else {
             return Ok(None);

@@ -1,8 +1,7 @@
-//! Records the critical sharpness of a training run: defines a measurement, writes a run's measurements
-//! to a file, and reads the file, in one pass or while it grows.
+//! Writes the measurements of a run's critical sharpness to a file, and reads them, even while the run goes on.
 //!
-//! [burn-sharpness] writes the record, and [sharpness-report] reads it. This crate depends on neither,
-//! nor on any machine learning: it is plain data and files.
+//! [burn-sharpness] writes the record, and [sharpness-report] reads it. This crate depends on no machine learning
+//! framework.
 //!
 //! ```
 //! use sharpness_record::{Measurement, MeasurementOutcome, MeasurementWriter, TRAIN_TASK, read};
@@ -23,12 +22,10 @@
 //!
 //! # The file
 //!
-//! A run's folder holds [`MEASUREMENTS_FILE`], in JSON Lines: one [`Measurement`] a line. A written line
-//! never changes. When a run goes back to an earlier checkpoint, the lines of the repeated steps move to
-//! [`SUPERSEDED_FILE`].
+//! A run's folder holds [`MEASUREMENTS_FILE`]: JSON Lines, one [`Measurement`] a line. If a run goes back to a
+//! checkpoint, the lines of repeated steps move to [`SUPERSEDED_FILE`]; no line is ever changed.
 //!
-//! Every line states its [version](RECORD_VERSION). A version may gain fields as long as older readers
-//! understand newer lines: readers skip unknown fields.
+//! Every line states its [version](RECORD_VERSION). A version may gain fields; readers skip unknown fields.
 //!
 //! [burn-sharpness]: https://docs.rs/burn-sharpness
 //! [sharpness-report]: https://docs.rs/sharpness-report
@@ -38,8 +35,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// `?` in `main`, `unwrap` and `expect` show the debug form of an error, so it is the sentence,
-/// too.
+/// Makes `unwrap`, and `?` in `main`, show an error's sentence.
 macro_rules! debug_is_the_sentence {
     ($error:ty) => {
         impl std::fmt::Debug for $error {
@@ -83,7 +79,7 @@ pub use summary::{CappedSteps, NoNumber, SharpnessSummary};
 pub use whole::write_whole;
 pub use write::{MeasurementWriter, WriteError, supersede_from};
 
-/// Compiles and runs the code of README.md as a doctest.
+/// Runs the code of README.md as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

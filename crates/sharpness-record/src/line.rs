@@ -1,16 +1,15 @@
 use serde::{Deserialize, Serialize};
 
-/// One evaluation of the loss along an update, by a search.
+/// One evaluation of the loss along an update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinePoint {
     /// The learning rate η.
     pub learning_rate: f64,
-    /// The rise of the loss, f(η) = L(θ − ηΔθ) − L(θ), if it is finite.
+    /// The rise of the loss, f(η) = L(θ − ηΔθ) − L(θ), if finite.
     #[serde(default)]
     pub rise: Option<f64>,
-    /// The uncertainty of f(η): its standard error over the examples if their losses are known, or else the change below
-    /// which the search takes a difference for rounding.
+    /// The uncertainty of f(η): the standard error over the examples if known, otherwise the limit of rounding.
     #[serde(default)]
     pub error: Option<f64>,
 }

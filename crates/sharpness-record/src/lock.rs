@@ -3,11 +3,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Grants the right to write to a folder to one value at a time, in any process.
+/// Locks a folder for one writer, across processes, until the value is dropped or its process ends.
 ///
-/// It locks a file; the system releases the lock when the value is dropped or its process ends, however
-/// it ends. The file holds the number of the process and stays in the folder. On a file system without
-/// locks, everybody gets the right.
+/// On a file system without locks, every claim succeeds.
 ///
 /// ```
 /// use sharpness_record::{FolderLock, LockError};
@@ -36,22 +34,21 @@ pub enum LockError {
     Held {
         /// The locked file.
         file: PathBuf,
-        /// The number of the process that holds the lock, if it is readable. It may be this process.
+        /// The holder's process number, if readable. It may be this process.
         holder: Option<u32>,
     },
-    /// The system refuses to write the file.
+    /// The file cannot be written.
     #[error("{} cannot be written: {source}", file.display())]
     Unwritable {
         /// The file to lock.
         file: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 debug_is_the_sentence!(LockError);
 
-/// Names the holder of a lock, as the subject of a sentence.
 pub(crate) fn holder_text(holder: Option<u32>) -> String {
     match holder {
         Some(id) if id == std::process::id() => "another writer of this process".to_string(),
@@ -61,11 +58,11 @@ pub(crate) fn holder_text(holder: Option<u32>) -> String {
 }
 
 impl FolderLock {
-    /// Locks this file, and creates it and its folder if necessary.
+    /// Locks this file, which it creates with its folder if necessary.
     ///
     /// # Errors
     ///
-    /// Returns an error if another writer holds the lock, or if the system refuses to write the file.
+    /// Fails if another writer holds the lock, or if the file cannot be written.
     pub fn claim(file: &Path) -> Result<Self, LockError> {
         let unwritable = |source| LockError::Unwritable {
             file: file.to_path_buf(),
@@ -79,7 +76,7 @@ impl FolderLock {
         let mut locked = options.open(file).map_err(unwritable)?;
         match locked.try_lock() {
             Ok(()) => {
-                // The number only improves the message of a refused writer.
+                // Only the message to a refused writer needs the number.
                 let number = std::process::id().to_string();
                 let _ = locked
                     .set_len(0)
@@ -93,7 +90,6 @@ impl FolderLock {
                     holder: read.and_then(|_| number.trim().parse().ok()),
                 });
             }
-            // On a file system without locks, write anyway.
             Err(TryLockError::Error(_)) => {}
         }
         Ok(Self { _file: locked })

@@ -8,34 +8,33 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The version of the record that this crate writes, and the newest that it reads.
 pub const RECORD_VERSION: u32 = 1;
 
-/// The task whose loss produced the update.
+/// The task of the training loss.
 pub const TRAIN_TASK: &str = "train";
 
-/// The source of the loss L(θ) of a measurement.
+/// The source of L(θ).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BaseLossSource {
-    /// The training step computed it, by a path that agreed with the probe's to rounding.
+    /// The training step, whose loss agreed with the probe's.
     Training,
-    /// The probe evaluated it, by one more forward pass.
+    /// One more forward pass.
     Evaluated,
-    /// A source of a later version of the record.
+    /// A source from a later version of the record.
     #[serde(other)]
     Other,
 }
 
-/// The source of the slope of a measurement.
+/// The source of the slope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SlopeSource {
-    /// The gradient belongs to the measured loss, so the slope is exact.
+    /// The gradient of the measured loss: the slope is exact.
     Known,
-    /// The gradient belongs to the loss in training mode, such as with dropout. The slope says where
-    /// to look first and proves nothing about the measured loss.
+    /// The gradient in training mode, for example with dropout. It guides the search and proves nothing.
     Hint,
-    /// A source of a later version of the record.
+    /// A source from a later version of the record.
     #[serde(other)]
     Other,
 }
@@ -44,7 +43,7 @@ pub enum SlopeSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkerShare {
-    /// The workers on whose batches the loss was measured.
+    /// The workers that took part in the measurement.
     pub measured: usize,
     /// The workers that make the update.
     pub of: usize,
@@ -56,40 +55,37 @@ impl WorkerShare {
         Self { measured, of }
     }
 
-    /// Whether no worker was left out.
+    /// Whether all workers took part.
     pub fn is_whole(&self) -> bool {
         self.measured == self.of
     }
 }
 
-/// Holds one measurement of critical sharpness.
+/// One measurement of critical sharpness.
 ///
-/// [`critical_sharpness`](Self::critical_sharpness) is the number. [`edge_ratio`](Self::edge_ratio) says whether the
-/// step is past the edge, and [`outcome`](Self::outcome) how the search ended.
-///
-/// A field that was not measured is `None` (`null` in JSON), never a substitute number. A missing field reads as not
-/// measured, and a reader skips unknown fields.
+/// A field that was not measured is `None` (`null` in JSON), never a substitute number. Only the panel measures the
+/// fields marked "panel".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Measurement {
-    /// The version of this record, [`RECORD_VERSION`].
+    /// The version of the record, [`RECORD_VERSION`].
     pub version: u32,
-    /// The run-wide step: updates of the weights since the start of the run, from 0, over all epochs.
+    /// The run-wide step, from 0.
     pub step: u64,
-    /// The epoch, from 1, if it is known.
+    /// The epoch, from 1, if known.
     #[serde(default)]
     pub epoch: Option<u64>,
-    /// The task of the measured loss; `train` is the batch that made the update.
+    /// The task of the measured loss: [`TRAIN_TASK`] for the batch of the update.
     #[serde(default = "train_task")]
     pub task: String,
-    /// The task with the smallest critical learning rate along this update, `train` included; a task that the update
-    /// hurts at any rate (`not_descent`) comes first. Absent if no task has a limit, or if training is the only task.
+    /// The task with the smallest critical learning rate, training included; a task that the update hurts at any rate
+    /// comes first. `None` if no task has a limit, or without other tasks.
     #[serde(default)]
     pub limiting_task: Option<String>,
     /// The scheduler's learning rate η for this step.
     #[serde(default)]
     pub learning_rate: Option<f64>,
-    /// The learning rate of the step, if an edge cap lowered it.
+    /// The learning rate used, if an edge cap lowered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate_used: Option<f64>,
     /// The loss L(θ).
@@ -98,109 +94,105 @@ pub struct Measurement {
     /// The source of L(θ).
     #[serde(default)]
     pub base_loss_source: Option<BaseLossSource>,
-    /// The fraction of the batch behind the loss, in (0, 1]: 1 unless the loss states less.
+    /// The fraction of the batch behind the loss, in (0, 1].
     #[serde(default = "whole_batch")]
     pub batch_fraction: f64,
-    /// How many of the workers that make the same update took part, if there are several.
+    /// The workers that took part, if several make the same update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkerShare>,
     /// The slope g·Δθ of the fall along the update.
     #[serde(default)]
     pub slope: Option<f64>,
-    /// The source of the slope. Absent without a slope, and in records older than this field.
+    /// The source of the slope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slope_source: Option<SlopeSource>,
     /// The norm ‖Δθ‖ of the update direction.
     #[serde(default)]
     pub update_norm: Option<f64>,
-    /// The norm ‖g‖ of the loss's gradient, before the optimizer clips it. In the panel only.
+    /// The norm ‖g‖ of the gradient, before any clipping (panel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
-    /// The norm ‖θ‖ of the weights that have a gradient. In the panel only.
+    /// The norm ‖θ‖ of the weights that have a gradient (panel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<f64>,
-    /// The cosine of the angle between gradient and update direction, g·Δθ/(‖g‖‖Δθ‖), in [−1, 1]. In the panel only.
+    /// The cosine g·Δθ/(‖g‖‖Δθ‖) between gradient and update, in [−1, 1] (panel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_cosine: Option<f64>,
-    /// The agreement of the step with its linear prediction, (L(θ) − L(θ − ηΔθ))/(η g·Δθ) with η = `learning_rate`: 1
-    /// if the loss falls as its gradient predicts, 0 at η_c, negative beyond. In the panel only, and only if the
-    /// search evaluated the loss at η.
+    /// The agreement of the step with its linear prediction (panel), (L(θ) − L(θ − ηΔθ))/(η g·Δθ), at `learning_rate`.
+    ///
+    /// 1 if the loss falls as predicted, 0 at η_c, negative beyond. `None` if the search did not evaluate this point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
-    /// The absolute error of the agreement due to rounding.
+    /// The absolute rounding error of the agreement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement_error: Option<f64>,
-    /// The trace tr Σ of the covariance of a micro-batch's gradient, estimated from the micro-batches that burn's
-    /// `Learner` accumulates in the update. In the panel only.
+    /// The trace tr Σ of the covariance of a micro-batch's gradient, estimated from accumulated micro-batches (panel).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_variance: Option<f64>,
-    /// The squared norm ‖G‖² of the gradient over all data, estimated in the same way. The estimate may be negative.
+    /// The squared norm ‖G‖² of the gradient over all data, estimated likewise; may be negative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_signal: Option<f64>,
-    /// The λ_max at which the named optimizer is at the Edge of Stability at large batches, 2(1+β)/η.
+    /// The edge of λ_max for the named optimizer at large batches, 2(1+β)/η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub large_batch_threshold: Option<f64>,
-    /// The threshold of batch sharpness for the named optimizer at small batches, 2(1−β)/η.
+    /// The level of batch sharpness for the named optimizer at small batches, 2(1−β)/η.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small_batch_threshold: Option<f64>,
-    /// The preconditioned sharpness at which the named Adam is at the Edge of Stability, (2+2β₁)/((1−β₁)η).
+    /// The edge of preconditioned sharpness for the named Adam, (2+2β₁)/((1−β₁)η).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adam_threshold: Option<f64>,
-    /// The way the measurement ended.
+    /// How the measurement ended.
     pub outcome: MeasurementOutcome,
     /// The reason of a failure.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The largest evaluated learning rate below `upper` at which the loss did not rise.
+    /// The largest evaluated learning rate below `upper` without a rise of the loss.
     #[serde(default)]
     pub lower: Option<f64>,
-    /// The smallest evaluated learning rate at which the loss rose.
+    /// The smallest evaluated learning rate with a rise of the loss.
     #[serde(default)]
     pub upper: Option<f64>,
     /// The critical learning rate η_c, inside a certified bracket.
     #[serde(default)]
     pub critical_lr: Option<f64>,
-    /// The estimated relative error of η_c, not a bound. Evaluations at η_c check it during the run and widen it, so
-    /// that 95 of 100 true values lie within η_c·(1 ± error), and nearly all within three times the error.
+    /// The estimated relative error of η_c, not a bound: 95 of 100 true values lie within it, nearly all within three
+    /// times it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical_lr_error: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
     #[serde(default)]
     pub critical_sharpness: Option<f64>,
-    /// The 95% interval of η_c by the spread of the loss over the examples, if their losses are known: the batch
-    /// noise of η_c.
+    /// The 95% interval of η_c from the spread of the examples' losses, if these are known.
     #[serde(default, deserialize_with = "closed_interval")]
     pub critical_lr_interval: Option<(f64, f64)>,
-    /// The standard deviation of η_c over the task's batches, to first order, if the task has several.
+    /// The standard deviation of η_c over the task's batches, to first order.
     #[serde(default)]
     pub critical_lr_spread: Option<f64>,
-    /// Whether the search looked for an earlier crossing of a bracketed loss and found none.
+    /// Whether the search looked for an earlier crossing and found none.
     #[serde(default)]
     pub first_crossing_verified: Option<bool>,
     /// The learning rate down to which the search looked for an earlier crossing, at ratios of 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified_from: Option<f64>,
-    /// Whether the loss at `upper` is NaN or infinite, not merely higher. Absent if the loss there is finite.
+    /// Whether the loss at `upper` is NaN or infinite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_explodes: Option<bool>,
-    /// Whether batch norm used the statistics of the batch, as in training. Absent otherwise.
+    /// Whether batch norm used the statistics of the batch, as in training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_statistics: Option<bool>,
-    /// The curvature behind critical sharpness, on steps that measure it.
+    /// The curvature, on steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
-    /// The batch sharpness `E[gᵀHg/‖g‖²]`, on steps that measure it: the mean over several batches of the curvature of each
-    /// batch's loss along its own gradient.
+    /// The batch sharpness `E[gᵀHg/‖g‖²]`, a mean over batches, on steps that measure it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_sharpness: Option<CurvatureValue>,
-    /// The interaction-aware form of batch sharpness, `E[gᵀHg]/E‖g‖²`, from the same gradients, whose cost is that of
-    /// `batch_sharpness`.
+    /// The interaction-aware form `E[gᵀHg]/E‖g‖²`; `batch_sharpness` counts its cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction_aware_sharpness: Option<CurvatureValue>,
-    /// The points of the search in order, if the run keeps them; `None` without a search.
+    /// The points of the search, in order, if the run keeps them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<Vec<LinePoint>>,
-    /// The evaluations of the loss along the update, one forward pass each, without L(θ).
+    /// The evaluations along the update, one forward pass each, without L(θ).
     #[serde(default)]
     pub evaluations: usize,
     /// The wall-clock time of the whole measurement, in seconds.
@@ -216,14 +208,14 @@ fn whole_batch() -> f64 {
     1.0
 }
 
-/// Treats an interval with an infinite end, `null` in JSON, as no interval.
+/// Reads an interval with an infinite end (`null` in JSON) as no interval.
 fn closed_interval<'de, D: Deserializer<'de>>(data: D) -> Result<Option<(f64, f64)>, D::Error> {
     let ends: Option<(Option<f64>, Option<f64>)> = Deserialize::deserialize(data)?;
     Ok(ends.and_then(|(low, high)| Some((low?, high?))))
 }
 
 impl Measurement {
-    /// Creates a measurement with this outcome; the caller sets the other known fields.
+    /// Creates a measurement; the caller sets the other known fields.
     #[must_use]
     pub fn new(step: u64, epoch: Option<u64>, task: &str, outcome: MeasurementOutcome) -> Self {
         Self {
@@ -292,49 +284,44 @@ impl Measurement {
         self.task == TRAIN_TASK
     }
 
-    /// Returns the [edge threshold](edge_threshold) 2/η: this step raises the loss if critical sharpness is above it.
-    /// `None` if the learning rate is 0 or unknown.
+    /// Returns the [edge threshold](edge_threshold) 2/η; `None` if η is 0 or unknown.
     pub fn edge_threshold(&self) -> Option<f64> {
         edge_threshold(self.learning_rate?)
     }
 
-    /// Returns the [edge ratio](edge_ratio) ηλ_c/2 = η/η_c, which crosses 1 at the Edge of
-    /// Stability. `None` if η or η_c is unknown.
+    /// Returns the [edge ratio](edge_ratio) η/η_c; `None` if η or η_c is unknown.
     pub fn edge_ratio(&self) -> Option<f64> {
         edge_ratio(self.learning_rate?, self.critical_lr?)
     }
 
-    /// Returns the relative update η‖Δθ‖/‖θ‖, with the learning rate of the step. `None` if one of the three is
-    /// unknown, or ‖θ‖ is 0.
+    /// Returns the relative update η‖Δθ‖/‖θ‖ of the step; `None` if a value is unknown or ‖θ‖ is 0.
     pub fn relative_update(&self) -> Option<f64> {
         let rate = self.learning_rate_used.or(self.learning_rate)?;
         let relative = rate * self.update_norm? / self.weight_norm?;
         Some(relative).filter(|relative| relative.is_finite())
     }
 
-    /// Returns the gradient-noise scale tr Σ/‖G‖²: the number of micro-batches in an update with as much noise as
-    /// signal. `None` if either is unknown, or ‖G‖² is not positive.
+    /// Returns the gradient-noise scale tr Σ/‖G‖²: the micro-batches in an update with as much noise as signal.
     ///
-    /// This ratio of two estimates scatters widely: average both over many steps, and divide the averages.
+    /// `None` unless both are known and ‖G‖² is positive. The ratio scatters: average both values over many steps
+    /// first.
     pub fn noise_scale(&self) -> Option<f64> {
         let signal = self.gradient_signal.filter(|signal| *signal > 0.0)?;
         Some(self.gradient_variance? / signal).filter(|scale| scale.is_finite())
     }
 
-    /// Locates this step relative to the Edge of Stability. `None` if η or η_c is unknown.
+    /// Locates this step relative to the Edge of Stability; `None` if η or η_c is unknown.
     pub fn edge(&self) -> Option<Edge> {
         Edge::of(self.edge_ratio()?)
     }
 
-    /// Returns the largest learning rate that an edge cap of this fraction of η_c allows, if it is below the scheduler's.
-    /// `None` if η or η_c is unknown.
+    /// Returns the rate of an edge cap at this fraction of η_c, if it is below the scheduler's.
     pub fn capped(&self, fraction: f64) -> Option<f64> {
         let (asked, cap) = (self.learning_rate?, fraction * self.critical_lr?);
         (cap < asked).then_some(cap)
     }
 
-    /// Describes a step near or past the Edge of Stability: "at 0.62 of the edge", or "past the edge, at 2.42 of
-    /// it"; with the learning rate of the step, if a cap lowered it.
+    /// Describes a step near or past the edge, such as "past the edge, at 2.42 of it", or a capped step.
     pub fn at_edge(&self) -> Option<String> {
         let place = self.place_at_edge();
         let Some(used) = self.learning_rate_used else {
@@ -355,13 +342,12 @@ impl Measurement {
         }
     }
 
-    /// Whether this step is past the Edge of Stability: η is known to be above η_c.
+    /// Whether η is known to be above η_c.
     pub fn is_past_edge(&self) -> bool {
         self.edge() == Some(Edge::Past)
     }
 
-    /// Explains a measurement without a critical sharpness: the stated `reason`, or else the meaning of
-    /// its outcome. `None` if there is a critical sharpness.
+    /// Explains a measurement without a critical sharpness; `None` if there is one.
     pub fn no_number(&self) -> Option<String> {
         if self.critical_sharpness.is_some() {
             return None;

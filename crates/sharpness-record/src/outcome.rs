@@ -4,28 +4,28 @@ use std::fmt::{Display, Formatter};
 
 /// Names how a measurement ended. Only [`Bracketed`](Self::Bracketed) comes with a critical sharpness.
 ///
-/// Its serialized form is its [`name`](Self::name), such as `no_increase`.
+/// Its serialized form is its [`name`](Self::name).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MeasurementOutcome {
     /// The critical learning rate is known to the tolerance.
     Bracketed,
-    /// The loss did not rise at any learning rate up to the limit, which is in `lower`.
+    /// The loss did not rise up to the limit, which is in `lower`.
     NoIncrease,
-    /// The loss does not fall along the update: its slope is not positive, or it rises from the start.
+    /// The loss does not fall along the update.
     NotDescent,
-    /// The loss changes too little along the update: rounding hides where it rises.
+    /// Rounding hides the rise of the loss.
     BelowResolution,
     /// The loss at the current weights is NaN or infinite.
     NonFiniteBaseLoss,
     /// The update direction is NaN or infinite.
     NonFiniteSlope,
-    /// The search spent its evaluations; `lower` and `upper` hold its last state.
+    /// The search spent its evaluations, and ended between `lower` and `upper`.
     BudgetExhausted,
     /// Another failure, explained in `reason`.
     Failed,
-    /// An outcome of a later version of the record, by its name. This version only reads it.
+    /// An outcome from a later version of the record, by its name.
     #[serde(untagged)]
     Other(String),
 }
@@ -46,7 +46,7 @@ impl MeasurementOutcome {
         }
     }
 
-    /// Explains the outcome to a reader, such as `not a descent direction`.
+    /// Explains the outcome, for example as `not a descent direction`.
     pub fn reason(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Bracketed => "the critical learning rate is known",

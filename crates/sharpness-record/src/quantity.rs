@@ -1,41 +1,41 @@
-//! Lists all quantities: names, drawing, and how to read them from a measurement.
+//! The table of all quantities.
 
 use crate::{CurvatureValue, Measurement};
 use serde::Serialize;
 
-/// Lays out values along an axis.
+/// The scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// Linear in the value.
     #[default]
     Linear,
-    /// Linear in the logarithm; an axis leaves out values that are not positive.
+    /// Linear in the logarithm, without values that are not positive.
     Log,
 }
 
-/// The reference for a quantity.
+/// The reference of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Against {
     /// Another quantity, drawn in the same chart.
     Quantity(Quantity),
-    /// A number with this meaning, drawn as a line in the chart.
+    /// A named number, drawn as a line.
     Line(f64, &'static str),
 }
 
-/// Describes a quantity: its line of the table.
+/// Describes a quantity.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct About {
     /// Its name as a metric.
     pub name: &'static str,
-    /// Its name in the record, and as a column of the CSV.
+    /// Its name in the record and in the CSV.
     pub field: &'static str,
-    /// Its symbol in charts and lines.
+    /// Its symbol.
     pub symbol: &'static str,
     /// Its unit, with η for the unit of the learning rate; empty for a plain number.
     pub unit: &'static str,
-    /// The scale of its axis, if a report draws a curve of it.
+    /// The scale of its axis, if reports draw it.
     pub scale: Option<Scale>,
     /// Its reference.
     #[serde(skip)]
@@ -47,7 +47,7 @@ pub struct About {
 }
 
 impl About {
-    /// Returns the name, with the symbol if that is more than a word.
+    /// Returns the name, and the symbol if that is more than a word.
     pub fn title(&self) -> String {
         match self.symbol.is_ascii() {
             true => self.name.to_string(),
@@ -59,18 +59,15 @@ impl About {
 #[derive(Clone, Copy, Debug)]
 enum Reads {
     Number(fn(&Measurement) -> Option<f64>),
-    /// A curvature, measured at some of the steps.
     Curvature(fn(&Measurement) -> Option<&CurvatureValue>),
 }
 use Reads::{Curvature, Number};
 use Scale::{Linear, Log};
 
-/// Declares the quantities, each with its line of the table, in the order of the CSV's columns.
 macro_rules! quantities {
     ($($quantity:ident: $name:literal, $field:literal, $symbol:literal, $unit:literal, $scale:expr, $against:expr,
         $words:literal, $reads:expr;)+) => {
-        /// Identifies a quantity of the measurements: an entry of the table that defines metrics, charts, CSV, reports
-        /// and the book.
+        /// A quantity of the measurements; the table defines metrics, charts, CSV, reports and the book.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Quantity {
@@ -81,7 +78,7 @@ macro_rules! quantities {
             /// All quantities, in the order of the CSV's columns.
             pub const TABLE: &[Self] = &[$(Self::$quantity),+];
 
-            /// Returns its line of the table.
+            /// Returns the entry of the table.
             pub fn about(&self) -> &'static About {
                 match self {
                     $(Self::$quantity => {
@@ -209,14 +206,14 @@ impl Quantity {
         Self::ProbeEvaluations,
     ];
 
-    /// The quantities from gradients, on steps with a [curvature](crate::CurvatureMeasurement).
+    /// The quantities of a [curvature](crate::CurvatureMeasurement).
     pub const CURVATURE: [Self; 3] = [
         Self::DirectionalSharpness,
         Self::HessianSharpness,
         Self::PreconditionedSharpness,
     ];
 
-    /// The quantities from gradients of several batches, on steps that measure them.
+    /// The quantities from gradients of several batches.
     pub const BATCHES: [Self; 2] = [Self::BatchSharpness, Self::InteractionAwareSharpness];
 
     /// The quantities of the panel, in the order of the metrics.
@@ -239,12 +236,12 @@ impl Quantity {
         }
     }
 
-    /// Returns the metric's name, which burn turns into a file name.
+    /// Returns the metric's name, from which burn makes a file name.
     pub fn name(&self) -> &'static str {
         self.about().name
     }
 
-    /// Returns the quantity's value in a measurement, if it was measured. Never NaN or infinite.
+    /// Returns the value in a measurement, if measured. Never NaN or infinite.
     pub fn of(&self, measurement: &Measurement) -> Option<f64> {
         let value = match self.about().reads {
             Number(read) => read(measurement),
@@ -261,12 +258,12 @@ impl Quantity {
         }
     }
 
-    /// Whether the quantity is a curvature, with a schedule of its own.
+    /// Whether the quantity is a curvature, which has its own schedule.
     pub fn is_curvature(&self) -> bool {
         matches!(self.about().reads, Curvature(_))
     }
 
-    /// Whether the measurement tried to measure it. All quantities except curvatures are due at each measurement.
+    /// Whether the measurement tried to measure it; all but curvatures are always due.
     pub fn is_due(&self, measurement: &Measurement) -> bool {
         !self.is_curvature() || self.curvature(measurement).is_some()
     }

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The measurements of a file, and notes on the lines left out.
+/// The measurements of a file, with notes on the lines left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Reading {
     /// The measurements, in the order of the file.
     pub measurements: Vec<Measurement>,
-    /// Messages for the user: the lines left out, and why.
+    /// The lines left out, and why.
     pub notes: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ pub enum ReadError {
     /// The path does not exist.
     #[error("there is no {}: give the folder of a run, or its {MEASUREMENTS_FILE}", path.display())]
     Missing {
-        /// The path given.
+        /// The path.
         path: PathBuf,
     },
     /// The folder holds no record.
@@ -31,12 +31,12 @@ pub enum ReadError {
         /// The folder.
         path: PathBuf,
     },
-    /// The system refuses to read the file.
+    /// The file cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
     /// The file is empty.
@@ -45,13 +45,13 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
-    /// The only line of the file is incomplete.
+    /// The only line is incomplete.
     #[error("{} has only one incomplete line: nothing was measured yet", path.display())]
     Incomplete {
         /// The file.
         path: PathBuf,
     },
-    /// No line of the file is a measurement.
+    /// No line is a measurement.
     #[error("{} is not a record of measurements: {reason}", path.display())]
     NotARecord {
         /// The file.
@@ -59,7 +59,7 @@ pub enum ReadError {
         /// The fault of its first line.
         reason: String,
     },
-    /// A newer version wrote all lines.
+    /// All lines have a newer version.
     #[error(
         "{} has version {version} of the record, but this program reads versions up to {RECORD_VERSION}: install a newer program",
         path.display()
@@ -75,7 +75,7 @@ pub enum ReadError {
 debug_is_the_sentence!(ReadError);
 
 impl ReadError {
-    /// Whether the record may still come, because nothing was measured yet: a run that begins will write it.
+    /// Whether the record may still come.
     pub fn is_not_yet(&self) -> bool {
         matches!(
             self,
@@ -87,14 +87,13 @@ impl ReadError {
     }
 }
 
-/// Reads a record, given as a run's folder or as the file itself.
+/// Reads a record, given as a run's folder or as the file.
 ///
-/// It leaves out, with a note, an incomplete last line and any line that is no measurement or has a
-/// newer version, as long as another line is a measurement.
+/// It leaves out, with a note, lines that are incomplete, newer or no measurements.
 ///
 /// # Errors
 ///
-/// Returns the reason if there is no measurement to read.
+/// Fails if no line is a measurement.
 pub fn read(path: &Path) -> Result<Reading, ReadError> {
     let file = file_of(path)?;
     let bytes = std::fs::read(&file).map_err(|source| unreadable(&file, source))?;
@@ -109,11 +108,11 @@ pub(crate) fn unreadable(path: &Path, source: io::Error) -> ReadError {
     }
 }
 
-/// Returns the file of measurements at a path: in a run's folder, or the path itself.
+/// Returns the file of measurements in a run's folder, or a path to a file itself.
 ///
 /// # Errors
 ///
-/// Returns an error if there is no such file.
+/// Fails if there is no such file.
 pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
     if !metadata.is_dir() {
@@ -129,11 +128,11 @@ pub fn file_of(path: &Path) -> Result<PathBuf, ReadError> {
     }
 }
 
-/// Reads the bytes of a record, as [`read`] does; the path is for the messages.
+/// Reads a record's bytes as [`read`] does; the path is for the messages.
 ///
 /// # Errors
 ///
-/// Returns the reason if there is no measurement to read.
+/// Fails if no line is a measurement.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<Reading, ReadError> {
     let path = path.to_path_buf();
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -226,7 +225,6 @@ mod tests {
         assert!(notes.contains("line 5 was cut short"), "{notes}");
         assert!(notes.contains("line 2:"), "{notes}");
         assert!(notes.contains("version 2"), "{notes}");
-        // A line without its end may still be whole.
         assert_eq!(parsed(LINE).unwrap().measurements.len(), 1);
     }
 

@@ -6,8 +6,7 @@ use std::path::Path;
 
 /// Makes a text safe to show: it cannot control a terminal or break XML.
 ///
-/// Escapes as in JSON replace all control characters except tabs and ends of lines, and the marks that reverse the direction of
-/// text.
+/// JSON escapes replace control characters except tabs and line ends, and marks that reverse the direction of text.
 ///
 /// ```
 /// use sharpness_record::shown::printable;
@@ -20,7 +19,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// Shows a name on one line: [`printable`], with escapes for tabs and ends of lines, too.
+/// Shows a name on one line: [`printable`], which also escapes tabs and line ends.
 ///
 /// ```
 /// assert_eq!(sharpness_record::shown::one_line("two\nlines"), "two\\nlines");
@@ -30,15 +29,11 @@ pub fn one_line(name: &str) -> Cow<'_, str> {
 }
 
 /// Shows a path on one line, as [`one_line`] does a name.
-///
-/// ```
-/// assert_eq!(sharpness_record::shown::path("a\u{7}/b".as_ref()), "a\\u0007/b");
-/// ```
 pub fn path(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
 }
 
-/// Whether a character controls how a terminal shows the text, or is invalid in XML.
+/// Whether a character controls a terminal, or is invalid in XML.
 fn is_control(character: char) -> bool {
     let turns_around = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_a_line = matches!(character, '\u{2028}' | '\u{2029}');
@@ -64,7 +59,7 @@ fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Shows a number for a table or a sentence, with four [`decimals`].
+/// Shows a number with four [`decimals`].
 ///
 /// ```
 /// use sharpness_record::shown::number;
@@ -76,8 +71,7 @@ pub fn number(value: f64) -> String {
     decimals(value, 4)
 }
 
-/// Shows a number with this many decimals, or with three digits and a power of ten if the decimals would leave fewer than
-/// three digits or the number is too long for a column.
+/// Shows a number with this many decimals, or with three digits and an exponent if that is too short or too long.
 ///
 /// ```
 /// use sharpness_record::shown::decimals;
@@ -109,7 +103,6 @@ mod tests {
         assert!(shown.starts_with("a\\u0007b\\u001b]0;t\\u009b31m\\u202e\\u000d"));
         assert_eq!(printable("a\tb\n\u{8}"), "a\tb\n\\u0008");
         assert_eq!(one_line("a\tb\n"), "a\\tb\\n");
-        // JSON stays JSON, with the same meaning.
         let json = serde_json::to_string(controls).unwrap();
         let read: String = serde_json::from_str(&printable(&json)).unwrap();
         assert_eq!(read, controls);

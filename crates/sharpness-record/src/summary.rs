@@ -3,46 +3,37 @@ use crate::{Measurement, MeasurementOutcome};
 use std::fmt::{Display, Formatter};
 use std::time::{Duration, Instant};
 
-/// Counts the measurements of the training loss with one outcome that gives no critical sharpness.
+/// Counts the measurements with one outcome that gives no number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoNumber {
     /// The outcome.
     pub outcome: MeasurementOutcome,
-    /// The reason that the first of them states.
+    /// The reason that the first states.
     pub reason: Option<String>,
-    /// The number of measurements with this outcome.
+    /// The number of measurements.
     pub count: u64,
-    /// The step of the first.
+    /// The first step.
     pub first_step: u64,
-    /// The step of the last.
+    /// The last step.
     pub last_step: u64,
 }
 
-/// Counts the steps that an edge cap made at a lower learning rate.
+/// Counts the steps that an edge cap lowered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CappedSteps {
-    /// The number of such steps.
+    /// The number of steps.
     pub count: u64,
-    /// The first.
+    /// The first step.
     pub first_step: u64,
-    /// The last.
+    /// The last step.
     pub last_step: u64,
 }
 
-/// Summarizes a run's measurements in a few numbers.
+/// Summarizes a run's measurements.
 ///
-/// All except `task_evaluations` and `probe_time` concern the training loss only.
-///
-/// ```
-/// use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary, TRAIN_TASK};
-///
-/// let mut summary = SharpnessSummary::default();
-/// let outcome = MeasurementOutcome::NonFiniteBaseLoss;
-/// summary.push(&Measurement::new(5, None, TRAIN_TASK, outcome.clone()));
-/// assert_eq!(summary.no_number_since, Some((5, outcome)));
-/// ```
+/// All fields except `task_evaluations` and `probe_time` concern the training loss.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct SharpnessSummary {
@@ -50,33 +41,29 @@ pub struct SharpnessSummary {
     pub measurements: u64,
     /// The measurements with a certified bracket.
     pub bracketed: u64,
-    /// The first critical sharpness, with its step.
+    /// The step and value of the first critical sharpness.
     pub first: Option<(u64, f64)>,
-    /// The last critical sharpness, with its step. It is out of date if
-    /// [`no_number_since`](Self::no_number_since) is set.
+    /// The step and value of the last; out of date if [`no_number_since`](Self::no_number_since) is set.
     pub last: Option<(u64, f64)>,
-    /// The highest critical sharpness, with its step.
+    /// The step and value of the highest.
     pub highest: Option<(u64, f64)>,
-    /// The number of measured steps with a learning rate above the critical learning rate.
+    /// The measured steps past the edge.
     pub past_edge: u64,
-    /// The outcomes without a number, in the order of their first occurrence.
+    /// The outcomes without a number, by first occurrence.
     pub no_number: Vec<NoNumber>,
-    /// The step since which no measurement gave a number, and the outcome of the last measurement.
-    /// `None` if the last measurement gave a number.
+    /// The step since which no measurement gave a number, and the last outcome.
     pub no_number_since: Option<(u64, MeasurementOutcome)>,
-    /// The due measurements that the probe skipped to keep to its share of time. Whoever skips a
-    /// measurement counts it here.
+    /// The measurements skipped to keep the probe's share of time, as counted by the caller.
     pub left_out: u64,
     /// The steps that an edge cap lowered, if any.
     pub capped: Option<CappedSteps>,
-    /// The evaluations of all measurements of the training loss.
+    /// The evaluations for the training loss.
     pub evaluations: u64,
-    /// The evaluations of all measurements of tasks.
+    /// The evaluations for tasks.
     pub task_evaluations: u64,
-    /// How often each task had the smallest critical learning rate, most often first. Empty if
-    /// training is the only task.
+    /// How often each task was the limiting task, most often first. Empty without tasks.
     pub limiting_tasks: Vec<(String, u64)>,
-    /// Messages about the run's measuring, each given once, such as a refused loss.
+    /// Notices about the measuring, each once.
     pub notices: Vec<String>,
     /// The time spent measuring.
     pub probe_time: Duration,
@@ -86,8 +73,7 @@ pub struct SharpnessSummary {
 }
 
 impl SharpnessSummary {
-    /// Marks the run as under way at this moment: the first call starts the clock of
-    /// [`run_time`](Self::run_time), each later call extends it.
+    /// Starts the clock of [`run_time`](Self::run_time), and extends it later.
     pub fn tick(&mut self, now: Instant) {
         let started = *self.started.get_or_insert(now);
         self.run_time = now.saturating_duration_since(started);
@@ -168,7 +154,7 @@ impl SharpnessSummary {
         tasks.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     }
 
-    /// Returns the task that most often had the smallest critical learning rate, if there are tasks.
+    /// Returns the most frequent limiting task.
     pub fn limiting_task(&self) -> Option<&str> {
         self.limiting_tasks.first().map(|(name, _)| name.as_str())
     }
@@ -192,7 +178,6 @@ impl Display for SharpnessSummary {
             None => "not measured".to_string(),
         };
         let last = match &self.no_number_since {
-            // The last number is out of date.
             Some((step, outcome)) => format!("none since step {step} ({outcome})"),
             None => point(self.last),
         };

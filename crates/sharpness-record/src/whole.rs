@@ -4,12 +4,11 @@ use std::path::Path;
 
 /// Writes a whole file or nothing: if the disk is full or the process is killed, the old file stays intact.
 ///
-/// A new file takes the place of the old file and its permissions. A symbolic link stays a link: its target is
-/// replaced. A pipe or a device is written directly.
+/// A replaced file keeps its permissions; a symbolic link keeps its target. A pipe or a device is written directly.
 ///
 /// # Errors
 ///
-/// Returns an error if the system refuses the write.
+/// Fails if the file cannot be written.
 ///
 /// ```
 /// use sharpness_record::write_whole;
@@ -22,7 +21,7 @@ use std::path::Path;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A rename would replace even a file that this process may not write, so check by opening it.
+    // A rename would replace even a file that this process may not write, so open it first.
     let before = match OpenOptions::new().write(true).open(path) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -41,7 +40,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     folder.metadata()?;
-    // The error's own message would contain the random name of the unfinished file.
+    // The error's own message would name the temporary file.
     let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;
     let mut file = unfinished.as_file();
     file.write_all(content)?;
@@ -53,11 +52,11 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Creates a file in a folder. Dropping it removes the file.
+/// Creates a file that is removed when dropped.
 fn unfinished_in(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".unfinished-");
-    // The usual permissions of a new file: the umask of the process applies.
+    // The umask applies, as to any new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)

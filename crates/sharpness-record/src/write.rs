@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Another writer has the record of this folder.
+    /// Another writer has the record.
     #[error(
         "{} writes the measurements of {} already: give each run a folder of its own, or stop the other writer",
         holder_text(*holder),
@@ -21,15 +21,15 @@ pub enum WriteError {
     Busy {
         /// The run's folder.
         directory: PathBuf,
-        /// The number of the writing process, if it is readable. It may be this process.
+        /// The holder's process number, if readable. It may be this process.
         holder: Option<u32>,
     },
-    /// The system refuses to write a file.
+    /// A file cannot be written.
     #[error("{} cannot be written: {source}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// The error of the system.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -43,26 +43,22 @@ impl WriteError {
     }
 }
 
-/// Appends measurements to the record of a run's folder, one line and one write each.
-///
-/// A folder has one writer at a time: it holds a lock until it is dropped or its process ends.
+/// Appends measurements to the record of a run's folder, and locks the folder until it is dropped.
 #[derive(Debug)]
 pub struct MeasurementWriter {
     directory: PathBuf,
     path: PathBuf,
     file: File,
-    /// Whether the last write failed and may have left a partial line.
     is_torn: bool,
     _lock: FolderLock,
 }
 
 impl MeasurementWriter {
-    /// Opens the record of a folder, created if necessary, for measurements from `step` on, after
-    /// [`supersede_from`].
+    /// Opens the record for measurements from `step` on, after [`supersede_from`]; creates the folder if necessary.
     ///
     /// # Errors
     ///
-    /// Returns an error if another writer has the record open, or if the system refuses to write it.
+    /// Fails if another writer has the record, or if a file cannot be written.
     pub fn open(directory: &Path, step: u64) -> Result<Self, WriteError> {
         let lock = claim(directory)?;
         move_away_from(directory, step)?;
@@ -81,17 +77,16 @@ impl MeasurementWriter {
     ///
     /// # Errors
     ///
-    /// Returns an error if the write fails, for example on a full disk. The writer remains usable: the
-    /// partial line counts as damaged, and readers skip it.
+    /// Fails if the line cannot be written. The writer remains usable, and readers skip a partial line.
     pub fn append(&mut self, measurement: &Measurement) -> Result<(), WriteError> {
         self.append_line(measurement)
     }
 
-    /// Adds a line with the fields of `more` besides the measurement's. Readers of the record skip unknown fields.
+    /// Adds a line with the fields of `more` besides the measurement's; readers skip them.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`append`](Self::append), and an error if `more` is not a struct or a map.
+    /// Fails like [`append`](Self::append), and if `more` is not a struct or a map.
     pub fn append_with(
         &mut self,
         measurement: &Measurement,
@@ -126,7 +121,7 @@ impl MeasurementWriter {
     ///
     /// # Errors
     ///
-    /// Returns an error if the files cannot be read or written. The writer continues at its old place.
+    /// Fails if a file cannot be read or written; the writer then continues at its old place.
     pub fn supersede_from(&mut self, step: u64) -> Result<(), WriteError> {
         move_away_from(&self.directory, step)?;
         let failed = |source| WriteError::at(&self.path, source);
@@ -136,15 +131,13 @@ impl MeasurementWriter {
     }
 }
 
-/// Goes back to `step`: moves the lines from this step on to [`SUPERSEDED_FILE`], so that the record
-/// holds each step once when the run repeats them.
+/// Moves the lines from `step` on to [`SUPERSEDED_FILE`], so that a run may repeat these steps.
 ///
-/// It also moves damaged lines, such as an incomplete line. It replaces the record in a single
-/// operation: a killed process loses nothing. A folder without a record stays as it is.
+/// Damaged lines move, too. A killed process loses nothing. A folder without a record stays unchanged.
 ///
 /// # Errors
 ///
-/// Returns an error if another writer has the record open, or if the files cannot be read or written.
+/// Fails if another writer has the record, or if a file cannot be read or written.
 pub fn supersede_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     if directory.join(MEASUREMENTS_FILE).exists() {
         let _lock = claim(directory)?;
@@ -153,8 +146,7 @@ pub fn supersede_from(directory: &Path, step: u64) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Claims the right to change the record of a folder. The lock is not on the record itself, since
-/// the record is replaced, and on some systems a locked file is unreadable.
+/// Locks a file of its own: the record is replaced, and on some systems a locked file is unreadable.
 fn claim(directory: &Path) -> Result<FolderLock, WriteError> {
     FolderLock::claim(&directory.join(LOCK_FILE)).map_err(|error| match error {
         LockError::Held { holder, .. } => WriteError::Busy {
@@ -195,7 +187,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// Appends lines and ends the last. They begin on a line of their own even if the file ends within one.
+/// Appends lines, on a line of their own even if the file ends within one.
 pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.create(true).read(true).append(true).open(path)?;

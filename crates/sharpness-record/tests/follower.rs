@@ -1,4 +1,4 @@
-//! The follower, through the life of a run.
+//! Tests the follower through the life of a run.
 
 use sharpness_record::{
     Followed, Follower, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, MeasurementWriter,
@@ -23,7 +23,7 @@ fn write(folder: &Path, steps: std::ops::Range<u64>) {
     }
 }
 
-/// Returns all events, a word each: a step, or another event.
+/// Returns all events, a word each.
 fn events(follower: &mut Follower) -> Vec<String> {
     let mut events = Vec::new();
     while let Some(event) = follower.next_event().unwrap() {
@@ -93,13 +93,12 @@ fn a_resume_is_told_and_no_line_is_told_twice() {
     assert_eq!(events(&mut follower).len(), 6);
     write(run, 4..8);
     let told = ["4", "5", "6", "7"];
-    // The repeated lines are equal to the byte here, so they stand.
+    // The repeated lines are equal to the byte, so they stand.
     assert_eq!(events(&mut follower), told[2..]);
     supersede_from(run, 3).unwrap();
     assert_eq!(events(&mut follower), ["Replaced 3+5"]);
     write(run, 10..12);
     assert_eq!(events(&mut follower), ["10", "11"]);
-    // Started anew, at other steps.
     supersede_from(run, 0).unwrap();
     write(run, 1..3);
     assert_eq!(events(&mut follower), ["Replaced 0+5", "1", "2"]);
@@ -117,7 +116,6 @@ fn a_file_that_is_cut_written_over_or_removed_is_told() {
     file.set_len(line(0).len() as u64 + 10).unwrap();
     assert_eq!(events(&mut follower), ["Rewritten 1+2"]);
 
-    // At least as many bytes as before, in the same file.
     let longer: String = (5..9).map(line).collect();
     fs::write(&path, longer).unwrap();
     assert_eq!(events(&mut follower), ["Rewritten 0+1", "5", "6", "7", "8"]);

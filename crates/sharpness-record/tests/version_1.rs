@@ -1,10 +1,8 @@
-//! Lines of version 1, as earlier programs wrote them, are read and written again without a change.
+//! Checks that lines of version 1 are read and written again without a change.
 //!
-//! `fixtures/version-1.jsonl` was written by the programs of this workspace before this crate was made:
-//! two lines of `gpt-pretrain --layers 1 --width 32 --heads 2 --context 32 --batch 4 --vocab 512 --every 5
-//! --steps 40`, one each of the same with `--lr 100` and `--lr 1e20` (whose loss is NaN), and one of
-//! `edge-of-stability --steps 3 --examples 50` (with curvature). `fixtures/version-1-earlier.jsonl` has the
-//! line of the README and hand-made ones, which lack fields that were added since.
+//! `fixtures/version-1.jsonl` has two lines of `gpt-pretrain --layers 1 --width 32 --heads 2 --context 32 --batch 4
+//! --vocab 512 --every 5 --steps 40`, one each with `--lr 100` and `--lr 1e20` (loss NaN), and one of
+//! `edge-of-stability --steps 3 --examples 50`. The lines of `fixtures/version-1-earlier.jsonl` lack newer fields.
 
 use serde_json::Value;
 use sharpness_record::{Measurement, MeasurementOutcome, parse};
@@ -20,7 +18,7 @@ fn measurements(text: &str) -> Vec<Measurement> {
     reading.measurements
 }
 
-/// Asserts that both are equal, numbers bit for bit, except for new fields that `again` leaves unknown.
+/// Asserts equality to the bit, except for new fields, which must be null in `again`.
 fn assert_same(line: &Value, again: &Value) {
     match (line, again) {
         (Value::Object(line), Value::Object(again)) => {

@@ -1,4 +1,4 @@
-//! Tests the writer against the events of a run: resumes, kills, damaged files, a second writer.
+//! Tests the writer: resumes, kills, damaged files, a second writer.
 
 use sharpness_record::{
     LOCK_FILE, MEASUREMENTS_FILE, Measurement, MeasurementOutcome, MeasurementWriter,
@@ -52,7 +52,6 @@ fn a_line_with_more_fields_is_read_as_its_measurement() {
     let alone = serde_json::to_string(&measurement(1)).unwrap();
     let fields = alone.strip_suffix('}').unwrap();
     assert_eq!(second, format!("{fields},\"checkpoint\":\"step-1\"}}"));
-    // A value that is no set of fields leaves the record unchanged.
     assert!(writer.append_with(&measurement(2), &7).is_err());
     assert_eq!(steps(folder.path()), [0, 1]);
 }
@@ -83,7 +82,7 @@ fn going_back_is_independent_of_the_next_measurement() {
     supersede_from(path, 3).unwrap();
     assert_eq!(steps(path), [0, 1, 2]);
 
-    // The writer may be open: later lines go to the new file.
+    // An open writer continues in the new file.
     let mut writer = written(path, 3..6);
     writer.supersede_from(4).unwrap();
     writer.append(&measurement(10)).unwrap();
@@ -131,7 +130,6 @@ fn a_second_writer_is_refused_and_told_who_writes() {
     drop(first);
     drop(written(path, 2..3));
 
-    // A number left behind by a process is no lock.
     fs::write(path.join(LOCK_FILE), "1").unwrap();
     drop(written(path, 3..4));
     let text = fs::read_to_string(path.join(LOCK_FILE)).unwrap();

@@ -1,4 +1,4 @@
-//! Groups the quantities of a run into charts: quantities with the same reference share a chart.
+//! Groups quantities into charts: those with the same reference share a chart.
 
 use serde::{Serialize, Serializer};
 use sharpness_record::{Against, Quantity};
@@ -19,13 +19,11 @@ const FIRST: [(Quantity, &str); 4] = [
     ),
 ];
 
-/// A chart of quantities with the same reference, or of a single quantity.
 #[derive(Debug, Serialize)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     #[serde(serialize_with = "abouts")]
     pub(crate) curves: Vec<Quantity>,
-    /// The reference quantities of the training, each with a line in the chart if it is known.
     #[serde(serialize_with = "abouts")]
     pub(crate) threshold: Vec<Quantity>,
     pub(crate) line: Option<(f64, &'static str)>,
@@ -35,7 +33,6 @@ fn abouts<S: Serializer>(quantities: &[Quantity], serializer: S) -> Result<S::Ok
     serializer.collect_seq(quantities.iter().map(Quantity::about))
 }
 
-/// Returns all charts: the titled charts, then a chart for each other drawn quantity.
 pub(crate) fn charts() -> Vec<Chart> {
     let drawn = Quantity::TABLE
         .iter()

@@ -1,5 +1,3 @@
-//! Finds the runs at the paths of a command line: folders, files, patterns, and folders of runs.
-
 use crate::Run;
 use sharpness_record::shown;
 use sharpness_record::{MEASUREMENTS_FILE, ReadError, file_of};
@@ -8,24 +6,23 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
-/// The depth of the search for runs, in folders.
+/// In folders.
 const DEPTH: usize = 4;
 
-/// The runs that were read and the runs left out.
+/// The runs that were read and left out.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Collected {
     /// The runs, each with a distinct name.
     pub runs: Vec<Run>,
-    /// The reason for each run left out.
+    /// The reasons for the runs left out.
     pub left_out: Vec<ReadError>,
-    /// The runs in hidden folders, which are skipped unless a path names them.
+    /// The runs in hidden folders, skipped unless a path names them.
     pub hidden: Vec<PathBuf>,
 }
 
 impl Collected {
-    /// Whether a run was left out for a reason other than a folder without measurements yet: its path
-    /// does not exist, or it is unreadable.
+    /// Whether a path does not exist, or a record is unreadable.
     pub fn has_failures(&self) -> bool {
         let mut errors = self.left_out.iter();
         errors.any(|error| !error.is_not_yet() || matches!(error, ReadError::Missing { .. }))
@@ -34,9 +31,8 @@ impl Collected {
 
 /// Reads the runs at these paths, each run once, and leaves out unreadable runs.
 ///
-/// A path is a run's folder or its file of measurements; a folder that holds runs, up to four folders deep; or a pattern
-/// such as `runs/*` that the shell has not expanded. If several paths lead to one run, such as a link named `latest`, the
-/// run keeps its own name. Hidden folders are skipped unless a path names them.
+/// A path is a run's folder, its file, a folder with runs up to four folders deep, or a pattern such as `runs/*`. If
+/// several paths lead to one run, the run keeps its own name.
 pub fn collect(paths: &[PathBuf]) -> Collected {
     let mut collected = Collected::default();
     let mut from: Vec<PathBuf> = Vec::new();
@@ -56,7 +52,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
             Err(error) => collected.left_out.push(error),
         }
     }
-    // Give runs of the same name different names in a legend.
+    // Tells runs of the same name apart by their paths.
     let mut names: HashMap<String, usize> = HashMap::new();
     for run in &collected.runs {
         *names.entry(run.name.clone()).or_default() += 1;
@@ -69,7 +65,7 @@ pub fn collect(paths: &[PathBuf]) -> Collected {
     collected
 }
 
-/// Keeps one path for each run: the path that ends most like the real path, or else the first.
+/// Keeps the path of each run that ends most like the real path.
 fn each_once(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut kept: Vec<PathBuf> = Vec::new();
     let mut places: HashMap<PathBuf, (usize, usize)> = HashMap::new();
@@ -122,7 +118,6 @@ impl Found {
         self.runs.push(path.to_path_buf());
     }
 
-    /// Adds the runs in a folder that is no run itself. Returns whether there are any.
     fn look_within(&mut self, path: &Path) -> bool {
         let is_run = |folder: &Path| folder.join(MEASUREMENTS_FILE).exists();
         if !path.is_dir() || is_run(path) {
@@ -132,7 +127,6 @@ impl Found {
         let folders = WalkDir::new(path).min_depth(1).max_depth(DEPTH);
         let mut folders = folders.follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = folders.next() {
-            // An unreadable folder, or a link that leads in a circle.
             let Ok(entry) = entry else { continue };
             if entry.file_type().is_dir() && is_run(entry.path()) {
                 folders.skip_current_dir();
@@ -148,7 +142,7 @@ impl Found {
     }
 }
 
-/// Returns the folders of runs in a folder that is no run itself, by name, each run once.
+/// Returns the folders of runs in a folder, by name, each run once.
 pub fn runs_within(path: &Path) -> Vec<PathBuf> {
     let mut found = Found::default();
     found.look_within(path);

@@ -1,19 +1,15 @@
-//! Turns a run's measurements into curves, with a gap wherever there is no number.
-
 use crate::Run;
 use sharpness_record::Measurement;
 
-/// The distance between measurements, in usual distances, that leaves a gap.
+/// In usual distances.
 const GAP: u64 = 3;
 
-/// A place of a curve: a measurement, or a step in the middle of a gap.
+/// A measurement, or a step in the middle of a gap.
 pub(crate) type Place<'a> = (u64, Option<&'a Measurement>);
 
-/// Returns the measurements by rising step, with an empty place between any two that are much further
-/// apart than usual: the probe did not measure there, and a line would claim that it did.
+/// Returns the measurements by rising step, with an empty place between any two that are unusually far apart.
 ///
-/// A schedule may change within a run. So the usual distance is the median, or the distance before or
-/// after if that is larger: at a change to a coarser schedule, the later distances are as large.
+/// A schedule may change within a run, so the usual distance is the median or a larger neighbouring distance.
 pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) -> Vec<Place<'a>> {
     let all: Vec<&Measurement> = measurements.collect();
     let distances: Vec<u64> = all
@@ -38,8 +34,7 @@ pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) ->
 }
 
 impl Run {
-    /// Returns (step, value) of a quantity of a task's measurements. NaN marks a gap: a measurement
-    /// without a number, or a stretch without measurements.
+    /// Returns (step, value) of a quantity for a task; NaN marks a gap.
     pub fn curve(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
         let places = places(self.of_task(task)).into_iter();
         places

@@ -5,23 +5,22 @@ use sharpness_record::shown::one_line;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 
-/// The relative error of a loss by rounding: losses are sums in single precision.
+/// Losses are sums in single precision.
 const LOSS_ERROR: f64 = 1e-5;
-/// The relative error of a learning rate by rounding: it is computed in double precision.
 const RATE_ERROR: f64 = 1e-9;
 
-/// A value with its relative error, or the reason why there is none.
+/// A value with its relative error, or the reason for its absence.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
-    /// The value is known to lie in value·(1 ± error).
+    /// A value in value·(1 ± error).
     Known {
         /// The value.
         value: f64,
         /// Its relative error.
         error: f64,
     },
-    /// There is no value, for this reason.
+    /// The reason for its absence.
     None(String),
 }
 
@@ -33,8 +32,7 @@ impl Value {
         }
     }
 
-    /// Reads λ_c with three times the stated error, but no more than its bracket; or with half the width of the bracket if
-    /// the measurement states no error.
+    /// Reads λ_c with three times its stated error, at most its bracket, or with half its bracket.
     fn of_sharpness(measurement: &Measurement) -> Self {
         let Some(value) = measurement.critical_sharpness else {
             let reason = measurement.no_number().unwrap_or_default();
@@ -57,7 +55,6 @@ impl Value {
             (Self::Known { value: a, error: e }, Self::Known { value: b, error: f }) => {
                 (a - b).abs() <= a.abs() * e + b.abs() * f
             }
-            // Without a number on either side, nothing differs.
             (Self::None(_), Self::None(_)) => true,
             _ => false,
         }
@@ -86,11 +83,11 @@ impl Display for Value {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The quantity, such as `λ_c` or `λ_c of code`.
+    /// The quantity, such as `λ_c of code`.
     pub quantity: String,
-    /// The number of steps that both runs measured.
+    /// The number of common steps.
     pub common: usize,
-    /// The first step with a difference beyond the errors, with both values.
+    /// The first step with a difference beyond the errors, and both values.
     pub parts: Option<(u64, Value, Value)>,
 }
 
@@ -105,14 +102,13 @@ impl Display for Comparison {
     }
 }
 
-/// The multiple of a stated error that counts as agreement: the error is an estimate and no bound.
 const DEVIATIONS: f64 = 3.0;
 
 type Read = fn(&Measurement) -> Value;
 
-/// Compares λ_c of the training, its loss, its η, and λ_c of each task that both runs have, in this order. Two values agree
-/// if their errors allow it: three times the stated error of λ_c, or its bracket; rounding for the loss (10⁻⁵) and for η
-/// (10⁻⁹).
+/// Compares λ_c, loss and η of the training, and λ_c of each common task, in this order.
+///
+/// Values may differ by three times the stated error of λ_c or its bracket, by 10⁻⁵ for the loss, and by 10⁻⁹ for η.
 pub fn diff(a: &Run, b: &Run) -> Vec<Comparison> {
     let training: [(&str, Read); 3] = [
         ("λ_c", Value::of_sharpness),

@@ -1,4 +1,4 @@
-//! Implements `sharpness export --to tensorboard`: writes runs as event files, once or as they grow.
+//! Implements `sharpness export --to tensorboard`.
 
 use crate::following::{Following, News, PAUSE, check_followed, is_pipe};
 use anyhow::Result;
@@ -8,7 +8,6 @@ use sharpness_report::tensorboard::EventFiles;
 use sharpness_report::terminal::say;
 use std::path::{Path, PathBuf};
 
-/// Writes the present state of runs within a folder.
 pub fn export(runs: &[Run], folder: &Path) -> Result<()> {
     let mut all = Vec::new();
     for run in runs {
@@ -23,7 +22,6 @@ pub fn export(runs: &[Run], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes runs and follows them until interrupted. They need not have begun.
 pub fn export_and_follow(paths: &[PathBuf], folder: &Path) -> Result<()> {
     let (mut followed, mut all) = (Vec::new(), Vec::new());
     for path in paths {

@@ -1,4 +1,4 @@
-//! Exports all fields of all measurements as CSV and as JSON, for other tools.
+//! Exports all measurements as CSV and as JSON.
 
 use crate::{Measurement, Run};
 use serde::Serialize;
@@ -15,7 +15,7 @@ fn column(name: impl Into<String>, of: impl Fn(&Measurement) -> String + 'static
     Column { name, of }
 }
 
-/// Formats a number so that a reader gets the same number back; empty if there is none.
+/// Formats a number so that a reader gets the same number back.
 fn number(value: Option<f64>) -> String {
     match value {
         Some(value) if value != 0.0 && !(1e-5..1e16).contains(&value.abs()) => format!("{value:e}"),
@@ -35,7 +35,6 @@ fn name_of(value: Option<impl Serialize>) -> String {
     }
 }
 
-/// Returns the columns after a quantity: the details of a curvature, and the words of the record beside its numbers.
 fn beside(quantity: Quantity) -> Vec<Column> {
     if quantity.is_curvature() {
         let part = |field: &str, of: fn(&CurvatureValue) -> String| {
@@ -89,16 +88,14 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-/// Writes the measurements of runs as CSV with a header, one line each, with every field of the record except the points of a
-/// `line`. A cell is empty if the value was not measured.
+/// Writes measurements as CSV, with all fields of the record except `line`. A cell is empty if not measured.
 ///
-/// Names are as in the record, with escapes for control characters. A reader that takes some words for missing values, as pandas
-/// does with `NA`, needs options to accept only empty cells (`pandas.read_csv(path, keep_default_na=False, na_values=[""],
-/// dtype={"run": str, "task": str})`).
+/// pandas takes names such as `NA` for missing values, unless called as `pandas.read_csv(path, keep_default_na=False,
+/// na_values=[""], dtype={"run": str, "task": str})`.
 ///
 /// # Errors
 ///
-/// Returns an error if the output cannot be written.
+/// Fails if the output cannot be written.
 pub fn csv(runs: &[Run], output: impl Write) -> io::Result<()> {
     let columns = columns();
     let mut csv = csv::Writer::from_writer(output);
@@ -126,12 +123,12 @@ struct Exported<'a> {
     noise_scale: Option<f64>,
 }
 
-/// The measurements of runs as a JSON array, one object and one line each: the fields of the record, with
-/// `run`, `edge_threshold` and `edge_ratio`, and `relative_update` and `noise_scale` if they are known. What was not measured is `null`.
+/// Writes measurements as a JSON array, an object a line: the fields of the record, `run`, `edge_threshold`,
+/// `edge_ratio`, and `relative_update` and `noise_scale` if known; `null` if not measured.
 ///
 /// # Errors
 ///
-/// Returns an error if the output cannot be written.
+/// Fails if the output cannot be written.
 pub fn json(runs: &[Run], mut output: impl Write) -> io::Result<()> {
     let all = runs
         .iter()
@@ -225,8 +222,6 @@ mod tests {
             };
             assert!(row.iter().any(is_there), "{leaf} is not in {row:?}");
         }
-        // Each column has its own value: as many as there are fields, with two ends of the interval,
-        // the run, the threshold and the ratio.
         assert_eq!(row.len(), reader.headers().unwrap().len());
     }
 

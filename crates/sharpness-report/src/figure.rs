@@ -4,8 +4,9 @@ use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Run, TRAIN_TASK};
 use sharpness_record::Quantity::{CriticalSharpness, EdgeThreshold};
 
-/// Draws these runs over each other: λ_c and 2/η over the steps, and the relative critical sharpness of each task.
-/// Steps without a measurement leave a gap, and a mark shows the start of any trailing measurements without numbers.
+/// Draws λ_c of the training and of each task, and 2/η, over the steps of these runs.
+///
+/// Missing measurements leave a gap, and a mark shows since when a run gives no number.
 pub fn chart(runs: &[Run]) -> Chart {
     let title = match runs {
         [run] => format!("Critical sharpness: {}", run.name),

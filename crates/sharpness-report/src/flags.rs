@@ -1,5 +1,3 @@
-//! Defines the flags of the command line.
-
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use sharpness_report::TRAIN_TASK;
@@ -113,8 +111,8 @@ pub enum Command {
     },
     /// Draw a run that is under way: λ_c and 2/η in one chart, beside burn's dashboard
     ///
-    /// Start it in a second pane of the terminal, even before the run; it goes on when the run resumes or starts anew. The vertical
-    /// axis is logarithmic; λ_c is red above 2/η.
+    /// Start it in a second pane of the terminal, even before the run; it goes on when the run resumes or starts anew.
+    /// The vertical axis is logarithmic; λ_c is red above 2/η.
     Watch {
         /// A run
         #[arg(value_name = "RUN", value_hint = ValueHint::AnyPath)]
@@ -127,14 +125,12 @@ pub enum Command {
     },
 }
 
-/// The output format of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Text,
     Json,
 }
 
-/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Export {
     Csv,

@@ -1,5 +1,3 @@
-//! Follows a run that is under way, for several commands.
-
 use anyhow::{Result, bail};
 use sharpness_record::{Followed, Follower};
 use sharpness_report::terminal::warn;
@@ -7,10 +5,9 @@ use sharpness_report::{Measurement, ReadError, Run, read, runs_within, told};
 use std::path::Path;
 use std::time::Duration;
 
-/// The interval between looks at a run under way.
 pub const PAUSE: Duration = Duration::from_millis(500);
 
-/// Whether a path is a pipe, such as `/dev/stdin`, which is read to its end and never grows.
+/// Whether a path is a pipe, which is read to its end and never grows.
 pub fn is_pipe(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|metadata| !metadata.is_dir() && !metadata.is_file())
@@ -31,20 +28,17 @@ pub fn check_followed(path: &Path, may_begin: bool) -> Result<()> {
     }
 }
 
-/// News of a record.
 pub enum News<'a> {
-    /// A new measurement.
     Measured(&'a Measurement),
-    /// The run has gone back: these measurements are no longer part of it.
+    /// These measurements are no longer part of the run.
     WentBack(&'a [Measurement]),
-    /// A message for the reader, given once.
+    /// A message, given once.
     Note(String),
     /// The present obstacle, if any.
     Standing(Option<&'a str>),
 }
 
 impl News<'_> {
-    /// Writes the news to standard error if it is a note.
     pub fn warn(&self) {
         let note = match self {
             Self::Note(text) => Some(text.as_str()),
@@ -57,7 +51,6 @@ impl News<'_> {
     }
 }
 
-/// Follows a run.
 pub struct Following {
     follower: Follower,
     followed: Vec<Measurement>,
@@ -73,17 +66,14 @@ impl Following {
         }
     }
 
-    /// Returns the run, still without measurements.
     pub fn run(&self) -> Run {
         Run::of_file(&self.follower.file())
     }
 
-    /// Returns the followed measurements that are part of the record, in its order.
     pub fn followed(&self) -> &[Measurement] {
         &self.followed
     }
 
-    /// Returns the present obstacle, if any.
     pub fn standing(&self) -> Option<&str> {
         self.standing.as_deref()
     }
@@ -110,7 +100,6 @@ impl Following {
                     let missing = self.follower.missing();
                     break missing.map(|missing| format!("waiting: {missing}"));
                 }
-                // For example, a folder on a network.
                 Err(error) if may_come_back => break Some(error.to_string()),
                 Err(error) => return Err(error.into()),
             }

@@ -1,5 +1,4 @@
-//! Reads the records that [burn-sharpness] writes, and makes reports, plots and tables of them. The
-//! command line is `sharpness`.
+//! Makes reports, plots and tables from the records of [burn-sharpness]; the library of the command `sharpness`.
 //!
 //! ```no_run
 //! use sharpness_report::{Run, report};
@@ -39,7 +38,7 @@ pub use sharpness_record::{
     TRAIN_TASK, file_of, read, shown,
 };
 
-/// Compiles and runs the code of README.md as a doctest.
+/// Runs the code of README.md as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Shows the line of a measurement: the loss along the update, at the points of the search.
+//! Shows the loss along the update of a measurement, at the points of the search.
 
 use crate::plot::{Axis, Chart, Series, Style};
 use crate::{Measurement, Run};
@@ -8,9 +8,9 @@ use sharpness_record::shown::{number, one_line};
 use std::collections::BTreeSet;
 use thiserror::Error;
 
-/// The end of the chart, in upper ends of the bracket.
+/// In upper ends of the bracket.
 const BEYOND: f64 = 1.3;
-/// Half the width of an error bar, in widths of the chart.
+/// In widths of the chart.
 const BAR: f64 = 0.003;
 const FINE: u32 = 100;
 
@@ -18,7 +18,7 @@ const FINE: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum NoLine {
-    /// The step has no measurement.
+    /// No measurement at this step.
     #[error("step {step} of {task} was not measured: {near}")]
     Step {
         /// The step.
@@ -28,7 +28,7 @@ pub enum NoLine {
         /// The measured steps nearby.
         near: String,
     },
-    /// The record has no points.
+    /// No points in the record.
     #[error("step {step} of {task} has no points of its search: {why}")]
     Points {
         /// The step.
@@ -49,11 +49,11 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads the line of a task at a step of a run.
+    /// Reads the line of a task at a step.
     ///
     /// # Errors
     ///
-    /// Returns an error if the step was not measured, or if the record lacks the points of its search.
+    /// Fails if the record lacks the measurement or its points.
     pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
         let mut measurements = run.measurements.iter().filter(|m| m.task == task);
         let Some(measurement) = measurements.find(|m| m.step == step) else {
@@ -81,11 +81,10 @@ impl<'a> Line<'a> {
         })
     }
 
-    /// Draws the points, the bracket, η_c, and the parabola with the slope at 0 and its end at η_c: the loss, were it
-    /// quadratic.
+    /// Draws the points, the bracket, η_c, and the parabola through η_c with the slope at 0.
     ///
-    /// Without a bracket, the axis of the learning rate is logarithmic. The chart omits points beyond it or with a loss
-    /// that is not finite; [`table`](Self::table) has them all.
+    /// Without a bracket, the learning rate has a logarithmic axis. The chart omits points far beyond the bracket;
+    /// [`table`](Self::table) has them all.
     pub fn chart(&self) -> Chart {
         let m = self.measurement;
         let title = format!(
@@ -180,7 +179,7 @@ impl<'a> Line<'a> {
         )
     }
 
-    /// Lists the points in the order of the search, and the conclusion from them.
+    /// Lists the points in the order of the search.
     pub fn table(&self) -> String {
         let m = self.measurement;
         let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);
@@ -276,7 +275,6 @@ mod tests {
             [0.0, 0.1, 0.48, 0.52],
             "points that are not finite have no place"
         );
-        // This loss is quadratic, so the parabola is the loss.
         for (eta, rise) in &parabola.points {
             assert!((rise - (-3.0 * eta + 6.0 * eta * eta)).abs() < 1e-12);
         }

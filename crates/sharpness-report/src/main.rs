@@ -1,4 +1,4 @@
-//! Runs the command line `sharpness`: see `sharpness --help`.
+//! Runs the command line `sharpness`.
 
 mod event_files;
 mod flags;
@@ -20,7 +20,6 @@ use std::process::ExitCode;
 
 /// The exit code for partial success, or for two runs that differ.
 const PARTLY: u8 = 1;
-/// The exit code for failure.
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -128,7 +127,6 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
-/// Reads the runs at these paths, notes unreadable runs, and returns the exit code.
 fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     let collected = collect(paths);
     let code = match collected.has_failures() {
@@ -161,7 +159,6 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     Ok((collected.runs, code))
 }
 
-/// Checks that the ending names a known picture format.
 fn check_picture(output: &Path) -> Result<()> {
     let is_known = output
         .extension()

@@ -1,5 +1,4 @@
-//! Writes one HTML file with everything: curves to zoom and hover, outcomes, cost, configuration.
-//! It needs no network and no other file.
+//! Writes one self-contained HTML file: curves to zoom and hover, outcomes, cost, configuration.
 
 use crate::charts::{Chart, charts};
 use crate::curve::{Place, places};
@@ -21,13 +20,11 @@ struct Data<'a> {
     runs: &'a [Columns<'a>],
 }
 
-/// A run: a column a quantity, `null` if not measured.
 #[derive(Serialize)]
 struct Columns<'a> {
     name: &'a str,
     config: Option<&'a str>,
     notes: &'a [String],
-    /// A message that the run has stopped giving numbers, and since when.
     no_number: Option<String>,
     tasks: Vec<Task<'a>>,
     evaluations: u64,
@@ -38,15 +35,14 @@ struct Columns<'a> {
 struct Task<'a> {
     name: &'a str,
     step: Vec<u64>,
-    /// The values of each measured quantity, by its field.
     columns: BTreeMap<&'static str, Vec<Option<Short>>>,
-    /// The steps of the quantities that are measured at some of the steps only.
+    /// The steps of quantities with steps of their own.
     steps: BTreeMap<&'static str, Vec<u64>>,
-    /// The outcome of each measurement without a number, with its place in the columns.
+    /// With its place in the columns.
     outcomes: Vec<(usize, &'a str, Option<&'a str>)>,
 }
 
-/// A number with six digits: enough for a screen, and a fraction of the size.
+/// A number with six digits, to keep the file small.
 struct Short(f64);
 
 impl Serialize for Short {
@@ -89,7 +85,6 @@ impl<'a> Task<'a> {
         task
     }
 
-    /// Adds a quantity at each place that tried to measure it; `null` is a gap.
     fn add(&mut self, quantity: Quantity, run: &'a Run, own: &[Place<'a>]) {
         let of_its_own = quantity
             .is_curvature()
@@ -127,7 +122,7 @@ pub fn html(runs: &[Run]) -> String {
             seconds: run.seconds(),
         })
         .collect();
-    // These columns are numbers and strings, which always serialize.
+    // Numbers and strings always serialize.
     let data = Data {
         charts: &charts,
         runs: &columns,

@@ -7,17 +7,16 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// Holds the measurements and the configuration of a run. The names of the run and of its tasks are fit to print on
-/// one line ([`one_line`]).
+/// The measurements and the configuration of a run. Its name and its tasks' names fit on one line ([`one_line`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
-    /// The name of its folder, or of its file if the file is not called `measurements.jsonl`.
+    /// The name of its folder, or of a file that is not `measurements.jsonl`.
     pub name: String,
-    /// The measurements, by rising step; for a repeated step of a task, the last.
+    /// The measurements by rising step, the last for each step and task.
     pub measurements: Vec<Measurement>,
-    /// Notes on the parts left out of its record.
+    /// Notes on lines left out.
     pub notes: Vec<String>,
-    /// The text of `config.json` in its folder, if there is one.
+    /// The text of its `config.json`, if any.
     pub config: Option<String>,
 }
 
@@ -26,7 +25,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no measurement to read.
+    /// Fails if there is no measurement to read.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
         let reading = read(path)?;
         let file = file_of(path)?;
@@ -40,8 +39,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Creates a run without measurements, named after its file of measurements or the folder of that file. Neither
-    /// need exist yet.
+    /// Creates a run without measurements, named after its file, which may not exist yet.
     pub fn of_file(file: &Path) -> Self {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.to_path_buf());
         let folder = match file.ends_with(MEASUREMENTS_FILE) {
@@ -55,11 +53,11 @@ impl Run {
         }
     }
 
-    /// Adds measurements in any order. Each replaces an earlier measurement of its step and task.
+    /// Adds measurements, which replace earlier ones of their step and task.
     pub fn extend(&mut self, measurements: impl IntoIterator<Item = Measurement>) {
         let new = measurements.into_iter().map(with_names_on_one_line);
         self.measurements.extend(new);
-        // The sort is stable: the last measurement of a step and task still comes last.
+        // The sort is stable: the last measurement of a step still comes last.
         self.measurements
             .sort_by_key(|measurement| measurement.step);
         let mut places = HashMap::new();
@@ -87,14 +85,14 @@ impl Run {
         self.of_task(TRAIN_TASK)
     }
 
-    /// Returns the names of the other tasks, in the order of their first occurrence.
+    /// Returns the names of the other tasks, by first occurrence.
     pub fn tasks(&self) -> Vec<&str> {
         let mut known = HashSet::from([TRAIN_TASK]);
         let tasks = self.measurements.iter().map(|m| m.task.as_str());
         tasks.filter(|task| known.insert(task)).collect()
     }
 
-    /// Summarizes the measurements in a few numbers.
+    /// Summarizes the measurements.
     pub fn summary(&self) -> SharpnessSummary {
         let mut summary = SharpnessSummary::default();
         for measurement in &self.measurements {
@@ -103,10 +101,7 @@ impl Run {
         summary
     }
 
-    /// Explains since when and why the run gives no number; `None` if its last measurement of the
-    /// training loss gave a number.
-    ///
-    /// The text is such as `no number since step 5: the loss is not finite`.
+    /// Explains why the run gives no number, such as `no number since step 5: the loss is not finite`.
     pub fn no_number(&self) -> Option<String> {
         let (step, _) = self.summary().no_number_since?;
         let why = self.training().last()?.no_number()?;
@@ -137,8 +132,7 @@ fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
     measurement
 }
 
-/// Tells the user why a run went back, and after which step it goes on. Of the measurements `followed` so far,
-/// the first `kept` are still part of the record.
+/// Tells the user why a run went back, and after which step: the first `kept` of the `followed` measurements stand.
 pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
     let count = followed.len().saturating_sub(kept);
     let measurements = if count == 1 {

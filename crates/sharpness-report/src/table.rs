@@ -1,11 +1,11 @@
-//! Summarizes each run in a row, for the terminal and as JSON.
+//! Summarizes each run in a row.
 
 use crate::Run;
 use serde::Serialize;
 use sharpness_record::SharpnessSummary;
 use sharpness_record::shown::{decimals, number, one_line};
 
-/// Summarizes a run in numbers. A value that was not measured is `None`.
+/// Summarizes a run in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
@@ -19,19 +19,19 @@ pub struct Row {
     pub bracketed: u64,
     /// The first λ_c.
     pub first: Option<f64>,
-    /// The last λ_c. `None` if the last measurement gave no number.
+    /// The last λ_c, if the last measurement gave a number.
     pub last: Option<f64>,
     /// The highest λ_c.
     pub highest: Option<f64>,
-    /// The measured steps with η above η_c.
+    /// The measured steps past the edge.
     pub past_edge: u64,
-    /// The steps that an edge cap has made at a lower rate.
+    /// The steps that an edge cap lowered.
     pub capped: u64,
     /// The first and the last of them.
     pub capped_steps: Option<(u64, u64)>,
-    /// The task that had the smallest critical learning rate most often.
+    /// The most frequent limiting task.
     pub limiting_task: Option<String>,
-    /// The mean evaluations of a measurement of the training loss.
+    /// The mean evaluations of a measurement.
     pub evaluations: Option<f64>,
     /// The seconds spent measuring.
     pub seconds: f64,
@@ -41,15 +41,15 @@ pub struct Row {
     pub no_number_since: Option<u64>,
 }
 
-/// Counts a run's measurements of the training loss with one outcome that gives no number.
+/// Counts a run's measurements with one outcome that gives no number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NoNumberRow {
     /// The outcome, by its name in the record.
     pub outcome: String,
-    /// The number of measurements with this outcome.
+    /// The number of measurements.
     pub count: u64,
-    /// The steps of the first and last.
+    /// The first and last step.
     pub steps: (u64, u64),
     /// The reason that the first states.
     pub reason: Option<String>,
@@ -134,7 +134,7 @@ impl Row {
     }
 }
 
-/// Prints one row per run.
+/// Returns a table with a row per run.
 pub fn summary(runs: &[Run]) -> String {
     let header = [
         "run",

@@ -1,4 +1,4 @@
-//! Implements `sharpness tail`: prints measurements as lines as the run makes them.
+//! Implements `sharpness tail`.
 
 use crate::flags::Format;
 use crate::following::{Following, News, PAUSE, check_followed, is_pipe};
@@ -10,7 +10,6 @@ use sharpness_record::shown::{number, one_line};
 use sharpness_report::terminal::print_in;
 use std::path::Path;
 
-/// Prints the record so far, and follows the run unless `follow` says otherwise.
 pub fn tail(path: &Path, follow: bool, format: Format) -> Result<()> {
     check_followed(path, follow)?;
     let follow = follow && !is_pipe(path);
@@ -64,7 +63,6 @@ fn line(measurement: &Measurement) -> (Style, String) {
         }
         Some(why) => {
             let name = measurement.outcome.name();
-            // An outcome that is described only by its name appears once.
             let result = match why.starts_with(name) {
                 true => why,
                 false => format!("{name}: {why}"),

@@ -1,4 +1,4 @@
-//! Prints for programs: control characters never reach the terminal, and a full or closed stream never causes a panic.
+//! Prints safely: control characters never reach the terminal, and a full or closed stream never causes a panic.
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Chain;
@@ -8,12 +8,11 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Prints the results of a program to standard output.
+/// Prints results to standard output.
 ///
 /// # Errors
 ///
-/// Returns an error if the text cannot be written. [`is_closed`] recognizes the error of a closed pipe, such
-/// as after `head`.
+/// Fails if the text cannot be written; [`is_closed`] recognizes a closed pipe, such as after `head`.
 pub fn print(text: &str) -> io::Result<()> {
     print_in(Style::new(), text)
 }
@@ -22,12 +21,12 @@ pub fn print(text: &str) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Returns the errors of [`print`](fn@print).
+/// Fails like [`print`](fn@print).
 pub fn print_in(style: Style, text: &str) -> io::Result<()> {
     write(anstream::stdout(), style, text)
 }
 
-/// Prints a remark as a line on standard output, and ignores a failed write.
+/// Prints a remark on standard output, and ignores a failed write.
 pub fn say(line: impl Display) {
     let _ = print(&format!("{line}\n"));
 }
@@ -51,7 +50,7 @@ pub fn fail(error: &(dyn Error + 'static)) {
     warn(format_args!(" {text}"));
 }
 
-/// Whether the reader of the output has closed the pipe, which is no failure of the program.
+/// Whether the reader of the output has closed the pipe, which is no failure.
 pub fn is_closed(error: &(dyn Error + 'static)) -> bool {
     let mut errors = Chain::new(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.any(|error| error.kind() == ErrorKind::BrokenPipe)
@@ -62,7 +61,6 @@ pub fn can_draw() -> bool {
     io::stdout().is_terminal() && !is_dumb(std::env::var_os("TERM"))
 }
 
-/// Whether a terminal of this kind can only print.
 fn is_dumb(kind: Option<OsString>) -> bool {
     kind.is_some_and(|kind| kind.is_empty() || kind == "dumb")
 }

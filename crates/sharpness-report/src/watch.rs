@@ -1,4 +1,4 @@
-//! Implements `sharpness watch`: draws a run under way as a chart on the terminal.
+//! Implements `sharpness watch`.
 
 use crate::following::{Following, News, PAUSE, check_followed};
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,6 @@ use sharpness_report::overlay::{Overlay, Window};
 use sharpness_report::terminal::can_draw;
 use std::path::Path;
 
-/// Shows a run and its new measurements until a key ends it. The run need not have begun.
 pub fn watch(path: &Path) -> Result<()> {
     check_followed(path, true)?;
     ensure!(
@@ -30,7 +29,6 @@ pub fn watch(path: &Path) -> Result<()> {
 struct Watched {
     following: Following,
     run: Run,
-    /// The last event that the chart does not show.
     message: Option<String>,
 }
 
@@ -113,7 +111,6 @@ fn is_quit(key: KeyEvent) -> bool {
     is_interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)
 }
 
-/// Lists the keys that apply from burn's dashboard.
 fn keys_of(window: Window) -> Line<'static> {
     let other = match window {
         Window::Full => "recent history",

@@ -1,23 +1,20 @@
-//! Tests the report in a browser. Ignored by default, since it needs Chromium:
+//! Tests the report in Chromium (`$CHROMIUM`). Ignored by default:
 //!
 //! ```sh
 //! cargo test -p sharpness-report --test browser -- --ignored
 //! ```
-//!
-//! The environment variable `CHROMIUM` names the program; the default is `chromium`.
 
 use serde::Deserialize;
 use sharpness_report::{Measurement, Run, report};
 use std::process::Command;
 
-/// Notes every error from the first script on.
 const WATCH: &str = r#"<script>
   const errors = [];
   addEventListener("error", (event) => errors.push(event.message));
   console.error = (...words) => errors.push(words.join(" "));
 </script>"#;
 
-/// Hovers over the middle of the first chart, and stores its findings in the page.
+/// Hovers over the middle of the first chart, and stores the findings in the page.
 const HOVER: &str = r#"<script>
   addEventListener("load", () => {
     const loaded = performance.now();
@@ -65,12 +62,12 @@ const HOVER: &str = r#"<script>
 #[derive(Debug, Deserialize)]
 struct Seen {
     errors: Vec<String>,
-    /// The time until everything was drawn, in milliseconds after the request.
+    /// In milliseconds.
     loaded: f64,
     charts: usize,
     /// The hundredths of the first chart's width that contain a curve's colour.
     colored: Vec<u32>,
-    /// The excess of the page's width over the window's, in pixels.
+    /// In pixels.
     overflow: f64,
     hovered: Vec<String>,
     text: String,
@@ -143,7 +140,6 @@ fn open_at(runs: &[Run], width: u32) -> Seen {
 fn hovering_shows_values() {
     let seen = open(&[run("one", 1..500), run("two", 1..300)]);
     assert!(seen.charts >= 4, "{seen:?}");
-    // The step, then a value a curve: λ_c and 2/η of both runs.
     assert_eq!(seen.hovered.len(), 5, "{seen:?}");
     let step: f64 = seen.hovered[0].replace(',', "").parse().unwrap();
     assert!((step - 250.0).abs() < 20.0, "{seen:?}");
@@ -160,7 +156,6 @@ fn no_measurement_and_one_make_a_page() {
     assert!(one.charts >= 1, "{one:?}");
 }
 
-/// Returns a run that measured only some steps, some of them without a number.
 fn with_gaps(name: &str, is_measured: impl Fn(u64) -> bool, gives: impl Fn(u64) -> bool) -> Run {
     let mut run = run(
         name,
@@ -181,7 +176,6 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
         let colored = seen.colored.iter();
         colored.filter(|column| (from..to).contains(column)).count()
     };
-    // 300 to 600 gave no number.
     let none = open(&[with_gaps(
         "a",
         |_| true,
@@ -192,10 +186,9 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
         within(&none, 2, 28) > 20 && within(&none, 62, 98) > 30,
         "{none:?}"
     );
-    // 300 to 600 was not measured; the other run gave no number there, at steps of its own.
+    // The other run gave no number there, at steps of its own.
     let mut other = with_gaps("b", |_| true, |step| step < 100);
     for measurement in &mut other.measurements {
-        // With several runs, each threshold has a colour, too.
         measurement.learning_rate = None;
     }
     let missing = open(&[
@@ -227,7 +220,7 @@ fn long_names_and_many_tasks_fit_a_phone() {
     let last = runs[4].measurements.last_mut().unwrap();
     last.critical_sharpness = None;
     last.outcome = sharpness_report::MeasurementOutcome::NonFiniteBaseLoss;
-    // Chromium opens no window narrower than 500 pixels.
+    // Chromium opens no narrower window.
     for width in [500, 1100] {
         let seen = open_at(&runs, width);
         assert!(seen.overflow <= 0.0, "{} pixels at {width}", seen.overflow);

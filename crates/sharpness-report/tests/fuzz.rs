@@ -1,7 +1,6 @@
-//! A fuzz of records and charts: nothing panics, every chart is valid XML, and no control character is printed.
+//! Fuzzes records and charts: nothing panics, every chart is valid XML, no control character is printed.
 //!
-//! The seed is fixed. `PROPTEST_CASES=20000 cargo test --test fuzz --test checkpoints fuzz` tries more cases, and
-//! `PROPTEST_RNG_SEED` chooses another seed.
+//! `PROPTEST_CASES` and `PROPTEST_RNG_SEED` choose more cases and another seed.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -146,7 +145,6 @@ fn assert_is_printable(text: &str) {
     assert_eq!(control, None, "{text:?}");
 }
 
-/// A drawing is valid XML, and its coordinates are finite.
 #[track_caller]
 fn assert_is_drawing(svg: &str) {
     let document = Document::parse(svg).unwrap_or_else(|error| panic!("{error}: {svg}"));
@@ -236,7 +234,6 @@ proptest! {
         let mut follower = Follower::new(&file);
         for part in parts {
             std::fs::write(&file, part).unwrap();
-            // At most an event for each line, and one for the change of the file.
             let events = (0..100).take_while(|_| follower.next_event().unwrap().is_some());
             prop_assert!(events.count() < 40);
         }

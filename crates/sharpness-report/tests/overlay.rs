@@ -19,7 +19,7 @@ fn measurement(step: u64, task: &str, rate: f64, sharpness: Option<f64>) -> Meas
     serde_json::from_value(record).unwrap()
 }
 
-/// Warmup to 0.01, λ_c rising until it passes 2/η, some steps without a number; a task.
+/// A warmup to 0.01; λ_c rises past 2/η; some steps have no number; a task.
 fn run(steps: u64) -> Run {
     let mut run = Run::default();
     for step in (0..=steps).step_by(10) {
@@ -87,7 +87,7 @@ fn a_stretch_that_was_not_measured_has_no_line() {
     let mut run = run(500);
     run.measurements.retain(|m| !(300..=400).contains(&m.step));
     let screen = screen(&run, Window::Full, (80, 24));
-    // The chart begins in column 8 and ends in column 69, left of the longest name.
+    // The chart begins in column 8 and ends in column 69.
     let column = |step: u16| 8 + step * 62 / 500;
     for row in 1..21 {
         for column in column(300) + 1..column(400) - 1 {

@@ -1,7 +1,6 @@
-//! Runs the book's Python for Weights & Biases and for MLflow offline, and reads back the measurements that they keep.
+//! Runs the book's Python for Weights & Biases and for MLflow, and reads back the measurements.
 //!
-//! The test is ignored by default, since it needs Python with these packages (the environment variable `PYTHON` names
-//! the program; the default is `python3`). It reports a package that is absent, and skips it:
+//! Ignored by default; it needs Python (`$PYTHON`), and skips an absent package:
 //!
 //! ```sh
 //! cargo test --test trackers -- --ignored --nocapture
@@ -14,7 +13,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// The points (step, value) of each task, by field.
 type Tasks = BTreeMap<String, BTreeMap<String, Vec<(i64, f64)>>>;
 
 fn measurement(step: u64, task: &str) -> Measurement {
@@ -29,7 +27,7 @@ fn measurement(step: u64, task: &str) -> Measurement {
     serde_json::from_value(line).unwrap()
 }
 
-/// All points of two tasks. Pandas could take the name of one for a missing value.
+/// Pandas could take the name of a task for a missing value.
 fn expected(measurements: &[Measurement]) -> Tasks {
     let mut tasks = Tasks::new();
     for measurement in measurements {
@@ -49,7 +47,7 @@ fn expected(measurements: &[Measurement]) -> Tasks {
     tasks
 }
 
-/// The block of Python on the book's page that begins with this line.
+/// The Python on the book's page that begins with this line.
 fn snippet(first: &str) -> String {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -77,7 +75,7 @@ fn python(folder: &Path, script: &str) -> Output {
     command.unwrap_or_else(|error| panic!("{python} does not start: {error}"))
 }
 
-/// Runs a snippet on an export, then a reader that prints the points. Returns `None` if a package is absent.
+/// Returns `None` if a package is absent.
 fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -115,7 +113,6 @@ fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     None
 }
 
-/// The points with a number, of the fields to compare.
 fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Tasks {
     let compared = [
         "critical_sharpness",
@@ -137,8 +134,7 @@ fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Task
     tasks.collect()
 }
 
-/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a checksum, its length and its
-/// kind (whole, first, middle, last).
+/// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a header.
 const WANDB: &str = r#"
 import glob, json, struct
 from wandb.proto import wandb_internal_pb2

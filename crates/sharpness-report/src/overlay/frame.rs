@@ -10,11 +10,8 @@ use ratatui::widgets::canvas::{self, Canvas};
 pub(super) const X_LABEL: &str = "step";
 const AXIS_COLOR: Color = Color::DarkGray;
 const TICK_WIDTH: u16 = 7;
-/// The most columns for the names at the ends of the curves.
 const NAME_WIDTH: usize = 14;
 
-/// Returns the area of the curves: the labels of the vertical axis are to the left, the names of the
-/// curves to the right, the horizontal axis and its labels below.
 pub(super) fn frame_area(body: Rect, curves: &[Curve<'_>]) -> Rect {
     let names = curves.iter().map(|curve| curve.name.chars().count());
     let names = names.max().unwrap_or(0).clamp(X_LABEL.len(), NAME_WIDTH) as u16;
@@ -57,7 +54,6 @@ impl Frame {
         let mut free = area.bottom();
         for tick in y.ticked(self.y).ticks {
             let row = self.row(tick);
-            // From below: a row has one label.
             if row < free {
                 free = row;
                 let label = format!("{:>1$}", y.tick_label(tick), usize::from(TICK_WIDTH));
@@ -112,7 +108,6 @@ impl Frame {
             .render(self.area, buffer);
     }
 
-    /// Draws each curve's name right of its last point, or in the nearest free row.
     pub(super) fn draw_names(&self, curves: &[Curve<'_>], buffer: &mut Buffer) {
         let mut taken: Vec<u16> = Vec::new();
         for curve in curves.iter().rev() {
@@ -139,7 +134,7 @@ impl Frame {
     }
 }
 
-/// Shortens a name to fit, in its middle, since names differ at their ends.
+/// Shortens a name in its middle, since names differ at their ends.
 fn short(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     if chars.len() <= NAME_WIDTH {

@@ -1,5 +1,4 @@
-//! Draws critical sharpness and 2/η in one chart of a terminal, on a logarithmic scale that shows the
-//! crossing: a ratatui widget, which `sharpness watch` uses.
+//! Draws λ_c and 2/η in one chart of a terminal: a ratatui widget, which `sharpness watch` uses.
 //!
 //! ```
 //! use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
@@ -28,9 +27,7 @@ use role::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role, SHARPNESS_COLOR, THRES
 use sharpness_record::Edge;
 use sharpness_record::Quantity::{self, CriticalSharpness, EdgeRatio, EdgeThreshold};
 
-/// The measurements of the training loss that [`Window::Recent`] shows.
 const RECENT: usize = 100;
-/// The smallest area with room for a chart below its line of text.
 const SMALLEST: (u16, u16) = (34, 8);
 
 /// Selects the part of a run to show.
@@ -53,11 +50,10 @@ impl Window {
     }
 }
 
-/// Draws λ_c, 2/η and the relative critical sharpness of each task over the steps of a run.
+/// Draws λ_c of each task and 2/η over the steps of a run, on a logarithmic scale.
 ///
-/// The first line gives the state of the run; an area too small for a chart shows nothing else. λ_c is
-/// red above 2/η. A measurement without a number interrupts the line, and a × on the horizontal axis
-/// marks it if it is of the training loss.
+/// The first line gives the state of the run; a small area shows nothing else. λ_c is red above 2/η. A measurement of
+/// the training without a number is a × on the axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Overlay<'a> {
     run: &'a Run,

@@ -1,5 +1,3 @@
-//! Defines the curves of the chart and their colours.
-
 use ratatui::style::Color;
 
 pub(super) const SHARPNESS_COLOR: Color = Color::Cyan;
@@ -37,7 +35,7 @@ impl Role {
     }
 }
 
-/// A curve; `None` interrupts its line. All curves of the training have the same places.
+/// A curve, which `None` interrupts. All curves of the training have the same places.
 pub(super) struct Curve<'a> {
     pub(super) role: Role,
     pub(super) name: &'a str,

@@ -2,7 +2,7 @@ use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
 use sharpness_record::Scale;
 use std::ops::Range;
 
-/// Describes an axis of a chart.
+/// An axis of a chart.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Axis {
@@ -15,7 +15,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Creates a linear axis over the range of the data.
+    /// Creates a linear axis.
     pub fn linear(label: &str) -> Self {
         Self {
             label: label.to_string(),
@@ -24,7 +24,7 @@ impl Axis {
         }
     }
 
-    /// Creates a logarithmic axis over the range of the data.
+    /// Creates a logarithmic axis.
     pub fn log(label: &str) -> Self {
         Self {
             scale: Scale::Log,
@@ -39,7 +39,6 @@ impl Axis {
         self
     }
 
-    /// Maps a value to the coordinate that is drawn in proportion.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.scale {
             Scale::Linear => value,
@@ -48,7 +47,7 @@ impl Axis {
         place.is_finite().then_some(place)
     }
 
-    /// Returns the ends in that coordinate, with a margin if they come from the data.
+    /// Returns the ends as drawn, with a margin if they come from the data.
     pub(crate) fn ends(&self, values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         if let Some((from, to)) = self.range {
             return Some((self.place(from)?, self.place(to)?));
@@ -111,7 +110,6 @@ impl Ranged for Ticked {
     }
 }
 
-/// Chooses four to eight round numbers, or none if the ends are as close as numbers can be.
 fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     let rough = high / 6.0 - low / 6.0;
     let magnitude = 10f64.powf(rough.log10().floor());
@@ -132,7 +130,6 @@ fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
     }
 }
 
-/// Chooses powers of ten; over few of them also their double and fivefold.
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
     let decades = low.floor() as i32..=high.ceil() as i32;
     let stride = ((high - low) / 8.0).ceil().max(1.0) as usize;

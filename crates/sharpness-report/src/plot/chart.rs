@@ -15,7 +15,7 @@ pub struct Mark {
     pub label: String,
 }
 
-/// Draws curves over a common axis.
+/// Curves over a common axis.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Chart {
@@ -29,7 +29,7 @@ pub struct Chart {
     pub series: Vec<Series>,
     /// Vertical lines.
     pub marks: Vec<Mark>,
-    /// Width and height, in pixels. A legend of more than one row adds to the height.
+    /// Width and height in pixels, with one row of the legend.
     pub size: (i32, i32),
 }
 
@@ -65,11 +65,11 @@ impl Chart {
         self
     }
 
-    /// Draws the picture as an SVG document.
+    /// Draws the chart as an SVG document.
     ///
     /// # Errors
     ///
-    /// Returns an error if there is nothing to draw.
+    /// Fails if there is nothing to draw.
     pub fn svg(&self) -> Result<String, PlotError> {
         let (width, height) = self.size;
         let legend = legend(&self.title, self.entries(), width)?;
@@ -203,7 +203,7 @@ impl Chart {
     }
 }
 
-/// Whether a point has a gap on either side, so that no line shows it.
+/// Whether a point has gaps on both sides, so that no line shows it.
 fn is_alone<T>(points: &[Option<T>], index: usize) -> bool {
     let is_gap = |index: Option<usize>| {
         let neighbour = index.and_then(|index| points.get(index));
@@ -240,8 +240,7 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
-        // Three points of the curve have a place on the axis, the legend has a sample, and the first point
-        // of the threshold has gaps on both sides, so that no line shows it.
+        // Three points of the curve, its sample, and the first point of the threshold, which no line shows.
         assert_eq!(svg.matches("<circle").count(), 5);
     }
 

@@ -3,10 +3,9 @@ use super::legend::{Entry, Legend, legend};
 use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
-/// Draws values on a grid as coloured cells with the values in them, to be readable without colours, too.
+/// Draws a grid of coloured cells with their values; high values are dark.
 ///
-/// Cells with high values are dark. Curves, such as a predicted boundary, may lie over the grid, in
-/// the coordinates of the columns' and rows' numbers.
+/// Curves may lie over the grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatMap {
     /// The title.
@@ -17,9 +16,9 @@ pub struct HeatMap {
     pub y_label: String,
     /// The values of the columns, rising.
     pub columns: Vec<f64>,
-    /// The values of the rows, rising; all positive, since curves use the logarithm of the rows.
+    /// The values of the rows, rising and positive: curves use their logarithm.
     pub rows: Vec<f64>,
-    /// The value of the cell in each row and column; a dash for `None`.
+    /// The value in each row and column, if any.
     pub cells: Vec<Vec<Option<f64>>>,
     /// The label of the values, with the unit.
     pub value_label: String,
@@ -35,7 +34,7 @@ impl HeatMap {
     ///
     /// # Errors
     ///
-    /// Returns an error if the grid is empty or has no value.
+    /// Fails if the grid has no value, or a row of another length.
     pub fn svg(&self) -> Result<String, PlotError> {
         let values = Entry {
             sample: 0,
@@ -116,7 +115,6 @@ impl HeatMap {
                 Some((x, place(&self.rows, *y, f64::ln)?.clamp(0.0, rows as f64)))
             });
             let points: Vec<(f64, f64)> = points.collect();
-            // A white rim sets the curve off from dark cells.
             let rim = LineSeries::new(points.clone(), WHITE.stroke_width(px(6) as u32));
             chart.draw_series(rim).map_err(text)?;
             let line = LineSeries::new(points, curve_color(index).stroke_width(px(3) as u32));
@@ -143,7 +141,6 @@ impl HeatMap {
     }
 }
 
-/// Returns a coordinate with a unit cell for each column or row, ticked in its middle.
 fn middles(cells: usize) -> Ticked {
     Ticked {
         ends: (0.0, cells as f64),
@@ -151,7 +148,7 @@ fn middles(cells: usize) -> Ticked {
     }
 }
 
-/// Returns a shade from nearly white to dark, of one hue, so that grey keeps the order.
+/// One hue, so that grey keeps the order.
 fn shade(share: f64) -> RGBColor {
     let mix = |light: f64, dark: f64| (light + share * (dark - light)).round() as u8;
     RGBColor(mix(240.0, 30.0), mix(246.0, 62.0), mix(252.0, 96.0))
@@ -161,7 +158,6 @@ fn curve_color(index: usize) -> RGBColor {
     PALETTE[(index + 1) % PALETTE.len()]
 }
 
-/// Locates a value among the columns or rows, whose cells are one wide.
 fn place(values: &[f64], value: f64, scale: impl Fn(f64) -> f64) -> Option<f64> {
     let value = scale(value);
     let scaled: Vec<f64> = values.iter().map(|value| scale(*value)).collect();

@@ -1,5 +1,3 @@
-//! Lays out the title of a picture and its legend, in as many rows as they need.
-
 use super::{Area, PlotError, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
@@ -20,13 +18,12 @@ pub(super) struct Entry {
 
 pub(super) struct Legend {
     title: String,
-    /// The entries, each with the left end of its sample and the middle of its row.
+    /// With the left end of each sample and the middle of its row.
     entries: Vec<(Entry, (i32, i32))>,
     rows: i32,
 }
 
 impl Legend {
-    /// Lays out title and entries in a picture of this width, and shortens any text wider than a row.
     pub(super) fn new(title: &str, entries: Vec<Entry>, width: i32) -> Result<Self, String> {
         let room = width - LEFT - RIGHT;
         let mut placed = Vec::new();
@@ -56,7 +53,6 @@ impl Legend {
         ROW * (self.rows - 1)
     }
 
-    /// Draws everything; `sample` gets an entry's number and the left end and middle of its place.
     pub(super) fn draw(
         &self,
         area: &Area<'_>,
@@ -81,13 +77,12 @@ pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Leg
     })
 }
 
-/// Estimates the width of a text in pixels, in any font.
 fn text_width(entry: &str, size: i32) -> Result<i32, String> {
     let (width, _) = font(size).into_font().box_size(entry).map_err(text)?;
     Ok(width as i32 / SCALE)
 }
 
-/// Shortens a text to this many pixels, in its middle, since names of runs differ at their ends.
+/// Shortens the middle, since names of runs differ at their ends.
 fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
     let chars: Vec<char> = full.chars().collect();
     let mut shortened = full.to_string();

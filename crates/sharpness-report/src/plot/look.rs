@@ -2,11 +2,9 @@ use super::series::{Series, Style};
 use super::{Area, PALETTE, px, text};
 use plotters::prelude::*;
 
-/// The largest number of points of a line with markers.
 const FEW_POINTS: usize = 40;
 
-/// Chooses the looks of the curves: thresholds are dashed and thin, all others differ in colour, dash
-/// and marker, except that a curve shares the colour of the curve it belongs to.
+/// Thresholds are dashed and thin; all others differ in colour, dash and marker.
 pub(super) fn looks(series: &[Series]) -> Vec<Look> {
     let mut kinds = 0..;
     let color_of = |kind: usize| PALETTE[kind % PALETTE.len()];

@@ -1,5 +1,4 @@
-//! Draws charts as SVG, fit for a paper: colours that the colour-blind can distinguish, and a dash
-//! and a marker for each curve that distinguish them in grey.
+//! Draws charts as SVG, readable by the colour-blind and in grey.
 
 mod axis;
 mod chart;
@@ -22,7 +21,7 @@ use sharpness_record::shown::printable;
 use std::fmt::Display;
 use thiserror::Error;
 
-/// The colours of Okabe and Ito that are dark enough for lines on white.
+/// Okabe and Ito's colours that are dark enough on white.
 const PALETTE: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -32,8 +31,7 @@ const PALETTE: [RGBColor; 6] = [
     RGBColor(120, 94, 0),
 ];
 const FONT: &str = "sans-serif";
-/// The scale of the drawing before it is reduced: plotters places everything on whole pixels, so a
-/// larger drawing gives smooth lines.
+/// plotters places everything on whole pixels, so a larger drawing gives smooth lines.
 const SCALE: i32 = 8;
 
 const fn px(pixels: i32) -> i32 {
@@ -69,12 +67,11 @@ fn svg(
     Ok(printable(&svg.replacen(&drawn, &shown, 1)).into_owned())
 }
 
-/// Renders a picture as PNG, `scale` times larger than its SVG says. It uses this crate's own font, so
-/// that text looks the same on any machine.
+/// Renders an SVG as PNG, `scale` times larger, in this crate's own font.
 ///
 /// # Errors
 ///
-/// Returns an error if the text is no SVG.
+/// Fails if the text is no SVG.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
     let fail = |reason: String| PlotError {
         title: "PNG".to_string(),

@@ -2,10 +2,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Style {
-    /// A line, with a marker at each of few points.
+    /// A line, with markers if the points are few.
     #[default]
     Line,
-    /// A dashed line without markers, for a threshold. It is black unless it belongs to a curve.
+    /// A dashed line without markers, black unless it belongs to a curve.
     Threshold,
     /// Markers only.
     Points,
@@ -16,12 +16,12 @@ pub enum Style {
 pub struct Series {
     /// Its name in the legend, which omits a curve without a name.
     pub name: String,
-    /// (x, y); a point that is not finite, or has no place on a logarithmic axis, interrupts the line.
+    /// (x, y); a point without a place on the axes interrupts the line.
     pub points: Vec<(f64, f64)>,
     /// (x, low, high) of a band around the curve.
     pub band: Vec<(f64, f64, f64)>,
     /// The style.
     pub style: Style,
-    /// The number of the curve whose colour it shares, from 0, without thresholds.
+    /// The number, from 0, of the curve whose colour it shares; thresholds do not count.
     pub belongs_to: Option<usize>,
 }

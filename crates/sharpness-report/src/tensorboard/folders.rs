@@ -1,11 +1,9 @@
-//! Turns names of runs and tasks into names of folders.
-
 use std::path::{Path, PathBuf};
 
-/// The longest name of a folder in bytes; file systems allow 255.
+/// In bytes; file systems allow 255.
 const LONGEST: usize = 200;
 
-/// Returns the folder of this name within another, with a number behind it if it is taken.
+/// Returns the folder of this name, numbered if it is taken.
 pub(super) fn free(folder: &Path, name: &str, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
     let name = folder_name(name);
     let numbered = (2..).map(|number| folder.join(format!("{name}-{number}")));

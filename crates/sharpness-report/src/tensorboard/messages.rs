@@ -1,4 +1,4 @@
-//! Defines the messages of TensorBoard's event files that this crate writes. Fields of a `oneof` are optional.
+//! The messages of TensorBoard's event files. Fields of a `oneof` are optional.
 
 use prost::Message;
 
@@ -44,7 +44,6 @@ pub(super) struct Value {
 pub(super) struct Tensor {
     #[prost(int32, tag = "1")]
     pub(super) dtype: i32,
-    /// Without dimensions, for a single value.
     #[prost(message, optional, tag = "2")]
     pub(super) shape: Option<Shape>,
     #[prost(bytes = "vec", repeated, tag = "8")]
@@ -96,7 +95,6 @@ pub(super) struct Chart {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Multiline {
-    /// Regular expressions.
     #[prost(string, repeated, tag = "1")]
     pub(super) tag: Vec<String>,
 }

@@ -1,5 +1,4 @@
-//! Writes TensorBoard's event files: every quantity of a run by step, each task as a run beside the others, and a layout
-//! with compared quantities in one chart.
+//! Writes TensorBoard's event files: a run for each task, and a layout of charts.
 //!
 //! ```
 //! use sharpness_report::tensorboard::EventFiles;
@@ -34,25 +33,21 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The name of an event file. TensorBoard takes every file whose name contains `tfevents`.
+/// TensorBoard reads every file whose name contains `tfevents`.
 const FILE: &str = "events.out.tfevents.sharpness";
-/// The form of the file, stated by its first event.
 const VERSION: &str = "brain.Event:2";
-/// The group of the tags, which keeps them apart from the training's own.
 const GROUP: &str = "sharpness";
-/// The tag under which TensorBoard looks for the layout of its page of custom scalars.
+/// The tag under which TensorBoard looks for the layout of custom scalars.
 const LAYOUT_TAG: &str = "custom_scalars__config__";
 const LAYOUT_PLUGIN: &str = "custom_scalars";
-/// Numbers of the enumerations of the format: a tensor of strings, and the start of a session.
 const STRINGS: i32 = 7;
 const START: i32 = 1;
 const SCALAR: i32 = 1;
 
 /// Writes the event files of a run, a folder a task.
 ///
-/// TensorBoard shows each folder as a run, named by the run and the task. A value that was not measured is no point, nor is a
-/// number too large or too small for the single precision of the format. Each event carries the time of the export, since the
-/// record has no times.
+/// TensorBoard shows each folder as a run. Values beyond single precision are left out. Events carry the time of the
+/// export, since the record has no times.
 #[derive(Debug)]
 pub struct EventFiles {
     folder: PathBuf,
@@ -63,18 +58,15 @@ pub struct EventFiles {
 struct Task {
     name: String,
     path: PathBuf,
-    /// The bytes to write.
     pending: Vec<u8>,
     is_begun: bool,
-    /// The quantities that the file describes.
     described: HashSet<Quantity>,
 }
 
 impl EventFiles {
-    /// Creates the event files of the run of this name, within a folder. It writes nothing before [`flush`](Self::flush).
+    /// Creates the event files of a run within a folder; [`flush`](Self::flush) writes them.
     ///
-    /// In the names of runs and tasks, `_` replaces characters that a path cannot have. A run gets a number behind its name if
-    /// one of the `others` has its folder.
+    /// `_` replaces characters that a path cannot have, and a number follows a name that one of the `others` has.
     pub fn new(folder: &Path, run: &str, others: &[Self]) -> Self {
         let is_taken = |folder: &Path| others.iter().any(|other| other.folder == folder);
         Self {
@@ -119,23 +111,23 @@ impl EventFiles {
         task
     }
 
-    /// Goes back: TensorBoard drops the measurements from this step on.
+    /// Makes TensorBoard drop the measurements from this step on.
     pub fn go_back(&mut self, step: u64) {
         for task in &mut self.tasks {
             task.add(step, |event| {
                 event.session_log = Some(SessionLog { status: START });
             });
-            // The layout belongs to step 0, so TensorBoard may have dropped it with the rest.
+            // The layout belongs to step 0, so TensorBoard may have dropped it.
             task.add_layout();
         }
     }
 
-    /// Writes the pending measurements: at first as whole files, which replace the files of an earlier export, then at
-    /// their ends. The files are readable at any moment, even after an interrupted write.
+    /// Writes the pending measurements. The first call replaces earlier files, later calls append. The files are always
+    /// readable.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the file if the write fails.
+    /// Fails, and names the file, if it cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         for task in &mut self.tasks {
             task.flush().map_err(|error| {
@@ -215,7 +207,7 @@ impl Task {
     }
 }
 
-/// Adds a frame of a TFRecord: the length and the data, each followed by its checksum.
+/// Adds a frame of a TFRecord: length and data, each followed by its checksum.
 fn add_frame(data: &[u8], to: &mut Vec<u8>) {
     let masked = |part: &[u8]| {
         let sum = crc32c::crc32c(part).rotate_right(15);

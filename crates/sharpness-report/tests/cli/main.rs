@@ -1,4 +1,4 @@
-//! Tests the command line as a user meets it.
+//! Tests the command line.
 
 mod outputs;
 mod records;
@@ -67,7 +67,6 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
         ),
         (file("newer.jsonl", newer.as_bytes()), "version 9"),
     ] {
-        // A run that has not begun can be followed.
         let is_begun = said == "is not a record" || said == "version 9";
         let commands = ["report", "plot", "table", "csv", "tail", "watch"];
         for command in &commands[..if is_begun { 6 } else { 4 }] {
@@ -76,7 +75,6 @@ fn what_cannot_be_read_is_one_clear_line_and_exit_code_2() {
             assert_eq!(output.status.code(), Some(2), "{command} {path}");
             assert_eq!(error.lines().count(), 1, "{error}");
             assert!(error.contains(said), "{error}");
-            // To a pipe there are no colours.
             assert!(!error.contains('\u{1b}'), "{error:?}");
         }
     }
@@ -141,7 +139,6 @@ fn a_bad_run_of_many_is_left_out_with_a_note() {
     assert!(text(&output.stderr).contains("none of 2 runs"));
 }
 
-/// Follows a run until it has printed this many lines, and returns its output and notes.
 struct Tail {
     child: std::process::Child,
     lines: std::sync::mpsc::Receiver<String>,
@@ -204,7 +201,6 @@ fn a_run_is_followed_from_before_its_beginning_through_a_resume() {
     std::fs::write(&replaced, lines(0..1)).unwrap();
     std::fs::rename(&replaced, &record).unwrap();
     tail.says("run resumed or started anew after step 0; 2 later measurements dropped");
-    // The run goes on in the new file.
     let mut file = std::fs::OpenOptions::new()
         .append(true)
         .open(&record)
@@ -296,7 +292,6 @@ fn reports_plots_and_tables_of_several_runs() {
     let html = std::fs::read_to_string(&report).unwrap();
     assert!(html.contains("\"name\":\"code\"") && html.contains("no_increase"));
     assert!(!html.contains("{{"), "every place is filled");
-    // Nothing is loaded from elsewhere, and no text of a run ends a script.
     assert!(!html.contains("src=") && !html.contains("href="));
     assert_eq!(html.matches("</script>").count(), 3);
 

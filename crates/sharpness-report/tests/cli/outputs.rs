@@ -1,4 +1,3 @@
-//! Full and closed outputs, full disks, names with control characters, and pipes.
 #![cfg(unix)]
 
 use crate::{line, run, sharpness, text};
@@ -61,7 +60,6 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
         );
         assert!(full.status.success(), "{command}");
     }
-    // Losing notes and errors changes nothing else.
     let partly = by_a_shell(folder.path(), "$S table a nowhere 2>/dev/full");
     assert_eq!(partly.status.code(), Some(1));
     assert_eq!(text(&partly.stdout).lines().count(), 2);
@@ -83,7 +81,7 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
     ] {
         let file = command.split(' ').next_back().unwrap();
         std::fs::write(folder.path().join(file), "old").unwrap();
-        // Files of 4 KiB at most, less than any of them.
+        // Files of 4 KiB at most.
         let script = format!("trap '' XFSZ; ulimit -f 4; $S {command}");
         let output = by_a_shell(folder.path(), &script);
         assert_eq!(output.status.code(), Some(2));
@@ -102,7 +100,6 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
                 .success()
         );
     }
-    // The run and five files: nothing unfinished is left.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 6);
 }
 

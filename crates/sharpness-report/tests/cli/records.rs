@@ -1,5 +1,3 @@
-//! Folders of runs, and records that are odd.
-
 #[cfg(unix)]
 use crate::run;
 use crate::{line, sharpness, text};
@@ -45,7 +43,6 @@ fn each_run_of_a_folder_is_read_once_however_deep_and_by_its_own_name() {
         "{note}"
     );
     assert_eq!(named(&[&path("runs/.old")]), ["two"]);
-    // As a shell expands a pattern, and the pattern itself.
     let expanded =
         ["best", "latest", "one", "sweep", "three"].map(|name| path(&format!("runs/{name}")));
     let expanded: Vec<&str> = expanded.iter().map(String::as_str).collect();
@@ -58,7 +55,7 @@ fn each_run_of_a_folder_is_read_once_however_deep_and_by_its_own_name() {
     );
 }
 
-/// With each line put in its place by itself, this takes minutes.
+/// A sort for each line would take minutes.
 #[test]
 fn a_record_in_reverse_is_read_as_one_in_order() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Decodes event files: frames of TFRecord with their checksums, and messages of protobuf, by hand.
+//! Decodes event files by hand.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     std::iter::from_fn(&mut next).collect()
 }
 
-/// Returns the fields of a message of protobuf: their numbers and raw bytes; a number of variable length takes eight.
+/// Returns numbers and raw bytes; a varint takes eight.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     fn number(bytes: &mut &[u8]) -> u64 {
         let mut value = 0;

@@ -1,6 +1,5 @@
-//! Reads TensorBoard's event files back by a decoder that shares nothing with the encoder; and by TensorBoard's own reader, in
-//! a test that is ignored by default, since it needs Python with the package `tensorboard` (the environment variable `PYTHON`
-//! names the program; the default is `python3`):
+//! Reads event files back by a decoder of its own, and by TensorBoard's reader in an ignored test, which needs Python
+//! (`$PYTHON`) with `tensorboard`:
 //!
 //! ```sh
 //! cargo test --test tensorboard -- --ignored
@@ -218,7 +217,6 @@ fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
     );
 }
 
-/// Prints TensorBoard's reading of an event file's folder, and the content of its page of custom scalars.
 const READER: &str = r#"
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
