@@ -1,5 +1,3 @@
-//! Implements burn's renderer by passing everything to the wrapped renderer.
-
 use super::Dashboard;
 use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
