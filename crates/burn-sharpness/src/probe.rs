@@ -111,7 +111,7 @@ impl SharpnessProbe {
     }
 
     /// Calls a function with the last of [so many](SharpnessConfig::with_warning_after) measurements in a row past the
-    /// edge, to send a message, or to stop the training by burn's `Interrupter`. The probe catches a panic in it.
+    /// edge, for example to stop the training by burn's `Interrupter`. The probe catches a panic in it.
     ///
     /// ```
     /// use burn::train::Interrupter;

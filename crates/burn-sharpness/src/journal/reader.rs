@@ -7,7 +7,7 @@ pub(crate) struct OfUpdate {
 }
 
 pub(super) trait Reader {
-    /// Returns a message for the user.
+    /// Returns any message for the user.
     fn read(&mut self, update: &OfUpdate) -> Option<String>;
 
     fn restart(&mut self) {}

@@ -3,7 +3,6 @@ use crate::journal::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Burn's full history shows fewer points.
 const MOST: usize = 1000;
 
 pub(super) fn before(step: u64, directory: &Path) -> Vec<Entry> {

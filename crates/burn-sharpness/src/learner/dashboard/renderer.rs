@@ -1,3 +1,5 @@
+//! Implements burn's renderer by passing everything to the wrapped renderer.
+
 use super::Dashboard;
 use burn::train::LearnerSummary;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
