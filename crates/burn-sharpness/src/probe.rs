@@ -101,7 +101,7 @@ impl SharpnessProbe {
         Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
     }
 
-    /// Whether the probe measures: it does unless it is [disabled](Self::disabled).
+    /// Whether the probe measures: false if it is [disabled](Self::disabled).
     pub fn is_enabled(&self) -> bool {
         self.shared.search.is_some()
     }
@@ -130,7 +130,7 @@ impl SharpnessProbe {
         self
     }
 
-    /// Returns the names of the tasks, in the order of their addition.
+    /// Returns the names of the tasks, in the order of addition.
     pub fn task_names(&self) -> Vec<Arc<str>> {
         self.shared.task_names.clone()
     }
