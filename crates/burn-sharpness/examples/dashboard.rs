@@ -1,5 +1,4 @@
-//! Draws the chart of λ_c, 2/η and two tasks in burn's dashboard, on a network that learns a sine and comes
-//! to the edge: 1,000 measurements.
+//! Draws λ_c, 2/η and two tasks in burn's dashboard, on a network that learns a sine and comes to the edge.
 //!
 //! ```sh
 //! cargo run --example dashboard
@@ -21,7 +20,6 @@ use burn::train::{
 use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
 use std::error::Error;
 
-/// Learns y = sin(x).
 #[derive(Module, Debug)]
 struct Sine {
     layers: Vec<Linear>,
@@ -34,7 +32,6 @@ struct Points {
 }
 
 impl Points {
-    /// Returns `count` points from one place to another.
     fn between(from: f32, to: f32, count: usize, device: &Device) -> Self {
         let step = (to - from) / count as f32;
         let x: Vec<f32> = (0..count).map(|i| from + i as f32 * step).collect();

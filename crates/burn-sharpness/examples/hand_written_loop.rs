@@ -26,7 +26,6 @@ fn loss(model: &Linear, batch: &Batch) -> Tensor<1> {
     )
 }
 
-// A refused setting ends the program with a sentence about the fault and its remedy.
 fn main() -> Result<(), ConfigError> {
     let device = Device::flex().autodiff();
     let normal = |shape| Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device);

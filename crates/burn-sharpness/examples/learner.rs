@@ -21,7 +21,6 @@ use burn_sharpness::ConfigError;
 use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
 // README: end
 
-/// Learns y = sin(x) from points.
 #[derive(Module, Debug)]
 struct Sine {
     hidden: Linear,
@@ -74,7 +73,6 @@ impl Batcher<f32, Points> for PointBatcher {
     }
 }
 
-// A refused setting ends the program with a sentence about the fault and its remedy.
 fn main() -> Result<(), ConfigError> {
     let dir = std::env::temp_dir().join("burn-sharpness-learner");
     let points =

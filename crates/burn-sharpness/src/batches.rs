@@ -6,11 +6,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use thiserror::Error;
 
-/// Supplies the batches of an evaluation task, in a fixed order.
-///
-/// The n-th measurement of a run takes the n-th batch (or the n-th few:
-/// [`SharpnessConfig::with_task_batches`](crate::SharpnessConfig::with_task_batches)), at whichever step, so a resumed
-/// run measures on the batches of an uninterrupted run. After the last batch the first comes again.
+/// Supplies the batches of an evaluation task, in a fixed order: the n-th measurement of a run takes the n-th batch, or
+/// [the n-th few](crate::SharpnessConfig::with_task_batches). After the last batch the first comes again.
 pub struct TaskBatches<B>(Source<B>);
 
 #[derive(Clone, Error)]
@@ -45,15 +42,13 @@ impl<B> From<Vec<B>> for TaskBatches<B> {
 impl<B> From<Arc<dyn DataLoader<B>>> for TaskBatches<B> {
     /// Takes the batches of a data loader, pass after pass, moved to the model's device.
     ///
-    /// Give the task a loader of its own: a shuffling loader gives another order to each pass, so a shared loader would
-    /// change the run.
+    /// Give the task a loader of its own: sharing a shuffling loader would change the run.
     fn from(loader: Arc<dyn DataLoader<B>>) -> Self {
         Self(Source::Loader(loader))
     }
 }
 
 impl<B: Clone + Send + 'static> TaskBatches<B> {
-    /// Takes `count` batches for the measurement with this index, or fewer if there are fewer.
     pub(crate) fn take(
         &mut self,
         index: u64,
@@ -82,18 +77,17 @@ impl<B: Clone + Send + 'static> TaskBatches<B> {
     }
 }
 
-/// Streams the batches of a data loader, on a thread of its own because the loader's iterator borrows it.
+/// Has a thread of its own, because the loader's iterator borrows it.
 struct Stream<B> {
     batches: Receiver<Result<Item<B>, BatchesError>>,
     next: u64,
-    /// The batches of the last measurement, which may ask again.
     last: VecDeque<B>,
     last_index: Option<u64>,
 }
 
 enum Item<B> {
     Batch(B),
-    /// The end of a pass, after this many batches.
+    /// The number of batches of the pass.
     EndOfPass(u64),
 }
 

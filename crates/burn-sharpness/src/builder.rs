@@ -8,8 +8,7 @@ use burn::module::{Module, ParamGroup};
 use burn::tensor::Tensor;
 use sharpness_record::WriteError;
 
-/// Builds a [`SharpnessProbe`] that measures more than the training loss: other losses along the training's update, and
-/// single parameter groups.
+/// Builds a [`SharpnessProbe`] that measures other losses along the training's update, or single parameter groups.
 #[must_use]
 pub struct SharpnessProbeBuilder {
     config: SharpnessConfig,
@@ -19,17 +18,16 @@ pub struct SharpnessProbeBuilder {
 }
 
 impl SharpnessProbe {
-    /// Creates a probe with this configuration, which measures the training loss.
+    /// Creates a probe that measures the training loss.
     ///
     /// # Errors
     ///
-    /// Returns an error that names an invalid value, a folder that cannot be written, or a folder that another probe
-    /// writes to, and says what to choose instead.
+    /// Returns an error for an invalid value, and for a folder that cannot be written or that another probe writes to.
     pub fn new(config: SharpnessConfig) -> Result<Self, ConfigError> {
         Self::builder(config).build()
     }
 
-    /// Begins a probe that measures other losses or single parameter groups too.
+    /// Begins a probe that also measures other losses or single parameter groups.
     pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
         SharpnessProbeBuilder {
             config,
@@ -43,12 +41,12 @@ impl SharpnessProbe {
 impl SharpnessProbeBuilder {
     /// Measures another loss along each measured update: the **relative critical sharpness** λ_c^{1→2} = 2/η_c^{1→2}
     /// with η_c^{1→2} = min { η > 0 : L₁(θ − ηΔθ₂) > L₁(θ) }, for the training's update Δθ₂ and the loss L₁ of this
-    /// task (arXiv 2601.16979). An example is the loss on pre-training data along the updates of a fine-tuning.
+    /// task (arXiv 2601.16979).
     ///
     /// `batches` are the task's own: a `Vec`, or a data loader of burn's. `loss` computes the loss of one batch, with
-    /// the model in validation mode. The measurements are lines of the record with `task` = `name`, and a chart
-    /// "Relative Sharpness `name`" in burn's dashboard. Their outcome is `no_increase` if the update helps the task
-    /// without limit, and `not_descent` if it hurts the task immediately.
+    /// the model in validation mode. The measurements are lines of the record with `task` = `name`, and a chart in
+    /// burn's dashboard. The outcome is `no_increase` if the update helps the task without limit, and `not_descent` if
+    /// it hurts the task immediately.
     ///
     /// ```
     /// use burn::nn::{Linear, LinearConfig};
@@ -92,19 +90,16 @@ impl SharpnessProbeBuilder {
         self.with(Task::of_loss(name, batches.into(), loss))
     }
 
-    /// Lists the training loss as a task, for its name in the record. It costs no evaluation, since the probe measures
-    /// that loss anyway.
+    /// Lists the training loss as a task of this name in the record, at no evaluation.
     pub fn with_training_task(self, name: &str) -> Self {
         self.with(Task::new(name, TaskKind::Training))
     }
 
-    /// Measures the training loss, too, along the update of a group of parameters while all others
-    /// stay: which layers are at the edge. It costs the evaluations of one more search. At the steps at which the probe measures the
-    /// [curvature](SharpnessConfig::with_curvature), it measures that over the group's parameters, too, their λ_max included, at
-    /// the same number of gradients once more for each group.
+    /// Measures the training loss along the update of a parameter group while all others stay. It costs one more
+    /// search, and at each step that measures the [curvature](SharpnessConfig::with_curvature) as many gradients again.
     ///
-    /// The measurements are lines of the record with `task` = `name`, and a chart "Relative Sharpness `name`". They
-    /// concern no other loss, so a group is never the limiting task.
+    /// The measurements are lines of the record with `task` = `name`, and a chart in burn's dashboard. A group is never
+    /// the limiting task.
     ///
     /// ```
     /// use burn::module::ParamGroup;
@@ -120,17 +115,14 @@ impl SharpnessProbeBuilder {
         self.with(Task::new(name, TaskKind::Group(group.into())))
     }
 
-    /// Measures **batch sharpness**, too, at some of the steps: `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²`,
-    /// with the gradient g and the Hessian H of the loss on one of several batches (arXiv 2412.20553). SGD on
-    /// such batches settles where it is 2/η.
+    /// Measures **batch sharpness** at some of the steps: `E[gᵀHg/‖g‖²]` and its interaction-aware form
+    /// `E[gᵀHg]/E‖g‖²`, with the gradient g and the Hessian H of the loss on one of several batches (arXiv 2412.20553).
+    /// SGD on such batches settles where it is 2/η.
     ///
-    /// The batches must be fresh, and as large as those that the training steps make their gradients of: a `Vec` over whose batches the
-    /// measurements go in turn, or a data loader of burn's that is not the training's own. `loss` computes the mean
-    /// loss of one batch, with the model in validation mode, and is differentiated over the parameters that have a gradient in
-    /// the step. The n-th measurement takes the n-th few batches.
-    ///
-    /// The [record](crate::Measurement::batch_sharpness) has both, with their standard errors by the spread over the batches, and
-    /// so have charts in burn's dashboard. It costs a gradient a batch, and about six evaluations of the loss.
+    /// Give fresh batches of the training's size: a `Vec`, or a data loader of burn's that the training does not use.
+    /// The n-th measurement takes the n-th few. `loss` computes the mean loss of one batch, with the model in
+    /// validation mode, and is differentiated over the parameters that have a gradient in the step. A batch costs a
+    /// gradient and about six evaluations of the loss.
     ///
     /// ```
     /// use burn::nn::{Initializer, Linear, LinearConfig};
@@ -188,8 +180,8 @@ impl SharpnessProbeBuilder {
     ///
     /// # Errors
     ///
-    /// Returns an error that names an invalid value or name, a folder that cannot be written, or a folder that another
-    /// probe writes to, and says what to choose instead.
+    /// Returns an error for an invalid value or name, and for a folder that cannot be written or that another probe
+    /// writes to.
     pub fn build(self) -> Result<SharpnessProbe, ConfigError> {
         if let Some(refused) = self.refused {
             return Err(refused);

@@ -8,11 +8,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 const LARGEST: usize = 1 << 16;
-/// The weights have arrived if their distance from the step's end is at most this share of the step.
+/// The largest distance from the step's end, as a share of the step.
 const THERE: f64 = 1e-3;
-/// More than one step was made if the weights moved this many times as far as one step takes them.
+/// The smallest distance that shows more than one step, in steps.
 const FARTHER: f64 = 1.5;
-/// The number of such calls in a row that triggers the notice.
 const STRIKES: u32 = 3;
 const LOOKS: u32 = 16;
 
@@ -79,7 +78,6 @@ impl CallWatch {
         self.expected.as_ref().map(|expected| expected.id)
     }
 
-    /// Notes a call; `now` holds the weights of the watched parameter, if the model has it.
     fn note_call(&mut self, now: Option<Tensor<1>>) -> Option<&'static str> {
         let expected = self.expected.take()?;
         let Some(now) = now else {
@@ -107,7 +105,7 @@ impl CallWatch {
 }
 
 impl Expected {
-    /// Returns the length of the step, the distance from its end to the weights now, and the distance they have moved.
+    /// The length of the step, the distance from its end to the weights now, and the distance they have moved.
     fn distances(self, now: Tensor<1>) -> Result<[f64; 3], ReadError> {
         let read = |tensor: Tensor<1>| -> Result<Vec<f64>, ReadError> {
             let data = tensor.try_into_data().map_err(|error| error.to_string())?;
@@ -131,7 +129,6 @@ mod tests {
         Tensor::from_floats([value, 1.0], &Device::flex())
     }
 
-    /// Returns whether each call at these weights triggers a notice, after a step from 0 to 1 each time.
     fn told(calls: &[f32]) -> Vec<bool> {
         let mut watch = CallWatch::default();
         let id = ParamId::new();

@@ -1,5 +1,3 @@
-//! Lists the reasons for a measurement without a number, and turns a panic into one, here only.
-
 use crate::batches::BatchesError;
 use crate::direction::DirectionError;
 use crate::hessian::{GradientError, HessianError};
@@ -10,10 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
-/// What becomes of a worker that does not take part.
 pub(crate) const LEFT_OUT: &str = "measurements go on without it until it makes an update again; `with_worker_limit` sets how long a worker is waited for";
 
-/// Why a measurement, or a part of it, has no number.
 #[derive(Clone, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -46,7 +42,7 @@ pub(crate) enum Failure {
     RunningStatistics(String),
     #[error("a worker ended, or gave no loss within {0:.1?}: {LEFT_OUT}")]
     WorkerLeft(Duration),
-    /// How the loss is to be computed could not be found out.
+    /// The probe could not find out how to compute the loss.
     #[error(transparent)]
     Mode(Box<Failure>),
     #[error("the training's own measurement failed: {0}")]
@@ -62,7 +58,6 @@ pub(crate) enum Failure {
 debug_is_the_sentence!(Failure);
 
 impl Failure {
-    /// Whether a worker has left that took part, so that the others could go on.
     pub(crate) fn is_of_lost_worker(&self) -> bool {
         match self {
             Self::WorkerLeft(_) => true,
@@ -78,14 +73,12 @@ impl Failure {
             | Self::Mode(_)
             | Self::NotRepeatable { .. }
             | Self::Direction(DirectionError::NotRepeatable) => true,
-            // The loss of another worker.
             Self::Search(interrupted) => interrupted.error.is_for_good(),
             _ => false,
         }
     }
 }
 
-/// Calls a function, and turns a panic into a failure that names `what` panicked.
 pub(crate) fn guarded<T>(
     what: &'static str,
     call: impl FnOnce() -> Result<T, Failure>,
@@ -93,7 +86,7 @@ pub(crate) fn guarded<T>(
     catch_unwind(AssertUnwindSafe(call)).unwrap_or(Err(Failure::Panicked(what)))
 }
 
-/// Locks a mutex, even after a panic of its last holder: every holder leaves the value valid wherever it could panic.
+/// Ignores poison: every holder leaves the value valid wherever it could panic.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,23 +10,20 @@ use std::sync::Arc;
 use thiserror::Error;
 
 const FIRST_GUESS: f64 = 1e-3;
-/// The start of the trial warmup, as a share of the smallest critical learning rate.
 const TRIAL_START: f64 = 1e-3;
 
 /// Finds, before training, how large the learning rate can be at the start, and how large it can become.
 ///
 /// 1. **At the first weights**, the finder measures the critical learning rate η_c along the optimizer's first update,
 ///    on a few batches: a gradient and a few forward passes each. A training that starts above η_c raises the loss in
-///    its first step; a training that starts below needs no warmup for its first steps (Kalra & Barkeshli, *Why Warmup
-///    the Learning Rate?*, arXiv 2406.09405, 2024, choose the initial learning rate in this way).
+///    its first step; below η_c, its first steps need no warmup (Kalra & Barkeshli, *Why Warmup the Learning Rate?*,
+///    arXiv 2406.09405, 2024).
 /// 2. **In a trial warmup**, on copies of the model and the optimizer, it follows η_c through the first steps of
 ///    training, which change η_c more than tenfold. The learning rate rises exponentially, from a thousandth of the
-///    smallest η_c. The trial ends at the first step past its critical learning rate: the edge. (Later measurements may
-///    miss it: a step past the edge can throw the model to a flat, high place of the loss.)
-///    [`with_trial_steps(0)`](Self::with_trial_steps) skips the trial.
+///    smallest η_c, up to the first step past its critical learning rate: the edge.
 ///
-/// Model and optimizer stay unchanged. A model with dropout draws random numbers in both parts: to make the run
-/// reproducible, seed the device afterwards.
+/// Model and optimizer stay unchanged. If the model has dropout, seed the device afterwards to make the run
+/// reproducible.
 ///
 /// ```
 /// use burn::nn::{Linear, LinearConfig, loss::{MseLoss, Reduction}};
@@ -80,7 +77,7 @@ impl LearningRateFinder {
     }
 
     /// Sets the number of steps in which the trial warmup reaches the smallest critical learning rate of the first
-    /// weights (default 100). Each costs a training step and a measurement.
+    /// weights (default 100; 0 skips the trial). Each costs a training step and a measurement.
     pub fn with_trial_steps(mut self, steps: usize) -> Self {
         self.trial_steps = steps;
         self
@@ -92,13 +89,13 @@ impl LearningRateFinder {
         self
     }
 
-    /// Measures the range of learning rates. The finder differentiates `loss`, the mean loss of a batch, on each batch
-    /// in turn, and begins again after the last.
+    /// Measures the range of learning rates. `loss` is the mean loss of a batch, which the finder differentiates on
+    /// each batch in turn, from the first again after the last.
     ///
     /// # Errors
     ///
-    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search.
-    /// A failed measurement is no error: it is in the result, with its outcome.
+    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search,
+    /// but not for a failed measurement.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,
@@ -114,7 +111,7 @@ impl LearningRateFinder {
         }
         let mut batches = batches.iter().cycle();
         let mut next_batch = || batches.next().ok_or(FinderError::NoBatch);
-        // Every step, and no trace but the result. The trial makes its steps at its own rates.
+        // The trial makes its steps at its own rates, without a cap.
         let config = SharpnessConfig {
             every: Some(1),
             dense_every: None,
@@ -133,7 +130,6 @@ impl LearningRateFinder {
         for _ in 0..self.batches {
             let batch = next_batch()?;
             let grads = gradients(model, batch);
-            // The learning rate only sets the start of the first search.
             let measured = probe.measure(model, optim, FIRST_GUESS, &grads, |model| {
                 loss(model, batch)
             });
@@ -202,8 +198,7 @@ impl LearningRateRange {
         })
     }
 
-    /// Returns the first learning rate of the trial past its critical learning rate, or `None` if the trial never
-    /// reached the edge or was skipped.
+    /// Returns the first learning rate of the trial past its critical learning rate, or `None` if there is none.
     pub fn edge_of_trial(&self) -> Option<f64> {
         let mut steps = self.trial.iter();
         let edge = steps.find(|m| m.edge_ratio().is_some_and(|ratio| ratio > 1.0));

@@ -8,14 +8,13 @@
 //! λ_c = 2 / η_c                              critical sharpness
 //! ```
 //!
-//! Compare λ_c with the edge threshold 2/η: if λ_c > 2/η, this very step, at this very learning rate, raises the loss
-//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
-//! 2601.16979, 2026).
+//! Compare λ_c with the edge threshold 2/η: if λ_c > 2/η, this very step raises the loss (Kalra et al., *A Scalable
+//! Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv 2601.16979, 2026).
 //!
 //! 1. Make a [`SharpnessProbe`] from a [`SharpnessConfig`]. Attach it to the model for burn's `Learner`, or call it in
 //!    a loop of your own.
-//! 2. During the run, watch λ_c and 2/η in burn's dashboard (`dashboard_sharpness`), read each [`Measurement`] by
-//!    [`SharpnessProbe::latest`], or let the probe call a function past the edge ([`SharpnessProbe::on_edge`]).
+//! 2. During the run, watch λ_c and 2/η in burn's dashboard (`dashboard_sharpness`), or read each [`Measurement`] by
+//!    [`SharpnessProbe::latest`].
 //! 3. After the run, print [`SharpnessProbe::summary`], and draw the record in the run's folder
 //!    ([`SharpnessConfig::with_directory`]).
 //!
@@ -59,16 +58,15 @@
 //! # In a hand-written loop
 //!
 //! Call [`SharpnessProbe::measure`] before the optimizer's step, or [`SharpnessProbe::optimize`] in its place, which
-//! takes less memory and time. Neither needs burn's `Learner`: without the default feature `learner`, burn is built
-//! without burn-train.
+//! takes less memory and time. Without the default feature `learner`, burn is built without burn-train.
 //!
 //! # More than one number
 //!
 //! - Other losses along the same update (relative critical sharpness): [`SharpnessProbeBuilder::with_task`].
 //! - One parameter group at a time: [`SharpnessProbeBuilder::with_group`].
 //! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
-//! - What SGD on small batches settles at: [`SharpnessProbeBuilder::with_batch_sharpness`].
-//! - Before training, how large a learning rate can become: [`LearningRateFinder`].
+//! - The sharpness at which SGD on small batches settles: [`SharpnessProbeBuilder::with_batch_sharpness`].
+//! - Before training, the largest learning rate: [`LearningRateFinder`].
 //!
 //! # Guarantees
 //!
@@ -76,13 +74,11 @@
 //!   checkpoints load into the bare model. A failed measurement is recorded and training goes on.
 //! - **A number is a measurement or it is not shown.** Each search ends in a named [outcome](MeasurementOutcome); only
 //!   a certified bracket yields a λ_c.
-//! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer): parameter groups, gradient clipping, weight
-//!   decay, momentum, gradient accumulation.
+//! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer), and with gradient accumulation.
 //!
 //! The probe evaluates the loss in validation mode, on the batch that made the gradient: without dropout, and with
-//! batch norm's running statistics, or with the batch's own ([`SharpnessConfig::with_batch_statistics`]).
+//! batch norm's running statistics or the batch's own ([`SharpnessConfig::with_batch_statistics`]).
 
-// Without the feature, items for the hook and the metrics are unused.
 #![cfg_attr(not(feature = "learner"), allow(dead_code, unused_imports))]
 // Nothing that a training run can reach may panic.
 #![cfg_attr(
@@ -90,7 +86,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-/// Prints an error's message in its debug form too, for `?` in `main`, `unwrap` and `expect`.
+/// Makes `?` in `main`, `unwrap` and `expect` print an error's message.
 macro_rules! debug_is_the_sentence {
     ($error:ty) => {
         impl std::fmt::Debug for $error {
@@ -148,7 +144,6 @@ pub use sharpness_record::{
     TRAIN_TASK, WorkerShare,
 };
 
-/// Compiles and runs the code of README.md with the examples of the documentation.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -3,7 +3,7 @@ use critical_search::{LossLine, Rise};
 use std::fmt::Display;
 use thiserror::Error;
 
-/// Holds one value of a loss, the precision of its type, and the losses of the examples if they are known.
+/// Holds a loss, the precision of its type, and the losses of the examples if they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Loss {
     value: f64,
@@ -13,7 +13,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Creates a loss computed in a floating-point type with this machine epsilon.
+    /// Creates a loss computed in a type with this machine epsilon.
     pub fn new(value: f64, epsilon: f64) -> Self {
         Self {
             value,
@@ -25,8 +25,8 @@ impl Loss {
 
     /// Creates the mean of the losses of examples.
     ///
-    /// The probe takes the rise of such a loss example by example before the mean: it loses far fewer digits than a
-    /// difference of two means, and has a standard error.
+    /// The probe takes the rise of such a loss example by example: it keeps more digits than a difference of two means,
+    /// and has a standard error.
     pub fn of_examples(examples: Vec<f64>, epsilon: f64) -> Self {
         let value = examples.iter().sum::<f64>() / examples.len() as f64;
         Self {
@@ -67,7 +67,7 @@ impl Loss {
         if self.examples.is_empty() {
             return unit * self.value.abs();
         }
-        // The roundings of examples are independent, so their mean has a smaller one.
+        // The roundings of examples are independent.
         let squares: f64 = self.examples.iter().map(|loss| loss * loss).sum();
         unit * squares.sqrt() / self.examples.len() as f64
     }
@@ -94,7 +94,6 @@ fn mean(rises: &[f64]) -> Rise {
     }
 }
 
-/// Holds the losses of the batches of one measurement; the probe measures their mean.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BatchLosses(Vec<Loss>);
 
@@ -131,7 +130,6 @@ impl BatchLosses {
         self.mean(Loss::batch_fraction)
     }
 
-    /// Whether only means are known, so that another value of the same loss can stand in.
     pub(crate) fn is_scalar(&self) -> bool {
         self.0.iter().all(|loss| loss.examples.is_empty())
     }
@@ -150,7 +148,6 @@ impl BatchLosses {
         }
     }
 
-    /// Returns the rise, with a standard error from the spread over several batches.
     pub(crate) fn rise_over_batches(&self, base: &Self) -> Rise {
         if self.batches() == 1 {
             return self.rise_from(base);
@@ -171,8 +168,8 @@ impl BatchLosses {
     }
 }
 
-/// Converts the result of a closure that computes a loss: a tensor of one element is the loss, a tensor of several
-/// elements holds the losses of the examples. A number counts as computed in 32-bit floats.
+/// Converts the result of a closure that computes a loss: one element is the loss, several elements are the losses of
+/// the examples. A number counts as computed in 32-bit floats.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -190,7 +187,7 @@ pub trait IntoLoss {
     ///
     /// # Errors
     ///
-    /// Returns an error if the loss could not be computed, or could not be read from its device.
+    /// Returns an error if the loss could not be computed or read from its device.
     fn into_loss(self) -> Result<Loss, LossError>;
 }
 
@@ -271,7 +268,6 @@ mod tests {
         let base = examples(&[1.0, 2.0, 6.0]);
         let rise = examples(&[1.5, 2.0, 5.5]).rise_from(&base);
         assert_eq!(rise.value, 0.0);
-        // The rises 0.5, 0 and −0.5 have the standard deviation 0.5.
         let error = rise.standard_error.unwrap();
         assert!((error - 0.5 / 3f64.sqrt()).abs() < 1e-12);
 
@@ -286,7 +282,6 @@ mod tests {
         assert_eq!(base.value(), 2.0);
         let rise = loss(&[1.0, 2.0], &[3.0, 4.0]).rise_from(&base);
         assert_eq!(rise.value, 0.5);
-        // Each half has the standard error 0.5, and their mean 0.5/√2.
         assert!((rise.standard_error.unwrap() - 0.5 / 2f64.sqrt()).abs() < 1e-12);
         assert_eq!(BatchLosses::new(Vec::new()), Err(LossError::NoBatch));
     }

@@ -1,17 +1,13 @@
 //! A meeting of threads: the host asks, and each guest answers about its own part. Nobody waits without limit.
 //!
-//! Every guest has a channel for questions and a channel for answers, and each side drops its ends of both when it
-//! ends: a panic, a return and an early exit of either side wake the other side immediately. Limits end every other
-//! wait. Questions carry a number, so that the host never takes an answer to an abandoned question for an answer to the
-//! next.
+//! Each side drops its ends of the channels when it ends, so a panic or an early exit wakes the other side. Numbered
+//! questions let the host ignore answers to an abandoned question.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How often the host checks whether a missing guest can still come.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Opens a meeting.
 pub(crate) fn open<Card, Question, Answer>()
 -> (Door<Card, Question, Answer>, Host<Card, Question, Answer>) {
     let (door, arrivals) = channel();
@@ -23,7 +19,6 @@ pub(crate) fn open<Card, Question, Answer>()
     (Door(door), host)
 }
 
-/// The way into a meeting, until the host shuts it.
 pub(crate) struct Door<Card, Question, Answer>(Sender<Guest<Card, Question, Answer>>);
 
 struct Guest<Card, Question, Answer> {
@@ -33,25 +28,22 @@ struct Guest<Card, Question, Answer> {
     answers: Receiver<(u64, Answer)>,
 }
 
-/// The side that asks. The meeting ends when it is dropped.
 pub(crate) struct Host<Card, Question, Answer> {
     arrivals: Option<Receiver<Guest<Card, Question, Answer>>>,
     guests: Vec<Guest<Card, Question, Answer>>,
     asked: u64,
 }
 
-/// The place of a guest. Dropping it leaves the meeting.
 pub(crate) struct Seat<Question, Answer> {
     questions: Receiver<(u64, Question)>,
     answers: Sender<(u64, Answer)>,
 }
 
-/// The error when a guest has left or has not answered within the limit.
+/// A guest has left or has not answered within the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Left;
 
 impl<Card, Question, Answer> Door<Card, Question, Answer> {
-    /// Takes a seat, unless the host has shut the door or has ended.
     pub(crate) fn enter(&self, card: Card) -> Option<Seat<Question, Answer>> {
         let (questions, to_guest) = channel();
         let (to_host, answers) = channel();
@@ -89,22 +81,20 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
         }
     }
 
-    /// The cards of the guests, in the order of their answers.
     pub(crate) fn cards(&self) -> Vec<&Card> {
         self.guests.iter().map(|guest| &guest.card).collect()
     }
 
-    /// Asks all guests, who answer while the host does something else.
     pub(crate) fn ask(&mut self, question: &Question) {
         self.asked += 1;
         for guest in &self.guests {
-            // A guest that has left is noticed when the host collects the answers.
+            // `answers` notices a guest that has left.
             let _ = guest.questions.send((self.asked, question.clone()));
         }
     }
 
-    /// Collects the answers to the last question, from each guest within the rest of the limit. Once a guest has left,
-    /// it returns no answers until the host [parts](Self::part) from that guest: the rest cannot speak for all.
+    /// Once a guest has left, there are no answers until the host [parts](Self::part) from that guest, since the rest
+    /// cannot speak for all.
     pub(crate) fn answers(&mut self, limit: Duration) -> Result<Vec<Answer>, Left> {
         let began = Instant::now();
         let mut all = Vec::new();
@@ -124,13 +114,11 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
         if has_lost_one { Err(Left) } else { Ok(all) }
     }
 
-    /// Parts from the guests that have left, and returns their cards.
     pub(crate) fn part(&mut self) -> Vec<Card> {
         let left = self.guests.extract_if(.., |guest| guest.has_left);
         left.map(|guest| guest.card).collect()
     }
 
-    /// Ends the meeting.
     pub(crate) fn dismiss(&mut self) {
         self.arrivals = None;
         self.guests.clear();
@@ -138,7 +126,7 @@ impl<Card, Question: Clone, Answer> Host<Card, Question, Answer> {
 }
 
 impl<Question, Answer> Seat<Question, Answer> {
-    /// Answers each question until the meeting is over or no question comes within the limit.
+    /// Serves until the meeting is over or no question comes within the limit.
     pub(crate) fn serve(self, limit: Duration, mut answer: impl FnMut(Question) -> Answer) {
         while let Ok((number, question)) = self.questions.recv_timeout(limit) {
             if self.answers.send((number, answer(question))).is_err() {
@@ -154,7 +142,6 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread::{self, JoinHandle, scope};
 
-    /// Far longer than anything here takes, and longer than a test may hang.
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(20);
 
@@ -168,7 +155,6 @@ mod tests {
         host.gather(limit, |cards| cards.len() < guests);
     }
 
-    /// Joins a thread in time, or fails the test.
     fn join<T>(thread: JoinHandle<T>) -> thread::Result<T> {
         let began = Instant::now();
         while !thread.is_finished() {
@@ -215,7 +201,6 @@ mod tests {
         });
         assert_eq!(looks.get(), 3);
 
-        // No thread holds the door.
         let (door, mut host) = numbers();
         drop(door);
         gather(&mut host, 1, LONG);
@@ -228,7 +213,6 @@ mod tests {
         let late = door.enter(1).unwrap();
         gather(&mut host, 1, LONG);
         assert!(door.enter(2).is_none());
-        // The guest was at the door when the host shut it.
         let late = thread::spawn(move || late.serve(LONG, |asked| asked));
         join(late).unwrap();
         drop(early);
@@ -236,7 +220,6 @@ mod tests {
 
     #[test]
     fn a_guest_that_leaves_ends_the_answers_in_every_phase() {
-        // A guest leaves before the first question, before it answers, while it answers, and after its first answer.
         for phase in 0..4 {
             let (door, mut host) = numbers();
             let stays = door.enter(0).unwrap();
@@ -291,7 +274,6 @@ mod tests {
 
     #[test]
     fn a_host_that_ends_or_panics_releases_all_guests() {
-        // The host leaves while guests enter, before and after the first question, with a panic and without.
         for (phase, panics) in [(0, false), (0, true), (1, false), (1, true), (2, true)] {
             let (door, mut host) = numbers();
             let guests: Vec<_> = (0..3)

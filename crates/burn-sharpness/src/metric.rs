@@ -10,7 +10,7 @@ use sharpness_record::Quantity;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The number of items after which a metric reports that nothing comes: burn's metrics lag by fewer.
+/// Burn's metrics lag by fewer items.
 const ITEMS_TO_WAIT: u64 = 8;
 
 const OF_VALIDATION: &str = "no measurement: this metric is registered for validation, but the probe measures training only; register it for training, by `metric_train_numeric` or `metrics_sharpness`";
@@ -18,8 +18,7 @@ const NO_RATE: &str = "no measurement: the training strategy tells metrics no le
 
 const EDGE_RATIO_OFF_THE_CHART: f64 = 1e-3;
 
-/// Whether the value would flatten the rest of a linear chart: an edge threshold far above critical sharpness, as at
-/// the start of a warmup.
+/// A high edge threshold would flatten the rest of a linear chart.
 fn is_off_the_chart(quantity: Quantity, measurement: &Measurement) -> bool {
     let ratio = measurement.edge_ratio();
     quantity == Quantity::EdgeThreshold
@@ -31,58 +30,25 @@ fn is_of_edge(quantity: Quantity) -> bool {
     matches!(quantity, CriticalSharpness | EdgeThreshold | EdgeRatio)
 }
 
-/// Shows one quantity of a probe's measurements as a burn metric.
+/// Shows one quantity of a probe's measurements as a burn metric, for every model.
 ///
-/// It fits every model, since it reads the probe and not the model's output. It shows a point at each measurement and ticks
-/// without a point in between; a measurement without a number shows no point, and a text that begins with `none` and says
-/// since when. It does not count validation items.
+/// It shows a point at each measurement with a number; without a number, its text begins with `none` and says since
+/// when.
 ///
-/// The dashboard's plot of the full history drops the ticks that are not multiples of a growing power of two. With gradient
-/// accumulation every measurement may fall on such a tick, so the metric draws its point at the next tick that survives as
-/// long as any, less than one interval later, or one tick after the point before.
+/// - With gradient accumulation it may draw a point up to one interval late, at a tick that burn's full history keeps.
+/// - The chart of the edge threshold omits points above 1000 times λ_c, since burn's axes are linear; the text has
+///   them.
+/// - At the end of an epoch it reports the mean of the epoch's measurements, or the last one if the epoch has none. If
+///   there was never one, burn gets NaN, which no log contains.
 ///
-/// Burn's axes are linear, so the chart of the edge threshold omits points above 1000 times λ_c, as when a schedule starts
-/// at almost 0; the text beside the chart has them.
-///
-/// At the end of an epoch it reports the mean of the epoch's measurements, or repeats the last one if the epoch has none. Burn
-/// asks for a number even if there was never a point: only then it gets NaN, which no log or summary contains.
-///
-/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them. To show one, give it to
+/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them; give a single one to
 /// `metric_train_numeric` of burn's training:
 ///
 /// ```
-/// use burn::data::dataloader::Progress;
-/// use burn::module::{Module, Param};
-/// use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-/// use burn::tensor::{Device, Tensor};
-/// use burn::train::metric::{Metric, MetricMetadata, Numeric};
 /// use burn_sharpness::{Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe};
 ///
-/// #[derive(Module, Debug)]
-/// struct Point {
-///     theta: Param<Tensor<1>>,
-/// }
-///
 /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
-/// let mut metric = SharpnessMetric::new(&probe, Quantity::EdgeRatio);
-///
-/// // L = 3θ²: λ_c = 6, of which the learning rate 0.1 is at 0.3 of the edge, 2/η = 20.
-/// let loss = |point: &Point| (point.theta.val().square() * 3.0).sum();
-/// let device = Device::flex().autodiff();
-/// let point = Point { theta: Param::from_tensor(Tensor::from_floats([2.0], &device)) };
-/// let optim: ModuleOptimizer = SgdConfig::new().init();
-/// let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
-/// probe.measure(&point, &optim, 0.1, &grads, loss);
-///
-/// // What burn does for each training item.
-/// let metadata = MetricMetadata {
-///     progress: Progress::new(1, 1, None),
-///     iteration: Some(1),
-///     lr: Some(0.1.into()),
-/// };
-/// let entry = metric.update(&(), &metadata).expect("it reads no tensor");
-/// assert!((metric.value().expect("a point").current() - 0.3).abs() < 0.01);
-/// assert!(entry.formatted.contains("at step 0"), "{}", entry.formatted);
+/// let edge_ratio = SharpnessMetric::new(&probe, Quantity::EdgeRatio);
 /// # Ok::<(), burn_sharpness::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -92,18 +58,14 @@ pub struct SharpnessMetric {
     name: MetricName,
     probe: SharpnessProbe,
     reading: Reading,
-    /// The position of the next item on the dashboard's horizontal axis.
     tick: u64,
-    /// The points to draw, each with the first tick at which it may be drawn.
+    /// Points, each with the first tick at which it may be drawn.
     waiting: VecDeque<(u64, f64)>,
-    /// Whether any item came with a learning rate.
     has_rate: bool,
-    /// The items without a learning rate, and their number during a validation.
     items_without_rate: u64,
     items_of_validation: u64,
     point: Option<f64>,
     last: Option<f64>,
-    /// The measurements of the epoch.
     sum: f64,
     count: u32,
     none_since: Option<u64>,
@@ -118,7 +80,7 @@ impl SharpnessMetric {
     }
 
     /// Creates a metric of a [task](crate::SharpnessProbeBuilder::with_task)'s measurements. Its name is the quantity's
-    /// name and the task's; critical sharpness is called `Relative Sharpness`.
+    /// and the task's; critical sharpness is called `Relative Sharpness`.
     pub fn of_task(probe: &SharpnessProbe, quantity: Quantity, task: &str) -> Self {
         let quantity_name = match quantity {
             Quantity::CriticalSharpness => "Relative Sharpness",
@@ -160,7 +122,6 @@ impl SharpnessMetric {
                 self.read(measurement, entry.interval);
             }
         }
-        // A tick has one point.
         let next = self.waiting.pop_front_if(|(due, _)| *due <= self.tick);
         self.point = next.map(|(_, value)| value);
         self.tick += 1;
@@ -210,7 +171,6 @@ fn largest_power_of_two_divisor(interval: u64) -> u64 {
     1 << interval.max(1).trailing_zeros()
 }
 
-/// Returns why a measurement with a critical sharpness has no value of this quantity.
 fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
     use Quantity::{GradientSignal, GradientVariance, NoiseScale};
     match quantity {
@@ -228,7 +188,6 @@ fn why_unknown(quantity: Quantity, measurement: &Measurement) -> &'static str {
     }
 }
 
-/// Returns the text after the measurement at this step; `since` is the first step in a row without a number.
 pub(crate) fn describe(
     quantity: Quantity,
     measurement: Option<&Measurement>,
@@ -327,7 +286,6 @@ impl Metric for SharpnessMetric {
     }
 }
 
-/// Makes the entry of an item; burn's logs skip it if it has no value.
 fn entry(text: String, serialized: Option<String>) -> SerializedEntry {
     let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
     SerializedEntry::new(text, serialized)

@@ -1,5 +1,3 @@
-//! Keeps tensors by parameter, all flattened so that one type serves parameters of any rank.
-
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsParams, MultiGradientsParams};
 use burn::tensor::{DType, Device, Tensor};
@@ -10,7 +8,6 @@ pub(crate) type ReadError = String;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
 
-/// A parameter with a tensor in a set, such as its gradient, during a visit of the model.
 pub(crate) struct Place<'a> {
     pub(crate) id: ParamId,
     pub(crate) path: &'a str,
@@ -29,10 +26,7 @@ impl Place<'_> {
     }
 }
 
-/// Visits the parameters with a tensor in a set, such as their gradients, in the model's order.
-///
-/// A parameter that the model holds twice counts at its first occurrence only: there burn's optimizers use its
-/// gradient.
+/// A parameter that the model holds twice counts at its first occurrence, as in burn's optimizers.
 pub(crate) fn for_each<M: Module>(
     model: &M,
     tensors: &GradientsParams,
@@ -100,7 +94,7 @@ pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>>
     find.found
 }
 
-/// Converts 16-bit tensors to 32 bits: differences of two 16-bit numbers have hardly any digits left.
+/// Differences of two 16-bit numbers have hardly any digits left.
 pub(crate) fn widened(tensor: Tensor<1>) -> Tensor<1> {
     match tensor.dtype() {
         DType::F16 | DType::BF16 => tensor.cast(DType::F32),
@@ -140,8 +134,7 @@ impl ParamTensors {
     }
 }
 
-/// Returns the model with other weights: `weight` maps a parameter's id and flattened value to its new value, rounded
-/// here to the parameter's type. A parameter that the model holds twice changes at its first occurrence.
+/// `weight` maps a parameter's id and flattened value to its new value, rounded here to the parameter's type.
 pub(crate) fn replace_weights<M: Module>(
     model: M,
     weight: impl FnMut(ParamId, &dyn Fn() -> Tensor<1>) -> Option<Tensor<1>>,
@@ -180,7 +173,6 @@ pub(crate) fn replace_weights<M: Module>(
     })
 }
 
-/// Copies the gradients of the parameters that `keep` names; the tensors themselves are shared.
 pub(crate) fn copy_gradients<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -244,11 +236,10 @@ pub(crate) fn sum_gradients<M: Module>(
     sum.sum
 }
 
-/// The elements of a temporary. Smaller ones, of 32 bits, come from the heap of glibc: with a sum left behind each, none is used again,
-/// and a measurement on `tch` held 2.6 copies of the weights instead of 1.
+/// Temporaries of fewer elements fragment the heap of glibc: on `tch`, a measurement then held 2.6 copies of the
+/// weights instead of 1.
 const PIECE: usize = 1 << 23;
 
-/// Accumulates inner products over parameters, read from the device together and added in 64 bits.
 #[derive(Default)]
 pub(crate) struct Sums<const N: usize>(Vec<[Tensor<1>; N]>);
 
@@ -259,8 +250,6 @@ impl<const N: usize> Sums<N> {
             .push(products.map(|(a, b)| (widened(a.clone()) * widened(b.clone())).sum()));
     }
 
-    /// Adds the inner products of the tensors that `products` makes of others, piece by piece to avoid large
-    /// temporaries.
     pub(crate) fn push_pieces<const K: usize>(
         &mut self,
         tensors: [&Tensor<1>; K],
@@ -314,7 +303,6 @@ impl<const N: usize> Sums<N> {
 
 pub(crate) type SquaredNorm = Sums<1>;
 
-/// Returns the squared norm of the gradients, on one of the devices that hold the model.
 pub(crate) fn squared_norm<M: Module>(model: &M, grads: &GradientsParams) -> SquaredNorm {
     let mut sums: SquaredNorm = Sums::default();
     for_each(model, grads, |place| {

@@ -16,11 +16,9 @@ pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to th
 /// Measures critical sharpness along the updates of a training run.
 ///
 /// With burn's `Learner`, [`attach`](Self::attach) the probe to the model. In a hand-written loop, call
-/// [`measure`](Self::measure) between the backward pass and the optimizer's step (or [`optimize`](Self::optimize) in
-/// place of the step, which takes less memory and time). Read the results by [`latest`](Self::latest) during the run,
-/// and by [`summary`](Self::summary) after it.
-///
-/// Clones share one run: its schedule, its measurements, and the start of the next search.
+/// [`measure`](Self::measure) between the backward pass and the optimizer's step, or [`optimize`](Self::optimize) in
+/// place of the step. Read the results by [`latest`](Self::latest) during the run, and by [`summary`](Self::summary)
+/// after it. Clones share one run.
 ///
 /// ```
 /// use burn::module::Module;
@@ -62,17 +60,14 @@ struct Shared {
     /// Locked during a measurement, and never after `run`.
     measuring: Mutex<Measuring>,
     run: Mutex<Run>,
-    /// What a loop of one's own keeps of its model.
     kept: Arc<Kept>,
 }
 
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
-    /// The gradients that batch sharpness is of, if it is measured.
     pub(crate) batch_gradients: Option<Box<dyn BatchGradients>>,
     pub(crate) memory: Memory,
-    /// Whether a loop of one's own calls the probe at every step.
     pub(crate) calls: CallWatch,
 }
 
@@ -101,27 +96,12 @@ impl SharpnessProbe {
         }
     }
 
-    /// Creates a probe that is off, for a program that lets its user choose: it measures nothing, writes nothing, shows
-    /// nothing in burn's dashboard, and counts no step.
-    ///
-    /// ```
-    /// use burn_sharpness::{ConfigError, SharpnessConfig, SharpnessProbe};
-    ///
-    /// fn probe(is_wanted: bool) -> Result<SharpnessProbe, ConfigError> {
-    ///     if is_wanted {
-    ///         SharpnessProbe::new(SharpnessConfig::new())
-    ///     } else {
-    ///         Ok(SharpnessProbe::disabled())
-    ///     }
-    /// }
-    /// assert!(probe(true)?.is_enabled() && !probe(false)?.is_enabled());
-    /// # Ok::<(), ConfigError>(())
-    /// ```
+    /// Creates a probe that is off: it measures, writes, shows and counts nothing.
     pub fn disabled() -> Self {
         Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
     }
 
-    /// Whether the probe measures: false for a [disabled](Self::disabled) probe.
+    /// Whether the probe measures: false if it is [disabled](Self::disabled).
     pub fn is_enabled(&self) -> bool {
         self.shared.search.is_some()
     }
@@ -130,9 +110,8 @@ impl SharpnessProbe {
         &self.shared.config
     }
 
-    /// Calls a function with the last of a row of measurements past the edge, as many in a row as
-    /// [`with_warning_after`](SharpnessConfig::with_warning_after) says: to send a message, or to stop the training by
-    /// burn's `Interrupter`. The probe catches a panic in it.
+    /// Calls a function with the last of [so many](SharpnessConfig::with_warning_after) measurements in a row past the
+    /// edge, for example to stop the training by burn's `Interrupter`. The probe catches a panic in it.
     ///
     /// ```
     /// use burn::train::Interrupter;
@@ -151,7 +130,7 @@ impl SharpnessProbe {
         self
     }
 
-    /// Returns the names of the tasks, in the order of their addition.
+    /// Returns the names of the tasks, in the order of addition.
     pub fn task_names(&self) -> Vec<Arc<str>> {
         self.shared.task_names.clone()
     }
@@ -161,11 +140,12 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Continues a run at this run-wide step, for a hand-written loop that resumes: lines of the record
-    /// from that step on move to `measurements-superseded.jsonl`. With burn's `Learner` and a
-    /// [directory](SharpnessConfig::with_directory), loading a checkpoint does it; a step that is set before or after
-    /// the probe is attached, and before the first step, holds as well. [`resume`](Self::resume) continues with what the measurements
-    /// have taught, too.
+    /// Continues a run at this run-wide step, for a hand-written loop that resumes. Lines of the record from that step
+    /// on move to `measurements-superseded.jsonl`. [`resume`](Self::resume) continues with the lessons of the
+    /// measurements, too.
+    ///
+    /// With burn's `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint does it; without,
+    /// set the step before the first step.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
         // The model and its weights may be others now.
@@ -177,7 +157,7 @@ impl SharpnessProbe {
         self.run().step
     }
 
-    /// Returns the run's measurements so far in a few numbers, with any problems of the measuring.
+    /// Returns the numbers of the run's measurements so far, and any problems of the measuring.
     pub fn summary(&self) -> SharpnessSummary {
         let run = self.run();
         let mut summary = run.journal.summary().clone();
@@ -188,7 +168,6 @@ impl SharpnessProbe {
         summary
     }
 
-    /// Counts a newly attached model and returns its number. A probe that was used before begins a new run.
     pub(crate) fn begin_run(&self) -> u64 {
         let (attached, is_new) = self.run().attach();
         if is_new {
@@ -219,12 +198,10 @@ impl SharpnessProbe {
         self.run().journal.tell(notice);
     }
 
-    /// Begins to read the measurements at the next training item.
     pub(crate) fn begin_reading(&self) -> Reading {
         self.run().journal.feed().begin()
     }
 
-    /// The new measurements of the training items that were met.
     pub(crate) fn read(&self, reading: &mut Reading) -> Vec<Entry> {
         self.run().journal.feed().read(reading)
     }

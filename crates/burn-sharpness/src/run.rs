@@ -12,15 +12,11 @@ pub(crate) struct Run {
     pub(crate) step: u64,
     pub(crate) has_begun: bool,
     is_step_set: bool,
-    /// The number of models that the probe was attached to. It measures the last of them.
     pub(crate) attached: u64,
-    /// Whether a validation has begun since the last training item: burn validates after each epoch.
     pub(crate) is_validating: bool,
     epoch: Option<u64>,
-    /// The updates since the epoch began; `None` before the first epoch of an attached model.
     epoch_updates: Option<u64>,
     pub(crate) workers: Workers,
-    /// Whether the probe has stopped measuring.
     pub(crate) is_stopped: bool,
     pub(crate) schedule: Schedule,
     pub(crate) journal: Journal,
@@ -36,8 +32,6 @@ impl Run {
         }
     }
 
-    /// Counts an attached model. Returns its number, and whether it begins a new run: an earlier model has used the
-    /// probe.
     pub(crate) fn attach(&mut self) -> (u64, bool) {
         self.attached += 1;
         self.forget_workers();
@@ -62,7 +56,6 @@ impl Run {
         }
     }
 
-    /// Begins a step of a hand-written loop at this rate. Returns its place if it is due.
     pub(crate) fn begin_step(&mut self, rate: f64, config: &SharpnessConfig) -> Option<Place> {
         self.begin_item();
         let place = self.place_of(self.step);
@@ -72,8 +65,6 @@ impl Run {
         is_due.then_some(place)
     }
 
-    /// Begins a batch of the `Learner`, before a replica makes gradients from it. Returns the step of its update if the
-    /// probe will measure that update.
     pub(crate) fn begin_batch(
         &mut self,
         replica: &Replica,
@@ -91,8 +82,7 @@ impl Run {
         self.is_due_at(step, config).then_some(step)
     }
 
-    /// Begins an update of the `Learner`, before a replica makes it at this rate. Returns its place, and whether this
-    /// worker is the first to make it.
+    /// Returns the place of the update, and whether this worker is the first to make it.
     pub(crate) fn begin_update(&mut self, replica: &Replica, rate: f64) -> (Place, bool) {
         let (step, is_first) = self.workers.begin_update(replica, self.step);
         if is_first {
@@ -146,8 +136,6 @@ impl Run {
         answer == Answer::Due
     }
 
-    /// Takes in the measurements of one update. Returns the user's function to call if the run has been past the edge
-    /// for long enough.
     pub(crate) fn publish(
         &mut self,
         update: &OfUpdate,
@@ -159,7 +147,6 @@ impl Run {
         self.on_edge.clone().filter(|_| warns)
     }
 
-    /// Notes the step of a checkpoint with this fingerprint, and the lessons of the measurements before it.
     pub(crate) fn note_checkpoint(&mut self, fingerprint: u64, state: String) {
         self.journal.note_checkpoint(CheckpointNote {
             step: self.step,
@@ -174,8 +161,6 @@ impl Run {
         self.epoch_updates = None;
     }
 
-    /// Continues at the step of the checkpoint with this fingerprint, if there is one. Returns the lessons noted with
-    /// it.
     pub(crate) fn resume_from(&mut self, fingerprint: u64) -> Option<String> {
         let Some(note) = self.journal.find_checkpoint(fingerprint) else {
             self.journal.tell(

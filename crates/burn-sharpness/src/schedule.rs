@@ -10,23 +10,20 @@ pub(crate) struct Place {
     pub(crate) epoch: Option<u64>,
 }
 
-/// The part of an edge cap above which the probe measures each step, if the user wants an interval elsewhere.
+/// Above this part of an edge cap the probe measures each step.
 const CAP_MARGIN: f64 = 0.2;
-/// The steps whose decision is kept: more than workers can be apart.
+/// More steps than workers can be apart.
 const KEPT: usize = 64;
 
-/// Decides which steps to measure.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     learning_rate: Option<f64>,
-    /// Whether the learning rate rose at the last update, once there were two.
     is_warming_up: Option<bool>,
     is_near_edge: bool,
     is_near_cap: Option<bool>,
-    /// What all measurements of one update took, the last time.
     #[serde(skip)]
     last_cost: Duration,
-    /// Past decisions: every caller gets the same answer about a step, whatever the clock says by then.
+    /// Every caller gets the same answer about a step, whatever the clock says then.
     #[serde(skip)]
     decided: BTreeMap<u64, Answer>,
 }
@@ -46,7 +43,7 @@ pub(crate) struct TimeSpent {
 }
 
 impl Schedule {
-    /// Returns the answer about this step, and whether this is its first question.
+    /// Returns the answer, and whether this is the first question about the step.
     pub(crate) fn ask(
         &mut self,
         step: u64,
@@ -99,7 +96,6 @@ impl Schedule {
         self.last_cost = Duration::ZERO;
         for measurement in all {
             self.last_cost += Duration::try_from_secs_f64(measurement.seconds).unwrap_or_default();
-            // A measurement without a number changes nothing.
             if measurement.is_of_training()
                 && let Some(edge) = measurement.edge()
             {
@@ -111,7 +107,6 @@ impl Schedule {
         }
     }
 
-    /// Forgets the decisions when the run goes back to an earlier step.
     pub(crate) fn forget_decisions(&mut self) {
         self.decided.clear();
     }

@@ -1,23 +1,19 @@
-//! The lessons of a run's measurements, as a text to save with a checkpoint.
-
 use crate::measure::Memory;
 use crate::probe::SharpnessProbe;
 use crate::schedule::Schedule;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The version of the texts that this program reads: another version may have learned other lessons.
+/// Another version may have learned other lessons.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The notice when a run resumes without the lessons of its measurements.
 const AFRESH: &str = "the run resumes without what its measurements had taught, so that the first ones may take more evaluations and differ within their error";
 
 impl SharpnessProbe {
     /// Returns the lessons of the measurements so far, as a text of some kilobytes to save with a checkpoint of a
     /// hand-written loop.
     ///
-    /// [`resume`](Self::resume) reads the text. With burn's `Learner` and a
-    /// [directory](crate::SharpnessConfig::with_directory), the probe saves and reads it by itself. Only the version
-    /// that wrote the text reads it.
+    /// Only [`resume`](Self::resume) of the same version reads it. With burn's `Learner` and a
+    /// [directory](crate::SharpnessConfig::with_directory), the probe saves and reads it by itself.
     pub fn state(&self) -> String {
         // Always lock these two in this order.
         let measuring = self.measuring();
@@ -27,31 +23,16 @@ impl SharpnessProbe {
         format!("{VERSION} {:016x} {text}", xxh3_64(text.as_bytes()))
     }
 
-    /// Continues a run at this run-wide step like [`set_step`](Self::set_step), and from its [`state`](Self::state) at
-    /// that step.
+    /// Continues a run like [`set_step`](Self::set_step), and from its [`state`](Self::state) at that step.
     ///
-    /// The measurements then equal the measurements of an uninterrupted run. Only the curvature starts from another
-    /// vector, and agrees within its tolerance.
-    ///
-    /// If the probe cannot read the text, it learns nothing from it, and the summary says so.
-    ///
-    /// ```
-    /// use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-    ///
-    /// let probe = SharpnessProbe::new(SharpnessConfig::new())?;
-    /// let (step, state) = (probe.step(), probe.state()); // save both with the weights
-    ///
-    /// let resumed = SharpnessProbe::new(SharpnessConfig::new())?;
-    /// resumed.resume(step, &state);
-    /// # assert!(resumed.summary().notices.len() < 2);
-    /// # Ok::<(), burn_sharpness::ConfigError>(())
-    /// ```
+    /// The measurements then equal the measurements of an uninterrupted run, except that the curvature starts from
+    /// another vector and agrees within its tolerance. If the probe cannot read the text, it continues without, and the
+    /// summary says so.
     pub fn resume(&self, step: u64, state: &str) {
         self.set_step(step);
         self.continue_from(state);
     }
 
-    /// Takes in the lessons of a state, and leaves the step alone.
     pub(crate) fn continue_from(&self, state: &str) {
         let learned = read(state);
         if learned.is_none() {

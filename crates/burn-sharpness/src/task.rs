@@ -19,23 +19,17 @@ pub(crate) struct Task {
 pub(crate) enum TaskKind {
     Loss(Box<dyn TaskLoss>),
     Training,
-    /// The training loss along the update of these parameters, while the others stay.
     Group(Arc<ParamGroup>),
 }
 
-/// The loss of a task on batches of its own, for a model whose type only the task knows.
 pub(crate) trait TaskLoss: Send {
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<(), Failure>;
     fn losses_of(&self, model: &dyn Any) -> Result<BatchLosses, Failure>;
 }
 
-/// A loss on several batches and its gradients, for a model whose type only it knows.
 pub(crate) trait BatchGradients: Send {
-    /// Takes the batches of the measurement with this index, and returns their number.
     fn select(&mut self, index: u64, count: usize, device: &Device) -> Result<usize, Failure>;
-    /// Computes the mean loss of one of these batches.
     fn loss_of(&self, batch: usize, model: &dyn Any) -> Result<Loss, Failure>;
-    /// Computes its gradient.
     fn gradient_of(&self, batch: usize, model: &dyn Any) -> Result<GradientsParams, Failure>;
 }
 
@@ -67,7 +61,6 @@ impl Task {
     }
 }
 
-/// Makes the gradients of a loss on batches.
 pub(crate) fn batch_gradients<M, B, F>(batches: TaskBatches<B>, loss: F) -> Box<dyn BatchGradients>
 where
     M: Module + 'static,

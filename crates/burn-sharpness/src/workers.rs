@@ -1,17 +1,13 @@
-//! The workers of one process that train replicas of a model: each worker's next update, and the makers of each update.
-
 use std::any::Any;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 
-/// A place for a replica's data between measurements, of a type that only its user knows.
 pub(crate) type Kept = Mutex<Option<Box<dyn Any + Send>>>;
 
-/// A copy of the trained model. Its clones are the same copy at other times; a fork is another copy.
+/// Clones are the same copy of the model at other times; a fork is another copy.
 #[derive(Clone, Default)]
 pub(crate) struct Replica {
     life: Arc<Kept>,
-    /// The run-wide step of the replica's next update, once it has made an update.
     next_step: Option<u64>,
 }
 
@@ -31,7 +27,6 @@ impl Replica {
         self.life.clone()
     }
 
-    /// This replica on the current thread.
     pub(crate) fn worker(&self) -> Worker {
         Worker {
             thread: std::thread::current().id(),
@@ -40,7 +35,6 @@ impl Replica {
     }
 }
 
-/// A replica on a thread: the maker of gradients or updates.
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) thread: ThreadId,
@@ -58,29 +52,24 @@ impl Worker {
         self.replica.ptr_eq(&other.replica)
     }
 
-    /// Whether its replica still exists.
     pub(crate) fn is_alive(&self) -> bool {
         self.replica.strong_count() > 0
     }
 }
 
-/// The progress of all workers.
 #[derive(Default)]
 pub(crate) struct Workers {
-    /// The run-wide step at which the run began or resumed.
     first_step: Option<u64>,
-    /// The step of the last update that a worker has claimed, as the first to make it.
+    /// The step of the last update that any worker has begun.
     claimed: Option<u64>,
-    /// The workers that have made the update of that step so far.
+    /// The workers that have begun that update.
     makers: Vec<Worker>,
-    /// The workers that made the update before.
     makers_before: Vec<Worker>,
-    /// The workers that nobody waits for until they make an update again.
+    /// Nobody waits for these until they make an update again.
     absent: Vec<Worker>,
 }
 
 impl Workers {
-    /// The run-wide step of a replica's next update. `run_step` is the step of the run's next update.
     pub(crate) fn step_of(&mut self, replica: &Replica, run_step: u64) -> u64 {
         let first = *self.first_step.get_or_insert(run_step);
         let Some(claimed) = self.claimed else {
@@ -97,7 +86,6 @@ impl Workers {
         }
     }
 
-    /// Begins a replica's next update. Returns its step, and whether this replica is the first to make it.
     pub(crate) fn begin_update(&mut self, replica: &Replica, run_step: u64) -> (u64, bool) {
         let step = self.step_of(replica, run_step);
         let worker = replica.worker();
@@ -114,7 +102,6 @@ impl Workers {
         (step, is_first)
     }
 
-    /// The workers that made the update before the last claimed one.
     pub(crate) fn makers_before(&self) -> &[Worker] {
         &self.makers_before
     }
@@ -135,7 +122,6 @@ mod tests {
     use super::*;
     use std::thread;
 
-    /// Makes so many updates of a replica. Returns their steps, and whether this replica was the first to make each.
     fn updates(workers: &mut Workers, replica: &mut Replica, count: usize) -> Vec<(u64, bool)> {
         let one = |_| {
             let run_step = workers.claimed.map_or(5, |claimed| claimed + 1);
@@ -150,7 +136,6 @@ mod tests {
     fn workers_make_the_same_updates() {
         let mut workers = Workers::default();
         let mut first = Replica::default();
-        // A fork on this thread, and a clone on another thread.
         let (mut second, mut third) = (first.fork(), first.clone());
         for step in 5..8 {
             assert_eq!(updates(&mut workers, &mut first, 1), [(step, true)]);

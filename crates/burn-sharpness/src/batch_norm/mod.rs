@@ -1,6 +1,3 @@
-//! Handles batch norm: in validation mode without a trace in its running statistics, or with the statistics of the
-//! batch.
-
 mod places;
 mod view;
 
@@ -17,7 +14,6 @@ const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm h
 
 pub(crate) struct Mode<M> {
     copy: Option<BatchStatistics<M>>,
-    /// Whether the model computes the same in training as in this mode, judged by its structure.
     pub(crate) is_same_in_training: bool,
     pub(crate) notice: Option<&'static str>,
 }
@@ -32,8 +28,6 @@ impl<M: Module> Mode<M> {
         }
     }
 
-    /// Selects validation mode with batch statistics. `known` is the copy of an earlier measurement; `is_alone` says
-    /// whether no other thread uses the model.
     pub(crate) fn batch_statistics(
         model: &M,
         known: Option<BatchStatistics<M>>,
@@ -97,8 +91,6 @@ impl<M: Module> Losses<M> for InMode<'_, M> {
     }
 }
 
-/// Collects the flags of modules that behave differently in training: dropout, noise, randomized activations, batch
-/// norm.
 #[derive(Default)]
 struct EnabledFlags {
     in_batch_norm: bool,
@@ -132,17 +124,13 @@ impl ModuleVisitor for EnabledFlags {
     }
 }
 
-/// Copies a model so that its batch norms compute from the batch, as in training, while all else (dropout, noise) stays
-/// off.
-///
-/// In training, batch norm writes into its running statistics, which every clone of a model shares. Only
-/// [`Module::valid`] makes a copy with its own, and it flushes the pending statistics of the original. So the probe
-/// makes one copy per run, makes the flushed statistics pending again, and puts the model's tensors into the copy for
-/// each evaluation.
+/// In training, batch norm writes into running statistics that all clones of a model share. Only [`Module::valid`]
+/// makes a copy with its own, and it flushes the original's pending statistics. So the probe makes one copy per run,
+/// makes the flushed statistics pending again, and fills the copy with the model's tensors for each evaluation.
 pub(crate) struct BatchStatistics<M> {
     model: M,
     places: Vec<(ParamId, bool)>,
-    /// Whether only autodiff weights make the batch norms see autodiff, since the batch has none.
+    /// Whether batch norms see autodiff only if the weights have it.
     lifts: bool,
 }
 
@@ -168,7 +156,6 @@ impl<M: Module> BatchStatistics<M> {
         Ok((copy, (!is_put_back).then_some(BROUGHT_UP_TO_DATE)))
     }
 
-    /// Finds out whether the batch norms see autodiff. Returns whether they can.
     fn learn_whether_to_lift(
         &mut self,
         model: &M,
@@ -187,8 +174,7 @@ impl<M: Module> BatchStatistics<M> {
         Ok(!with_running.is_finite())
     }
 
-    /// Makes flushed statistics pending again by repeating their forward pass: the same batch, from the earlier
-    /// statistics. Returns whether this succeeded.
+    /// Repeats the forward pass of the flushed statistics. Returns whether this succeeded.
     fn make_pending_again(
         &self,
         model: &M,
@@ -204,7 +190,7 @@ impl<M: Module> BatchStatistics<M> {
             })
         };
         let after = Tensors::of(model);
-        // The copy has nothing pending, and its outcome is visible.
+        // Flushes the copy, so that only the replay is pending in it.
         self.model.valid();
         let replayed = rewind(self.filled(Tensors::of(&model.valid()), false));
         losses.last(&replayed)?;

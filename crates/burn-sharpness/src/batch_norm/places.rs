@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 
 const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// The place of a visitor or a mapper in a model: the names and module types of the fields that lead there.
+/// The fields that lead to a place, with their module types.
 #[derive(Default)]
 pub(super) struct Path(Vec<(String, String)>);
 
@@ -30,7 +30,6 @@ impl Path {
     }
 }
 
-/// Lists a model's tensors and flags by id, in order, and whether each flag is enabled.
 pub(super) fn places<M: Module>(model: &M) -> Vec<(ParamId, bool)> {
     #[derive(Default)]
     struct Places(Vec<(ParamId, bool)>);
@@ -58,7 +57,7 @@ pub(super) fn places<M: Module>(model: &M) -> Vec<(ParamId, bool)> {
     places.0
 }
 
-/// Holds a model's tensors of any rank and kind, with two for a parameter that the model holds twice.
+/// Two tensors for a parameter that the model holds twice.
 #[derive(Default)]
 pub(super) struct Tensors(HashMap<ParamId, VecDeque<Box<dyn Any>>>);
 
@@ -82,7 +81,6 @@ impl Tensors {
         tensor.downcast::<T>().ok().map(|tensor| *tensor)
     }
 
-    /// Returns the ids of a model's tensors without gradient whose values differ here.
     pub(super) fn differing<M: Module>(&self, model: &M) -> Result<Vec<ParamId>, Failure> {
         struct Compare<'a> {
             tensors: &'a Tensors,
@@ -142,7 +140,6 @@ impl ModuleVisitor for Tensors {
 
 pub(super) struct Fill {
     pub(super) tensors: Tensors,
-    /// Whether running statistics become NaN, to reveal a batch norm that reads them.
     pub(super) hides_running: bool,
     pub(super) lifts: bool,
     path: Path,
@@ -210,7 +207,7 @@ impl ModuleMapper for Fill {
         if !self.path.is_in_batch_norm() {
             return flag;
         }
-        // Restore the flag from before validation mode; it comes before the running statistics of its batch norm.
+        // Restore the flag from before validation mode; it comes before the running statistics.
         let flag = Module::train(flag);
         self.trains = flag.is_enabled();
         flag
@@ -228,7 +225,6 @@ impl ModuleMapper for Strip {
     }
 }
 
-/// Puts running statistics back, and turns off modules that behave differently in training, except batch norms.
 pub(super) struct Rewind<'a> {
     pub(super) tensors: &'a Tensors,
     pub(super) ids: &'a [ParamId],

@@ -2,18 +2,15 @@ use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor};
 
-/// Shows a model in validation mode without a trace in the original.
-///
-/// [`Module::valid`] flushes the running statistics that batch norm's last forward pass has left pending, so a probed
-/// model would differ when it is next read, mapped or saved. Every mapped clone shares them with its original. So the
-/// view maps a clone without autodiff, and puts the original tensors back when dropped.
+/// [`Module::valid`] flushes pending running statistics, which changes the model. So the view maps a clone without
+/// autodiff, which shares them, and puts the original tensors back when dropped.
 pub(crate) struct ValidationView<M: Module> {
     model: M,
     shared: GradientsParams,
 }
 
 impl<M: Module> ValidationView<M> {
-    /// Views the model in validation mode. Nobody else may use the model while the view lives.
+    /// Nobody else may use the model while the view lives.
     pub(crate) fn new(model: &M) -> Self {
         let mut buffers = Buffers::default();
         model.visit(&mut buffers);
@@ -21,7 +18,7 @@ impl<M: Module> ValidationView<M> {
             return Self::with_own_state(model);
         }
         let view = model.clone().map(&mut ToValidation);
-        // A buffer of the original that lost its autodiff with the clone is shared.
+        // A buffer of the original is shared if it lost its autodiff with the clone.
         let mut shared = Shared {
             buffers: buffers.tensors,
             shared: GradientsParams::new(),
@@ -36,8 +33,7 @@ impl<M: Module> ValidationView<M> {
         }
     }
 
-    /// Creates the model by [`Module::valid`], which flushes pending running statistics, for a model that other threads
-    /// use.
+    /// Flushes pending running statistics; for a model that other threads use.
     pub(crate) fn with_own_state(model: &M) -> Self {
         Self::of_validation(model.valid())
     }
@@ -63,7 +59,6 @@ impl<M: Module> Drop for ValidationView<M> {
     }
 }
 
-/// The tensors with autodiff but without gradient: running statistics, and frozen parameters.
 #[derive(Default)]
 struct Buffers {
     tensors: GradientsParams,

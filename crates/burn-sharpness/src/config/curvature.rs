@@ -1,8 +1,6 @@
-//! Which [curvature](crate::hessian) to measure, and how precisely.
+//! Configures the measurement of [curvature](crate::hessian).
 
 /// Sets which curvature a probe measures besides λ_c, and how often.
-///
-/// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
 ///
 /// ```
 /// use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig, SpectrumConfig};
@@ -21,11 +19,11 @@
 #[non_exhaustive]
 #[must_use]
 pub struct CurvatureConfig {
-    /// The interval in run-wide steps, at least 1. The curvature needs a step that measures critical sharpness, too.
+    /// The interval in run-wide steps, at least 1. It takes effect at steps that measure critical sharpness.
     pub every: u64,
-    /// The settings of the search for the largest eigenvalue.
+    /// The search for the largest eigenvalue.
     pub spectrum: SpectrumConfig,
-    /// The preconditioner of Adam or AdamW, to measure the preconditioned sharpness.
+    /// The preconditioner, to measure the preconditioned sharpness.
     pub preconditioner: Option<AdamPreconditioner>,
 }
 
@@ -45,33 +43,32 @@ impl CurvatureConfig {
         self
     }
 
-    /// Sets the search for the largest eigenvalue; the default is [`SpectrumConfig::default`].
+    /// Sets the search for the largest eigenvalue.
     pub fn with_spectrum(mut self, spectrum: SpectrumConfig) -> Self {
         self.spectrum = spectrum;
         self
     }
 }
 
-/// Sets how often to measure [batch sharpness](crate::SharpnessProbeBuilder::with_batch_sharpness), and over how many batches.
-///
-/// [`SharpnessProbeBuilder::build`](crate::SharpnessProbeBuilder::build) checks the values.
+/// Sets how often, and over how many batches, to measure [batch
+/// sharpness](crate::SharpnessProbeBuilder::with_batch_sharpness).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 #[must_use]
 pub struct BatchSharpnessConfig {
-    /// Measured at the run-wide steps 0, N, 2N, … at which critical sharpness is measured, too. At least 1.
+    /// The interval in run-wide steps, at least 1. It takes effect at steps that measure critical sharpness.
     pub every: u64,
-    /// The number of batches of each measurement, at least 1; of one batch there is no standard error.
+    /// The number of batches of each measurement, at least 1; one batch gives no standard error.
     pub batches: usize,
 }
 
 impl BatchSharpnessConfig {
-    /// Measures every so many steps, at least 1, over eight batches.
+    /// Measures over eight batches at this interval, at least 1.
     pub fn new(every: u64) -> Self {
         Self { every, batches: 8 }
     }
 
-    /// Measures over so many batches, at least 1. Twice as many cost twice as much, and divide the standard error by √2.
+    /// Sets the number of batches, at least 1. Twice as many cost twice as much, and divide the standard error by √2.
     pub fn with_batches(mut self, batches: usize) -> Self {
         self.batches = batches;
         self
@@ -83,10 +80,9 @@ impl BatchSharpnessConfig {
 pub struct SpectrumConfig {
     /// The number of largest eigenvalues, at least 1.
     pub largest: usize,
-    /// The residual ‖Hu − λu‖/|λ| of a converged eigenvalue, in (0, 1). The error of λ is below the residual, mostly
-    /// far below.
+    /// The residual ‖Hu − λu‖/|λ| of a converged eigenvalue, in (0, 1), which bounds the relative error of λ.
     pub tolerance: f64,
-    /// The largest number of products, at least 1.
+    /// The largest number of Hessian products, at least 1.
     pub max_products: usize,
 }
 
@@ -101,8 +97,8 @@ impl Default for SpectrumConfig {
     }
 }
 
-/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), from the second moment ν and the step
-/// count t that the optimizer keeps for each parameter (arXiv 2601.16979; Cohen et al., arXiv 2207.14484).
+/// The preconditioner of Adam and AdamW, P = (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), with the optimizer's second moment ν and
+/// step count t of each parameter (arXiv 2601.16979; Cohen et al., arXiv 2207.14484).
 ///
 /// Give the optimizer's own β₁, β₂ and ε: its record does not contain them.
 #[derive(Clone, Copy, Debug, PartialEq)]

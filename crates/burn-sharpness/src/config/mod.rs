@@ -1,5 +1,3 @@
-//! The settings of a probe.
-
 mod curvature;
 mod thresholds;
 
@@ -11,21 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
 
-/// The steps from one measurement to the next by default.
 const EVERY: u64 = 10;
 
 /// Sets when a [`SharpnessProbe`](crate::SharpnessProbe) measures, how finely, and where it writes.
 ///
-/// Most programs set the interval in steps ([`with_every`](Self::with_every)) and the folder of the record
-/// ([`with_directory`](Self::with_directory)), and keep the defaults of the rest:
-///
-/// - cost: [`with_dense_every`](Self::with_dense_every), [`with_max_time_share`](Self::with_max_time_share),
-///   [`with_tolerance`](Self::with_tolerance), [`with_accuracy`](Self::with_accuracy);
-/// - more numbers: [`with_panel`](Self::with_panel), [`with_curvature`](Self::with_curvature),
-///   [`with_thresholds`](Self::with_thresholds), [`with_lines`](Self::with_lines);
-/// - the measured loss: [`with_batch_statistics`](Self::with_batch_statistics);
-/// - past the edge: [`with_warning_after`](Self::with_warning_after), [`with_edge_cap`](Self::with_edge_cap).
-///
+/// Most programs set only [`with_every`](Self::with_every) and [`with_directory`](Self::with_directory).
 /// [`SharpnessProbe::new`](crate::SharpnessProbe::new) checks the values.
 ///
 /// ```
@@ -83,7 +71,7 @@ impl Default for SharpnessConfig {
 }
 
 impl SharpnessConfig {
-    /// The default relative width of a certified bracket, as in [`SearchConfig`](critical_search::SearchConfig).
+    /// The default relative width of a certified bracket.
     pub const DEFAULT_TOLERANCE: f64 = SearchConfig::DEFAULT_TOLERANCE;
 
     /// Creates the default configuration, which measures every 10 steps and writes no file.
@@ -91,16 +79,15 @@ impl SharpnessConfig {
         Self::default()
     }
 
-    /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. N is at least 1; the default is 10, or 1
-    /// under an [edge cap](Self::with_edge_cap).
+    /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. N is at least 1; the default is
+    /// 10, or 1 under an [edge cap](Self::with_edge_cap).
     pub fn with_every(mut self, steps: u64) -> Self {
         self.every = Some(steps);
         self
     }
 
-    /// Measures at this interval, instead of every N steps, in two cases: while the learning rate rises from one
-    /// update to the next (the warmup), and while the last measurement found η/η_c above 1/2 (near the edge). It must
-    /// divide N. By default, the interval is N everywhere.
+    /// Measures at this interval while the learning rate rises (the warmup), and while the last measurement found η/η_c
+    /// above 1/2 (near the edge). It must divide N; the default is N.
     pub fn with_dense_every(mut self, steps: u64) -> Self {
         self.dense_every = Some(steps);
         self
@@ -108,9 +95,9 @@ impl SharpnessConfig {
 
     /// Limits the share of the run's time spent measuring, in (0, 1]. The default, 1, is no limit.
     ///
-    /// The probe skips a due measurement if, at the cost of the last one, it would exceed this share of the time so
-    /// far; it never skips the first. So the clock decides which steps are measured. The
-    /// [summary](crate::SharpnessSummary) counts the skipped measurements.
+    /// The probe skips a due measurement, except the first, if the cost of the last one would exceed this share of the
+    /// time so far, so the clock decides which steps are measured. The [summary](crate::SharpnessSummary) counts the
+    /// skipped ones.
     pub fn with_max_time_share(mut self, share: f64) -> Self {
         self.max_time_share = share;
         self
@@ -123,21 +110,21 @@ impl SharpnessConfig {
         self
     }
 
-    /// Sets the largest relative error of the critical learning rate inside its bracket, as the search estimates it,
-    /// in (0, 1). The default is the [`SearchConfig`](critical_search::SearchConfig)'s.
+    /// Sets the largest estimated relative error of the critical learning rate, in (0, 1). The default is the
+    /// [`SearchConfig`](critical_search::SearchConfig)'s.
     pub fn with_accuracy(mut self, accuracy: f64) -> Self {
         self.search.accuracy = accuracy;
         self
     }
 
-    /// Limits the evaluations (forward passes) of a search. At least 2; the default is 64.
+    /// Limits the evaluations (forward passes) of a search, at least 2. The default is 64.
     pub fn with_max_evaluations(mut self, evaluations: usize) -> Self {
         self.search.max_evaluations = evaluations;
         self
     }
 
-    /// Sets the smallest and the largest learning rate that a search may try, positive and finite. The defaults are
-    /// 1e-12 and 1e6.
+    /// Sets the smallest and the largest learning rate of a search, positive and finite. The defaults are 1e-12 and
+    /// 1e6.
     pub fn with_learning_rate_limits(mut self, min: f64, max: f64) -> Self {
         self.search.min_learning_rate = min;
         self.search.max_learning_rate = max;
@@ -150,171 +137,139 @@ impl SharpnessConfig {
         self
     }
 
-    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each
-    /// (default 0). The search stops early if rounding would hide a rise. The record gives the smallest learning rate of
-    /// a verified bracket (`verified_from`).
+    /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each,
+    /// until rounding would hide a rise. The default is 0. The record gives the smallest verified learning rate
+    /// (`verified_from`).
     pub fn with_verification(mut self, evaluations: usize) -> Self {
         self.search.verification = evaluations;
         self
     }
 
-    /// Sets the number of batches in a measurement of each [task](crate::SharpnessProbeBuilder::with_task); the
-    /// default is 1. The task's loss is their mean, and the record has the spread of η_c over them.
+    /// Sets the number of batches in a measurement of each [task](crate::SharpnessProbeBuilder::with_task); the default
+    /// is 1. The task's loss is their mean, and the record has the spread of η_c over them.
     pub fn with_task_batches(mut self, batches: usize) -> Self {
         self.task_batches = batches;
         self
     }
 
-    /// Caps each measured step at this fraction of its critical learning rate, in (0, 1].
+    /// Caps each measured step at this fraction of its critical learning rate, in (0, 1]. Off by default, because it
+    /// changes the run on purpose.
     ///
-    /// If the scheduler asks for more, the probe makes the step at `fraction` · η_c and keeps the ratios between groups.
-    /// Off by default, because it changes the run on purpose. As long as no step is capped, the run stays the same to
-    /// the bit.
+    /// If the scheduler asks for more, the probe makes the step at `fraction` · η_c, and keeps the ratios between
+    /// groups. Without a number (`not_descent`, say), the scheduler's rate stands. The probe must make the step: in
+    /// burn's `Learner`, or by [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). If several workers make
+    /// the same step, the probe switches the cap off and says so.
     ///
-    /// The probe must make the step: it does in burn's `Learner`, and in a hand-written loop by
-    /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). It measures before the step. The direction does not
-    /// depend on η, so a capped step needs no second search, and the optimizer's moments are the same. After a measurement
-    /// without a number (`not_descent`, say), the probe makes the step as the scheduler asks. Several workers that make
-    /// the same step on replicas of the model cannot agree on a cap: the probe switches it off and says so.
+    /// The probe measures every step, since η_c falls tenfold for single batches. With [`with_every`](Self::with_every)
+    /// it measures every step only while the learning rate rises and while the last number had η above a fifth of the
+    /// cap, and may miss steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) keep their schedule
+    /// and have no say in the cap.
     ///
-    /// The probe measures every step, since η_c falls tenfold for single batches. With [`with_every`](Self::with_every) it
-    /// measures every step while the learning rate rises, and while the last number had η above a fifth of the
-    /// cap; elsewhere every N steps, which costs less and misses some of the steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) keep to their
-    /// schedule, and have no say in the cap. The [record](crate::Measurement::learning_rate_used) and the
-    /// [summary](crate::SharpnessSummary::capped) say which steps were capped; burn's own *Learning Rate* metric shows
-    /// what the scheduler asks for.
+    /// The [record](crate::Measurement::learning_rate_used) and the [summary](crate::SharpnessSummary::capped) show the
+    /// capped steps; burn's *Learning Rate* metric shows the scheduler's rate.
     pub fn with_edge_cap(mut self, fraction: f64) -> Self {
         self.edge_cap = Some(fraction);
         self
     }
 
-    /// Warns after this number of measurements in a row past the edge, η/η_c > 1: by a `tracing` event, and a call of
-    /// the function given to [`SharpnessProbe::on_edge`]. At least 1; the default is 1, since a
-    /// crossing lasts a step or two. On small batches, a single measurement may be chance: ask for more before your
-    /// function stops a run. Once back below the edge, the probe may warn again.
-    ///
-    /// [`SharpnessProbe::on_edge`]: crate::SharpnessProbe::on_edge
+    /// Warns after this number of measurements in a row past the edge, η/η_c > 1, by a `tracing` event and a call of
+    /// the function given to [`SharpnessProbe::on_edge`](crate::SharpnessProbe::on_edge). At least 1, the default: a
+    /// crossing lasts a step or two. Once back below the edge, the probe may warn again. On small batches, a single
+    /// measurement may be chance: ask for more before your function stops a run.
     pub fn with_warning_after(mut self, measurements: u64) -> Self {
         self.warn_after = measurements;
         self
     }
 
-    /// Computes batch norm from the statistics of the batch, as in training, while the probe measures the training
-    /// loss. Off by default: batch norm then uses its running statistics.
+    /// Computes batch norm (burn's `BatchNorm`) from the statistics of the batch, as in training, while the probe
+    /// measures the training loss. If nothing else behaves differently in training, this is the loss whose gradient
+    /// makes the update. Off by default: batch norm then uses its running statistics. Dropout and noise stay off, and
+    /// [tasks](crate::SharpnessProbeBuilder::with_task) are measured as in validation.
     ///
-    /// If nothing else behaves differently in training, the measured loss is then the loss whose gradient makes the
-    /// update: the slope is known, and λ_c belongs to this very training. Dropout and noise stay off, since a loss
-    /// that draws has no line to search along. [Tasks](crate::SharpnessProbeBuilder::with_task) are still measured as
-    /// in validation.
-    ///
-    /// This holds for burn's `BatchNorm`. The run stays the same to the bit. The first measurement copies the model,
-    /// with its own running statistics, and costs three or five forward passes more. In making this copy, burn
-    /// flushes the pending running statistics of the model. The probe repeats the last forward pass to make them
-    /// pending again. If that gives other statistics (dropout below a batch norm, gradients accumulated in your own
-    /// loop) or is impossible (several workers), readers see the statistics one step early until the next training
-    /// step, and the probe warns once. The copy keeps the values that fields outside the parameters had when it was
-    /// made.
-    ///
-    /// A batch norm would still use its running statistics if its input had no autodiff. The measurement then fails
-    /// with this reason.
+    /// The first measurement copies the model, including the values of fields outside the parameters, and costs three
+    /// to five more forward passes. With several workers, dropout below a batch norm, or gradients accumulated in your
+    /// own loop, readers may see the running statistics one step early, once; the probe warns of it. The measurement
+    /// fails if a batch norm's input has no autodiff.
     pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
         self.batch_statistics = batch_statistics;
         self
     }
 
-    /// Lets a model in burn's `Learner` step before the measurement, so its new weights show the direction of the
-    /// update. On by default. If off, a copy of the optimizer makes a step for the direction, before the model makes
-    /// its own.
+    /// Lets a model in burn's `Learner` step before the measurement, so that its new weights show the direction of the
+    /// update. On by default. If off, a copy of the optimizer makes a step for the direction first, which takes the
+    /// memory of its moments. The results agree to rounding, unless the model's own `optimize` does more than the
+    /// optimizer (clips the weights, say): stepping first includes this in the update.
     ///
-    /// This saves the copy's step and its moments: a measurement adds about one copy of the weights to the step's
-    /// memory, however large a single parameter is. The results are the same to rounding, unless the model has its
-    /// own `optimize`. Then the update is all that `optimize` does to the weights. If it clips them, for example, L(θ
-    /// − ηΔθ) is the loss along the straight line to the clipped weights. If this setting is off, the update is the
-    /// optimizer's alone.
-    ///
-    /// The new weights do not show the direction if the learning rate is 0 or so small that the update has few digits
-    /// left, if the weights have 16 bits, if the optimizer is not linear in the learning rate (Adafactor caps it), if
-    /// there are several workers, or if the probe measures a [group](crate::SharpnessProbeBuilder::with_group). The
-    /// probe then measures before the step, with a copy of the optimizer.
-    ///
-    /// In your own loop, [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize) steps first.
+    /// The probe measures before the step in any case if the update has few digits left (a learning rate of almost 0),
+    /// if the weights have 16 bits, if the optimizer is not linear in the learning rate (Adafactor), with several
+    /// workers, and for a [group](crate::SharpnessProbeBuilder::with_group).
     pub fn with_step_first(mut self, step_first: bool) -> Self {
         self.step_first = step_first;
         self
     }
 
-    /// Records the points of each search in [`line`](crate::Measurement::line). Off by default. `sharpness line RUN
-    /// STEP` draws them.
-    ///
-    /// This costs no evaluation, and a few hundred bytes a measurement.
+    /// Records the points of each search in [`line`](crate::Measurement::line), which `sharpness line RUN STEP` draws.
+    /// Off by default. It costs a few hundred bytes a measurement.
     pub fn with_lines(mut self, lines: bool) -> Self {
         self.lines = lines;
         self
     }
 
-    /// Adds the panel to each measurement of the training loss. Off by default. The panel has:
+    /// Adds the panel to each measurement of the training loss, at one pass over weights and gradients. Off by default.
+    /// The panel has:
     ///
-    /// - the [norm of the gradient](crate::Measurement::gradient_norm), ‖g‖, and the [norm of the
-    ///   weights](crate::Measurement::weight_norm), ‖θ‖;
+    /// - the norms of the [gradient](crate::Measurement::gradient_norm), ‖g‖, and of the
+    ///   [weights](crate::Measurement::weight_norm), ‖θ‖;
     /// - the [relative update](crate::Measurement::relative_update), η‖Δθ‖/‖θ‖;
     /// - the [cosine](crate::Measurement::gradient_cosine) of gradient and update, cos(g, Δθ);
-    /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, and its error;
-    /// - the [noise](crate::Measurement::noise_scale) of the gradient, if burn's `Learner` accumulates several
-    ///   batches.
+    /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, if the search has
+    ///   evaluated the loss at η and the slope is [known](crate::SlopeSource);
+    /// - the [noise](crate::Measurement::noise_scale) of the gradient, if burn's `Learner` accumulates several batches.
     ///
-    /// It costs one pass over weights and gradients, and no evaluation of the loss. There is no agreement unless the
-    /// search has evaluated the loss at η and the slope belongs to the measured loss
-    /// ([`SlopeSource::Known`](crate::SlopeSource)). There is no ‖g‖ if several workers make the update, since burn
-    /// does not reveal the scale of their gradients. `SharpnessMetrics::metrics_panel` shows the panel in burn's
-    /// dashboard.
+    /// If several workers make the update, there is no ‖g‖: burn does not reveal the scale of their gradients.
     pub fn with_panel(mut self, panel: bool) -> Self {
         self.panel = panel;
         self
     }
 
-    /// Names the optimizer. The record then has the [thresholds](Thresholds) of its curvature at each step, and the
-    /// charts of λ_max and λ_pre show them. λ_c and λ_dir describe this very step, and their edge is 2/η under every
-    /// optimizer. By default, no optimizer is named.
+    /// Names the optimizer, so that the record and the charts of λ_max and λ_pre have its [thresholds](Thresholds). The
+    /// edge of λ_c and λ_dir is 2/η under every optimizer.
     pub fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
         self.thresholds = Some(thresholds);
         self
     }
 
-    /// Also measures the [curvature](crate::hessian) behind critical sharpness, on a slower schedule: it takes tens
-    /// to hundreds of gradients.
+    /// Also measures the [curvature](crate::hessian) behind critical sharpness, at its own interval: tens to hundreds
+    /// of gradients each time.
     pub fn with_curvature(mut self, curvature: CurvatureConfig) -> Self {
         self.curvature = Some(curvature);
         self
     }
 
-    /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`): until it comes,
-    /// and for each of its losses beyond ten times the time of an evaluation by the worker that searches. The measurement leaves
-    /// out a worker that takes longer, and the record's `workers` says so. The default is 10 seconds; the limit is above 0.
+    /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`):
+    /// until it comes, and for each of its losses beyond ten times the searching worker's time. Above 0; the default is
+    /// 10 seconds. The measurement leaves out a slower worker, and the record's `workers` says so.
     pub fn with_worker_limit(mut self, limit: Duration) -> Self {
         self.worker_limit = limit;
         self
     }
 
-    /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`.
-    ///
-    /// The probe appends every measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds
-    /// its run-wide step there. Without a folder, measurements reach the metrics and the log only.
+    /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`. The probe appends every
+    /// measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds its step there. Without a
+    /// folder, measurements reach the metrics and the log only.
     pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Every measured step is a multiple of this.
     pub(crate) fn interval(&self) -> u64 {
         self.dense_every.unwrap_or(self.every())
     }
 
-    /// The interval away from the edge, and of the tasks under an edge cap.
     pub(crate) fn every(&self) -> u64 {
         self.every.unwrap_or(EVERY)
     }
 
-    /// Makes the search, if all values make sense.
     pub(crate) fn validate(&self) -> Result<CriticalSearch, ConfigError> {
         let every = self.every();
         if every == 0 {
@@ -418,7 +373,7 @@ pub enum ConfigError {
     /// The number of measurements before a warning is 0.
     #[error("warning after {0} measurements past the edge is not possible: choose at least 1")]
     WarningAfter(u64),
-    /// No time to wait for a worker.
+    /// The time to wait for a worker is 0.
     #[error(
         "waiting {0:?} for a worker is not possible: choose a time above 0, such as 10 seconds"
     )]
@@ -426,7 +381,7 @@ pub enum ConfigError {
     /// The number of batches of a task is 0.
     #[error("measuring tasks on {0} batches is not possible: choose at least 1 batch")]
     TaskBatches(usize),
-    /// No batch to measure batch sharpness on.
+    /// The number of batches of batch sharpness is 0.
     #[error("batch sharpness over {0} batches is not possible: choose at least 1 batch")]
     SharpnessBatches(usize),
     /// The name of a task is unusable.

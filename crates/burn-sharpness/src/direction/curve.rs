@@ -16,7 +16,6 @@ pub(super) struct Curve {
 }
 
 impl Curve {
-    /// Creates the curve, with g·Δθ and ‖Δθ‖² at the rate in use: each rate has its own direction.
     pub(super) fn new<M: Module>(
         model: &M,
         step: VirtualStep,

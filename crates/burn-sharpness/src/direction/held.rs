@@ -4,11 +4,9 @@ use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
 use std::collections::HashSet;
 
-/// The largest reuse of rounded weights, as a factor from their smallest learning rate: beyond it, their rounding
-/// would show.
+/// Reusing rounded weights farther from their smallest learning rate would show their rounding.
 const LARGEST_REACH: f64 = 8.0;
 
-/// Holds the weights at one learning rate of a line, 16-bit parameters in 32 bits: only the model rounds them.
 pub(super) struct Held {
     pub(super) rate: f64,
     pub(super) weights: ParamTensors,
@@ -61,7 +59,6 @@ pub(super) fn moves(members: &Option<HashSet<ParamId>>, id: ParamId) -> bool {
     members.as_ref().is_none_or(|members| members.contains(&id))
 }
 
-/// Returns the weights at a share of the way from θ to the held weights.
 pub(super) fn on_line(theta: &dyn Fn() -> Tensor<1>, moved: Tensor<1>, share: f64) -> Tensor<1> {
     if share == 1.0 {
         return moved;

@@ -6,23 +6,21 @@ use burn::module::{Module, ParamId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// The size of a step that shows its direction, in units of the weights' rounding: rounding is then a few
-/// ten-thousandths of it, without a direction of its own.
+/// A step of this size, in units of the weights' rounding, shows its direction.
 const SHOWN: f64 = 1024.0;
-/// The size below which rounding, some per cent of the step, hides it.
+/// Rounding is some per cent of a step of this size.
 pub(super) const HIDDEN: f64 = 16.0;
 
 const FEW: usize = 4;
-/// The share of all elements to check again per measurement; it accumulates until it covers a parameter.
+/// The inverse share of the elements to check again per measurement.
 const PART: usize = 64;
-/// The least number of these elements, for small models.
 const LITTLE: usize = 1 << 12;
 /// The factor between two critical learning rates that triggers a check of all steps.
 const SURPRISE: f64 = 4.0;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct StepKind {
-    /// Whether all steps so far are linear in the learning rate. A single exception is final.
+    /// A single exception is final.
     pub(crate) is_linear: bool,
     has_16_bits: bool,
     rounding: f64,
@@ -57,8 +55,7 @@ impl StepKind {
         })
     }
 
-    /// Checks again whether steps are linear, as the optimizer's state moves on: a few parameters in turn, and all
-    /// after a surprise.
+    /// Checks a few parameters in turn, and all after a surprise.
     pub(crate) fn look_again<M: Module>(
         &mut self,
         model: &M,
@@ -115,13 +112,12 @@ impl StepKind {
         }
     }
 
-    /// Whether the weights after a step at this learning rate show the direction of the update.
     pub(crate) fn will_show_at(&self, learning_rate: f64) -> bool {
         let is_known = self.is_linear && !self.has_16_bits && self.update_norm > 0.0;
         is_known && self.is_above_rounding(SHOWN, learning_rate)
     }
 
-    /// Whether the weights hide the direction after all, because this update is much smaller than the last.
+    /// Whether this update is so much smaller than the last that the weights hide it.
     pub(crate) fn hides_at(&self, learning_rate: f64) -> bool {
         !self.is_above_rounding(HIDDEN, learning_rate)
     }

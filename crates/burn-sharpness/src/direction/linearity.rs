@@ -8,18 +8,17 @@ use burn::module::{Module, ParamId};
 use burn::tensor::{DType, Tensor};
 use std::collections::{HashMap, HashSet};
 
-/// The far learning rate, at the end of the default search range.
+/// The end of the default search range.
 const FAR: f64 = (1_u64 << 20) as f64;
 const APART: f64 = 64.0;
-/// Smaller: in 16 bits only steps larger than the weights have digits, and much larger steps overflow.
+/// In 16 bits only steps larger than the weights have digits, and much larger steps overflow.
 const APART_IN_16_BITS: f64 = 16.0;
 const NEAR_WITHOUT_RATE: f64 = 1e-3;
 
-/// The relative difference that makes two steps nonlinear, far above the rounding of all but small steps.
+/// Far above the rounding of all but small steps.
 const TOLERANCE: f64 = 1e-3;
 /// The least size of a compared step, in units of the weights' rounding.
 const COMPARABLE: f64 = 16.0;
-/// The size of the step at a larger rate that replaces a smaller step.
 const CLEAR: f64 = 1024.0;
 
 /// Declares whether the optimizer's step is linear in the learning rate.
@@ -40,7 +39,7 @@ pub(super) struct Look {
     pub(super) update_norm: f64,
 }
 
-/// Whether two steps at the rate in use agree; they differ if the optimizer draws random numbers.
+/// Two steps differ if the optimizer draws random numbers.
 pub(super) fn is_repeatable<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -73,7 +72,7 @@ fn near_rate(step: &VirtualStep) -> f64 {
     }
 }
 
-/// The inner products of a step with the gradients, with the weights, and with itself.
+/// Inner products of a step with the gradients, the weights, and itself.
 type Products = [f64; 3];
 
 struct Start {
@@ -91,11 +90,8 @@ enum Verdict {
     Hidden,
 }
 
-/// Compares the steps of some parameters at the learning rate in use with their steps at a rate beyond any search.
-///
-/// The far step reveals an optimizer that caps a large rate (Adafactor) or treats a small rate differently, even if it
-/// is linear in between. Each parameter counts by itself, since it may have an optimizer of its own with small steps
-/// among larger ones. No step stays in memory.
+/// The far step reveals an optimizer that caps a large rate (Adafactor) or treats a small rate differently. Each
+/// parameter counts by itself, since it may have an optimizer of its own.
 pub(super) fn look<M: Module>(
     model: &M,
     step: &VirtualStep,
@@ -176,7 +172,6 @@ impl Start {
             return Verdict::Hidden;
         }
         let square = far_square.max(near_square);
-        // The largest possible value of each product.
         let largest = [
             (self.squared_gradient * square).sqrt(),
             (self.squared_weights * square).sqrt(),
@@ -229,7 +224,6 @@ fn starts<M: Module>(
     Ok(starts.collect())
 }
 
-/// Returns the products of the steps at this rate, divided by the rate.
 fn products_at<M: Module>(
     model: &M,
     step: &VirtualStep,

@@ -30,20 +30,14 @@ use std::collections::HashSet;
 /// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter
 /// groups. The optimizer and the model stay unchanged, and only parameters with a gradient move.
 ///
-/// The learning rate η belongs to the default group (to the fastest group if the default rate is 0); other groups move
-/// in proportion. If every rate is 0, as at the start of a warmup, all groups share one rate.
+/// η is the learning rate of the default group, or of the fastest group if the default rate is 0; other groups move in
+/// proportion. If every rate is 0, all groups share one rate.
 ///
-/// **In 16 bits** (`f16`, `bf16`) a step at the learning rate in use loses most digits of Δθ. So the virtual step is
-/// much larger than the weights, and θ − ηΔθ is computed in 32 bits and rounded once. The result equals the weights of
-/// the optimizer's own step to the last place. The loss along them is a staircase, whose steps limit the accuracy of
-/// η_c; the slope belongs to the line before rounding.
+/// **In 16 bits** (`f16`, `bf16`) θ − ηΔθ is computed in 32 bits and rounded once. The loss along it is a staircase,
+/// whose steps limit the accuracy of η_c.
 ///
-/// **If the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), there is no such
-/// line. Then θ(η) are the weights after a step of the clone at this very η, and Δθ belongs to the step at the rate in
-/// use.
-///
-/// A linear direction holds one copy of the moving weights, at one learning rate, and computes all others from it. A
-/// nonlinear direction holds no copy.
+/// **If the step is not linear in η** (Adafactor caps its rate, a proximal decay divides by 1 + ηλ), θ(η) are the
+/// weights after a step of the clone at this very η, and Δθ belongs to the step at the rate in use.
 ///
 /// ```
 /// use burn::module::{Module, Param};
@@ -79,9 +73,8 @@ pub struct UpdateDirection {
 }
 
 enum Path {
-    /// A linear step: the weights at one rate, which moves along the line.
     Line(VirtualStep, Held),
-    /// A linear step that the training made: the weights stay at its rate.
+    /// A step that the training made: the weights stay at its rate.
     Made(Held),
     /// A nonlinear step, made anew at each η.
     Curve(Curve),
@@ -91,8 +84,7 @@ impl UpdateDirection {
     /// Computes the direction of the step that `optim` would make from `model`, which must be free of autodiff (see
     /// [`Module::valid`]).
     ///
-    /// `scale` is the largest likely learning rate of an evaluation. The virtual step is made there or at 1, whichever
-    /// is larger, so that Δθ keeps its digits.
+    /// `scale` is the largest likely learning rate of an evaluation; it keeps the digits of Δθ there.
     ///
     /// # Errors
     ///
@@ -150,8 +142,7 @@ impl UpdateDirection {
         Ok(Self::along(Path::Curve(curve), learning_rate, products))
     }
 
-    /// Computes the direction of a real step from `model` to `after`, whose weights must [show
-    /// it](StepKind::will_show_at).
+    /// `after` must [show the direction](StepKind::will_show_at).
     pub(crate) fn of_step<M: Module>(
         model: &M,
         after: &M,
@@ -187,16 +178,12 @@ impl UpdateDirection {
         self.slope
     }
 
-    /// Returns the Euclidean norm ‖Δθ‖ over all parameters.
-    ///
-    /// For a nonlinear step, it is the norm of the step at the rate in use, and includes the rounding of the weights
-    /// after it, as the slope does.
+    /// Returns the Euclidean norm ‖Δθ‖ over all parameters. For a nonlinear step, norm and slope belong to the step at
+    /// the rate in use, and include the rounding of its weights.
     pub fn norm(&self) -> f64 {
         self.norm
     }
 
-    /// Whether Δθ has digits: a nonlinear step may be so small at the rate in use that the weights' rounding hides it,
-    /// and larger steps still show.
     pub(crate) fn is_shown(&self) -> bool {
         !matches!(&self.path, Path::Curve(curve) if curve.is_hidden())
     }
@@ -302,8 +289,8 @@ impl UpdateDirection {
         }
     }
 
-    /// Moves the model as [`apply`](Self::apply) does, and shares its weights, so that both hold one copy. The caller
-    /// must have dropped the last moved model.
+    /// Like [`apply`](Self::apply), but both share one copy of the weights. The caller must have dropped the last moved
+    /// model.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
             Path::Line(step, held) if learning_rate > 0.0 => {

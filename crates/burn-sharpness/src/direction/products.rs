@@ -1,12 +1,9 @@
-//! Computes inner products of a step.
-
 use super::error::DirectionError;
 use crate::params::{ParamTensors, Sums, for_each, widened};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::DType;
 
-/// Computes g·Δθ and ‖Δθ‖² from the weights after a step at this rate.
 pub(super) fn products<M: Module>(
     model: &M,
     grads: &GradientsParams,

@@ -49,7 +49,6 @@ impl GroupRatios {
         })
     }
 
-    /// Returns the reference rate η: the default group's, or the fastest if the default is 0.
     pub(super) fn reference(&self) -> f64 {
         self.reference
     }

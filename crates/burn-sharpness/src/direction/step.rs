@@ -8,13 +8,11 @@ use burn::tensor::{DType, Tensor};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-/// The least number of elements in a part of a virtual step; below it, time matters more than memory.
+/// For parts of fewer elements, time matters more than memory.
 const PART: usize = 1 << 20;
 
-/// Makes steps that an optimizer could make from a model, on clones: the optimizer and the model stay unchanged.
-///
-/// An optimizer updates exactly the parameters whose gradients it gets. So a step comes in parts, a few parameters at a
-/// time, and the new state of each part (two moments for Adam) is dropped before the next.
+/// An optimizer updates exactly the parameters whose gradients it gets. So a step comes in parts, on clones, and the
+/// new state of each part (two moments for Adam) is dropped before the next.
 #[derive(Clone)]
 pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
@@ -25,18 +23,15 @@ pub(crate) struct VirtualStep {
 
 #[derive(Clone, Copy, Debug)]
 struct Digits {
-    /// The largest machine epsilon of 16-bit parameters, or 0.
     epsilon: f64,
     rate: f64,
 }
 
-/// The length of a virtual step in 16 bits, relative to the weights: it gives the difference all its digits.
+/// Steps this much longer than 16-bit weights give the difference all its digits.
 const FAR: f64 = 64.0;
-/// The largest norm of such a step in `f16`, whose largest number is 65504.
+/// The largest number of `f16` is 65504.
 const LARGEST_STEP_OF_F16: f64 = 8192.0;
-/// The largest norm of such a step in `bf16`, which has the range of 32-bit floats.
 const LARGEST_STEP_OF_BF16: f64 = 1e30;
-/// The factor between rates tried for a step that moves anything, and the number of tries.
 const LOOK_FARTHER: f64 = 1024.0;
 const LOOKS: usize = 4;
 
@@ -74,15 +69,12 @@ impl VirtualStep {
         self.digits.epsilon
     }
 
-    /// Returns the learning rate of a virtual step for a line evaluated up to `scale`: a power of two, so that division
-    /// by it is exact.
+    /// A power of two, so that division by it is exact.
     pub(super) fn rate_for(&self, scale: f64) -> f64 {
         let scale = if scale.is_finite() { scale } else { 1.0 };
         scale.max(self.digits.rate).log2().ceil().exp2()
     }
 
-    /// Returns the smallest learning rate with steps much larger than the weights of every 16-bit parameter, so that
-    /// their difference has all digits of its type, or the largest that the type allows.
     fn rate_with_digits<M: Module>(&self, model: &M) -> Result<f64, DirectionError> {
         let mut rate = 1.0;
         for _ in 0..LOOKS {
@@ -131,7 +123,6 @@ impl VirtualStep {
         self.ratios.reference()
     }
 
-    /// Returns the weights after a step from a model free of autodiff, with 16-bit weights in 32 bits.
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
         self.weights_where(model, learning_rate, |_| true)
     }
@@ -168,8 +159,7 @@ impl VirtualStep {
         weights
     }
 
-    /// Divides the parameters that `moves` names into parts, the largest first: few stepped weights are then in memory
-    /// beside the state of a large parameter.
+    /// The largest come first: few stepped weights are then in memory beside the state of a large parameter.
     pub(super) fn parts<M: Module>(
         &self,
         model: &M,
@@ -219,7 +209,6 @@ pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<
     smallest.map(|(_, id)| id)
 }
 
-/// Returns the model, free of autodiff, after the optimizer's step of one parameter.
 pub(crate) fn after_step_of<M: Module>(
     id: ParamId,
     model: &M,
@@ -232,8 +221,7 @@ pub(crate) fn after_step_of<M: Module>(
     optim.clone().step(learning_rate.clone(), model, grads)
 }
 
-/// Gives each parameter the autodiff state that burn's optimizers require; as a constant it joins no graph and no
-/// collective operation.
+/// Burn's optimizers require autodiff; a constant joins no graph and no collective operation.
 fn with_autodiff<M: Module>(model: M, part: &HashSet<ParamId>) -> M {
     struct WithAutodiff<'a>(&'a HashSet<ParamId>);
 

@@ -9,38 +9,28 @@ use burn::tensor::Tensor;
 use sharpness_record::CurvatureValue;
 use std::time::Instant;
 
-/// The trial steps over the norm of the weights, largest first.
+/// Relative to the norm of the weights.
 const STEPS: [f64; 8] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5];
 
-/// Computes a loss on several batches, and its gradient.
 pub(crate) struct Batches<'a, M> {
-    /// The number of batches.
     pub(crate) count: usize,
-    /// The loss on one of them.
     pub(crate) loss: &'a dyn Fn(usize, &M) -> Result<f64, GradientError>,
-    /// Its gradient.
     pub(crate) gradient: &'a dyn Fn(usize, &M) -> Result<GradientsParams, GradientError>,
 }
 
-/// The measured numbers of a batch.
 #[derive(Clone, Copy, Debug)]
 struct OfBatch {
     /// gᵀHg/‖g‖².
     ratio: f64,
-    /// The change of the ratio from the neighbouring step.
     apart: f64,
     /// ‖g‖².
     square: f64,
 }
 
-/// Measures batch sharpness `E[gᵀHg/‖g‖²]` and its interaction-aware form `E[gᵀHg]/E‖g‖²` (arXiv 2412.20553).
-///
-/// It takes g and H of one batch after another, over the parameters that have a gradient in `grads`. Both numbers
-/// together cost as much as the first alone.
+/// Measures `E[gᵀHg/‖g‖²]` and `E[gᵀHg]/E‖g‖²` (arXiv 2412.20553), over the parameters that have a gradient in `grads`.
 ///
 /// gᵀHg/‖g‖² is a second difference of the loss along the gradient: (L(θ + hu) − 2L(θ) + L(θ − hu))/h², with u = g/‖g‖.
-/// As in a product with the Hessian, a large h bends it by O(h²), and a small h drowns it in rounding. The first batch
-/// chooses the h that agrees best with its neighbour; every other batch uses this h and its neighbour.
+/// The first batch chooses h, as the first vector of [`Hessian`](super::Hessian) does.
 pub(crate) fn of_batches<M: Module>(
     model: &M,
     grads: &GradientsParams,
@@ -70,7 +60,6 @@ struct Work<'a, M> {
     batches: &'a Batches<'a, M>,
     layout: Layout,
     norm_of_weights: f64,
-    /// The index of the chosen step in the list, once the first batch has chosen it.
     step: Option<usize>,
     evaluations: usize,
 }
@@ -113,7 +102,6 @@ impl<M: Module> Work<'_, M> {
         })
     }
 
-    /// Chooses the step, and returns its difference quotient and the distance to its neighbour.
     fn calibrate(
         &mut self,
         batch: usize,
@@ -161,7 +149,7 @@ impl<M: Module> Work<'_, M> {
     }
 }
 
-/// The mean of the ratios with these weights, to first order, with the steps' error and the standard error.
+/// The mean of the ratios with these weights; its standard error is of first order.
 fn value_of(all: &[OfBatch], weight: impl Fn(&OfBatch) -> f64) -> CurvatureValue {
     let count = all.len() as f64;
     let mean = |of: &dyn Fn(&OfBatch) -> f64| all.iter().map(of).sum::<f64>() / count;

@@ -6,11 +6,8 @@ use nalgebra::{DMatrix, SymmetricEigen};
 
 pub(super) type Eigenpair = (f64, Tensor<1>);
 
-/// Finds the largest eigenvalues of a symmetric operator, largest first, by the Lanczos iteration with full
-/// reorthogonalisation (C. Lanczos 1950; B. N. Parlett, *The Symmetric Eigenvalue Problem*, 1998, chapter 13), from
-/// `start`: the last eigenvector, or any vector but 0.
-///
-/// With too few products a value is a lower bound of its eigenvalue.
+/// The Lanczos iteration with full reorthogonalisation (B. N. Parlett, *The Symmetric Eigenvalue Problem*, 1998,
+/// chapter 13), from `start`, any vector but 0. With too few products a value is a lower bound of its eigenvalue.
 pub(super) fn largest_eigenvalues(
     start: &Tensor<1>,
     config: SpectrumConfig,
@@ -87,7 +84,6 @@ impl Ends {
         self.eigen.eigenvalues.amax()
     }
 
-    /// Returns the value and the relative residual of each wanted eigenvector.
     fn wanted(&self) -> impl Iterator<Item = (f64, f64)> {
         self.columns.iter().map(|column| {
             let value = self.eigen.eigenvalues[*column];
@@ -142,7 +138,6 @@ mod tests {
         assert!((found[0].0 - 40.0).abs() < 1e-3 && (found[1].0 - 25.0).abs() < 1e-3);
         assert!(found.iter().all(|pair| residual(pair) <= config.tolerance));
 
-        // One product suffices from the eigenvector.
         let one = SpectrumConfig::default();
         products.set(0);
         largest_eigenvalues(&found[0].1, one, operator).unwrap();

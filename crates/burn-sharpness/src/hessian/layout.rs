@@ -4,7 +4,6 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use std::collections::HashMap;
 
-/// The place in one long vector of each parameter that has a gradient, of a group or of all.
 pub(super) struct Layout {
     spans: HashMap<ParamId, (usize, usize)>,
     elements: usize,
@@ -39,7 +38,7 @@ impl Layout {
         self.spans.get(&id).copied()
     }
 
-    /// Joins tensors by parameter into one vector; a missing parameter is 0.
+    /// A missing parameter is 0.
     pub(super) fn flatten(
         &self,
         mut tensor: impl FnMut(ParamId) -> Option<Tensor<1>>,
@@ -66,7 +65,6 @@ impl Layout {
         self.flatten(|id| tensors.remove(id), device)
     }
 
-    /// Returns the model at θ + offset, with autodiff for the parameters that move.
     pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         model.map(&mut Mover {
             layout: self,
@@ -75,7 +73,6 @@ impl Layout {
         })
     }
 
-    /// Returns the model at θ + offset, without autodiff.
     pub(super) fn placed<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
         model.map(&mut Mover {
             layout: self,

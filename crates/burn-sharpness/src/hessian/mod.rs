@@ -1,5 +1,4 @@
-//! Measures the curvature behind critical sharpness: directional, Hessian and preconditioned sharpness, and
-//! the thresholds of the Edge of Stability.
+//! Measures the curvature behind critical sharpness, and gives the thresholds of the Edge of Stability.
 //!
 //! ```text
 //! λ_max = max eigenvalue of H = ∇²L(θ)                Hessian sharpness
@@ -8,11 +7,9 @@
 //! λ_batch = E[gᵀHg/‖g‖²], with g and H of a batch     batch sharpness
 //! ```
 //!
-//! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv
-//! 2601.16979, section 2). The first three cost gradients, not forward passes: tens to hundreds each. Batch
-//! sharpness costs a gradient a batch, and about six forward passes.
-//!
-//! Like critical sharpness, they use the loss in validation mode, over the parameters with a gradient.
+//! If the loss along Δθ is quadratic, λ_dir = λ_c; for gradient descent λ_dir ≤ λ_max (Kalra et al., arXiv 2601.16979,
+//! section 2). The first three cost tens to hundreds of gradients each, batch sharpness a gradient and about six
+//! forward passes a batch. All use the loss in validation mode, over the parameters with a gradient.
 
 mod batches;
 mod error;

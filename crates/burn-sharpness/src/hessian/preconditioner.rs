@@ -7,12 +7,7 @@ use burn::tensor::{Bytes, Tensor};
 use burn_pack::Reader;
 
 impl AdamPreconditioner {
-    /// Returns P^(−1/2) for each element of the Hessian's vectors, from an optimizer after the step
-    /// whose update P belongs to.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the optimizer has made no step yet, or is neither Adam nor AdamW.
+    /// Returns P^(−1/2), from an optimizer after the step whose update P belongs to.
     pub(super) fn inverse_root<M: Module>(
         &self,
         hessian: &Hessian<'_, M>,

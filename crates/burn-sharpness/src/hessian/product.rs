@@ -5,21 +5,18 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 
-/// The trial steps relative to the norm of the weights.
+/// Relative to the norm of the weights.
 const STEPS: [f64; 6] = [3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4];
 
 pub(crate) type GradientOf<'a, M> =
     &'a mut (dyn FnMut(&M) -> Result<GradientsParams, GradientError> + 'a);
 
-/// Computes Hessian-vector products of a loss by central differences of gradients, since burn differentiates only once:
-/// Hv ≈ (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
+/// Computes Hessian-vector products by central differences of gradients, since burn differentiates only once: Hv ≈
+/// (∇L(θ + hv) − ∇L(θ − hv)) / 2h, for a v of norm 1.
 ///
-/// A large h bends the difference by O(h²), a small h drowns it in the gradients' rounding. Along the first vector it
-/// tries several, and keeps the h with the best agreement between neighbours, whose disagreement is the error estimate.
-///
-/// Vectors hold the parameters with a gradient, one after the other.
+/// A large h bends the difference by O(h²), a small h drowns it in rounding: the first vector chooses the h that agrees
+/// best with its neighbour. The disagreement is the error estimate.
 pub(crate) struct Hessian<'a, M> {
-    /// Free of autodiff.
     model: M,
     gradient: GradientOf<'a, M>,
     layout: Layout,
@@ -30,10 +27,6 @@ pub(crate) struct Hessian<'a, M> {
 }
 
 impl<'a, M: Module> Hessian<'a, M> {
-    /// Creates the Hessian at the weights of `model`, in validation mode, of the loss that `gradient` differentiates.
-    ///
-    /// `grads` selects the parameters: those with a gradient, of a group if there is one. `gradient` gets the model at other weights, in
-    /// validation mode and with autodiff for these parameters.
     pub(crate) fn new(
         model: M,
         grads: &GradientsParams,
@@ -56,7 +49,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         })
     }
 
-    /// Declares that the gradient is a sum over this many parts, and the loss their mean.
+    /// The gradient is a sum over this many parts, and the loss their mean.
     pub(crate) fn with_parts(mut self, parts: usize) -> Self {
         self.scale = 1.0 / parts.max(1) as f64;
         self
@@ -70,7 +63,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         home_of(&self.model)
     }
 
-    /// Returns a vector to start an iteration: the gradient, and a little of every direction.
+    /// The gradient, and a little of every direction.
     pub(super) fn start(&mut self) -> Result<Tensor<1>, HessianError> {
         let gradient = self.gradient()?;
         let elements = self.layout.elements() as i64;
@@ -113,7 +106,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         &self.layout
     }
 
-    /// Returns the number of gradients so far, each about three forward passes.
     pub(super) fn gradients(&self) -> usize {
         self.gradients
     }
@@ -122,7 +114,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok(self.product_and_spread(v)?.0)
     }
 
-    /// Returns Hv and, if it chooses the step along v, the difference of the two difference quotients that agree best.
     fn product_and_spread(
         &mut self,
         v: &Tensor<1>,
@@ -142,7 +133,6 @@ impl<'a, M: Module> Hessian<'a, M> {
         Ok((vector * norm, apart))
     }
 
-    /// Chooses the step, and returns its difference quotient and the distance to its neighbour.
     fn calibrate(&mut self, unit: &Tensor<1>) -> Result<(Tensor<1>, Tensor<1>), HessianError> {
         let scale = self.norm_of_weights;
         let mut last = self.difference(unit, STEPS[0] * scale)?;
@@ -180,7 +170,6 @@ impl<'a, M: Module> Hessian<'a, M> {
     }
 }
 
-/// The norm of the weights that have a place, as the scale of steps: 1 where all are 0, which have no scale of their own.
 pub(super) fn norm_of_weights<M: Module>(
     model: &M,
     grads: &GradientsParams,

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 use std::time::Instant;
 
-/// The largest relative error of a measured value, from the difference quotients at neighbouring steps.
+/// The largest relative error, by the difference quotients at neighbouring steps.
 const RESOLVED: f64 = 0.02;
 
 pub(super) fn failed(reason: impl ToString) -> CurvatureValue {
@@ -50,7 +50,6 @@ pub(crate) struct CurvatureMemory {
 
 pub(crate) struct AlongUpdate<'a> {
     pub(crate) delta: Option<&'a ParamTensors>,
-    /// g·Δθ of the mean loss.
     pub(crate) slope: f64,
     pub(crate) optim: &'a ModuleOptimizer,
 }
@@ -112,7 +111,6 @@ fn directional<M: Module>(
     Ok(measured(bend / along.slope, relative_error))
 }
 
-/// Finds the largest eigenvalue of the Hessian, or of R H R for a diagonal R.
 fn largest<M: Module>(
     hessian: &mut Hessian<'_, M>,
     root: Option<&Tensor<1>>,

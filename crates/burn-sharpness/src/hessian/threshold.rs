@@ -1,10 +1,8 @@
-//! Computes the thresholds for the largest eigenvalue.
-
-/// Returns the Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ.
+/// Returns the Edge of Stability of gradient descent: λ_max(H) = 2/η − γ, with the decoupled weight decay γ (Cohen et
+/// al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability*, ICLR 2021, arXiv 2103.00065,
+/// for γ = 0; the decay θ ← (1 − ηγ)θ − ηg as in arXiv 2601.16979).
 ///
-/// For γ = 0 it is the classical 2/η (Cohen et al., *Gradient Descent on Neural Networks Typically
-/// Occurs at the Edge of Stability*, ICLR 2021, arXiv 2103.00065); a decay θ ← (1 − ηγ)θ − ηg adds γ to
-/// each eigenvalue (arXiv 2601.16979). `learning_rate` must be positive.
+/// `learning_rate` must be positive.
 pub fn gradient_descent_threshold(learning_rate: f64, weight_decay: f64) -> f64 {
     2.0 / learning_rate - weight_decay
 }
@@ -12,16 +10,14 @@ pub fn gradient_descent_threshold(learning_rate: f64, weight_decay: f64) -> f64 
 /// Returns the Edge of Stability of heavy-ball momentum, v ← βv + g and θ ← θ − ηv: λ_max(H) = (2 + 2β)/η − γ (Cohen et
 /// al., arXiv 2103.00065, equation 2, for γ = 0).
 ///
-/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ, 0 for none, goes through the momentum
-/// like a term γθ of the gradient.
+/// `learning_rate` must be positive and `momentum`, β, in [0, 1). The decay γ goes through the momentum like a term γθ
+/// of the gradient.
 pub fn heavy_ball_threshold(learning_rate: f64, momentum: f64, weight_decay: f64) -> f64 {
     (2.0 + 2.0 * momentum) / learning_rate - weight_decay
 }
 
-/// Returns the level of batch sharpness `E[gᵀHg/‖g‖²]` under heavy-ball momentum at small batches: 2(1 − β)/η.
-///
-/// It is the edge 2/η of gradient descent at η/(1 − β), the effective learning rate of momentum over many steps (arXiv
-/// 2604.14108). At large batches, the level is the [`heavy_ball_threshold`].
+/// Returns the level of batch sharpness `E[gᵀHg/‖g‖²]` under heavy-ball momentum at small batches: 2(1 − β)/η (arXiv
+/// 2604.14108). At large batches, it is the [`heavy_ball_threshold`].
 ///
 /// `learning_rate` must be positive and `momentum`, β, in [0, 1).
 pub fn heavy_ball_small_batch_threshold(learning_rate: f64, momentum: f64) -> f64 {
@@ -76,7 +72,7 @@ mod tests {
             });
             assert_eq!(is_stable(heavy_ball), stable);
 
-            // The preconditioner stays at 1 − β₁, without bias corrections, which tend to 1.
+            // The preconditioner stays at 1 − β₁; the bias corrections tend to 1.
             let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
             let (mut theta, mut moment) = (1.0, 0.0);
             let adam = std::iter::from_fn(|| {

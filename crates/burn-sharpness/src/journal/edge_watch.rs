@@ -20,7 +20,6 @@ impl EdgeWatch {
         self.warns
     }
 
-    /// Notes a measurement of the training loss. Returns whether it is the last of `warn_after` in a row past the edge.
     fn note(&mut self, training: &Measurement) -> bool {
         match training.edge() {
             // A cap lowered the learning rate of its step.
@@ -36,7 +35,6 @@ impl EdgeWatch {
                 self.past_edge = 0;
                 false
             }
-            // Without a number, the run is neither past the edge nor back.
             None => false,
         }
     }

@@ -3,33 +3,24 @@ use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// The number of measurements kept for metrics, which lag a few items behind.
 const KEPT: usize = 1024;
 
-/// Carries measurements from the training thread to the metrics, which see the training items on another thread, a few
-/// items late.
-///
-/// Each measurement remembers its training item, so that a metric that counts items meets each
-/// measurement once and at the right item, or at the next one if it is made after the metric has met its item.
+/// Metrics see the training items on another thread, a few items late. A metric meets each measurement once, at its
+/// training item or the next one after it was made.
 #[derive(Default)]
 pub(crate) struct Feed {
     items: u64,
     entries: VecDeque<Entry>,
-    /// The number of entries that were ever made.
     made: u64,
 }
 
-/// How far a metric has read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    /// The number of training items that it has met.
     items: u64,
-    /// The number of entries that it has read, or that were made before its time.
     entries: u64,
 }
 
 impl Reading {
-    /// Notes that the metric meets the next training item.
     pub(crate) fn meet_item(&mut self) {
         self.items += 1;
     }
@@ -37,7 +28,6 @@ impl Reading {
 
 #[derive(Clone)]
 pub(crate) struct Entry {
-    /// The zero-based, run-wide index of the training item.
     pub(crate) item: u64,
     pub(crate) interval: u64,
     pub(crate) measurements: Vec<Arc<Measurement>>,
@@ -71,7 +61,6 @@ impl Feed {
         });
     }
 
-    /// Begins to read at the next training item.
     pub(crate) fn begin(&self) -> Reading {
         Reading {
             items: self.items,
@@ -79,7 +68,6 @@ impl Feed {
         }
     }
 
-    /// Returns the measurements that are new to a metric and belong to items that it has met.
     pub(crate) fn read(&self, reading: &mut Reading) -> Vec<Entry> {
         let oldest = self.made - self.entries.len() as u64;
         let known = reading.entries.saturating_sub(oldest) as usize;
@@ -114,7 +102,6 @@ mod tests {
         ))
     }
 
-    /// The steps of the measurements that a metric reads at each of the next items.
     fn read(feed: &Feed, reading: &mut Reading, items: usize) -> Vec<Vec<u64>> {
         let mut at_item = || {
             reading.meet_item();
@@ -141,11 +128,9 @@ mod tests {
         assert!(entry.of_task("none").is_none());
         let steps = read(&feed, &mut reading, 4);
         assert_eq!(steps, [vec![], vec![1], vec![], vec![3]]);
-        // A metric that begins now has missed them.
         assert!(read(&feed, &mut feed.begin(), 1).concat().is_empty());
     }
 
-    /// As if the step of an epoch's last update came after the epoch's last item was shown.
     #[test]
     fn a_measurement_that_comes_late_is_met_at_the_next_item() {
         let mut feed = Feed::default();

@@ -5,13 +5,10 @@ use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 static FOLDERS: LazyLock<Mutex<Vec<Claim>>> = LazyLock::new(Mutex::default);
 
-/// A folder, and a handle that lives as long as its probe.
 type Claim = (PathBuf, Weak<Mutex<Slot>>);
 
-/// Claims a run's folder for one probe at a time, since the lines of two runs would mix.
-///
-/// A second probe on a folder is refused while the first has not begun its run. Afterwards it takes the folder over, as
-/// when a program resumes an interrupted run while it still holds the first probe.
+/// Claims a run's folder for one probe at a time, since the lines of two runs would mix. Once the first probe has begun
+/// its run, a second takes the folder over: a program may resume a run while it still holds the first probe.
 pub(crate) struct ClaimedFolder {
     directory: PathBuf,
     slot: Arc<Mutex<Slot>>,
@@ -24,7 +21,6 @@ struct Slot {
 }
 
 impl ClaimedFolder {
-    /// Claims a folder, and creates it if necessary, without changing its record.
     pub(crate) fn claim(directory: &Path) -> Result<Self, WriteError> {
         let mut folders = lock(&FOLDERS);
         folders.retain(|(_, slot)| slot.strong_count() > 0);
@@ -62,7 +58,6 @@ impl ClaimedFolder {
         slot.write(|writer| writer.supersede_from(step))
     }
 
-    /// Appends a measurement. After an error it writes nothing more.
     pub(crate) fn append(&self, measurement: &Measurement) -> Result<(), String> {
         lock(&self.slot).write(|writer| writer.append(measurement))
     }

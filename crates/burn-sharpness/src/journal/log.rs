@@ -2,7 +2,6 @@ use super::metrics::emit;
 use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 
-/// Reports each measurement to the program's `tracing`, as text and as metrics.
 #[derive(Default)]
 pub(super) struct Log;
 

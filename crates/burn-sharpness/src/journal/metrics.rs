@@ -1,9 +1,8 @@
-//! Emits measurements as events whose fields a layer such as `MetricsLayer` of `tracing-opentelemetry` makes metrics of, by
-//! their prefixes.
+//! Emits events whose fields a layer such as `MetricsLayer` of `tracing-opentelemetry` makes metrics of, by their
+//! prefixes.
 
 use sharpness_record::{Measurement, Quantity};
 
-/// Emits a measurement: a gauge for each quantity that has an axis, and counters.
 pub(super) fn emit(measurement: &Measurement) {
     let of = |quantity: Quantity| quantity.of(measurement);
     let task = measurement.task.as_str();

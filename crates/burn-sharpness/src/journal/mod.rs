@@ -1,5 +1,3 @@
-//! Distributes a run's measurements: to the record, the metrics, the log, the summary.
-
 mod edge_watch;
 mod feed;
 mod folder;
@@ -51,7 +49,7 @@ impl Journal {
         ]
     }
 
-    /// Gives the measurements of one update to all readers. Returns whether the warning about the edge is due.
+    /// Returns whether the warning about the edge is due.
     pub(crate) fn publish(&mut self, update: &OfUpdate) -> bool {
         let readers = self.readers().into_iter();
         let notices: Vec<_> = readers.filter_map(|reader| reader.read(update)).collect();
@@ -101,12 +99,10 @@ impl Journal {
         &self.summary.numbers
     }
 
-    /// How many measurements in a row have found the run past the edge.
     pub(crate) fn past_edge(&self) -> u64 {
         self.edge.past_edge
     }
 
-    /// Continues a run after so many measurements in a row past the edge.
     pub(crate) fn continue_past_edge(&mut self, past_edge: u64) {
         self.edge.past_edge = past_edge;
     }

@@ -16,7 +16,6 @@ impl Record {
         }
     }
 
-    /// Notes a step; the first begins the record. Returns a message for the user.
     pub(super) fn note_step(&mut self, step: u64) -> Option<String> {
         if self.has_begun {
             return None;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The most failure reasons to report: numbers in them may make each differ.
+/// Numbers in the reasons may make each differ.
 const REASONS: usize = 4;
 
 #[derive(Default)]

@@ -17,8 +17,7 @@ impl SharpnessProbe {
     /// If the training step reports the same loss to rounding, it serves as L(θ), which saves a forward pass. If the
     /// model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
     ///
-    /// A probe measures one model: attached again, it measures the model of the last call. A probe that has already
-    /// measured a run begins a new run.
+    /// A probe measures the model that it was attached to last. Attaching a used probe begins a new run.
     pub fn attach<M>(&self, model: M) -> Probed<M>
     where
         M: ReportsLoss,
@@ -35,7 +34,7 @@ impl SharpnessProbe {
     /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
     ///
     /// `loss` gets the model in validation mode and free of autodiff. If it returns the losses of the examples, the
-    /// record has an interval for η_c too. If it saves time with a part of the batch, it must say so by
+    /// record has an interval for η_c. If it uses only a part of the batch, it must say so by
     /// [`Loss::with_batch_fraction`].
     ///
     /// ```
@@ -98,8 +97,6 @@ impl SharpnessProbe {
 
 /// Marks a model that [`attach`](SharpnessProbe::attach) accepts: its inference takes the training batch, and both
 /// training and inference report a loss to burn's `LossMetric`. Every such model implements it.
-///
-/// Attach the probe to any other model by [`attach_with`](SharpnessProbe::attach_with), with a loss of your own.
 #[diagnostic::on_unimplemented(
     message = "`attach` cannot find the training loss of `{Self}`",
     label = "it has no `InferenceStep`, or its inference takes another input than its training, or one of the two reports no loss to burn's `LossMetric`",
@@ -132,7 +129,7 @@ where
     }
 }
 
-/// Reads the loss as burn's own metric does. Burn does not report its type, so the parameters' type stands in.
+/// Burn does not report the loss's type, so the parameters' type stands in.
 fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossError> {
     let metadata = MetricMetadata {
         progress: Progress::new(0, 0, None),

@@ -1,5 +1,3 @@
-//! An update to be measured, with the batches behind its gradients.
-
 use super::in_progress::{Calling, KeptBatch, is_all_on, training_losses};
 use super::objective::{Batch, Objective};
 use super::team::{Card, Team};
@@ -15,13 +13,10 @@ use burn::tensor::Device;
 use burn::train::{LearnerModel, TrainStep};
 use std::time::Instant;
 
-/// An update for this worker to measure, or to help another worker measure.
 pub(super) struct DueUpdate<M: TrainStep> {
     pub(super) place: Place,
     pub(super) calling: Calling<Batch<M>>,
-    /// The workers that measure the update together, if this worker searches.
     pub(super) team: Option<Team>,
-    /// This worker's seat in another worker's team.
     pub(super) seat: Option<Seat>,
     pub(super) objective: Objective<M>,
 }
@@ -84,7 +79,6 @@ impl<M: LearnerModel> DueUpdate<M>
 where
     Batch<M>: Clone,
 {
-    /// Computes the loss of the model on a batch, on the batch's device.
     fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
         let batch = kept.batch.clone();
         if kept.device == home_of(model) {
@@ -101,7 +95,6 @@ impl<M: TrainStep> DueUpdate<M> {
         self.team.as_ref().map(Team::cards).unwrap_or_default()
     }
 
-    /// The number of batches behind the update.
     pub(super) fn all_batches(&self) -> usize {
         self.measured_batches() + self.calling.left_out
     }
@@ -118,7 +111,6 @@ impl<M: TrainStep> DueUpdate<M> {
         self.calling.batches.len() + of_others.sum::<usize>()
     }
 
-    /// The losses of the training steps, in the order of the evaluated losses.
     pub(super) fn training_losses(&self) -> Option<BatchLosses> {
         let mut losses = training_losses(&self.calling.batches)?;
         for card in self.cards() {

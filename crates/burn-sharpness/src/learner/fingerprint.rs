@@ -2,10 +2,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// The number of leading elements of each parameter to hash: every update changes them.
+/// Every update changes the first elements of each parameter.
 const FINGERPRINT_ELEMENTS: usize = 64;
 
-/// Identifies the weights of a model across processes.
 pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
     struct Fingerprint(Xxh3Default);
 
@@ -13,7 +12,7 @@ pub(super) fn fingerprint<M: Module>(model: &M) -> u64 {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let values = param.base().inner();
             let kept = values.shape().num_elements().min(FINGERPRINT_ELEMENTS);
-            // Packed weights are frozen, and an empty tensor says nothing.
+            // Packed weights are frozen.
             if kept == 0 || matches!(values.dtype(), DType::QFloat(_)) {
                 return;
             }

@@ -19,12 +19,10 @@ const ATTACHED_AGAIN: &str = "the probe was attached again: it no longer measure
 
 const REPORTS_ANOTHER: &str = "the model reports another loss for inference, perhaps without a penalty; to measure the training loss, attach the probe by `attach_with` and return that loss";
 
-/// Tracks the steps of a probed model; all its clones and forks share it.
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
     attached: u64,
     objective: Objective<M>,
-    /// Reads the loss of a training step from its output, if the model reports it.
     training_loss: Option<TrainingLoss<M>>,
     /// Always lock this before the run.
     updates: Mutex<InProgress<Batch<M>>>,
@@ -34,7 +32,6 @@ impl<M: LearnerModel> Hook<M>
 where
     Batch<M>: Clone,
 {
-    /// Keeps a batch if the probe will measure its update, and returns its number.
     pub(super) fn begin_item(
         &self,
         replica: &Replica,
@@ -52,7 +49,6 @@ where
         model: &M,
         output: &TrainOutput<<M as TrainStep>::Output>,
     ) {
-        // If this loss cannot be read, the probe evaluates it.
         let training_loss = self.training_loss.as_ref();
         let training_loss = training_loss.and_then(|loss| loss(model, &output.item).ok());
         let squared_gradient = self.probe.config().panel.then(|| {
@@ -65,8 +61,7 @@ where
         }
     }
 
-    /// Begins an update of a replica. Returns the step of its next update, and the batches of this update if the probe
-    /// is to measure it. If several workers make the same update, the first measures it, and the others help.
+    /// The first of several workers measures the update, the others help.
     pub(super) fn begin_update(
         &self,
         replica: &Replica,
@@ -103,7 +98,6 @@ where
         (step + 1, due)
     }
 
-    /// Waits for the other workers of an update.
     fn gather(&self, due: &mut DueUpdate<M>) {
         let Some(team) = &mut due.team else {
             return;
@@ -125,7 +119,6 @@ where
         due.calling.count(came.len());
     }
 
-    /// Measures an update of a model, or of a copy on one device.
     pub(super) fn session<'a>(
         &'a self,
         due: &'a mut DueUpdate<M>,

@@ -11,47 +11,34 @@ use std::time::Duration;
 
 pub(super) struct KeptBatch<B> {
     number: u64,
-    /// The step of the batch's update.
     step: u64,
-    /// The worker that made the batch's gradient.
     worker: Worker,
     pub(super) device: Device,
     pub(super) batch: B,
-    /// The training step's loss on the batch.
     pub(super) training_loss: Option<Loss>,
-    /// ‖g‖² of the batch's gradient, once the gradient exists and if the probe needs it. It is still on the device.
     pub(super) squared_gradient: Option<SquaredNorm>,
 }
 
-/// The batches of updates that the probe will measure, until it does.
 pub(super) struct InProgress<B> {
     batches: Vec<KeptBatch<B>>,
-    /// The number of batches kept so far.
     kept: u64,
-    /// The step of the open measurement, and the way into it.
     door: Option<(u64, Door)>,
 }
 
-/// The batches of an update, from the side of one worker.
 pub(super) struct Calling<B> {
-    /// The worker.
     this: Worker,
-    /// The batches that this worker evaluates.
     pub(super) batches: Vec<KeptBatch<B>>,
-    /// The workers that it waits for.
     pub(super) awaited: Vec<Awaited>,
     /// The number of batches that nobody evaluates.
     pub(super) left_out: usize,
     /// The number of workers that made the update before this one.
     before: usize,
-    /// The number of workers whose batches are evaluated, and of those whose batches are not.
+    /// The numbers of workers whose batches are evaluated, and whose batches are not.
     measured: usize,
     lost: usize,
-    /// Whether no other living replica has made gradients of the update.
     pub(super) is_alone: bool,
 }
 
-/// Another worker that has made gradients of an update.
 pub(super) struct Awaited {
     pub(super) worker: Worker,
     batches: usize,
@@ -59,13 +46,10 @@ pub(super) struct Awaited {
     is_known: bool,
 }
 
-/// The worker that evaluates a batch, if any.
 enum Fate {
-    /// The measuring worker evaluates it.
     Own,
     /// The batch's own worker evaluates it, if it comes.
     Awaited,
-    /// No worker evaluates it.
     LeftOut,
 }
 
@@ -80,7 +64,6 @@ impl<B> Default for InProgress<B> {
 }
 
 impl<B> InProgress<B> {
-    /// Keeps a batch of the update of a step, and returns its number.
     pub(super) fn keep(&mut self, step: u64, worker: Worker, device: Device, batch: B) -> u64 {
         self.kept += 1;
         self.batches.push(KeptBatch {
@@ -95,14 +78,12 @@ impl<B> InProgress<B> {
         self.kept
     }
 
-    /// Returns the kept batch with this number.
     pub(super) fn kept(&mut self, number: u64) -> Option<&mut KeptBatch<B>> {
         let mut batches = self.batches.iter_mut();
         batches.find(|kept| kept.number == number)
     }
 
-    /// Begins an update that this worker is the first to make, unless no batch of the update is kept. The worker itself
-    /// may have no batch.
+    /// The first worker to make an update leads; it may have no batch itself.
     pub(super) fn lead(
         &mut self,
         step: u64,
@@ -153,7 +134,6 @@ impl<B> InProgress<B> {
             let mut batches = calling.batches.iter();
             maker != this && batches.any(|kept| kept.worker == *maker)
         };
-        // The other replicas of this thread, whose batches this worker evaluates, and itself.
         let others = before.iter().filter(|maker| is_of(maker)).count();
         let mut batches = calling.batches.iter();
         let has_own = batches.any(|kept| kept.worker == *this || !before.contains(&kept.worker));
@@ -163,15 +143,12 @@ impl<B> InProgress<B> {
         (!is_empty).then_some(calling)
     }
 
-    /// Opens the measurement of this step to other workers.
     pub(super) fn open(&mut self, step: u64, limit: Duration) -> Team {
         let (door, team) = Team::open(limit);
         self.door = Some((step, door));
         team
     }
 
-    /// Begins a worker's update after another worker has made it. Returns its batches and its seat in the measurement,
-    /// if the measurement is open and this worker has a batch for it.
     pub(super) fn help(
         &mut self,
         step: u64,
@@ -200,7 +177,6 @@ impl<B> InProgress<B> {
         Some((calling, seat))
     }
 
-    /// Measures without a worker that has not come.
     pub(super) fn do_without(&mut self, step: u64, other: &Awaited, calling: &mut Calling<B>) {
         let batches = self.take(|kept| kept.step == step && kept.worker == other.worker);
         if other.is_known || batches.is_empty() {
@@ -236,38 +212,32 @@ fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
 }
 
 impl<B> Calling<B> {
-    /// Counts so many workers that have come.
     pub(super) fn count(&mut self, came: usize) {
         self.measured += came;
     }
 
-    /// Counts a worker that came and has left.
     pub(super) fn lose(&mut self, card: &Card) {
         self.measured -= 1;
         self.lost += 1;
         self.left_out += card.batches;
     }
 
-    /// The number of workers in the measurement and in all, if several make the update.
     pub(super) fn workers(&self) -> Option<WorkerShare> {
         let of = self.before.max(self.measured + self.lost);
         (of > 1).then(|| WorkerShare::new(self.measured, of))
     }
 
-    /// Whether this thread has made the gradients of all batches that it evaluates.
     pub(super) fn is_of_this_thread(&self) -> bool {
         let mut batches = self.batches.iter();
         batches.all(|kept| kept.worker.thread == self.this.thread)
     }
 }
 
-/// The losses of the training steps on these batches, if all are known.
 pub(super) fn training_losses<B>(batches: &[KeptBatch<B>]) -> Option<Vec<Loss>> {
     let losses = batches.iter().map(|kept| kept.training_loss.clone());
     losses.collect()
 }
 
-/// Whether all batches are on this device.
 pub(super) fn is_all_on<B>(batches: &[KeptBatch<B>], home: &Device) -> bool {
     batches.iter().all(|kept| kept.device == *home)
 }

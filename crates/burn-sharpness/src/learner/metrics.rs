@@ -4,26 +4,23 @@ use sharpness_record::Quantity;
 
 const NO_PANEL: &str = "the panel has no metrics, since the probe does not measure it: add `.with_panel(true)` to its configuration";
 
-/// Shows the measurements of a [`SharpnessProbe`] in burn's supervised training: as metrics, and as a chart of λ_c and
-/// 2/η.
+/// Shows the measurements of a [`SharpnessProbe`] in burn's supervised training.
 pub trait SharpnessMetrics: Sized {
-    /// Registers critical sharpness, edge threshold, edge ratio, critical learning rate and the
-    /// probe's evaluations as training metrics, curvature and batch sharpness if the probe measures them, and the
-    /// relative critical sharpness of each task. To show only some, register a [`SharpnessMetric`] for each.
+    /// Registers training metrics: critical sharpness, edge threshold, edge ratio, critical learning rate, the probe's
+    /// evaluations, the relative critical sharpness of each task, and any curvature and batch sharpness. To show only
+    /// some, register a [`SharpnessMetric`] for each.
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
-    /// Registers the [panel](crate::SharpnessConfig::with_panel) as training metrics: gradient norm, weight norm,
-    /// relative update, gradient cosine and agreement. If the probe does not measure the panel, it warns once and adds
-    /// no metric.
+    /// Registers the [panel](crate::SharpnessConfig::with_panel) as training metrics. If the probe does not measure the
+    /// panel, it warns once and adds no metric.
     #[must_use]
     fn metrics_panel(self, probe: &SharpnessProbe) -> Self;
 
     /// Shows λ_c, 2/η and the relative critical sharpness of each task in the first chart of burn's dashboard: see
     /// [`SharpnessProbe::dashboard`]. If standard output is no terminal, burn prints its plain output.
     ///
-    /// It replaces any renderer set before, and takes the training's [interrupter](SupervisedTraining::interrupter), so
-    /// call it after [`with_interrupter`](SupervisedTraining::with_interrupter). For a renderer of your own, pass
-    /// [`SharpnessProbe::dashboard`] to [`renderer`](SupervisedTraining::renderer) instead.
+    /// It replaces any renderer, and takes the training's [interrupter](SupervisedTraining::interrupter), so call it
+    /// after [`with_interrupter`](SupervisedTraining::with_interrupter).
     #[must_use]
     fn dashboard_sharpness(self, probe: &SharpnessProbe) -> Self;
 }

@@ -1,5 +1,3 @@
-//! Connects the probe to burn's `Learner`.
-
 mod attach;
 mod dashboard;
 mod due;

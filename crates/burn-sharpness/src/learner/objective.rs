@@ -1,5 +1,3 @@
-//! The losses of a model on the batches of its training.
-
 use crate::loss::{Loss, LossError};
 use burn::train::TrainStep;
 use std::sync::Arc;

@@ -16,13 +16,9 @@ use std::sync::Arc;
 
 /// Wraps a model with a [`SharpnessProbe`](crate::SharpnessProbe), for burn's `Learner`.
 ///
-/// It behaves like the model in every respect: it has the same parameters under the same paths, the same display, and
-/// checkpoints that load into the bare model and vice versa. Only [`TrainStep::optimize`] also takes due measurements,
-/// after the model's own step, or before it if the step would not show the update
+/// It has the model's parameters under the same paths, the same display, and checkpoints that load into the bare model
+/// and vice versa. [`TrainStep::optimize`] also takes due measurements, after or before the model's own step
 /// ([`with_step_first`](crate::SharpnessConfig::with_step_first)).
-///
-/// [`SharpnessProbe::attach`](crate::SharpnessProbe::attach) makes it, whether the probe is on or
-/// [off](crate::SharpnessProbe::disabled); [`into_inner`](Self::into_inner) returns the model.
 pub struct Probed<M: TrainStep> {
     model: M,
     hook: Arc<Hook<M>>,
@@ -58,7 +54,6 @@ impl<M: TrainStep> Probed<M> {
         }
     }
 
-    /// Wraps a changed copy of the model, whose training goes on beside this copy's.
     fn map_fork(self, change: impl FnOnce(M) -> M) -> Self {
         let replica = self.replica.fork();
         Self {
@@ -249,7 +244,6 @@ impl<M: LearnerModel> Probed<M>
 where
     Batch<M>: Clone,
 {
-    /// Counts an update. Returns its batches if the probe is to measure it.
     fn begin_update(&mut self, rate: &ModuleLearningRate) -> Option<DueUpdate<M>> {
         if !self.hook.is_live() {
             return None;

@@ -15,7 +15,7 @@ pub(crate) struct Slope {
     pub(crate) source: SlopeSource,
 }
 
-/// A loss along a direction, for the training, a task or a group. A measurement fills the parts as far as it gets.
+/// A measurement fills the parts as far as it gets.
 #[derive(Default)]
 pub(crate) struct Along {
     pub(crate) learning_rate: Option<f64>,
@@ -36,14 +36,12 @@ pub(crate) enum End {
 pub(crate) struct Walk<'a, M> {
     pub(crate) model: &'a M,
     pub(crate) direction: &'a mut UpdateDirection,
-    /// The parameters that move, if not all.
     pub(crate) group: Option<Arc<ParamGroup>>,
     pub(crate) losses: &'a mut dyn Losses<M>,
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
 }
 
 impl<M: Module> Walk<'_, M> {
-    /// Computes the losses at a learning rate.
     pub(crate) fn losses_at(&mut self, learning_rate: f64) -> Result<BatchLosses, Failure> {
         let moved = self.direction.advance(self.model.clone(), learning_rate);
         let at = Point {
@@ -95,7 +93,6 @@ impl Along {
         })
     }
 
-    /// Searches along the direction from `start`, or from the last guess, and learns from the result.
     pub(crate) fn search<M: Module>(
         &mut self,
         search: &CriticalSearch,
@@ -182,7 +179,6 @@ fn set_outcome(measurement: &mut Measurement, outcome: &Outcome, batches: usize)
             measurement.verified_from = bracket.verified_from();
             measurement.loss_explodes = bracket.explodes().then_some(true);
             if batches > 1 && measurement.task != sharpness_record::TRAIN_TASK {
-                // The standard deviation over the batches whose mean has this bracket.
                 let error = bracket.standard_error();
                 measurement.critical_lr_spread = error.map(|error| error * (batches as f64).sqrt());
             }

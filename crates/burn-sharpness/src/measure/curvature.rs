@@ -1,6 +1,3 @@
-//! The measurements that need gradients: the curvature of the training loss, over all parameters and over a group, and
-//! batch sharpness.
-
 use super::Work;
 use super::subject::{Stage, Subject};
 use super::training::check_repeatable;
@@ -17,7 +14,6 @@ use burn::module::{Module, ParamGroup};
 use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Plans the measurements that need gradients and are due, and drops the update's gradients if nothing is due.
     pub(super) fn plan_curvature(&mut self) {
         let (config, memory) = (self.settings.config, &self.memory);
         let step = self.subject.facts.place.step;
@@ -35,7 +31,6 @@ impl<M: Module + 'static> Work<'_, M> {
         }
     }
 
-    /// Measures the curvature, if it is due and has a gradient.
     pub(super) fn measure_curvature(&mut self) -> Result<(), Failure> {
         let summed = self.summed_batches();
         if let Some(direction) = self.direction.as_mut().filter(|_| self.has_curvature)
@@ -51,7 +46,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Ends the curvature after a failure, which leaves the critical sharpness valid.
     pub(super) fn stop_curvature(&mut self, failure: &Failure) {
         self.memory.curvature_stopped = true;
         self.has_curvature = false;
@@ -59,7 +53,6 @@ impl<M: Module + 'static> Work<'_, M> {
         self.notices.push(notice);
     }
 
-    /// Measures batch sharpness, if it is due.
     pub(super) fn measure_batch_sharpness(
         &mut self,
         gradients: &mut dyn BatchGradients,
@@ -103,7 +96,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Ends batch sharpness after a failure: a fault of its loss or its batches will not mend itself.
     pub(super) fn stop_batch_sharpness(&mut self, failure: &Failure) {
         self.memory.batch_sharpness_stopped = true;
         let reason = failure.to_string();
@@ -115,15 +107,11 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-/// The subject of a curvature.
 pub(super) struct Over<'a> {
-    /// The group of the parameters that move, if not all move.
     pub(super) group: Option<&'a ParamGroup>,
-    /// The number of batches whose gradients were added.
     pub(super) summed: f64,
 }
 
-/// Measures the curvature over the parameters that a direction moves: a group's, or all.
 pub(super) fn curvature<M: Module>(
     subject: &mut Subject<'_, M>,
     direction: &mut UpdateDirection,

@@ -1,5 +1,3 @@
-//! Finds the direction of an update, by a virtual step or from a real step.
-
 use super::memory::Memory;
 use super::subject::{Stage, Subject};
 use crate::direction::{DirectionError, StepKind, UpdateDirection, VirtualStep};
@@ -8,7 +6,6 @@ use crate::task::{Task, TaskKind};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 
-/// Whether the weights after a step at this rate may show the direction of the update, judged by earlier measurements.
 pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memory) -> bool {
     // A group may move much less than all parameters together.
     let has_group = tasks
@@ -21,8 +18,6 @@ pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memor
     !has_group && !memory.step_kind.as_ref().is_some_and(will_not_show)
 }
 
-/// Learns the kind of the optimizer's steps from virtual steps: of all parameters first, of a few later. The model is
-/// in validation mode.
 pub(crate) fn step_kind<M: Module>(
     model: &M,
     step: &VirtualStep,

@@ -1,5 +1,4 @@
-//! Measures: maps an update and earlier findings to measurements and findings, as a function without handles, locks or
-//! files.
+//! Maps an update and earlier findings to measurements and findings, without handles, locks or files.
 
 mod along;
 mod curvature;
@@ -30,7 +29,7 @@ use sharpness_record::{
 use std::time::Instant;
 
 const CONSTANT: &str = "the loss is the same to the bit at all learning rates, however far they take the weights: compute it with the model that the closure is given, `|model| …`";
-/// The least number of equal losses that rounding cannot explain.
+/// Rounding can explain fewer equal losses.
 const ALL_THE_SAME: usize = 3;
 
 #[derive(Clone, Copy)]
@@ -55,11 +54,8 @@ struct Work<'a, M> {
     direction: Option<UpdateDirection>,
     panel: Option<Panel>,
     has_curvature: bool,
-    /// That of the training, or of the group that is measured.
     curvature: Option<CurvatureMeasurement>,
-    /// Whether batch sharpness is measured, too.
     has_batch_sharpness: bool,
-    /// Batch sharpness and its interaction-aware form.
     batch_sharpness: Option<[CurvatureValue; 2]>,
     of_tasks: Vec<Measurement>,
     notices: Vec<String>,
@@ -67,7 +63,7 @@ struct Work<'a, M> {
 
 type Part<'a, M> = fn(&mut Work<'a, M>) -> Result<(), Failure>;
 
-/// Measures the training loss along an update, then each task. Never panics.
+/// Never panics.
 pub(crate) fn measure<'a, M: Module + 'static>(
     subject: Subject<'a, M>,
     settings: Settings<'a>,
@@ -76,8 +72,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
-        // Pending work of the training step is no part of the measurement. A failing device fails again below, which
-        // reports it.
+        // Pending work of the training step is no part of the measurement. A failing device fails again below.
         let _ = device.sync();
     }
     let mut work = Work {
@@ -153,7 +148,6 @@ impl<'a, M: Module + 'static> Work<'a, M> {
         guarded(what, || part(self))
     }
 
-    /// Describes what the training loss was measured on.
     fn describe_batches(&self, measurement: &mut Measurement) {
         let Subject { facts, .. } = &self.subject;
         measurement.batch_fraction *= facts.coverage.share;
@@ -209,8 +203,7 @@ fn is_constant(along: &Along) -> bool {
     !is_zero && trace.len() >= ALL_THE_SAME && trace.iter().all(|at| at.rise == 0.0)
 }
 
-/// Names in each measurement the task with the smallest critical learning rate. A group concerns no other loss, so it
-/// is never the limiting task.
+/// A group concerns no other loss, so it is never the limiting task.
 fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], tasks: &[Task]) {
     let is_of_group = |measurement: &Measurement| {
         let mut groups = tasks
@@ -231,7 +224,6 @@ fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], 
 
 fn limiting_task<'a>(measurements: &[&'a Measurement]) -> Option<&'a str> {
     let limit = |measurement: &Measurement| match measurement.outcome {
-        // No learning rate is small enough for this task.
         MeasurementOutcome::NotDescent => Some(0.0),
         _ => measurement.critical_lr,
     };

@@ -1,6 +1,3 @@
-//! Measures the panel: norms, an angle, the agreement of the step with its linear prediction, and the thresholds of the
-//! optimizer that the user names.
-
 use super::along::{Along, End, finite};
 use super::subject::Subject;
 use crate::config::Thresholds;
@@ -10,11 +7,9 @@ use crate::params::{Sums, for_each, widened};
 use burn::module::Module;
 use sharpness_record::{Measurement, SlopeSource};
 
-/// The largest error of a known agreement, relative to the larger of 1 and itself.
+/// The largest error, relative to the larger of 1 and the agreement.
 const RESOLVED: f64 = 0.1;
-/// The relative rounding error of a squared norm.
 const ROUNDING: f64 = 1e-5;
-/// The relative difference below which two learning rates are equal.
 const SAME: f64 = 1e-9;
 
 #[derive(Default)]
@@ -29,13 +24,13 @@ pub(super) struct Panel {
 struct Noise {
     /// The trace of the covariance of the gradient of a micro-batch.
     variance: f64,
-    /// The squared norm of the gradient of all data, an estimate that may be negative.
+    /// An estimate of ‖g‖² over all data, which may be negative.
     signal: f64,
 }
 
 impl Noise {
-    /// Estimates from ‖gᵢ‖² of each micro-batch and ‖Σgᵢ‖² (McCandlish et al., arXiv 1812.06162, appendix A.1, for
-    /// batches of 1 and of all). Returns `None` if the gradients differ by no more than rounding.
+    /// Estimates from ‖gᵢ‖² of each micro-batch and ‖Σgᵢ‖² (McCandlish et al., arXiv 1812.06162, appendix A.1); `None`
+    /// if the gradients differ by no more than rounding.
     fn new(squares: &[f64], of_sum: f64) -> Option<Self> {
         let count = squares.len() as f64;
         let mean = squares.iter().sum::<f64>() / count;
@@ -49,7 +44,6 @@ impl Noise {
 }
 
 impl Panel {
-    /// From one pass over weights and gradients, which are the sum of those of so many batches, if that is known.
     pub(super) fn new<M: Module>(
         subject: &mut Subject<'_, M>,
         direction: &UpdateDirection,
@@ -73,7 +67,7 @@ impl Panel {
         };
         let facts = &mut subject.facts;
         let squares = std::mem::take(&mut facts.squared_gradients);
-        // What workers share may be the gradients of all already.
+        // The gradients of several workers may already be shared.
         let is_of_batches = facts.coverage.workers.is_none() && squares.len() > 1;
         // Each may be on a device of its own.
         let squares = squares.into_iter().filter(|_| is_of_batches);
@@ -85,7 +79,6 @@ impl Panel {
             // Gradients of micro-batches add up, while their loss is a mean.
             gradient_norm: summed.and_then(|summed| finite(gradient_norm / summed)),
             weight_norm: finite(of_weights.sqrt()),
-            // Rounding exceeds 1 at most in the last digits.
             gradient_cosine: finite(cosine)
                 .filter(|_| direction.is_shown())
                 .map(|cosine| cosine.clamp(-1.0, 1.0)),
@@ -106,10 +99,8 @@ impl Panel {
     }
 }
 
-/// Returns (L(θ) − L(θ − ηΔθ))/(η g·Δθ) and its rounding error, if g is known to be the gradient of this very loss and
-/// the search evaluated it at η. Interpolation from other points has no error that could be stated: of the small
-/// networks in `tests/suite`, one in eight such agreements near the edge was off by more than the disagreement of
-/// interpolations.
+/// Returns (L(θ) − L(θ − ηΔθ))/(η g·Δθ) and its rounding error. An interpolation to η has no error that could be
+/// stated.
 fn agreement(along: &Along) -> Option<(f64, f64)> {
     let slope = along.finite_slope()?;
     let rate = along.learning_rate.filter(|rate| *rate > 0.0)?;
@@ -153,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_noise_of_gradients_whose_distribution_is_known_is_unbiased() {
-        // A linear model: the gradient of each example is its input, one of four with mean (3, 1).
+        // The mean of the inputs, which are the gradients of the examples, is (3, 1).
         let inputs = [[5.0, 1.0], [1.0, 1.0], [3.0, 4.0], [3.0, -2.0]];
         let square = |[x, y]: [f64; 2]| x * x + y * y;
         let (mut variance, mut signal) = (0.0, 0.0);

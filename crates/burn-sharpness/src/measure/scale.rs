@@ -1,22 +1,18 @@
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// The number of measurements that must find the same scale.
 const AGREEMENTS: usize = 3;
-/// The number of measurements that look for it at most.
 const LOOKS: usize = 8;
-/// How far a measured slope may be from the one that a scale predicts. The scales of two workers are a factor of 2 apart.
+/// The scales of two workers are a factor of 2 apart.
 const NEAR: RangeInclusive<f64> = 1.0 / 1.25..=1.25;
 
-/// How several workers have put their gradients together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reduction {
     Mean,
     Sum,
 }
 
-/// What measurements tell of the scale of gradients that several workers share. Burn knows it (`DistributedConfig`), and tells
-/// nobody.
+/// Burn knows the scale (`DistributedConfig`), and tells nobody.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct GradientScale {
     seen: Vec<Reduction>,
@@ -24,8 +20,7 @@ pub(crate) struct GradientScale {
 }
 
 impl GradientScale {
-    /// Notes a measured slope of the loss, relative to the slope by the mean of the gradients of so many workers, or that
-    /// rounding hides it.
+    /// A measured slope of the loss over the slope by the mean gradient; `None` if rounding hides it.
     pub(super) fn note(&mut self, over_mean: Option<f64>, workers: usize) {
         self.looks += 1;
         let Some(over_mean) = over_mean else {
@@ -39,19 +34,18 @@ impl GradientScale {
         }
     }
 
-    /// Whether another measurement may tell more.
     pub(super) fn is_open(&self) -> bool {
         self.looks < LOOKS && self.seen.len() < AGREEMENTS && self.agreed().is_some()
     }
 
-    /// The scale, if it is known. A single contradiction is final.
+    /// A single contradiction is final.
     pub(super) fn known(&self) -> Option<Reduction> {
         (self.seen.len() >= AGREEMENTS)
             .then(|| self.agreed())
             .flatten()
     }
 
-    /// The scale as far as measurements tell; the mean, which burn's users mostly ask for, before the first one.
+    /// Burn's users mostly ask for the mean.
     pub(super) fn likely(&self) -> Reduction {
         self.agreed().unwrap_or(Reduction::Mean)
     }

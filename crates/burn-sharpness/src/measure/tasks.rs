@@ -16,7 +16,6 @@ use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSou
 use std::sync::Arc;
 
 impl<M: Module + 'static> Work<'_, M> {
-    /// Measures a task or a group along the update. A permanent failure ends its measuring.
     pub(super) fn measure_task(
         &mut self,
         task: &mut Task,
@@ -74,7 +73,6 @@ impl<M: Module + 'static> Work<'_, M> {
                 let failure = Failure::OfTraining(Box::new(failure.clone()));
                 (along, End::Failed(failure))
             }
-            // The loss behind the gradients is not finite, so neither is the direction.
             (None, _) => (along, End::Known(MeasurementOutcome::NonFiniteSlope)),
         };
         Some(along.ended(end))
@@ -109,7 +107,6 @@ impl<M: Module + 'static> Work<'_, M> {
         if !is_finite {
             return Ok(along.ended(End::Known(MeasurementOutcome::NonFiniteBaseLoss)));
         }
-        // The gradient of this loss is unknown, and with it the slope.
         let start = start(self.memory.critical_lr(), direction);
         let walk = Walk {
             model,
@@ -122,7 +119,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(along)
     }
 
-    /// Measures the training loss along the update of a group of parameters.
     fn along_group(
         &mut self,
         group: &Arc<ParamGroup>,
@@ -161,7 +157,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(along)
     }
 
-    /// Measures the curvature over the parameters of a group, if it is due.
     fn curvature_of_group(
         &mut self,
         group: &ParamGroup,

@@ -13,9 +13,9 @@ use sharpness_record::{BaseLossSource, MeasurementOutcome, SlopeSource};
 
 /// The factor between η_c and its guess that casts doubt on a training step's loss as L(θ).
 const SURPRISE: f64 = 2.0;
-/// The learning rate of the evaluation for the scale of the gradients, as a part of η_c.
+/// The rate at which the scale of the gradients shows, as a part of η_c.
 const NEAR_THETA: f64 = 1.0 / 16.0;
-/// The least fall of the loss at that rate, in resolutions.
+/// The least fall of the loss there, in resolutions.
 const SEEN: f64 = 8.0;
 
 impl<M: Module + 'static> Work<'_, M> {
@@ -29,13 +29,8 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Returns L(θ): the training step's own loss if it is trusted, or else an evaluation.
-    ///
-    /// A difference of losses means nothing until two passes agree: a loss that draws random numbers (its own dropout,
-    /// say) has no line to search along, and drawing them changes the run. The first disagreement refuses the loss for
-    /// good.
-    ///
-    /// If a worker leaves, L(θ) is the loss of the other workers.
+    /// A loss that draws random numbers (its own dropout, say) has no line to search along, and drawing changes the
+    /// run. So the first disagreement of two passes refuses the loss for good.
     fn base(&mut self) -> Result<(BatchLosses, BaseLossSource), Failure> {
         match self.base_of_all() {
             Err(failure) if failure.is_of_lost_worker() && self.go_on() => self.base(),
@@ -43,7 +38,6 @@ impl<M: Module + 'static> Work<'_, M> {
         }
     }
 
-    /// Goes on without the workers that have left, if any have.
     fn go_on(&mut self) -> bool {
         let Some(coverage) = self.subject.losses.go_on() else {
             return false;
@@ -93,7 +87,6 @@ impl<M: Module + 'static> Work<'_, M> {
     pub(super) fn find_direction(&mut self) -> Result<(), Failure> {
         let direction = direction_of(&self.subject, self.memory)?;
         let config = self.settings.config;
-        // While the scale of a gradient is unknown, its norm is not measured.
         let summed = self.is_scale_known().then(|| self.summed_batches());
         self.panel = config
             .panel
@@ -102,7 +95,6 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along = std::mem::take(&mut self.along).with_direction(&direction);
         let slope = self.slope_of(&direction);
         self.along.slope = direction.is_shown().then_some(slope);
-        // Gradients that are not finite give no direction.
         if !direction.norm().is_finite() || !direction.slope().is_finite() {
             self.along.end = Some(End::Known(MeasurementOutcome::NonFiniteSlope));
         } else if direction.is_zero() {
@@ -113,10 +105,8 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches. After a surprising result with the training step's own L(θ), evaluates L(θ) as a check, and searches
-    /// again if the step's loss was wrong.
-    ///
-    /// If a worker leaves, it searches again for the others: a bracket holds for one loss only.
+    /// After a surprise, evaluates L(θ) as a check on the training step's, and searches again if that was wrong. If a
+    /// worker leaves, it searches again for the others: a bracket holds for one loss only.
     pub(super) fn search(&mut self) -> Result<(), Failure> {
         let expected = self.memory.training.guess;
         self.search_once();
@@ -150,7 +140,6 @@ impl<M: Module + 'static> Work<'_, M> {
         Ok(())
     }
 
-    /// Searches with another L(θ), and forgets the lessons of the search before.
     fn search_again(&mut self, base: (BatchLosses, BaseLossSource), expected: Option<Guess>) {
         self.memory.training.guess = expected;
         let before = std::mem::take(&mut self.along);
@@ -183,10 +172,8 @@ impl<M: Module + 'static> Work<'_, M> {
         self.along.search(self.settings.search, walk, memory, start);
     }
 
-    /// Returns g·Δθ. It is a known slope only if the measured loss is the differentiated loss, at the scale of the
-    /// gradients, and only for a line; otherwise it is a hint. In 16 bits, it belongs to a line that the rounded
-    /// weights only follow. Equal losses do not prove equal gradients (a stopped gradient, manual clipping), so a
-    /// search that sees the loss fall by another slope refutes it for good.
+    /// In 16 bits, the rounded weights only follow the line. Equal losses do not prove equal gradients (a stopped
+    /// gradient, manual clipping), so a loss that falls by another slope refutes a known slope for good.
     fn slope_of(&self, direction: &UpdateDirection) -> Slope {
         let Self {
             subject, memory, ..
@@ -217,7 +204,7 @@ impl<M: Module + 'static> Work<'_, M> {
             || self.memory.gradient_scale.known().is_some()
     }
 
-    /// The number of batches whose gradients the optimizer's gradient adds up, while their loss is a mean.
+    /// The optimizer's gradient adds up the gradients of the batches, while their loss is a mean.
     pub(super) fn summed_batches(&self) -> f64 {
         let facts = &self.subject.facts;
         match (facts.coverage.workers, self.memory.gradient_scale.likely()) {
@@ -226,8 +213,8 @@ impl<M: Module + 'static> Work<'_, M> {
         }
     }
 
-    /// Decides whether the workers' shared gradient is the mean or the sum of theirs, by the fall of the loss of all
-    /// workers near θ. A parabola through the critical learning rate tells how far the loss has turned there.
+    /// Tells the mean of the workers' gradients from the sum, by the fall of the loss near θ. A parabola through the
+    /// critical learning rate tells how far the loss has turned there.
     fn look_for_gradient_scale(&mut self) {
         let Some(workers) = self.subject.facts.coverage.workers else {
             return;

@@ -1,5 +1,3 @@
-//! Measures in a hand-written training loop.
-
 mod update;
 
 pub use update::{Step, Update};
@@ -24,17 +22,14 @@ const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_tra
 impl SharpnessProbe {
     /// Measures if this step is due, and counts the step. Returns `None` if it is not due.
     ///
-    /// Call it once a step, between the backward pass and the optimizer's step, with the inputs of that step: the
-    /// model, the optimizer before its step, the learning rate (a number, or one per group) and the gradients. `loss`
-    /// gets the model at other weights and must compute the loss whose gradient is `grads`, on the same batch. If it
-    /// returns the losses of the examples, the record has an interval for η_c too. To pass more, such as the loss of
-    /// the training step, use [`measure_update`](Self::measure_update).
+    /// Call it once a step, between the backward pass and the optimizer's step, with the model, the optimizer, the
+    /// learning rate (a number, or one per group) and the gradients of that step. `loss` must compute the loss whose
+    /// gradient is `grads`, on the same batch, of the model at other weights. If it returns the losses of the examples,
+    /// the record has an interval for η_c.
     ///
-    /// The optimizer and the model stay unchanged. `loss` gets the model in validation mode, without autodiff, dropout
-    /// or batch-norm updates, and must not call `train` on it, which would flush batch norm's running statistics.
-    /// (Under [`with_batch_statistics`](crate::SharpnessConfig::with_batch_statistics), batch norm computes as in
-    /// training, and updates the statistics of a copy.) A loss that still draws random numbers moves the run's random
-    /// state twice; the probe then refuses it for good.
+    /// The optimizer and the model stay unchanged. `loss` gets the model in validation mode, without autodiff, and must
+    /// not call `train` on it, which would flush batch norm's running statistics. A loss that draws random numbers
+    /// moves the run's random state twice; the probe then refuses it for good.
     pub fn measure<M: Module + 'static, L: IntoLoss>(
         &self,
         model: &M,
@@ -46,8 +41,8 @@ impl SharpnessProbe {
         self.measure_update(Update::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Measures like [`measure`](Self::measure), given more about the update: the loss of the training step, a loss to
-    /// differentiate for the curvature, or both.
+    /// Measures like [`measure`](Self::measure), given the loss of the training step, a loss to differentiate for the
+    /// curvature, or both.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -101,13 +96,10 @@ impl SharpnessProbe {
 
     /// Makes the optimizer's step, measures along it if a measurement is due, and returns the model after the step.
     ///
-    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result at a lower cost: the
-    /// weights after the step show the direction of the update, so the probe needs no step of a copy of the optimizer,
-    /// and no second set of moments. A measurement adds about one copy of the weights to the memory of the step,
-    /// however large a single parameter is.
-    ///
-    /// If those weights do not show the direction, the probe falls back to `measure`:
-    /// [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases.
+    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result: the weights after the
+    /// step show the direction of the update. So a measurement adds about one copy of the weights to the memory of the
+    /// step, and no second set of moments. [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases
+    /// in which the probe falls back to `measure`.
     ///
     /// ```
     /// use burn::module::{Module, Param};
@@ -145,8 +137,8 @@ impl SharpnessProbe {
         self.optimize_step(Step::new(model, optim, learning_rate, grads), loss)
     }
 
-    /// Makes and measures a step like [`optimize`](Self::optimize), given more about it: the loss of the training step,
-    /// a loss to differentiate for the curvature, or both.
+    /// Makes and measures a step like [`optimize`](Self::optimize), given the loss of the training step, a loss to
+    /// differentiate for the curvature, or both.
     pub fn optimize_step<M: Module + 'static, L: IntoLoss>(
         &self,
         step: Step<'_, M>,

@@ -36,8 +36,7 @@ impl<'a, M: Module + 'a> Known<'a, M> {
 }
 
 /// Describes the update of a training step for
-/// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update): the model, the optimizer before its step,
-/// the learning rate (a number, or one per group), the gradients, and optionally its loss.
+/// [`SharpnessProbe::measure_update`](crate::SharpnessProbe::measure_update), with the optimizer before its step.
 #[must_use]
 pub struct Update<'a, M> {
     pub(crate) model: &'a M,
@@ -62,9 +61,9 @@ impl<'a, M: Module> Update<'a, M> {
         }
     }
 
-    /// Passes the loss that the training step has just computed on the batch. It saves the forward pass for L(θ) once
-    /// the two losses have agreed to rounding at several measurements, if nothing in the model behaves differently in
-    /// training.
+    /// Passes the loss that the training step has just computed on the batch. If nothing in the model behaves
+    /// differently in training, it saves the forward pass for L(θ) once the two losses have agreed to rounding at
+    /// several measurements.
     pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
         self.known = self.known.with_training_loss(loss);
         self
@@ -78,9 +77,7 @@ impl<'a, M: Module> Update<'a, M> {
     }
 }
 
-/// Describes a step that the probe makes and measures, for
-/// [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step): the model, the optimizer, the learning rate
-/// (a number, or one per group), the gradients, and optionally its loss.
+/// Describes a step for [`SharpnessProbe::optimize_step`](crate::SharpnessProbe::optimize_step), as [`Update`] does.
 #[must_use]
 pub struct Step<'a, M> {
     pub(crate) model: M,

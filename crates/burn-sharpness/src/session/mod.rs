@@ -1,6 +1,5 @@
-//! Orders a measurement, for a hand-written loop and for burn's `Learner`: find out how to compute the loss and whether
-//! the step comes first, make the step, measure, and hand the measurements to the journal. The loop and the `Learner`
-//! describe the step, and make it on request.
+//! Orders a measurement, for a hand-written loop and for burn's `Learner`, which describe the step and make it on
+//! request.
 
 mod serve;
 mod underway;
@@ -41,24 +40,18 @@ pub(crate) struct Session<'a, M> {
     pub(crate) facts: Facts,
     pub(crate) grads: GradientsParams,
     pub(crate) losses: &'a mut dyn Losses<M>,
-    /// The seat in the measurement of another worker, which has made the same update before.
     pub(crate) seat: Option<Seat>,
-    /// What is kept of the model from one measurement to the next: the copy that computes with batch statistics.
     pub(crate) kept: Arc<Kept>,
-    /// A copy in validation mode on one device, which stands in for a model spread over several.
+    /// In validation mode on one device, for a model spread over several.
     pub(crate) copy: Option<M>,
-    /// Whether no other worker uses the model.
     pub(crate) is_alone: bool,
-    /// Whether this thread made the training step: burn keeps pending running statistics by thread.
+    /// Burn keeps pending running statistics by thread.
     pub(crate) is_of_this_thread: bool,
     pub(crate) may_step_first: bool,
 }
 
 impl<M: Module + 'static> Session<'_, M> {
-    /// Makes the step, and measures it. Returns the model after the step.
-    ///
-    /// The step comes first if its weights show the direction of the update. Otherwise it comes last, as it does under
-    /// an edge cap, which may lower its rate.
+    /// The step comes first if its weights show the direction of the update, unless an edge cap may lower its rate.
     pub(crate) fn step(
         mut self,
         model: M,
@@ -250,7 +243,6 @@ fn publish(
     training
 }
 
-/// Prints a notice, for a hand-written loop without a dashboard.
 pub(crate) fn say(notice: &str) {
     // (`eprintln!` panics on a closed pipe.)
     let _ = std::io::Write::write_fmt(

@@ -10,19 +10,15 @@ use burn::module::{Module, ParamGroup};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use std::sync::Arc;
 
-/// How many times longer a worker waits for the next question than for another worker's loss: the host may measure
-/// tasks meanwhile. If the host ends, nobody waits.
+/// In units of a worker's limit: a host may measure tasks before its next question.
 const PATIENCE: u32 = 60;
 
-/// The losses of one worker's batches.
 pub(crate) type Answer = Result<BatchLosses, Failure>;
 pub(crate) type Seat = meeting::Seat<Point, Answer>;
 
 impl<M: Module + 'static> Session<'_, M> {
-    /// Computes the losses of this worker's batches along its own update, at each point that the searching worker asks
-    /// for.
-    ///
-    /// It must not lock anything that a measurement holds: the measurement waits for these answers.
+    /// Computes this worker's losses along its own update. It must not lock anything that a measurement holds: the
+    /// measurement waits for these answers.
     pub(super) fn serve(mut self, seat: Seat, model: &M, optim: &ModuleOptimizer) {
         let _underway = Underway::begin();
         let mode = self.find_mode(model);
@@ -55,14 +51,12 @@ impl<M: Module + 'static> Session<'_, M> {
     }
 }
 
-/// A replica that the worker moves along its own update.
 struct Moved<'a, M> {
     model: &'a M,
     optim: &'a ModuleOptimizer,
     rate: &'a ModuleLearningRate,
     grads: &'a GradientsParams,
     whole: Option<UpdateDirection>,
-    /// The group of the last question, and its direction.
     part: Option<(Arc<ParamGroup>, UpdateDirection)>,
 }
 

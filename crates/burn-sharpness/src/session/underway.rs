@@ -4,10 +4,7 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Marks a measurement under way on this thread, as long as this lives.
-///
-/// A probed model learns of the training from calls: items from training steps, epochs from copies for validation. If
-/// one probe's model contains another's, the calls of a measurement must not count.
+/// Marks a measurement under way on this thread: calls of a probed model during it must not count as training.
 pub(crate) struct Underway(());
 
 impl Underway {

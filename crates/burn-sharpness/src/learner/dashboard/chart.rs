@@ -2,10 +2,8 @@ use super::ticks::{Tick, Ticks};
 use burn::train::metric::{MetricEntry, MetricId, NumericEntry, SerializedEntry};
 use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 
-/// Draws several curves in one chart, with a line of text for each.
-///
-/// Burn draws all curves of the training in one colour under one name, and gives each evaluation its own. So the first
-/// curve is the training's, and every other poses as an evaluation.
+/// Burn draws all curves of the training in one colour under one name, and gives each evaluation its own. So every
+/// curve but the first poses as an evaluation.
 pub(super) struct Chart {
     id: MetricId,
     others: Vec<EvaluationName>,
@@ -14,7 +12,6 @@ pub(super) struct Chart {
 }
 
 impl Chart {
-    /// Creates a chart; `interval` is the smallest number of steps between measurements.
     pub(super) fn new(id: MetricId, others: Vec<EvaluationName>, interval: u64) -> Self {
         let series = 1 + others.len();
         Self {

@@ -1,5 +1,3 @@
-//! Draws the charts of the dashboard: each shows a quantity beside its reference.
-
 use super::chart::Chart;
 use crate::journal::Entry;
 use crate::metric::describe;
@@ -13,13 +11,12 @@ use std::sync::Arc;
 
 struct Planned {
     quantity: Quantity,
-    /// The symbol, name and description of a chart of its own; `None` for the chart of the quantity's registered
-    /// metric.
+    /// `None` for the chart of the quantity's registered metric.
     own: Option<(&'static str, &'static str, &'static str)>,
 }
 
-/// The charts. Burn's axes are linear, so one of the probe's own charts shows logarithms. Burn labels every curve of
-/// the training "Train", and every curve with a name of its own "Test" and that name, so the titles explain both words.
+/// Burn's axes are linear, so one chart shows logarithms. Burn labels curves "Train" and "Test", so the titles explain
+/// both words.
 const CHARTS: [Planned; 6] = [
     Planned {
         quantity: Quantity::CriticalSharpness,
@@ -51,8 +48,6 @@ const CHARTS: [Planned; 6] = [
     },
 ];
 
-/// Returns the reference of a quantity. Thresholds depend on the optimizer, so a curvature has one only if the user
-/// names the optimizer.
 fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Against> {
     use Quantity::{
         AdamThreshold, BatchSharpness, DirectionalSharpness, EdgeThreshold, HessianSharpness,
@@ -73,20 +68,19 @@ fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Ag
 
 const TEST: &str = "\"Test\" is burn's word";
 
-/// The largest ratio of a drawn threshold to its quantity: a higher threshold would squeeze the other curves.
+/// A higher ratio of the threshold to its quantity would squeeze the other curves.
 const FARTHEST: f64 = 1e3;
-/// The largest ratio while the threshold falls: a warmup soon passes over many decades.
+/// A warmup soon passes over many decades.
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
 pub(super) struct Drawn {
     planned: &'static Planned,
     against: Against,
     chart: Option<Chart>,
-    /// The training and the tasks; for each without a number at present, the step since when it has none.
+    /// Each with the first step without a number.
     curves: Vec<(Arc<str>, Option<u64>)>,
     value: Option<f64>,
     threshold: Option<f64>,
-    /// The least number of steps between two measurements.
     interval: u64,
 }
 
@@ -160,7 +154,7 @@ impl Drawn {
         }
     }
 
-    /// Sends the first texts. Burn orders texts by first appearance, so the probe's own charts come first.
+    /// Burn orders texts by first appearance, so the probe's own charts come first.
     pub(super) fn begin(&mut self, renderer: &mut dyn MetricsRenderer) {
         if let (Some((symbol, ..)), Some(chart)) = (self.planned.own, &mut self.chart) {
             chart.say(0, format!("{symbol} not measured yet"), renderer);
@@ -204,7 +198,6 @@ impl Drawn {
         chart.draw(training.step, &values, renderer);
     }
 
-    /// Returns the threshold, if it leaves the other curves enough room, and the text beside it.
     fn threshold_of(&mut self, training: &Measurement) -> (Option<f64>, String) {
         let other = match self.against {
             Against::Line(value, _) => return (Some(value), format!("{value} ({TEST})")),

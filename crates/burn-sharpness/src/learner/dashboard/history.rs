@@ -1,15 +1,10 @@
-//! Reads the record of a resumed run from before it was resumed.
-
 use crate::Measurement;
 use crate::journal::Entry;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The most updates to draw: burn's full history shows fewer points.
 const MOST: usize = 1000;
 
-/// Returns the measurements before this step, at most [`MOST`], evenly thinned. An unreadable record gives none; its
-/// writer tells the user.
 pub(super) fn before(step: u64, directory: &Path) -> Vec<Entry> {
     let Ok(record) = sharpness_record::read(directory) else {
         return Vec::new();

@@ -2,9 +2,8 @@ use burn::train::Interrupter;
 use burn::train::metric::MetricDefinition;
 use burn::train::renderer::{MetricsRenderer, default_renderer};
 
-/// Holds the wrapped renderer: a given one, or burn's choice.
-///
-/// Burn's choice waits until training starts: its progress bar needs the epoch after which the run resumes.
+/// Burn's choice of a renderer waits until training starts: its progress bar needs the epoch after which the run
+/// resumes.
 pub(super) struct Inner {
     made: Option<Box<dyn MetricsRenderer>>,
     interrupter: Interrupter,

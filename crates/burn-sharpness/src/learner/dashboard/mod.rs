@@ -1,5 +1,3 @@
-//! Shows critical sharpness and the edge threshold in one chart of burn's dashboard.
-
 mod chart;
 mod drawn;
 mod history;
@@ -16,24 +14,18 @@ use inner::Inner;
 
 impl SharpnessProbe {
     /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in one
-    /// chart, with a visible crossing.
+    /// chart, the first of the dashboard, with a visible crossing.
     ///
-    /// The chart is the first of the dashboard. It shows logarithms to base 10, since burn's axes are linear. Burn
-    /// calls the curve of λ_c `Train`, and puts its word `Test` before the name of every other curve.
+    /// The chart shows logarithms to base 10, since burn's axes are linear. Burn calls the curve of λ_c `Train`, and
+    /// puts its word `Test` before the name of every other curve.
     ///
     /// - 2/η appears up to 1000 times λ_c, and only up to 10 times while it falls, so that a warmup leaves λ_c room.
-    ///   The text beside the chart always has it.
-    /// - A value that was not measured has no point; the text says since when, and why.
+    /// - A value that was not measured has no point; the text beside the chart says since when, and why.
     /// - A resumed run begins with the measurements of its record (at most a thousand).
-    /// - A measurement takes as many ticks of the horizontal axis as there are curves (one more if that is even), so
-    ///   that every curve keeps its share when burn thins its history. Burn's full history draws lines even over gaps;
-    ///   its recent history has points.
     ///
     /// If [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) has registered the edge ratio, its chart
-    /// has a line at 1. Everything else passes through unchanged.
-    ///
-    /// To wrap the dashboard that burn would choose, use
-    /// [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness).
+    /// has a line at 1. [`dashboard_sharpness`](crate::SharpnessMetrics::dashboard_sharpness) wraps the dashboard that
+    /// burn would choose.
     ///
     /// ```
     /// use burn::train::renderer::CliMetricsRenderer;
@@ -61,7 +53,6 @@ struct Dashboard {
     inner: Inner,
     probe: SharpnessProbe,
     reading: Reading,
-    /// Whether the current items belong to the training.
     is_training: bool,
     is_registered: bool,
     has_begun: bool,
@@ -88,7 +79,6 @@ impl Dashboard {
         }
     }
 
-    /// Draws the new measurements.
     fn read(&mut self) {
         for entry in self.probe.read(&mut self.reading) {
             if let Some(training) = entry.of_task(TRAIN_TASK) {

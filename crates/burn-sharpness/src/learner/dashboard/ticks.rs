@@ -1,5 +1,3 @@
-//! Assigns the points of several series to the ticks of one of burn's charts.
-
 /// The widest gap drawn to scale, in measurements.
 const WIDEST: u64 = 1000;
 
@@ -9,11 +7,9 @@ pub(super) enum Tick {
     Empty,
 }
 
-/// Lays the points of several series on the ticks of one chart.
-///
 /// Burn counts one tick per point, for all series of a chart together, and its full history keeps the multiples of a
 /// growing power of two. The number of ticks between measurements is always odd, so every series falls on such
-/// multiples equally often and keeps its share however far burn thins the history.
+/// multiples equally often.
 pub(super) struct Ticks {
     series: usize,
     interval: u64,
@@ -35,8 +31,6 @@ impl Ticks {
         self.has_point
     }
 
-    /// Returns the ticks of a measurement: the gap since the last measurement, then one tick per series, empty for a
-    /// series without a value.
     pub(super) fn of(&mut self, step: u64, values: &[Option<f64>]) -> Vec<Tick> {
         let between = match self.last_step {
             // A run that went back draws the repeated steps after the earlier steps.
@@ -69,7 +63,7 @@ mod tests {
 
     const MOST: usize = 250;
 
-    /// A series in burn's full history: when it has too many ticks, it keeps every second and doubles its stride.
+    /// As in burn's full history: when full, it keeps every second tick and doubles its stride.
     #[derive(Clone)]
     struct History {
         points: Vec<(usize, f64)>,
@@ -90,7 +84,6 @@ mod tests {
         }
     }
 
-    /// Returns burn's history after measurements at these steps; each value is the step.
     fn kept(series: usize, interval: u64, steps: impl Iterator<Item = u64>) -> Vec<History> {
         let history = History {
             points: Vec::new(),
@@ -128,7 +121,6 @@ mod tests {
 
     #[test]
     fn a_schedule_that_changes_is_drawn_to_scale_and_loses_no_series() {
-        // Every second step up to 200, then every eighth: an even multiple.
         let steps = || (0..100).map(|i| 2 * i).chain((0..900).map(|i| 200 + 8 * i));
         for series in 2..=5 {
             for history in kept(series, 2, steps()) {
