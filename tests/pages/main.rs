@@ -1,3 +1,5 @@
+//! Checks README and the book: code, commands, links, messages, units.
+
 mod code;
 mod commands;
 mod links;

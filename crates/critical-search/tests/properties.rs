@@ -1,3 +1,5 @@
+//! Properties that hold for each search, on random losses.
+
 use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outcome, SearchConfig};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
