@@ -65,7 +65,7 @@ impl SharpnessProbeBuilder {
     ///     .with_task("nearer", vec![50.0], loss)
     ///     .build()?;
     ///
-    /// // The update that training for 100 would make, and nothing is updated.
+    /// // Measures along the update that training for 100 would make, without the update.
     /// let optim: ModuleOptimizer = SgdConfig::new().init();
     /// let grads = GradientsParams::from_grads(loss(&model, 100.0).backward(), &model);
     /// let train = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 100.0)).unwrap();
@@ -90,13 +90,13 @@ impl SharpnessProbeBuilder {
         self.with(Task::of_loss(name, batches.into(), loss))
     }
 
-    /// Lists the training loss as a task of this name in the record, at no evaluation.
+    /// Lists the training loss as a task of this name in the record, without another evaluation.
     pub fn with_training_task(self, name: &str) -> Self {
         self.with(Task::new(name, TaskKind::Training))
     }
 
-    /// Measures the training loss along the update of a parameter group while all others stay. It costs one more
-    /// search, and at each step that measures the [curvature](SharpnessConfig::with_curvature) as many gradients again.
+    /// Measures the training loss along the update of a parameter group while all others stay. The group costs one more
+    /// search, and the [curvature](SharpnessConfig::with_curvature), if measured, as many gradients again.
     ///
     /// The measurements are lines of the record with `task` = `name`, and a chart in burn's dashboard. A group is never
     /// the limiting task.
@@ -117,12 +117,11 @@ impl SharpnessProbeBuilder {
 
     /// Measures **batch sharpness** at some of the steps: `E[gᵀHg/‖g‖²]` and its interaction-aware form
     /// `E[gᵀHg]/E‖g‖²`, with the gradient g and the Hessian H of the loss on one of several batches (arXiv 2412.20553).
-    /// SGD on such batches settles where it is 2/η.
+    /// SGD on such batches tends towards a batch sharpness of 2/η.
     ///
     /// Give fresh batches of the training's size: a `Vec`, or a data loader of burn's that the training does not use.
-    /// The n-th measurement takes the n-th few. `loss` computes the mean loss of one batch, with the model in
-    /// validation mode, and is differentiated over the parameters that have a gradient in the step. A batch costs a
-    /// gradient and about six evaluations of the loss.
+    /// `loss` computes the mean loss of one batch, with the model in validation mode, and is differentiated over the
+    /// parameters that have a gradient in the step. A batch costs a gradient and about six evaluations of the loss.
     ///
     /// ```
     /// use burn::nn::{Initializer, Linear, LinearConfig};
@@ -148,7 +147,7 @@ impl SharpnessProbeBuilder {
     /// let grads = GradientsParams::from_grads(loss(&model, 4.0).backward(), &model);
     /// let measured = probe.measure(&model, &optim, 0.1, &grads, |model| loss(model, 4.0)).unwrap();
     /// let batch_sharpness = measured.batch_sharpness.clone().unwrap();
-    /// // The mean of 6 and 10, of which two batches say little.
+    /// // The mean of 6 and 10.
     /// assert!((batch_sharpness.value.unwrap() - 8.0).abs() < 0.05);
     /// assert!((batch_sharpness.standard_error.unwrap() - 2.0).abs() < 0.05);
     /// # Ok::<(), burn_sharpness::ConfigError>(())

@@ -1,5 +1,5 @@
 //! Measures **critical sharpness** in training loops written with [burn]: how far a run is from the Edge of Stability,
-//! next to the loss and the learning rate, for the price of a few forward passes.
+//! for the price of a few forward passes.
 //!
 //! With an optimizer's step written θ ← θ − ηΔθ,
 //!
@@ -15,7 +15,7 @@
 //!    a loop of your own.
 //! 2. During the run, watch λ_c and 2/η in burn's dashboard (`dashboard_sharpness`), or read each [`Measurement`] by
 //!    [`SharpnessProbe::latest`].
-//! 3. After the run, print [`SharpnessProbe::summary`], and draw the record in the run's folder
+//! 3. After the run, print [`SharpnessProbe::summary`], and draw the record that the probe writes to the run's folder
 //!    ([`SharpnessConfig::with_directory`]).
 //!
 //! # In burn's `Learner`
@@ -44,12 +44,12 @@
 //! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
 //! # {
 //! let config = SharpnessConfig::new().with_every(10).with_directory(dir);
-//! let probe = SharpnessProbe::new(config)?;                                   // 1
+//! let probe = SharpnessProbe::new(config)?;
 //! let training = SupervisedTraining::new(dir, train, valid)
 //!     .metric_train_numeric(LossMetric::new())
 //!     .metric_train_numeric(LearningRateMetric::new())
-//!     .metrics_sharpness(&probe);                                             // 2
-//! training.launch(Learner::new(probe.attach(model), optim, scheduler));       // 3
+//!     .metrics_sharpness(&probe);
+//! training.launch(Learner::new(probe.attach(model), optim, scheduler));
 //! println!("{}", probe.summary()); // with any problems of the measuring
 //! # Ok(())
 //! # }
@@ -64,16 +64,16 @@
 //!
 //! - Other losses along the same update (relative critical sharpness): [`SharpnessProbeBuilder::with_task`].
 //! - One parameter group at a time: [`SharpnessProbeBuilder::with_group`].
-//! - The curvature that λ_c stands for: [`hessian`], [`SharpnessConfig::with_curvature`].
-//! - The sharpness at which SGD on small batches settles: [`SharpnessProbeBuilder::with_batch_sharpness`].
+//! - The curvature behind λ_c: [`hessian`], [`SharpnessConfig::with_curvature`].
+//! - For SGD on small batches, the batch sharpness: [`SharpnessProbeBuilder::with_batch_sharpness`].
 //! - Before training, the largest learning rate: [`LearningRateFinder`].
 //!
 //! # Guarantees
 //!
-//! - **The probe never changes the run**: the trained weights are bit-identical to those without the probe, and
-//!   checkpoints load into the bare model. A failed measurement is recorded and training goes on.
-//! - **A number is a measurement or it is not shown.** Each search ends in a named [outcome](MeasurementOutcome); only
-//!   a certified bracket yields a λ_c.
+//! - **The probe never changes the run**: the trained weights have the same bits as without the probe, and checkpoints
+//!   load into the bare model. If a measurement fails, training goes on.
+//! - **Every number is certified.** Each search ends in a named [outcome](MeasurementOutcome); only a certified bracket
+//!   yields a λ_c.
 //! - It works with any [`ModuleOptimizer`](burn::optim::ModuleOptimizer), and with gradient accumulation.
 //!
 //! The probe evaluates the loss in validation mode, on the batch that made the gradient: without dropout, and with

@@ -25,8 +25,8 @@ impl Loss {
 
     /// Creates the mean of the losses of examples.
     ///
-    /// The probe takes the rise of such a loss example by example: it keeps more digits than a difference of two means,
-    /// and has a standard error.
+    /// The probe takes the rise of such a loss example by example, which keeps more digits than a difference of two
+    /// means, and gives a standard error.
     pub fn of_examples(examples: Vec<f64>, epsilon: f64) -> Self {
         let value = examples.iter().sum::<f64>() / examples.len() as f64;
         Self {
@@ -35,7 +35,7 @@ impl Loss {
         }
     }
 
-    /// States that the loss covers only this fraction of the batch, in (0, 1]. The record says so.
+    /// States that the loss covers only this fraction of the batch, in (0, 1], for the record.
     #[must_use]
     pub fn with_batch_fraction(mut self, fraction: f64) -> Self {
         self.batch_fraction = fraction;

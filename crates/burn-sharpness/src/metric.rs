@@ -38,11 +38,11 @@ fn is_of_edge(quantity: Quantity) -> bool {
 /// - With gradient accumulation it may draw a point up to one interval late, at a tick that burn's full history keeps.
 /// - The chart of the edge threshold omits points above 1000 times λ_c, since burn's axes are linear; the text has
 ///   them.
-/// - At the end of an epoch it reports the mean of the epoch's measurements, or the last one if the epoch has none. If
-///   there was never one, burn gets NaN, which no log contains.
+/// - At the end of an epoch it reports the mean of the epoch's measurements, or the last number if the epoch has no
+///   number. If the run has no number yet, burn gets NaN, which no log contains.
 ///
-/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers all of them; give a single one to
-/// `metric_train_numeric` of burn's training:
+/// [`metrics_sharpness`](crate::SharpnessMetrics::metrics_sharpness) registers the usual metrics; give a single metric
+/// to `metric_train_numeric` of burn's training:
 ///
 /// ```
 /// use burn_sharpness::{Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe};

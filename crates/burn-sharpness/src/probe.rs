@@ -110,8 +110,8 @@ impl SharpnessProbe {
         &self.shared.config
     }
 
-    /// Calls a function with the last of [so many](SharpnessConfig::with_warning_after) measurements in a row past the
-    /// edge, for example to stop the training by burn's `Interrupter`. The probe catches a panic in it.
+    /// Calls a function when measurements in a row are past the edge ([how many](SharpnessConfig::with_warning_after)),
+    /// for example to stop the training by burn's `Interrupter`. The probe catches a panic of the function.
     ///
     /// ```
     /// use burn::train::Interrupter;
@@ -140,12 +140,12 @@ impl SharpnessProbe {
         self.run().journal.latest(task)
     }
 
-    /// Continues a run at this run-wide step, for a hand-written loop that resumes. Lines of the record from that step
-    /// on move to `measurements-superseded.jsonl`. [`resume`](Self::resume) continues with the lessons of the
-    /// measurements, too.
+    /// Continues a run at this run-wide step, for a hand-written loop that resumes. Lines of the record from this step
+    /// on move to `measurements-superseded.jsonl`. [`resume`](Self::resume) also restores the [`state`](Self::state) of
+    /// the search.
     ///
-    /// With burn's `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint does it; without,
-    /// set the step before the first step.
+    /// With burn's `Learner` and a [directory](SharpnessConfig::with_directory), loading a checkpoint sets the step.
+    /// Without a directory, call `set_step` before the first step.
     pub fn set_step(&self, step: u64) {
         self.run().set_step(step);
         // The model and its weights may be others now.

@@ -1,7 +1,7 @@
 //! Explains how the guided search works (documentation only).
 //!
 //! The [default method](crate::Method::Guided) finds η_c as the root of h(η) = f(η)/η, the rise per learning rate,
-//! which is nearly linear close to that root.
+//! which is nearly linear close to the root.
 //!
 //! # The number and its certificate
 //!
@@ -14,26 +14,26 @@
 //! # The stated error
 //!
 //! The [stated error](crate::Bracket::relative_error) is an estimate. All its parts but the last are together at most
-//! the distance to the farther end:
+//! the distance to the farther end of the bracket:
 //!
 //! - *Interpolation*: half the disagreement with the root of the straight h, or with four points the whole disagreement
 //!   between two quadratics; plus 0.2 (η_c − lower)(upper − η_c)/η_c² (0.4 without h(0)) for unseen bends.
-//! - *Surprise*: 0.15 of the distance that the last evaluation moved the root from its predicted place.
+//! - *Surprise*: 0.15 of the distance by which the last evaluation moved the root.
 //! - *Explosion*: up to a quarter of the distance to the farther end, if the loss rises 12 to 60 times as high, or as
 //!   fast, as it fell. The search then halves the bracket.
-//! - *Reserve*: half of the sum above, a further 0.6 (1.3 without h(0)) of the product above, and with three points up
-//!   to 0.25%. The search spends no evaluation on it.
+//! - *Reserve*: half of the sum so far, 0.6 (1.3 without h(0)) of the product under *Interpolation*, and with three
+//!   points up to 0.25%. The search spends no evaluation on it.
 //! - *Rounding*: the resolution of the loss over f′(η_c), plus 0.1% if rounding is not known.
 //!
 //! The search ends when the bracket is as narrow as the [`tolerance`](crate::SearchConfig::tolerance) and the first
 //! three parts are within the [`accuracy`](crate::SearchConfig::accuracy).
 //!
 //! **Calibration.** On the first six lines and every sixteenth (every 32nd while errors are small), the search
-//! evaluates the loss *at the root* before reporting it. A factor of 1 to 50 then multiplies every part but rounding:
-//! twice the recent root mean square of actual over expected errors, or 0.6 of the largest ratio. Above 3, as on a loss
-//! that jumps, the whole stated error must be within the accuracy.
+//! evaluates the loss *at the root* before it reports the root. A factor of 1 to 50 then multiplies every part but
+//! rounding: twice the recent root mean square of actual over expected errors, or 0.6 of the largest ratio. If the
+//! factor is above 3, as on a loss that jumps, the whole stated error must be within the accuracy.
 //!
-//! Results on the recorded lines of this crate's tests, at the defaults and once warm:
+//! Results on the recorded lines of this crate's tests, at the defaults and after the first lines:
 //!
 //! | training | evaluations | rms error | largest | published at 1/16 |
 //! |---|---|---|---|---|
@@ -41,9 +41,9 @@
 //! | full-batch gradient descent | 2.07 | 0.04% | 0.2% | 5.63, 1.8% rms |
 //! | mini-batch momentum SGD | 2.33 | 0.20% | 1.7% | 5.92, 1.4% rms |
 //!
-//! No error exceeds three times its stated error. On 4,800 lines with jumps, 0.2% of the errors do and 0.1% are above
-//! 5%, at 3.6 evaluations a line; explosions take 6.8. (`cargo test -p critical-search --test accuracy --test audits --
-//! --nocapture` prints them.)
+//! No error exceeds three times its stated error. On 4,800 lines with jumps, 0.2% of the errors do, and 0.1% are above
+//! 5%, at 3.6 evaluations a line. (`cargo test -p critical-search --test accuracy --test audits -- --nocapture` prints
+//! these numbers.)
 //!
 //! # Checks before a report
 //!
@@ -52,8 +52,8 @@
 //!   search refutes all known slopes of the run.
 //! - *The [rate in use](crate::LossLine::with_rate_in_use)* below the bracket: on the first lines of a run, and on
 //!   every line while the calibration factor is above 3.
-//! - *Below the bracket*, as [`verification`](crate::SearchConfig::verification) asks: at half of `lower`, half of that
-//!   and so on, until rounding would hide a rise as steep as the rise at η_c.
+//! - *Below the bracket*, as often as [`verification`](crate::SearchConfig::verification) asks: at a half of `lower`, a
+//!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c.
 //! - *Everywhere*, before the search reports that a loss does not rise: at the rate in use, and at ratios of 2 up to
 //!   the limit.
 //!
@@ -61,17 +61,18 @@
 //!
 //! ```text
 //! next(trace):
-//!     nothing evaluated     the prediction from earlier searches and this line's slope; if the guess is below a
-//!                           predicted fall of a tenth of the loss, or beyond the whole loss: the rate with that fall
+//!     nothing evaluated     the prediction from earlier searches and this line's slope; on the first line the rate at
+//!                           which the slope predicts a fall of a tenth of the loss, if the guess is below this
+//!                           rate or predicts a fall beyond the whole loss
 //!     no rise yet           above the estimate, by a fifth of its distance and a bit of the tolerance
 //!     no fall yet           below it, likewise
 //!     both, too wide        the estimate moved so that it closes the bracket
 //!     both, too inaccurate  the estimate
 //! ```
 //!
-//! The prediction is the last η_c or the mean, whichever has recently done better, times a learned power of the change
-//! in g·Δθ/‖Δθ‖² ([why](crate::LossLine::with_update_norm)), which is 0 unless it explains three tenths of the changes
-//! of η_c.
+//! The prediction is the last η_c or the mean, whichever has recently predicted better, times the change in
+//! [g·Δθ/‖Δθ‖²](crate::LossLine::with_update_norm) to a learned power (0 unless it explains three tenths of the changes
+//! of η_c).
 //!
 //! After one evaluation, the estimate is the root of h ≈ −(g·Δθ)(1 − η/η_c)(1 + κη) with the bend κ of recent lines.
 //! From three points on, it is the root of the quadratic through the nearest three, or of the inverse quadratic as in
@@ -82,31 +83,32 @@
 //!
 //! # Rounding never makes a number
 //!
-//! Rounding may hide any change within twice the [resolution](crate::LossLine::resolution). Until a fall is larger,
+//! Rounding may hide any change within twice the [resolution](crate::LossLine::resolution). Without a larger fall,
 //! there is no bracket, whatever the signs.
 //!
 //! - If rounding hides everything, the search goes further out.
-//! - If a hidden change and a rise are more than a factor 4 apart, it looks between them, and then at half the hidden
-//!   rate.
-//! - If no fall shows there, it extrapolates the two smallest clear rises to h(0). If h(0) is positive (without a
-//!   slope: not negative), the outcome is [`NotDescent`](crate::Outcome::NotDescent), unless the slope says that the
-//!   loss falls and looks at rounding have raised the resolution.
+//! - If a hidden change and a rise are more than a factor 4 apart, the search evaluates between them, and then at half
+//!   the hidden rate.
+//! - If it finds no fall, it extrapolates the two smallest clear rises to h(0). If h(0) is positive (without a slope:
+//!   not negative), the outcome is [`NotDescent`](crate::Outcome::NotDescent), unless the slope says that the loss
+//!   falls and looks at rounding have raised the resolution.
 //! - Everything else is [`BelowResolution`](crate::Outcome::BelowResolution).
 //!
 //! # Unknown rounding
 //!
-//! A loss rounds inside, not in its value: parts of a model may run in 16 bits.
+//! A 32-bit loss may hide coarser rounding: parts of a model may run in 16 bits.
 //!
 //! On a line [with unknown rounding](crate::LossLine::with_unknown_rounding), the search fits a quartic to six
 //! evaluations within 12% of the crossing. The residual is the [scatter](crate::Scatter). The resolution is twice its
 //! standard deviation, times 1 + 4/n for n evaluations beyond the coefficients, or the step height if all rises are
-//! multiples of it. If that matters to η_c, the search adds seven evaluations.
+//! multiples of it. If this resolution matters to η_c, the search adds seven evaluations.
 //!
-//! If rounding is [likely known](crate::LossLine::with_likely_rounding), the six lie within 1.5%, since the bends of a
-//! real loss would pass for rounding within 12%. A single jump does not count as rounding, nor does an explosion beyond
-//! the crossing. If all changes are multiples of one quantum, a fall of up to eight quanta counts as rounding.
+//! If rounding is [likely known](crate::LossLine::with_likely_rounding), the six evaluations lie within 1.5% of the
+//! crossing, since the bends of a real loss would pass for rounding within 12%. A single jump does not count as
+//! rounding, nor does an explosion beyond the crossing. If all changes are multiples of one quantum, a fall of up to
+//! eight quanta counts as rounding.
 //!
-//! The search looks at the first line, the 8th, the 64th and so on (if rounding is likely known, at the second, the
+//! The search does so on the first line, the 8th, the 64th and so on (if rounding is likely known, on the second, the
 //! 512th and so on), and when rounding matters or may have changed.
 //!
 //! # On a real line

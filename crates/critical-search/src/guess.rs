@@ -18,10 +18,11 @@ const SURPRISE_DEVIATIONS: f64 = 3.0;
 
 /// Carries knowledge from one search to the next: the place to start, and how far to trust the result.
 ///
-/// Pass it to [`CriticalSearch::run`](crate::CriticalSearch::run), and pass the guess that [`learn`](Self::learn) makes
-/// of the result to the next search. It predicts η_c by the mean, or by the last value if that has done clearly better.
+/// Pass a guess to [`CriticalSearch::run`](crate::CriticalSearch::run), and the guess that [`learn`](Self::learn) makes
+/// of the result to the next search. A guess predicts η_c by the mean of earlier values, or by the last value if the
+/// last value has predicted clearly better.
 ///
-/// With the feature `serde` it can be saved, and read again by the same version of this crate.
+/// With the feature `serde`, a program can save a guess, and the same version of this crate can read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guess {

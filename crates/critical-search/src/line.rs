@@ -77,8 +77,8 @@ impl LossLine {
 
     /// Sets the learning rate η of the training step along this line.
     ///
-    /// If η_c lies above this rate, the search now and then evaluates f(η) too: the loss may rise there already. The
-    /// search ignores a rate that is not positive and finite.
+    /// If η_c lies above this rate, the search now and then evaluates f(η) too, since the loss may already rise at η.
+    /// The search ignores a rate that is not positive and finite.
     #[must_use]
     pub fn with_rate_in_use(mut self, rate: f64) -> Self {
         self.rate_in_use = Some(rate).filter(|rate| *rate > 0.0 && rate.is_finite());
@@ -123,7 +123,7 @@ impl LossLine {
 
     /// Declares that the resolution most likely covers all rounding, as in a loss and a model with 32 bits.
     ///
-    /// The search then looks first on the second line, closer to the crossing.
+    /// The search then looks at rounding from the second line on, and closer to the crossing.
     #[must_use]
     pub fn with_likely_rounding(mut self) -> Self {
         self.rounding = Trust::Likely;

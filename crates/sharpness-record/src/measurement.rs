@@ -79,7 +79,7 @@ pub struct Measurement {
     #[serde(default = "train_task")]
     pub task: String,
     /// The task with the smallest critical learning rate, training included; a task that the update hurts at any rate
-    /// comes first. `None` if no task has a limit, or without other tasks.
+    /// comes first. `None` without other tasks, or if no task has a limit.
     #[serde(default)]
     pub limiting_task: Option<String>,
     /// The scheduler's learning rate η for this step.
@@ -301,7 +301,8 @@ impl Measurement {
         Some(relative).filter(|relative| relative.is_finite())
     }
 
-    /// Returns the gradient-noise scale tr Σ/‖G‖²: the micro-batches in an update with as much noise as signal.
+    /// Returns the gradient-noise scale tr Σ/‖G‖²: the number of micro-batches in an update with as much noise as
+    /// signal.
     ///
     /// `None` unless both are known and ‖G‖² is positive. The ratio scatters: average both values over many steps
     /// first.

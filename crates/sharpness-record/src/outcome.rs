@@ -15,7 +15,7 @@ pub enum MeasurementOutcome {
     NoIncrease,
     /// The loss does not fall along the update.
     NotDescent,
-    /// Rounding hides the rise of the loss.
+    /// Rounding, or the spread over the examples, hides the crossing.
     BelowResolution,
     /// The loss at the current weights is NaN or infinite.
     NonFiniteBaseLoss,

@@ -133,7 +133,7 @@ impl MeasurementWriter {
 
 /// Moves the lines from `step` on to [`SUPERSEDED_FILE`], so that a run may repeat these steps.
 ///
-/// Damaged lines move, too. A killed process loses nothing. A folder without a record stays unchanged.
+/// Damaged lines move, too. If the process is killed, no line is lost. A folder without a record stays unchanged.
 ///
 /// # Errors
 ///

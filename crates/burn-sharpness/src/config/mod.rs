@@ -86,18 +86,18 @@ impl SharpnessConfig {
         self
     }
 
-    /// Measures at this interval while the learning rate rises (the warmup), and while the last measurement found η/η_c
-    /// above 1/2 (near the edge). It must divide N; the default is N.
+    /// Measures at this interval while the learning rate rises (the warmup), and while the last η/η_c is above 1/2
+    /// (near the edge). The interval must divide the interval of [`with_every`](Self::with_every), the default.
     pub fn with_dense_every(mut self, steps: u64) -> Self {
         self.dense_every = Some(steps);
         self
     }
 
-    /// Limits the share of the run's time spent measuring, in (0, 1]. The default, 1, is no limit.
+    /// Limits the share of the run's time spent measuring, in (0, 1]. The default is 1, no limit.
     ///
-    /// The probe skips a due measurement, except the first, if the cost of the last one would exceed this share of the
-    /// time so far, so the clock decides which steps are measured. The [summary](crate::SharpnessSummary) counts the
-    /// skipped ones.
+    /// The probe skips a due measurement, except the first, if another measurement as long as the last would exceed
+    /// this share. So the clock decides which steps the probe measures. The [summary](crate::SharpnessSummary) counts
+    /// skipped measurements.
     pub fn with_max_time_share(mut self, share: f64) -> Self {
         self.max_time_share = share;
         self
@@ -146,7 +146,7 @@ impl SharpnessConfig {
     }
 
     /// Sets the number of batches in a measurement of each [task](crate::SharpnessProbeBuilder::with_task); the default
-    /// is 1. The task's loss is their mean, and the record has the spread of η_c over them.
+    /// is 1. The task's loss is the mean over the batches, and the record has the spread of η_c.
     pub fn with_task_batches(mut self, batches: usize) -> Self {
         self.task_batches = batches;
         self
@@ -162,8 +162,7 @@ impl SharpnessConfig {
     ///
     /// The probe measures every step, since η_c falls tenfold for single batches. With [`with_every`](Self::with_every)
     /// it measures every step only while the learning rate rises and while the last number had η above a fifth of the
-    /// cap, and may miss steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) keep their schedule
-    /// and have no say in the cap.
+    /// cap, and may miss steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) do not affect the cap.
     ///
     /// The [record](crate::Measurement::learning_rate_used) and the [summary](crate::SharpnessSummary::capped) show the
     /// capped steps; burn's *Learning Rate* metric shows the scheduler's rate.
@@ -173,9 +172,9 @@ impl SharpnessConfig {
     }
 
     /// Warns after this number of measurements in a row past the edge, η/η_c > 1, by a `tracing` event and a call of
-    /// the function given to [`SharpnessProbe::on_edge`](crate::SharpnessProbe::on_edge). At least 1, the default: a
-    /// crossing lasts a step or two. Once back below the edge, the probe may warn again. On small batches, a single
-    /// measurement may be chance: ask for more before your function stops a run.
+    /// the function given to [`SharpnessProbe::on_edge`](crate::SharpnessProbe::on_edge). The number is at least 1, the
+    /// default, since a crossing lasts a step or two. After a measurement below the edge, the probe may warn again. On
+    /// small batches, a single measurement may be chance: ask for more before your function stops a run.
     pub fn with_warning_after(mut self, measurements: u64) -> Self {
         self.warn_after = measurements;
         self
@@ -187,18 +186,18 @@ impl SharpnessConfig {
     /// [tasks](crate::SharpnessProbeBuilder::with_task) are measured as in validation.
     ///
     /// The first measurement copies the model, including the values of fields outside the parameters, and costs three
-    /// to five more forward passes. With several workers, dropout below a batch norm, or gradients accumulated in your
-    /// own loop, readers may see the running statistics one step early, once; the probe warns of it. The measurement
-    /// fails if a batch norm's input has no autodiff.
+    /// to five more forward passes. With several workers, dropout before a batch norm, or gradients accumulated in your
+    /// own loop, it may write the running statistics one step early; the probe then warns. A measurement fails if a
+    /// batch norm's input has no autodiff.
     pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
         self.batch_statistics = batch_statistics;
         self
     }
 
     /// Lets a model in burn's `Learner` step before the measurement, so that its new weights show the direction of the
-    /// update. On by default. If off, a copy of the optimizer makes a step for the direction first, which takes the
-    /// memory of its moments. The results agree to rounding, unless the model's own `optimize` does more than the
-    /// optimizer (clips the weights, say): stepping first includes this in the update.
+    /// update. On by default. If off, a copy of the optimizer makes a step for the direction, which takes the memory of
+    /// its moments. The results agree to rounding, unless the model's own `optimize` does more than the optimizer
+    /// (clips the weights, say): the update includes this only if the model steps first.
     ///
     /// The probe measures before the step in any case if the update has few digits left (a learning rate of almost 0),
     /// if the weights have 16 bits, if the optimizer is not linear in the learning rate (Adafactor), with several
@@ -209,7 +208,7 @@ impl SharpnessConfig {
     }
 
     /// Records the points of each search in [`line`](crate::Measurement::line), which `sharpness line RUN STEP` draws.
-    /// Off by default. It costs a few hundred bytes a measurement.
+    /// Off by default; the points take a few hundred bytes a measurement.
     pub fn with_lines(mut self, lines: bool) -> Self {
         self.lines = lines;
         self
@@ -226,14 +225,15 @@ impl SharpnessConfig {
     ///   evaluated the loss at η and the slope is [known](crate::SlopeSource);
     /// - the [noise](crate::Measurement::noise_scale) of the gradient, if burn's `Learner` accumulates several batches.
     ///
-    /// If several workers make the update, there is no ‖g‖: burn does not reveal the scale of their gradients.
+    /// If several workers make the update, ‖g‖ begins with the fourth measurement: the probe first has to find the
+    /// scale of their gradients.
     pub fn with_panel(mut self, panel: bool) -> Self {
         self.panel = panel;
         self
     }
 
-    /// Names the optimizer, so that the record and the charts of λ_max and λ_pre have its [thresholds](Thresholds). The
-    /// edge of λ_c and λ_dir is 2/η under every optimizer.
+    /// Names the optimizer, so that the record and the charts of the curvature have its [thresholds](Thresholds). The
+    /// edge of λ_c is 2/η under every optimizer.
     pub fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
         self.thresholds = Some(thresholds);
         self
@@ -247,8 +247,8 @@ impl SharpnessConfig {
     }
 
     /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`):
-    /// until it comes, and for each of its losses beyond ten times the searching worker's time. Above 0; the default is
-    /// 10 seconds. The measurement leaves out a slower worker, and the record's `workers` says so.
+    /// for its arrival, and for each of its losses (then plus ten times the searching worker's own time). Above 0; the
+    /// default is 10 seconds. The measurement leaves out a slower worker, and the record's `workers` counts the others.
     pub fn with_worker_limit(mut self, limit: Duration) -> Self {
         self.worker_limit = limit;
         self

@@ -28,7 +28,7 @@ use std::collections::HashSet;
 ///
 /// Δθ = (θ − θ′)/η, with the weights θ′ after one virtual step of a clone of the optimizer. So it includes momentum,
 /// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter
-/// groups. The optimizer and the model stay unchanged, and only parameters with a gradient move.
+/// groups. Optimizer and model stay unchanged, and only parameters with a gradient move.
 ///
 /// η is the learning rate of the default group, or of the fastest group if the default rate is 0; other groups move in
 /// proportion. If every rate is 0, all groups share one rate.
@@ -289,8 +289,8 @@ impl UpdateDirection {
         }
     }
 
-    /// Like [`apply`](Self::apply), but both share one copy of the weights. The caller must have dropped the last moved
-    /// model.
+    /// Like [`apply`](Self::apply), but direction and model share one copy of the weights. The caller must have dropped
+    /// the last moved model.
     pub(crate) fn advance<M: Module>(&mut self, model: M, learning_rate: f64) -> M {
         match &mut self.path {
             Path::Line(step, held) if learning_rate > 0.0 => {

@@ -14,8 +14,8 @@ impl SharpnessProbe {
     /// Attaches the probe to a model, for burn's `Learner`.
     ///
     /// The probe takes the loss that the model's inference step reports to burn's `LossMetric` on the training batch.
-    /// If the training step reports the same loss to rounding, it serves as L(θ), which saves a forward pass. If the
-    /// model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
+    /// If the training step reports the same loss to rounding, its loss serves as L(θ), which saves a forward pass. If
+    /// the model's inference takes another input or reports no loss, use [`attach_with`](Self::attach_with).
     ///
     /// A probe measures the model that it was attached to last. Attaching a used probe begins a new run.
     pub fn attach<M>(&self, model: M) -> Probed<M>

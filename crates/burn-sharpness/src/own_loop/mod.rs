@@ -22,10 +22,10 @@ const COMPUTES_ANOTHER: &str = "the closure computes another loss than `with_tra
 impl SharpnessProbe {
     /// Measures if this step is due, and counts the step. Returns `None` if it is not due.
     ///
-    /// Call it once a step, between the backward pass and the optimizer's step, with the model, the optimizer, the
-    /// learning rate (a number, or one per group) and the gradients of that step. `loss` must compute the loss whose
-    /// gradient is `grads`, on the same batch, of the model at other weights. If it returns the losses of the examples,
-    /// the record has an interval for η_c.
+    /// Call `measure` once a step, between the backward pass and the optimizer's step, with the model, the optimizer,
+    /// the learning rate (a number, or a number per group) and the gradients of this step. `loss` must compute the loss
+    /// whose gradient is `grads`, on the same batch, of the model at other weights. If `loss` returns the losses of the
+    /// examples, the record has an interval for η_c.
     ///
     /// The optimizer and the model stay unchanged. `loss` gets the model in validation mode, without autodiff, and must
     /// not call `train` on it, which would flush batch norm's running statistics. A loss that draws random numbers
@@ -96,10 +96,10 @@ impl SharpnessProbe {
 
     /// Makes the optimizer's step, measures along it if a measurement is due, and returns the model after the step.
     ///
-    /// It replaces [`measure`](Self::measure) and the optimizer's step, with the same result: the weights after the
-    /// step show the direction of the update. So a measurement adds about one copy of the weights to the memory of the
-    /// step, and no second set of moments. [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases
-    /// in which the probe falls back to `measure`.
+    /// The call replaces [`measure`](Self::measure) and the optimizer's step, with the same result. The weights after
+    /// the step show the direction of the update, so a measurement takes about one copy of the weights, and no second
+    /// set of moments. [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases in which the probe
+    /// falls back to `measure`.
     ///
     /// ```
     /// use burn::module::{Module, Param};

@@ -62,8 +62,8 @@ impl<'a, M: Module> Update<'a, M> {
     }
 
     /// Passes the loss that the training step has just computed on the batch. If nothing in the model behaves
-    /// differently in training, it saves the forward pass for L(θ) once the two losses have agreed to rounding at
-    /// several measurements.
+    /// differently in training, this saves the forward pass for L(θ), the loss before the step, once the training loss
+    /// has agreed with the probe's to rounding at several measurements.
     pub fn with_training_loss(mut self, loss: impl IntoLoss) -> Self {
         self.known = self.known.with_training_loss(loss);
         self
