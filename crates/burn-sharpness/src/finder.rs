@@ -12,7 +12,7 @@ use thiserror::Error;
 const FIRST_GUESS: f64 = 1e-3;
 const TRIAL_START: f64 = 1e-3;
 
-/// Finds, before training, how large the learning rate can be at the start, and how large it can become.
+/// Finds, before training, how large the learning rate can begin and become.
 ///
 /// 1. **At the first weights**, the finder measures the critical learning rate η_c along the optimizer's first update,
 ///    on a few batches: a gradient and a few forward passes each. A training that starts above η_c raises the loss in
@@ -90,12 +90,11 @@ impl LearningRateFinder {
     }
 
     /// Measures the range of learning rates. `loss` is the mean loss of a batch, which the finder differentiates on
-    /// each batch in turn, from the first again after the last.
+    /// each batch in turn, again from the first after the last.
     ///
     /// # Errors
     ///
-    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search,
-    /// but not for a failed measurement.
+    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,
@@ -186,7 +185,7 @@ pub struct Spread {
 }
 
 impl LearningRateRange {
-    /// Returns the spread of the critical learning rates at the first weights, over the batches with a number.
+    /// Returns the spread of the critical learning rates at the first weights.
     pub fn initial(&self) -> Option<Spread> {
         let rates = self.initial.iter().filter_map(|m| m.critical_lr);
         let mut rates: Vec<f64> = rates.collect();

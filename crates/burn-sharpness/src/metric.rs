@@ -32,8 +32,8 @@ fn is_of_edge(quantity: Quantity) -> bool {
 
 /// Shows one quantity of a probe's measurements as a burn metric, for every model.
 ///
-/// It shows a point at each measurement with a number; without a number, its text begins with `none` and says since
-/// when.
+/// The metric shows a point at each measurement with a number; without a number, its text begins with `none` and says
+/// since when.
 ///
 /// - With gradient accumulation it may draw a point up to one interval late, at a tick that burn's full history keeps.
 /// - The chart of the edge threshold omits points above 1000 times λ_c, since burn's axes are linear; the text has

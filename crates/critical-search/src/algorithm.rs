@@ -22,7 +22,7 @@
 //! - *Explosion*: up to a quarter of the distance to the farther end, if the loss rises 12 to 60 times as high, or as
 //!   fast, as it fell. The search then halves the bracket.
 //! - *Reserve*: half of the sum so far, 0.6 (1.3 without h(0)) of the product under *Interpolation*, and with three
-//!   points up to 0.25%. The search spends no evaluation on it.
+//!   points up to 0.25%.
 //! - *Rounding*: the resolution of the loss over f′(η_c), plus 0.1% if rounding is not known.
 //!
 //! The search ends when the bracket is as narrow as the [`tolerance`](crate::SearchConfig::tolerance) and the first
@@ -42,8 +42,7 @@
 //! | mini-batch momentum SGD | 2.33 | 0.20% | 1.7% | 5.92, 1.4% rms |
 //!
 //! No error exceeds three times its stated error. On 4,800 lines with jumps, 0.2% of the errors do, and 0.1% are above
-//! 5%, at 3.6 evaluations a line. (`cargo test -p critical-search --test accuracy --test audits -- --nocapture` prints
-//! these numbers.)
+//! 5%, at 3.6 evaluations a line (`cargo test -p critical-search --test accuracy --test audits -- --nocapture`).
 //!
 //! # Checks before a report
 //!
@@ -54,8 +53,7 @@
 //!   every line while the calibration factor is above 3.
 //! - *Below the bracket*, as often as [`verification`](crate::SearchConfig::verification) asks: at a half of `lower`, a
 //!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c.
-//! - *Everywhere*, before the search reports that a loss does not rise: at the rate in use, and at ratios of 2 up to
-//!   the limit.
+//! - *Everywhere*, before an outcome without a rise: at the rate in use, and at ratios of 2 up to the limit.
 //!
 //! # The next learning rate
 //!
@@ -78,8 +76,8 @@
 //! From three points on, it is the root of the quadratic through the nearest three, or of the inverse quadratic as in
 //! Brent's method (R. P. Brent, *Algorithms for Minimization without Derivatives*, 1973, chapter 4).
 //!
-//! Without a known slope, the search takes about three evaluations, since it has no h(0) as a third point. After one
-//! evaluation, it predicts f′(η_c) from recent lines or from the [hint](crate::LossLine::with_slope_hint).
+//! Without a known slope, and so without h(0), the search takes about three evaluations. After the first, it predicts
+//! f′(η_c) from recent lines or from the [hint](crate::LossLine::with_slope_hint).
 //!
 //! # Rounding never makes a number
 //!

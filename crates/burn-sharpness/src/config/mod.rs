@@ -131,7 +131,7 @@ impl SharpnessConfig {
         self
     }
 
-    /// Sets how the search chooses its evaluations. The default is guided; the published estimator is a baseline.
+    /// Sets how the search chooses its evaluations, by default guided.
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -156,16 +156,16 @@ impl SharpnessConfig {
     /// changes the run on purpose.
     ///
     /// If the scheduler asks for more, the probe makes the step at `fraction` · η_c, and keeps the ratios between
-    /// groups. Without a number (`not_descent`, say), the scheduler's rate stands. The probe must make the step: in
-    /// burn's `Learner`, or by [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). If several workers make
-    /// the same step, the probe switches the cap off and says so.
+    /// groups. Without a number, the scheduler's rate stands. The probe must make the step: in burn's `Learner`, or by
+    /// [`SharpnessProbe::optimize`](crate::SharpnessProbe::optimize). If several workers make the same step, the cap is
+    /// off.
     ///
     /// The probe measures every step, since η_c falls tenfold for single batches. With [`with_every`](Self::with_every)
     /// it measures every step only while the learning rate rises and while the last number had η above a fifth of the
     /// cap, and may miss steps that need a cap. [Tasks](crate::SharpnessProbeBuilder::with_task) do not affect the cap.
     ///
     /// The [record](crate::Measurement::learning_rate_used) and the [summary](crate::SharpnessSummary::capped) show the
-    /// capped steps; burn's *Learning Rate* metric shows the scheduler's rate.
+    /// capped steps.
     pub fn with_edge_cap(mut self, fraction: f64) -> Self {
         self.edge_cap = Some(fraction);
         self
@@ -183,12 +183,12 @@ impl SharpnessConfig {
     /// Computes batch norm (burn's `BatchNorm`) from the statistics of the batch, as in training, while the probe
     /// measures the training loss. If nothing else behaves differently in training, this is the loss whose gradient
     /// makes the update. Off by default: batch norm then uses its running statistics. Dropout and noise stay off, and
-    /// [tasks](crate::SharpnessProbeBuilder::with_task) are measured as in validation.
+    /// [tasks](crate::SharpnessProbeBuilder::with_task) stay in validation mode.
     ///
-    /// The first measurement copies the model, including the values of fields outside the parameters, and costs three
-    /// to five more forward passes. With several workers, dropout before a batch norm, or gradients accumulated in your
-    /// own loop, it may write the running statistics one step early; the probe then warns. A measurement fails if a
-    /// batch norm's input has no autodiff.
+    /// The first measurement copies the model, including fields outside the parameters, and costs three to five more
+    /// forward passes. With several workers, dropout before a batch norm, or gradients accumulated in your own loop, it
+    /// may write the running statistics one step early; the probe then warns. A measurement fails if a batch norm's
+    /// input has no autodiff.
     pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
         self.batch_statistics = batch_statistics;
         self
@@ -217,12 +217,11 @@ impl SharpnessConfig {
     /// Adds the panel to each measurement of the training loss, at one pass over weights and gradients. Off by default.
     /// The panel has:
     ///
-    /// - the norms of the [gradient](crate::Measurement::gradient_norm), ‖g‖, and of the
-    ///   [weights](crate::Measurement::weight_norm), ‖θ‖;
+    /// - the norms of [gradient](crate::Measurement::gradient_norm) and [weights](crate::Measurement::weight_norm), ‖g‖
+    ///   and ‖θ‖;
     /// - the [relative update](crate::Measurement::relative_update), η‖Δθ‖/‖θ‖;
     /// - the [cosine](crate::Measurement::gradient_cosine) of gradient and update, cos(g, Δθ);
-    /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, if the search has
-    ///   evaluated the loss at η and the slope is [known](crate::SlopeSource);
+    /// - the [agreement](crate::Measurement::agreement) of the step with its linear prediction, if the search knows it;
     /// - the [noise](crate::Measurement::noise_scale) of the gradient, if burn's `Learner` accumulates several batches.
     ///
     /// If several workers make the update, ‖g‖ begins with the fourth measurement: the probe first has to find the
@@ -255,8 +254,8 @@ impl SharpnessConfig {
     }
 
     /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`. The probe appends every
-    /// measurement to `measurements.jsonl` there, and a run resumed from a checkpoint finds its step there. Without a
-    /// folder, measurements reach the metrics and the log only.
+    /// measurement to its `measurements.jsonl`, and a resumed run finds its step there. Without a folder, measurements
+    /// reach the metrics and the log only.
     pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self

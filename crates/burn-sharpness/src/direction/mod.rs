@@ -26,9 +26,9 @@ use std::collections::HashSet;
 
 /// Computes the update direction Δθ of an optimizer's next step θ ← θ − ηΔθ, and the line θ − ηΔθ.
 ///
-/// Δθ = (θ − θ′)/η, with the weights θ′ after one virtual step of a clone of the optimizer. So it includes momentum,
-/// preconditioning, gradient clipping, decoupled weight decay, and the ratios between the learning rates of parameter
-/// groups. Optimizer and model stay unchanged, and only parameters with a gradient move.
+/// Δθ = (θ − θ′)/η, with the weights θ′ after one virtual step of a clone of the optimizer. So Δθ includes momentum,
+/// preconditioning, gradient clipping, weight decay, and the ratios between the learning rates of groups. Optimizer and
+/// model stay unchanged, and only parameters with a gradient move.
 ///
 /// η is the learning rate of the default group, or of the fastest group if the default rate is 0; other groups move in
 /// proportion. If every rate is 0, all groups share one rate.
@@ -179,7 +179,7 @@ impl UpdateDirection {
     }
 
     /// Returns the Euclidean norm ‖Δθ‖ over all parameters. For a nonlinear step, norm and slope belong to the step at
-    /// the rate in use, and include the rounding of its weights.
+    /// the rate in use.
     pub fn norm(&self) -> f64 {
         self.norm
     }
