@@ -1,5 +1,5 @@
-//! Compares the cost and the error of gᵀHg/‖g‖² of a batch, in three ways, against float64. The book has an excerpt of
-//! the table: `cargo test --workspace --test suite -- --ignored --nocapture batch_sharpness_costs`
+//! Compares the cost and the error of gᵀHg/‖g‖² of a batch, in three ways, against float64. The book quotes the table:
+//! `cargo test --workspace --test suite -- --ignored --nocapture batch_sharpness_costs`
 
 use crate::float64::curvature::product;
 use crate::float64::network::{Loss, Network, dot};

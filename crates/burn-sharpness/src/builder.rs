@@ -98,8 +98,7 @@ impl SharpnessProbeBuilder {
     /// Measures the training loss along the update of a parameter group while all others stay. The group costs one more
     /// search, and the [curvature](SharpnessConfig::with_curvature), if measured, as many gradients again.
     ///
-    /// The measurements are lines of the record with `task` = `name`, and a chart in burn's dashboard. A group is never
-    /// the limiting task.
+    /// The record and the dashboard show a group like a task, but never as the limiting task.
     ///
     /// ```
     /// use burn::module::ParamGroup;

@@ -90,8 +90,7 @@ fn columns() -> Vec<Column> {
 
 /// Writes measurements as CSV, with all fields of the record except `line`. A cell is empty if not measured.
 ///
-/// pandas takes names such as `NA` for missing values, unless called as `pandas.read_csv(path, keep_default_na=False,
-/// na_values=[""], dtype={"run": str, "task": str})`.
+/// pandas takes names such as `NA` for missing values, unless called with `keep_default_na=False, na_values=[""]`.
 ///
 /// # Errors
 ///

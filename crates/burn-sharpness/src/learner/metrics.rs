@@ -12,15 +12,14 @@ pub trait SharpnessMetrics: Sized {
     fn metrics_sharpness(self, probe: &SharpnessProbe) -> Self;
 
     /// Registers the [panel](crate::SharpnessConfig::with_panel) as training metrics. If the probe does not measure the
-    /// panel, it warns once and adds no metric.
+    /// panel, it warns and adds no metric.
     #[must_use]
     fn metrics_panel(self, probe: &SharpnessProbe) -> Self;
 
     /// Shows λ_c, 2/η and the relative critical sharpness of each task in the first chart of burn's dashboard: see
     /// [`SharpnessProbe::dashboard`]. If standard output is no terminal, burn prints its plain output.
     ///
-    /// It replaces any renderer, and takes the training's [interrupter](SupervisedTraining::interrupter), so call it
-    /// after [`with_interrupter`](SupervisedTraining::with_interrupter).
+    /// The call replaces any renderer, and must come after [`with_interrupter`](SupervisedTraining::with_interrupter).
     #[must_use]
     fn dashboard_sharpness(self, probe: &SharpnessProbe) -> Self;
 }

@@ -13,11 +13,11 @@ use drawn::Drawn;
 use inner::Inner;
 
 impl SharpnessProbe {
-    /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in one
-    /// chart, the first of the dashboard, with a visible crossing.
+    /// Wraps a renderer of burn's training to show λ_c, 2/η and the relative critical sharpness of each task in the
+    /// first chart of the dashboard.
     ///
-    /// The chart shows logarithms to base 10, since burn's axes are linear. Burn calls the curve of λ_c `Train`, and
-    /// puts its word `Test` before the name of every other curve.
+    /// The chart shows logarithms to base 10. Burn calls the curve of λ_c `Train`, and puts `Test` before the name of
+    /// every other curve.
     ///
     /// - 2/η appears up to 1000 times λ_c, and only up to 10 times while it falls, so that a warmup leaves λ_c room.
     /// - A value that was not measured has no point; the text beside the chart says since when, and why.
