@@ -8,8 +8,8 @@
 //! λ_c = 2 / η_c                              critical sharpness
 //! ```
 //!
-//! Compare λ_c with the edge threshold 2/η: if λ_c > 2/η, this very step raises the loss (Kalra et al., *A Scalable
-//! Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv 2601.16979, 2026).
+//! Compare λ_c with the edge threshold 2/η: if λ_c > 2/η, this very step raises the loss (Kalra et al., arXiv
+//! 2601.16979, 2026).
 //!
 //! 1. Make a [`SharpnessProbe`] from a [`SharpnessConfig`]. Attach it to the model for burn's `Learner`, or call it in
 //!    a loop of your own.

@@ -8,9 +8,8 @@
 //! λ_c  = 2 / η_c                    the critical sharpness
 //! ```
 //!
-//! (Kalra et al., *A Scalable Measure of Loss Landscape Curvature for Analyzing the Training Dynamics of LLMs*, arXiv
-//! 2601.16979, 2026.) Each value of f costs one forward pass of a model. The crate knows numbers only: no tensors, no
-//! I/O.
+//! (Kalra et al., arXiv 2601.16979, 2026.) Each value of f costs one forward pass of a model. The crate knows numbers
+//! only: no tensors, no I/O.
 //!
 //! 1. Describe the loss at the start of the update, and its slope if you know it, by a [`LossLine`].
 //! 2. Call [`CriticalSearch::run`] with a closure that returns the loss at a learning rate. The search ends in a named

@@ -71,17 +71,10 @@ impl Text {
         })
     }
 
-    /// Reads a file, or all files of text below a folder by name, up to `limit` bytes of text. Of a data set in parts,
-    /// it reads the training part.
+    /// Reads a file, or the training files below a folder by name, up to `limit` bytes of text.
     ///
-    /// - `.jsonl`, `.ndjson`, `.json` and `.parquet` hold records with their text in `field`; dots lead into nested
-    ///   records. Records without text are left out and counted.
-    /// - `.txt` and `.md` are plain text. Lines that are not UTF-8 are left out and counted.
-    /// - A single file with another ending is read as records if its first line is a record, and otherwise as plain
-    ///   text.
-    /// - Endings count in any case, also before `.gz` or `.zst`. A byte-order mark identifies UTF-16.
-    ///
-    /// It reads little more than the text that it keeps.
+    /// docs/your-own-text.md describes the formats. Records have their text in `field`; dots lead into nested records.
+    /// Records without text and lines that are not UTF-8 are left out and counted. A byte-order mark identifies UTF-16.
     pub fn of_path(path: &Path, field: &str, limit: usize) -> Result<Self> {
         let unreadable = || format!("the data {} cannot be read", shown::path(path));
         let metadata = std::fs::metadata(path).with_context(unreadable)?;
