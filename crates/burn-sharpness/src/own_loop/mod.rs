@@ -98,8 +98,7 @@ impl SharpnessProbe {
     ///
     /// The call replaces [`measure`](Self::measure) and the optimizer's step, with the same result. The weights after
     /// the step show the direction of the update, so a measurement takes about one copy of the weights, and no second
-    /// set of moments. [`with_step_first`](crate::SharpnessConfig::with_step_first) lists the cases in which the probe
-    /// falls back to `measure`.
+    /// set of moments. In a few [cases](crate::SharpnessConfig::with_step_first), the probe falls back to `measure`.
     ///
     /// ```
     /// use burn::module::{Module, Param};
