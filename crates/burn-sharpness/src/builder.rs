@@ -96,7 +96,7 @@ impl SharpnessProbeBuilder {
     }
 
     /// Measures the training loss along the update of a parameter group while all others stay. The group costs one more
-    /// search, and the [curvature](SharpnessConfig::with_curvature), if measured, as many gradients again.
+    /// search, and as many gradients again if the probe measures the [curvature](SharpnessConfig::with_curvature).
     ///
     /// The record and the dashboard show a group like a task, but never as the limiting task.
     ///

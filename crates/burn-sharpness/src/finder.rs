@@ -94,7 +94,8 @@ impl LearningRateFinder {
     ///
     /// # Errors
     ///
-    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search.
+    /// Returns an error without a batch, on a device without autodiff, or with an invalid configuration of the search,
+    /// but not for a failed measurement.
     pub fn find<M: Module + 'static, B>(
         &self,
         model: &M,

@@ -106,8 +106,8 @@
 //! rounding, nor does an explosion beyond the crossing. If all changes are multiples of one quantum, a fall of up to
 //! eight quanta counts as rounding.
 //!
-//! The search does so on the first line, the 8th, the 64th and so on (if rounding is likely known, on the second, the
-//! 512th and so on), and when rounding matters or may have changed.
+//! The search looks at rounding on the first line, the 8th, the 64th and so on (if rounding is likely known, on the
+//! second, the 512th and so on), and when rounding matters or may have changed.
 //!
 //! # On a real line
 //!
