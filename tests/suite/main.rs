@@ -1,3 +1,5 @@
+//! Tests the library in small trainings.
+
 mod batch_sharpness;
 mod batch_sharpness_costs;
 mod batch_statistics;

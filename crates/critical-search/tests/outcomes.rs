@@ -1,3 +1,5 @@
+//! Tests each outcome of a search.
+
 use critical_search::{
     CriticalSearch, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchConfigError,
     SearchResult,
