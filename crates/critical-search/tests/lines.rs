@@ -1,3 +1,5 @@
+//! Tests the search on recorded lines.
+
 mod recorded;
 
 use critical_search::{CriticalSearch, Guess, Method, SearchConfig};
