@@ -3,6 +3,7 @@ use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss, Loss};
 use crate::losses::{Losses, Point};
+use crate::params::home_of;
 use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
@@ -33,9 +34,18 @@ pub(crate) trait BatchGradients: Send {
     fn gradient_of(&self, batch: usize, model: &dyn Any) -> Result<GradientsParams, Failure>;
 }
 
-impl<M: 'static> Losses<M> for Box<dyn TaskLoss> {
+/// The batches stay on one device, on whichever device the measuring worker has its replica.
+pub(crate) struct AtHome<'a> {
+    pub(crate) task: &'a mut dyn TaskLoss,
+    pub(crate) home: Device,
+}
+
+impl<M: Module + 'static> Losses<M> for AtHome<'_> {
     fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
-        self.losses_of(model)
+        if home_of(model) == self.home {
+            return self.task.losses_of(model);
+        }
+        self.task.losses_of(&model.clone().to_device(&self.home))
     }
 }
 

@@ -28,7 +28,8 @@ impl SharpnessProbe {
         });
         let training_loss: TrainingLoss<M> =
             Arc::new(|model, output| reported_loss(&M::loss_of_training(output), model));
-        Probed::new(model, Hook::new(self, objective, Some(training_loss)))
+        let hook = Hook::new(self, &model, objective, Some(training_loss));
+        Probed::new(model, hook)
     }
 
     /// Attaches the probe to a model whose training loss on a batch is `loss(model, batch)`.
@@ -91,7 +92,8 @@ impl SharpnessProbe {
         L: IntoLoss,
     {
         let objective: Objective<M> = Arc::new(move |model, batch| loss(model, batch).into_loss());
-        Probed::new(model, Hook::new(self, objective, None))
+        let hook = Hook::new(self, &model, objective, None);
+        Probed::new(model, hook)
     }
 }
 

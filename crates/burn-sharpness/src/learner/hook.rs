@@ -22,6 +22,8 @@ const REPORTS_ANOTHER: &str = "the model reports another loss for inference, per
 pub(super) struct Hook<M: TrainStep> {
     probe: SharpnessProbe,
     attached: u64,
+    /// The device of the model that the user attached.
+    home: Device,
     objective: Objective<M>,
     training_loss: Option<TrainingLoss<M>>,
     /// Always lock this before the run.
@@ -144,6 +146,7 @@ where
                 squared_gradients: squared_gradients.unwrap_or_default(),
                 training_loss: due.training_losses(),
                 is_on_one_device: due.is_at_home(&home),
+                tasks_home: workers.is_some().then(|| self.home.clone()),
                 advice: REPORTS_ANOTHER,
             },
             grads,
@@ -161,12 +164,14 @@ where
 impl<M: TrainStep> Hook<M> {
     pub(super) fn new(
         probe: &SharpnessProbe,
+        model: &M,
         objective: Objective<M>,
         training_loss: Option<TrainingLoss<M>>,
     ) -> Self {
         Self {
             probe: probe.clone(),
             attached: probe.begin_run(),
+            home: home_of(model).inner(),
             objective,
             training_loss,
             updates: Mutex::default(),

@@ -4,6 +4,7 @@ use crate::params::SquaredNorm;
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
 
 pub(crate) struct Facts {
     pub(crate) place: Place,
@@ -15,6 +16,8 @@ pub(crate) struct Facts {
     /// A loss from another device than the model's may belong to other weights: not every backend waits for them to
     /// arrive.
     pub(crate) is_on_one_device: bool,
+    /// The device of the tasks' batches, if several workers make the update: any of them may measure.
+    pub(crate) tasks_home: Option<Device>,
     pub(crate) advice: &'static str,
 }
 

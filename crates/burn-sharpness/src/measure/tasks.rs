@@ -9,7 +9,7 @@ use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
 use crate::losses::{Losses, Point};
 use crate::params::home_of;
-use crate::task::{Task, TaskKind, TaskLoss};
+use crate::task::{AtHome, Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
@@ -32,7 +32,7 @@ impl<M: Module + 'static> Work<'_, M> {
                 return Ok(());
             }
             (_, Some(along)) => along,
-            (TaskKind::Loss(loss), None) => self.along_task(loss, &mut line)?,
+            (TaskKind::Loss(loss), None) => self.along_task(&mut **loss, &mut line)?,
             (TaskKind::Group(group), None) => self.along_group(group, &mut line)?,
         };
         self.end_task(task, along, line);
@@ -80,17 +80,23 @@ impl<M: Module + 'static> Work<'_, M> {
 
     fn along_task(
         &mut self,
-        task: &mut Box<dyn TaskLoss>,
+        task: &mut dyn TaskLoss,
         line: &mut LineMemory,
     ) -> Result<Along, Failure> {
         let (model, config) = (self.subject.model, self.settings.config);
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
-        let device = home_of(model).inner();
+        let home = self.subject.facts.tasks_home.clone();
+        let home = home.unwrap_or_else(|| home_of(model).inner());
         // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.interval();
+        let mut task = AtHome { task, home };
         let mut base_of = || -> Result<BatchLosses, Failure> {
-            task.select(index, config.task_batches, &device)?;
+            let AtHome {
+                task: batches,
+                home,
+            } = &mut task;
+            batches.select(index, config.task_batches, home)?;
             let base = task.losses(model, &Point::default())?;
             if base.value().is_finite() && !line.is_repeatable {
                 check_repeatable(&base, &task.losses(model, &Point::default())?)?;
@@ -112,7 +118,7 @@ impl<M: Module + 'static> Work<'_, M> {
             model,
             direction,
             group: None,
-            losses: task,
+            losses: &mut task,
             rise: BatchLosses::rise_over_batches,
         };
         along.search(self.settings.search, walk, line, start);
