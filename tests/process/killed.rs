@@ -1,9 +1,7 @@
 //! Kills runs at a random moment, or lets them run out of disk, and resumes them.
 
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
-use sharpness_tests::{Data, device, gradients, in_folder, measurements, model, sgd};
+use sharpness_tests::prelude::*;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 const RUN: &str = "SHARPNESS_TESTS_RUN";

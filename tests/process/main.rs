@@ -4,12 +4,9 @@ mod hard;
 mod killed;
 mod ports;
 
-use burn::module::ParamGroup;
-use burn_sharpness::hessian::{BatchSharpnessConfig, CurvatureConfig};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, model, sgd, weights};
+use sharpness_tests::prelude::*;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 static TURN: Mutex<()> = Mutex::new(());
 

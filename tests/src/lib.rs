@@ -32,3 +32,29 @@ pub use scan::Scan;
 pub use start::{adam, direction, every, gradients, in_folder, model, sgd};
 pub use training::{Trainable, Training, Weights, measurements, values, weights};
 pub use zoo::{Block, Kind, Network, Objective, Sample, Zoo};
+
+/// The names that most tests use.
+pub mod prelude {
+    pub use crate::*;
+    pub use burn::data::dataloader::DataLoader;
+    pub use burn::grad_clipping::GradientClippingConfig;
+    pub use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
+    pub use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+    pub use burn::module::{Lora, Module, ModuleMapper, ModuleVisitor, Param, ParamGroup, ParamId};
+    pub use burn::nn::{Linear, LinearConfig};
+    pub use burn::optim::{decay::WeightDecayConfig, momentum::MomentumConfig, *};
+    pub use burn::tensor::{Device, Distribution, FloatDType, Int, Tensor, TensorData};
+    pub use burn::train::metric::{LossMetric, NumericEntry};
+    pub use burn::train::{
+        ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim,
+        SupervisedTraining, TrainStep, TrainingStrategy,
+    };
+    pub use burn_sharpness::MeasurementOutcome::{
+        Bracketed, Failed, NoIncrease, NonFiniteBaseLoss, NonFiniteSlope, NotDescent,
+    };
+    pub use burn_sharpness::{hessian::*, *};
+    pub use std::collections::{BTreeMap, HashMap};
+    pub use std::path::Path;
+    pub use std::sync::atomic::{AtomicUsize, Ordering};
+    pub use std::sync::{Arc, Mutex};
+}

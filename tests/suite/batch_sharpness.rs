@@ -1,17 +1,4 @@
-use burn::module::ParamGroup;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Distribution, Tensor};
-use burn_sharpness::hessian::{BatchSharpnessConfig, CurvatureOutcome, CurvatureValue};
-use burn_sharpness::{
-    ConfigError, Measurement, Quantity, SharpnessConfig, SharpnessProbe, SharpnessProbeBuilder,
-    Update,
-};
-use sharpness_tests::{
-    Batch, Data, Fixture, Mlp, MlpConfig, TRAIN_SERIES, Training, Weights, device, measurements,
-    weights,
-};
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use sharpness_tests::prelude::*;
 
 fn loss(model: &Mlp, batch: Batch) -> Tensor<1> {
     model.loss(&batch)

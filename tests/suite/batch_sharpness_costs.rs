@@ -4,10 +4,7 @@
 use crate::float64::curvature::product;
 use crate::float64::network::{Loss, Network, dot};
 use crate::float64::{parameters, rows};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn_sharpness::hessian::BatchSharpnessConfig;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Batch, Fixture, LossKind, Mlp, copied_gradients, device};
+use sharpness_tests::prelude::*;
 
 /// The lengths of a step along the gradient, as parts of ‖θ‖.
 const STEPS: [f64; 6] = [1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4];
@@ -40,7 +37,7 @@ fn gradient(model: &Mlp, batch: &Batch) -> GradientsParams {
 fn product_of(model: &Mlp, a: &GradientsParams, b: &GradientsParams) -> f64 {
     let numbers = |grads| {
         let mut numbers = Vec::new();
-        sharpness_tests::mapped_gradients(model, grads, |value| {
+        mapped_gradients(model, grads, |value| {
             numbers.push(value);
             value
         });
@@ -58,7 +55,7 @@ struct Way {
 fn ways(model: &Mlp, batches: &[Batch]) -> Vec<Way> {
     let sgd = || -> ModuleOptimizer { SgdConfig::new().init() };
     let norm_of_weights = {
-        let values = sharpness_tests::values(model);
+        let values = values(model);
         values
             .iter()
             .map(|v| f64::from(*v).powi(2))

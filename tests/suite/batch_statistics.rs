@@ -1,12 +1,5 @@
 use crate::training_mode::{assert_scanned, device, twin};
-use burn::module::{Module, ParamGroup};
-use burn::optim::GradientsParams;
-use burn::train::MultiDeviceOptim;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Training, adam, direction, gradients, sgd, weights,
-};
+use sharpness_tests::prelude::*;
 
 fn with_batch_statistics() -> SharpnessProbe {
     let config = SharpnessConfig::new()
@@ -73,7 +66,7 @@ fn with_batch_statistics_and_dropout_the_slope_is_a_hint() {
     let measured = probe
         .measure(&model, &adam(), 1e-2, &grads, |model| model.loss(&batch))
         .unwrap();
-    assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
+    assert_eq!(measured.outcome, Bracketed);
     assert_eq!(measured.slope_source, Some(SlopeSource::Hint));
     assert_eq!(weights(&model), before);
     // Batch norm comes before the dropout here.
@@ -115,7 +108,7 @@ fn a_batch_norm_that_cannot_see_autodiff_is_named_and_not_measured() {
     let in_validation = |model: &Mlp| model.valid().loss(&batch);
     for _ in 0..2 {
         if let Some(measured) = probe.measure(&model, &adam(), 1e-2, &grads, in_validation) {
-            assert_eq!(measured.outcome, MeasurementOutcome::Failed);
+            assert_eq!(measured.outcome, Failed);
             let reason = measured.reason.as_ref().unwrap();
             assert!(reason.contains("with batch statistics"), "{reason}");
         }

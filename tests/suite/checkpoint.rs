@@ -1,8 +1,4 @@
-use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn_sharpness::{ConfigError, Measurement, SharpnessConfig, SharpnessProbe, Step};
-use sharpness_tests::{Batch, Data, Mlp, Training, device, measurements, model, weights};
-use std::path::Path;
+use sharpness_tests::prelude::*;
 
 fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().init()

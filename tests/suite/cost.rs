@@ -1,7 +1,4 @@
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Device;
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 120;
 const WARM_UP: usize = 20;
@@ -33,7 +30,7 @@ fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
             assert_eq!(of_task.slope_source, None);
             for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
                 // A task that rises from the start has no crossing.
-                if measured.outcome == MeasurementOutcome::Bracketed {
+                if measured.outcome == Bracketed {
                     all.push(measured.evaluations as f64);
                 }
             }

@@ -1,11 +1,4 @@
-use burn::module::{Module, Param, ParamGroup};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::hessian::{
-    AdamPreconditioner, CurvatureConfig, CurvatureOutcome, SpectrumConfig,
-};
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Fixture, Mlp, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::prelude::*;
 
 #[test]
 fn curvatures_agree_with_the_oracles_or_say_why_not() {
@@ -145,7 +138,7 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
         assert!(close(of_group, directional), "{group}: {of_group}");
         assert!(close(curvature.hessian_sharpness.value.unwrap(), largest));
     }
-    assert_eq!(of("nothing").outcome, MeasurementOutcome::Failed);
+    assert_eq!(of("nothing").outcome, Failed);
     assert_eq!(of("nothing").curvature, None);
     assert_eq!(measured.limiting_task, None, "groups are no tasks");
 }
@@ -212,7 +205,7 @@ fn a_gradient_that_panics_leaves_critical_sharpness_as_it_was_measured() {
         let update = Update::new(&point, &optim, 0.1, &grads).with_curvature(loss);
         let measured = probe.measure_update(update, loss);
         let measured = measured.unwrap();
-        assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measured.outcome, Bracketed);
         assert!(measured.critical_sharpness.is_some());
         assert_eq!(measured.curvature, None);
     }

@@ -1,12 +1,6 @@
 //! The chart of λ_c and 2/η, as a wrapped renderer receives it.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::tensor::Tensor;
-use burn_sharpness::{Measurement, Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Batch, Data, Mlp, Recorder, TRAIN_SERIES, Training, device, in_folder, measurements, model,
-    sgd, weights,
-};
+use sharpness_tests::prelude::*;
 
 const CHART: &str = "λ_c (Train), 2/η (Test), log10";
 

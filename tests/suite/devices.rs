@@ -1,16 +1,7 @@
 //! Several devices: replicas that make the same updates one after another, on one thread. In `workers` each has a
 //! thread.
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
-use burn::train::TrainStep;
-use burn_sharpness::{
-    MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, WorkerShare,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Reduce, device, measurements, reduced, weights,
-};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 6;
 const RATE: f64 = 0.1;
@@ -81,7 +72,7 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
         let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
         for (index, measurement) in measured.iter().enumerate() {
-            assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+            assert_eq!(measurement.outcome, Bracketed);
             let share = (index > 0).then(|| WorkerShare::new(2, 2));
             assert_eq!(measurement.workers, share, "{reduce:?}");
             let is_known = measurement.slope_source == Some(SlopeSource::Known);

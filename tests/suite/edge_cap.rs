@@ -1,18 +1,7 @@
 //! A capped step is the optimizer's step at the lower rate, and a cap that lowers no step changes nothing.
 
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn::module::ParamGroup;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{
-    AdamWConfig, AdanConfig, GradientsParams, ModuleOptimizer, MuonConfig, SgdConfig,
-};
-use burn_sharpness::{
-    ConfigError, LearningRateFinder, Measurement, SharpnessConfig, SharpnessProbe, Step,
-};
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, measurements, values, weights};
-use std::path::Path;
-use std::sync::Arc;
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 16;
 const FRACTION: f64 = 0.3;

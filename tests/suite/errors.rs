@@ -1,9 +1,6 @@
 //! `?` in `main`, `unwrap` and `expect` print an error's sentence.
 
-use burn_sharpness::hessian::{GradientError, HessianError};
-use burn_sharpness::{
-    ConfigError, DirectionError, FinderError, IntoLoss, LossError, SharpnessConfig, SharpnessProbe,
-};
+use sharpness_tests::prelude::*;
 use std::error::Error;
 use std::time::Duration;
 

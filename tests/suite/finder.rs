@@ -1,11 +1,6 @@
 //! Along a gradient step on a/2·w², η_c is 2/a.
 
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::{
-    FinderError, LearningRateFinder, LearningRateRange, MeasurementOutcome, SharpnessConfig,
-};
-use sharpness_tests::{device, sgd, weights};
+use sharpness_tests::prelude::*;
 
 const TOLERANCE: f64 = 0.04;
 
@@ -72,7 +67,7 @@ fn without_a_critical_learning_rate_nothing_is_suggested() {
     let endless = |model: &Linear, _: &()| model.weight.val().sum();
     let range = finder.find(&model, &sgd(), &[()], endless).unwrap();
     assert_eq!(range.initial.len(), 8);
-    assert_eq!(range.initial[0].outcome, MeasurementOutcome::NoIncrease);
+    assert_eq!(range.initial[0].outcome, NoIncrease);
     assert!(range.trial.is_empty());
     assert_eq!(
         (range.initial(), range.peak_ceiling(), range.warmup_start()),

@@ -1,10 +1,5 @@
 //! The kinds of programs in docs/attaching.md.
 
-use burn::data::dataloader::DataLoader;
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::{AdamConfig, GradientsParams};
-use burn::tensor::{Device, Distribution, Tensor};
 // ANCHOR: types_use
 use burn::train::metric::{Adaptor, LossInput, LossMetric};
 use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
@@ -12,10 +7,7 @@ use burn_sharpness::{
     ConfigError, Probed, ReportsLoss, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
 };
 // ANCHOR_END: types_use
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, Recorder, device, model, sgd, weights};
-use std::path::Path;
-use std::sync::Arc;
+use sharpness_tests::prelude::*;
 
 fn device() -> Device {
     device::autodiff()

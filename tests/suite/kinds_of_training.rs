@@ -5,15 +5,8 @@ use burn_sharpness::{
     ConfigError, SharpnessConfig, SharpnessMetrics, SharpnessProbe, Step, Update,
 };
 // ANCHOR_END: use
-use burn::data::dataloader::DataLoader;
-use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
-use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, model, sgd, weights};
-use std::sync::Arc;
+use burn::train::metric::AccuracyMetric;
+use sharpness_tests::prelude::*;
 
 type Loader = Arc<dyn DataLoader<Batch>>;
 

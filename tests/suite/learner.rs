@@ -1,13 +1,6 @@
 //! The hook in burn's `Learner`: which steps it measures, and how metrics, record and log show them.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::optim::AdamWConfig;
-use burn::train::MultiDeviceOptim;
-use burn::train::metric::NumericEntry;
-use burn_sharpness::{BaseLossSource, MeasurementOutcome, Quantity, SharpnessProbe};
-use sharpness_tests::{
-    Data, MlpConfig, TRAIN_SERIES, Training, device, in_folder, measurements, model, sgd, weights,
-};
+use sharpness_tests::prelude::*;
 
 #[test]
 fn measurements_are_made_at_run_wide_steps_over_epochs() {
@@ -21,7 +14,7 @@ fn measurements_are_made_at_run_wide_steps_over_epochs() {
     let (one, two) = (Some(1), Some(2));
     assert_eq!(steps, [(0, one), (3, one), (6, one), (9, two), (12, two)]);
     for measurement in &measured {
-        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measurement.outcome, Bracketed);
         assert_eq!(measurement.learning_rate, Some(0.1));
         assert_eq!(measurement.task, "train");
         assert!(measurement.evaluations >= 2 && measurement.seconds > 0.0);
@@ -260,7 +253,7 @@ fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
     let (_, recorder) = training.launch(probe.attach(model()), sgd(), scheduler, Some(&probe));
 
     let measured = measurements(folder.path());
-    let far = |m: &&burn_sharpness::Measurement| m.edge_ratio().is_some_and(|ratio| ratio < 1e-3);
+    let far = |m: &&Measurement| m.edge_ratio().is_some_and(|ratio| ratio < 1e-3);
     let far_above = measured.iter().filter(far).count();
     assert!((1..=3).contains(&far_above), "{measured:?}");
     let points = recorder.points("Edge Threshold");
@@ -284,7 +277,7 @@ fn a_warmup_that_starts_at_zero_is_measured() {
         .iter()
         .find(|m| m.learning_rate == Some(0.0))
         .unwrap();
-    assert_eq!(zero.outcome, MeasurementOutcome::Bracketed, "{zero:?}");
+    assert_eq!(zero.outcome, Bracketed, "{zero:?}");
     assert_eq!(zero.edge_ratio(), Some(0.0));
     assert_eq!(zero.edge_threshold(), None);
 }

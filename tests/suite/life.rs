@@ -1,24 +1,10 @@
 //! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains the
 //! mistake.
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, SgdConfig};
-use burn::train::metric::LossMetric;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::renderer::MetricsRenderer;
-use burn::train::{
-    InferenceStep, Interrupter, Learner, LearnerModel, MetricEarlyStoppingStrategy,
-    StoppingCondition, SupervisedTraining, TrainStep,
-};
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    ConfigError, Quantity, SharpnessConfig, SharpnessMetric, SharpnessMetrics, SharpnessProbe,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Training, adam, device, every, measurements, model,
-    weights,
-};
-use std::path::Path;
+use burn::train::{Interrupter, MetricEarlyStoppingStrategy, StoppingCondition};
+use sharpness_tests::prelude::*;
 use std::sync::Barrier;
 use std::thread;
 
@@ -170,7 +156,7 @@ fn a_program_that_runs_again_in_its_folder_begins_anew() {
         training.launch(learner(probe.attach(model())));
         measurements(folder.path())
     };
-    let numbers = |measured: Vec<burn_sharpness::Measurement>| -> Vec<_> {
+    let numbers = |measured: Vec<Measurement>| -> Vec<_> {
         measured.iter().map(|m| (m.step, m.critical_lr)).collect()
     };
     assert_eq!(numbers(run()), numbers(run()));

@@ -4,17 +4,8 @@
 mod optimizers;
 
 use burn::lr_scheduler::constant::ConstantLr;
-use burn::module::{Module, ParamGroup};
-use burn::optim::{
-    AdafactorConfig, AdamWConfig, AdanConfig, GradientsParams, LambConfig, ModuleOptimizer,
-    SgdConfig,
-};
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe};
 use optimizers::{Limit, Limited};
-use sharpness_tests::{
-    Batch, Data, LossKind, Mlp, MlpConfig, Training, copied_gradients, device, direction,
-    gradients_of, measurements, values, weights,
-};
+use sharpness_tests::prelude::*;
 
 const BATCHES: usize = 7;
 const FACTOR: f64 = 1.06;
@@ -66,7 +57,7 @@ fn first_crossing(
 
 fn assert_true(name: &str, measured: &Measurement, crossing: Option<f64>) {
     let Some(crossing) = crossing else {
-        let none = MeasurementOutcome::NoIncrease;
+        let none = NoIncrease;
         assert_eq!(measured.outcome, none, "{name}: {measured:?}");
         return;
     };

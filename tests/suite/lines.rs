@@ -1,8 +1,4 @@
-use burn::module::{Module, Param};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::prelude::*;
 
 #[derive(Module, Debug)]
 struct Point {

@@ -1,16 +1,5 @@
 use crate::stranger::{data, is_silent, says};
-use burn::module::Module;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn::train::metric::LossMetric;
-use burn::train::{Learner, SupervisedTraining};
-use burn_sharpness::{
-    MeasurementOutcome, Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe, Update,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
-};
+use sharpness_tests::prelude::*;
 
 fn trained(
     probe: &SharpnessProbe,
@@ -151,7 +140,7 @@ fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
     for _ in 0..3 {
         let grads = gradients(&model, &batch);
         let measured = probe.measure(&model, &sgd(), 0.1, &grads, zero).unwrap();
-        assert_ne!(measured.outcome, MeasurementOutcome::Bracketed);
+        assert_ne!(measured.outcome, Bracketed);
     }
     assert!(is_silent(&probe), "{}", probe.summary());
 }

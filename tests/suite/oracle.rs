@@ -1,6 +1,4 @@
-use burn::optim::GradientsParams;
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Fixture, Row, device};
+use sharpness_tests::prelude::*;
 
 /// The largest relative rounding of a resolved η_c.
 const RESOLVED: f64 = 0.003;
@@ -52,9 +50,9 @@ fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     let is_resolved = is_resolved(row);
     if is_resolved {
         assert!(relative(measurement.slope, row.slope) < tolerance);
-        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measurement.outcome, Bracketed);
     }
-    if measurement.outcome != MeasurementOutcome::Bracketed {
+    if measurement.outcome != Bracketed {
         assert_eq!(measurement.critical_lr, None);
         return is_resolved;
     }

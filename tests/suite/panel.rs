@@ -1,17 +1,4 @@
-use burn::module::{Module, Param, ParamGroup};
-use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    MEASUREMENTS_FILE, Measurement, Quantity, SharpnessConfig, SharpnessProbe, SlopeSource,
-    Thresholds, Update,
-};
-use sharpness_tests::{
-    Data, Fixture, Mlp, MlpConfig, TRAIN_SERIES, Training, device, mapped_gradients, measurements,
-    values, weights,
-};
-use std::path::Path;
-use std::sync::Arc;
+use sharpness_tests::prelude::*;
 
 fn probe(config: SharpnessConfig) -> SharpnessProbe {
     SharpnessProbe::new(config.with_panel(true)).unwrap()

@@ -1,19 +1,8 @@
 //! The records of small runs equal `tests/fixtures/records`, except times. `REDRAW=1 cargo test --workspace --test
 //! suite -- record::` writes them again.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::module::ParamGroup;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::train::MultiDeviceOptim;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    MEASUREMENTS_FILE, SharpnessConfig, SharpnessProbe, SharpnessProbeBuilder, Step, Update,
-};
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, weights};
+use sharpness_tests::prelude::*;
 use std::fmt::Write;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Train<'a> = &'a dyn Fn(&SharpnessProbe, &Path) -> Mlp;
 

@@ -1,16 +1,4 @@
-use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
-use burn::train::metric::NumericEntry;
-use burn_sharpness::{
-    ConfigError, IntoLoss, Loss, Measurement, MeasurementOutcome, Quantity, SharpnessConfig,
-    SharpnessProbe,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Training, device, every, gradients, in_folder, measurements,
-    model, sgd, weights,
-};
-use std::sync::Arc;
+use sharpness_tests::prelude::*;
 
 fn device() -> Device {
     device::autodiff()
@@ -34,7 +22,7 @@ fn measure(model: &Mlp, batch: &Batch, grads: &GradientsParams) -> Arc<Measureme
 }
 
 fn assert_failed(measurement: &Measurement, words: &str) {
-    assert_not_measured(measurement, MeasurementOutcome::Failed);
+    assert_not_measured(measurement, Failed);
     let reason = measurement.reason.as_ref().unwrap();
     assert!(reason.contains(words), "{reason}");
 }
@@ -63,10 +51,10 @@ fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 7);
     for measurement in &measured[..4] {
-        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measurement.outcome, Bracketed);
     }
     for measurement in &measured[4..] {
-        assert_not_measured(measurement, MeasurementOutcome::NonFiniteBaseLoss);
+        assert_not_measured(measurement, NonFiniteBaseLoss);
         assert_eq!(measurement.base_loss, None);
     }
     for quantity in Quantity::ALL {
@@ -106,7 +94,7 @@ fn a_gradient_of_zero_is_not_a_descent_direction() {
     let zero = (model.loss(&batch) * 0.0).backward();
     let grads = GradientsParams::from_grads(zero, &model);
     let measurement = measure(&model, &batch, &grads);
-    assert_not_measured(&measurement, MeasurementOutcome::NotDescent);
+    assert_not_measured(&measurement, NotDescent);
     assert_eq!(measurement.slope, Some(0.0));
 }
 
@@ -117,7 +105,7 @@ fn an_update_uphill_is_not_a_descent_direction() {
     let uphill = GradientsParams::from_grads((-model.loss(&batch)).backward(), &model);
     let measurement = measure(&model, &batch, &uphill);
     assert_eq!(measurement.critical_sharpness, None, "{measurement:?}");
-    assert_ne!(measurement.outcome, MeasurementOutcome::Failed);
+    assert_ne!(measurement.outcome, Failed);
 }
 
 #[test]
@@ -137,7 +125,7 @@ fn a_frozen_parameter_does_not_move() {
         })
         .unwrap();
 
-    assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+    assert_eq!(measurement.outcome, Bracketed);
     assert!(seen.len() > 2 && seen.iter().all(|weights| *weights == before));
     let free = measure(&free, &batch, &gradients(&free, &batch));
     assert!(
@@ -155,7 +143,7 @@ fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
     let before = weights(&model);
     let measurement = measure(&model, &batch, &grads);
     assert_eq!(measurement.base_loss, Some(expected));
-    assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+    assert_eq!(measurement.outcome, Bracketed);
     assert_eq!(weights(&model), before);
 }
 
@@ -198,7 +186,7 @@ fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
         losses.with_batch_fraction(0.5)
     });
     assert_eq!(half.batch_fraction, 0.5);
-    assert_eq!(half.outcome, MeasurementOutcome::Bracketed);
+    assert_eq!(half.outcome, Bracketed);
 }
 
 #[test]
@@ -277,7 +265,7 @@ fn a_folder_that_disappears_stops_the_file_and_nothing_else() {
     let (model, batch, grads) = step();
     for _ in 0..2 {
         let measurement = probe.measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch));
-        assert_eq!(measurement.unwrap().outcome, MeasurementOutcome::Bracketed);
+        assert_eq!(measurement.unwrap().outcome, Bracketed);
     }
 }
 
@@ -305,7 +293,6 @@ fn nonsense_in_the_configuration_is_refused_with_the_value() {
 fn a_metric_registered_for_validation_too_counts_training_items_only() {
     use burn::data::dataloader::Progress;
     use burn::train::metric::{Metric, MetricMetadata, Numeric};
-    use burn_sharpness::SharpnessMetric;
 
     let probe = every(1);
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);

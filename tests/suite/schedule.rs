@@ -1,9 +1,4 @@
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::prelude::*;
 
 /// Along a parabola with a critical learning rate of 2.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {

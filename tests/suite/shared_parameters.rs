@@ -1,11 +1,8 @@
 //! Parameters that a model holds or uses twice: the line goes through the optimizer's step.
 
-use burn::module::{Module, Param};
 use burn::nn::loss::CrossEntropyLoss;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use sharpness_tests::{device, direction, values};
+use burn::nn::{Embedding, EmbeddingConfig};
+use sharpness_tests::prelude::*;
 
 const RATE: f64 = 0.1;
 

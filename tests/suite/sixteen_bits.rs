@@ -1,7 +1,4 @@
-use burn::module::Module;
-use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, FloatDType};
-use sharpness_tests::{Data, Network, Sample, Zoo, copied_gradients, direction};
+use sharpness_tests::prelude::*;
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()

@@ -1,19 +1,6 @@
 //! A step made before its measurement gives the same weights and numbers, and needs no step of the optimizer's copy.
 
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::{Module, Param, ParamGroup};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{
-    AdamWConfig, AdanConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
-};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, Update,
-};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Weights, assert_close, device, weights};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 12;
 const BATCHES: usize = 4;
@@ -92,7 +79,7 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
     assert_eq!(weights_with, weights_before, "{name}");
     assert_eq!(before.len(), 2 * STEPS);
     assert_eq!(with.len(), 2 * STEPS);
-    let bracketed = |m: &&Arc<Measurement>| m.outcome == MeasurementOutcome::Bracketed;
+    let bracketed = |m: &&Arc<Measurement>| m.outcome == Bracketed;
     assert!(before.iter().filter(bracketed).count() >= STEPS, "{name}");
     for (before, with) in before.iter().zip(&with) {
         let name = format!("{name}, {} at {}", before.task, before.step);
@@ -237,8 +224,8 @@ fn an_update_that_the_weights_hide_is_no_measurement() {
         let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
         point = probe.optimize(point, &mut optim, 0.1, grads, loss);
         let measured = probe.latest("train").unwrap();
-        has_bracket.push(measured.outcome == MeasurementOutcome::Bracketed);
-        if measured.outcome == MeasurementOutcome::Failed {
+        has_bracket.push(measured.outcome == Bracketed);
+        if measured.outcome == Failed {
             let reason = measured.reason.as_ref().unwrap();
             assert!(reason.contains("do not show it"), "{reason}");
             assert_eq!(measured.critical_lr, None);

@@ -1,14 +1,6 @@
 //! In burn's `Learner`, the model steps before the measurement, and the update is the whole change of its weights.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::train::TrainStep;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Data, MlpConfig, Training, Weights, assert_close, device, measurements, sgd, values, weights,
-};
+use sharpness_tests::prelude::*;
 
 fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(0.1).init()

@@ -1,9 +1,4 @@
-use burn::train::TrainStep;
-use burn_sharpness::{Quantity, SharpnessProbe};
-use sharpness_tests::{
-    Data, Mlp, Training, device, every, gradients, in_folder, measurements, model, sgd, weights,
-};
-use std::path::Path;
+use sharpness_tests::prelude::*;
 
 pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())

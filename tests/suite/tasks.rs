@@ -1,13 +1,6 @@
 //! Relative critical sharpness: the losses of other tasks along the training's update.
 
-use burn::module::{Module, Param};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::{
-    ConfigError, Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe,
-};
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, measurements, weights};
-use std::sync::{Arc, Mutex};
+use sharpness_tests::prelude::*;
 
 #[derive(Module, Debug)]
 struct Point {
@@ -78,11 +71,7 @@ fn measure(probe: &SharpnessProbe, optim: &ModuleOptimizer) -> Arc<Measurement> 
 }
 
 fn assert_at(measurement: &Measurement, critical_lr: f64) {
-    assert_eq!(
-        measurement.outcome,
-        MeasurementOutcome::Bracketed,
-        "{measurement:?}"
-    );
+    assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
     let (lower, upper) = (measurement.lower.unwrap(), measurement.upper.unwrap());
     assert!(
         lower <= critical_lr * (1.0 + 1e-5) && critical_lr * (1.0 - 1e-5) <= upper,
@@ -137,8 +126,8 @@ fn a_task_that_only_gains_or_that_is_hurt_at_once_has_no_number() {
         let trained = measure(&probe, &SgdConfig::new().init());
         let gains = probe.latest("gains").unwrap();
         let hurt = probe.latest("is hurt").unwrap();
-        assert_eq!(gains.outcome, MeasurementOutcome::NoIncrease);
-        assert_eq!(hurt.outcome, MeasurementOutcome::NotDescent, "{hurt:?}");
+        assert_eq!(gains.outcome, NoIncrease);
+        assert_eq!(hurt.outcome, NotDescent, "{hurt:?}");
         for measurement in [gains, hurt] {
             assert_eq!(measurement.critical_lr, None);
             assert_eq!(measurement.critical_sharpness, None);
@@ -361,7 +350,7 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
     ] {
         let failed = of(task);
         assert_eq!(failed.len(), 1, "{task}: one measurement");
-        assert_eq!(failed[0].outcome, MeasurementOutcome::Failed);
+        assert_eq!(failed[0].outcome, Failed);
         let said = failed[0].reason.as_ref().unwrap();
         assert!(said.contains(reason), "{task}: {said}");
     }
@@ -369,7 +358,7 @@ fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
     assert!(
         of("nan")
             .iter()
-            .all(|m| m.outcome == MeasurementOutcome::NonFiniteBaseLoss && m.critical_lr.is_none())
+            .all(|m| m.outcome == NonFiniteBaseLoss && m.critical_lr.is_none())
     );
     for task in ["train", "fine"] {
         let bracketed = of(task).into_iter().filter(|m| m.critical_lr.is_some());

@@ -1,12 +1,6 @@
 //! The thresholds of an optimizer that the user names.
 
-use burn::module::{Module, Param};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe, Thresholds};
-use sharpness_tests::{MlpConfig, Training, device, measurements};
+use sharpness_tests::prelude::*;
 
 #[derive(Module, Debug)]
 struct Point {

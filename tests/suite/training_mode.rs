@@ -1,14 +1,6 @@
 //! Models that compute differently in training and validation.
 
-use burn::module::Module;
-use burn::tensor::Device;
-use burn_sharpness::{
-    BaseLossSource, Measurement, MeasurementOutcome, SharpnessProbe, SlopeSource,
-};
-use sharpness_tests::{
-    Data, Mlp, MlpConfig, Training, Weights, adam, clipped, device, direction, every, gradients,
-    in_folder, measurements, sgd, weights,
-};
+use sharpness_tests::prelude::*;
 
 pub(crate) fn device() -> Device {
     device::autodiff()
@@ -89,13 +81,13 @@ fn assert_true(config: &MlpConfig) {
             moved.loss(&batch).into_scalar::<f64>()
         };
         match measured.outcome {
-            MeasurementOutcome::Bracketed => {
+            Bracketed => {
                 bracketed += 1;
                 let critical_lr = measured.critical_lr.unwrap();
                 assert!(critical_lr > 1e-5, "made by rounding: {measured:?}");
                 assert_scanned(&measured, at);
             }
-            MeasurementOutcome::NotDescent => {
+            NotDescent => {
                 not_descent += 1;
                 let base = at(0.0);
                 let falls = [1e-4, 1e-3, 1e-2].iter().all(|eta| at(*eta) < base - 1e-6);

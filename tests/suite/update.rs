@@ -1,15 +1,4 @@
-use burn::grad_clipping::GradientClippingConfig;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::{Module, ParamGroup};
-use burn::optim::{
-    AdamConfig, AdamWConfig, AdanConfig, LionConfig, ModuleOptimizer, RmsPropConfig, SgdConfig,
-    momentum::MomentumConfig,
-};
-use burn::tensor::Device;
-use burn_sharpness::{
-    Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
-};
-use sharpness_tests::{Batch, Data, Mlp, device, gradients, model, values, weights};
+use sharpness_tests::prelude::*;
 
 fn device() -> Device {
     device::autodiff()
@@ -113,11 +102,7 @@ fn an_optimizer_that_is_not_linear_in_the_learning_rate_is_stepped_afresh() {
     let measurement = probe
         .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
         .unwrap();
-    assert_eq!(
-        measurement.outcome,
-        MeasurementOutcome::Bracketed,
-        "{measurement:?}"
-    );
+    assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
 }
 
 fn grouped(base: f64, first_layer: f64) -> ModuleLearningRate {

@@ -1,20 +1,5 @@
-use burn::module::ParamGroup;
-use burn::optim::SgdConfig;
-use burn::optim::momentum::MomentumConfig;
 use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
-use burn::train::TrainingStrategy;
-use burn::train::{ExecutionStrategy, Learner, SupervisedTraining};
-use burn_sharpness::{
-    Measurement, MeasurementOutcome, Probed, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
-    SlopeSource, WorkerShare,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Reduce, Replicas, Stop, Trainable, device, measurements,
-    model, wait_until, weights,
-};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use sharpness_tests::prelude::*;
 use std::time::{Duration, Instant};
 
 const STEPS: usize = 8;
@@ -77,11 +62,7 @@ where
 
 /// The second update is `scale` times the first.
 fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
-    assert_eq!(
-        of_workers.outcome,
-        MeasurementOutcome::Bracketed,
-        "{of_workers:?}"
-    );
+    assert_eq!(of_workers.outcome, Bracketed, "{of_workers:?}");
     let (found, expected) = (
         of_workers.critical_lr.unwrap() * scale,
         of_one.critical_lr.unwrap(),
@@ -182,7 +163,7 @@ fn workers_measure_groups_together_and_one_of_them_the_tasks() {
     assert_eq!(of_two.len(), 3 * STEPS);
     for (of_two, of_one) in of_two.iter().zip(&of_one) {
         assert_eq!((of_two.step, &of_two.task), (of_one.step, &of_one.task));
-        if of_one.outcome == MeasurementOutcome::Bracketed {
+        if of_one.outcome == Bracketed {
             assert_agree(of_two, of_one, 1.0);
         }
         let share = (of_two.task != "other").then(|| WorkerShare::new(2, 2));
@@ -215,11 +196,7 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{stop:?}");
         for measurement in &measured[step..] {
             let is_at_stop = measurement.step == step as u64;
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{stop:?}"
-            );
+            assert_eq!(measurement.outcome, Bracketed, "{stop:?}");
             // Before its first update the probe does not know the worker: the other evaluates its batches.
             let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
             let fraction = if share.is_some() { 0.5 } else { 1.0 };
@@ -252,11 +229,7 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
         let measured = measurements(folder.path());
         assert_eq!(measured.len(), STEPS, "{step} {first}");
         for measurement in &measured {
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{measurement:?}"
-            );
+            assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
             let workers = match measurement.step == step as u64 {
                 false => Some(WorkerShare::new(2, 2)),
                 true if step == 0 => None,
@@ -320,7 +293,7 @@ fn a_worker_whose_loss_panics_ends_the_measuring_and_not_the_run() {
         let (measured, notices) = with_fault(at, LONG, fault);
         assert_eq!(measured.len(), at.step + 1, "{at:?}");
         let last = measured.last().unwrap();
-        assert_eq!(last.outcome, MeasurementOutcome::Failed, "{at:?}");
+        assert_eq!(last.outcome, Failed, "{at:?}");
         assert_eq!(last.workers, Some(WorkerShare::new(2, 2)), "{at:?}");
         let reason = last.reason.as_ref().unwrap();
         assert!(reason.contains("the loss panicked"), "{at:?}: {reason}");
@@ -342,7 +315,7 @@ fn a_worker_that_hangs_in_an_evaluation_is_left_out_and_the_run_goes_on() {
         assert_eq!(measured.len(), STEPS, "{at:?}");
         for measurement in &measured {
             let outcome = &measurement.outcome;
-            assert_eq!(*outcome, MeasurementOutcome::Bracketed, "{at:?}");
+            assert_eq!(*outcome, Bracketed, "{at:?}");
         }
         let of_fault = &measured[at.step];
         assert_eq!(of_fault.workers, Some(WorkerShare::new(1, 2)), "{at:?}");
@@ -373,11 +346,7 @@ fn workers_of_burns_own_distributed_training_measure_together() {
         let measured = measurements(folder.path());
         assert_eq!(measured.len(), STEPS);
         for measurement in &measured {
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{all_reduce_op:?}"
-            );
+            assert_eq!(measurement.outcome, Bracketed, "{all_reduce_op:?}");
             assert_eq!(
                 measurement.workers,
                 Some(WorkerShare::new(2, 2)),
@@ -402,8 +371,7 @@ fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {
         let folder = tempfile::tempdir().unwrap();
         let probe = SharpnessProbe::new(config(folder.path())).unwrap();
         let layers = vec![Data::FEATURES, 512, 512, Data::CLASSES];
-        let model =
-            MlpConfig::new(layers, sharpness_tests::LossKind::Xent).init(&device::autodiff());
+        let model = MlpConfig::new(layers, LossKind::Xent).init(&device::autodiff());
         let began = Instant::now();
         train(
             probe.attach(model),

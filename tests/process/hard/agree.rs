@@ -2,10 +2,7 @@
 //! `attach_with`.
 
 use super::alone;
-use burn::tensor::FloatDType;
-use burn_sharpness::Measurement;
-use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
-use std::path::Path;
+use sharpness_tests::prelude::*;
 
 const APART: f64 = 0.08;
 

@@ -1,9 +1,7 @@
 //! With dropout and batch norm, rounding makes no bracket, and no falling loss counts as uphill.
 
 use super::alone;
-use burn::module::Module;
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
+use sharpness_tests::prelude::*;
 
 const SEEDS: u64 = 6;
 /// In the end the loss is small, but its rounding is not, because it is a difference of large logits.
@@ -30,12 +28,12 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
             let grads = gradients(&model, &batch);
             let measured = probe.measure(&model, &optim, RATE, &grads, |model| model.loss(&batch));
             if let Some(measured) = measured {
-                assert_ne!(measured.outcome, MeasurementOutcome::Failed, "{measured:?}");
+                assert_ne!(measured.outcome, Failed, "{measured:?}");
                 if let Some(critical_lr) = measured.critical_lr {
                     bracketed += 1;
                     below += usize::from(critical_lr < 1e-5);
                 }
-                if measured.outcome == MeasurementOutcome::NotDescent {
+                if measured.outcome == NotDescent {
                     not_descent += 1;
                     let valid = model.valid();
                     let line = direction(&valid, &optim, RATE, &grads);

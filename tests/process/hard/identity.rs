@@ -2,25 +2,11 @@
 
 use super::alone;
 use super::next_draws;
-use burn::grad_clipping::GradientClippingConfig;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
 use burn::lr_scheduler::exponential::ExponentialLrSchedulerConfig;
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::noam::NoamLrSchedulerConfig;
 use burn::lr_scheduler::step::StepLrSchedulerConfig;
-use burn::module::{Lora, Module, ParamGroup};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{
-    AdaGradConfig, AdafactorConfig, AdamWConfig, AdanConfig, LambConfig, LionConfig,
-    ModuleOptimizer, MuonConfig, SgdConfig,
-};
-use burn::tensor::{Device, FloatDType};
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Mlp, MlpConfig, Training, Weights, adam, device, measurements, sgd, weights,
-};
-use std::path::Path;
+use sharpness_tests::prelude::*;
 
 struct Case {
     dtype: Option<FloatDType>,
@@ -133,14 +119,12 @@ impl Case {
         assert!(weights(&start) != bare.weights, "the run trains");
         let measured = measurements(&of_probed);
         assert!(measured.len() as u64 * self.every >= 6, "{measured:?}");
-        let failed = measured
-            .iter()
-            .find(|m| m.outcome == MeasurementOutcome::Failed);
+        let failed = measured.iter().find(|m| m.outcome == Failed);
         assert!(failed.is_none(), "{failed:?}");
         // Beyond its cap, all steps of Adafactor are equal.
         let says_something = measured
             .iter()
-            .any(|m| m.critical_sharpness.is_some() || m.outcome == MeasurementOutcome::NoIncrease);
+            .any(|m| m.critical_sharpness.is_some() || m.outcome == NoIncrease);
         assert!(says_something, "{measured:#?}");
         let notices = probe.summary().notices;
         let tells = |notice: &String| notice.contains("copying the running statistics");

@@ -2,13 +2,8 @@
 
 use super::alone;
 use super::next_draws;
-use burn::module::Module;
 use burn::store::ModuleRecord;
-use burn::tensor::Tensor;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
-};
+use sharpness_tests::prelude::*;
 
 const BATCHES: usize = 7;
 const STEPS: usize = 21;

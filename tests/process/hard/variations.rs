@@ -1,14 +1,6 @@
 use super::alone;
 use super::next_draws;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer, MuonConfig};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::{MeasurementOutcome, SharpnessProbe};
-use sharpness_tests::{
-    Data, Mlp, MlpConfig, Training, Weights, adam, device, every, gradients, in_folder,
-    measurements, sgd, weights,
-};
-use std::collections::HashMap;
+use sharpness_tests::prelude::*;
 
 fn device() -> Device {
     device::plain().seed(11);
@@ -121,7 +113,7 @@ fn drawing() {
     let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
-    assert_eq!(measured[0].outcome, MeasurementOutcome::Failed);
+    assert_eq!(measured[0].outcome, Failed);
     let notices = probe.summary().notices;
     assert_eq!(notices.len(), 1, "{notices:?}");
     assert!(notices[0].contains("not repeatable"), "{notices:?}");
@@ -141,7 +133,7 @@ fn panicking_optimizer() {
     let measured = probe
         .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
         .unwrap();
-    assert_eq!(measured.outcome, MeasurementOutcome::Failed);
+    assert_eq!(measured.outcome, Failed);
     let reason = measured.reason.clone().unwrap();
     assert!(reason.contains("the optimizer panicked"), "{reason}");
     assert!(

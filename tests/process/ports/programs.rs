@@ -1,22 +1,10 @@
 // `probed! { … }` contains the probe's lines. `mod.rs` compiles this file with and without them, by `include!`, which
 // refuses `//!`.
 
-use super::{Manner, Outcome, Said, adam, adamw, batches, device, devices, loaders, random};
-use super::{soft_update, stopping};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
+use super::*;
 use burn::nn::loss::{MseLoss, Reduction};
-use burn::optim::{GradientsParams, ModuleOptimizer, RmsPropConfig};
-use burn::tensor::Tensor;
-use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
-use burn::train::{
-    EvaluatorBuilder, ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim,
-    SupervisedTraining, TrainStep, TrainingStrategy,
-};
-use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
-use sharpness_tests::{Batch, LossKind, MlpConfig, Recorder, clipped, weights};
-use std::path::Path;
-use std::sync::Arc;
+use burn::train::EvaluatorBuilder;
+use burn::train::metric::LearningRateMetric;
 
 pub fn supervised<M>(
     manner: Manner,
@@ -27,9 +15,7 @@ pub fn supervised<M>(
     said: &mut Said,
 ) -> Outcome
 where
-    M: LearnerModel
-        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
-        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+    M: Trainable,
 {
     let (train, valid) = loaders();
     probed! {
@@ -100,7 +86,7 @@ pub fn own_loop<M: Module + 'static>(
             model = optim.step(lr, model, grads);
         }
         let valid = model.valid();
-        for batch in batches(&devices::plain()) {
+        for batch in batches(&device::plain()) {
             assert!(loss(&valid, batch).into_scalar::<f32>().is_finite());
         }
     }

@@ -1,7 +1,5 @@
 use super::optimizers::Optimizer;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::ParamGroup;
-use sharpness_tests::{Kind, Network};
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tweak {

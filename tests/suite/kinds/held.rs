@@ -5,11 +5,7 @@ use super::run::{Run, Update, value};
 use super::tally::Tally;
 use super::tasks::{Place, Scene, TASKS, TaskLoss};
 use super::ways::{Learned, WAYS, learned};
-use burn::optim::ModuleOptimizer;
-use burn::tensor::FloatDType;
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK};
-use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
-use std::collections::BTreeMap;
+use sharpness_tests::prelude::*;
 
 pub type Tallies = BTreeMap<String, Tally>;
 
@@ -224,7 +220,7 @@ fn wrong_limit(probe: &SharpnessProbe) -> Option<String> {
 
 fn limit(measured: &Measurement) -> Option<f64> {
     match measured.outcome {
-        MeasurementOutcome::NotDescent => Some(0.0),
+        NotDescent => Some(0.0),
         _ => measured.critical_lr,
     }
 }

@@ -1,11 +1,5 @@
 use super::case::{Case, Tweak};
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, FloatDType, Tensor};
-use sharpness_tests::{
-    Data, Objective, Random, Sample, Zoo, bits, copied_gradients, mapped_gradients,
-};
-use std::collections::HashMap;
+use sharpness_tests::prelude::*;
 
 /// A reference network changes after this number of steps.
 const OLD: u64 = 10;
@@ -211,7 +205,7 @@ impl<'a> Run<'a> {
             }
         }
         if self.case.tweak == Tweak::Averaged {
-            let now = sharpness_tests::values(&self.model);
+            let now = values(&self.model);
             let now = now.into_iter().map(f64::from);
             self.average = Some(match self.average.take() {
                 Some(average) => {

@@ -3,7 +3,7 @@ use super::optimizers::{
     Optimizer, adafactor, adam, adam_of_16_bits, adamw, momentum, others, sgd,
 };
 use burn::tensor::FloatDType::{BF16, F16};
-use sharpness_tests::{Kind, Network, Objective};
+use sharpness_tests::prelude::*;
 
 pub struct Row {
     pub name: String,

@@ -1,7 +1,6 @@
 use super::fault::{Fault, Verdict};
 use super::ways::WAYS;
-use burn_sharpness::{Measurement, MeasurementOutcome};
-use std::collections::BTreeMap;
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Default)]
 pub struct Tally {
@@ -18,7 +17,7 @@ pub struct Tally {
 impl Tally {
     pub fn count(&mut self, measured: &Measurement, verdict: &Verdict) {
         self.measured += 1;
-        let is_bracket = measured.outcome == MeasurementOutcome::Bracketed;
+        let is_bracket = measured.outcome == Bracketed;
         self.bracketed += usize::from(is_bracket);
         if measured
             .first_crossing_verified

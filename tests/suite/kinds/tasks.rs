@@ -1,8 +1,4 @@
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
-use sharpness_tests::{Sample, Zoo};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use sharpness_tests::prelude::*;
 
 pub type Scene = Arc<Mutex<Option<Place>>>;
 

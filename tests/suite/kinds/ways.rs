@@ -1,10 +1,7 @@
 use super::case::Case;
 use super::run::{Run, Update as Pending};
 use super::tasks::{Scene, TASKS};
-use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, Update};
-use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Copy)]
 pub struct Way {
