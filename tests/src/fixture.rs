@@ -1,4 +1,4 @@
-use crate::{Batch, LossKind, Mlp, MlpConfig};
+use crate::{AtStep, Batch, LossKind, Mlp, MlpConfig, device};
 use burn::module::Param;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -90,7 +90,20 @@ impl Fixture {
             .collect()
     }
 
-    pub fn model(&self, device: &Device) -> Mlp {
+    /// Trains to the last row. Shows each step, with its row if it has one.
+    pub fn train(&self, mut see: impl FnMut(u64, Option<&Row>, &AtStep)) {
+        let device = device::autodiff();
+        let ((optim, rate), batch) = (self.optimizer(), self.batch(&device));
+        let mut at = AtStep::new(self.model(&device), optim, rate, batch.clone());
+        let last = self.rows.iter().map(|row| row.step).max().unwrap();
+        for step in 0..=last {
+            let row = self.rows.iter().find(|row| row.step == step);
+            see(step, row, &at);
+            at = at.next(batch.clone());
+        }
+    }
+
+    fn model(&self, device: &Device) -> Mlp {
         assert_eq!(self.activation, "tanh");
         let mut model = MlpConfig::new(self.layers.clone(), self.loss).init(device);
         for (linear, parameters) in model.layers.iter_mut().zip(self.init.chunks_exact(2)) {
@@ -107,7 +120,7 @@ impl Fixture {
         model
     }
 
-    pub fn batch(&self, device: &Device) -> Batch {
+    fn batch(&self, device: &Device) -> Batch {
         let x = TensorData::new(self.x.concat(), [self.x.len(), self.layers[0]]);
         let y = TensorData::new(self.y.clone(), [self.y.len()]);
         Batch {
@@ -117,8 +130,8 @@ impl Fixture {
     }
 
     /// `size` must divide the full batch.
-    pub fn batches(&self, size: usize, device: &Device) -> Vec<Batch> {
-        let Batch { x, y } = self.batch(device);
+    pub fn batches(&self, size: usize) -> Vec<Batch> {
+        let Batch { x, y } = self.batch(&device::autodiff());
         let parts = x.split(size, 0).into_iter().zip(y.split(size, 0));
         parts.map(|(x, y)| Batch { x, y }).collect()
     }
@@ -134,18 +147,12 @@ impl Fixture {
         }
     }
 
-    pub fn optimizer(&self) -> (ModuleOptimizer, f64) {
+    fn optimizer(&self) -> (ModuleOptimizer, f64) {
         match self.optimizer {
             OptimizerSpec::Sgd { lr, momentum } => {
-                let mut config = SgdConfig::new();
-                if momentum > 0.0 {
-                    config = config.with_momentum(Some(
-                        MomentumConfig::new()
-                            .with_momentum(momentum)
-                            .with_dampening(0.0),
-                    ));
-                }
-                (config.init(), lr)
+                let config = MomentumConfig::new().with_dampening(0.0);
+                let momentum = (momentum > 0.0).then(|| config.with_momentum(momentum));
+                (SgdConfig::new().with_momentum(momentum).init(), lr)
             }
             OptimizerSpec::Adamw {
                 lr,

@@ -44,8 +44,7 @@ fn layer(device: &Device) -> Linear {
 }
 
 fn assert_on_the_line<M: Module>(model: &M, loss: impl Fn(&M) -> Tensor<1>) {
-    let optimizers: [ModuleOptimizer; 2] = [SgdConfig::new().init(), AdamConfig::new().init()];
-    for mut optim in optimizers {
+    for mut optim in [sgd(), adam()] {
         let grads = GradientsParams::from_grads(loss(model).backward(), model);
         let valid = model.valid();
         let line = direction(&valid, &optim, RATE, &grads);
