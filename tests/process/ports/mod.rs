@@ -49,15 +49,12 @@ fn device() -> Device {
 }
 
 fn batches(device: &Device) -> Vec<Batch> {
-    let data = Data::new(8, 16, device);
-    (0..8).map(|index| data.batch(index)).collect()
+    Data::new(8, 16, device).all()
 }
 
 fn loaders() -> (Loader, Loader) {
-    (
-        Data::new(8, 16, &device()).loader(),
-        Data::new(2, 16, &device::plain()).loader(),
-    )
+    let valid = Data::new(2, 16, &device::plain());
+    (Data::new(8, 16, &device()).loader(), valid.loader())
 }
 
 fn random() -> Tensor<2> {
@@ -164,7 +161,7 @@ fn shapes() -> [Shape; 13] {
         shape!("accumulated gradients, warmup", "text-generation",
             supervised(Accumulated, tokens(), adam(), noam())),
         shape!("a loop, dropout", "custom-training-loop",
-            own_loop(mlp().with_dropout(0.5).init(&device()), |model: &Mlp, batch: Batch| model.loss(&batch))),
+            own_loop(mlp().with_dropout(0.5).init(&device()), task_loss)),
         shape!("a loop, recurrent", "modern-lstm",
             own_loop(Network::Recurrent.with(Objective::Squared).init(1, &device()),
                 |model: &Zoo, batch: Batch| model.loss(&Sample::of(&batch)))),

@@ -22,10 +22,7 @@ where
         let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2).with_directory(dir))?;
         let model = probe.attach(model);
     }
-    let training = SupervisedTraining::new(dir, train, valid.clone())
-        .num_epochs(2)
-        .renderer(Box::new(Recorder::default()))
-        .with_application_logger(None);
+    let training = silent(SupervisedTraining::new(dir, train, valid.clone()).num_epochs(2));
     let training = match manner {
         Manner::Plain => training
             .metrics((LossMetric::new(),))
