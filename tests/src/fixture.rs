@@ -64,30 +64,24 @@ impl Fixture {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
         let more = std::env::var_os("SHARPNESS_FIXTURES").unwrap_or_default();
         let more = std::env::split_paths(&more).filter(|path| !path.as_os_str().is_empty());
-        let more: Vec<PathBuf> = more.collect();
-        let mut paths: Vec<PathBuf> = [own]
-            .into_iter()
-            .chain(more)
-            .flat_map(|folder| {
-                let entries = std::fs::read_dir(&folder)
-                    .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-                entries.map(|entry| entry.unwrap().path())
-            })
-            .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with("mlp_") && name.ends_with(".json")
-            })
-            .collect();
+        let mut paths = Vec::new();
+        for folder in more.chain([own]) {
+            let entries = std::fs::read_dir(&folder);
+            let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+            paths.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+        paths.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("mlp_") && name.ends_with(".json")
+        });
         paths.sort();
-        paths
-            .into_iter()
-            .map(|path| {
-                let content = std::fs::read_to_string(&path).unwrap();
-                let fixture = serde_json::from_str(&content)
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                (path, fixture)
-            })
-            .collect()
+        let read = |path: PathBuf| {
+            let content = std::fs::read_to_string(&path).unwrap();
+            let fixture = serde_json::from_str(&content);
+            let fixture = fixture.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, fixture)
+        };
+        paths.into_iter().map(read).collect()
     }
 
     /// Trains to the last row. Shows each step, with its row if it has one.
@@ -137,14 +131,14 @@ impl Fixture {
     }
 
     pub fn preconditioner(&self) -> Option<AdamPreconditioner> {
-        match self.optimizer {
-            OptimizerSpec::Sgd { .. } => None,
-            OptimizerSpec::Adamw { betas, eps, .. } => Some(AdamPreconditioner {
-                beta_1: betas[0].into(),
-                beta_2: betas[1].into(),
-                epsilon: eps.into(),
-            }),
-        }
+        let OptimizerSpec::Adamw { betas, eps, .. } = self.optimizer else {
+            return None;
+        };
+        Some(AdamPreconditioner {
+            beta_1: betas[0].into(),
+            beta_2: betas[1].into(),
+            epsilon: eps.into(),
+        })
     }
 
     fn optimizer(&self) -> (ModuleOptimizer, f64) {

@@ -34,7 +34,7 @@ pub use point::Point;
 pub use random::Random;
 pub use recorder::{Recorder, TRAIN_SERIES};
 pub use replicas::{Reduce, Replicas, Stop, reduced, wait_until};
-pub use scan::Scan;
+pub use scan::{Scan, bisected};
 pub use start::*;
 pub use told::{assert_says, assert_silent, says};
 pub use training::{Ran, Trainable, Training, measurements, silent, steps};

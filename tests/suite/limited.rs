@@ -38,23 +38,10 @@ fn first_crossing(at: &AtStep, group: &ParamGroup) -> Option<f64> {
         let grads = gradients_of(group, &at.model, &at.grads);
         loss(&at.optim.clone().step(rate, at.model.clone(), grads)) - base
     };
-    let mut low = FROM;
-    while low < TO {
-        let mut high = low * FACTOR;
-        if rise(high) > rounding {
-            for _ in 0..20 {
-                let middle = (low * high).sqrt();
-                if rise(middle) > 0.0 {
-                    high = middle;
-                } else {
-                    low = middle;
-                }
-            }
-            return Some(low);
-        }
-        low = high;
-    }
-    None
+    let rates = std::iter::successors(Some(FROM), |rate| Some(rate * FACTOR));
+    let mut rates = rates.take_while(|rate| *rate < TO);
+    let low = rates.find(|rate| rise(rate * FACTOR) > rounding)?;
+    Some(bisected(low, low * FACTOR, rise))
 }
 
 fn assert_true(name: &str, measured: &Measurement, crossing: Option<f64>) {

@@ -101,17 +101,6 @@ fn a_frozen_parameter_does_not_move() {
 }
 
 #[test]
-fn a_model_with_batch_norm_is_measured_with_its_running_statistics() {
-    let at = at(MlpConfig::for_data().with_batch_norm().start());
-    let expected = at.model.valid().loss(&at.batch).into_scalar::<f64>();
-    let before = weights(&at.model);
-    let measurement = at.measure(&every(1));
-    assert_eq!(measurement.base_loss, Some(expected));
-    assert_eq!(measurement.outcome, Bracketed);
-    assert_eq!(weights(&at.model), before);
-}
-
-#[test]
 fn losses_of_examples_give_an_interval_and_parts_of_a_batch_are_stated() {
     let at = AtStep::new(model(), sgd(), 0.1, batch_of(1024));
     let measure = |loss: &dyn Fn(&Mlp) -> Loss| {

@@ -58,6 +58,8 @@ fn assert_true(config: &MlpConfig) {
     for step in 0..40 {
         let measured = at.measure(&probe);
         let valid = twin(config, &at.model);
+        let base = valid.loss(&at.batch).into_scalar::<f64>();
+        assert_eq!(measured.base_loss, Some(base));
         let line = direction(&valid, &at.optim, at.rate, &at.grads);
         let loss_at = |eta: f64| {
             let moved = line.apply(valid.clone(), eta);
@@ -72,7 +74,6 @@ fn assert_true(config: &MlpConfig) {
             }
             NotDescent => {
                 not_descent += 1;
-                let base = loss_at(0.0);
                 let falls = [1e-4, 1e-3, 1e-2].map(|eta| loss_at(eta) < base - 1e-6);
                 let falls = falls == [true; 3];
                 assert!(!falls, "step {step}: the loss falls: {measured:?}");

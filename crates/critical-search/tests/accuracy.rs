@@ -21,6 +21,8 @@ struct Score {
     largest: f64,
     stated: f64,
     outside: usize,
+    /// The brackets without the true η_c.
+    missed: usize,
 }
 
 fn search(config: SearchConfig, method: Method) -> CriticalSearch {
@@ -50,7 +52,7 @@ fn score(
     search: &CriticalSearch,
     told: impl Fn(usize, &Line) -> LossLine,
 ) -> Score {
-    let mut guess = Guess::new(0.01);
+    let (mut guess, mut missed) = (Guess::new(0.01), 0);
     let (mut counts, mut errors, mut stated) = (vec![], vec![], vec![]);
     for (index, line) in recorded::lines(workload).iter().enumerate() {
         let (result, next) = line.search_as(&told(index, line), search, guess);
@@ -58,6 +60,8 @@ fn score(
         let bracket = result.outcome.bracket();
         let bracket = bracket.unwrap_or_else(|| panic!("{workload} {index}: {result:?}"));
         let root = truth(line, bracket.critical_lr());
+        let is_inside = bracket.lower() <= 1.01 * root && root <= 1.01 * bracket.upper();
+        missed += usize::from(!is_inside);
         counts.push(result.trace.len());
         errors.push((bracket.critical_lr() / root - 1.0).abs());
         stated.push(bracket.relative_error());
@@ -79,6 +83,7 @@ fn score(
         largest: errors[errors.len() - 1],
         stated: rms(stated),
         outside,
+        missed,
     }
 }
 
@@ -130,6 +135,28 @@ fn the_defaults_are_cheap_and_accurate() {
         assert!(score.mean <= evaluations, "{workload}: {}", score.mean);
         assert!(score.rms <= rms, "{workload}: {}", score.rms);
         assert!(score.largest <= 0.02, "{workload}: {}", score.largest);
+    }
+}
+
+#[test]
+fn narrow_brackets_take_few_evaluations_more() {
+    for (workload, coarse, fine) in [
+        ("gpt", 3.2, 4.2),
+        ("full-batch", 2.3, 3.4),
+        ("momentum", 3.1, 4.2),
+    ] {
+        assert!(recorded::lines(workload).len() >= 80);
+        for (tolerance, bound, published) in [(1.0 / 16.0, coarse, 5.5), (1.0 / 256.0, fine, 9.5)] {
+            let config = SearchConfig::default().with_tolerance(tolerance);
+            let [guided, baseline] = [Method::Guided, Method::Published].map(|method| {
+                let score = score(workload, &search(config, method), |_, line| line.known());
+                assert_eq!(score.missed, 0, "{workload} at {tolerance}");
+                score.mean
+            });
+            let case = format!("{workload} at {tolerance}: {guided:.3} against {baseline:.3}");
+            println!("{case}");
+            assert!(guided <= bound && baseline >= published, "{case}");
+        }
     }
 }
 
