@@ -80,6 +80,17 @@ impl Training {
         scheduler: impl Into<ModuleLrScheduler>,
         probe: Option<&SharpnessProbe>,
     ) -> (M, Recorder) {
+        let (training, recorder) = self.prepare(probe);
+        let result = training.launch(Learner::new(model, optim, scheduler));
+        assert!(result.error.is_none(), "{:?}", result.error);
+        (result.model, recorder)
+    }
+
+    /// With the probe's metrics.
+    pub fn prepare<M: Trainable>(
+        self,
+        probe: Option<&SharpnessProbe>,
+    ) -> (SupervisedTraining<M>, Recorder) {
         let recorder = Recorder::default();
         let renderer: Box<dyn MetricsRenderer> = match probe {
             Some(probe) if self.has_dashboard => probe.dashboard(Box::new(recorder.clone())),
@@ -110,9 +121,7 @@ impl Training {
                 training = training.metrics_panel(probe);
             }
         }
-        let result = training.launch(Learner::new(model, optim, scheduler));
-        assert!(result.error.is_none(), "{:?}", result.error);
-        (result.model, recorder)
+        (training, recorder)
     }
 }
 
@@ -164,5 +173,9 @@ impl Ran {
             recorder,
             measured,
         }
+    }
+
+    pub fn parts(self) -> (Recorder, Vec<Measurement>) {
+        (self.recorder, self.measured)
     }
 }

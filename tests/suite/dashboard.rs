@@ -45,9 +45,7 @@ fn assert_draws_ratios(recorder: &Recorder, measured: &[Measurement]) {
 
 #[test]
 fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
-    let Ran {
-        recorder, measured, ..
-    } = drawn(0.1, 3, |_| {});
+    let (recorder, measured) = drawn(0.1, 3, |_| {}).parts();
     assert_draws_sharpness(&recorder, &measured);
     // The first 2/η is more than ten times λ_c, and a warmup may follow.
     assert_eq!(
@@ -88,9 +86,7 @@ fn all_else_reaches_the_renderer_as_it_is() {
 
 #[test]
 fn the_chart_of_the_edge_ratio_has_a_line_at_1() {
-    let Ran {
-        recorder, measured, ..
-    } = drawn(0.1, 2, |_| {});
+    let (recorder, measured) = drawn(0.1, 2, |_| {}).parts();
     let name = Quantity::EdgeRatio.name();
     assert_draws_ratios(&recorder, &measured);
     assert_eq!(values(&recorder, name, "edge"), [1.0; 7]);

@@ -95,9 +95,7 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
 
 #[test]
 fn metrics_tick_without_a_point_between_measurements() {
-    let Ran {
-        recorder, measured, ..
-    } = Ran::new(3, |_| {});
+    let (recorder, measured) = Ran::new(3, |_| {}).parts();
     for quantity in Quantity::ALL {
         let ticks = recorder.ticks(quantity.name());
         assert_eq!(ticks.len(), 16, "{quantity:?}");
@@ -130,13 +128,12 @@ fn points_of_accumulated_updates_fall_on_ticks_that_the_dashboard_keeps() {
 
 #[test]
 fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
-    let Ran {
-        recorder, measured, ..
-    } = Ran::new(1, |run| {
+    let (recorder, measured) = Ran::new(1, |run| {
         run.data = Data::new(5, 4, &device::autodiff());
         run.accumulation = Some(2);
         run.has_dashboard = true;
-    });
+    })
+    .parts();
     let sharpness = measured.iter().map(|m| m.critical_sharpness.unwrap());
     let sharpness: Vec<f64> = sharpness.collect();
     assert_eq!(sharpness.len(), 6);
@@ -172,9 +169,7 @@ fn the_metric_files_of_burn_hold_the_measured_points_only() {
 #[test]
 fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
     let scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-1, 10).init();
-    let Ran {
-        recorder, measured, ..
-    } = Ran::at(scheduler.unwrap(), 1, |_| {});
+    let (recorder, measured) = Ran::at(scheduler.unwrap(), 1, |_| {}).parts();
     let far = |m: &&Measurement| m.edge_ratio().is_some_and(|ratio| ratio < 1e-3);
     let far_above = measured.iter().filter(far).count();
     assert!((1..=3).contains(&far_above), "{measured:?}");

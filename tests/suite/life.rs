@@ -16,16 +16,8 @@ fn probe(folder: &Path) -> SharpnessProbe {
 }
 
 fn training<M: Trainable>(folder: &Path, epochs: usize) -> (SupervisedTraining<M>, Recorder) {
-    let recorder = Recorder::default();
-    let train = Data::new(7, 16, &device::autodiff()).loader();
-    let valid = Data::new(2, 16, &device::plain()).loader();
-    let training = SupervisedTraining::new(folder, train, valid)
-        .metrics((LossMetric::new(),))
-        .with_default_checkpointers()
-        .num_epochs(epochs)
-        .with_application_logger(None)
-        .renderer(Box::new(recorder.clone()));
-    (training, recorder)
+    let training = Training::new(folder).with(|run| run.epochs = epochs);
+    training.prepare(None)
 }
 
 fn learner<M: LearnerModel>(model: M) -> Learner<M> {

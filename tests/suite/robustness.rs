@@ -22,12 +22,11 @@ fn assert_not_measured(measurement: &Measurement, outcome: MeasurementOutcome) {
 
 #[test]
 fn a_batch_whose_loss_is_nan_is_recorded_and_training_goes_on() {
-    let Ran {
-        recorder, measured, ..
-    } = Ran::new(1, |run| {
+    let (recorder, measured) = Ran::new(1, |run| {
         run.data = Data::new(7, 16, &device::autodiff()).with_poisoned(4);
         run.epochs = 1;
-    });
+    })
+    .parts();
     assert_eq!(measured.len(), 7);
     for measurement in &measured[..4] {
         assert_eq!(measurement.outcome, Bracketed);

@@ -25,7 +25,13 @@ pub enum Tweak {
 #[derive(Clone)]
 pub struct Part {
     pub optimizer: Optimizer,
-    pub owns: fn(&str) -> bool,
+    pub owns: ParamGroup,
+}
+
+impl Part {
+    pub fn new(optimizer: Optimizer, owns: ParamGroup) -> Self {
+        Self { optimizer, owns }
+    }
 }
 
 #[derive(Clone)]
@@ -49,14 +55,10 @@ pub struct Case {
 
 impl Case {
     pub fn new(name: &str, kind: Kind, optimizer: Optimizer) -> Self {
-        let parts = vec![Part {
-            optimizer,
-            owns: |_| true,
-        }];
         Self {
             name: name.to_string(),
             kind,
-            parts,
+            parts: vec![Part::new(optimizer, ParamGroup::all())],
             schedule: |_| 1.0,
             size: |_| 32,
             batches: 24,
