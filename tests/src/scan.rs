@@ -111,10 +111,9 @@ pub fn bisected(mut low: f64, mut high: f64, rise: impl Fn(f64) -> f64) -> f64 {
     for _ in 0..BISECTIONS {
         let middle = (low * high).sqrt();
         // NaN is above.
-        if rise(middle) <= 0.0 {
-            low = middle;
-        } else {
-            high = middle;
+        match rise(middle) <= 0.0 {
+            true => low = middle,
+            false => high = middle,
         }
     }
     (low * high).sqrt()

@@ -26,10 +26,9 @@ fn batch_sharpness_is_that_of_the_oracles() {
         println!("{}", path.display());
         let batches = fixture.batches(32);
         let config = BatchSharpnessConfig::new(1).with_batches(batches.len());
-        let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
-            .with_batch_sharpness(config, batches, task_loss)
-            .build()
-            .unwrap();
+        let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1));
+        let probe = probe.with_batch_sharpness(config, batches, task_loss);
+        let probe = probe.build().unwrap();
         fixture.train(|step, row, at| {
             let Some((row, exact)) = row.and_then(|row| Some((row, row.batch_sharpness?))) else {
                 return;

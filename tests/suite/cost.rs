@@ -7,10 +7,9 @@ const WARM_UP: usize = 20;
 fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));
-    let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
-        .with_task("other", vec![other.batch(1)], task_loss)
-        .build()
-        .unwrap();
+    let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1));
+    let probe = probe.with_task("other", vec![other.batch(1)], task_loss);
+    let probe = probe.build().unwrap();
     let mut evaluations = [Vec::new(), Vec::new()];
     let mut at = AtStep::new(config.init(&device), adam(), 3e-3, data.batch(0));
     for step in 0..STEPS {

@@ -321,7 +321,6 @@ fn workers_of_burns_own_distributed_training_measure_together() {
             assert_eq!(measurement.outcome, Bracketed, "{all_reduce_op:?}");
             let share = Some(WorkerShare::new(2, 2));
             assert_eq!(measurement.workers, share, "{all_reduce_op:?}");
-            println!("{all_reduce_op:?}: {measurement:?}");
         }
         let source = measured.last().unwrap().slope_source;
         assert_eq!(source, Some(SlopeSource::Known), "{all_reduce_op:?}");
@@ -346,7 +345,6 @@ fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {
         println!("{workers}: {passes} evaluations in {seconds:.2} s of {run:.1?}");
         seconds / passes as f64
     };
-    let (one, two) = (seconds(1), seconds(2));
-    let ratio = two / one;
+    let ratio = seconds(2) / seconds(1);
     println!("an evaluation by two workers takes {ratio:.2} times that by one");
 }

@@ -9,10 +9,8 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        let product = self.0.wrapping_mul(6364136223846793005);
+        self.0 = product.wrapping_add(1442695040888963407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -83,10 +81,9 @@ fn tally(kind: &str, is_known: bool) -> Tally {
             let (mut low, mut high) = (bracket.lower(), bracket.upper());
             for _ in 0..60 {
                 let middle = 0.5 * (low + high);
-                if rise(middle) > 0.0 {
-                    high = middle;
-                } else {
-                    low = middle;
+                match rise(middle) > 0.0 {
+                    true => high = middle,
+                    false => low = middle,
                 }
             }
             let off = (bracket.critical_lr() / high).ln().abs();

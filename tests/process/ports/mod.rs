@@ -215,12 +215,9 @@ fn lines_of(program: &str) -> usize {
 }
 
 fn all() {
-    let mut table = String::from(
-        "| shape | burn's example | lines | weights | measured | notices |\n|---|---|---|---|---|---|\n",
-    );
-    for shape in shapes() {
-        table += &shape.row();
-    }
+    let head = "| shape | burn's example | lines | weights | measured | notices |\n|---|---|---|---|---|---|\n";
+    let rows = shapes().map(|shape| shape.row()).concat();
+    let table = format!("{head}{rows}");
     let page = std::fs::read_to_string(PAGE).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (found, after) = rest.split_once(END).unwrap();

@@ -63,10 +63,8 @@ fn judge_bracket(
         (Fault::Off3, 3.0 * error),
         (Fault::Off5, 0.05),
     ];
-    let wrong: Vec<_> = bounds
-        .into_iter()
-        .filter(|(_, bound)| !is_within(*bound))
-        .collect();
+    let wrong = bounds.into_iter().filter(|(_, bound)| !is_within(*bound));
+    let wrong: Vec<_> = wrong.collect();
     if !wrong.is_empty() {
         let mut crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
         // A staircase also crosses between the scan's points, and certainly in a certified bracket.
@@ -77,9 +75,8 @@ fn judge_bracket(
             crossings.push(scan.bisected(lower, upper));
         }
         let off = |crossing: &f64| (critical_lr / crossing - 1.0).abs();
-        let nearest = crossings
-            .into_iter()
-            .min_by(|a, b| off(a).total_cmp(&off(b)));
+        let crossings = crossings.into_iter();
+        let nearest = crossings.min_by(|a, b| off(a).total_cmp(&off(b)));
         let off = nearest.as_ref().map_or(f64::INFINITY, off);
         for (fault, bound) in wrong {
             if off > bound {
@@ -217,10 +214,9 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
         (NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
         (NotDescent, None, _) => {}
         (NoIncrease, _, Some((first, _))) if first < limit => {
-            let fault = if has_lasting_rise(scan, rate, limit) {
-                Fault::NoIncrease
-            } else {
-                Fault::Missed
+            let fault = match has_lasting_rise(scan, rate, limit) {
+                true => Fault::NoIncrease,
+                false => Fault::Missed,
             };
             verdict.add(fault, note);
         }
