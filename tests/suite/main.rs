@@ -1,3 +1,5 @@
+//! Tests of the whole: ARCHITECTURE.md lists what each part proves.
+
 mod batch_sharpness;
 mod batch_sharpness_costs;
 mod batch_statistics;

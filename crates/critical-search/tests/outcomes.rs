@@ -1,3 +1,5 @@
+//! Tests every outcome of a search.
+
 mod given;
 
 use critical_search::{
