@@ -11,11 +11,8 @@ pub fn product(network: &Network, parameters: &[f64], vector: &[f64]) -> Vec<f64
     let step = 1e-5 * dot(parameters, parameters).sqrt() / length;
     let ahead = network.gradient(&plus(parameters, step, vector));
     let behind = network.gradient(&plus(parameters, -step, vector));
-    let difference = plus(&ahead, -1.0, &behind);
-    difference
-        .iter()
-        .map(|value| value / (2.0 * step))
-        .collect()
+    let difference = plus(&ahead, -1.0, &behind).into_iter();
+    difference.map(|value| value / (2.0 * step)).collect()
 }
 
 /// λ_max(P^{-1/2} H P^{-1/2}) with the diagonal of P, by Lanczos's method with full orthogonalization.

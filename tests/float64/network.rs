@@ -120,9 +120,8 @@ impl Network {
                 gradient[start + inputs * outputs + output] += derivative[output];
             }
             // tanh′ from the value of tanh.
-            derivative = of_before
-                .iter()
-                .zip(before)
+            let pairs = of_before.iter().zip(before);
+            derivative = pairs
                 .map(|(derivative, value)| derivative * (1.0 - value * value))
                 .collect();
             end = start;

@@ -17,7 +17,7 @@ pub enum Optimizer {
     },
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct State {
     first: Vec<f64>,
     second: Vec<f64>,
@@ -30,18 +30,12 @@ impl Optimizer {
         *lr
     }
 
-    /// Returns Δθ of the next update, and the state after it.
-    pub fn direction(
-        &self,
-        state: &State,
-        parameters: &[f64],
-        gradient: &[f64],
-    ) -> (Vec<f64>, State) {
-        let mut state = state.clone();
+    /// Returns Δθ of the next update, after which `state` is.
+    pub fn direction(&self, state: &mut State, parameters: &[f64], gradient: &[f64]) -> Vec<f64> {
         state.updates += 1;
         state.first.resize(gradient.len(), 0.0);
         state.second.resize(gradient.len(), 0.0);
-        let delta = match self {
+        match self {
             Self::Sgd { momentum, .. } => {
                 for (b, g) in state.first.iter_mut().zip(gradient) {
                     *b = momentum * *b + g;
@@ -65,8 +59,7 @@ impl Optimizer {
                 }
                 delta
             }
-        };
-        (delta, state)
+        }
     }
 
     /// P = (1 − β₁ᵗ)(√v̂ + ε), from the state after t updates.

@@ -19,18 +19,14 @@ fn the_rust_of_the_book_is_excerpts_of_programs() {
             let (code, after) = block.split_once("```").unwrap();
             // `<!-- ../tests/suite/FILE.rs:ANCHOR -->` before a block names its excerpt.
             let source = before.lines().next_back().unwrap_or_default();
-            let source = source.strip_prefix("<!-- ");
-            let source = source.and_then(|source| source.strip_suffix(" -->"));
-            let source = source.unwrap_or_else(|| panic!("{name}: no program for: {code}"));
-            let (file, anchor) = source
-                .split_once(':')
-                .unwrap_or_else(|| panic!("{name}: {source} names no anchor"));
+            let named = source.strip_prefix("<!-- ");
+            let named = named.and_then(|source| source.strip_suffix(" -->")?.split_once(':'));
+            let (file, anchor) =
+                named.unwrap_or_else(|| panic!("{name}: {source} names no program of: {code}"));
             let excerpt = excerpt(&root().join("docs").join(file), anchor);
             let how = "`REDRAW=1 cargo test --test pages code` copies the excerpt again";
-            assert!(
-                redraws || code == excerpt,
-                "{name}: {source} differs: {how}"
-            );
+            let is_same = redraws || code == excerpt;
+            assert!(is_same, "{name}: {source} differs: {how}");
             redrawn += &format!("{before}\n```rust{kind}\n{excerpt}```");
             rest = after;
             count += 1;
@@ -57,19 +53,18 @@ fn excerpt(path: &Path, anchor: &str) -> String {
     let texts = lines.iter().filter(|line| !line.is_empty());
     let indentation = texts.map(|line| line.len() - line.trim_start().len()).min();
     let indentation = indentation.unwrap_or_else(|| panic!("{name}: {anchor} is empty"));
-    let lines = lines.iter();
-    let lines = lines.map(|line| format!("{}\n", line.get(indentation..).unwrap_or_default()));
-    lines.collect()
+    let cut = |line: &&str| format!("{}\n", line.get(indentation..).unwrap_or_default());
+    lines.iter().map(cut).collect()
 }
 
 fn is_a_program(path: &Path) -> bool {
-    let path = path.canonicalize().unwrap();
-    let root = root().canonicalize().unwrap();
-    let path = path.strip_prefix(&root).unwrap();
+    let (path, root) = (path.canonicalize().unwrap(), root().canonicalize().unwrap());
     let programs = [
         "crates/burn-sharpness/examples",
         "tests/suite",
         "tests/opentelemetry",
     ];
-    programs.iter().any(|folder| path.starts_with(folder))
+    programs
+        .iter()
+        .any(|folder| path.starts_with(root.join(folder)))
 }

@@ -59,14 +59,10 @@ fn another_selection_of_features_is_noticed() {
 fn every_package_of_the_workspace_is_in_the_profile() {
     let units = units("test --workspace");
     let own = units.iter().filter(|unit| unit.is_of_the_workspace);
-    let missing: BTreeSet<&str> = own
-        .filter(|unit| unit.opt_level != "1")
-        .map(|unit| unit.package.as_str())
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "[profile.dev.package] of Cargo.toml lacks {missing:?}"
-    );
+    let missing = own.filter(|unit| unit.opt_level != "1");
+    let missing: BTreeSet<&str> = missing.map(|unit| unit.package.as_str()).collect();
+    let profile = "[profile.dev.package] of Cargo.toml";
+    assert!(missing.is_empty(), "{profile} lacks {missing:?}");
 }
 
 fn dependencies(arguments: &str) -> Vec<Unit> {
@@ -79,23 +75,19 @@ fn dependencies(arguments: &str) -> Vec<Unit> {
 fn commands(page: &Page) -> Vec<String> {
     let mut commands = Vec::new();
     for block in page.blocks() {
-        let lines = block.lines().map(str::trim);
-        let lines = lines.filter(|line| line.starts_with("cargo "));
-        commands.extend(lines.map(String::from));
+        commands.extend(block.lines().map(|line| line.trim().to_string()));
     }
     let prose = page.prose();
     let quoted = prose.split('`').skip(1).step_by(2);
-    let quoted = quoted.map(|code| code.split_whitespace().collect::<Vec<_>>().join(" "));
-    commands.extend(quoted.filter(|code| code.starts_with("cargo ")));
+    commands.extend(quoted.map(|code| code.split_whitespace().collect::<Vec<_>>().join(" ")));
+    commands.retain(|command| command.starts_with("cargo "));
     commands
 }
 
 /// Returns the arguments of cargo's build, or `None` if the command builds nothing, or builds differently on purpose.
 fn build(command: &str) -> Option<String> {
-    let mut words = command
-        .split_whitespace()
-        .skip(1)
-        .filter(|word| *word != "-q");
+    let words = command.split_whitespace().skip(1);
+    let mut words = words.filter(|word| *word != "-q");
     let build = match words.next()? {
         "run" | "build" => "build",
         "test" => "test",

@@ -27,9 +27,8 @@ fn every_link_leads_to_a_file_and_a_heading() {
 fn the_book_has_every_page_of_its_folder_once() {
     let pages = pages();
     let book = Path::new("docs");
-    let summary = pages
-        .iter()
-        .find(|page| page.path == book.join("SUMMARY.md"));
+    let mut pages_of_book = pages.iter();
+    let summary = pages_of_book.find(|page| page.path == book.join("SUMMARY.md"));
     let mut listed: Vec<String> = targets(summary.unwrap());
     listed.sort();
     let in_book = pages.iter().filter(|page| page.path.starts_with(book));
@@ -71,10 +70,9 @@ fn fault(target: &str, page: &Page, pages: &[Page]) -> Option<&'static str> {
 }
 
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-    kept.collect::<String>().to_lowercase().replace(' ', "-")
+    let mut kept = heading.to_lowercase();
+    kept.retain(|c| c.is_alphanumeric() || " -_".contains(c));
+    kept.replace(' ', "-")
 }
 
 fn normal(path: &Path) -> PathBuf {

@@ -30,38 +30,29 @@ pub fn pages() -> Vec<Page> {
 
 impl Page {
     pub fn blocks(&self) -> Vec<String> {
-        let mut blocks = Vec::new();
-        let mut open: Option<String> = None;
-        for line in self.text.lines() {
-            match (line.trim_start().starts_with("```"), &mut open) {
-                (true, None) => open = Some(String::new()),
-                (true, Some(_)) => blocks.extend(open.take()),
-                (false, Some(block)) => {
-                    block.push_str(line);
-                    block.push('\n');
-                }
-                (false, None) => {}
-            }
-        }
-        assert!(
-            open.is_none(),
-            "{}: a block has no end",
-            self.path.display()
-        );
-        blocks
+        self.parts().0
     }
 
     pub fn prose(&self) -> String {
-        let mut inside = false;
-        let mut prose = String::new();
+        self.parts().1
+    }
+
+    /// Returns the blocks, and the text between them.
+    fn parts(&self) -> (Vec<String>, String) {
+        let (mut blocks, mut prose) = (Vec::<String>::new(), String::new());
+        let mut is_inside = false;
         for line in self.text.lines() {
             if line.trim_start().starts_with("```") {
-                inside = !inside;
-            } else if !inside {
-                prose.push_str(line);
-                prose.push('\n');
+                is_inside = !is_inside;
+                blocks.extend(is_inside.then(String::new));
+                continue;
             }
+            let part = blocks.last_mut().filter(|_| is_inside);
+            let part = part.unwrap_or(&mut prose);
+            *part += line;
+            part.push('\n');
         }
-        prose
+        assert!(!is_inside, "{}: a block has no end", self.path.display());
+        (blocks, prose)
     }
 }

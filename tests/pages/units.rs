@@ -56,16 +56,13 @@ fn identity(index: usize, units: &[Value], known: &mut BTreeMap<usize, u64>) -> 
     // `cargo test` reuses dependencies, although its profile has another name.
     unit["profile"]["name"] = Value::Null;
     let mut hasher = DefaultHasher::new();
-    let mut dependencies: Vec<(String, u64)> = unit["dependencies"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|dependency| {
-            let index = dependency["index"].as_u64().unwrap() as usize;
-            let name = dependency["extern_crate_name"].to_string();
-            (name, identity(index, units, known))
-        })
-        .collect();
+    let dependencies = unit["dependencies"].as_array().unwrap().iter();
+    let dependencies = dependencies.map(|dependency| {
+        let index = dependency["index"].as_u64().unwrap() as usize;
+        let name = dependency["extern_crate_name"].to_string();
+        (name, identity(index, units, known))
+    });
+    let mut dependencies: Vec<(String, u64)> = dependencies.collect();
     dependencies.sort();
     unit["dependencies"] = Value::Null;
     (unit.to_string(), dependencies).hash(&mut hasher);

@@ -1,9 +1,7 @@
 //! Kills runs at a random moment, or lets them run out of disk, and resumes them.
 
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement};
-use sharpness_tests::{Data, device, gradients, in_folder, measurements, model, sgd};
+use sharpness_tests::prelude::*;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 const RUN: &str = "SHARPNESS_TESTS_RUN";
@@ -21,27 +19,20 @@ fn run_in_a_process_of_its_own() {
     let (first_step, steps) = (number(), number());
     let folder = words.next().unwrap();
 
-    let device = device::autodiff();
-    let batch = Data::new(1, 8, &device).batch(0);
-    let (model, optim) = (model(), sgd());
-    let grads = gradients(&model, &batch);
+    let at = AtStep::new(model(), sgd(), 0.1, batch_of(8));
     let probe = in_folder(1, Path::new(folder));
     probe.set_step(first_step);
     for _ in first_step..steps {
-        let measured = probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
-        println!("\nmeasured {}", measured.unwrap().step);
+        println!("\nmeasured {}", at.measure(&probe).step);
     }
 }
 
-fn run(folder: &Path, first_step: u64, steps: u64) -> Command {
+fn run(folder: &Path, first_step: u64, end: u64) -> Command {
+    let test = "killed::run_in_a_process_of_its_own";
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args([
-            "killed::run_in_a_process_of_its_own",
-            "--exact",
-            "--nocapture",
-        ])
-        .env(RUN, format!("{first_step} {steps} {}", folder.display()))
+        .args([test, "--exact", "--nocapture"])
+        .env(RUN, format!("{first_step} {end} {}", folder.display()))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command
@@ -67,25 +58,22 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
 
         let path = folder.path().join(MEASUREMENTS_FILE);
         let content = std::fs::read_to_string(&path).unwrap();
-        let complete = content
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'));
-        let steps: Vec<u64> = complete
-            .map(|line| serde_json::from_str::<Measurement>(line).unwrap().step)
-            .collect();
-        let count = steps.len() as u64;
+        let lines = content.split_inclusive('\n');
+        let complete = lines.filter(|line| line.ends_with('\n'));
+        let read = complete.map(|line| serde_json::from_str::<Measurement>(line).unwrap().step);
+        let read: Vec<u64> = read.collect();
+        let count = read.len() as u64;
         assert!(
             count > said,
             "step {said} was measured, but {count} lines are there"
         );
-        assert_eq!(steps, (0..count).collect::<Vec<_>>());
+        assert_eq!(read, (0..count).collect::<Vec<_>>());
 
         let checkpoint = said / 10 * 10;
         let end = count + 5;
         let resumed = run(folder.path(), checkpoint, end).status().unwrap();
         assert!(resumed.success());
-        let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
-        assert_eq!(steps, (0..end).collect::<Vec<_>>());
+        assert_eq!(steps(folder.path()), (0..end).collect::<Vec<_>>());
     }
 }
 
@@ -95,20 +83,16 @@ fn a_killed_run_leaves_each_line_and_a_resumed_one_has_each_step_once() {
 fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
     let folder = tempfile::tempdir().unwrap();
     let unlimited = run(folder.path(), 0, 40);
-    let mut limited = Command::new("sh");
-    limited
+    let variables = unlimited.get_envs();
+    let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
         .arg(unlimited.get_program())
         .args(unlimited.get_args())
-        .envs(
-            unlimited
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-    let output = limited.output().unwrap();
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("measured 39"), "{said}");
+    assert_says(&String::from_utf8_lossy(&output.stdout), "measured 39");
 
     let path = folder.path().join(MEASUREMENTS_FILE);
     let content = std::fs::read_to_string(&path).unwrap();
@@ -117,6 +101,5 @@ fn a_run_goes_on_without_room_for_its_record_and_what_was_written_reads() {
     assert!((4..40).contains(&complete), "{complete} lines");
 
     assert!(run(folder.path(), 4, 12).status().unwrap().success());
-    let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
-    assert_eq!(steps, (0..12).collect::<Vec<_>>());
+    assert_eq!(steps(folder.path()), (0..12).collect::<Vec<_>>());
 }

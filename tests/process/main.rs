@@ -4,12 +4,9 @@ mod hard;
 mod killed;
 mod ports;
 
-use burn::module::ParamGroup;
-use burn_sharpness::hessian::{BatchSharpnessConfig, CurvatureConfig};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{Data, Mlp, MlpConfig, Training, device, model, sgd, weights};
+use sharpness_tests::prelude::*;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -21,25 +18,15 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let train = |probe: Option<&SharpnessProbe>| {
         device.seed(7);
         let model = MlpConfig::for_data().with_dropout(0.5).init(&device);
-        let training = Training::new(folder.path());
-        match probe {
-            None => training.launch(model, sgd(), 0.1, None).0,
-            Some(probe) => {
-                let model = probe.attach(model);
-                training
-                    .launch(model, sgd(), 0.1, Some(probe))
-                    .0
-                    .into_inner()
-            }
-        }
+        let (model, _) = Training::new(folder.path()).fit(model, sgd(), 0.1, probe);
+        weights(&model)
     };
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_curvature(CurvatureConfig::new(3));
+    let config = SharpnessConfig::new().with_every(1);
+    let config = config.with_curvature(CurvatureConfig::new(3));
     let batches = Data::new(2, 16, &device).loader();
     let of_batches = BatchSharpnessConfig::new(4).with_batches(2);
     let probe = SharpnessProbe::builder(config)
-        .with_batch_sharpness(of_batches, batches, |model: &Mlp, batch| model.loss(&batch))
+        .with_batch_sharpness(of_batches, batches, task_loss)
         .with_group("head", ParamGroup::from_predicate("layers.1"))
         .build()
         .unwrap();
@@ -51,7 +38,7 @@ fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
     let last = probe.latest("train").unwrap();
     assert!(last.batch_sharpness.is_some() || !last.step.is_multiple_of(4));
     assert!(summary.bracketed >= 10, "{summary:?}");
-    assert_eq!(weights(&probed), weights(&bare));
+    assert_eq!(probed, bare);
 }
 
 #[derive(Clone, Default)]
@@ -81,16 +68,14 @@ fn each_measurement_is_logged_and_those_past_the_edge_warn() {
         .finish();
     tracing::subscriber::with_default(subscriber, || {
         let config = SharpnessConfig::new().with_every(2).with_warning_after(2);
-        let probe = SharpnessProbe::new(config).unwrap();
-        let probe = probe.on_edge({
+        let probe = probe_of(config).on_edge({
             let calls = calls.clone();
             move |measurement| {
                 calls.lock().unwrap().push(measurement.step);
                 panic!("on purpose")
             }
         });
-        let model = probe.attach(model());
-        Training::new(folder.path()).launch(model, sgd(), 50.0, Some(&probe));
+        Training::new(folder.path()).fit(model(), sgd(), 50.0, Some(&probe));
     });
 
     let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();

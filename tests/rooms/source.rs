@@ -117,18 +117,14 @@ fn paths(text: &str) -> Vec<(Segments, String)> {
     let is_part = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
     let text = text.trim_start();
     let (path, rest) = text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()));
-    let segments: Segments = path
-        .split(':')
-        .filter(|segment| !segment.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let segments = path.split(':').filter(|segment| !segment.is_empty());
+    let segments: Segments = segments.map(str::to_owned).collect();
     if path.ends_with("::")
         && let Some(group) = rest.strip_prefix('{')
     {
         let members = members(group).into_iter().flat_map(paths);
-        return members
-            .map(|(path, name)| ([&segments[..], &path].concat(), name))
-            .collect();
+        let whole = |(path, name): (Segments, _)| ([&segments[..], &path].concat(), name);
+        return members.map(whole).collect();
     }
     let alias = rest.trim_start().strip_prefix("as ").map(str::trim);
     let name = alias.or(segments.last().map(String::as_str));
@@ -175,10 +171,10 @@ pub fn circle(graph: &Graph) -> Vec<&str> {
     loop {
         let is_in_a_circle = |name: &&String| {
             let uses = |other: &String| graph[other].iter();
-            let used = left
+            let is_used = left
                 .iter()
                 .any(|other| uses(other).any(|used| used == *name));
-            used && uses(name).any(|used| left.contains(used))
+            is_used && uses(name).any(|used| left.contains(used))
         };
         let kept: BTreeSet<&String> = left.iter().copied().filter(is_in_a_circle).collect();
         if kept.len() == left.len() {
@@ -198,9 +194,8 @@ pub fn misplaced(graph: &Graph, layers: &[Vec<String>]) -> Vec<String> {
         }
         for used in uses {
             if layer(used).is_some_and(|used| layer(name).is_some_and(|user| user >= used)) {
-                all.push(format!(
-                    "{name} uses {used}, but stands at its side or to its right"
-                ));
+                let place = "but stands at its side or to its right";
+                all.push(format!("{name} uses {used}, {place}"));
             }
         }
     }
@@ -225,10 +220,8 @@ mod tests {
 
     fn graph(arrows: &[(&str, &[&str])]) -> Graph {
         let named = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let arrows = arrows
-            .iter()
-            .map(|(name, used)| (name.to_string(), named(used)));
-        arrows.collect()
+        let arrow = |(name, used): &(&str, &[&str])| (name.to_string(), named(used));
+        arrows.iter().map(arrow).collect()
     }
 
     #[test]
@@ -244,14 +237,15 @@ mod tests {
             ("d", "use std::fs::read; pub struct D;"),
             ("e", "pub use crate::C;"),
         ];
-        let expected = graph(&[
-            ("a", &["d"]),
-            ("b", &["a", "d"]),
-            ("c", &["a", "b"]),
+        let (b, c): (&[&str], &[&str]) = (&["a", "d"], &["a", "b"]);
+        let expected = [
+            ("a", &["d"][..]),
+            ("b", b),
+            ("c", c),
             ("d", &[]),
             ("e", &[]),
-        ]);
-        assert_eq!(rooms(&modules), expected);
+        ];
+        assert_eq!(rooms(&modules), graph(&expected));
     }
 
     #[test]
@@ -286,9 +280,7 @@ mod tests {
         assert_eq!(of(&[&["a"], &["b"], &["c"]]), Vec::<String>::new());
         let side = "b uses c, but stands at its side or to its right";
         assert_eq!(of(&[&["a"], &["b", "c"]]), [side]);
-        assert_eq!(
-            of(&[&["a"], &["b"], &["d"]]),
-            ["c has no layer", "there is no d"]
-        );
+        let gone = of(&[&["a"], &["b"], &["d"]]);
+        assert_eq!(gone, ["c has no layer", "there is no d"]);
     }
 }

@@ -47,6 +47,10 @@ impl Data {
         loader.to_device(&device)
     }
 
+    pub fn all(&self) -> Vec<Batch> {
+        (0..self.batches).map(|index| self.batch(index)).collect()
+    }
+
     pub fn batch(&self, index: usize) -> Batch {
         let examples = index * self.batch_size..(index + 1) * self.batch_size;
         let mut x = Vec::new();

@@ -1,4 +1,4 @@
-use crate::{Batch, LossKind, Mlp, MlpConfig};
+use crate::{AtStep, Batch, LossKind, Mlp, MlpConfig, device};
 use burn::module::Param;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig, momentum::MomentumConfig};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -64,33 +64,40 @@ impl Fixture {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
         let more = std::env::var_os("SHARPNESS_FIXTURES").unwrap_or_default();
         let more = std::env::split_paths(&more).filter(|path| !path.as_os_str().is_empty());
-        let more: Vec<PathBuf> = more.collect();
-        let mut paths: Vec<PathBuf> = [own]
-            .into_iter()
-            .chain(more)
-            .flat_map(|folder| {
-                let entries = std::fs::read_dir(&folder)
-                    .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-                entries.map(|entry| entry.unwrap().path())
-            })
-            .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with("mlp_") && name.ends_with(".json")
-            })
-            .collect();
+        let mut paths = Vec::new();
+        for folder in more.chain([own]) {
+            let entries = std::fs::read_dir(&folder);
+            let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+            paths.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+        paths.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("mlp_") && name.ends_with(".json")
+        });
         paths.sort();
-        paths
-            .into_iter()
-            .map(|path| {
-                let content = std::fs::read_to_string(&path).unwrap();
-                let fixture = serde_json::from_str(&content)
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                (path, fixture)
-            })
-            .collect()
+        let read = |path: PathBuf| {
+            let content = std::fs::read_to_string(&path).unwrap();
+            let fixture = serde_json::from_str(&content);
+            let fixture = fixture.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path, fixture)
+        };
+        paths.into_iter().map(read).collect()
     }
 
-    pub fn model(&self, device: &Device) -> Mlp {
+    /// Trains to the last row. Shows each step, with its row if it has one.
+    pub fn train(&self, mut see: impl FnMut(u64, Option<&Row>, &AtStep)) {
+        let device = device::autodiff();
+        let ((optim, rate), batch) = (self.optimizer(), self.batch(&device));
+        let mut at = AtStep::new(self.model(&device), optim, rate, batch.clone());
+        let last = self.rows.iter().map(|row| row.step).max().unwrap();
+        for step in 0..=last {
+            let row = self.rows.iter().find(|row| row.step == step);
+            see(step, row, &at);
+            at = at.next(batch.clone());
+        }
+    }
+
+    fn model(&self, device: &Device) -> Mlp {
         assert_eq!(self.activation, "tanh");
         let mut model = MlpConfig::new(self.layers.clone(), self.loss).init(device);
         for (linear, parameters) in model.layers.iter_mut().zip(self.init.chunks_exact(2)) {
@@ -107,7 +114,7 @@ impl Fixture {
         model
     }
 
-    pub fn batch(&self, device: &Device) -> Batch {
+    fn batch(&self, device: &Device) -> Batch {
         let x = TensorData::new(self.x.concat(), [self.x.len(), self.layers[0]]);
         let y = TensorData::new(self.y.clone(), [self.y.len()]);
         Batch {
@@ -117,35 +124,29 @@ impl Fixture {
     }
 
     /// `size` must divide the full batch.
-    pub fn batches(&self, size: usize, device: &Device) -> Vec<Batch> {
-        let Batch { x, y } = self.batch(device);
+    pub fn batches(&self, size: usize) -> Vec<Batch> {
+        let Batch { x, y } = self.batch(&device::autodiff());
         let parts = x.split(size, 0).into_iter().zip(y.split(size, 0));
         parts.map(|(x, y)| Batch { x, y }).collect()
     }
 
     pub fn preconditioner(&self) -> Option<AdamPreconditioner> {
-        match self.optimizer {
-            OptimizerSpec::Sgd { .. } => None,
-            OptimizerSpec::Adamw { betas, eps, .. } => Some(AdamPreconditioner {
-                beta_1: betas[0].into(),
-                beta_2: betas[1].into(),
-                epsilon: eps.into(),
-            }),
-        }
+        let OptimizerSpec::Adamw { betas, eps, .. } = self.optimizer else {
+            return None;
+        };
+        Some(AdamPreconditioner {
+            beta_1: betas[0].into(),
+            beta_2: betas[1].into(),
+            epsilon: eps.into(),
+        })
     }
 
-    pub fn optimizer(&self) -> (ModuleOptimizer, f64) {
+    fn optimizer(&self) -> (ModuleOptimizer, f64) {
         match self.optimizer {
             OptimizerSpec::Sgd { lr, momentum } => {
-                let mut config = SgdConfig::new();
-                if momentum > 0.0 {
-                    config = config.with_momentum(Some(
-                        MomentumConfig::new()
-                            .with_momentum(momentum)
-                            .with_dampening(0.0),
-                    ));
-                }
-                (config.init(), lr)
+                let config = MomentumConfig::new().with_dampening(0.0);
+                let momentum = (momentum > 0.0).then(|| config.with_momentum(momentum));
+                (SgdConfig::new().with_momentum(momentum).init(), lr)
             }
             OptimizerSpec::Adamw {
                 lr,

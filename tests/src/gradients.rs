@@ -80,3 +80,13 @@ pub fn mapped_gradients<M: Module>(
     model.visit(&mut map);
     map.mapped
 }
+
+/// All numbers of the gradients.
+pub fn numbers<M: Module>(model: &M, grads: &GradientsParams) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    mapped_gradients(model, grads, |value| {
+        numbers.push(value);
+        value
+    });
+    numbers
+}

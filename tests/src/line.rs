@@ -1,6 +1,5 @@
 //! The weights along an optimizer's step, in 64 bits, independent of the tested code.
 
-use crate::weights;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Tensor, TensorData};
 use std::collections::HashMap;
@@ -118,9 +117,4 @@ fn placed<M: Module>(model: &M, values: &Values) -> M {
     }
 
     model.clone().map(&mut Place(values))
-}
-
-pub fn bits<M: Module>(model: &M) -> Vec<u8> {
-    let weights = weights(model).into_iter();
-    weights.flat_map(|(_, bytes)| bytes).collect()
 }

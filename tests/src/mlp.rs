@@ -1,5 +1,5 @@
-use crate::clipped;
 use crate::data::{Batch, Data};
+use crate::{clipped, device};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
@@ -10,15 +10,16 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use serde::Deserialize;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
+    #[default]
     Xent,
     /// Mean squared distance to one-hot targets, over all elements.
     Mse,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct MlpConfig {
     pub layers: Vec<usize>,
     pub loss: LossKind,
@@ -44,15 +45,7 @@ impl MlpConfig {
         Self {
             layers,
             loss,
-            dropout: 0.0,
-            drops_inputs: false,
-            batch_norm: false,
-            zero_head: false,
-            has_spare: false,
-            is_random: false,
-            clips: false,
-            noise: 0.0,
-            penalty: 0.0,
+            ..Self::default()
         }
     }
 
@@ -82,6 +75,11 @@ impl MlpConfig {
     pub fn with_zero_head(mut self) -> Self {
         self.zero_head = true;
         self
+    }
+
+    /// On the device of the tests.
+    pub fn start(&self) -> Mlp {
+        self.init(&device::autodiff())
     }
 
     /// The weights are the same every time unless `is_random` is set, because tests in parallel share burn's random

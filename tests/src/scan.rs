@@ -101,15 +101,20 @@ impl<'a> Scan<'a> {
         crossings
     }
 
-    pub fn bisected(&self, mut low: f64, mut high: f64) -> f64 {
-        for _ in 0..BISECTIONS {
-            let middle = (low * high).sqrt();
-            if self.at(middle) <= 0.0 {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        (low * high).sqrt()
+    pub fn bisected(&self, low: f64, high: f64) -> f64 {
+        bisected(low, high, |rate| self.at(rate))
     }
+}
+
+/// Returns a rate at which a rise crosses 0.
+pub fn bisected(mut low: f64, mut high: f64, rise: impl Fn(f64) -> f64) -> f64 {
+    for _ in 0..BISECTIONS {
+        let middle = (low * high).sqrt();
+        // NaN is above.
+        match rise(middle) <= 0.0 {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    (low * high).sqrt()
 }

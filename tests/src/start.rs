@@ -1,20 +1,45 @@
-use crate::{Batch, Mlp, MlpConfig, device};
+use crate::{Batch, Data, Mlp, MlpConfig, device};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::Tensor;
 use burn_sharpness::{Linearity, SharpnessConfig, SharpnessProbe, UpdateDirection};
 use std::path::Path;
 
 pub fn model() -> Mlp {
-    MlpConfig::for_data().init(&device::autodiff())
+    MlpConfig::for_data().start()
 }
 
 pub fn sgd() -> ModuleOptimizer {
     SgdConfig::new().init()
 }
 
+pub fn momentum() -> ModuleOptimizer {
+    let momentum = Some(MomentumConfig::new());
+    SgdConfig::new().with_momentum(momentum).init()
+}
+
 pub fn adam() -> ModuleOptimizer {
     AdamConfig::new().init()
+}
+
+/// With a weight decay of 0.1.
+pub fn adamw() -> ModuleOptimizer {
+    AdamWConfig::new().with_weight_decay(0.1).init()
+}
+
+pub fn batch_of(examples: usize) -> Batch {
+    Data::new(1, examples, &device::autodiff()).batch(0)
+}
+
+/// For a task.
+pub fn plain_batch_of(examples: usize) -> Batch {
+    Data::new(1, examples, &device::plain()).batch(0)
+}
+
+pub fn task_loss(model: &Mlp, batch: Batch) -> Tensor<1> {
+    model.loss(&batch)
 }
 
 pub fn gradients(model: &Mlp, batch: &Batch) -> GradientsParams {
@@ -31,11 +56,15 @@ pub fn direction<M: Module>(
     UpdateDirection::new(valid, optim, &rate.into(), grads, 1.0, check).unwrap()
 }
 
+pub fn probe_of(config: SharpnessConfig) -> SharpnessProbe {
+    SharpnessProbe::new(config).unwrap()
+}
+
 pub fn every(steps: u64) -> SharpnessProbe {
-    SharpnessProbe::new(SharpnessConfig::new().with_every(steps)).unwrap()
+    probe_of(SharpnessConfig::new().with_every(steps))
 }
 
 pub fn in_folder(steps: u64, folder: &Path) -> SharpnessProbe {
     let config = SharpnessConfig::new().with_every(steps);
-    SharpnessProbe::new(config.with_directory(folder)).unwrap()
+    probe_of(config.with_directory(folder))
 }

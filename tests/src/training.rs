@@ -1,8 +1,6 @@
-use crate::{Batch, Data, Recorder, device};
+use crate::{Batch, Data, Mlp, Recorder, device, in_folder, model, sgd};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::ModuleOptimizer;
-use burn::tensor::{Bool, Int, Tensor, TensorData};
 use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{
@@ -11,6 +9,7 @@ use burn::train::{
 };
 use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 pub trait Trainable:
     LearnerModel
@@ -54,16 +53,44 @@ impl Training {
         }
     }
 
-    pub fn launch<M>(
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Attaches the probe to the model.
+    pub fn fit<M: Trainable>(
         self,
         model: M,
         optim: ModuleOptimizer,
         scheduler: impl Into<ModuleLrScheduler>,
         probe: Option<&SharpnessProbe>,
-    ) -> (M, Recorder)
-    where
-        M: Trainable,
-    {
+    ) -> (M, Recorder) {
+        let Some(of_model) = probe else {
+            return self.launch(model, optim, scheduler, None);
+        };
+        let (model, recorder) = self.launch(of_model.attach(model), optim, scheduler, probe);
+        (model.into_inner(), recorder)
+    }
+
+    pub fn launch<M: Trainable>(
+        self,
+        model: M,
+        optim: ModuleOptimizer,
+        scheduler: impl Into<ModuleLrScheduler>,
+        probe: Option<&SharpnessProbe>,
+    ) -> (M, Recorder) {
+        let (training, recorder) = self.prepare(probe);
+        let result = training.launch(Learner::new(model, optim, scheduler));
+        assert!(result.error.is_none(), "{:?}", result.error);
+        (result.model, recorder)
+    }
+
+    /// With the probe's metrics.
+    pub fn prepare<M: Trainable>(
+        self,
+        probe: Option<&SharpnessProbe>,
+    ) -> (SupervisedTraining<M>, Recorder) {
         let recorder = Recorder::default();
         let renderer: Box<dyn MetricsRenderer> = match probe {
             Some(probe) if self.has_dashboard => probe.dashboard(Box::new(recorder.clone())),
@@ -94,67 +121,61 @@ impl Training {
                 training = training.metrics_panel(probe);
             }
         }
-        let result = training.launch(Learner::new(model, optim, scheduler));
-        assert!(result.error.is_none(), "{:?}", result.error);
-        (result.model, recorder)
+        (training, recorder)
     }
+}
+
+/// Without output.
+pub fn silent<M: LearnerModel>(training: SupervisedTraining<M>) -> SupervisedTraining<M> {
+    let renderer = Box::new(Recorder::default());
+    training.renderer(renderer).with_application_logger(None)
 }
 
 pub fn measurements(directory: &Path) -> Vec<Measurement> {
     let content = std::fs::read_to_string(directory.join(MEASUREMENTS_FILE)).unwrap();
-    let lines = content.lines();
-    lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    let lines = content.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().unwrap()
 }
 
-pub type Weights = Vec<(String, Vec<u8>)>;
-
-/// Of 32-bit tensors.
-pub fn values<M: Module>(model: &M) -> Vec<f32> {
-    let weights = weights(model).into_iter();
-    let bytes: Vec<u8> = weights.flat_map(|(_, bytes)| bytes).collect();
-    let values = bytes.as_chunks().0.iter();
-    values.map(|value| f32::from_ne_bytes(*value)).collect()
+pub fn steps(directory: &Path) -> Vec<u64> {
+    measurements(directory).iter().map(|m| m.step).collect()
 }
 
-pub fn weights<M: Module>(model: &M) -> Weights {
-    #[derive(Default)]
-    struct Collector {
-        path: Vec<String>,
-        weights: Weights,
+/// A run by gradient descent with a probe, in a folder of its own.
+pub struct Ran {
+    pub folder: TempDir,
+    pub probe: SharpnessProbe,
+    pub model: Mlp,
+    pub recorder: Recorder,
+    pub measured: Vec<Measurement>,
+}
+
+impl Ran {
+    /// Measures every so many steps, at a learning rate of 0.1.
+    pub fn new(every: u64, change: impl FnOnce(&mut Training)) -> Self {
+        Self::at(0.1, every, change)
     }
 
-    impl Collector {
-        fn push(&mut self, data: TensorData) {
-            let bytes = data.as_bytes().to_vec();
-            self.weights.push((self.path.join("."), bytes));
+    pub fn at(
+        rate: impl Into<ModuleLrScheduler>,
+        every: u64,
+        change: impl FnOnce(&mut Training),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let probe = in_folder(every, folder.path());
+        let training = Training::new(folder.path()).with(change);
+        let (model, recorder) = training.fit(model(), sgd(), rate, Some(&probe));
+        let measured = measurements(folder.path());
+        Self {
+            folder,
+            probe,
+            model,
+            recorder,
+            measured,
         }
     }
 
-    impl ModuleVisitor for Collector {
-        fn enter_module(&mut self, name: &str, _container_type: &str) {
-            self.path.push(name.to_string());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.push(param.val().into_data());
-        }
-
-        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-            self.push(param.val().into_data());
-        }
-
-        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-            self.push(param.val().into_data());
-        }
+    pub fn parts(self) -> (Recorder, Vec<Measurement>) {
+        (self.recorder, self.measured)
     }
-
-    let mut collector = Collector::default();
-    model.visit(&mut collector);
-    collector.weights
 }

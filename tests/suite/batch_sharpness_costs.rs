@@ -4,10 +4,7 @@
 use crate::float64::curvature::product;
 use crate::float64::network::{Loss, Network, dot};
 use crate::float64::{parameters, rows};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn_sharpness::hessian::BatchSharpnessConfig;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Batch, Fixture, LossKind, Mlp, copied_gradients, device};
+use sharpness_tests::prelude::*;
 
 /// The lengths of a step along the gradient, as parts of ‖θ‖.
 const STEPS: [f64; 6] = [1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4];
@@ -15,6 +12,7 @@ const STEPS: [f64; 6] = [1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4];
 const GRADIENT: f64 = 3.0;
 
 fn exact(fixture: &Fixture, theta: &[f64], batch: &Batch) -> f64 {
+    let classes = batch.y.to_data();
     let network = Network {
         layers: fixture.layers.clone(),
         loss: match fixture.loss {
@@ -22,88 +20,53 @@ fn exact(fixture: &Fixture, theta: &[f64], batch: &Batch) -> f64 {
             LossKind::Mse => Loss::SquaredDistance,
         },
         inputs: rows(&batch.x),
-        classes: batch
-            .y
-            .to_data()
-            .iter::<i64>()
-            .map(|y| y as usize)
-            .collect(),
+        classes: classes.iter::<i64>().map(|y| y as usize).collect(),
     };
     let gradient = network.gradient(theta);
     dot(&gradient, &product(&network, theta, &gradient)) / dot(&gradient, &gradient)
 }
 
-fn gradient(model: &Mlp, batch: &Batch) -> GradientsParams {
-    GradientsParams::from_grads(model.loss(batch).backward(), model)
-}
-
-fn product_of(model: &Mlp, a: &GradientsParams, b: &GradientsParams) -> f64 {
-    let numbers = |grads| {
-        let mut numbers = Vec::new();
-        sharpness_tests::mapped_gradients(model, grads, |value| {
-            numbers.push(value);
-            value
-        });
-        numbers
-    };
-    dot(&numbers(a), &numbers(b))
-}
-
-struct Way {
-    name: String,
-    values: Vec<f64>,
-    passes: f64,
-}
+/// The name, the values of the batches, and the passes for each.
+type Way = (String, Vec<f64>, f64);
 
 fn ways(model: &Mlp, batches: &[Batch]) -> Vec<Way> {
-    let sgd = || -> ModuleOptimizer { SgdConfig::new().init() };
-    let norm_of_weights = {
-        let values = sharpness_tests::values(model);
-        values
-            .iter()
-            .map(|v| f64::from(*v).powi(2))
-            .sum::<f64>()
-            .sqrt()
+    let squares = values(model).into_iter().map(|v| f64::from(v).powi(2));
+    let norm_of_weights = squares.sum::<f64>().sqrt();
+    let product = |model: &Mlp, a: &GradientsParams, b: &GradientsParams| {
+        dot(&numbers(model, a), &numbers(model, b))
     };
-    let count = batches.len() as f64;
     let mut ways = Vec::new();
     for step in STEPS {
         let (mut by_gradients, mut by_losses) = (Vec::new(), Vec::new());
         for batch in batches {
-            let grads = gradient(model, batch);
-            let square = product_of(model, &grads, &grads);
+            let grads = gradients(model, batch);
+            let square = product(model, &grads, &grads);
             let rate = step * norm_of_weights / square.sqrt();
             let moved =
                 |rate: f64| sgd().step(rate, model.clone(), copied_gradients(model, &grads));
             let [ahead, behind] = [-rate, rate].map(moved);
-            let slopes = [&ahead, &behind].map(|m| product_of(m, &gradient(m, batch), &grads));
+            let slopes = [&ahead, &behind].map(|m| product(m, &gradients(m, batch), &grads));
             by_gradients.push((slopes[0] - slopes[1]) / (2.0 * rate * square));
             let value = |m: &Mlp| m.loss(batch).into_scalar::<f64>();
             let bend = value(&ahead) + value(&behind) - 2.0 * value(model);
             by_losses.push(bend / (rate * rate * square));
         }
-        ways.push(Way {
-            name: format!("gradients, {step:.0e}"),
-            values: by_gradients,
-            passes: 3.0 * GRADIENT,
-        });
-        ways.push(Way {
-            name: format!("losses, {step:.0e}"),
-            values: by_losses,
-            passes: GRADIENT + 2.0,
-        });
+        ways.extend([
+            (
+                format!("gradients, {step:.0e}"),
+                by_gradients,
+                3.0 * GRADIENT,
+            ),
+            (format!("losses, {step:.0e}"), by_losses, GRADIENT + 2.0),
+        ]);
     }
-    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let probe = every(1);
     let (mut values, mut evaluations) = (Vec::new(), 0);
     // The first round has no guess yet.
     for round in 0..2 {
         for batch in batches {
-            let loss = model.loss(batch);
-            let grads = GradientsParams::from_grads(loss.clone().backward(), model);
-            let (optim, rate) = (sgd(), 1e-3);
-            let update = Update::new(model, &optim, rate, &grads).with_training_loss(loss);
-            let measured = probe.measure_update(update, |model: &Mlp| model.loss(batch));
-            let measured = measured.unwrap();
+            let at = AtStep::new(model.clone(), sgd(), 1e-3, batch.clone());
+            let measured = at.measure_told(&probe);
             probe.set_step(measured.step + 1);
             if round == 1 {
                 values.push(measured.critical_sharpness.unwrap_or(f64::NAN));
@@ -111,66 +74,48 @@ fn ways(model: &Mlp, batches: &[Batch]) -> Vec<Way> {
             }
         }
     }
-    ways.push(Way {
-        name: "line search".to_string(),
-        values,
-        passes: GRADIENT + evaluations as f64 / count,
-    });
+    let passes = GRADIENT + evaluations as f64 / batches.len() as f64;
+    ways.push(("line search".to_string(), values, passes));
     ways
 }
 
 #[test]
 #[ignore = "prints a table for the book"]
 fn batch_sharpness_costs() {
-    let device = device::autodiff();
     for (path, fixture) in Fixture::all() {
         println!("{}", path.file_stem().unwrap().display());
-        let (mut optim, rate) = fixture.optimizer();
-        let mut model = fixture.model(&device);
-        let whole = fixture.batch(&device);
-        let batches = fixture.batches(16, &device);
+        let batches = fixture.batches(16);
         let count = batches.len() as f64;
         let config = BatchSharpnessConfig::new(1).with_batches(batches.len());
-        let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
         let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
-            .with_batch_sharpness(config, batches.clone(), loss)
+            .with_batch_sharpness(config, batches.clone(), task_loss)
             .build()
             .unwrap();
-        let last = fixture.rows.iter().map(|row| row.step).max().unwrap();
-        for step in 0..=last {
-            let grads = gradient(&model, &whole);
-            if fixture.rows.iter().any(|row| row.step == step) {
-                let theta = parameters(&model);
-                let exact = batches.iter().map(|batch| exact(&fixture, &theta, batch));
-                let exact: Vec<f64> = exact.collect();
-                let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
-                let of_all = mean(&exact);
-                let squares: f64 = exact.iter().map(|value| (value - of_all).powi(2)).sum();
-                let error = (squares / (count - 1.0) / count).sqrt();
-                println!("step {step}: {of_all:.4} ± {error:.4}");
-                let print = |name: &str, passes: f64, off: f64| {
-                    println!("  {name:<18} {passes:>5.1} passes a batch, off by {off:.1e}");
-                };
-                for way in ways(&model, &batches) {
-                    let off = (mean(&way.values) / of_all - 1.0).abs();
-                    print(&way.name, way.passes, off);
-                }
-                probe.set_step(step);
-                let update = Update::new(&model, &optim, rate, &grads);
-                let measured = probe.measure_update(update, |model: &Mlp| model.loss(&whole));
-                let measured = measured.unwrap().batch_sharpness.clone().unwrap();
-                let passes = GRADIENT * measured.gradients as f64 + measured.evaluations as f64;
-                let off = measured
-                    .value
-                    .map_or(f64::NAN, |value| (value / of_all - 1.0).abs());
-                print("as built", passes / count, off);
-                println!(
-                    "  {:<18} {:>34.1e}",
-                    "  which states",
-                    measured.relative_error.unwrap()
-                );
+        fixture.train(|step, row, at| {
+            if row.is_none() {
+                return;
             }
-            model = optim.step(rate, model, grads);
-        }
+            let theta = parameters(&at.model);
+            let exact = batches.iter().map(|batch| exact(&fixture, &theta, batch));
+            let exact: Vec<f64> = exact.collect();
+            let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
+            let of_all = mean(&exact);
+            let squares: f64 = exact.iter().map(|value| (value - of_all).powi(2)).sum();
+            let error = (squares / (count - 1.0) / count).sqrt();
+            println!("step {step}: {of_all:.4} ± {error:.4}");
+            let print = |name: &str, passes: f64, off: f64| {
+                println!("  {name:<18} {passes:>5.1} passes a batch, off by {off:.1e}");
+            };
+            for (name, values, passes) in ways(&at.model, &batches) {
+                print(&name, passes, (mean(&values) / of_all - 1.0).abs());
+            }
+            probe.set_step(step);
+            let measured = at.measure(&probe).batch_sharpness.clone().unwrap();
+            let passes = GRADIENT * measured.gradients as f64 + measured.evaluations as f64;
+            let off = measured.value.map(|value| (value / of_all - 1.0).abs());
+            print("as built", passes / count, off.unwrap_or(f64::NAN));
+            let stated = measured.relative_error.unwrap();
+            println!("  {:<18} {stated:>34.1e}", "  which states");
+        });
     }
 }

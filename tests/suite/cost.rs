@@ -1,7 +1,4 @@
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Device;
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, Update};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 120;
 const WARM_UP: usize = 20;
@@ -10,35 +7,25 @@ const WARM_UP: usize = 20;
 fn mean_evaluations(config: &MlpConfig, source: SlopeSource) -> [f64; 2] {
     let device = Device::flex().autodiff();
     let (data, other) = (Data::new(20, 64, &device), Data::new(4, 256, &device));
-    let mut model = config.init(&device);
-    let mut optim: ModuleOptimizer = AdamConfig::new().init();
-    let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
-        .with_task("other", vec![other.batch(1)], |model, batch| {
-            Mlp::loss(model, &batch)
-        })
-        .build()
-        .unwrap();
+    let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1));
+    let probe = probe.with_task("other", vec![other.batch(1)], task_loss);
+    let probe = probe.build().unwrap();
     let mut evaluations = [Vec::new(), Vec::new()];
+    let mut at = AtStep::new(config.init(&device), adam(), 3e-3, data.batch(0));
     for step in 0..STEPS {
-        let batch = data.batch(step % 20);
-        let loss = model.loss(&batch);
-        let grads = GradientsParams::from_grads(loss.backward(), &model);
-        let update = Update::new(&model, &optim, 3e-3, &grads);
-        let trained = probe
-            .measure_update(update.with_training_loss(loss), |model| model.loss(&batch))
-            .unwrap();
+        let trained = at.measure_told(&probe);
         let of_task = probe.latest("other").unwrap();
         if step >= WARM_UP {
             assert_eq!(trained.slope_source, Some(source));
             assert_eq!(of_task.slope_source, None);
             for (all, measured) in evaluations.iter_mut().zip([trained, of_task]) {
                 // A task that rises from the start has no crossing.
-                if measured.outcome == MeasurementOutcome::Bracketed {
+                if measured.outcome == Bracketed {
                     all.push(measured.evaluations as f64);
                 }
             }
         }
-        model = optim.step(3e-3, model, grads);
+        at = at.next(data.batch((step + 1) % 20));
     }
     evaluations.map(|all| {
         assert!(all.len() >= STEPS / 2);
@@ -68,29 +55,24 @@ fn the_time_of_the_panel() {
     let device = Device::flex().autodiff();
     for (width, batch) in [(32, 64), (256, 256), (512, 512)] {
         let layers = vec![Data::FEATURES, width, width, Data::CLASSES];
-        let mut model = MlpConfig::new(layers, LossKind::Xent).init(&device);
+        let model = MlpConfig::new(layers, LossKind::Xent).init(&device);
         let data = Data::new(20, batch, &device);
-        let mut optim: ModuleOptimizer = AdamConfig::new().init();
         let probes = [false, true].map(|panel| {
-            let config = SharpnessConfig::new().with_every(1).with_panel(panel);
-            SharpnessProbe::new(config).unwrap()
+            let config = SharpnessConfig::new().with_every(1);
+            probe_of(config.with_panel(panel))
         });
         let mut seconds = [Vec::new(), Vec::new()];
+        let mut at = AtStep::new(model, adam(), 1e-3, data.batch(0));
         for step in 0..WARM_UP + 300 {
-            let batch = data.batch(step % 20);
-            let loss = model.loss(&batch);
-            let grads = GradientsParams::from_grads(loss.backward(), &model);
             let mut order = [0, 1];
             order.rotate_left(step % 2);
             for index in order {
-                let update = Update::new(&model, &optim, 1e-3, &grads);
-                let update = update.with_training_loss(loss.clone());
-                let measured = probes[index].measure_update(update, |model| model.loss(&batch));
+                let measured = at.measure_told(&probes[index]);
                 if step >= WARM_UP {
-                    seconds[index].push(measured.unwrap().seconds);
+                    seconds[index].push(measured.seconds);
                 }
             }
-            model = optim.step(1e-3, model, grads);
+            at = at.next(data.batch((step + 1) % 20));
         }
         let [without, with] = seconds.map(|mut all| {
             all.sort_by(f64::total_cmp);

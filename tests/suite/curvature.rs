@@ -1,15 +1,7 @@
-use burn::module::{Module, Param, ParamGroup};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::hessian::{
-    AdamPreconditioner, CurvatureConfig, CurvatureOutcome, SpectrumConfig,
-};
-use burn_sharpness::{MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Fixture, Mlp, MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::prelude::*;
 
 #[test]
 fn curvatures_agree_with_the_oracles_or_say_why_not() {
-    let device = device::autodiff();
     let tolerances = device::tolerances();
     let (mut all, mut resolved) = (0, 0);
     for (path, fixture) in Fixture::all() {
@@ -19,87 +11,84 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
             ..SpectrumConfig::default()
         });
         curvature.preconditioner = fixture.preconditioner();
-        let config = SharpnessConfig::new()
-            .with_every(1)
-            .with_curvature(curvature);
-        let probe = SharpnessProbe::builder(config)
+        let config = SharpnessConfig::new().with_every(1);
+        let probe = SharpnessProbe::builder(config.with_curvature(curvature))
             .with_group("last", ParamGroup::from_predicate("layers.2"))
             .build()
             .unwrap();
-        let (mut optim, learning_rate) = fixture.optimizer();
-        let mut model = fixture.model(&device);
-        let batch = fixture.batch(&device);
-        let last = fixture.rows.iter().map(|row| row.step).max().unwrap();
-        for step in 0..=last {
-            let grads = GradientsParams::from_grads(model.loss(&batch).backward(), &model);
-            if let Some(row) = fixture.rows.iter().find(|row| row.step == step) {
-                probe.set_step(step);
-                let loss = |model: &Mlp| model.loss(&batch);
-                let update = Update::new(&model, &optim, learning_rate, &grads);
-                let measured = probe.measure_update(update.with_curvature(loss), loss);
-                let curvature = measured.unwrap().curvature.clone().unwrap();
-                let of_group = probe.latest("last").unwrap().curvature.clone().unwrap();
-                let of_group = Some(&of_group.hessian_sharpness).zip(row.last_layer_sharpness);
-                let of_group = of_group.map(|(value, exact)| (value, exact, tolerances.oracle));
-                let values = [
-                    (
-                        &curvature.directional_sharpness,
-                        row.directional_sharpness,
-                        tolerances.curvature,
-                    ),
-                    (
-                        &curvature.hessian_sharpness,
-                        row.hessian_sharpness,
-                        tolerances.oracle,
-                    ),
-                ];
-                let preconditioned = curvature.preconditioned_sharpness.as_ref();
-                let preconditioned = preconditioned.zip(row.preconditioned_sharpness);
-                let preconditioned =
-                    preconditioned.map(|(value, exact)| (value, exact, tolerances.curvature));
-                let more = preconditioned.into_iter().chain(of_group);
-                for (value, exact, tolerance) in values.into_iter().chain(more) {
-                    println!("step {step}: {exact} {value:?}");
-                    all += 1;
-                    resolved += usize::from(value.outcome == CurvatureOutcome::Measured);
-                    match value.value {
-                        Some(value) => assert!((value / exact - 1.0).abs() < tolerance),
-                        None => assert_ne!(value.outcome, CurvatureOutcome::Measured),
-                    }
+        fixture.train(|step, row, at| {
+            let Some(row) = row else {
+                return;
+            };
+            probe.set_step(step);
+            let update = at.update().with_curvature(|model| model.loss(&at.batch));
+            let measured = at.measured(&probe, update).unwrap();
+            let curvature = measured.curvature.as_ref().unwrap();
+            let of_group = probe.latest("last").unwrap().curvature.clone().unwrap();
+            for (value, exact, tolerance) in [
+                (
+                    Some(&curvature.directional_sharpness),
+                    Some(row.directional_sharpness),
+                    tolerances.curvature,
+                ),
+                (
+                    Some(&curvature.hessian_sharpness),
+                    Some(row.hessian_sharpness),
+                    tolerances.oracle,
+                ),
+                (
+                    curvature.preconditioned_sharpness.as_ref(),
+                    row.preconditioned_sharpness,
+                    tolerances.curvature,
+                ),
+                (
+                    Some(&of_group.hessian_sharpness),
+                    row.last_layer_sharpness,
+                    tolerances.oracle,
+                ),
+            ] {
+                let (Some(value), Some(exact)) = (value, exact) else {
+                    continue;
+                };
+                println!("step {step}: {exact} {value:?}");
+                all += 1;
+                resolved += usize::from(value.outcome == CurvatureOutcome::Measured);
+                match value.value {
+                    Some(value) => assert_near(value, exact, tolerance),
+                    None => assert_ne!(value.outcome, CurvatureOutcome::Measured),
                 }
             }
-            model = optim.step(learning_rate, model, grads);
-        }
+        });
     }
     assert!(10 * resolved >= 9 * all, "{resolved} of {all}");
 }
 
 #[derive(Module, Debug)]
-struct Point {
-    x: Param<Tensor<1>>,
-    y: Param<Tensor<1>>,
+struct Two {
+    x: Point,
+    y: Point,
 }
 
-fn point() -> Point {
-    let device = device::autodiff();
-    let param = |values: [f32; 2]| Param::from_tensor(Tensor::<1>::from_floats(values, &device));
-    Point {
-        x: param([1.0, -2.0]),
-        y: param([0.5, 3.0]),
+fn point() -> Two {
+    Two {
+        x: Point::at([1.0, -2.0]),
+        y: Point::at([0.5, 3.0]),
     }
 }
 
 /// ½ (3x₁² + x₂² + 5y₁² + 0.5y₂²).
-fn quadratic(point: &Point) -> Tensor<1> {
-    let part = |theta: Tensor<1>, curvature: [f32; 2]| {
+fn quadratic(point: &Two) -> Tensor<1> {
+    let part = |point: &Point, curvature: [f32; 2]| {
+        let theta = point.theta.val();
         let curvature = Tensor::<1>::from_floats(curvature, &theta.device());
         (theta.square() * curvature).sum() * 0.5
     };
-    part(point.x.val(), [3.0, 1.0]) + part(point.y.val(), [5.0, 0.5])
+    part(&point.x, [3.0, 1.0]) + part(&point.y, [5.0, 0.5])
 }
 
-fn close(value: f64, exact: f64) -> bool {
-    (value / exact - 1.0).abs() < device::tolerances().quadratic
+#[track_caller]
+fn assert_exact(value: Option<f64>, exact: f64) {
+    assert_near(value, exact, device::tolerances().quadratic);
 }
 
 #[test]
@@ -114,45 +103,37 @@ fn on_a_quadratic_all_sharpnesses_are_what_they_must_be() {
         .with_group("nothing", ParamGroup::from_predicate("z"))
         .build()
         .unwrap();
-    let point = point();
+    let (point, optim) = (point(), sgd());
     let grads = GradientsParams::from_grads(quadratic(&point).backward(), &point);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
     let update = Update::new(&point, &optim, 0.1, &grads).with_curvature(quadratic);
-    let measured = probe.measure_update(update, quadratic);
-    let measured = measured.unwrap();
+    let measured = probe.measure_update(update, quadratic).unwrap();
 
     // The Rayleigh quotient of the gradient (3, −2, 2.5, 1.5).
     let rayleigh = |terms: &[(f64, f64)]| {
         let top: f64 = terms.iter().map(|(curvature, g)| curvature * g * g).sum();
         top / terms.iter().map(|(_, g)| g * g).sum::<f64>()
     };
-    let all = rayleigh(&[(3.0, 3.0), (1.0, 2.0), (5.0, 2.5), (0.5, 1.5)]);
-    let curvature = measured.curvature.as_ref().unwrap();
-    let directional = curvature.directional_sharpness.value.unwrap();
-    let largest = curvature.hessian_sharpness.value.unwrap();
-    assert!(close(measured.critical_sharpness.unwrap(), all));
-    assert!(close(directional, all));
-    assert!(close(largest, 5.0) && directional <= largest);
-
+    let (of_x, of_y) = ([(3.0, 3.0), (1.0, 2.0)], [(5.0, 2.5), (0.5, 1.5)]);
     let of = |group: &str| probe.latest(group).unwrap();
-    let x = of("x").critical_sharpness.unwrap();
-    assert!(close(x, rayleigh(&[(3.0, 3.0), (1.0, 2.0)])));
-    let y = of("y").critical_sharpness.unwrap();
-    assert!(close(y, rayleigh(&[(5.0, 2.5), (0.5, 1.5)])));
-    for (group, directional, largest) in [("x", x, 3.0), ("y", y, 5.0)] {
-        let curvature = of(group).curvature.clone().unwrap();
-        let of_group = curvature.directional_sharpness.value.unwrap();
-        assert!(close(of_group, directional), "{group}: {of_group}");
-        assert!(close(curvature.hessian_sharpness.value.unwrap(), largest));
+    for (group, terms, largest) in [
+        ("train", &[of_x, of_y].concat()[..], 5.0),
+        ("x", &of_x, 3.0),
+        ("y", &of_y, 5.0),
+    ] {
+        let (measured, exact) = (of(group), rayleigh(terms));
+        let curvature = measured.curvature.as_ref().unwrap();
+        assert_exact(measured.critical_sharpness, exact);
+        assert_exact(curvature.directional_sharpness.value, exact);
+        assert_exact(curvature.hessian_sharpness.value, largest);
+        assert!(curvature.directional_sharpness.value <= curvature.hessian_sharpness.value);
     }
-    assert_eq!(of("nothing").outcome, MeasurementOutcome::Failed);
+    assert_eq!(of("nothing").outcome, Failed);
     assert_eq!(of("nothing").curvature, None);
     assert_eq!(measured.limiting_task, None, "groups are no tasks");
 }
 
 #[test]
 fn in_the_learner_it_leaves_the_run_bit_identical_and_has_a_schedule_of_its_own() {
-    let device = device::autodiff();
     let optim = || -> ModuleOptimizer { AdamWConfig::new().with_epsilon(1e-8).init() };
     let adam = AdamPreconditioner {
         beta_1: 0.9,
@@ -160,24 +141,20 @@ fn in_the_learner_it_leaves_the_run_bit_identical_and_has_a_schedule_of_its_own(
         epsilon: 1e-8,
     };
     for accumulation in [None, Some(3)] {
-        let config = MlpConfig::for_data().with_batch_norm();
         let folder = tempfile::tempdir().unwrap();
-        let training = || Training {
-            accumulation,
-            epochs: 1,
-            ..Training::new(folder.path())
+        let fit = |probe: Option<&SharpnessProbe>| {
+            let training = Training::new(folder.path())
+                .with(|run| (run.accumulation, run.epochs) = (accumulation, 1));
+            let model = MlpConfig::for_data().with_batch_norm().start();
+            training.fit(model, optim(), 0.05, probe)
         };
-        let (bare, _) = training().launch(config.init(&device), optim(), 0.05, None);
-
-        let curvature = CurvatureConfig::new(2).with_preconditioner(adam);
-        let probe = SharpnessConfig::new()
+        let config = SharpnessConfig::new()
             .with_every(1)
-            .with_curvature(curvature)
+            .with_curvature(CurvatureConfig::new(2).with_preconditioner(adam))
             .with_directory(folder.path());
-        let probe = SharpnessProbe::new(probe).unwrap();
-        let model = probe.attach(config.init(&device));
-        let (probed, recorder) = training().launch(model, optim(), 0.05, Some(&probe));
-        assert_eq!(weights(&probed.into_inner()), weights(&bare));
+        let (bare, _) = fit(None);
+        let (probed, recorder) = fit(Some(&probe_of(config)));
+        assert_eq!(weights(&probed), weights(&bare));
 
         let measured = measurements(folder.path());
         for measurement in &measured {
@@ -185,34 +162,28 @@ fn in_the_learner_it_leaves_the_run_bit_identical_and_has_a_schedule_of_its_own(
             assert_eq!(measurement.curvature.is_some(), is_due, "{measurement:?}");
         }
         let points = recorder.points("Hessian Sharpness").len();
-        let values = measured.iter().filter_map(|m| m.curvature.as_ref());
-        let known = values
-            .clone()
-            .filter(|c| c.hessian_sharpness.value.is_some());
+        let values = || measured.iter().filter_map(|m| m.curvature.as_ref());
+        let known = values().filter(|c| c.hessian_sharpness.value.is_some());
         assert_eq!(points, known.count());
-        let preconditioned = values.filter_map(|c| c.preconditioned_sharpness.as_ref()?.value);
+        let preconditioned = values().filter_map(|c| c.preconditioned_sharpness.as_ref()?.value);
         assert!(preconditioned.count() >= 1);
     }
 }
 
 #[test]
 fn a_gradient_that_panics_leaves_critical_sharpness_as_it_was_measured() {
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_curvature(CurvatureConfig::new(1));
-    let probe = SharpnessProbe::new(config).unwrap();
-    let point = point();
+    let config = SharpnessConfig::new().with_every(1);
+    let probe = probe_of(config.with_curvature(CurvatureConfig::new(1)));
+    let (point, optim) = (point(), sgd());
     let grads = GradientsParams::from_grads(quadratic(&point).backward(), &point);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
     for _ in 0..2 {
-        let loss = |point: &Point| {
-            assert!(!point.x.val().is_require_grad(), "on purpose");
+        let loss = |point: &Two| {
+            assert!(!point.x.theta.val().is_require_grad(), "on purpose");
             quadratic(point)
         };
         let update = Update::new(&point, &optim, 0.1, &grads).with_curvature(loss);
-        let measured = probe.measure_update(update, loss);
-        let measured = measured.unwrap();
-        assert_eq!(measured.outcome, MeasurementOutcome::Bracketed);
+        let measured = probe.measure_update(update, loss).unwrap();
+        assert_eq!(measured.outcome, Bracketed);
         assert!(measured.critical_sharpness.is_some());
         assert_eq!(measured.curvature, None);
     }

@@ -1,16 +1,7 @@
 //! Several devices: replicas that make the same updates one after another, on one thread. In `workers` each has a
 //! thread.
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Device;
-use burn::train::TrainStep;
-use burn_sharpness::{
-    MeasurementOutcome, SharpnessConfig, SharpnessProbe, SlopeSource, WorkerShare,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Reduce, device, measurements, reduced, weights,
-};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 6;
 const RATE: f64 = 0.1;
@@ -29,7 +20,7 @@ where
     let mut workers = device::two().map(|device| Worker {
         model: start.clone().fork(&device),
         device,
-        optim: SgdConfig::new().init(),
+        optim: sgd(),
     });
     let item = |worker: &Worker<M>, index: usize| {
         let batch = Data::new(2 * STEPS, 16, &worker.device).batch(index);
@@ -50,10 +41,9 @@ where
             worker.model = model.optimize(&mut worker.optim, RATE.into(), grads);
         };
         update(&mut workers[0]);
-        first = if step + 1 < STEPS {
-            item(&workers[0], 2 * (step + 1))
-        } else {
-            GradientsParams::new()
+        first = match step + 1 < STEPS {
+            true => item(&workers[0], 2 * (step + 1)),
+            false => GradientsParams::new(),
         };
         update(&mut workers[1]);
     }
@@ -66,11 +56,8 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
     let model = MlpConfig::for_data().init(&first);
     for reduce in [Reduce::Mean, Reduce::Sum] {
         let folder = tempfile::tempdir().unwrap();
-        let config = SharpnessConfig::new()
-            .with_every(1)
-            .with_tolerance(1e-3)
-            .with_directory(folder.path());
-        let probe = SharpnessProbe::new(config).unwrap();
+        let config = SharpnessConfig::new().with_every(1).with_tolerance(1e-3);
+        let probe = probe_of(config.with_directory(folder.path()));
         let bare = train(model.clone(), reduce);
         let probed = train(probe.attach(model.clone()), reduce);
         for (probed, bare) in probed.into_iter().zip(&bare) {
@@ -78,10 +65,10 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
         }
 
         let measured = measurements(folder.path());
-        let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
-        assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{reduce:?}");
+        assert_eq!(measured.len(), STEPS, "{reduce:?}");
         for (index, measurement) in measured.iter().enumerate() {
-            assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+            assert_eq!(measurement.step, index as u64, "{reduce:?}");
+            assert_eq!(measurement.outcome, Bracketed);
             let share = (index > 0).then(|| WorkerShare::new(2, 2));
             assert_eq!(measurement.workers, share, "{reduce:?}");
             let is_known = measurement.slope_source == Some(SlopeSource::Known);
@@ -89,24 +76,17 @@ fn copies_that_share_their_gradients_are_measured_once_on_the_batches_of_all() {
             // On two devices, a training step may have reported the loss of other weights.
             assert!(is_known || index < 4 || first != second, "{measurement:?}");
             if is_known {
-                let slope = measurement.update_norm.unwrap().powi(2);
-                let slope = if reduce == Reduce::Sum {
-                    slope / 2.0
-                } else {
-                    slope
-                };
-                let measured = measurement.slope.unwrap();
-                assert!((measured / slope - 1.0).abs() < 1e-3, "{reduce:?}");
+                let workers = if reduce == Reduce::Sum { 2.0 } else { 1.0 };
+                let slope = measurement.update_norm.unwrap().powi(2) / workers;
+                assert_near(measurement.slope, slope, 1e-3);
             }
         }
-        let loss = mean_loss(&model, 0, &first);
+        let data = Data::new(2 * STEPS, 16, &first);
+        let losses = [0, 1].map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
         let base = measured[0].base_loss.unwrap();
-        assert!((base - loss).abs() < 1e-5, "{base} {loss}");
+        assert!(
+            (base - (losses[0] + losses[1]) / 2.0).abs() < 1e-5,
+            "{base}"
+        );
     }
-}
-
-fn mean_loss(model: &Mlp, step: usize, device: &Device) -> f64 {
-    let data = Data::new(2 * STEPS, 16, device);
-    let of = |index: usize| model.loss(&data.batch(index)).into_scalar::<f64>();
-    (of(2 * step) + of(2 * step + 1)) / 2.0
 }

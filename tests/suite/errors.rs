@@ -1,14 +1,12 @@
 //! `?` in `main`, `unwrap` and `expect` print an error's sentence.
 
-use burn_sharpness::hessian::{GradientError, HessianError};
-use burn_sharpness::{
-    ConfigError, DirectionError, FinderError, IntoLoss, LossError, SharpnessConfig, SharpnessProbe,
-};
+use sharpness_tests::prelude::*;
 use std::error::Error;
 use std::time::Duration;
 
-fn printed(error: impl Into<Box<dyn Error>>) -> String {
-    format!("{:?}", error.into())
+#[track_caller]
+fn assert_prints(error: impl Into<Box<dyn Error>>, sentence: &str) {
+    assert_eq!(format!("{:?}", error.into()), sentence);
 }
 
 #[test]
@@ -18,8 +16,8 @@ fn every_error_prints_its_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let _first = SharpnessProbe::new(config().with_directory(folder.path())).unwrap();
-    let errors: Vec<ConfigError> = vec![
+    let _first = in_folder(1, folder.path());
+    for error in [
         refused(config().with_every(0)),
         refused(config().with_every(10).with_dense_every(3)),
         refused(config().with_max_time_share(2.0)),
@@ -28,41 +26,26 @@ fn every_error_prints_its_sentence() {
         refused(config().with_worker_limit(Duration::ZERO)),
         refused(config().with_directory(folder.path())),
         refused(config().with_directory(file.join("run"))),
-    ];
-    for error in errors {
-        assert_eq!(format!("{error:?}"), error.to_string());
+    ] {
         let sentence = error.to_string();
-        assert_eq!(printed(error), sentence);
         assert!(sentence.contains(": "), "it says what to do: {sentence}");
+        assert_prints(error, &sentence);
     }
     let of_folder = refused(config().with_directory(file.join("run"))).to_string();
-    let system = std::fs::create_dir(file.join("run"))
-        .unwrap_err()
-        .to_string();
-    assert!(of_folder.contains(&system), "{of_folder}");
+    let system = std::fs::create_dir(file.join("run")).unwrap_err();
+    assert_says(&of_folder, &system.to_string());
 
     let lost = Err::<f64, _>("no shard left").into_loss().unwrap_err();
-    assert_eq!(printed(lost), "no shard left");
-    for (printed, error) in [
-        (
-            printed(FinderError::NoBatch),
-            FinderError::NoBatch.to_string(),
-        ),
-        (printed(LossError::Empty), LossError::Empty.to_string()),
-        (
-            printed(DirectionError::NoGradient),
-            DirectionError::NoGradient.to_string(),
-        ),
-        (
-            printed(GradientError::SeveralDevices),
-            GradientError::SeveralDevices.to_string(),
-        ),
-        (
-            printed(HessianError::NoStep),
-            HessianError::NoStep.to_string(),
-        ),
+    assert_prints(lost, "no shard left");
+    for error in [
+        Box::<dyn Error>::from(FinderError::NoBatch),
+        LossError::Empty.into(),
+        DirectionError::NoGradient.into(),
+        GradientError::SeveralDevices.into(),
+        HessianError::NoStep.into(),
     ] {
-        assert_eq!(printed, error);
+        let sentence = error.to_string();
+        assert_prints(error, &sentence);
     }
 }
 
@@ -71,8 +54,5 @@ fn unwrap_prints_it_too() {
     let refused = || SharpnessProbe::new(SharpnessConfig::new().with_every(0));
     let message = std::panic::catch_unwind(|| refused().unwrap()).unwrap_err();
     let message = message.downcast_ref::<String>().unwrap();
-    assert!(
-        message.contains("measuring every 0 steps is not an interval"),
-        "{message}"
-    );
+    assert_says(message, "measuring every 0 steps is not an interval");
 }

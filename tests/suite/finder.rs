@@ -1,11 +1,6 @@
 //! Along a gradient step on a/2·w², η_c is 2/a.
 
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::{
-    FinderError, LearningRateFinder, LearningRateRange, MeasurementOutcome, SharpnessConfig,
-};
-use sharpness_tests::{device, sgd, weights};
+use sharpness_tests::prelude::*;
 
 const TOLERANCE: f64 = 0.04;
 
@@ -25,13 +20,6 @@ fn find(finder: LearningRateFinder, batches: &[f64]) -> LearningRateRange {
     range
 }
 
-fn assert_near(value: f64, expected: f64, tolerance: f64) {
-    assert!(
-        (value / expected - 1.0).abs() < tolerance,
-        "{value} is not {expected}"
-    );
-}
-
 #[test]
 fn the_first_critical_learning_rates_are_those_of_the_batches() {
     let finder = LearningRateFinder::new()
@@ -43,8 +31,8 @@ fn the_first_critical_learning_rates_are_those_of_the_batches() {
     assert_near(spread.median, 1.0, TOLERANCE);
     assert_near(spread.max, 2.0, TOLERANCE);
     assert_eq!(range.edge_of_trial(), None);
-    assert_near(range.peak_ceiling().unwrap(), 0.5, TOLERANCE);
-    assert_near(range.warmup_start().unwrap(), 0.25, TOLERANCE);
+    assert_near(range.peak_ceiling(), 0.5, TOLERANCE);
+    assert_near(range.warmup_start(), 0.25, TOLERANCE);
 }
 
 #[test]
@@ -54,14 +42,12 @@ fn a_trial_finds_the_edge_that_the_first_weights_do_not_show() {
     assert_near(range.initial().unwrap().median, 2.0, TOLERANCE);
     // From step to step, the learning rate rises by 7%.
     let edge = range.edge_of_trial().unwrap();
-    assert!(
-        edge > 0.02 * (1.0 - TOLERANCE) && edge < 0.02 * (1.08 + TOLERANCE),
-        "{edge}"
-    );
+    let expected = 0.02 * (1.0 - TOLERANCE)..0.02 * (1.08 + TOLERANCE);
+    assert!(expected.contains(&edge), "{edge}");
     assert_eq!(range.peak_ceiling(), Some(edge));
     assert_eq!(range.warmup_start(), Some(edge));
     assert!(range.trial.len() < 50, "{}", range.trial.len());
-    assert!(range.to_string().contains("need no warmup"), "{range}");
+    assert_says(&range.to_string(), "need no warmup");
 }
 
 #[test]
@@ -72,27 +58,23 @@ fn without_a_critical_learning_rate_nothing_is_suggested() {
     let endless = |model: &Linear, _: &()| model.weight.val().sum();
     let range = finder.find(&model, &sgd(), &[()], endless).unwrap();
     assert_eq!(range.initial.len(), 8);
-    assert_eq!(range.initial[0].outcome, MeasurementOutcome::NoIncrease);
+    assert_eq!(range.initial[0].outcome, NoIncrease);
     assert!(range.trial.is_empty());
-    assert_eq!(
-        (range.initial(), range.peak_ceiling(), range.warmup_start()),
-        (None, None, None)
-    );
-    assert!(
-        range.to_string().contains("no critical learning rate"),
-        "{range}"
-    );
+    let suggested = (range.initial(), range.peak_ceiling(), range.warmup_start());
+    assert_eq!(suggested, (None, None, None));
+    assert_says(&range.to_string(), "no critical learning rate");
 }
 
 #[test]
 fn what_cannot_be_measured_on_is_refused() {
-    let tracked = model(&device::autodiff());
-    let no_batch = LearningRateFinder::new().find(&tracked, &sgd(), &[], loss);
+    let found = |finder: LearningRateFinder, device, batches: &[f64]| {
+        finder.find(&model(&device), &sgd(), batches, loss)
+    };
+    let finder = LearningRateFinder::new;
+    let no_batch = found(finder(), device::autodiff(), &[]);
     assert!(matches!(no_batch, Err(FinderError::NoBatch)));
-    let asked_for_none = LearningRateFinder::new().with_batches(0);
-    let no_batch = asked_for_none.find(&tracked, &sgd(), &[1.0], loss);
+    let no_batch = found(finder().with_batches(0), device::autodiff(), &[1.0]);
     assert!(matches!(no_batch, Err(FinderError::NoBatch)));
-    let untracked = model(&device::plain());
-    let no_autodiff = LearningRateFinder::new().find(&untracked, &sgd(), &[1.0], loss);
+    let no_autodiff = found(finder(), device::plain(), &[1.0]);
     assert!(matches!(no_autodiff, Err(FinderError::NoAutodiff)));
 }

@@ -5,8 +5,7 @@ pub mod curvature;
 #[path = "../float64/network.rs"]
 pub mod network;
 
-use burn::tensor::Tensor;
-use sharpness_tests::Mlp;
+use sharpness_tests::prelude::*;
 
 pub fn rows(matrix: &Tensor<2>) -> Vec<Vec<f64>> {
     let [_, columns] = matrix.dims();

@@ -15,13 +15,11 @@ mod tally;
 mod tasks;
 mod ways;
 
-use burn_sharpness::TRAIN_TASK;
 use case::Case;
 use fault::Fault;
 use held::{Tallies, held};
-use std::collections::BTreeMap;
+use sharpness_tests::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use table::{Row, rows};
 use tally::Tally;

@@ -1,10 +1,5 @@
 //! The kinds of programs in docs/attaching.md.
 
-use burn::data::dataloader::DataLoader;
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::{AdamConfig, GradientsParams};
-use burn::tensor::{Device, Distribution, Tensor};
 // ANCHOR: types_use
 use burn::train::metric::{Adaptor, LossInput, LossMetric};
 use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};
@@ -12,10 +7,7 @@ use burn_sharpness::{
     ConfigError, Probed, ReportsLoss, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
 };
 // ANCHOR_END: types_use
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, Recorder, device, model, sgd, weights};
-use std::path::Path;
-use std::sync::Arc;
+use sharpness_tests::{prelude::*, task_loss as forward_step};
 
 fn device() -> Device {
     device::autodiff()
@@ -56,10 +48,7 @@ where
         .metrics((LossMetric::new(),))
         .metrics_sharpness(probe);
     // ANCHOR_END: generic
-    let training = training
-        .num_epochs(1)
-        .with_application_logger(None)
-        .renderer(Box::new(Recorder::default()));
+    let training = silent(training.num_epochs(1));
     // ANCHOR: generic_launch
     let result = training.launch(Learner::new(probe.attach(model), sgd(), 0.1));
     result.model.into_inner()
@@ -100,17 +89,9 @@ fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError>
         assert_eq!(measurements, if is_wanted { 4 } else { 0 });
     }
     assert_eq!(all[0], all[1]);
-    let with_loss = attached(
-        &SharpnessProbe::disabled(),
-        model,
-        |model: &Mlp, batch: Batch| model.loss(&batch),
-    );
+    let with_loss = attached(&SharpnessProbe::disabled(), model, task_loss);
     assert_eq!(with_loss.layers.len(), 2);
     Ok(())
-}
-
-fn forward_step(model: &Mlp, batch: Batch) -> Tensor<1> {
-    model.loss(&batch)
 }
 
 #[test]
@@ -172,8 +153,8 @@ fn two_models_that_train_against_each_other() -> Result<(), ConfigError> {
     for probe in [probe_of_generator, probe_of_critic] {
         assert_eq!(probe.summary().measurements, 4);
         let last = probe.latest("train").unwrap();
-        assert_eq!(last.outcome, MeasurementOutcome::NoIncrease, "{last:?}");
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_eq!(last.outcome, NoIncrease, "{last:?}");
+        assert_silent(&probe);
     }
     Ok(())
 }

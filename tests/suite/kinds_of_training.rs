@@ -5,15 +5,8 @@ use burn_sharpness::{
     ConfigError, SharpnessConfig, SharpnessMetrics, SharpnessProbe, Step, Update,
 };
 // ANCHOR_END: use
-use burn::data::dataloader::DataLoader;
-use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
-use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::train::{ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining};
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Recorder, device, model, sgd, weights};
-use std::sync::Arc;
+use burn::train::metric::AccuracyMetric;
+use sharpness_tests::prelude::*;
 
 type Loader = Arc<dyn DataLoader<Batch>>;
 
@@ -22,15 +15,12 @@ fn device() -> Device {
 }
 
 fn loaders() -> (Loader, Loader) {
-    (
-        Data::new(8, 16, &device()).loader(),
-        Data::new(2, 16, &device::plain()).loader(),
-    )
+    let valid = Data::new(2, 16, &device::plain());
+    (Data::new(8, 16, &device()).loader(), valid.loader())
 }
 
 fn batches() -> Vec<Batch> {
-    let data = Data::new(8, 16, &device());
-    (0..8).map(|index| data.batch(index)).collect()
+    Data::new(8, 16, &device()).all()
 }
 
 fn loss(model: &Mlp, batch: &Batch) -> Tensor<1> {
@@ -51,9 +41,7 @@ fn classification() -> Result<(), ConfigError> {
         .metrics_sharpness(&probe)
         .num_epochs(2);
     // ANCHOR_END: classification
-    let training = training
-        .renderer(Box::new(Recorder::default()))
-        .with_application_logger(None);
+    let training = silent(training);
     // ANCHOR: classification_launch
     let result = training.launch(Learner::new(probe.attach(model), optim, scheduler));
     let model = result.model.into_inner();
@@ -77,10 +65,7 @@ fn accumulation_and_several_devices() -> Result<(), ConfigError> {
         .metrics_sharpness(&probe)
         .grads_accumulation(4);
     // ANCHOR_END: accumulation
-    let training = training
-        .renderer(Box::new(Recorder::default()))
-        .with_application_logger(None);
-    training.launch(Learner::new(probe.attach(model()), sgd(), 0.1));
+    silent(training).launch(Learner::new(probe.attach(model()), sgd(), 0.1));
     assert_eq!(probe.summary().bracketed, 2);
 
     let (train, valid) = loaders();
@@ -90,10 +75,7 @@ fn accumulation_and_several_devices() -> Result<(), ConfigError> {
         .metrics_sharpness(&probe)
         .with_training_strategy(strategy.into());
     // ANCHOR_END: devices
-    let training = training
-        .renderer(Box::new(Recorder::default()))
-        .with_application_logger(None);
-    training.launch(Learner::new(probe.attach(model()), sgd(), 0.1));
+    silent(training).launch(Learner::new(probe.attach(model()), sgd(), 0.1));
     assert!(probe.summary().bracketed > 2);
     Ok(())
 }
@@ -153,8 +135,7 @@ fn a_loop_that_accumulates() -> Result<(), ConfigError> {
     // ANCHOR_END: loop_accumulation
     assert_eq!(probe.summary().bracketed, 2);
     let first = probe.latest("train").unwrap();
-    let (slope, norm) = (first.slope.unwrap(), first.update_norm.unwrap());
-    assert!((slope / (norm * norm) - 1.0).abs() < 1e-3, "{first:?}");
+    assert_near(first.slope, first.update_norm.unwrap().powi(2), 1e-3);
     Ok(())
 }
 
@@ -185,11 +166,7 @@ fn two_optimizers() -> Result<(), ConfigError> {
         let summary = probe.summary();
         let last = probe.latest("train").unwrap();
         assert_eq!(summary.measurements, 4, "{summary}");
-        let outcomes = [
-            MeasurementOutcome::Bracketed,
-            MeasurementOutcome::NoIncrease,
-        ];
-        assert!(outcomes.contains(&last.outcome), "{last:?}");
+        assert!([Bracketed, NoIncrease].contains(&last.outcome), "{last:?}");
     }
     Ok(())
 }
@@ -211,7 +188,7 @@ fn batch_norm() -> Result<(), ConfigError> {
     }
     assert_eq!(probe.summary().bracketed, 4);
     let last = probe.latest("train").unwrap();
-    assert_eq!(last.slope_source, Some(burn_sharpness::SlopeSource::Known));
+    assert_eq!(last.slope_source, Some(SlopeSource::Known));
     Ok(())
 }
 

@@ -1,73 +1,51 @@
 //! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains the
 //! mistake.
 
-use burn::module::Module;
-use burn::optim::{GradientsParams, SgdConfig};
-use burn::train::metric::LossMetric;
 use burn::train::metric::store::{Aggregate, Direction, Split};
-use burn::train::renderer::MetricsRenderer;
-use burn::train::{
-    InferenceStep, Interrupter, Learner, LearnerModel, MetricEarlyStoppingStrategy,
-    StoppingCondition, SupervisedTraining, TrainStep,
-};
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    ConfigError, Quantity, SharpnessConfig, SharpnessMetric, SharpnessMetrics, SharpnessProbe,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Training, adam, device, every, measurements, model,
-    weights,
-};
-use std::path::Path;
+use burn::train::{Interrupter, MetricEarlyStoppingStrategy, StoppingCondition};
+use sharpness_tests::prelude::*;
 use std::sync::Barrier;
 use std::thread;
 
 /// An epoch has seven updates.
 const EVERY: u64 = 3;
+const WORDS: &str = "attach this probe to the model";
 
 fn probe(folder: &Path) -> SharpnessProbe {
-    let config = SharpnessConfig::new()
-        .with_every(EVERY)
-        .with_directory(folder);
-    SharpnessProbe::new(config).unwrap()
+    in_folder(EVERY, folder)
 }
 
-fn steps(folder: &Path) -> Vec<u64> {
-    measurements(folder).iter().map(|m| m.step).collect()
-}
-
-fn training<M>(folder: &Path, epochs: usize) -> (SupervisedTraining<M>, Recorder)
-where
-    M: LearnerModel + TrainStep<Input = Batch> + InferenceStep<Input = Batch>,
-    <M as TrainStep>::Output: burn::train::metric::Adaptor<burn::train::metric::LossInput>,
-    <M as InferenceStep>::Output: burn::train::metric::Adaptor<burn::train::metric::LossInput>,
-{
-    let recorder = Recorder::default();
-    let renderer: Box<dyn MetricsRenderer> = Box::new(recorder.clone());
-    let train = Data::new(7, 16, &device::autodiff()).loader();
-    let valid = Data::new(2, 16, &device::plain()).loader();
-    let training = SupervisedTraining::new(folder, train, valid)
-        .metrics((LossMetric::new(),))
-        .with_default_checkpointers()
-        .num_epochs(epochs)
-        .with_application_logger(None)
-        .renderer(renderer);
-    (training, recorder)
+fn training<M: Trainable>(folder: &Path, epochs: usize) -> (SupervisedTraining<M>, Recorder) {
+    let training = Training::new(folder).with(|run| run.epochs = epochs);
+    training.prepare(None)
 }
 
 fn learner<M: LearnerModel>(model: M) -> Learner<M> {
     Learner::new(model, adam(), 1e-2)
 }
 
+/// Trains with the probe, attached, in the folder.
+fn run(probe: &SharpnessProbe, folder: &Path, epochs: usize) -> (Mlp, Recorder) {
+    let (training, recorder) = training(folder, epochs);
+    let training = training.metrics_sharpness(probe);
+    let result = training.launch(learner(probe.attach(model())));
+    (result.model.into_inner(), recorder)
+}
+
+fn bare(folder: &Path, epochs: usize) -> Mlp {
+    training(folder, epochs).0.launch(learner(model())).model
+}
+
 #[test]
 fn metrics_of_a_probe_that_was_not_attached_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let probe = probe(folder.path());
+    assert!(says(&probe, WORDS));
     let (training, recorder) = training::<Mlp>(folder.path(), 4);
     training.metrics_sharpness(&probe).launch(learner(model()));
-    let text = recorder.text("Critical Sharpness", "train");
-    assert!(text.contains("attach this probe to the model"), "{text}");
+    assert_says(&recorder.text("Critical Sharpness", "train"), WORDS);
     assert_eq!(probe.summary().measurements, 0);
+    assert!(says(&probe, WORDS));
 }
 
 #[test]
@@ -77,10 +55,8 @@ fn metrics_of_another_probe_say_so() {
     let (training, recorder) = training(folder.path(), 4);
     let training = training.metrics_sharpness(&one);
     training.launch(learner(two.attach(model())));
-    let text = recorder.text("Critical Sharpness", "train");
-    assert!(text.contains("attach this probe to the model"), "{text}");
-    let notices = two.summary().notices;
-    assert!(notices[0].contains("no metric shows"), "{notices:?}");
+    assert_says(&recorder.text("Critical Sharpness", "train"), WORDS);
+    assert_says(&two.summary().notices[0], "no metric shows");
     assert_eq!(two.summary().measurements, 10);
 }
 
@@ -91,8 +67,7 @@ fn a_probe_without_metrics_writes_its_record_and_says_so() {
     let (training, _) = training(folder.path(), 2);
     training.launch(learner(probe.attach(model())));
     assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12]);
-    let notices = probe.summary().notices;
-    assert!(notices[0].contains("no metric shows"), "{notices:?}");
+    assert_says(&probe.summary().notices[0], "no metric shows");
 }
 
 #[test]
@@ -113,8 +88,7 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
     let with_curvature = |folder: &Path| {
         let config = SharpnessConfig::new().with_every(EVERY);
         let curvature = CurvatureConfig::new(2 * EVERY);
-        let config = config.with_directory(folder).with_curvature(curvature);
-        SharpnessProbe::new(config).unwrap()
+        probe_of(config.with_directory(folder).with_curvature(curvature))
     };
     // The inner hook sees the copies and gradients of the outer hook's measurements, neither validations nor items.
     let (of_one, of_two) = (with_curvature(&one), with_curvature(&two));
@@ -123,39 +97,25 @@ fn two_probes_on_one_model_measure_the_same_each_in_a_folder_of_its_own() {
     let run = run.metrics_sharpness(&of_one).metrics_sharpness(&of_two);
     let both = run.launch(learner(model_of_both)).model;
     let critical = |folder: &Path| -> Vec<_> {
-        let measured = measurements(folder);
-        measured
-            .iter()
-            .map(|m| (m.step, m.epoch, m.critical_lr))
-            .collect()
+        let measured = measurements(folder).into_iter();
+        measured.map(|m| (m.step, m.epoch, m.critical_lr)).collect()
     };
     assert_eq!(critical(&one), critical(&two));
     assert_eq!(steps(&one), [0, 3, 6, 9, 12]);
 
-    let (run, _) = training(&folder.path().join("bare"), 2);
-    let bare = run.launch(learner(model())).model;
+    let bare = bare(&folder.path().join("bare"), 2);
     assert_eq!(weights(&both.into_inner().into_inner()), weights(&bare));
-
-    let shared = folder.path().join("shared");
-    let _first = probe(&shared);
-    let refused = SharpnessProbe::new(SharpnessConfig::new().with_directory(&shared));
-    assert!(matches!(
-        refused.err(),
-        Some(ConfigError::DirectoryInUse { .. })
-    ));
 }
 
 #[test]
 fn a_probe_that_is_used_again_begins_a_new_run() {
     let folder = tempfile::tempdir().unwrap();
     let probe = probe(folder.path());
-    for run in ["one", "two"] {
-        let (training, recorder) = training(&folder.path().join(run), 1);
-        let training = training.metrics_sharpness(&probe);
-        training.launch(learner(probe.attach(model())));
+    for name in ["one", "two"] {
+        let (_, recorder) = run(&probe, &folder.path().join(name), 1);
         let summary = probe.summary();
         assert_eq!((summary.measurements, probe.step()), (3, 7), "{summary}");
-        assert!(!recorder.points("Critical Sharpness").is_empty(), "{run}");
+        assert!(!recorder.points("Critical Sharpness").is_empty(), "{name}");
     }
     assert_eq!(steps(folder.path()), [0, 3, 6]);
 }
@@ -163,17 +123,14 @@ fn a_probe_that_is_used_again_begins_a_new_run() {
 #[test]
 fn a_program_that_runs_again_in_its_folder_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let run = || {
-        let probe = probe(folder.path());
-        let (training, _) = training(folder.path(), 1);
-        let training = training.metrics_sharpness(&probe);
-        training.launch(learner(probe.attach(model())));
-        measurements(folder.path())
-    };
-    let numbers = |measured: Vec<burn_sharpness::Measurement>| -> Vec<_> {
-        measured.iter().map(|m| (m.step, m.critical_lr)).collect()
-    };
-    assert_eq!(numbers(run()), numbers(run()));
+    let [once, again] = [(); 2].map(|()| {
+        run(&probe(folder.path()), folder.path(), 1);
+        let measured = measurements(folder.path()).into_iter();
+        measured
+            .map(|m| (m.step, m.critical_lr))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(once, again);
 }
 
 #[test]
@@ -199,21 +156,16 @@ fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let interrupter = Interrupter::new();
     // At an edge that is always passed.
-    let first = SharpnessProbe::new(
-        SharpnessConfig::new()
-            .with_every(EVERY)
-            .with_warning_after(4)
-            .with_directory(folder.path()),
-    );
-    let first = first.unwrap().on_edge({
+    let config = SharpnessConfig::new().with_every(EVERY);
+    let config = config.with_warning_after(4).with_directory(folder.path());
+    let first = probe_of(config).on_edge({
         let interrupter = interrupter.clone();
         move |measurement| interrupter.stop(Some(&format!("at {}", measurement.step)))
     });
     let (run, _) = training(folder.path(), 3);
     let run = run.with_interrupter(interrupter);
     let run = run.metrics_sharpness(&first);
-    let optim = SgdConfig::new().init();
-    let result = run.launch(Learner::new(first.attach(model()), optim, 50.0));
+    let result = run.launch(Learner::new(first.attach(model()), sgd(), 50.0));
     let stopped_at = measurements(folder.path()).last().unwrap().step;
     if let Some(interrupted) = result.interrupted {
         assert_eq!(interrupted.reason, Some(format!("at {stopped_at}")));
@@ -222,29 +174,21 @@ fn a_run_that_the_user_stops_resumes_at_its_checkpoint() {
     let again = probe(folder.path());
     let (run, _) = training(folder.path(), 3);
     let run = run.checkpoint(1).metrics_sharpness(&again);
-    let optim = SgdConfig::new().init();
-    run.launch(Learner::new(again.attach(model()), optim, 0.1));
-    let summary = again.summary();
-    let expected = [0, 3, 6, 9, 12, 15, 18];
-    assert_eq!(steps(folder.path()), expected, "{summary}");
+    run.launch(Learner::new(again.attach(model()), sgd(), 0.1));
+    assert_eq!(steps(folder.path()), [0, 3, 6, 9, 12, 15, 18]);
     assert_eq!(again.step(), 21);
 }
 
 #[test]
 fn a_checkpoint_that_was_made_without_the_probe_counts_from_0_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (run, _) = training::<Mlp>(folder.path(), 1);
-    run.launch(learner(model()));
+    bare(folder.path(), 1);
     let probe = probe(folder.path());
     let (run, _) = training(folder.path(), 2);
     let run = run.checkpoint(1).metrics_sharpness(&probe);
     run.launch(learner(probe.attach(model())));
     assert_eq!(steps(folder.path()), [0, 3, 6]);
-    let notices = probe.summary().notices;
-    assert!(
-        notices[0].contains("steps are counted from 0"),
-        "{notices:?}"
-    );
+    assert_says(&probe.summary().notices[0], "steps are counted from 0");
 }
 
 #[test]
@@ -252,12 +196,9 @@ fn without_a_folder_a_resumed_run_counts_from_0() {
     let folder = tempfile::tempdir().unwrap();
     for (epochs, checkpoint) in [(1, None), (2, Some(1))] {
         let probe = every(EVERY);
-        let training = Training {
-            epochs,
-            checkpoint,
-            ..Training::new(folder.path())
-        };
-        training.launch(probe.attach(model()), adam(), 1e-2, Some(&probe));
+        let training = Training::new(folder.path());
+        let training = training.with(|run| (run.epochs, run.checkpoint) = (epochs, checkpoint));
+        training.fit(model(), adam(), 1e-2, Some(&probe));
         assert_eq!(probe.step(), 7);
     }
 }
@@ -267,15 +208,12 @@ fn weights_that_are_loaded_after_attaching_are_those_that_are_trained() {
     let folder = tempfile::tempdir().unwrap();
     let pretrained = model().into_record();
     let probe = probe(folder.path());
-    let other = MlpConfig::for_data().with_zero_head();
-    let other = other.init(&device::autodiff());
+    let other = MlpConfig::for_data().with_zero_head().start();
     let loaded = probe.attach(other).load_record(pretrained);
     let (run, _) = training(folder.path(), 1);
     let run = run.metrics_sharpness(&probe);
     let trained = run.launch(learner(loaded)).model.into_inner();
-
-    let (run, _) = training::<Mlp>(&folder.path().join("bare"), 1);
-    let bare = run.launch(learner(model())).model;
+    let bare = bare(&folder.path().join("bare"), 1);
     assert_eq!(weights(&trained), weights(&bare));
     assert_eq!(steps(folder.path()), [0, 3, 6]);
 }
@@ -295,20 +233,19 @@ fn a_strategy_that_passes_no_learning_rate_is_named() {
     };
     let mut text = String::new();
     for _ in 0..16 {
-        let batch = Data::new(1, 16, &device::autodiff()).batch(0);
-        let grads = TrainStep::step(&model, batch).grads;
+        let grads = TrainStep::step(&model, batch_of(16)).grads;
         model = TrainStep::optimize(model, &mut adam(), 1e-2.into(), grads);
         text = metric.update(&(), &metadata).unwrap().formatted;
     }
-    assert!(text.contains("no learning rate"), "{text}");
-    assert!(probe.summary().to_string().contains("no learning rate"));
+    assert_says(&text, "no learning rate");
+    assert_says(&probe.summary().to_string(), "no learning rate");
 }
 
 #[test]
 fn threads_that_share_a_probe_never_get_the_same_step() {
     const THREADS: u64 = 4;
     const STEPS: u64 = 2000;
-    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
+    let probe = every(1);
     let barrier = Barrier::new(THREADS as usize);
     let measured_by = || {
         let (model, optim) = (model(), adam());
@@ -319,11 +256,8 @@ fn threads_that_share_a_probe_never_get_the_same_step() {
         measured.map(|measured| measured.step).collect::<Vec<_>>()
     };
     let mut steps = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(measured_by)).collect();
-        let steps = threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap());
-        steps.collect::<Vec<_>>()
+        let threads = [(); THREADS as usize].map(|()| scope.spawn(measured_by));
+        threads.map(|thread| thread.join().unwrap()).concat()
     });
     steps.sort_unstable();
     assert_eq!(steps, Vec::from_iter(0..THREADS * STEPS));

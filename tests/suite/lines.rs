@@ -1,13 +1,4 @@
-use burn::module::{Module, Param};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
-
-#[derive(Module, Debug)]
-struct Point {
-    theta: Param<Tensor<1>>,
-}
+use sharpness_tests::prelude::*;
 
 fn square(point: &Point, factor: f64) -> Tensor<1> {
     (point.theta.val().square() * factor).sum()
@@ -18,13 +9,9 @@ fn the_points_lie_on_the_line_in_closed_form() {
     let config = SharpnessConfig::new().with_every(1).with_lines(true);
     let probe = SharpnessProbe::builder(config).with_task("other", vec![5.0], square);
     let probe = probe.build().unwrap();
-    let theta = Tensor::from_floats([2.0], &device::autodiff());
-    let point = Point {
-        theta: Param::from_tensor(theta),
-    };
-    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let point = Point::at([2.0]);
     let grads = GradientsParams::from_grads(square(&point, 3.0).backward(), &point);
-    let training = probe.measure(&point, &optim, 0.1, &grads, |point| square(point, 3.0));
+    let training = probe.measure(&point, &sgd(), 0.1, &grads, |point| square(point, 3.0));
 
     // The gradient of 3θ² at 2 is 12: any factor times (2 − 12η)² − 4.
     for (measurement, factor) in [
@@ -53,35 +40,21 @@ fn the_points_lie_on_the_line_in_closed_form() {
 fn keeping_them_changes_nothing_else() {
     let trained = |lines: bool| {
         let folder = tempfile::tempdir().unwrap();
-        let config = SharpnessConfig::new().with_every(2);
-        let config = config.with_directory(folder.path()).with_lines(lines);
-        let probe = SharpnessProbe::new(config).unwrap();
-        let model = probe.attach(MlpConfig::for_data().init(&device::autodiff()));
-        let training = Training::new(folder.path());
-        let (model, _) = training.launch(model, SgdConfig::new().init(), 0.1, Some(&probe));
+        let config = SharpnessConfig::new().with_every(2).with_lines(lines);
+        let probe = probe_of(config.with_directory(folder.path()));
+        let (model, _) = Training::new(folder.path()).fit(model(), sgd(), 0.1, Some(&probe));
         let record = std::fs::read_to_string(folder.path().join(MEASUREMENTS_FILE)).unwrap();
-        (
-            weights(&model.into_inner()),
-            measurements(folder.path()),
-            record,
-        )
+        (weights(&model), measurements(folder.path()), record)
     };
     let (bare, expected, record) = trained(false);
     let (kept, measured, _) = trained(true);
     assert_eq!(bare, kept);
     assert!(!record.contains("\"line\""), "{record}");
-    assert!(measured.iter().all(|m| {
-        m.line
-            .as_ref()
-            .is_some_and(|line| line.len() == m.evaluations)
-    }));
-    let without = |measured: Vec<Measurement>| -> Vec<Measurement> {
-        let mut measured = measured;
-        for measurement in &mut measured {
-            measurement.line = None;
-            measurement.seconds = 0.0;
-        }
-        measured
-    };
-    assert_eq!(without(measured), without(expected));
+    assert_eq!(measured.len(), expected.len());
+    for (mut measured, expected) in measured.into_iter().zip(expected) {
+        let line = measured.line.take().unwrap();
+        assert_eq!(line.len(), measured.evaluations);
+        measured.seconds = expected.seconds;
+        assert_eq!(measured, expected);
+    }
 }

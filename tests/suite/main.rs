@@ -1,4 +1,4 @@
-//! Tests the library in small trainings.
+//! Tests of the whole: ARCHITECTURE.md lists what each part proves.
 
 mod batch_sharpness;
 mod batch_sharpness_costs;

@@ -1,16 +1,5 @@
-use crate::stranger::{data, is_silent, says};
-use burn::module::Module;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn::train::metric::LossMetric;
-use burn::train::{Learner, SupervisedTraining};
-use burn_sharpness::{
-    MeasurementOutcome, Quantity, SharpnessConfig, SharpnessMetric, SharpnessProbe, Update,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, Recorder, Training, clipped, device, every, gradients, in_folder, model, sgd,
-};
+use crate::stranger::data;
+use sharpness_tests::prelude::*;
 
 fn trained(
     probe: &SharpnessProbe,
@@ -21,34 +10,29 @@ fn trained(
     let data = Data::new(5, 16, &device::autodiff());
     let mut model = model();
     for step in 0..60 {
-        let batch = data.batch(step % 5);
-        let grads = gradients(&model, &batch);
+        let at = AtStep::new(model, optim, 0.01, data.batch(step % 5));
         if is_called(step) {
-            probe.measure(&model, &optim, 0.01, &grads, |model| model.loss(&batch));
+            at.measured(probe, at.update());
         }
-        model = after(optim.step(0.01, model, grads));
+        (model, optim) = at.step();
+        model = after(model);
     }
 }
 
 #[test]
 fn a_probe_that_is_called_at_every_fifth_step_only_says_so() {
-    let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
-    let words = "call it at every step";
-    for (name, optim) in [
-        ("sgd", sgd()),
-        ("momentum", momentum.init()),
-        ("adam", AdamConfig::new().init()),
-    ] {
+    for (name, optim) in [("sgd", sgd()), ("momentum", momentum()), ("adam", adam())] {
         for steps in [1, 2] {
             let called_at_some = every(steps);
             trained(&called_at_some, optim.clone(), |step| step % 5 == 0, |m| m);
-            assert!(says(&called_at_some, words), "{name} every {steps}");
+            let told = says(&called_at_some, "call it at every step");
+            assert!(told, "{name} every {steps}");
             let called_at_all = every(steps);
             trained(&called_at_all, optim.clone(), |_| true, |model| model);
-            assert!(is_silent(&called_at_all), "{}", called_at_all.summary());
+            assert_silent(&called_at_all);
             let clipping = every(steps);
             trained(&clipping, optim.clone(), |_| true, clipped);
-            assert!(is_silent(&clipping), "{}", clipping.summary());
+            assert_silent(&clipping);
         }
     }
 }
@@ -56,12 +40,10 @@ fn a_probe_that_is_called_at_every_fifth_step_only_says_so() {
 #[test]
 fn one_probe_for_two_models_of_a_loop_says_so() {
     let probe = every(2);
-    let batch = data().batch(0);
-    let models = [model(), model()];
+    let models = [(); 2].map(|()| AtStep::new(model(), sgd(), 0.1, data().batch(0)));
     for _ in 0..4 {
-        for model in &models {
-            let grads = gradients(model, &batch);
-            probe.measure(model, &sgd(), 0.1, &grads, |model| model.loss(&batch));
+        for at in &models {
+            at.measured(&probe, at.update());
         }
     }
     assert!(says(&probe, "with one model and then with another"));
@@ -70,90 +52,59 @@ fn one_probe_for_two_models_of_a_loop_says_so() {
 #[test]
 fn gradients_of_another_model_are_named_as_the_reason() {
     let probe = every(1);
-    let batch = data().batch(0);
-    let (model, other) = (model(), model());
+    let mut at = AtStep::new(model(), sgd(), 0.1, data().batch(0));
+    at.model = model();
+    let words = "pass the gradients of this very model";
     for _ in 0..4 {
-        let grads = gradients(&other, &batch);
-        let measured = probe.measure(&model, &sgd(), 0.1, &grads, |model| model.loss(&batch));
-        let reason = measured.unwrap().reason.clone().unwrap();
-        assert!(
-            reason.contains("the gradients of this very model"),
-            "{reason}"
-        );
+        let measured = at.measure(&probe);
+        assert_eq!(measured.outcome, Failed);
+        let reason = measured.reason.as_ref().unwrap();
+        assert_says(reason, "no parameter of the model has a gradient");
+        assert_says(reason, words);
     }
-    assert!(says(&probe, "the gradients of this very model"));
+    assert!(says(&probe, words));
 }
 
 #[test]
 fn a_task_that_fails_is_named_with_its_reason() {
     let fails = |_: &Mlp, _: Batch| -> Result<f64, String> { Err("the disk is gone".to_string()) };
     let probe = SharpnessProbe::builder(SharpnessConfig::new().with_every(1))
-        .with_task(
-            "kept",
-            vec![Data::new(1, 8, &device::plain()).batch(0)],
-            fails,
-        )
+        .with_task("kept", vec![plain_batch_of(8)], fails)
         .build()
         .unwrap();
     trained(&probe, sgd(), |_| true, |model| model);
-    assert!(says(
-        &probe,
-        "a measurement of kept failed: the disk is gone"
-    ));
-}
-
-#[test]
-fn a_probe_that_was_never_attached_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let probe = in_folder(1, folder.path());
-    assert!(says(
-        &probe,
-        "attach this probe to the model that is trained"
-    ));
-    let rate = 0.1;
-    Training::new(folder.path()).launch(model(), sgd(), rate, Some(&probe));
-    assert!(says(
-        &probe,
-        "attach this probe to the model that is trained"
-    ));
+    let words = "a measurement of kept failed: the disk is gone";
+    assert!(says(&probe, words));
 }
 
 #[test]
 fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
     let words = "compute it with the model that the closure is given";
     let probe = every(1);
-    let batch = data().batch(0);
-    let (model, other) = (model(), model());
+    let at = AtStep::new(model(), sgd(), 0.1, data().batch(0));
     for _ in 0..2 {
-        let grads = gradients(&model, &batch);
-        let ignores = |_: &Mlp| model.loss(&batch);
-        let measured = probe.measure(&model, &sgd(), 0.1, &grads, ignores).unwrap();
+        let ignores = |_: &Mlp| at.model.loss(&at.batch);
+        let measured = probe.measure_update(at.update(), ignores).unwrap();
         assert_eq!(measured.critical_sharpness, None);
-        assert!(
-            measured.reason.as_ref().unwrap().contains(words),
-            "{measured:?}"
-        );
+        assert_says(measured.reason.as_ref().unwrap(), words);
     }
     assert!(says(&probe, words));
 
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(1, folder.path());
-    let captured = model.valid();
-    let attached = probe.attach_with(model, move |_: &Mlp, batch| captured.loss(&batch));
-    let rate = 0.1;
-    Training::new(folder.path()).launch(attached, sgd(), rate, Some(&probe));
+    let captured = at.model.valid();
+    let attached = probe.attach_with(model(), move |_: &Mlp, batch| captured.loss(&batch));
+    Training::new(folder.path()).launch(attached, sgd(), 0.1, Some(&probe));
     assert!(says(&probe, words));
 
     // A loss that stays 0 is no mistake.
     let probe = every(1);
-    let zero = |model: &Mlp| model.loss(&batch) * 0.0;
-    let model = other;
     for _ in 0..3 {
-        let grads = gradients(&model, &batch);
-        let measured = probe.measure(&model, &sgd(), 0.1, &grads, zero).unwrap();
-        assert_ne!(measured.outcome, MeasurementOutcome::Bracketed);
+        let zero = |model: &Mlp| model.loss(&at.batch) * 0.0;
+        let measured = probe.measure_update(at.update(), zero).unwrap();
+        assert_ne!(measured.outcome, Bracketed);
     }
-    assert!(is_silent(&probe), "{}", probe.summary());
+    assert_silent(&probe);
 }
 
 #[test]
@@ -171,19 +122,17 @@ fn a_metric_of_validation_is_told_where_it_belongs() {
     training.launch(Learner::new(probe.attach(model()), sgd(), 0.1));
     let words = "registered for validation";
     let text = recorder.text(Quantity::CriticalSharpness.name(), "valid");
-    assert!(text.contains(words), "{text}");
+    assert_says(&text, words);
     assert!(says(&probe, words));
 }
 
 #[test]
 fn a_loop_whose_closure_uses_another_batch_is_told_what_to_do_there() {
     let probe = every(1);
-    let (batch, other) = (data().batch(0), data().batch(1));
-    let model = model();
-    let grads = gradients(&model, &batch);
-    let optim = sgd();
-    let update = Update::new(&model, &optim, 0.1, &grads).with_training_loss(model.loss(&batch));
-    probe.measure_update(update, |model: &Mlp| -> Tensor<1> { model.loss(&other) });
+    let at = AtStep::new(model(), sgd(), 0.1, data().batch(0));
+    let other = data().batch(1);
+    let update = at.update().with_training_loss(at.loss.clone());
+    probe.measure_update(update, |model: &Mlp| model.loss(&other));
     assert!(says(&probe, "the loss whose gradient the step uses"));
     assert!(!says(&probe, "attach_with"));
 }

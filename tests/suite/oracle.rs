@@ -1,13 +1,10 @@
-use burn::optim::GradientsParams;
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Update};
-use sharpness_tests::{Fixture, Row, device};
+use sharpness_tests::prelude::*;
 
 /// The largest relative rounding of a resolved η_c.
 const RESOLVED: f64 = 0.003;
 
 #[test]
 fn the_critical_learning_rates_are_those_of_the_oracles() {
-    let device = device::autodiff();
     let fixtures = Fixture::all();
     assert!(fixtures.len() >= 4, "gradient descent, momentum and AdamW");
     let mut resolved = 0;
@@ -15,24 +12,16 @@ fn the_critical_learning_rates_are_those_of_the_oracles() {
         println!("{}", path.display());
         // Without the training step's loss, the slope is a hint.
         for with_training_loss in [false, true] {
-            let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
-            let (mut optim, learning_rate) = fixture.optimizer();
-            let mut model = fixture.model(&device);
-            let batch = fixture.batch(&device);
-            let last = fixture.rows.iter().map(|row| row.step).max().unwrap();
-            for step in 0..=last {
-                let loss = model.loss(&batch);
-                let grads = GradientsParams::from_grads(loss.backward(), &model);
-                let mut update = Update::new(&model, &optim, learning_rate, &grads);
-                if with_training_loss {
-                    update = update.with_training_loss(loss);
+            let probe = every(1);
+            fixture.train(|_, row, at| {
+                let measured = match with_training_loss {
+                    true => at.measure_told(&probe),
+                    false => at.measure(&probe),
+                };
+                if let Some(row) = row {
+                    resolved += usize::from(assert_agrees(&measured, row));
                 }
-                let measurement = probe.measure_update(update, |model| model.loss(&batch));
-                if let Some(row) = fixture.rows.iter().find(|row| row.step == step) {
-                    resolved += usize::from(assert_agrees(&measurement.unwrap(), row));
-                }
-                model = optim.step(learning_rate, model, grads);
-            }
+            });
         }
     }
     println!("{resolved} rows are resolved");
@@ -47,14 +36,13 @@ fn is_resolved(row: &Row) -> bool {
 fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     println!("{row:?} {measurement:?}");
     let tolerance = device::tolerances().oracle;
-    let relative = |value: Option<f64>, exact: f64| (value.unwrap() / exact - 1.0).abs();
-    assert!(relative(measurement.base_loss, row.loss) < tolerance);
+    assert_near(measurement.base_loss, row.loss, tolerance);
     let is_resolved = is_resolved(row);
     if is_resolved {
-        assert!(relative(measurement.slope, row.slope) < tolerance);
-        assert_eq!(measurement.outcome, MeasurementOutcome::Bracketed);
+        assert_near(measurement.slope, row.slope, tolerance);
+        assert_eq!(measurement.outcome, Bracketed);
     }
-    if measurement.outcome != MeasurementOutcome::Bracketed {
+    if measurement.outcome != Bracketed {
         assert_eq!(measurement.critical_lr, None);
         return is_resolved;
     }
@@ -65,10 +53,8 @@ fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     let error = (critical_lr / row.critical_lr - 1.0).abs();
     let stated = measurement.critical_lr_error.unwrap();
     let drift = device::tolerances().drift;
-    assert!(
-        error <= 3.0 * stated + drift,
-        "{error} where {stated} was stated"
-    );
+    let most = 3.0 * stated + drift;
+    assert!(error <= most, "{error} where {stated} was stated");
     if is_resolved {
         assert!(error <= tolerance, "{critical_lr} is {error} off");
         assert!((1.0 - drift) * lower <= row.critical_lr);

@@ -1,36 +1,19 @@
 //! The records of small runs equal `tests/fixtures/records`, except times. `REDRAW=1 cargo test --workspace --test
 //! suite -- record::` writes them again.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::module::ParamGroup;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::train::MultiDeviceOptim;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    MEASUREMENTS_FILE, SharpnessConfig, SharpnessProbe, SharpnessProbeBuilder, Step, Update,
-};
-use sharpness_tests::{Batch, Data, Mlp, MlpConfig, Training, device, weights};
+use sharpness_tests::prelude::*;
 use std::fmt::Write;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Train<'a> = &'a dyn Fn(&SharpnessProbe, &Path) -> Mlp;
 
-fn plain() -> Mlp {
-    MlpConfig::for_data().init(&device::autodiff())
-}
-
 fn with_batch_norm() -> Mlp {
-    let config = MlpConfig::for_data().with_batch_norm();
-    config.init(&device::autodiff())
+    MlpConfig::for_data().with_batch_norm().start()
 }
 
 fn other(builder: SharpnessProbeBuilder) -> SharpnessProbeBuilder {
     let data = Data::new(5, 16, &device::plain());
     let batches = vec![data.batch(3), data.batch(4)];
-    let loss = |model: &Mlp, batch: Batch| model.loss(&batch);
-    builder.with_task("other", batches, loss)
+    builder.with_task("other", batches, task_loss)
 }
 
 fn head(builder: SharpnessProbeBuilder) -> SharpnessProbeBuilder {
@@ -74,14 +57,10 @@ fn check(
         println!("left out: the training itself rounds otherwise on this machine");
         return;
     }
-    let (mut then, mut lines) = (before.lines(), now.lines());
-    for number in 1.. {
-        let (then, line) = (then.next(), lines.next());
-        assert_eq!(line, then, "line {number} of the record of {name}");
-        if then.is_none() {
-            break;
-        }
+    for (number, (line, then)) in now.lines().zip(before.lines()).enumerate() {
+        assert_eq!(line, then, "line {} of the record of {name}", number + 1);
     }
+    assert_eq!(now, before, "the record of {name}");
 }
 
 fn without_times(record: &str) -> String {
@@ -104,27 +83,19 @@ fn of_a_loop_with_batch_norm_a_task_a_group_and_curvature() {
         .with_dense_every(1)
         .with_batch_statistics(true)
         .with_curvature(CurvatureConfig::new(4));
-    check(
-        "loop_measure",
-        config,
-        |builder| head(other(builder)),
-        &|probe, _| {
-            let data = Data::new(3, 16, &device::autodiff());
-            let (mut model, mut optim) = (with_batch_norm(), AdamWConfig::new().init());
-            for step in 0..12 {
-                let rate = 4e-3 * (step.min(3) as f64 + 1.0);
-                let batch = data.batch(step % 3);
-                let loss = model.loss(&batch);
-                let grads = GradientsParams::from_grads(loss.backward(), &model);
-                let update = Update::new(&model, &optim, rate, &grads)
-                    .with_training_loss(loss)
-                    .with_curvature(|model: &Mlp| model.loss(&batch));
-                probe.measure_update(update, |model| model.loss(&batch));
-                model = optim.step(rate, model, grads);
-            }
-            model
-        },
-    );
+    let add = |builder| head(other(builder));
+    check("loop_measure", config, add, &|probe, _| {
+        let data = Data::new(3, 16, &device::autodiff());
+        let (mut model, mut optim) = (with_batch_norm(), AdamWConfig::new().init());
+        for step in 0..12 {
+            let rate = 4e-3 * (step.min(3) as f64 + 1.0);
+            let at = AtStep::new(model, optim, rate, data.batch(step % 3));
+            let update = at.update().with_training_loss(at.loss.clone());
+            at.measured(probe, update.with_curvature(|model| model.loss(&at.batch)));
+            (model, optim) = at.step();
+        }
+        model
+    });
 }
 
 #[test]
@@ -134,11 +105,7 @@ fn of_a_loop_whose_steps_come_first() {
         .with_curvature(CurvatureConfig::new(4));
     check("loop_optimize", config, other, &|probe, _| {
         let data = Data::new(3, 16, &device::autodiff());
-        let momentum = MomentumConfig::new();
-        let (mut model, mut optim): (_, ModuleOptimizer) = (
-            plain(),
-            SgdConfig::new().with_momentum(Some(momentum)).init(),
-        );
+        let (mut model, mut optim) = (model(), momentum());
         for step in 0..12 {
             let batch = data.batch(step % 3);
             let loss = model.loss(&batch);
@@ -163,12 +130,11 @@ fn of_a_loop_in_which_one_after_the_other_panics() {
             assert!(calls.fetch_add(1, Ordering::Relaxed) < 12, "the task");
             model.loss(&batch)
         };
-        let batch = Data::new(1, 16, &device::plain()).batch(0);
-        builder.with_task("fragile", vec![batch], loss)
+        builder.with_task("fragile", vec![plain_batch_of(16)], loss)
     };
     check("loop_panics", config, add, &|probe, _| {
         let data = Data::new(3, 16, &device::autodiff());
-        let (mut model, mut optim): (_, ModuleOptimizer) = (plain(), SgdConfig::new().init());
+        let (mut model, mut optim) = (model(), sgd());
         for step in 0..9 {
             let batch = data.batch(step % 3);
             let loss = model.loss(&batch);
@@ -196,29 +162,19 @@ fn of_the_learner_with_a_task_and_curvature() {
         .with_curvature(CurvatureConfig::new(4));
     check("learner", config, other, &|probe, folder| {
         let schedule = LinearLrSchedulerConfig::new(1e-3, 2e-2, 12).init().unwrap();
-        let (probed, _) = Training::new(folder).launch(
-            probe.attach(plain()),
-            AdamWConfig::new().init(),
-            schedule,
-            Some(probe),
-        );
-        probed.into_inner()
+        let optim = AdamWConfig::new().init();
+        let training = Training::new(folder);
+        training.fit(model(), optim, schedule, Some(probe)).0
     });
 }
 
 #[test]
 fn of_the_learner_with_batch_norm_a_group_and_accumulation() {
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_batch_statistics(true);
+    let config = SharpnessConfig::new().with_every(1);
+    let config = config.with_batch_statistics(true);
     check("learner_batch_norm", config, head, &|probe, folder| {
-        let training = Training {
-            accumulation: Some(2),
-            ..Training::new(folder)
-        };
-        let model = probe.attach(with_batch_norm());
-        let (probed, _) = training.launch(model, SgdConfig::new().init(), 0.1, Some(probe));
-        probed.into_inner()
+        let training = Training::new(folder).with(|run| run.accumulation = Some(2));
+        training.fit(with_batch_norm(), sgd(), 0.1, Some(probe)).0
     });
 }
 
@@ -231,12 +187,8 @@ fn of_two_workers() {
     }
     let config = SharpnessConfig::new().with_every(2);
     check("learner_workers", config, other, &|probe, folder| {
-        let training = Training {
-            workers: Some(MultiDeviceOptim::OptimMainDevice),
-            ..Training::new(folder)
-        };
-        let model = probe.attach(plain());
-        let (probed, _) = training.launch(model, SgdConfig::new().init(), 0.1, Some(probe));
-        probed.into_inner()
+        let workers = Some(MultiDeviceOptim::OptimMainDevice);
+        let training = Training::new(folder).with(|run| run.workers = workers);
+        training.fit(model(), sgd(), 0.1, Some(probe)).0
     });
 }

@@ -1,25 +1,18 @@
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::nn::{Linear, LinearConfig};
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{MlpConfig, Training, device, measurements, weights};
+use sharpness_tests::prelude::*;
 
 /// Along a parabola with a critical learning rate of 2.
 fn measured_steps(config: SharpnessConfig, learning_rates: &[f64]) -> (Vec<u64>, SharpnessProbe) {
     fn loss(model: &Linear) -> Tensor<1> {
         model.weight.val().square().sum() / 2.0
     }
-    let device = device::autodiff();
-    let model = LinearConfig::new(1, 1).with_bias(false).init(&device);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
+    let config_of_model = LinearConfig::new(1, 1).with_bias(false);
+    let model = config_of_model.init(&device::autodiff());
     let grads = GradientsParams::from_grads(loss(&model).backward(), &model);
-    let probe = SharpnessProbe::new(config).unwrap();
-    let steps = learning_rates.iter().filter_map(|learning_rate| {
-        let measured = probe.measure(&model, &optim, *learning_rate, &grads, loss)?;
-        Some(measured.step)
-    });
-    (steps.collect(), probe)
+    let probe = probe_of(config);
+    let measured = learning_rates.iter();
+    let measured = measured.filter_map(|rate| probe.measure(&model, &sgd(), *rate, &grads, loss));
+    let steps = measured.map(|measured| measured.step).collect();
+    (steps, probe)
 }
 
 #[test]
@@ -50,12 +43,7 @@ fn a_ceiling_on_the_share_of_time_leaves_measurements_out_and_counts_them() {
     let (steps, probe) = measured_steps(every_step.clone().with_max_time_share(1e-9), &[0.1; 10]);
     assert_eq!(steps, [0]);
     assert_eq!(probe.summary().left_out, 9);
-    assert!(
-        probe
-            .summary()
-            .to_string()
-            .contains("9 measurements left out")
-    );
+    assert_says(&probe.summary().to_string(), "9 measurements left out");
 
     let (steps, probe) = measured_steps(every_step, &[0.1; 10]);
     assert_eq!(steps.len(), 10);
@@ -64,7 +52,7 @@ fn a_ceiling_on_the_share_of_time_leaves_measurements_out_and_counts_them() {
 
 #[test]
 fn what_makes_no_schedule_is_refused() {
-    let refused = |config| SharpnessProbe::new(config).map(|_| ()).unwrap_err();
+    let refused = |config| SharpnessProbe::new(config).unwrap_err();
     let every = SharpnessConfig::new().with_every(10);
     for dense in [0, 3, 20] {
         let error = refused(every.clone().with_dense_every(dense));
@@ -79,31 +67,16 @@ fn what_makes_no_schedule_is_refused() {
 #[test]
 fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let device = device::autodiff();
-    let model = MlpConfig::for_data().init(&device);
-    let optim = || -> ModuleOptimizer { SgdConfig::new().init() };
-    let warmup = || {
-        LinearLrSchedulerConfig::new(0.001, 0.004, 3)
-            .init()
-            .unwrap()
+    let fit = |probe: Option<&SharpnessProbe>| {
+        let warmup = LinearLrSchedulerConfig::new(0.001, 0.004, 3).init();
+        let training = Training::new(folder.path()).with(|run| run.accumulation = Some(2));
+        training.fit(model(), sgd(), warmup.unwrap(), probe)
     };
-    let training = || Training {
-        accumulation: Some(2),
-        ..Training::new(folder.path())
-    };
-    let (bare, _) = training().launch(model.clone(), optim(), warmup(), None);
-
-    let config = SharpnessConfig::new()
-        .with_every(6)
-        .with_dense_every(2)
-        .with_directory(folder.path());
-    let probe = SharpnessProbe::new(config).unwrap();
-    let probed = probe.attach(model);
-    let (probed, recorder) = training().launch(probed, optim(), warmup(), Some(&probe));
-    assert_eq!(weights(&probed.into_inner()), weights(&bare));
-
-    let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
-    assert_eq!(steps, [0, 2, 4, 6]);
+    let config = SharpnessConfig::new().with_every(6).with_dense_every(2);
+    let probe = probe_of(config.with_directory(folder.path()));
+    let ((bare, _), (probed, recorder)) = (fit(None), fit(Some(&probe)));
+    assert_eq!(weights(&probed), weights(&bare));
+    assert_eq!(steps(folder.path()), [0, 2, 4, 6]);
     // With accumulation a point waits for a tick that the dashboard keeps, and for the point before it.
     let points = recorder.points(Quantity::CriticalSharpness.name());
     let ticks: Vec<usize> = points.iter().map(|(tick, _)| *tick).collect();

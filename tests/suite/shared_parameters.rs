@@ -1,11 +1,8 @@
 //! Parameters that a model holds or uses twice: the line goes through the optimizer's step.
 
-use burn::module::{Module, Param};
 use burn::nn::loss::CrossEntropyLoss;
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use sharpness_tests::{device, direction, values};
+use burn::nn::{Embedding, EmbeddingConfig};
+use sharpness_tests::prelude::*;
 
 const RATE: f64 = 0.1;
 
@@ -47,8 +44,7 @@ fn layer(device: &Device) -> Linear {
 }
 
 fn assert_on_the_line<M: Module>(model: &M, loss: impl Fn(&M) -> Tensor<1>) {
-    let optimizers: [ModuleOptimizer; 2] = [SgdConfig::new().init(), AdamConfig::new().init()];
-    for mut optim in optimizers {
+    for mut optim in [sgd(), adam()] {
         let grads = GradientsParams::from_grads(loss(model).backward(), model);
         let valid = model.valid();
         let line = direction(&valid, &optim, RATE, &grads);

@@ -1,7 +1,4 @@
-use burn::module::Module;
-use burn::optim::{AdafactorConfig, AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, FloatDType};
-use sharpness_tests::{Data, Network, Sample, Zoo, copied_gradients, direction};
+use sharpness_tests::prelude::*;
 
 fn first_weights(model: &Zoo) -> Vec<f64> {
     model.first.weight.val().into_data().iter().collect()
@@ -11,19 +8,16 @@ fn first_weights(model: &Zoo) -> Vec<f64> {
 fn the_weights_along_the_direction_are_those_of_the_optimizers_step() {
     let device = Device::flex().autodiff();
     let sample = Sample::of(&Data::new(1, 16, &device).batch(0));
-    let sgd: ModuleOptimizer = SgdConfig::new().init();
     let adam: ModuleOptimizer = AdamConfig::new().with_epsilon(1e-4).init();
     for dtype in [FloatDType::F16, FloatDType::BF16] {
-        for (optim, rate) in [(&sgd, 0.05), (&adam, 1e-3)] {
+        for (optim, rate) in [(&sgd(), 0.05), (&adam, 1e-3)] {
             let model = Network::Half(dtype).kind().init(3, &device);
             let grads = GradientsParams::from_grads(model.loss(&sample).backward(), &model);
             let valid = model.valid();
             let line = direction(&valid, optim, rate, &grads);
             assert!(line.is_linear(), "{dtype:?}");
-            let (before, moved) = (
-                first_weights(&valid),
-                first_weights(&line.apply(valid, rate)),
-            );
+            let before = first_weights(&valid);
+            let moved = first_weights(&line.apply(valid, rate));
             let stepped = first_weights(&optim.clone().step(rate, model, grads));
             let same = moved.iter().zip(&stepped).filter(|(a, b)| a == b).count();
             println!("{dtype:?}: {same} of {} the same", moved.len());

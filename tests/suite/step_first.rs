@@ -1,36 +1,9 @@
 //! A step made before its measurement gives the same weights and numbers, and needs no step of the optimizer's copy.
 
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::{Module, Param, ParamGroup};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{
-    AdamWConfig, AdanConfig, GradientsParams, LearningRate, ModuleOptimizer, Optimizer, SgdConfig,
-};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{
-    Measurement, MeasurementOutcome, SharpnessConfig, SharpnessProbe, Step, Update,
-};
-use sharpness_tests::{Data, LossKind, Mlp, MlpConfig, Weights, assert_close, device, weights};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use sharpness_tests::prelude::*;
 
 const STEPS: usize = 12;
 const BATCHES: usize = 4;
-
-fn adamw() -> ModuleOptimizer {
-    AdamWConfig::new().with_weight_decay(0.1).init()
-}
-
-fn probe(config: SharpnessConfig) -> SharpnessProbe {
-    let batch = Data::new(1, 32, &device::plain()).batch(0);
-    SharpnessProbe::builder(config)
-        .with_task("other", vec![batch], |model: &Mlp, batch| {
-            model.loss(&batch)
-        })
-        .build()
-        .unwrap()
-}
 
 type Trained = (Weights, Vec<Arc<Measurement>>);
 
@@ -48,10 +21,11 @@ fn trained(
     rate: &ModuleLearningRate,
     config: SharpnessConfig,
 ) -> Trained {
-    let device = device::autodiff();
-    let data = Data::new(BATCHES, 16, &device);
-    let mut model = network.init(&device);
-    let probe = probe(config);
+    let data = Data::new(BATCHES, 16, &device::autodiff());
+    let mut model = network.start();
+    let probe = SharpnessProbe::builder(config);
+    let probe = probe.with_task("other", vec![plain_batch_of(32)], task_loss);
+    let probe = probe.build().unwrap();
     let mut measured = Vec::new();
     for step in 0..STEPS {
         let batch = data.batch(step % BATCHES);
@@ -92,7 +66,7 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
     assert_eq!(weights_with, weights_before, "{name}");
     assert_eq!(before.len(), 2 * STEPS);
     assert_eq!(with.len(), 2 * STEPS);
-    let bracketed = |m: &&Arc<Measurement>| m.outcome == MeasurementOutcome::Bracketed;
+    let bracketed = |m: &&Arc<Measurement>| m.outcome == Bracketed;
     assert!(before.iter().filter(bracketed).count() >= STEPS, "{name}");
     for (before, with) in before.iter().zip(&with) {
         let name = format!("{name}, {} at {}", before.task, before.step);
@@ -102,15 +76,15 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
         assert_close(&of("norm"), with.update_norm, before.update_norm, 1e-3);
         assert_close(&of("slope"), with.slope, before.slope, 1e-3);
         assert_close(&of("η_c"), with.critical_lr, before.critical_lr, 2e-2);
-        let directional = |m: &Measurement| {
-            let curvature = m.curvature.as_ref()?;
-            curvature.directional_sharpness.value
-        };
-        let preconditioned = |m: &Measurement| {
-            let curvature = m.curvature.as_ref()?;
-            curvature.preconditioned_sharpness.as_ref()?.value
-        };
+        let directional = |m: &Measurement| m.curvature.as_ref()?.directional_sharpness.value;
         assert_close(&of("λ_dir"), directional(with), directional(before), 2e-2);
+        let preconditioned = |m: &Measurement| {
+            m.curvature
+                .as_ref()?
+                .preconditioned_sharpness
+                .as_ref()?
+                .value
+        };
         let (with, before) = (preconditioned(with), preconditioned(before));
         assert_close(&of("preconditioned λ_max"), with, before, 2e-2);
     }
@@ -118,28 +92,22 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
 
 #[test]
 fn a_step_made_first_gives_the_same_weights_and_numbers() {
-    let momentum = SgdConfig::new().with_momentum(Some(MomentumConfig::new()));
-    let first_layer = ParamGroup::from_predicate("layers.0");
-    let grouped = ModuleLrScheduler::new(1e-2)
-        .with_group(first_layer.clone(), 2e-3)
-        .step();
-    let frozen_default = ModuleLrScheduler::new(0.0)
-        .with_group(first_layer, 1e-2)
-        .step();
+    let grouped = |rate: f64, of_first_layer: f64| {
+        let first_layer = ParamGroup::from_predicate("layers.0");
+        let scheduler = ModuleLrScheduler::new(rate);
+        scheduler.with_group(first_layer, of_first_layer).step()
+    };
+    let proximal = AdanConfig::new().with_weight_decay(0.5).init();
     for (name, optim, rate) in [
-        ("sgd", SgdConfig::new().init(), 0.1.into()),
-        ("momentum", momentum.init(), 0.05.into()),
+        ("sgd", sgd(), 0.1.into()),
+        ("momentum", momentum(), 0.05.into()),
         ("adamw", adamw(), 1e-2.into()),
-        ("groups", adamw(), grouped),
+        ("groups", adamw(), grouped(1e-2, 2e-3)),
         // Here the weights after the step do not show the direction.
-        ("a frozen default", adamw(), frozen_default),
+        ("a frozen default", adamw(), grouped(0.0, 1e-2)),
         ("no rate", adamw(), 0.0.into()),
         ("hardly a rate", adamw(), 1e-9.into()),
-        (
-            "a proximal decay",
-            AdanConfig::new().with_weight_decay(0.5).init(),
-            1e-2.into(),
-        ),
+        ("a proximal decay", proximal, 1e-2.into()),
     ] {
         assert_same(name, &optim, &rate);
     }
@@ -169,11 +137,9 @@ impl Optimizer for Counting {
 
 /// In multiples of the model's elements.
 fn stepped(maker: Maker, rate: f64) -> f64 {
-    let network = MlpConfig::new(
-        vec![Data::FEATURES, 512, 512, Data::CLASSES],
-        LossKind::Xent,
-    );
-    let elements = network.init(&device::autodiff()).num_params();
+    let layers = vec![Data::FEATURES, 512, 512, Data::CLASSES];
+    let network = MlpConfig::new(layers, LossKind::Xent);
+    let elements = network.start().num_params();
     let count = Arc::new(AtomicUsize::new(0));
     let optim = ModuleOptimizer::from(Counting(count.clone()));
     let config = SharpnessConfig::new().with_every(1);
@@ -197,20 +163,15 @@ fn a_step_made_first_needs_no_step_of_a_copy() {
 
 #[test]
 fn a_group_is_measured_before_the_step() {
-    let device = device::autodiff();
-    let batch = Data::new(1, 16, &device).batch(0);
-    let loss = |model: &Mlp| model.loss(&batch);
-    let group = ParamGroup::from_predicate("layers.1");
-    let probe = || {
+    let [before, with] = [(); 2].map(|()| {
+        let group = ParamGroup::from_predicate("layers.1");
         let builder = SharpnessProbe::builder(SharpnessConfig::new());
-        builder.with_group("head", group.clone()).build().unwrap()
-    };
-    let model = MlpConfig::for_data().init(&device);
-    let grads = || GradientsParams::from_grads(loss(&model).backward(), &model);
-    let (before, with) = (probe(), probe());
-    before.measure(&model, &adamw(), 1e-2, &grads(), loss);
-    let grads = grads();
-    with.optimize(model.clone(), &mut adamw(), 1e-2, grads, loss);
+        builder.with_group("head", group).build().unwrap()
+    });
+    let mut at = AtStep::new(model(), adamw(), 1e-2, batch_of(16));
+    at.measure(&before);
+    let loss = |model: &Mlp| model.loss(&at.batch);
+    with.optimize(at.model, &mut at.optim, 1e-2, at.grads, loss);
     for task in ["train", "head"] {
         let (before, with) = (before.latest(task).unwrap(), with.latest(task).unwrap());
         assert!(with.critical_lr.is_some());
@@ -218,34 +179,21 @@ fn a_group_is_measured_before_the_step() {
     }
 }
 
-#[derive(Module, Debug)]
-struct Point {
-    theta: Param<Tensor<1>>,
-}
-
 #[test]
 fn an_update_that_the_weights_hide_is_no_measurement() {
-    let device = device::autodiff();
-    let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1)).unwrap();
-    let mut optim: ModuleOptimizer = SgdConfig::new().init();
-    let mut point = Point {
-        theta: Param::from_tensor(Tensor::from_floats([1.0], &device)),
-    };
+    let (probe, mut optim, mut point) = (every(1), sgd(), Point::at([1.0]));
     let mut has_bracket = Vec::new();
     for height in [1.0, 3e-6, 3e-6, 1.0] {
         let loss = |point: &Point| (point.theta.val().square() * height).sum();
         let grads = GradientsParams::from_grads(loss(&point).backward(), &point);
         point = probe.optimize(point, &mut optim, 0.1, grads, loss);
         let measured = probe.latest("train").unwrap();
-        has_bracket.push(measured.outcome == MeasurementOutcome::Bracketed);
-        if measured.outcome == MeasurementOutcome::Failed {
-            let reason = measured.reason.as_ref().unwrap();
-            assert!(reason.contains("do not show it"), "{reason}");
+        has_bracket.push(measured.outcome == Bracketed);
+        if measured.outcome == Failed {
+            assert_says(measured.reason.as_ref().unwrap(), "do not show it");
             assert_eq!(measured.critical_lr, None);
         } else {
-            let exact = 1.0 / height;
-            let off = measured.critical_lr.unwrap() / exact - 1.0;
-            assert!(off.abs() < 1e-2, "{measured:?}");
+            assert_near(measured.critical_lr, 1.0 / height, 1e-2);
         }
     }
     // The next measurement comes before the step, by a copy of the optimizer.

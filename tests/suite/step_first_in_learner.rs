@@ -1,18 +1,6 @@
 //! In burn's `Learner`, the model steps before the measurement, and the update is the whole change of its weights.
 
-use burn::lr_scheduler::linear::LinearLrSchedulerConfig;
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::train::TrainStep;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Data, MlpConfig, Training, Weights, assert_close, device, measurements, sgd, values, weights,
-};
-
-fn adamw() -> ModuleOptimizer {
-    AdamWConfig::new().with_weight_decay(0.1).init()
-}
+use sharpness_tests::prelude::*;
 
 fn learned(
     config: &MlpConfig,
@@ -20,16 +8,13 @@ fn learned(
     step_first: bool,
 ) -> (Weights, Vec<Measurement>) {
     let folder = tempfile::tempdir().unwrap();
-    let config_of_probe = SharpnessConfig::new()
+    let probe = SharpnessConfig::new()
         .with_every(1)
         .with_directory(folder.path())
         .with_step_first(step_first);
-    let probe = SharpnessProbe::new(config_of_probe).unwrap();
-    let model = probe.attach(config.init(&device::autodiff()));
     let training = Training::new(folder.path());
-    let (model, _) = training.launch(model, adamw(), scheduler, Some(&probe));
-    drop(probe);
-    (weights(&model.into_inner()), measurements(folder.path()))
+    let (model, _) = training.fit(config.start(), adamw(), scheduler, Some(&probe_of(probe)));
+    (weights(&model), measurements(folder.path()))
 }
 
 #[test]
@@ -63,25 +48,21 @@ fn distance(a: &impl Module, b: &impl Module) -> f64 {
 #[test]
 fn what_the_model_does_to_the_weights_is_part_of_the_update_or_not() {
     let rate = 0.01;
-    let device = device::autodiff();
-    let batch = Data::new(1, 16, &device).batch(0);
-    let network = MlpConfig {
-        clips: true,
-        ..MlpConfig::for_data()
-    };
-    let network = network.init(&device);
+    let mut network = MlpConfig::for_data();
+    network.clips = true;
+    let network = network.start();
     let far = |step_first: bool| {
         let config = SharpnessConfig::new().with_step_first(step_first);
-        let probe = SharpnessProbe::new(config).unwrap();
+        let probe = probe_of(config);
         let model = probe.attach(network.clone());
-        let grads = TrainStep::step(&model, batch.clone()).grads;
+        let grads = TrainStep::step(&model, batch_of(16)).grads;
         let after = TrainStep::optimize(model, &mut sgd(), rate.into(), grads);
         let measured = probe.latest("train").unwrap();
         let moved = distance(&network, &after.into_inner());
         (rate * measured.update_norm.unwrap(), moved)
     };
     let (told, moved) = far(true);
-    assert!((told / moved - 1.0).abs() < 1e-3, "{told} {moved}");
+    assert_near(told, moved, 1e-3);
     let (told, moved) = far(false);
     assert!(told < 0.5 * moved, "{told} {moved}");
 }

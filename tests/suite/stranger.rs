@@ -1,24 +1,8 @@
-use burn::train::TrainStep;
-use burn_sharpness::{Quantity, SharpnessProbe};
-use sharpness_tests::{
-    Data, Mlp, Training, device, every, gradients, in_folder, measurements, model, sgd, weights,
-};
-use std::path::Path;
+use sharpness_tests::prelude::*;
+use std::collections::BTreeSet;
 
 pub(crate) fn data() -> Data {
     Data::new(7, 16, &device::autodiff())
-}
-
-pub(crate) fn says(probe: &SharpnessProbe, words: &str) -> bool {
-    let summary = probe.summary();
-    let notices = summary.notices.iter();
-    let said = notices.filter(|notice| notice.contains(words)).count();
-    assert!(said <= 1, "the summary repeats a notice: {summary}");
-    said == 1 && summary.to_string().contains(words)
-}
-
-pub(crate) fn is_silent(probe: &SharpnessProbe) -> bool {
-    probe.summary().notices.is_empty()
 }
 
 #[test]
@@ -26,36 +10,27 @@ fn a_probe_that_is_off_costs_nothing_and_leaves_nothing() {
     let [with, without] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let probe = SharpnessProbe::disabled();
     let attached = probe.attach_with(model(), |_: &Mlp, _| -> f64 { unreachable!() });
-    let training = Training {
-        has_dashboard: true,
-        ..Training::new(with.path())
-    };
-    let rate = 0.1;
-    let (trained, recorder) = training.launch(attached, sgd(), rate, Some(&probe));
-    let (bare, _) = Training::new(without.path()).launch(model(), sgd(), rate, None);
+    let training = Training::new(with.path()).with(|run| run.has_dashboard = true);
+    let (trained, recorder) = training.launch(attached, sgd(), 0.1, Some(&probe));
+    let (bare, _) = Training::new(without.path()).launch(model(), sgd(), 0.1, None);
     assert_eq!(weights(&trained.into_inner()), weights(&bare));
     for quantity in Quantity::ALL {
         assert!(recorder.ticks(quantity.name()).is_empty());
     }
     let files = |folder: &Path| {
-        let mut names: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.sort();
-        names
+        let entries = std::fs::read_dir(folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
     };
     assert_eq!(files(with.path()), files(without.path()));
 
-    let batch = data().batch(0);
-    let (model, mut optim) = (model(), sgd());
-    let grads = gradients(&model, &batch);
+    let mut at = AtStep::new(model(), sgd(), 0.1, data().batch(0));
     let loss = |_: &Mlp| -> f64 { unreachable!() };
-    assert!(probe.measure(&model, &optim, 0.1, &grads, loss).is_none());
-    let stepped = optim.step(0.1, model.clone(), gradients(&model, &batch));
-    let made = probe.optimize(model, &mut sgd(), 0.1, grads, loss);
-    assert_eq!(weights(&made), weights(&stepped));
-    assert!(is_silent(&probe), "{}", probe.summary());
+    assert!(probe.measure_update(at.update(), loss).is_none());
+    let grads = gradients(&at.model, &at.batch);
+    let made = probe.optimize(at.model.clone(), &mut at.optim, 0.1, grads, loss);
+    assert_eq!(weights(&made), weights(&at.step().0));
+    assert_silent(&probe);
     assert_eq!((probe.step(), probe.latest("train").is_none()), (0, true));
     assert!(!probe.is_enabled() && every(1).is_enabled());
 }
@@ -71,9 +46,12 @@ fn a_probe_shows_what_it_is() {
         "step: 0",
         "measurements: 0",
     ] {
-        assert!(text.contains(part), "{text}");
+        assert_says(&text, part);
     }
-    assert!(format!("{:?}", SharpnessProbe::disabled()).contains("is_enabled: false"));
+    assert_says(
+        &format!("{:?}", SharpnessProbe::disabled()),
+        "is_enabled: false",
+    );
 }
 
 #[test]
@@ -81,8 +59,7 @@ fn a_probe_that_is_attached_twice_measures_each_step_once() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(3, folder.path());
     let model = probe.attach(probe.attach(model()));
-    let rate = 0.1;
-    Training::new(folder.path()).launch(model, sgd(), rate, Some(&probe));
+    Training::new(folder.path()).launch(model, sgd(), 0.1, Some(&probe));
     let measured = measurements(folder.path());
     let of_steps: Vec<_> = measured.iter().map(|m| (m.step, m.epoch)).collect();
     let epochs = [(0, 1), (3, 1), (6, 1), (9, 2), (12, 2)];
@@ -113,14 +90,9 @@ fn a_step_that_is_set_before_the_probe_is_attached_holds() {
     let run = |at: u64| {
         let probe = in_folder(1, folder.path());
         probe.set_step(at);
-        let model = probe.attach(model());
-        let training = Training {
-            epochs: 1,
-            ..Training::new(folder.path())
-        };
-        training.launch(model, sgd(), 0.1, Some(&probe));
-        let steps: Vec<u64> = measurements(folder.path()).iter().map(|m| m.step).collect();
-        (probe, steps)
+        let training = Training::new(folder.path()).with(|run| run.epochs = 1);
+        training.fit(model(), sgd(), 0.1, Some(&probe));
+        (probe, steps(folder.path()))
     };
     assert_eq!(run(0).1, (0..7).collect::<Vec<_>>());
     let (probe, steps) = run(5);

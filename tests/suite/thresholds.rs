@@ -1,22 +1,6 @@
 //! The thresholds of an optimizer that the user names.
 
-use burn::module::{Module, Param};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
-use burn::tensor::Tensor;
-use burn_sharpness::hessian::CurvatureConfig;
-use burn_sharpness::{ConfigError, Quantity, SharpnessConfig, SharpnessProbe, Thresholds};
-use sharpness_tests::{MlpConfig, Training, device, measurements};
-
-#[derive(Module, Debug)]
-struct Point {
-    theta: Param<Tensor<1>>,
-}
-
-fn sgd() -> ModuleOptimizer {
-    let momentum = MomentumConfig::new();
-    SgdConfig::new().with_momentum(Some(momentum)).init()
-}
+use sharpness_tests::prelude::*;
 
 const SGD: Thresholds = Thresholds::HeavyBall {
     momentum: 0.9,
@@ -27,29 +11,26 @@ fn loss(point: &Point, sharpness: f64) -> Tensor<1> {
     (point.theta.val().square() * (0.5 * sharpness)).sum()
 }
 
-fn point() -> Point {
-    let theta = Tensor::from_floats([1.0], &device::autodiff());
-    Point {
-        theta: Param::from_tensor(theta),
-    }
+/// Measured where the sharpness is 1.
+fn measured(probe: &SharpnessProbe, optim: &ModuleOptimizer, rate: f64) -> Arc<Measurement> {
+    let start = Point::at([1.0]);
+    let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);
+    let measured = probe.measure(&start, optim, rate, &grads, |point| loss(point, 1.0));
+    measured.unwrap()
 }
 
 #[test]
 fn burns_momentum_is_stable_just_below_its_threshold_and_not_above() {
     let rate = 0.1;
     let config = SharpnessConfig::new().with_thresholds(SGD);
-    let probe = SharpnessProbe::new(config).unwrap();
-    let (start, optim) = (point(), sgd());
-    let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);
-    let measured = probe.measure(&start, &optim, rate, &grads, |point| loss(point, 1.0));
-    let measured = measured.unwrap();
+    let measured = measured(&probe_of(config), &momentum(), rate);
     let threshold = measured.large_batch_threshold.unwrap();
     let small = measured.small_batch_threshold.unwrap();
     assert!((small / threshold - 0.1 / 1.9).abs() < 1e-9);
     assert_eq!(measured.adam_threshold, None);
 
     for (factor, is_stable) in [(0.97, true), (1.03, false)] {
-        let (mut point, mut optim) = (point(), sgd());
+        let (mut point, mut optim) = (Point::at([1.0]), momentum());
         for _ in 0..1500 {
             let grads = loss(&point, factor * threshold).backward();
             let grads = GradientsParams::from_grads(grads, &point);
@@ -68,13 +49,8 @@ fn without_momentum_both_are_the_edge_of_gradient_descent() {
         dampening: 0.0,
     };
     let config = SharpnessConfig::new().with_thresholds(thresholds);
-    let optim: ModuleOptimizer = SgdConfig::new().init();
-    let start = point();
-    let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);
     for (rate, expected) in [(0.1, Some(20.0)), (0.0, None)] {
-        let probe = SharpnessProbe::new(config.clone()).unwrap();
-        let measured = probe.measure(&start, &optim, rate, &grads, |point| loss(point, 1.0));
-        let measured = measured.unwrap();
+        let measured = measured(&probe_of(config.clone()), &sgd(), rate);
         assert_eq!(measured.large_batch_threshold, expected);
         assert_eq!(measured.small_batch_threshold, expected);
         assert_eq!(measured.edge_threshold(), expected);
@@ -94,18 +70,14 @@ fn values_that_no_optimizer_has_are_refused() {
         (Thresholds::Adam { beta_1: 1.5 }, "β₁ of 1.5"),
     ] {
         let error = SharpnessProbe::new(SharpnessConfig::new().with_thresholds(thresholds));
-        let error: ConfigError = error.unwrap_err();
-        assert!(error.to_string().contains(what), "{error}");
+        assert_says(&error.unwrap_err().to_string(), what);
     }
 }
 
 #[test]
 fn the_charts_of_the_curvature_have_lines_of_their_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new()
-        .with_every(1)
-        .with_curvature(CurvatureConfig::new(2))
-        .with_directory(folder.path());
+    let config = SharpnessConfig::new().with_every(1);
+    let config = config.with_curvature(CurvatureConfig::new(2));
     let names = [Quantity::HessianSharpness, Quantity::DirectionalSharpness].map(|q| q.name());
     for thresholds in [None, Some(SGD)] {
         let folder = tempfile::tempdir().unwrap();
@@ -113,13 +85,8 @@ fn the_charts_of_the_curvature_have_lines_of_their_own() {
         if let Some(thresholds) = thresholds {
             config = config.with_thresholds(thresholds);
         }
-        let probe = SharpnessProbe::new(config).unwrap();
-        let model = probe.attach(MlpConfig::for_data().init(&device::autodiff()));
-        let training = Training {
-            has_dashboard: true,
-            ..Training::new(folder.path())
-        };
-        let (_, recorder) = training.launch(model, sgd(), 1.0, Some(&probe));
+        let training = Training::new(folder.path()).with(|run| run.has_dashboard = true);
+        let (_, recorder) = training.fit(model(), momentum(), 1.0, Some(&probe_of(config)));
         let measured = measurements(folder.path());
         let with_curvature = || measured.iter().filter(|m| m.curvature.is_some());
         for (name, symbol) in names.into_iter().zip(["2(1+β)/η", "2/η"]) {

@@ -1,34 +1,19 @@
 //! Models that compute differently in training and validation.
 
-use burn::module::Module;
-use burn::tensor::Device;
-use burn_sharpness::{
-    BaseLossSource, Measurement, MeasurementOutcome, SharpnessProbe, SlopeSource,
-};
-use sharpness_tests::{
-    Data, Mlp, MlpConfig, Training, Weights, adam, clipped, device, direction, every, gradients,
-    in_folder, measurements, sgd, weights,
-};
-
-pub(crate) fn device() -> Device {
-    device::autodiff()
-}
+use sharpness_tests::prelude::*;
 
 #[test]
 fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
     let folder = tempfile::tempdir().unwrap();
     let probe = in_folder(1, folder.path());
     let model = MlpConfig::for_data().with_dropout(0.4).with_zero_head();
-    let model = probe.attach(model.init(&device()));
-    Training::new(folder.path()).launch(model, adam(), 0.01, Some(&probe));
+    Training::new(folder.path()).fit(model.start(), adam(), 0.01, Some(&probe));
 
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 14);
     for measurement in measured {
-        assert_eq!(
-            measurement.base_loss_source,
-            Some(BaseLossSource::Evaluated)
-        );
+        let source = measurement.base_loss_source;
+        assert_eq!(source, Some(BaseLossSource::Evaluated));
         assert_eq!(measurement.slope_source, Some(SlopeSource::Hint));
     }
 }
@@ -53,57 +38,49 @@ fn scanned(loss_at: impl Fn(f64) -> f64, from: f64) -> Option<(f64, f64)> {
 
 pub(crate) fn assert_scanned(measured: &Measurement, loss_at: impl Fn(f64) -> f64) {
     let critical_lr = measured.critical_lr.unwrap();
-    let (low, high) = scanned(loss_at, critical_lr / 50.0)
-        .unwrap_or_else(|| panic!("no crossing after a fall: {measured:?}"));
+    let scanned = scanned(loss_at, critical_lr / 50.0);
     let margin = 1.0 + 3.0 * measured.critical_lr_error.unwrap() + 0.01;
-    assert!(
-        low / margin <= critical_lr && critical_lr <= high * margin,
-        "{low} to {high}, {measured:?}"
-    );
+    let is_there = |(low, high)| low / margin <= critical_lr && critical_lr <= high * margin;
+    assert!(scanned.is_some_and(is_there), "{scanned:?}, {measured:?}");
 }
 
 /// Has its own running statistics, so that the scan flushes nothing of the model.
 pub(crate) fn twin(config: &MlpConfig, model: &Mlp) -> Mlp {
     let record = model.clone().into_record();
-    config.init(&device()).load_record(record).valid()
+    config.start().load_record(record).valid()
 }
 
 fn assert_true(config: &MlpConfig) {
     let (mut bracketed, mut not_descent) = (0, 0);
-    let device = device();
-    let data = Data::new(20, 32, &device);
-    let mut model = config.init(&device);
-    let mut optim = adam();
+    let data = Data::new(20, 32, &device::autodiff());
     let probe = every(1);
-    let rate = 1e-2;
+    let mut at = AtStep::new(config.start(), adam(), 1e-2, data.batch(0));
     for step in 0..40 {
-        let batch = data.batch(step % 20);
-        let grads = gradients(&model, &batch);
-        let measured = probe
-            .measure(&model, &optim, rate, &grads, |model| model.loss(&batch))
-            .unwrap();
-        let valid = twin(config, &model);
-        let line = direction(&valid, &optim, rate, &grads);
-        let at = |eta: f64| {
+        let measured = at.measure(&probe);
+        let valid = twin(config, &at.model);
+        let base = valid.loss(&at.batch).into_scalar::<f64>();
+        assert_eq!(measured.base_loss, Some(base));
+        let line = direction(&valid, &at.optim, at.rate, &at.grads);
+        let loss_at = |eta: f64| {
             let moved = line.apply(valid.clone(), eta);
-            moved.loss(&batch).into_scalar::<f64>()
+            moved.loss(&at.batch).into_scalar::<f64>()
         };
         match measured.outcome {
-            MeasurementOutcome::Bracketed => {
+            Bracketed => {
                 bracketed += 1;
                 let critical_lr = measured.critical_lr.unwrap();
                 assert!(critical_lr > 1e-5, "made by rounding: {measured:?}");
-                assert_scanned(&measured, at);
+                assert_scanned(&measured, loss_at);
             }
-            MeasurementOutcome::NotDescent => {
+            NotDescent => {
                 not_descent += 1;
-                let base = at(0.0);
-                let falls = [1e-4, 1e-3, 1e-2].iter().all(|eta| at(*eta) < base - 1e-6);
+                let falls = [1e-4, 1e-3, 1e-2].map(|eta| loss_at(eta) < base - 1e-6);
+                let falls = falls == [true; 3];
                 assert!(!falls, "step {step}: the loss falls: {measured:?}");
             }
             _ => {}
         }
-        model = optim.step(rate, model, grads);
+        at = at.next(data.batch((step + 1) % 20));
     }
     println!("{bracketed} bracketed, {not_descent} not descent");
     assert!(bracketed >= 10);
@@ -122,18 +99,15 @@ fn with_batch_norm_every_bracket_is_of_the_loss_that_was_measured() {
 }
 
 fn mapped_and_saved(probe: Option<&SharpnessProbe>) -> Weights {
-    let device = device();
     let config = MlpConfig::for_data().with_batch_norm();
-    let data = Data::new(6, 16, &device);
-    let mut model = config.init(&device);
-    let mut optim = sgd();
+    let data = Data::new(6, 16, &device::autodiff());
+    let (mut model, mut optim) = (config.start(), sgd());
     for step in 0..6 {
-        let batch = data.batch(step);
-        let grads = gradients(&model, &batch);
+        let at = AtStep::new(model, optim, 0.1, data.batch(step));
         if let Some(probe) = probe {
-            probe.measure(&model, &optim, 0.1, &grads, |model| model.loss(&batch));
+            at.measure(probe);
         }
-        model = optim.step(0.1, model, grads);
+        (model, optim) = at.step();
         if step < 5 {
             model = clipped(model);
         }
@@ -152,21 +126,21 @@ fn running_statistics_are_not_flushed() {
 
 #[test]
 fn a_loss_that_draws_is_refused_for_good() {
-    let device = device();
-    let model = MlpConfig::for_data().init(&device);
-    let batch = Data::new(1, 16, &device).batch(0);
-    let grads = gradients(&model, &batch);
+    let at = AtStep::new(model(), sgd(), 0.1, batch_of(16));
     let probe = every(1);
     let mut passes = 0;
     for _ in 0..3 {
-        let optim = sgd();
-        probe.measure(&model, &optim, 0.1, &grads, |model| {
+        let loss = |model: &Mlp| {
             passes += 1;
-            model.loss(&batch) + f64::from(passes)
-        });
+            model.loss(&at.batch) + f64::from(passes)
+        };
+        if let Some(measured) = probe.measure_update(at.update(), loss) {
+            assert_eq!(measured.outcome, Failed);
+            assert_says(measured.reason.as_ref().unwrap(), "not repeatable");
+        }
     }
     assert_eq!(passes, 2);
     let summary = probe.summary();
     assert_eq!(summary.measurements, 1);
-    assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+    assert_says(&summary.notices[0], "not repeatable");
 }

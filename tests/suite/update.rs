@@ -1,28 +1,15 @@
-use burn::grad_clipping::GradientClippingConfig;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::{Module, ParamGroup};
-use burn::optim::{
-    AdamConfig, AdamWConfig, AdanConfig, LionConfig, ModuleOptimizer, RmsPropConfig, SgdConfig,
-    momentum::MomentumConfig,
-};
-use burn::tensor::Device;
-use burn_sharpness::{
-    Linearity, MeasurementOutcome, SharpnessConfig, SharpnessProbe, UpdateDirection,
-};
-use sharpness_tests::{Batch, Data, Mlp, device, gradients, model, values, weights};
+use sharpness_tests::prelude::*;
 
-fn device() -> Device {
-    device::autodiff()
+fn grads(model: &Mlp) -> GradientsParams {
+    gradients(model, &batch_of(32))
 }
 
-fn batch() -> Batch {
-    Data::new(1, 32, &device()).batch(0)
-}
-
-fn direction(model: &Mlp, optim: &ModuleOptimizer, rate: &ModuleLearningRate) -> UpdateDirection {
-    let grads = gradients(model, &batch());
-    let valid = model.valid();
-    UpdateDirection::new(&valid, optim, rate, &grads, 1.0, Linearity::Check).unwrap()
+fn along(
+    model: &Mlp,
+    optim: &ModuleOptimizer,
+    rate: impl Into<ModuleLearningRate>,
+) -> UpdateDirection {
+    direction(&model.valid(), optim, rate, &grads(model))
 }
 
 /// Relative to the largest weight.
@@ -37,62 +24,40 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
 fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
     let mut model = model();
     for _ in 0..3 {
-        let grads = gradients(&model, &batch());
+        let grads = grads(&model);
         model = optim.step(rate.clone(), model, grads);
     }
-    let direction = direction(&model, &optim, &rate);
+    let direction = along(&model, &optim, rate.clone());
     assert_eq!(direction.is_linear(), linear, "{name}");
     assert!(direction.slope() > 0.0 && direction.norm() > 0.0, "{name}");
 
     let predicted = direction.apply(model.valid(), direction.learning_rate());
-    let grads = gradients(&model, &batch());
-    let moved = optim.step(rate, model.clone(), grads);
-    assert!(
-        distance(&model, &moved) > 1e-5,
-        "{name}: the real step moves"
-    );
-    let distance = distance(&predicted, &moved);
-    assert!(
-        distance < device::tolerances().step,
-        "{name}: {distance} off the real step"
-    );
+    let moved = optim.step(rate, model.clone(), grads(&model));
+    let far = distance(&model, &moved);
+    assert!(far > 1e-5, "{name}: the real step moves by {far}");
+    let off = distance(&predicted, &moved);
+    let most = device::tolerances().step;
+    assert!(off < most, "{name}: {off} off the real step");
 }
 
 #[test]
 fn the_line_passes_through_the_real_step_of_every_optimizer() {
     let momentum = MomentumConfig::new().with_nesterov(true);
-    let clipping = GradientClippingConfig::Norm(0.01);
+    let momentum = SgdConfig::new()
+        .with_momentum(Some(momentum))
+        .with_weight_decay(Some(WeightDecayConfig::new(0.01)));
+    let cautious = AdamWConfig::new()
+        .with_weight_decay(0.1)
+        .with_cautious_weight_decay(true);
+    let clipping = Some(GradientClippingConfig::Norm(0.01));
+    let clipped = AdamWConfig::new().with_grad_clipping(clipping);
     let cases: [(&str, ModuleOptimizer, f64); 8] = [
-        ("sgd", SgdConfig::new().init(), 0.1),
-        (
-            "momentum and weight decay",
-            SgdConfig::new()
-                .with_momentum(Some(momentum))
-                .with_weight_decay(Some(burn::optim::decay::WeightDecayConfig::new(0.01)))
-                .init(),
-            0.1,
-        ),
-        ("adam", AdamConfig::new().init(), 1e-3),
-        (
-            "adamw",
-            AdamWConfig::new().with_weight_decay(0.1).init(),
-            1e-3,
-        ),
-        (
-            "cautious adamw",
-            AdamWConfig::new()
-                .with_weight_decay(0.1)
-                .with_cautious_weight_decay(true)
-                .init(),
-            1e-3,
-        ),
-        (
-            "clipped adamw",
-            AdamWConfig::new()
-                .with_grad_clipping(Some(clipping.clone()))
-                .init(),
-            1e-3,
-        ),
+        ("sgd", sgd(), 0.1),
+        ("momentum and weight decay", momentum.init(), 0.1),
+        ("adam", adam(), 1e-3),
+        ("adamw", adamw(), 1e-3),
+        ("cautious adamw", cautious.init(), 1e-3),
+        ("clipped adamw", clipped.init(), 1e-3),
         ("rmsprop", RmsPropConfig::new().init(), 1e-3),
         ("lion", LionConfig::new().init(), 1e-3),
     ];
@@ -107,17 +72,9 @@ fn an_optimizer_that_is_not_linear_in_the_learning_rate_is_stepped_afresh() {
     let optim = AdanConfig::new().with_weight_decay(0.5).init();
     assert_follows("adan", optim.clone(), 1e-2.into(), false);
 
-    let (model, batch) = (model(), batch());
-    let grads = gradients(&model, &batch);
-    let probe = SharpnessProbe::new(SharpnessConfig::new()).unwrap();
-    let measurement = probe
-        .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
-        .unwrap();
-    assert_eq!(
-        measurement.outcome,
-        MeasurementOutcome::Bracketed,
-        "{measurement:?}"
-    );
+    let at = AtStep::new(model(), optim, 1e-2, batch_of(32));
+    let measurement = at.measure(&every(1));
+    assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
 }
 
 fn grouped(base: f64, first_layer: f64) -> ModuleLearningRate {
@@ -128,42 +85,33 @@ fn grouped(base: f64, first_layer: f64) -> ModuleLearningRate {
 
 #[test]
 fn parameter_groups_move_in_their_ratios() {
-    assert_follows("groups", SgdConfig::new().init(), grouped(0.1, 0.02), true);
-    assert_follows(
-        "a frozen default",
-        SgdConfig::new().init(),
-        grouped(0.0, 0.05),
-        true,
-    );
+    assert_follows("groups", sgd(), grouped(0.1, 0.02), true);
+    assert_follows("a frozen default", sgd(), grouped(0.0, 0.05), true);
 
     // A group at rate 0 adds nothing.
-    let (model, optim) = (model(), SgdConfig::new().init());
-    let both = direction(&model, &optim, &grouped(0.1, 0.1));
-    let last = direction(&model, &optim, &grouped(0.1, 0.0));
-    let first = direction(&model, &optim, &grouped(0.0, 0.1));
-    let sum = last.slope() + first.slope();
-    assert!((both.slope() / sum - 1.0).abs() < 1e-5);
+    let model = model();
+    let both = along(&model, &sgd(), grouped(0.1, 0.1));
+    let last = along(&model, &sgd(), grouped(0.1, 0.0));
+    let first = along(&model, &sgd(), grouped(0.0, 0.1));
+    assert_near(both.slope(), last.slope() + first.slope(), 1e-5);
     assert_eq!(first.learning_rate(), 0.1);
 }
 
 #[test]
 fn for_gradient_descent_the_slope_is_the_squared_norm_of_the_gradient() {
-    let direction = direction(&model(), &SgdConfig::new().init(), &0.1.into());
-    let squared_norm = direction.norm().powi(2);
-    assert!((direction.slope() / squared_norm - 1.0).abs() < 1e-5);
+    let direction = along(&model(), &sgd(), 0.1);
+    assert_near(direction.slope(), direction.norm().powi(2), 1e-5);
 }
 
 #[test]
 fn the_virtual_step_leaves_optimizer_and_model_as_they_are() {
-    let (mut optim, model) = (AdamWConfig::new().init(), model());
-    let stepped = optim.step(1e-3, model.clone(), gradients(&model, &batch()));
-    let twin = optim
-        .clone()
-        .step(1e-3, stepped.clone(), gradients(&stepped, &batch()));
-
+    let (mut optim, model): (ModuleOptimizer, _) = (AdamWConfig::new().init(), model());
+    let stepped = optim.step(1e-3, model.clone(), grads(&model));
+    let step =
+        |optim: &mut ModuleOptimizer| weights(&optim.step(1e-3, stepped.clone(), grads(&stepped)));
+    let twin = step(&mut optim.clone());
     let before = weights(&stepped);
-    let _ = direction(&stepped, &optim, &1e-3.into());
+    let _ = along(&stepped, &optim, 1e-3);
     assert_eq!(weights(&stepped), before);
-    let next = optim.step(1e-3, stepped.clone(), gradients(&stepped, &batch()));
-    assert_eq!(weights(&next), weights(&twin));
+    assert_eq!(step(&mut optim), twin);
 }

@@ -1,21 +1,7 @@
-use burn::module::ParamGroup;
-use burn::optim::SgdConfig;
-use burn::optim::momentum::MomentumConfig;
 use burn::tensor::distributed::{DistributedConfig, ReduceOperation};
-use burn::train::TrainingStrategy;
-use burn::train::{ExecutionStrategy, Learner, SupervisedTraining};
-use burn_sharpness::{
-    Measurement, MeasurementOutcome, Probed, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
-    SlopeSource, WorkerShare,
-};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Recorder, Reduce, Replicas, Stop, Trainable, device, measurements,
-    model, wait_until, weights,
-};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use sharpness_tests::prelude::*;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const STEPS: usize = 8;
 const RATE: f64 = 0.1;
@@ -32,42 +18,47 @@ fn replicas(workers: usize) -> Replicas {
     Replicas::new(workers, &device::two())
 }
 
-fn train<M>(
+fn probe_in(folder: &TempDir) -> SharpnessProbe {
+    probe_of(config(folder.path()))
+}
+
+/// Returns the weights.
+fn train(strategy: Replicas, batch: usize, rate: f64, probe: Option<&SharpnessProbe>) -> Weights {
+    match probe {
+        Some(probe) => {
+            let probed = train_model(probe.attach(model()), strategy, batch, rate, Some(probe));
+            weights(&probed.into_inner())
+        }
+        None => weights(&train_model(model(), strategy, batch, rate, None)),
+    }
+}
+
+fn train_model<M: Trainable>(
     model: M,
     strategy: Replicas,
     batch: usize,
     rate: f64,
     probe: Option<&SharpnessProbe>,
-) -> M
-where
-    M: Trainable,
-{
+) -> M {
     let batches = STEPS * strategy.devices.len();
     let data = Data::new(batches, batch, &device::autodiff());
     let strategy = TrainingStrategy::Custom(Arc::new(strategy));
     launch(model, strategy, data, rate, probe)
 }
 
-fn launch<M>(
+fn launch<M: Trainable>(
     model: M,
     strategy: TrainingStrategy<M>,
     data: Data,
     rate: f64,
     probe: Option<&SharpnessProbe>,
-) -> M
-where
-    M: Trainable,
-{
+) -> M {
     let folder = tempfile::tempdir().unwrap();
     let valid = Data::new(1, BATCH, &device::plain());
-    let mut training = SupervisedTraining::new(folder.path(), data.loader(), valid.loader())
-        .num_epochs(1)
-        .with_application_logger(None)
-        .renderer(Box::new(Recorder::default()))
-        .with_training_strategy(strategy);
-    if let Some(probe) = probe {
-        training = training.metrics_sharpness(probe);
-    }
+    let training = SupervisedTraining::new(folder.path(), data.loader(), valid.loader());
+    let training = silent(training.num_epochs(1)).with_training_strategy(strategy);
+    let off = SharpnessProbe::disabled();
+    let training = training.metrics_sharpness(probe.unwrap_or(&off));
     let momentum = MomentumConfig::new().with_dampening(0.0);
     let optim = SgdConfig::new().with_momentum(Some(momentum)).init();
     let result = training.launch(Learner::new(model, optim, rate));
@@ -77,22 +68,13 @@ where
 
 /// The second update is `scale` times the first.
 fn assert_agree(of_workers: &Measurement, of_one: &Measurement, scale: f64) {
-    assert_eq!(
-        of_workers.outcome,
-        MeasurementOutcome::Bracketed,
-        "{of_workers:?}"
-    );
-    let (found, expected) = (
-        of_workers.critical_lr.unwrap() * scale,
-        of_one.critical_lr.unwrap(),
-    );
+    assert_eq!(of_workers.outcome, Bracketed, "{of_workers:?}");
+    let found = of_workers.critical_lr.unwrap() * scale;
+    let expected = of_one.critical_lr.unwrap();
     let errors = of_workers.critical_lr_error.unwrap() + of_one.critical_lr_error.unwrap();
-    assert!(
-        (found / expected - 1.0).abs() <= 3.0 * errors + 1e-5,
-        "{of_workers:?} {of_one:?}"
-    );
-    let losses = of_workers.base_loss.zip(of_one.base_loss);
-    if let Some((found, expected)) = losses {
+    let off = (found / expected - 1.0).abs();
+    assert!(off <= 3.0 * errors + 1e-5, "{of_workers:?} {of_one:?}");
+    if let Some((found, expected)) = of_workers.base_loss.zip(of_one.base_loss) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
     assert_eq!(of_workers.batch_fraction, 1.0);
@@ -112,28 +94,22 @@ fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
             println!("left out: clones that stay on one device");
             continue;
         }
-        let model = model();
-        let scale = if reduce == Reduce::Sum {
-            workers as f64
-        } else {
-            1.0
+        let scale = match reduce {
+            Reduce::Sum => workers as f64,
+            Reduce::Mean => 1.0,
         };
         let strategy = || Replicas {
             reduce,
             forks,
             ..replicas(workers)
         };
-        let folder = tempfile::tempdir().unwrap();
-        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
-        let bare = train(model.clone(), strategy(), BATCH, RATE / scale, None);
-        let probed = probe.attach(model.clone());
-        let probed = train(probed, strategy(), BATCH, RATE / scale, Some(&probe));
-        assert_eq!(weights(&probed.into_inner()), weights(&bare), "{case}");
-
-        let alone = tempfile::tempdir().unwrap();
-        let probe_of_one = SharpnessProbe::new(config(alone.path())).unwrap();
-        let one = probe_of_one.attach(model);
-        train(one, replicas(1), workers * BATCH, RATE, Some(&probe_of_one));
+        let [folder, alone] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let probe = probe_in(&folder);
+        let bare = train(strategy(), BATCH, RATE / scale, None);
+        let probed = train(strategy(), BATCH, RATE / scale, Some(&probe));
+        assert_eq!(probed, bare, "{case}");
+        let of_one = probe_in(&alone);
+        train(replicas(1), workers * BATCH, RATE, Some(&of_one));
 
         let (measured, expected) = (measurements(folder.path()), measurements(alone.path()));
         assert_eq!((measured.len(), expected.len()), (STEPS, STEPS), "{case}");
@@ -149,40 +125,30 @@ fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
         for (of_workers, of_one) in measured.iter().zip(&expected).skip(5) {
             assert_eq!(of_workers.slope_source, Some(SlopeSource::Known), "{case}");
             let slope = of_workers.slope.unwrap() / scale;
-            assert!((slope / of_one.slope.unwrap() - 1.0).abs() < 1e-3, "{case}");
+            assert_near(slope, of_one.slope.unwrap(), 1e-3);
         }
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_silent(&probe);
     }
 }
 
 #[test]
 fn workers_measure_groups_together_and_one_of_them_the_tasks() {
-    let model = model();
     let measured = |workers: usize| {
         let folder = tempfile::tempdir().unwrap();
-        let task = Data::new(1, 32, &device::plain()).batch(0);
         let probe = SharpnessProbe::builder(config(folder.path()))
             .with_group("head", ParamGroup::from_predicate("layers.1"))
-            .with_task("other", vec![task], |model: &Mlp, batch: Batch| {
-                model.loss(&batch)
-            })
+            .with_task("other", vec![plain_batch_of(32)], task_loss)
             .build()
             .unwrap();
-        let probed = probe.attach(model.clone());
-        train(
-            probed,
-            replicas(workers),
-            BATCH * 2 / workers,
-            RATE,
-            Some(&probe),
-        );
+        let batch = BATCH * 2 / workers;
+        train(replicas(workers), batch, RATE, Some(&probe));
         measurements(folder.path())
     };
     let (of_two, of_one) = (measured(2), measured(1));
     assert_eq!(of_two.len(), 3 * STEPS);
     for (of_two, of_one) in of_two.iter().zip(&of_one) {
         assert_eq!((of_two.step, &of_two.task), (of_one.step, &of_one.task));
-        if of_one.outcome == MeasurementOutcome::Bracketed {
+        if of_one.outcome == Bracketed {
             assert_agree(of_two, of_one, 1.0);
         }
         let share = (of_two.task != "other").then(|| WorkerShare::new(2, 2));
@@ -202,35 +168,28 @@ fn a_worker_that_ends_or_does_not_come_is_left_out_and_the_run_goes_on() {
             stop: Some(stop),
             ..replicas(2)
         };
-        let bare = train(model(), strategy(), BATCH, RATE, None);
+        let bare = train(strategy(), BATCH, RATE, None);
         let folder = tempfile::tempdir().unwrap();
         // Nobody waits for a worker that has ended.
         let limit = if is_kept { SHORT } else { LONG };
-        let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
-        let probed = train(probe.attach(model()), strategy(), BATCH, RATE, Some(&probe));
-        assert_eq!(weights(&probed.into_inner()), weights(&bare), "{stop:?}");
+        let probe = probe_of(config(folder.path()).with_worker_limit(limit));
+        let probed = train(strategy(), BATCH, RATE, Some(&probe));
+        assert_eq!(probed, bare, "{stop:?}");
 
         let measured = measurements(folder.path());
-        let steps: Vec<u64> = measured.iter().map(|m| m.step).collect();
+        let steps = steps(folder.path());
         assert_eq!(steps, (0..STEPS as u64).collect::<Vec<_>>(), "{stop:?}");
         for measurement in &measured[step..] {
             let is_at_stop = measurement.step == step as u64;
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{stop:?}"
-            );
+            assert_eq!(measurement.outcome, Bracketed, "{stop:?}");
             // Before its first update the probe does not know the worker: the other evaluates its batches.
             let share = (is_at_stop && step > 0).then(|| WorkerShare::new(1, 2));
             let fraction = if share.is_some() { 0.5 } else { 1.0 };
             assert_eq!(measurement.workers, share, "{stop:?}");
             assert_eq!(measurement.batch_fraction, fraction, "{stop:?}");
         }
-        let notices = probe.summary().notices;
-        let says = notices
-            .iter()
-            .any(|notice| notice.contains("a worker has ended"));
-        assert_eq!(says, step > 0, "{notices:?}");
+        let told = says(&probe, "a worker has ended");
+        assert_eq!(told, step > 0, "{}", probe.summary());
     }
 }
 
@@ -242,21 +201,16 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
             idle: Some((1, step)),
             ..replicas(2)
         };
-        let bare = train(model(), strategy(None), BATCH, RATE, None);
+        let bare = train(strategy(None), BATCH, RATE, None);
         let folder = tempfile::tempdir().unwrap();
-        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
-        let probed = probe.attach(model());
-        let probed = train(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
-        assert_eq!(weights(&probed.into_inner()), weights(&bare));
+        let probe = probe_in(&folder);
+        let probed = train(strategy(Some(&probe)), BATCH, RATE, Some(&probe));
+        assert_eq!(probed, bare);
 
         let measured = measurements(folder.path());
         assert_eq!(measured.len(), STEPS, "{step} {first}");
         for measurement in &measured {
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{measurement:?}"
-            );
+            assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
             let workers = match measurement.step == step as u64 {
                 false => Some(WorkerShare::new(2, 2)),
                 true if step == 0 => None,
@@ -265,7 +219,7 @@ fn a_worker_without_a_batch_makes_the_update_and_has_no_part_in_the_loss() {
             assert_eq!(measurement.workers, workers, "{step} {first}");
             assert_eq!(measurement.batch_fraction, 1.0);
         }
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_silent(&probe);
     }
 }
 
@@ -281,17 +235,17 @@ fn with_fault(
     at: At,
     limit: Duration,
     fault: impl Fn(&SharpnessProbe) + Send + Sync + 'static,
-) -> (Vec<Measurement>, Vec<String>) {
+) -> (Vec<Measurement>, SharpnessProbe) {
     let strategy = |probe: Option<&SharpnessProbe>| Replicas {
         first: probe.map(|probe| (0, probe.clone())),
         ..replicas(2)
     };
-    let bare = train(model(), strategy(None), BATCH, RATE, None);
+    let bare = train(strategy(None), BATCH, RATE, None);
     let folder = tempfile::tempdir().unwrap();
-    let probe = SharpnessProbe::new(config(folder.path()).with_worker_limit(limit)).unwrap();
+    let probe = probe_of(config(folder.path()).with_worker_limit(limit));
     let evaluations = AtomicUsize::new(0);
     let of_probe = probe.clone();
-    let probed: Probed<Mlp> = probe.attach_with(model(), move |model: &Mlp, batch: Batch| {
+    let probed = probe.attach_with(model(), move |model: &Mlp, batch: Batch| {
         let is_there = of_probe.summary().measurements == at.step as u64
             && Replicas::worker() == Some(at.worker);
         if is_there && evaluations.fetch_add(1, Ordering::SeqCst) == at.evaluation {
@@ -299,9 +253,9 @@ fn with_fault(
         }
         model.loss(&batch)
     });
-    let probed = train(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
-    assert_eq!(weights(&probed.into_inner()), weights(&bare), "{at:?}");
-    (measurements(folder.path()), probe.summary().notices)
+    let probed = train_model(probed, strategy(Some(&probe)), BATCH, RATE, Some(&probe));
+    assert_eq!(weights(&probed.into_inner()), bare, "{at:?}");
+    (measurements(folder.path()), probe)
 }
 
 fn places(worker: usize) -> impl Iterator<Item = At> {
@@ -317,18 +271,13 @@ fn places(worker: usize) -> impl Iterator<Item = At> {
 fn a_worker_whose_loss_panics_ends_the_measuring_and_not_the_run() {
     for at in places(0).chain(places(1)) {
         let fault = |_: &SharpnessProbe| panic!("an injected stop");
-        let (measured, notices) = with_fault(at, LONG, fault);
+        let (measured, probe) = with_fault(at, LONG, fault);
         assert_eq!(measured.len(), at.step + 1, "{at:?}");
         let last = measured.last().unwrap();
-        assert_eq!(last.outcome, MeasurementOutcome::Failed, "{at:?}");
+        assert_eq!(last.outcome, Failed, "{at:?}");
         assert_eq!(last.workers, Some(WorkerShare::new(2, 2)), "{at:?}");
-        let reason = last.reason.as_ref().unwrap();
-        assert!(reason.contains("the loss panicked"), "{at:?}: {reason}");
-        let mut notices = notices.iter();
-        assert!(
-            notices.any(|notice| notice.contains("the loss panicked")),
-            "{at:?}"
-        );
+        assert_says(last.reason.as_ref().unwrap(), "the loss panicked");
+        assert!(says(&probe, "the loss panicked"), "{at:?}");
     }
 }
 
@@ -338,19 +287,15 @@ fn a_worker_that_hangs_in_an_evaluation_is_left_out_and_the_run_goes_on() {
         let fault = move |probe: &SharpnessProbe| {
             wait_until(|| probe.summary().measurements > at.step as u64);
         };
-        let (measured, notices) = with_fault(at, SHORT, fault);
+        let (measured, probe) = with_fault(at, SHORT, fault);
         assert_eq!(measured.len(), STEPS, "{at:?}");
         for measurement in &measured {
-            let outcome = &measurement.outcome;
-            assert_eq!(*outcome, MeasurementOutcome::Bracketed, "{at:?}");
+            assert_eq!(measurement.outcome, Bracketed, "{at:?}");
         }
         let of_fault = &measured[at.step];
         assert_eq!(of_fault.workers, Some(WorkerShare::new(1, 2)), "{at:?}");
         assert_eq!(of_fault.batch_fraction, 0.5, "{at:?}");
-        let says = notices
-            .iter()
-            .any(|notice| notice.contains("did not take part"));
-        assert!(says, "{notices:?}");
+        assert!(says(&probe, "did not take part"), "{}", probe.summary());
     }
 }
 
@@ -364,7 +309,7 @@ fn workers_of_burns_own_distributed_training_measure_together() {
     }
     for all_reduce_op in [ReduceOperation::Mean, ReduceOperation::Sum] {
         let folder = tempfile::tempdir().unwrap();
-        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let probe = probe_in(&folder);
         let config = DistributedConfig { all_reduce_op };
         let strategy = ExecutionStrategy::ddp(devices.clone(), config).into();
         let probed = probe.attach(MlpConfig::for_data().init(&devices[0]));
@@ -373,24 +318,12 @@ fn workers_of_burns_own_distributed_training_measure_together() {
         let measured = measurements(folder.path());
         assert_eq!(measured.len(), STEPS);
         for measurement in &measured {
-            assert_eq!(
-                measurement.outcome,
-                MeasurementOutcome::Bracketed,
-                "{all_reduce_op:?}"
-            );
-            assert_eq!(
-                measurement.workers,
-                Some(WorkerShare::new(2, 2)),
-                "{all_reduce_op:?}"
-            );
-            println!("{all_reduce_op:?}: {measurement:?}");
+            assert_eq!(measurement.outcome, Bracketed, "{all_reduce_op:?}");
+            let share = Some(WorkerShare::new(2, 2));
+            assert_eq!(measurement.workers, share, "{all_reduce_op:?}");
         }
-        let last = measured.last().unwrap();
-        assert_eq!(
-            last.slope_source,
-            Some(SlopeSource::Known),
-            "{all_reduce_op:?}"
-        );
+        let source = measured.last().unwrap().slope_source;
+        assert_eq!(source, Some(SlopeSource::Known), "{all_reduce_op:?}");
     }
 }
 
@@ -400,18 +333,11 @@ fn workers_of_burns_own_distributed_training_measure_together() {
 fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {
     let seconds = |workers: usize| {
         let folder = tempfile::tempdir().unwrap();
-        let probe = SharpnessProbe::new(config(folder.path())).unwrap();
+        let probe = probe_in(&folder);
         let layers = vec![Data::FEATURES, 512, 512, Data::CLASSES];
-        let model =
-            MlpConfig::new(layers, sharpness_tests::LossKind::Xent).init(&device::autodiff());
+        let model = probe.attach(MlpConfig::new(layers, LossKind::Xent).start());
         let began = Instant::now();
-        train(
-            probe.attach(model),
-            replicas(workers),
-            1024,
-            RATE,
-            Some(&probe),
-        );
+        train_model(model, replicas(workers), 1024, RATE, Some(&probe));
         let run = began.elapsed();
         let measured = measurements(folder.path());
         let passes: usize = measured.iter().map(|m| m.evaluations).sum();
@@ -419,9 +345,6 @@ fn the_time_of_a_measurement_by_two_workers_over_that_by_one() {
         println!("{workers}: {passes} evaluations in {seconds:.2} s of {run:.1?}");
         seconds / passes as f64
     };
-    let (one, two) = (seconds(1), seconds(2));
-    println!(
-        "an evaluation by two workers takes {:.2} times that by one",
-        two / one
-    );
+    let ratio = seconds(2) / seconds(1);
+    println!("an evaluation by two workers takes {ratio:.2} times that by one");
 }

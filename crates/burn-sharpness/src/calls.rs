@@ -129,13 +129,17 @@ mod tests {
         Tensor::from_floats([value, 1.0], &Device::flex())
     }
 
+    fn step_of(id: ParamId) -> Expected {
+        let (before, after) = (at(0.0), at(1.0));
+        Expected { id, before, after }
+    }
+
     fn told(calls: &[f32]) -> Vec<bool> {
         let mut watch = CallWatch::default();
         let id = ParamId::new();
         let tell = |now: &f32| {
             if watch.is_curious() {
-                let (before, after) = (at(0.0), at(1.0));
-                watch.expect(Some(Expected { id, before, after }));
+                watch.expect(Some(step_of(id)));
             }
             watch.note_call(Some(at(*now))).is_some()
         };
@@ -164,8 +168,7 @@ mod tests {
     fn another_model_is_told() {
         let mut watch = CallWatch::default();
         let id = ParamId::new();
-        let (before, after) = (at(0.0), at(1.0));
-        watch.expect(Some(Expected { id, before, after }));
+        watch.expect(Some(step_of(id)));
         assert_eq!(watch.wanted(), Some(id));
         assert_eq!(watch.note_call(None), Some(TWO_MODELS));
         assert!(!watch.is_curious());

@@ -145,10 +145,13 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(20);
 
-    type Numbers = (Door<usize, u64, u64>, Host<usize, u64, u64>);
-
-    fn numbers() -> Numbers {
+    fn numbers() -> (Door<usize, u64, u64>, Host<usize, u64, u64>) {
         open()
+    }
+
+    /// A guest that answers each question with its number.
+    fn echoes(seat: Seat<u64, u64>, limit: Duration) -> JoinHandle<()> {
+        thread::spawn(move || seat.serve(limit, |asked| asked))
     }
 
     fn gather(host: &mut Host<usize, u64, u64>, guests: usize, limit: Duration) {
@@ -176,9 +179,9 @@ mod tests {
                 gather(&mut host, guests, LONG);
                 for asked in [1, 2, 3] {
                     host.ask(&asked);
-                    let expected = host.cards().into_iter();
-                    let expected: Vec<u64> =
-                        expected.map(|card| 10 * asked + *card as u64).collect();
+                    let cards = host.cards().into_iter();
+                    let expected = cards.map(|card| 10 * asked + *card as u64);
+                    let expected: Vec<u64> = expected.collect();
                     assert_eq!(host.answers(LONG), Ok(expected));
                 }
                 host.dismiss();
@@ -213,8 +216,7 @@ mod tests {
         let late = door.enter(1).unwrap();
         gather(&mut host, 1, LONG);
         assert!(door.enter(2).is_none());
-        let late = thread::spawn(move || late.serve(LONG, |asked| asked));
-        join(late).unwrap();
+        join(echoes(late, LONG)).unwrap();
         drop(early);
     }
 
@@ -222,9 +224,8 @@ mod tests {
     fn a_guest_that_leaves_ends_the_answers_in_every_phase() {
         for phase in 0..4 {
             let (door, mut host) = numbers();
-            let stays = door.enter(0).unwrap();
+            let stays = echoes(door.enter(0).unwrap(), LONG);
             let leaves = door.enter(1).unwrap();
-            let stays = thread::spawn(move || stays.serve(LONG, |asked| asked));
             let leaves = thread::spawn(move || match phase {
                 0 => drop(leaves),
                 1 => drop(leaves.questions.recv_timeout(LONG)),
@@ -262,8 +263,7 @@ mod tests {
     #[test]
     fn an_answer_to_an_abandoned_question_is_not_taken_for_one_to_the_next() {
         let (door, mut host) = numbers();
-        let seat = door.enter(0).unwrap();
-        let guest = thread::spawn(move || seat.serve(LONG, |asked| asked));
+        let guest = echoes(door.enter(0).unwrap(), LONG);
         gather(&mut host, 1, LONG);
         host.ask(&1);
         host.ask(&2);
@@ -276,12 +276,7 @@ mod tests {
     fn a_host_that_ends_or_panics_releases_all_guests() {
         for (phase, panics) in [(0, false), (0, true), (1, false), (1, true), (2, true)] {
             let (door, mut host) = numbers();
-            let guests: Vec<_> = (0..3)
-                .map(|guest| {
-                    let seat = door.enter(guest).unwrap();
-                    thread::spawn(move || seat.serve(LONG, |asked| asked))
-                })
-                .collect();
+            let guests = [0, 1, 2].map(|guest| echoes(door.enter(guest).unwrap(), LONG));
             let ends = catch_unwind(AssertUnwindSafe(move || {
                 if phase > 0 {
                     gather(&mut host, 3, LONG);
@@ -302,8 +297,7 @@ mod tests {
     #[test]
     fn a_guest_does_not_wait_for_questions_without_limit() {
         let (door, mut host) = numbers();
-        let seat = door.enter(0).unwrap();
-        let guest = thread::spawn(move || seat.serve(SHORT, |asked| asked));
+        let guest = echoes(door.enter(0).unwrap(), SHORT);
         gather(&mut host, 1, LONG);
         join(guest).unwrap();
     }

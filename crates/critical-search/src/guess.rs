@@ -224,20 +224,15 @@ mod tests {
         let line = LossLine::new(1.0).with_slope(1.0);
         let guess = Guess::new(0.25);
         let learned = |outcome| {
-            let trace = Vec::new();
-            guess
-                .learn(
-                    &line,
-                    &SearchResult {
-                        outcome,
-                        trace,
-                        resolution: line.resolution(),
-                        scatter: None,
-                        claim_ratio: None,
-                        slope_holds: None,
-                    },
-                )
-                .critical_lr()
+            let result = SearchResult {
+                outcome,
+                trace: Vec::new(),
+                resolution: line.resolution(),
+                scatter: None,
+                claim_ratio: None,
+                slope_holds: None,
+            };
+            guess.learn(&line, &result).critical_lr()
         };
         assert_eq!(learned(Outcome::NoIncrease { limit: 8.0 }), Some(0.25));
         assert_eq!(learned(Outcome::NotDescent), Some(0.25));

@@ -251,12 +251,16 @@ fn fit(
 mod tests {
     use super::*;
 
-    fn points(f: impl Fn(f64) -> f64) -> impl Iterator<Item = Point> {
-        let places = [0.89, 0.92, 0.95, 0.97, 1.0, 1.04, 1.08, 1.11, 3.0];
-        places.into_iter().map(move |u| Point {
+    fn at<const N: usize>(places: [f64; N], f: impl Fn(f64) -> f64) -> [Point; N] {
+        places.map(|u| Point {
             eta: 0.1 * u,
             h: f(u) / (0.1 * u),
         })
+    }
+
+    fn points(f: impl Fn(f64) -> f64) -> impl Iterator<Item = Point> {
+        let places = [0.89, 0.92, 0.95, 0.97, 1.0, 1.04, 1.08, 1.11, 3.0];
+        at(places, f).into_iter()
     }
 
     #[test]
@@ -270,23 +274,14 @@ mod tests {
         let step = 0.1;
         let staircase = |u: f64| (cubic(u) / step).round() * step;
         let seen = Scatter::around(0.1, 1.0, points(staircase)).unwrap();
-        let expected = step / 12f64.sqrt();
-        assert!(
-            (0.4..2.5).contains(&(seen.deviation() / expected)),
-            "{seen:?}"
-        );
+        let ratio = seen.deviation() / (step / 12f64.sqrt());
+        assert!((0.4..2.5).contains(&ratio), "{seen:?}");
         assert!(seen.is_felt());
     }
 
     #[test]
     fn nearby_a_bend_is_no_scatter_either() {
-        let near = |f: fn(f64) -> f64| {
-            let places = [0.987, 0.994, 1.004, 1.012];
-            places.into_iter().map(move |u| Point {
-                eta: 0.1 * u,
-                h: f(u) / (0.1 * u),
-            })
-        };
+        let near = |f: fn(f64) -> f64| at([0.987, 0.994, 1.004, 1.012], f).into_iter();
         let bent = |u: f64| (u.powi(12) - 1.0) * u;
         let seen = Scatter::around(0.1, 0.125, near(bent)).unwrap();
         assert_eq!(seen.degrees(), 1);

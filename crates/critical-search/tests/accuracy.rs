@@ -1,12 +1,12 @@
 //! Measures the cost of a search and the error of its η_c on recorded lines; `-- --nocapture` prints the tables behind
 //! the defaults.
 
+mod given;
 mod recorded;
 
 use critical_search::{CriticalSearch, Guess, LossLine, Method, SearchConfig};
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use recorded::Line;
 
 const WORKLOADS: [&str; 3] = ["gpt", "full-batch", "momentum"];
@@ -21,6 +21,8 @@ struct Score {
     largest: f64,
     stated: f64,
     outside: usize,
+    /// The brackets without the true η_c.
+    missed: usize,
 }
 
 fn search(config: SearchConfig, method: Method) -> CriticalSearch {
@@ -50,7 +52,7 @@ fn score(
     search: &CriticalSearch,
     told: impl Fn(usize, &Line) -> LossLine,
 ) -> Score {
-    let mut guess = Guess::new(0.01);
+    let (mut guess, mut missed) = (Guess::new(0.01), 0);
     let (mut counts, mut errors, mut stated) = (vec![], vec![], vec![]);
     for (index, line) in recorded::lines(workload).iter().enumerate() {
         let (result, next) = line.search_as(&told(index, line), search, guess);
@@ -58,6 +60,8 @@ fn score(
         let bracket = result.outcome.bracket();
         let bracket = bracket.unwrap_or_else(|| panic!("{workload} {index}: {result:?}"));
         let root = truth(line, bracket.critical_lr());
+        let is_inside = bracket.lower() <= 1.01 * root && root <= 1.01 * bracket.upper();
+        missed += usize::from(!is_inside);
         counts.push(result.trace.len());
         errors.push((bracket.critical_lr() / root - 1.0).abs());
         stated.push(bracket.relative_error());
@@ -79,19 +83,20 @@ fn score(
         largest: errors[errors.len() - 1],
         stated: rms(stated),
         outside,
+        missed,
     }
 }
 
 fn print(name: &str, score: &Score) {
+    let Score {
+        first, mean, most, ..
+    } = score;
+    let errors = [score.rms, score.p95, score.largest, score.stated];
+    let errors = errors
+        .map(|error| format!("{:.2}%", 100.0 * error))
+        .join(" | ");
     println!(
-        "{name:40} | {:2} | {:.2} | {} | {:.2}% | {:.2}% | {:.2}% | {:.2}% | {}",
-        score.first,
-        score.mean,
-        score.most,
-        100.0 * score.rms,
-        100.0 * score.p95,
-        100.0 * score.largest,
-        100.0 * score.stated,
+        "{name:40} | {first:2} | {mean:.2} | {most} | {errors} | {}",
         score.outside
     );
 }
@@ -134,17 +139,36 @@ fn the_defaults_are_cheap_and_accurate() {
 }
 
 #[test]
+fn narrow_brackets_take_few_evaluations_more() {
+    for (workload, coarse, fine) in [
+        ("gpt", 3.2, 4.2),
+        ("full-batch", 2.3, 3.4),
+        ("momentum", 3.1, 4.2),
+    ] {
+        assert!(recorded::lines(workload).len() >= 80);
+        for (tolerance, bound, published) in [(1.0 / 16.0, coarse, 5.5), (1.0 / 256.0, fine, 9.5)] {
+            let config = SearchConfig::default().with_tolerance(tolerance);
+            let [guided, baseline] = [Method::Guided, Method::Published].map(|method| {
+                let score = score(workload, &search(config, method), |_, line| line.known());
+                assert_eq!(score.missed, 0, "{workload} at {tolerance}");
+                score.mean
+            });
+            let case = format!("{workload} at {tolerance}: {guided:.3} against {baseline:.3}");
+            println!("{case}");
+            assert!(guided <= bound && baseline >= published, "{case}");
+        }
+    }
+}
+
+#[test]
 fn to_look_at_the_rounding_costs_little_where_there_is_none() {
     print_header();
     for workload in WORKLOADS {
+        let unknown = |_, line: &Line| line.known().with_unknown_rounding();
         let without = score(workload, &guided(), |_, line| line.known());
-        let with = score(workload, &guided(), |_, line| {
-            line.known().with_unknown_rounding()
-        });
-        print(
-            &format!("{workload}, lines {}", recorded::lines(workload).len()),
-            &without,
-        );
+        let with = score(workload, &guided(), unknown);
+        let lines = recorded::lines(workload).len();
+        print(&format!("{workload}, lines {lines}"), &without);
         print(&format!("{workload}, rounding unknown"), &with);
         assert!(with.mean <= without.mean + 0.5);
         assert!(with.outside == 0, "{}", with.outside);
@@ -169,12 +193,8 @@ fn a_first_measurement_takes_eight_evaluations_at_most() {
     let lines = WORKLOADS.map(recorded::lines);
     let mut most = 0;
     for line in lines.iter().flatten() {
-        for guess in [
-            Guess::new(1e-10),
-            Guess::unknown(),
-            Guess::new(1e-3),
-            Guess::new(1e6),
-        ] {
+        let guesses = [1e-10, 1e-3, 1e6].map(Guess::new);
+        for guess in guesses.into_iter().chain([Guess::unknown()]) {
             let known = line.search_as(&line.known(), &guided(), guess).0;
             let hint = line.unknown().with_slope_hint(line.slope());
             let hint = line.search_as(&hint, &guided(), guess).0;
@@ -192,16 +212,12 @@ fn a_first_measurement_takes_eight_evaluations_at_most() {
 fn without_a_known_slope_a_warm_search_costs_little_more() {
     print_header();
     for workload in WORKLOADS {
-        let mut scores = vec![(
-            "no slope".to_string(),
-            score(workload, &guided(), |_, line| line.unknown()),
-        )];
+        let none = score(workload, &guided(), |_, line| line.unknown());
+        let mut scores = vec![("no slope".to_string(), none)];
         for factor in [0.3, 1.0, 3.0, f64::NAN, f64::INFINITY, -1.0] {
             let hinted = |_, line: &Line| line.unknown().with_slope_hint(factor * line.slope());
-            scores.push((
-                format!("hint × {factor}"),
-                score(workload, &guided(), hinted),
-            ));
+            let score = score(workload, &guided(), hinted);
+            scores.push((format!("hint × {factor}"), score));
         }
         let noisy = |index: usize, line: &Line| {
             let factor = 3f64.powf(((index * index) as f64).sin());
@@ -219,29 +235,16 @@ fn without_a_known_slope_a_warm_search_costs_little_more() {
 /// h = −(1 − u)(1 + bu + cu² + w sin(fu + φ)) with u = η/root, up to shapes that no three points reveal.
 #[test]
 fn the_stated_error_holds_on_generated_lines() {
-    let config = Config {
-        rng_seed: RngSeed::Fixed(0),
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new(config);
-    let shapes = (
-        -0.9..5.0,
-        -0.5..3.0,
-        0.0..0.5,
-        0.5..6.0,
-        0.0..6.0,
-        -0.4..0.4,
-        0..3_u8,
-    );
+    let mut runner = TestRunner::new(given::fixed(256));
+    let (curve, wave) = ((-0.9..5.0, -0.5..3.0), (0.0..0.5, 0.5..6.0, 0.0..6.0));
+    let shapes = (curve, wave, -0.4..0.4, 0..3_u8);
     for tolerance in [1.0 / 16.0, 1.0 / 4.0, 1.0 / 3.0, 1.0 / 2.0] {
-        let search = search(
-            SearchConfig::default().with_tolerance(tolerance),
-            Method::Guided,
-        );
+        let config = SearchConfig::default().with_tolerance(tolerance);
+        let search = search(config, Method::Guided);
         let (mut measured, mut outside, mut largest) = (0, 0, 0f64);
         for _ in 0..10_000 {
-            let (b, c, w, f, phase, off, told): (f64, f64, f64, f64, f64, f64, u8) =
-                shapes.new_tree(&mut runner).unwrap().current();
+            let shape = shapes.new_tree(&mut runner).unwrap().current();
+            let ((b, c), (w, f, phase), off, told): (_, (f64, f64, f64), f64, _) = shape;
             let shape = |u: f64| 1.0 + b * u + c * u * u + w * (f * u + phase).sin();
             if (0..=2000).any(|i| shape(0.05 * f64::from(i)) < 0.05) {
                 continue; // Another root, or nearly so: u = 1 is not the only one.
@@ -252,21 +255,18 @@ fn the_stated_error_holds_on_generated_lines() {
                 1 => line.with_slope_hint(2.0 * shape(0.0)),
                 _ => line.with_slope(shape(0.0)),
             };
-            let guess = Guess::new(f64::exp(off));
+            let guess = Guess::new(off.exp());
             let result = search.run(&line, guess, |u| 1.0 - u * (1.0 - u) * shape(u));
             let bracket = result.outcome.bracket();
             let bracket = bracket.unwrap_or_else(|| panic!("{result:?}"));
             let error = (bracket.critical_lr() - 1.0).abs();
             measured += 1;
             largest = largest.max(error);
-            if error > 3.0 * bracket.relative_error() + 1e-12 {
-                outside += 1;
-            }
+            outside += usize::from(error > 3.0 * bracket.relative_error() + 1e-12);
         }
+        let (parts, percent) = (1.0 / tolerance, 100.0 * largest);
         println!(
-            "1/{:.0}: {outside} of {measured} beyond three times the stated error; largest {:.2}%",
-            1.0 / tolerance,
-            100.0 * largest
+            "1/{parts:.0}: {outside} of {measured} beyond three times the stated error; largest {percent:.2}%"
         );
         assert!(measured > 5_000);
         assert!(50 * outside < measured, "{outside} of {measured}");

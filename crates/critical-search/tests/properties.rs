@@ -1,114 +1,71 @@
 //! Properties that hold for each search, on random losses.
 
-use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Method, Outcome, SearchConfig};
+mod given;
+
+use critical_search::{CriticalSearch, Evaluation, Guess, LossLine, Outcome, SearchConfig};
+use given::{fixed, log_uniform, methods, search};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 #[derive(Clone, Debug)]
 enum Loss {
-    Cubic {
-        slope: f64,
-        root: f64,
-        bend: f64,
-    },
-    Flat {
-        level: f64,
-    },
-    Step {
-        at: f64,
-        below: f64,
-        above: f64,
-    },
-    Wave {
-        amplitude: f64,
-        frequency: f64,
-        drift: f64,
-    },
-    Explodes {
-        at: f64,
-        value: f64,
-    },
+    /// Slope, root and bend.
+    Cubic(f64, f64, f64),
+    Flat(f64),
+    /// The place, and the losses below and above it.
+    Step(f64, f64, f64),
+    /// Amplitude, frequency and drift.
+    Wave(f64, f64, f64),
+    /// The place, and the loss from there on.
+    Explodes(f64, f64),
 }
 
 impl Loss {
     fn at(&self, eta: f64) -> f64 {
         match *self {
-            Self::Cubic { slope, root, bend } => {
+            Self::Cubic(slope, root, bend) => {
                 let u = eta / root;
                 1.0 - slope * eta * (1.0 - u) * (1.0 + bend * u)
             }
-            Self::Flat { level } => level,
-            Self::Step { at, below, above } => {
-                if eta < at {
-                    below
-                } else {
-                    above
-                }
+            Self::Flat(level) => level,
+            Self::Step(at, below, _) if eta < at => below,
+            Self::Step(_, _, above) => above,
+            Self::Wave(amplitude, frequency, drift) => {
+                1.0 + amplitude * (frequency * eta).sin() - drift * eta
             }
-            Self::Wave {
-                amplitude,
-                frequency,
-                drift,
-            } => 1.0 + amplitude * (frequency * eta).sin() - drift * eta,
-            Self::Explodes { at, value } => {
-                if eta < at {
-                    1.0 - 0.1 * eta
-                } else {
-                    value
-                }
-            }
+            Self::Explodes(at, _) if eta < at => 1.0 - 0.1 * eta,
+            Self::Explodes(_, value) => value,
         }
     }
-}
-
-fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
-    (low.ln()..high.ln()).prop_map(f64::exp)
 }
 
 fn losses() -> impl Strategy<Value = Loss> {
     let not_finite = prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)];
     prop_oneof![
         (log_uniform(1e-6, 1e3), log_uniform(1e-7, 1e5), -1.5..4.0)
-            .prop_map(|(slope, root, bend)| Loss::Cubic { slope, root, bend }),
-        (0.5..1.5).prop_map(|level| Loss::Flat { level }),
-        (log_uniform(1e-6, 1e4), 0.5..1.5, 0.5..1.5).prop_map(|(at, below, above)| Loss::Step {
-            at,
-            below,
-            above
-        }),
-        (log_uniform(1e-6, 1.0), log_uniform(1e-2, 1e4), -0.1..0.1).prop_map(
-            |(amplitude, frequency, drift)| Loss::Wave {
-                amplitude,
-                frequency,
-                drift
-            }
-        ),
-        (log_uniform(1e-6, 1e4), not_finite).prop_map(|(at, value)| Loss::Explodes { at, value }),
+            .prop_map(|(slope, root, bend)| Loss::Cubic(slope, root, bend)),
+        (0.5..1.5).prop_map(Loss::Flat),
+        (log_uniform(1e-6, 1e4), 0.5..1.5, 0.5..1.5)
+            .prop_map(|(at, below, above)| Loss::Step(at, below, above)),
+        (log_uniform(1e-6, 1.0), log_uniform(1e-2, 1e4), -0.1..0.1)
+            .prop_map(|(amplitude, frequency, drift)| Loss::Wave(amplitude, frequency, drift)),
+        (log_uniform(1e-6, 1e4), not_finite).prop_map(|(at, value)| Loss::Explodes(at, value)),
     ]
 }
 
 fn configs() -> impl Strategy<Value = SearchConfig> {
-    (
-        log_uniform(1e-3, 0.9),
-        log_uniform(1e-4, 0.9),
-        2..60_usize,
-        0..5_usize,
-    )
-        .prop_map(|(tolerance, accuracy, max_evaluations, verification)| {
-            SearchConfig::default()
-                .with_tolerance(tolerance)
-                .with_accuracy(accuracy)
-                .with_max_evaluations(max_evaluations)
-                .with_verification(verification)
-        })
-}
-
-fn methods() -> impl Strategy<Value = Method> {
-    prop_oneof![Just(Method::Guided), Just(Method::Published)]
+    let fractions = (log_uniform(1e-3, 0.9), log_uniform(1e-4, 0.9));
+    let counts = (2..60_usize, 0..5_usize);
+    (fractions, counts).prop_map(|((tolerance, accuracy), (evaluations, verification))| {
+        SearchConfig::default()
+            .with_tolerance(tolerance)
+            .with_accuracy(accuracy)
+            .with_max_evaluations(evaluations)
+            .with_verification(verification)
+    })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, max_global_rejects: 10_000, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() })]
+    #![proptest_config(fixed(10_000))]
 
     #[test]
     fn every_search_keeps_its_invariants(
@@ -160,7 +117,6 @@ proptest! {
                 let critical_lr = bracket.critical_lr();
                 prop_assert!(bracket.lower() <= critical_lr && critical_lr <= bracket.upper());
                 prop_assert!((0.0..0.9).contains(&bracket.relative_error()));
-
             }
             Outcome::NoIncrease { limit } => {
                 prop_assert!(result.trace.iter().all(|e| e.rise <= 2.0 * line.resolution()));
@@ -200,7 +156,7 @@ proptest! {
         method in methods(),
     ) {
         let config = SearchConfig::default().with_max_evaluations(80);
-        let loss = Loss::Cubic { slope: 1.0 / root, root, bend };
+        let loss = Loss::Cubic(1.0 / root, root, bend);
         let line = LossLine::new(1.0).with_slope(1.0 / root);
         let search = CriticalSearch::new(config).unwrap().with_method(method);
         let result = search.run(&line, Guess::new(guess), |eta| loss.at(eta));
@@ -231,14 +187,12 @@ proptest! {
             line = line.with_slope(slope);
         }
         let search = CriticalSearch::new(config).unwrap();
-        let told = Guess::new(guess);
-        let start = if has_history {
+        let mut start = Guess::new(guess);
+        if has_history {
             let straight = line.with_slope(1.0);
-            let before = search.run(&straight, told, |eta| eta * (eta / guess - 1.0));
-            told.learn(&straight, &before)
-        } else {
-            told
-        };
+            let before = search.run(&straight, start, |eta| eta * (eta / guess - 1.0));
+            start = start.learn(&straight, &before);
+        }
         let result = search.run(&line, start, |eta| loss.at(eta));
 
         let ends: Vec<f64> = match result.outcome {
@@ -283,8 +237,7 @@ proptest! {
             Some(rate) if (1e-2..=1e2).contains(&rate) => Guess::new(rate * root),
             _ => guess,
         };
-        let search = CriticalSearch::new(SearchConfig::default()).unwrap();
-        let result = search.run(&line, guess, |eta| {
+        let result = search().run(&line, guess, |eta| {
             let u = eta / root;
             1.0 - depth * u * (1.0 - u) * shape(u)
         });

@@ -1,11 +1,12 @@
 //! Tests that rounding never makes a number.
 
-use critical_search::{
-    CriticalSearch, Guess, LossLine, Method, Outcome, SearchConfig, SearchResult,
-};
+mod given;
+
+use critical_search::{Guess, LossLine, Method, Outcome, SearchResult};
+use given::{fixed, log_uniform, methods, search};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::TestRunner;
 
 const BASE: f64 = 2.3;
 
@@ -29,12 +30,7 @@ fn rounded(f: impl Fn(f64) -> f64, seed: u64) -> impl Fn(f64) -> f64 {
 }
 
 fn run(line: &LossLine, guess: Guess, method: Method, loss: impl Fn(f64) -> f64) -> SearchResult {
-    let search = CriticalSearch::new(SearchConfig::default()).unwrap();
-    search.with_method(method).run(line, guess, loss)
-}
-
-fn log_uniform(low: f64, high: f64) -> impl Strategy<Value = f64> {
-    (low.ln()..high.ln()).prop_map(f64::exp)
+    search().with_method(method).run(line, guess, loss)
 }
 
 fn hints() -> impl Strategy<Value = Option<f64>> {
@@ -60,12 +56,8 @@ fn guesses() -> impl Strategy<Value = Guess> {
     ]
 }
 
-fn methods() -> impl Strategy<Value = Method> {
-    prop_oneof![Just(Method::Guided), Just(Method::Published)]
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() })]
+    #![proptest_config(fixed(10_000))]
 
     #[test]
     fn a_loss_that_rises_from_the_start_has_no_number(
@@ -135,10 +127,9 @@ impl Coarse {
     fn loss(self, f: impl Fn(f64) -> f64) -> impl Fn(f64) -> f64 {
         move |eta| {
             let loss = BASE + f(eta) + self.amplitude * noise(eta, self.seed);
-            if self.step > 0.0 {
-                (loss / self.step).round() * self.step
-            } else {
-                loss
+            match self.step > 0.0 {
+                true => (loss / self.step).round() * self.step,
+                false => loss,
             }
         }
     }
@@ -169,16 +160,12 @@ fn run_of(
     let f = move |eta: f64| -slope * eta * (1.0 - eta / root) * (1.0 + bend * eta / root);
     let (mut guess, mut bracketed, mut evaluations, mut wrong) = (guess, 0, 0, vec![]);
     for index in 0..count {
-        let loss = Coarse {
-            seed: coarse.seed.wrapping_add(index),
-            ..coarse
-        }
-        .loss(f);
+        let seed = coarse.seed.wrapping_add(index);
+        let loss = Coarse { seed, ..coarse }.loss(f);
         let line = LossLine::new(loss(0.0)).with_unknown_rounding();
-        let line = if is_known {
-            line.with_slope(slope)
-        } else {
-            line.with_slope_hint(slope)
+        let line = match is_known {
+            true => line.with_slope(slope),
+            false => line.with_slope_hint(slope),
         };
         let result = run(&line, guess, Method::Guided, loss);
         guess = guess.learn(&line, &result);
@@ -192,15 +179,7 @@ fn run_of(
                 wrong.push(format!("line {index}: {error:.2e} off, {stated:.2e} stated, {below} to {above}, {} evaluations, resolution {:.1e}", result.trace.len(), result.resolution));
             }
         } else if matches!(result.outcome, Outcome::NotDescent) {
-            let rates: Vec<String> = result
-                .trace
-                .iter()
-                .map(|seen| format!("{:.3} {:.1e}", seen.learning_rate / root, seen.rise))
-                .collect();
-            wrong.push(format!(
-                "line {index} is called no descent: {rates:?}, resolution {:.1e}",
-                result.resolution
-            ));
+            wrong.push(format!("line {index} is called no descent: {result:?}"));
         }
     }
     (bracketed, evaluations, wrong)
@@ -209,11 +188,7 @@ fn run_of(
 #[test]
 fn rounding_that_nothing_tells_of_is_seen() {
     let strategy = (lines(), any::<bool>(), guesses());
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(0),
-        ..ProptestConfig::default()
-    });
+    let mut runner = TestRunner::new(fixed(256));
     let (mut tried, mut numbers, mut evaluated, mut wrong) = (0, 0, 0, vec![]);
     for _ in 0..3_000 {
         let (line, is_known, guess) = strategy.new_tree(&mut runner).unwrap().current();
@@ -221,16 +196,12 @@ fn rounding_that_nothing_tells_of_is_seen() {
         tried += 10;
         numbers += bracketed;
         evaluated += evaluations;
-        wrong.extend(
-            failed
-                .into_iter()
-                .map(|text| format!("{line:?} {is_known} {:?}: {text}", guess.critical_lr())),
-        );
+        let from = guess.critical_lr();
+        let texts = failed.into_iter();
+        wrong.extend(texts.map(|text| format!("{line:?} {is_known} {from:?}: {text}")));
     }
-    println!(
-        "{tried} lines, {numbers} numbers, {evaluated} evaluations, {} wrong",
-        wrong.len()
-    );
+    let count = wrong.len();
+    println!("{tried} lines, {numbers} numbers, {evaluated} evaluations, {count} wrong");
     for text in wrong.iter().take(40) {
         println!("{text}");
     }
@@ -245,10 +216,8 @@ fn a_hint_of_a_rise_is_no_proof() {
             1.0 - eta * (1.0 - eta / 0.3)
         });
         let bracket = result.outcome.bracket().unwrap();
-        assert!(
-            (bracket.critical_lr() / 0.3 - 1.0).abs() < 1e-3,
-            "{hint}: {result:?}"
-        );
+        let off = (bracket.critical_lr() / 0.3 - 1.0).abs();
+        assert!(off < 1e-3, "{hint}: {result:?}");
         assert_eq!(line.slope(), None);
         assert_eq!(line.slope_hint(), None);
     }

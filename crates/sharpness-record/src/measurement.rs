@@ -413,15 +413,12 @@ mod tests {
     fn a_noise_scale_needs_a_signal() {
         let mut measured = bracketed(0.3, 0.5);
         measured.gradient_variance = Some(6.0);
-        for (signal, scale) in [
-            (None, None),
-            (Some(-1.0), None),
-            (Some(0.0), None),
-            (Some(1.5), Some(4.0)),
-        ] {
+        for signal in [None, Some(-1.0), Some(0.0)] {
             measured.gradient_signal = signal;
-            assert_eq!(measured.noise_scale(), scale);
+            assert_eq!(measured.noise_scale(), None);
         }
+        measured.gradient_signal = Some(1.5);
+        assert_eq!(measured.noise_scale(), Some(4.0));
     }
 
     #[test]
@@ -464,9 +461,7 @@ mod tests {
         measurement.critical_lr_error = Some(0.01);
         let text = serde_json::to_string(&measurement).unwrap();
         assert!(text.contains("\"slope_source\":\"hint\""), "{text}");
-        assert_eq!(
-            serde_json::from_str::<Measurement>(&text).unwrap(),
-            measurement
-        );
+        let read: Measurement = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, measurement);
     }
 }

@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn the_serialized_form_is_the_name_and_unknown_names_are_kept() {
-        let all = [
+        let later = MeasurementOutcome::Other("a_later_one".to_string());
+        assert_eq!(later.to_string(), "a later one");
+        for outcome in [
             MeasurementOutcome::Bracketed,
             MeasurementOutcome::NoIncrease,
             MeasurementOutcome::NotDescent,
@@ -83,15 +85,12 @@ mod tests {
             MeasurementOutcome::NonFiniteSlope,
             MeasurementOutcome::BudgetExhausted,
             MeasurementOutcome::Failed,
-            MeasurementOutcome::Other("a_later_one".to_string()),
-        ];
-        for outcome in all {
+            later,
+        ] {
             let json = serde_json::to_string(&outcome).unwrap();
             assert_eq!(json, format!("\"{}\"", outcome.name()));
             let read: MeasurementOutcome = serde_json::from_str(&json).unwrap();
             assert_eq!(read, outcome);
         }
-        let later = MeasurementOutcome::Other("a_later_one".to_string());
-        assert_eq!(later.to_string(), "a later one");
     }
 }

@@ -279,17 +279,15 @@ mod tests {
         let (mut names, mut fields) = (HashSet::new(), HashSet::new());
         for quantity in Quantity::TABLE {
             let about = quantity.about();
-            assert!(
-                names.insert(about.name) && fields.insert(about.field),
-                "{about:?}"
-            );
-            if let Some(Against::Quantity(other)) = about.against {
+            let is_new = names.insert(about.name) && fields.insert(about.field);
+            assert!(is_new, "{about:?}");
+            let other = match &about.against {
+                Some(Against::Quantity(other)) => Some(other),
+                _ => None,
+            };
+            for other in quantity.thresholds().iter().chain(other) {
                 assert_eq!(about.unit, other.about().unit, "{about:?}");
                 assert_eq!(about.scale, other.about().scale, "{about:?}");
-            }
-            for threshold in quantity.thresholds() {
-                assert_eq!(about.unit, threshold.about().unit, "{about:?}");
-                assert_eq!(about.scale, threshold.about().scale, "{about:?}");
             }
         }
         let from_gradients = Quantity::CURVATURE.iter().chain(&Quantity::BATCHES);

@@ -256,14 +256,14 @@ mod tests {
     use crate::TRAIN_TASK;
 
     fn bracketed(step: u64, sharpness: f64) -> Measurement {
-        let mut measurement =
-            Measurement::new(step, Some(1), TRAIN_TASK, MeasurementOutcome::Bracketed);
-        measurement.learning_rate = Some(0.1);
-        measurement.critical_lr = Some(2.0 / sharpness);
-        measurement.critical_sharpness = Some(sharpness);
-        measurement.evaluations = 3;
-        measurement.seconds = 0.5;
-        measurement
+        Measurement {
+            learning_rate: Some(0.1),
+            critical_lr: Some(2.0 / sharpness),
+            critical_sharpness: Some(sharpness),
+            evaluations: 3,
+            seconds: 0.5,
+            ..without(step, MeasurementOutcome::Bracketed)
+        }
     }
 
     fn without(step: u64, outcome: MeasurementOutcome) -> Measurement {

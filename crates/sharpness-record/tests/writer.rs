@@ -73,11 +73,8 @@ fn going_back_is_independent_of_the_next_measurement() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     supersede_from(path, 0).unwrap();
-    assert_eq!(
-        fs::read_dir(path).unwrap().count(),
-        0,
-        "no record, no trace"
-    );
+    let files = fs::read_dir(path).unwrap().count();
+    assert_eq!(files, 0, "no record, no trace");
     drop(written(path, 0..6));
     supersede_from(path, 3).unwrap();
     assert_eq!(steps(path), [0, 1, 2]);
@@ -112,19 +109,15 @@ fn a_second_writer_is_refused_and_told_who_writes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let first = written(path, 0..2);
-    for refused in [
-        MeasurementWriter::open(path, 0).map(drop),
-        supersede_from(path, 0),
-    ] {
+    let opened = MeasurementWriter::open(path, 0).map(drop);
+    for refused in [opened, supersede_from(path, 0)] {
         let error = refused.unwrap_err();
         let holder = Some(std::process::id());
         assert!(matches!(&error, WriteError::Busy { holder: who, .. } if *who == holder));
         let text = error.to_string();
-        let named = path.display().to_string();
-        assert!(
-            text.contains("this process") && text.contains(&named),
-            "{text}"
-        );
+        for part in ["this process", &path.display().to_string()] {
+            assert!(text.contains(part), "{text}");
+        }
     }
     assert_eq!(steps(path), [0, 1], "who is refused changes nothing");
     drop(first);

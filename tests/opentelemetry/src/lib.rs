@@ -46,15 +46,10 @@ mod tests {
         for metric in scopes.flat_map(|scope| scope.metrics()) {
             if let AggregatedMetrics::F64(MetricData::Gauge(gauge)) = metric.data() {
                 for point in gauge.data_points() {
-                    let attributes: Vec<String> = point
-                        .attributes()
-                        .map(|attribute| format!("{}={}", attribute.key, attribute.value))
-                        .collect();
-                    assert_eq!(
-                        attributes,
-                        ["task=train"],
-                        "a series for each task, and no more"
-                    );
+                    let attributes = point.attributes();
+                    let attributes = attributes.map(|of| format!("{}={}", of.key, of.value));
+                    let attributes: Vec<String> = attributes.collect();
+                    assert_eq!(attributes, ["task=train"], "one series for each task");
                     gauges.insert(metric.name().to_string(), point.value());
                 }
             }
@@ -80,11 +75,8 @@ mod tests {
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone()).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).build();
-        let all = [
-            measurement(0, Some(0.5)),
-            measurement(10, Some(0.125)),
-            measurement(20, None),
-        ];
+        let all = [(0, Some(0.5)), (10, Some(0.125)), (20, None)];
+        let all = all.map(|(step, critical_lr)| measurement(step, critical_lr));
         tracing::subscriber::with_default(subscriber(provider.clone()), || {
             all.iter().for_each(metrics::emit);
         });
@@ -110,15 +102,11 @@ mod tests {
     fn the_gauges_are_those_of_the_table() {
         let source = include_str!("../../../crates/burn-sharpness/src/journal/metrics.rs");
         let drawn = Quantity::TABLE.iter().filter(|q| q.about().scale.is_some());
-        let expected: Vec<String> = drawn
-            .map(|quantity| {
-                let field = quantity.about().field;
-                format!("gauge.sharpness.{field} = of(Quantity::{quantity:?})")
-            })
-            .collect();
-        for gauge in &expected {
-            assert!(source.contains(gauge), "{gauge} is not emitted");
+        for quantity in drawn.clone() {
+            let field = quantity.about().field;
+            let gauge = format!("gauge.sharpness.{field} = of(Quantity::{quantity:?})");
+            assert!(source.contains(&gauge), "{gauge} is not emitted");
         }
-        assert_eq!(source.matches("gauge.sharpness.").count(), expected.len());
+        assert_eq!(source.matches("gauge.sharpness.").count(), drawn.count());
     }
 }

@@ -2,30 +2,23 @@
 //! `attach_with`.
 
 use super::alone;
-use burn::tensor::FloatDType;
-use burn_sharpness::Measurement;
-use sharpness_tests::{Batch, Mlp, MlpConfig, Training, adam, device, in_folder, measurements};
-use std::path::Path;
+use sharpness_tests::prelude::*;
 
 const APART: f64 = 0.08;
 
 fn measured(folder: &Path, network: &MlpConfig, is_evaluated: bool) -> Vec<Measurement> {
     device::plain().seed(11);
     let probe = in_folder(1, folder);
-    let model = network.init(&device::autodiff());
-    let model = if is_evaluated {
-        probe.attach_with(model, |model: &Mlp, batch: Batch| model.loss(&batch))
-    } else {
-        probe.attach(model)
+    let model = match is_evaluated {
+        true => probe.attach_with(network.start(), task_loss),
+        false => probe.attach(network.start()),
     };
     Training::new(folder).launch(model, adam(), 1e-2, Some(&probe));
     measurements(folder)
 }
 
 fn agree(network: MlpConfig, dtype: Option<FloatDType>) {
-    if let Some(dtype) = dtype
-        && !device::use_floats(dtype)
-    {
+    if !dtype.is_none_or(device::use_floats) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

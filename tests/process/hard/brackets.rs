@@ -1,9 +1,7 @@
 //! With dropout and batch norm, rounding makes no bracket, and no falling loss counts as uphill.
 
 use super::alone;
-use burn::module::Module;
-use burn_sharpness::MeasurementOutcome;
-use sharpness_tests::{Data, MlpConfig, adam, device, direction, every, gradients};
+use sharpness_tests::prelude::*;
 
 const SEEDS: u64 = 6;
 /// In the end the loss is small, but its rounding is not, because it is a difference of large logits.
@@ -15,39 +13,34 @@ fn true_to_the_loss(dropout: f64, batch_norm: bool) {
     let (mut bracketed, mut below, mut not_descent) = (0, 0, 0);
     for seed in 0..SEEDS {
         device::plain().seed(seed);
-        let device = device::autodiff();
-        let network = MlpConfig {
-            dropout,
-            batch_norm,
-            ..MlpConfig::random()
-        };
-        let mut model = network.init(&device);
-        let mut optim = adam();
+        let mut network = MlpConfig::random();
+        (network.dropout, network.batch_norm) = (dropout, batch_norm);
+        let (mut model, mut optim) = (network.start(), adam());
         let probe = every(2);
-        let data = Data::new(BATCHES, 16, &device);
+        let data = Data::new(BATCHES, 16, &device::autodiff());
         for step in 0..PASSES * BATCHES {
-            let batch = data.batch(step % BATCHES);
-            let grads = gradients(&model, &batch);
-            let measured = probe.measure(&model, &optim, RATE, &grads, |model| model.loss(&batch));
+            let at = AtStep::new(model, optim, RATE, data.batch(step % BATCHES));
+            let measured = at.measured(&probe, at.update());
             if let Some(measured) = measured {
-                assert_ne!(measured.outcome, MeasurementOutcome::Failed, "{measured:?}");
+                assert_ne!(measured.outcome, Failed, "{measured:?}");
                 if let Some(critical_lr) = measured.critical_lr {
                     bracketed += 1;
                     below += usize::from(critical_lr < 1e-5);
                 }
-                if measured.outcome == MeasurementOutcome::NotDescent {
+                if measured.outcome == NotDescent {
                     not_descent += 1;
-                    let valid = model.valid();
-                    let line = direction(&valid, &optim, RATE, &grads);
-                    let at = |eta: f64| {
+                    let valid = at.model.valid();
+                    let line = direction(&valid, &at.optim, RATE, &at.grads);
+                    let loss_at = |eta: f64| {
                         let moved = line.apply(valid.clone(), eta);
-                        moved.loss(&batch).into_scalar::<f64>()
+                        moved.loss(&at.batch).into_scalar::<f64>()
                     };
-                    let falls = at(RATE / 10.0) < at(0.0) && at(RATE) < at(0.0);
+                    let base = loss_at(0.0);
+                    let falls = loss_at(RATE / 10.0) < base && loss_at(RATE) < base;
                     assert!(!falls, "seed {seed}: the loss falls: {measured:?}");
                 }
             }
-            model = optim.step(RATE, model, grads);
+            (model, optim) = at.step();
         }
     }
     println!("{bracketed} bracketed, {below} below 1e-5, {not_descent} not descent");

@@ -2,13 +2,8 @@
 
 use super::alone;
 use super::next_draws;
-use burn::module::Module;
 use burn::store::ModuleRecord;
-use burn::tensor::Tensor;
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Weights, adam, clipped, device, gradients, weights,
-};
+use sharpness_tests::prelude::*;
 
 const BATCHES: usize = 7;
 const STEPS: usize = 21;
@@ -42,53 +37,45 @@ impl Default for Loop {
 
 impl Loop {
     fn probe(&self) -> SharpnessProbe {
-        let config = SharpnessConfig::new()
-            .with_every(EVERY)
-            .with_batch_statistics(self.batch_statistics);
-        let probe = SharpnessProbe::new(config).unwrap();
+        let config = SharpnessConfig::new().with_every(EVERY);
+        let probe = probe_of(config.with_batch_statistics(self.batch_statistics));
         probe.set_step(self.first_step);
         probe
     }
 
     fn left(&self, probe: Option<&SharpnessProbe>) -> (Weights, Vec<u8>) {
-        let device = device::plain();
-        device.seed(11);
-        let device = device.autodiff();
-        let data = Data::new(BATCHES, 16, &device);
-        let mut model = self.network.init(&device);
-        let mut optim = adam();
+        device::plain().seed(11);
+        let data = Data::new(BATCHES, 16, &device::autodiff());
+        let (mut model, mut optim) = (self.network.start(), adam());
         for step in 0..STEPS {
-            let batch = data.batch(step % BATCHES);
-            let grads = gradients(&model, &batch);
-            model = match probe {
+            let mut at = AtStep::new(model, optim, RATE, data.batch(step % BATCHES));
+            (model, optim) = match probe {
                 Some(probe) if self.makes_steps => {
-                    let loss = |moved: &Mlp| moved.loss(&batch);
-                    probe.optimize(model, &mut optim, RATE, grads, loss)
+                    let loss = |moved: &Mlp| moved.loss(&at.batch);
+                    let model = probe.optimize(at.model, &mut at.optim, RATE, at.grads, loss);
+                    (model, at.optim)
                 }
                 Some(probe) => {
-                    probe.measure(&model, &optim, RATE, &grads, |moved| {
-                        (self.loss)(moved, &model, &batch)
-                    });
-                    optim.step(RATE, model, grads)
+                    let loss = |moved: &Mlp| (self.loss)(moved, &at.model, &at.batch);
+                    probe.measure_update(at.update(), loss);
+                    at.step()
                 }
-                None => optim.step(RATE, model, grads),
+                None => at.step(),
             };
             if self.clips && step + 1 < STEPS {
                 model = clipped(model);
             }
         }
-        let left = if self.saves {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("model");
-            model.into_record().save(&file).unwrap();
-            let draws = next_draws();
-            let record = ModuleRecord::load(&file).unwrap();
-            let loaded = self.network.init(&device::plain()).load_record(record);
-            return (weights(&loaded), draws);
-        } else {
-            weights(&model)
-        };
-        (left, next_draws())
+        if !self.saves {
+            return (weights(&model), next_draws());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        model.into_record().save(&file).unwrap();
+        let draws = next_draws();
+        let record = ModuleRecord::load(&file).unwrap();
+        let loaded = self.network.init(&device::plain()).load_record(record);
+        (weights(&loaded), draws)
     }
 
     fn assert_identical(self) -> SharpnessProbe {
@@ -110,24 +97,20 @@ fn refused_at_once(loss: fn(&Mlp, &Mlp, &Batch) -> Tensor<1>) {
     let summary = probe.summary();
     let counts = (summary.measurements, summary.bracketed);
     assert_eq!(counts, (1, 0), "{summary}");
-    assert!(summary.notices[0].contains("not repeatable"), "{summary}");
+    assert_says(&summary.notices[0], "not repeatable");
 }
 
 fn with_batch_norm() -> Loop {
-    let network = MlpConfig::random().with_dropout(0.4).with_batch_norm();
-    Loop {
-        network,
-        ..Loop::default()
-    }
+    let mut with = Loop::default();
+    with.network.batch_norm = true;
+    with
 }
 
-fn without_dropout() -> Loop {
-    let network = MlpConfig::random().with_dropout(0.0).with_batch_norm();
-    Loop {
-        network,
-        batch_statistics: true,
-        ..Loop::default()
-    }
+fn with_batch_statistics() -> Loop {
+    let mut with = with_batch_norm();
+    with.network.dropout = 0.0;
+    with.batch_statistics = true;
+    with
 }
 
 alone! {
@@ -147,8 +130,7 @@ alone! {
         Loop { makes_steps: true, saves: true, ..with_batch_norm() }.assert_identical();
     };
     steps_of_the_probe_with_batch_statistics_clipped_after_each => {
-        let probe = Loop { makes_steps: true, clips: true, ..without_dropout() }.assert_identical();
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_silent(&Loop { makes_steps: true, clips: true, ..with_batch_statistics() }.assert_identical());
     };
     a_layer_that_is_never_made => {
         let network = MlpConfig { has_spare: true, dropout: 0.4, ..MlpConfig::random() };
@@ -158,12 +140,10 @@ alone! {
         Loop { first_step: 3, ..with_batch_norm() }.assert_identical();
     };
     batch_statistics_clipped_after_each_step => {
-        let probe = Loop { clips: true, ..without_dropout() }.assert_identical();
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_silent(&Loop { clips: true, ..with_batch_statistics() }.assert_identical());
     };
     batch_statistics_saved_right_after_a_measured_step => {
-        let probe = Loop { saves: true, ..without_dropout() }.assert_identical();
-        assert!(probe.summary().notices.is_empty(), "{}", probe.summary());
+        assert_silent(&Loop { saves: true, ..with_batch_statistics() }.assert_identical());
     };
     // The loss ignores its argument and uses the training model, dropout included, so it draws.
     a_loss_of_the_wrong_model_is_refused_at_once => refused_at_once(|_, trained, batch| trained.loss(batch));

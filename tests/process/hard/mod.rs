@@ -6,8 +6,7 @@ mod identity;
 mod loops;
 mod variations;
 
-use burn::tensor::{Distribution, Tensor};
-use sharpness_tests::device;
+use sharpness_tests::prelude::*;
 use std::process::Command;
 
 const CASE: &str = "SHARPNESS_TESTS_CASE";

@@ -1,24 +1,20 @@
 use super::alone;
 use super::next_draws;
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer, MuonConfig};
-use burn::tensor::{Device, Tensor};
-use burn_sharpness::{MeasurementOutcome, SharpnessProbe};
-use sharpness_tests::{
-    Data, Mlp, MlpConfig, Training, Weights, adam, device, every, gradients, in_folder,
-    measurements, sgd, weights,
-};
-use std::collections::HashMap;
+use sharpness_tests::prelude::*;
 
 fn device() -> Device {
     device::plain().seed(11);
     device::autodiff()
 }
 
+fn network() -> MlpConfig {
+    MlpConfig::random().with_batch_norm().with_dropout(0.3)
+}
+
 /// Each step sees the other network's last step.
 fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u8>) {
     let device = device();
-    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
+    let network = network();
     let (mut one, mut two) = (network.init(&device), network.init(&device));
     let (mut optim_of_one, mut optim_of_two) = (adam(), adam());
     let data = Data::new(6, 16, &device);
@@ -43,26 +39,6 @@ fn adversaries(probes: Option<&[SharpnessProbe; 2]>) -> (Weights, Weights, Vec<u
     (weights(&one), weights(&two), next_draws())
 }
 
-#[derive(Default)]
-struct Average(HashMap<ParamId, Vec<f32>>);
-
-impl ModuleVisitor for Average {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let data = param.val().into_data();
-        let now = data.iter::<f32>();
-        match self.0.get_mut(&param.id) {
-            Some(average) => {
-                for (average, now) in average.iter_mut().zip(now) {
-                    *average = 0.9 * *average + 0.1 * now;
-                }
-            }
-            None => {
-                self.0.insert(param.id, now.collect());
-            }
-        }
-    }
-}
-
 struct Normalize;
 
 impl ModuleMapper for Normalize {
@@ -78,114 +54,84 @@ impl ModuleMapper for Normalize {
     }
 }
 
-fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<Vec<u32>>, Vec<u8>) {
+fn averaged(probe: Option<&SharpnessProbe>) -> (Weights, Vec<u32>, Vec<u8>) {
     let device = device();
-    let network = MlpConfig::random().with_batch_norm().with_dropout(0.3);
-    let mut model = network.init(&device);
-    let mut optim = adam();
+    let (mut model, mut optim) = (network().init(&device), adam());
     let data = Data::new(6, 16, &device);
-    let mut average = Average::default();
+    let mut average = Vec::new();
     for step in 0..12 {
-        let batch = data.batch(step % 6);
-        let grads = gradients(&model, &batch);
+        let at = AtStep::new(model, optim, 1e-2, data.batch(step % 6));
         if let Some(probe) = probe {
-            probe.measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch));
+            at.measured(probe, at.update());
         }
-        model = optim.step(1e-2, model, grads).map(&mut Normalize);
-        model.visit(&mut average);
-    }
-    struct Order(Vec<ParamId>);
-    impl ModuleVisitor for Order {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0.push(param.id);
+        (model, optim) = at.step();
+        model = model.map(&mut Normalize);
+        let now = values(&model);
+        if average.is_empty() {
+            average.clone_from(&now);
+        }
+        for (average, now) in average.iter_mut().zip(now) {
+            *average = 0.9 * *average + 0.1 * now;
         }
     }
-    let mut order = Order(Vec::new());
-    model.visit(&mut order);
-    let averages = order
-        .0
-        .iter()
-        .map(|id| average.0[id].iter().map(|value| value.to_bits()).collect());
-    (weights(&model), averages.collect(), next_draws())
+    let bits = average.into_iter().map(f32::to_bits).collect();
+    (weights(&model), bits, next_draws())
 }
 
 fn drawing() {
     let folder = tempfile::tempdir().unwrap();
     let device = device();
     let probe = in_folder(2, folder.path());
-    let network = MlpConfig {
-        noise: 0.3,
-        ..MlpConfig::random()
-    };
-    let model = probe.attach(network.init(&device));
-    let (_, recorder) = Training::new(folder.path()).launch(model, adam(), 1e-2, Some(&probe));
+    let mut network = MlpConfig::random();
+    network.noise = 0.3;
+    let training = Training::new(folder.path());
+    let (_, recorder) = training.fit(network.init(&device), adam(), 1e-2, Some(&probe));
     let measured = measurements(folder.path());
     assert_eq!(measured.len(), 1);
-    assert_eq!(measured[0].outcome, MeasurementOutcome::Failed);
+    assert_eq!(measured[0].outcome, Failed);
     let notices = probe.summary().notices;
     assert_eq!(notices.len(), 1, "{notices:?}");
-    assert!(notices[0].contains("not repeatable"), "{notices:?}");
+    assert_says(&notices[0], "not repeatable");
     let text = recorder.text("Critical Sharpness", "train");
-    assert!(text.contains("not repeatable"), "{text}");
+    assert_says(&text, "not repeatable");
 }
 
 /// Burn's Muon panics at a vector parameter.
 fn panicking_optimizer() {
-    let device = device();
-    let network = MlpConfig::random().with_dropout(0.0);
-    let model = network.init(&device);
-    let batch = Data::new(1, 16, &device).batch(0);
-    let grads = gradients(&model, &batch);
-    let optim: ModuleOptimizer = MuonConfig::new().init();
+    let model = MlpConfig::random().with_dropout(0.0).init(&device());
+    let at = AtStep::new(model, MuonConfig::new().init(), 1e-2, batch_of(16));
     let probe = every(1);
-    let measured = probe
-        .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
-        .unwrap();
-    assert_eq!(measured.outcome, MeasurementOutcome::Failed);
-    let reason = measured.reason.clone().unwrap();
-    assert!(reason.contains("the optimizer panicked"), "{reason}");
-    assert!(
-        probe
-            .measure(&model, &optim, 1e-2, &grads, |model| model.loss(&batch))
-            .is_none()
-    );
+    let measured = at.measure(&probe);
+    assert_eq!(measured.outcome, Failed);
+    assert_says(measured.reason.as_ref().unwrap(), "the optimizer panicked");
+    assert!(at.measured(&probe, at.update()).is_none());
 }
 
 /// The probe names a penalty missing from inference; a loss from `attach_with` may contain it.
 fn penalty() {
     let folder = tempfile::tempdir().unwrap();
-    let network = MlpConfig {
-        penalty: 1e-2,
-        dropout: 0.0,
-        ..MlpConfig::random()
-    };
+    let mut network = MlpConfig::random();
+    (network.penalty, network.dropout) = (1e-2, 0.0);
     let train = |name: &str, with_penalty: bool| {
         let folder = folder.path().join(name);
         let probe = in_folder(1, &folder);
         let model = network.init(&device());
-        let model = if with_penalty {
-            probe.attach_with(model, |model: &Mlp, batch| model.penalized(&batch))
-        } else {
-            probe.attach(model)
+        let model = match with_penalty {
+            true => probe.attach_with(model, |model: &Mlp, batch| model.penalized(&batch)),
+            false => probe.attach(model),
         };
         Training::new(&folder).launch(model, sgd(), 0.05, Some(&probe));
-        let measured = measurements(&folder);
-        (measured, probe.summary().notices)
+        (measurements(&folder), probe)
     };
-    let (_, notices) = train("attach", false);
-    assert!(
-        notices[0].contains("not the loss of the training step"),
-        "{notices:?}"
-    );
-    let (measured, notices) = train("attach_with", true);
-    assert!(notices.is_empty(), "{notices:?}");
+    let (_, probe) = train("attach", false);
+    let notices = probe.summary().notices;
+    assert_says(&notices[0], "not the loss of the training step");
+    let (measured, probe) = train("attach_with", true);
+    assert_silent(&probe);
     // The slope of gradient descent is ‖Δθ‖² if it belongs to the loss that falls.
     for measurement in measured {
-        let (slope, norm) = (measurement.slope.unwrap(), measurement.update_norm.unwrap());
-        assert!(
-            (slope / (norm * norm) - 1.0).abs() < 1e-3,
-            "{measurement:?}"
-        );
+        let slope = measurement.update_norm.unwrap().powi(2);
+        assert_near(measurement.slope, slope, 1e-3);
         assert!(measurement.critical_lr.is_some(), "{measurement:?}");
     }
 }

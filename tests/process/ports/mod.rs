@@ -17,26 +17,12 @@ mod without {
 mod strategy;
 
 use crate::hard::alone;
-use burn::data::dataloader::DataLoader;
-use burn::grad_clipping::GradientClippingConfig;
-use burn::lr_scheduler::{
-    composed::ComposedLrSchedulerConfig, cosine::CosineAnnealingLrSchedulerConfig,
-    linear::LinearLrSchedulerConfig, module_lr_scheduler::ModuleLrScheduler,
-    noam::NoamLrSchedulerConfig,
-};
-use burn::module::{Lora, Module, Param, ParamId};
-use burn::nn::LinearConfig;
-use burn::optim::{AdamConfig, AdamWConfig, ModuleOptimizer, SgdConfig};
-use burn::tensor::{Device, Distribution, Tensor};
-use burn::train::metric::LossMetric;
+use burn::lr_scheduler::composed::ComposedLrSchedulerConfig;
+use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;
+use burn::lr_scheduler::noam::NoamLrSchedulerConfig;
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::{MetricEarlyStoppingStrategy, StoppingCondition};
-use burn_sharpness::{ConfigError, SharpnessSummary};
-use sharpness_tests::{
-    Batch, Data, Mlp, MlpConfig, Network, Objective, Sample, Zoo, device as devices,
-};
-use std::path::Path;
-use std::sync::Arc;
+use sharpness_tests::prelude::*;
 use strategy::OneDevice;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/attaching.md");
@@ -46,7 +32,7 @@ const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_example
 
 /// `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
-type Outcome = Result<Vec<(String, Vec<u8>)>, ConfigError>;
+type Outcome = Result<Weights, ConfigError>;
 type Loader = Arc<dyn DataLoader<Batch>>;
 
 enum Manner {
@@ -59,27 +45,20 @@ enum Manner {
 }
 
 fn device() -> Device {
-    devices::autodiff()
+    device::autodiff()
 }
 
 fn batches(device: &Device) -> Vec<Batch> {
-    let data = Data::new(8, 16, device);
-    (0..8).map(|index| data.batch(index)).collect()
+    Data::new(8, 16, device).all()
 }
 
 fn loaders() -> (Loader, Loader) {
-    (
-        Data::new(8, 16, &device()).loader(),
-        Data::new(2, 16, &devices::plain()).loader(),
-    )
+    let valid = Data::new(2, 16, &device::plain());
+    (Data::new(8, 16, &device()).loader(), valid.loader())
 }
 
 fn random() -> Tensor<2> {
     Tensor::random([16, 2], Distribution::Normal(0.0, 1.0), &device())
-}
-
-fn adam() -> ModuleOptimizer {
-    AdamConfig::new().init()
 }
 
 fn adamw() -> ModuleOptimizer {
@@ -176,13 +155,13 @@ fn shapes() -> [Shape; 13] {
         shape!("a learning strategy", "custom-learning-strategy",
             supervised(ByStrategy(OneDevice(device())), mlp().init(&device()), adam(), 1e-2)),
         shape!("several devices, warmup", "text-classification",
-            supervised(OnDevices(devices::two().to_vec()), tokens(), adam(), noam())),
+            supervised(OnDevices(device::two().to_vec()), tokens(), adam(), noam())),
         shape!("LoRA, a new output layer", "text-classification (finetune)",
             supervised(Plain, adapted(), adam(), 1e-3)),
         shape!("accumulated gradients, warmup", "text-generation",
             supervised(Accumulated, tokens(), adam(), noam())),
         shape!("a loop, dropout", "custom-training-loop",
-            own_loop(mlp().with_dropout(0.5).init(&device()), |model: &Mlp, batch: Batch| model.loss(&batch))),
+            own_loop(mlp().with_dropout(0.5).init(&device()), task_loss)),
         shape!("a loop, recurrent", "modern-lstm",
             own_loop(Network::Recurrent.with(Objective::Squared).init(1, &device()),
                 |model: &Zoo, batch: Batch| model.loss(&Sample::of(&batch)))),
@@ -196,7 +175,7 @@ impl Shape {
         let Self { name, example, .. } = self;
         let run = |program: fn(&Path, &mut Said) -> Outcome| {
             let (folder, mut said) = (tempfile::tempdir().unwrap(), Said::new());
-            devices::plain().seed(7);
+            device::plain().seed(7);
             (program(folder.path(), &mut said).unwrap(), said)
         };
         let (trained, said) = run(self.with);
@@ -236,12 +215,9 @@ fn lines_of(program: &str) -> usize {
 }
 
 fn all() {
-    let mut table = String::from(
-        "| shape | burn's example | lines | weights | measured | notices |\n|---|---|---|---|---|---|\n",
-    );
-    for shape in shapes() {
-        table += &shape.row();
-    }
+    let head = "| shape | burn's example | lines | weights | measured | notices |\n|---|---|---|---|---|---|\n";
+    let rows = shapes().map(|shape| shape.row()).concat();
+    let table = format!("{head}{rows}");
     let page = std::fs::read_to_string(PAGE).unwrap();
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (found, after) = rest.split_once(END).unwrap();

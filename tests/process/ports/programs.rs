@@ -1,22 +1,10 @@
 // `probed! { … }` contains the probe's lines. `mod.rs` compiles this file with and without them, by `include!`, which
 // refuses `//!`.
 
-use super::{Manner, Outcome, Said, adam, adamw, batches, device, devices, loaders, random};
-use super::{soft_update, stopping};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
+use super::*;
 use burn::nn::loss::{MseLoss, Reduction};
-use burn::optim::{GradientsParams, ModuleOptimizer, RmsPropConfig};
-use burn::tensor::Tensor;
-use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
-use burn::train::{
-    EvaluatorBuilder, ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim,
-    SupervisedTraining, TrainStep, TrainingStrategy,
-};
-use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
-use sharpness_tests::{Batch, LossKind, MlpConfig, Recorder, clipped, weights};
-use std::path::Path;
-use std::sync::Arc;
+use burn::train::EvaluatorBuilder;
+use burn::train::metric::LearningRateMetric;
 
 pub fn supervised<M>(
     manner: Manner,
@@ -27,19 +15,14 @@ pub fn supervised<M>(
     said: &mut Said,
 ) -> Outcome
 where
-    M: LearnerModel
-        + TrainStep<Input = Batch, Output: Adaptor<LossInput>>
-        + InferenceStep<Input = Batch, Output: Adaptor<LossInput>>,
+    M: Trainable,
 {
     let (train, valid) = loaders();
     probed! {
         let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2).with_directory(dir))?;
         let model = probe.attach(model);
     }
-    let training = SupervisedTraining::new(dir, train, valid.clone())
-        .num_epochs(2)
-        .renderer(Box::new(Recorder::default()))
-        .with_application_logger(None);
+    let training = silent(SupervisedTraining::new(dir, train, valid.clone()).num_epochs(2));
     let training = match manner {
         Manner::Plain => training
             .metrics((LossMetric::new(),))
@@ -100,7 +83,7 @@ pub fn own_loop<M: Module + 'static>(
             model = optim.step(lr, model, grads);
         }
         let valid = model.valid();
-        for batch in batches(&devices::plain()) {
+        for batch in batches(&device::plain()) {
             assert!(loss(&valid, batch).into_scalar::<f32>().is_finite());
         }
     }

@@ -55,98 +55,84 @@ impl Kind {
             Network::Convolution => CHANNELS * (PIXELS - 2) * (PIXELS - 2),
             _ => Data::FEATURES,
         };
-        let mut first = layer(inputs, WIDTH);
-        let depth = match network {
-            Network::Mixture { .. } => 0,
-            _ => 2,
+        let first = layer(inputs, WIDTH);
+        let is_mixture = matches!(network, Network::Mixture { .. });
+        let block = |_| Block {
+            inner: layer(WIDTH, WIDTH),
+            outer: layer(WIDTH, WIDTH),
+            scale: None,
         };
-        let mut blocks: Vec<Block> = (0..depth)
-            .map(|_| Block {
-                inner: layer(WIDTH, WIDTH),
-                outer: layer(WIDTH, WIDTH),
-                scale: match network {
-                    Network::LayerScale(scale) => {
-                        Some(Param::from_tensor(Tensor::full([WIDTH], scale, device)))
-                    }
-                    _ => None,
-                },
-            })
-            .collect();
-        let mut head = layer(WIDTH, self.objective.outputs());
-        let experts = match network {
-            Network::Mixture { .. } => std::iter::once(EXPERTS)
-                .chain([WIDTH; EXPERTS])
-                .map(|outputs| layer(WIDTH, outputs))
-                .collect(),
-            _ => Vec::new(),
+        let blocks = (0..if is_mixture { 0 } else { 2 }).map(block).collect();
+        let head = layer(WIDTH, self.objective.outputs());
+        let experts = std::iter::once(EXPERTS).chain([WIDTH; EXPERTS]);
+        let experts = experts.filter(|_| is_mixture);
+        let mut zoo = Zoo {
+            embedding: None,
+            lstm: None,
+            convolution: None,
+            first,
+            length: None,
+            batch_norm: None,
+            group_norm: None,
+            dropout: None,
+            blocks,
+            experts: experts.map(|outputs| layer(WIDTH, outputs)).collect(),
+            codes: None,
+            head,
+            odd: Vec::new(),
+            critic: match self.objective {
+                Objective::Adversarial => vec![layer(Data::FEATURES, WIDTH), layer(WIDTH, 1)],
+                _ => Vec::new(),
+            },
+            kind: self,
         };
-        let critic = match self.objective {
-            Objective::Adversarial => vec![layer(Data::FEATURES, WIDTH), layer(WIDTH, 1)],
-            _ => Vec::new(),
-        };
+        let zeros = Initializer::Zeros;
+        let full = |value: f32| Param::from_tensor(Tensor::full([WIDTH], value, device));
         match network {
-            Network::ZeroHead => head.weight = zeros_of(&head),
+            Network::Tokens => {
+                let config = EmbeddingConfig::new(TOKENS, 8).with_initializer(zeros);
+                zoo.embedding = Some(filled(config.init(device), 1.0, &mut random));
+            }
+            Network::Recurrent => {
+                let config = LstmConfig::new(Data::FEATURES, 8, true).with_initializer(zeros);
+                zoo.lstm = Some(filled(config.init(device), 0.5, &mut random));
+            }
+            Network::Convolution => {
+                let config = Conv2dConfig::new([1, CHANNELS], [3, 3]).with_initializer(zeros);
+                zoo.convolution = Some(filled(config.init(device), 0.33, &mut random));
+                zoo.batch_norm = Some(BatchNormConfig::new(CHANNELS).init(device));
+                zoo.dropout = Some(DropoutConfig::new(0.5).init());
+            }
+            Network::ZeroHead => zoo.head.weight = zeros_of(&zoo.head),
             Network::ZeroResidual => {
-                for block in &mut blocks {
+                for block in &mut zoo.blocks {
                     block.outer.weight = zeros_of(&block.outer);
                 }
             }
-            Network::HalfHead(dtype) => head = cast(head, dtype),
-            Network::Half(dtype) | Network::HalfLoss(dtype) => {
-                first = cast(first, dtype);
-                blocks = cast(blocks, dtype);
-                head = cast(head, dtype);
+            Network::LayerScale(scale) => {
+                for block in &mut zoo.blocks {
+                    block.scale = Some(full(scale));
+                }
             }
+            Network::WeightNorm => zoo.length = Some(full(1.0)),
+            Network::BatchNorm => zoo.batch_norm = Some(BatchNormConfig::new(WIDTH).init(device)),
+            Network::GroupNorm => {
+                zoo.group_norm = Some(GroupNormConfig::new(4, WIDTH).init(device));
+            }
+            Network::Dropout => zoo.dropout = Some(DropoutConfig::new(0.2).init()),
+            Network::StochasticDepth => zoo.dropout = Some(DropoutConfig::new(0.3).init()),
+            Network::CodeBook => {
+                zoo.codes = Some(linear(&mut random, [CODES, WIDTH], device).weight);
+            }
+            Network::OddParameters => {
+                let sizes = [Tensor::zeros([0], device), Tensor::ones([1], device)];
+                zoo.odd = sizes.map(Param::from_tensor).to_vec();
+            }
+            Network::HalfHead(dtype) => zoo.head = cast(zoo.head, dtype),
+            Network::Half(dtype) | Network::HalfLoss(dtype) => zoo = cast(zoo, dtype),
             _ => {}
         }
-        let zeros = Initializer::Zeros;
-        Zoo {
-            embedding: (network == Network::Tokens).then(|| {
-                let config = EmbeddingConfig::new(TOKENS, 8).with_initializer(zeros.clone());
-                filled(config.init(device), 1.0, &mut random)
-            }),
-            lstm: (network == Network::Recurrent).then(|| {
-                let config =
-                    LstmConfig::new(Data::FEATURES, 8, true).with_initializer(zeros.clone());
-                filled(config.init(device), 0.5, &mut random)
-            }),
-            convolution: (network == Network::Convolution).then(|| {
-                let config = Conv2dConfig::new([1, CHANNELS], [3, 3]).with_initializer(zeros);
-                filled(config.init(device), 0.33, &mut random)
-            }),
-            first,
-            length: (network == Network::WeightNorm)
-                .then(|| Param::from_tensor(Tensor::ones([WIDTH], device))),
-            batch_norm: match network {
-                Network::BatchNorm => Some(BatchNormConfig::new(WIDTH).init(device)),
-                Network::Convolution => Some(BatchNormConfig::new(CHANNELS).init(device)),
-                _ => None,
-            },
-            group_norm: (network == Network::GroupNorm)
-                .then(|| GroupNormConfig::new(4, WIDTH).init(device)),
-            dropout: match network {
-                Network::Dropout => Some(DropoutConfig::new(0.2).init()),
-                Network::StochasticDepth => Some(DropoutConfig::new(0.3).init()),
-                Network::Convolution => Some(DropoutConfig::new(0.5).init()),
-                _ => None,
-            },
-            blocks,
-            experts,
-            codes: (network == Network::CodeBook).then(|| {
-                let codes = linear(&mut random, [CODES, WIDTH], device);
-                codes.weight
-            }),
-            head,
-            odd: match network {
-                Network::OddParameters => vec![
-                    Param::from_tensor(Tensor::zeros([0], device)),
-                    Param::from_tensor(Tensor::ones([1], device)),
-                ],
-                _ => Vec::new(),
-            },
-            critic,
-            kind: self,
-        }
+        zoo
     }
 }
 
@@ -222,12 +208,10 @@ impl Zoo {
             if let Some(scale) = &block.scale {
                 branch = branch * scale.val().unsqueeze::<2>();
             }
-            let is_dropped = self.convolution.is_none();
-            x = x + if is_dropped {
-                self.dropped(branch)
-            } else {
-                branch
-            };
+            if self.convolution.is_none() {
+                branch = self.dropped(branch);
+            }
+            x = x + branch;
         }
         let mut added = None;
         if let Network::Mixture { balanced } = self.kind.network {

@@ -31,10 +31,8 @@ impl Sample {
         let (mut view, mut targets, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
         let (mut pictures, mut advantages) = (Vec::new(), Vec::new());
         for (row, class) in x.chunks(Data::FEATURES).zip(&classes) {
-            let seed = row.iter().fold(1u64, |seed, value| {
-                seed.wrapping_mul(31)
-                    .wrapping_add(u64::from(value.to_bits()))
-            });
+            let bits = row.iter().map(|value| u64::from(value.to_bits()));
+            let seed = bits.fold(1u64, |seed, bits| seed.wrapping_mul(31).wrapping_add(bits));
             let mut random = Random::new(seed);
             view.extend(row.iter().map(|value| value + 0.3 * random.normal()));
             targets.push(row[0].sin() + 0.3 * row[1] * row[2]);
@@ -51,70 +49,48 @@ impl Sample {
         }
         let size = classes.len();
         let mean = advantages.iter().sum::<f32>() / size as f32;
-        let two = |values: Vec<f32>| floats(values, [size, 2], &device);
+        let advantages: Vec<f32> = advantages.iter().map(|gain| gain - mean).collect();
         Self {
             x: batch.x.clone(),
             view: floats(view, [size, Data::FEATURES], &device),
             classes: batch.y.clone(),
-            targets: two(targets),
+            targets: floats(targets, [size, 2], &device),
             tokens: Tensor::from_data(TensorData::new(tokens, [size, TOKENS_OF_EXAMPLE]), &device),
             pictures: floats(pictures, [size, 1, PIXELS, PIXELS], &device),
-            advantages: floats(
-                advantages.iter().map(|gain| gain - mean).collect(),
-                [size],
-                &device,
-            ),
+            advantages: floats(advantages, [size], &device),
             old: None,
             turn: 0,
         }
     }
 
     pub fn cast(&self, dtype: FloatDType) -> Self {
-        struct Cast(FloatDType);
-
-        impl Change for Cast {
-            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
-                tensor.cast(self.0)
-            }
+        let of = self.clone();
+        Self {
+            x: of.x.cast(dtype),
+            view: of.view.cast(dtype),
+            targets: of.targets.cast(dtype),
+            pictures: of.pictures.cast(dtype),
+            advantages: of.advantages.cast(dtype),
+            old: of.old.map(|old| old.cast(dtype)),
+            ..self.clone()
         }
-
-        self.changed(&Cast(dtype))
     }
 
     /// Removes autodiff, which costs as much as the loss of a small network.
     pub fn inner(&self) -> Self {
-        struct Inner;
-
-        impl Change for Inner {
-            fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D> {
-                tensor.inner()
-            }
-        }
-
+        let of = self.clone();
         Self {
-            classes: self.classes.clone().inner(),
-            tokens: self.tokens.clone().inner(),
-            ..self.changed(&Inner)
+            x: of.x.inner(),
+            view: of.view.inner(),
+            classes: of.classes.inner(),
+            targets: of.targets.inner(),
+            tokens: of.tokens.inner(),
+            pictures: of.pictures.inner(),
+            advantages: of.advantages.inner(),
+            old: of.old.map(Tensor::inner),
+            turn: of.turn,
         }
     }
-
-    fn changed(&self, change: &impl Change) -> Self {
-        Self {
-            x: change.change(self.x.clone()),
-            view: change.change(self.view.clone()),
-            classes: self.classes.clone(),
-            targets: change.change(self.targets.clone()),
-            tokens: self.tokens.clone(),
-            pictures: change.change(self.pictures.clone()),
-            advantages: change.change(self.advantages.clone()),
-            old: self.old.clone().map(|old| change.change(old)),
-            turn: self.turn,
-        }
-    }
-}
-
-trait Change {
-    fn change<const D: usize>(&self, tensor: Tensor<D>) -> Tensor<D>;
 }
 
 fn floats<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {

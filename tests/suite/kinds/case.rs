@@ -1,7 +1,5 @@
 use super::optimizers::Optimizer;
-use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
-use burn::module::ParamGroup;
-use sharpness_tests::{Kind, Network};
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tweak {
@@ -27,7 +25,13 @@ pub enum Tweak {
 #[derive(Clone)]
 pub struct Part {
     pub optimizer: Optimizer,
-    pub owns: fn(&str) -> bool,
+    pub owns: ParamGroup,
+}
+
+impl Part {
+    pub fn new(optimizer: Optimizer, owns: ParamGroup) -> Self {
+        Self { optimizer, owns }
+    }
 }
 
 #[derive(Clone)]
@@ -51,14 +55,10 @@ pub struct Case {
 
 impl Case {
     pub fn new(name: &str, kind: Kind, optimizer: Optimizer) -> Self {
-        let parts = vec![Part {
-            optimizer,
-            owns: |_| true,
-        }];
         Self {
             name: name.to_string(),
             kind,
-            parts,
+            parts: vec![Part::new(optimizer, ParamGroup::all())],
             schedule: |_| 1.0,
             size: |_| 32,
             batches: 24,

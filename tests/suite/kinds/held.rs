@@ -5,11 +5,7 @@ use super::run::{Run, Update, value};
 use super::tally::Tally;
 use super::tasks::{Place, Scene, TASKS, TaskLoss};
 use super::ways::{Learned, WAYS, learned};
-use burn::optim::ModuleOptimizer;
-use burn::tensor::FloatDType;
-use burn_sharpness::{Measurement, MeasurementOutcome, SharpnessProbe, TRAIN_TASK};
-use sharpness_tests::{Data, Line, Sample, Scan, Zoo, bits};
-use std::collections::BTreeMap;
+use sharpness_tests::prelude::*;
 
 pub type Tallies = BTreeMap<String, Tally>;
 
@@ -85,13 +81,12 @@ impl<'a> Watch<'a> {
                 None => bits(&run.model) == before,
             };
             made = moved.or(made);
+            let at = format!("step {step}, {}", way.name);
             if let Some(note) = wrong_limit(probe) {
-                let note = format!("step {step}, {}: {note}", way.name);
-                self.fault(Fault::Limiting, &note);
+                self.fault(Fault::Limiting, &format!("{at}: {note}"));
             }
             if !is_same {
-                let note = format!("step {step}, {}: other bits", way.name);
-                self.fault(Fault::Bits, &note);
+                self.fault(Fault::Bits, &format!("{at}: other bits"));
             }
         }
         self.hold(run, at, update, &line, TRAIN_TASK, None);
@@ -176,11 +171,9 @@ impl<'a> Watch<'a> {
 
     fn compare_with_bare(&mut self, result: Vec<u8>) {
         let bare = bare(self.case);
-        let learners = self.learned.iter();
-        let learners = learners.map(|learned| (learned.way, learned.bits != bare));
-        let results = std::iter::once(("own loop", result != bare)).chain(learners);
-        let others: Vec<_> = results.filter(|(_, is_other)| *is_other).collect();
-        for (way, _) in others {
+        let learners = self.learned.iter().map(|of| (of.way, of.bits != bare));
+        let results: Vec<_> = learners.chain([("own loop", result != bare)]).collect();
+        for (way, _) in results.into_iter().filter(|(_, is_other)| *is_other) {
             let note = format!("{way}: other weights than without a probe");
             self.fault(Fault::Bits, &note);
         }
@@ -211,20 +204,17 @@ fn place(case: &Case, line: &Line<'_, Zoo>, update: &Update, (part, step): (usiz
 
 fn wrong_limit(probe: &SharpnessProbe) -> Option<String> {
     let names = std::iter::once(TRAIN_TASK).chain(TASKS.iter().map(|(name, _)| *name));
-    let limits: Vec<(f64, &str)> = names
-        .filter_map(|name| Some((limit(probe.latest(name)?.as_ref())?, name)))
-        .collect();
+    let limits = names.filter_map(|name| Some((limit(probe.latest(name)?.as_ref())?, name)));
+    let limits: Vec<(f64, &str)> = limits.collect();
     let smallest = limits.iter().map(|(limit, _)| *limit).reduce(f64::min)?;
     let named = probe.latest(TRAIN_TASK)?.limiting_task.clone()?;
-    let is_smallest = limits
-        .iter()
-        .any(|(limit, name)| *limit == smallest && *name == named);
+    let is_smallest = limits.contains(&(smallest, named.as_str()));
     (!is_smallest).then(|| format!("{named} is named as limiting, of {limits:?}"))
 }
 
 fn limit(measured: &Measurement) -> Option<f64> {
     match measured.outcome {
-        MeasurementOutcome::NotDescent => Some(0.0),
+        NotDescent => Some(0.0),
         _ => measured.critical_lr,
     }
 }

@@ -1,8 +1,7 @@
 //! Judges a measurement by a dense scan of the same loss.
 
 use super::fault::{Fault, Verdict};
-use burn_sharpness::{Measurement, MeasurementOutcome};
-use sharpness_tests::Scan;
+use sharpness_tests::prelude::*;
 
 /// Rounding of the weights moves the crossing.
 const LEAST_ERROR: f64 = 2e-4;
@@ -25,18 +24,13 @@ pub fn judge(
 ) -> Verdict {
     let mut verdict = Verdict::default();
     match (&measured.outcome, measured.critical_lr) {
-        (MeasurementOutcome::Bracketed, Some(critical_lr)) => {
+        (Bracketed, Some(critical_lr)) => {
             judge_bracket(measured, critical_lr, scan, &mut verdict);
             if let Some(wide) = wide {
                 judge_wide(critical_lr, wide, &mut verdict);
             }
         }
-        (
-            MeasurementOutcome::Failed
-            | MeasurementOutcome::NonFiniteBaseLoss
-            | MeasurementOutcome::NonFiniteSlope,
-            _,
-        ) => {}
+        (Failed | NonFiniteBaseLoss | NonFiniteSlope, _) => {}
         _ => judge_name(measured, scan, &mut verdict),
     }
     judge_agreement(measured, scan, &mut verdict);
@@ -69,10 +63,8 @@ fn judge_bracket(
         (Fault::Off3, 3.0 * error),
         (Fault::Off5, 0.05),
     ];
-    let wrong: Vec<_> = bounds
-        .into_iter()
-        .filter(|(_, bound)| !is_within(*bound))
-        .collect();
+    let wrong = bounds.into_iter().filter(|(_, bound)| !is_within(*bound));
+    let wrong: Vec<_> = wrong.collect();
     if !wrong.is_empty() {
         let mut crossings = scan.crossings(critical_lr / REACH_BELOW, critical_lr * 1.6, level);
         // A staircase also crosses between the scan's points, and certainly in a certified bracket.
@@ -83,9 +75,8 @@ fn judge_bracket(
             crossings.push(scan.bisected(lower, upper));
         }
         let off = |crossing: &f64| (critical_lr / crossing - 1.0).abs();
-        let nearest = crossings
-            .into_iter()
-            .min_by(|a, b| off(a).total_cmp(&off(b)));
+        let crossings = crossings.into_iter();
+        let nearest = crossings.min_by(|a, b| off(a).total_cmp(&off(b)));
         let off = nearest.as_ref().map_or(f64::INFINITY, off);
         for (fault, bound) in wrong {
             if off > bound {
@@ -217,18 +208,15 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
     let note = format!("first fall {first_fall:?}, first rise {first_rise:?}");
     let limit = measured.lower.unwrap_or(LARGEST);
     match (&measured.outcome, first_fall, first_rise) {
-        (MeasurementOutcome::NotDescent, Some((fall, _)), Some((rise, _)))
-            if stairs(scan, fall, rise) <= STAIRS =>
-        {
+        (NotDescent, Some((fall, _)), Some((rise, _))) if stairs(scan, fall, rise) <= STAIRS => {
             verdict.add(Fault::Missed, note);
         }
-        (MeasurementOutcome::NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
-        (MeasurementOutcome::NotDescent, None, _) => {}
-        (MeasurementOutcome::NoIncrease, _, Some((first, _))) if first < limit => {
-            let fault = if has_lasting_rise(scan, rate, limit) {
-                Fault::NoIncrease
-            } else {
-                Fault::Missed
+        (NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
+        (NotDescent, None, _) => {}
+        (NoIncrease, _, Some((first, _))) if first < limit => {
+            let fault = match has_lasting_rise(scan, rate, limit) {
+                true => Fault::NoIncrease,
+                false => Fault::Missed,
             };
             verdict.add(fault, note);
         }

@@ -51,11 +51,7 @@ pub fn adamw(rate: f64) -> Optimizer {
 /// With `relative`, its rate is capped at 1/√step, so its steps are not proportional.
 pub fn adafactor(rate: f64, relative: bool) -> Optimizer {
     let config = AdafactorConfig::new().with_relative_step(relative);
-    let name = if relative {
-        "adafactor"
-    } else {
-        "adafactor absolute"
-    };
+    let name = ["adafactor absolute", "adafactor"][usize::from(relative)];
     Optimizer {
         is_straight: !relative,
         ..optimizer(name, config.init(), rate)
@@ -68,24 +64,21 @@ pub fn others() -> Vec<Optimizer> {
     let nesterov = SgdConfig::new().with_momentum(Some(nesterov));
     let by_norm = Some(GradientClippingConfig::Norm(0.05));
     let by_value = Some(GradientClippingConfig::Value(0.01));
+    let decayed_sgd = SgdConfig::new().with_weight_decay(decay.clone());
     let clipped_sgd = SgdConfig::new().with_gradient_clipping(by_norm);
     let clipped_adam = AdamConfig::new().with_grad_clipping(by_value);
-    let amsgrad = AdamConfig::new()
-        .with_amsgrad(true)
-        .with_weight_decay(decay.clone());
+    let amsgrad = AdamConfig::new().with_amsgrad(true);
+    let amsgrad = amsgrad.with_weight_decay(decay);
     let centered = RmsPropConfig::new().with_centered(true).with_momentum(0.5);
     let decayed = AdamWConfig::new().with_epsilon(1e-4).with_weight_decay(0.1);
+    let decayed_adan = AdanConfig::new().with_weight_decay(0.05);
     let matrices = ParamGroup::from_regex("weight$").unwrap();
     let muon = AdamWConfig::new()
         .init()
         .with_group(matrices, MuonConfig::new().build(), None);
     vec![
         optimizer("nesterov", nesterov.init(), 0.02),
-        optimizer(
-            "sgd, decay",
-            SgdConfig::new().with_weight_decay(decay).init(),
-            0.1,
-        ),
+        optimizer("sgd, decay", decayed_sgd.init(), 0.1),
         optimizer("sgd, clipped norm", clipped_sgd.init(), 0.2),
         optimizer("adam, clipped values", clipped_adam.init(), 5e-3),
         optimizer("amsgrad, decay", amsgrad.init(), 5e-3),
@@ -98,11 +91,7 @@ pub fn others() -> Vec<Optimizer> {
         Optimizer {
             // The decay divides by 1 + ηλ.
             is_straight: false,
-            ..optimizer(
-                "adan, decay",
-                AdanConfig::new().with_weight_decay(0.05).init(),
-                5e-3,
-            )
+            ..optimizer("adan, decay", decayed_adan.init(), 5e-3)
         },
         optimizer("lion", LionConfig::new().init(), 1e-3),
         optimizer("lamb", LambConfig::new().init(), 5e-3),

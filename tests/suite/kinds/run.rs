@@ -1,11 +1,5 @@
 use super::case::{Case, Tweak};
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, FloatDType, Tensor};
-use sharpness_tests::{
-    Data, Objective, Random, Sample, Zoo, bits, copied_gradients, mapped_gradients,
-};
-use std::collections::HashMap;
+use sharpness_tests::prelude::*;
 
 /// A reference network changes after this number of steps.
 const OLD: u64 = 10;
@@ -78,14 +72,11 @@ impl<'a> Run<'a> {
             Tweak::Double => model = model.exact().expect("64 bits"),
             _ => {}
         }
+        let optims = case.parts.iter().map(|part| part.optimizer.optim.clone());
         Self {
             case,
             model,
-            optims: case
-                .parts
-                .iter()
-                .map(|part| part.optimizer.optim.clone())
-                .collect(),
+            optims: optims.collect(),
             seen: HashMap::new(),
             old: None,
             random: Random::new(77),
@@ -150,9 +141,9 @@ impl<'a> Run<'a> {
             Tweak::Scaled | Tweak::Unscaled => 1024.0,
             _ => 1.0,
         };
-        let ids = ids(model, self.case.parts[part].owns);
-        let mut grads = (loss.mean() * factor).backward();
-        let grads = GradientsParams::from_params(&mut grads, model, &ids);
+        let grads = (loss.mean() * factor).backward();
+        let grads = GradientsParams::from_grads(grads, model);
+        let grads = gradients_of(&self.case.parts[part].owns, model, &grads);
         let grads = self.changed(grads, step);
         Update {
             samples,
@@ -168,11 +159,7 @@ impl<'a> Run<'a> {
         match self.case.tweak {
             Tweak::Unscaled => mapped_gradients(model, &grads, |grad| grad / 1024.0),
             Tweak::ClippedNorm(norm) => {
-                let mut square = 0.0;
-                mapped_gradients(model, &grads, |grad| {
-                    square += grad * grad;
-                    grad
-                });
+                let square: f64 = numbers(model, &grads).iter().map(|grad| grad * grad).sum();
                 let factor = (norm / square.sqrt()).min(1.0);
                 mapped_gradients(model, &grads, |grad| grad * factor)
             }
@@ -211,7 +198,7 @@ impl<'a> Run<'a> {
             }
         }
         if self.case.tweak == Tweak::Averaged {
-            let now = sharpness_tests::values(&self.model);
+            let now = values(&self.model);
             let now = now.into_iter().map(f64::from);
             self.average = Some(match self.average.take() {
                 Some(average) => {
@@ -233,42 +220,8 @@ impl<'a> Run<'a> {
         if !self.case.has_running_statistics() {
             return self.model.valid();
         }
-        let copy = self
-            .case
-            .kind
-            .init(self.case.seed, &Device::flex().autodiff());
+        let Case { kind, seed, .. } = self.case;
+        let copy = kind.init(*seed, &Device::flex().autodiff());
         copy.load_record(self.model.clone().into_record()).valid()
     }
-}
-
-fn ids(model: &Zoo, owns: fn(&str) -> bool) -> Vec<ParamId> {
-    struct Ids {
-        path: Vec<String>,
-        owns: fn(&str) -> bool,
-        ids: Vec<ParamId>,
-    }
-
-    impl ModuleVisitor for Ids {
-        fn enter_module(&mut self, name: &str, _container_type: &str) {
-            self.path.push(name.to_string());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if (self.owns)(&self.path.join(".")) {
-                self.ids.push(param.id);
-            }
-        }
-    }
-
-    let mut ids = Ids {
-        path: Vec::new(),
-        owns,
-        ids: Vec::new(),
-    };
-    model.visit(&mut ids);
-    ids.ids
 }

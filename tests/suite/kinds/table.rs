@@ -3,7 +3,7 @@ use super::optimizers::{
     Optimizer, adafactor, adam, adam_of_16_bits, adamw, momentum, others, sgd,
 };
 use burn::tensor::FloatDType::{BF16, F16};
-use sharpness_tests::{Kind, Network, Objective};
+use sharpness_tests::prelude::*;
 
 pub struct Row {
     pub name: String,
@@ -85,27 +85,15 @@ fn usual(kind: Kind) -> [Optimizer; 3] {
 }
 
 pub fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = kinds()
-        .into_iter()
-        .map(|(name, kind)| Row {
-            name: name.to_string(),
-            cases: usual(kind)
-                .map(|optimizer| {
-                    let name = format!("{name} / {}", optimizer.name);
-                    Case::new(&name, kind, optimizer)
-                })
-                .into(),
-        })
+    let kinds = kinds().into_iter();
+    let mut rows: Vec<Row> = kinds
+        .map(|(name, kind)| row(name, kind, &|_| {}, usual(kind)))
         .collect();
     let squared = Network::Plain.with(Objective::Squared);
+    let case = |of: Optimizer| Case::new(&format!("optimizer {}", of.name), squared, of);
     rows.push(Row {
         name: "optimizers".to_string(),
-        cases: others()
-            .into_iter()
-            .map(|optimizer| {
-                Case::new(&format!("optimizer {}", optimizer.name), squared, optimizer)
-            })
-            .collect(),
+        cases: others().into_iter().map(case).collect(),
     });
     rows.extend(loops());
     rows.extend(small_losses());
@@ -115,43 +103,35 @@ pub fn rows() -> Vec<Row> {
 
 type Change<'a> = &'a dyn Fn(&mut Case);
 
-fn row(name: &str, kind: Kind, cases: Vec<(Optimizer, Change<'_>)>) -> Row {
+fn row<const N: usize>(name: &str, kind: Kind, change: Change<'_>, of: [Optimizer; N]) -> Row {
+    let cases = of.map(|optimizer| (optimizer, change));
+    row_of(name, kind, &cases)
+}
+
+fn row_of(name: &str, kind: Kind, cases: &[(Optimizer, Change<'_>)]) -> Row {
+    let case = |(optimizer, change): &(Optimizer, Change<'_>)| {
+        let name = format!("{name} / {}", optimizer.name);
+        Case::new(&name, kind, optimizer.clone()).with(change)
+    };
     Row {
         name: name.to_string(),
-        cases: cases
-            .into_iter()
-            .map(|(optimizer, change)| {
-                let name = format!("{name} / {}", optimizer.name);
-                Case::new(&name, kind, optimizer).with(change)
-            })
-            .collect(),
+        cases: cases.iter().map(case).collect(),
     }
 }
 
 fn loops() -> Vec<Row> {
-    let plain = Network::Plain.kind();
-    let both = |name: &str, rate: f64, change: fn(&mut Case)| {
-        row(
-            name,
-            plain,
-            vec![(sgd(rate), &change), (adam(5e-3), &change)],
-        )
+    let both = |name: &str, rate: f64, change: Change<'_>| {
+        let plain = Network::Plain.kind();
+        row(name, plain, change, [sgd(rate), adam(5e-3)])
     };
-    let tweak = |name: &str, rate: f64, tweak: Tweak| {
-        let change = move |case: &mut Case| case.tweak = tweak;
-        row(
-            name,
-            plain,
-            vec![(sgd(rate), &change), (adam(5e-3), &change)],
-        )
-    };
+    let tweak = |name: &str, rate: f64, tweak: Tweak| both(name, rate, &|case| case.tweak = tweak);
     vec![
         tweak("scaled", 1e-4, Tweak::Scaled),
         tweak("scaled, unscaled", 0.1, Tweak::Unscaled),
         tweak("norm clipped by hand", 0.5, Tweak::ClippedNorm(0.1)),
         tweak("values clipped by hand", 0.5, Tweak::ClippedValues(0.005)),
         tweak("noise", 0.1, Tweak::Noise(0.05)),
-        both("nan gradient", 0.1, |case| {
+        both("nan gradient", 0.1, &|case| {
             case.tweak = Tweak::NanAt(2);
             case.steps = 6;
         }),
@@ -165,18 +145,18 @@ fn loops() -> Vec<Row> {
         tweak("frozen", 0.05, Tweak::Frozen),
         tweak("group at rate 0", 0.05, Tweak::StillGroup),
         tweak("64 bits", 0.1, Tweak::Double),
-        both("warmup from 0", 0.05, |case| {
+        both("warmup from 0", 0.05, &|case| {
             case.schedule = |step| step.saturating_sub(4).min(60) as f64 / 60.0;
         }),
-        both("rate x100", 0.01, |case| {
+        both("rate x100", 0.01, &|case| {
             case.schedule = |step| if (40..80).contains(&step) { 100.0 } else { 1.0 };
         }),
-        both("rate 1e-9", 1e-9, |case| case.schedule = |_| 1e-4),
-        both("batch sizes", 0.05, |case| {
+        both("rate 1e-9", 1e-9, &|case| case.schedule = |_| 1e-4),
+        both("batch sizes", 0.05, &|case| {
             case.size = |batch| [1, 64, 7, 33, 2][batch as usize % 5];
             case.batches = 60;
         }),
-        both("batch of one", 0.02, |case| {
+        both("batch of one", 0.02, &|case| {
             case.size = |_| 1;
             case.batches = 60;
         }),
@@ -184,11 +164,12 @@ fn loops() -> Vec<Row> {
 }
 
 fn small_losses() -> Vec<Row> {
+    let late = |case: &mut Case, steps: u64, every: u64, late: u64| {
+        (case.steps, case.every, case.late) = (steps, every, late);
+    };
     let long = |steps: u64, batches: u64| {
         move |case: &mut Case| {
-            case.steps = steps;
-            case.every = 20;
-            case.late = 600;
+            late(case, steps, 20, 600);
             case.batches = batches;
             case.size = |_| 8;
         }
@@ -202,63 +183,34 @@ fn small_losses() -> Vec<Row> {
         case.tweak = Tweak::Double;
     };
     let overfit = |case: &mut Case| {
-        case.steps = 900;
-        case.every = 3;
-        case.late = 300;
+        late(case, 900, 3, 300);
         case.batches = 16;
     };
-    let falling = |case: &mut Case| {
-        case.steps = 600;
-        case.every = 4;
-        case.late = 300;
-    };
+    let falling = |case: &mut Case| late(case, 600, 4, 300);
     let crossing = |case: &mut Case| {
+        late(case, 800, 4, 300);
         case.tweak = Tweak::Offset(-0.5);
         case.batches = 4;
-        case.steps = 800;
-        case.every = 4;
-        case.late = 300;
     };
+    let (plain, pictures) = (Network::Plain.kind(), Network::Convolution.kind());
     let squared = Network::Plain.with(Objective::Squared);
-    let plain = Network::Plain.kind();
+    let density = Network::Plain.with(Objective::LogDensity);
+    let of_squared: [(Optimizer, Change<'_>); 3] = [
+        (adam(1e-2), &decayed),
+        (momentum(0.05), &long(4000, 1)),
+        (sgd(0.3), &long(6000, 1)),
+    ];
+    let of_plain: [(Optimizer, Change<'_>); 2] = [
+        (adam(1e-2), &long(2000, 2)),
+        (momentum(0.1), &long(4000, 2)),
+    ];
     vec![
-        row(
-            "interpolating squared",
-            squared,
-            vec![
-                (adam(1e-2), &decayed),
-                (momentum(0.05), &long(4000, 1)),
-                (sgd(0.3), &long(6000, 1)),
-            ],
-        ),
-        row(
-            "interpolating cross entropy",
-            plain,
-            vec![
-                (adam(1e-2), &long(2000, 2)),
-                (momentum(0.1), &long(4000, 2)),
-            ],
-        ),
-        row(
-            "interpolating, 64 bits",
-            squared,
-            vec![(adam(1e-2), &double)],
-        ),
-        row(
-            "overfit",
-            Network::Convolution.kind(),
-            vec![(adamw(3e-3), &overfit), (sgd(0.2), &overfit)],
-        ),
-        row(
-            "log density, long",
-            Network::Plain.with(Objective::LogDensity),
-            vec![(adam(5e-3), &falling)],
-        ),
-        row(
-            "loss through 0",
-            plain,
-            vec![(sgd(0.1), &crossing), (adam(1e-3), &crossing)],
-        ),
+        row_of("interpolating squared", squared, &of_squared),
+        row_of("interpolating cross entropy", plain, &of_plain),
+        row("interpolating, 64 bits", squared, &double, [adam(1e-2)]),
+        row("overfit", pictures, &overfit, [adamw(3e-3), sgd(0.2)]),
+        row("log density, long", density, &falling, [adam(5e-3)]),
+        row("loss through 0", plain, &crossing, [sgd(0.1), adam(1e-3)]),
     ]
 }
 
@@ -286,44 +238,32 @@ fn special() -> Vec<Row> {
         case.steps = 40;
         case.batches = 40;
     };
-    let is_head: fn(&str) -> bool = |path| path.starts_with("head");
-    let is_body: fn(&str) -> bool = |path| !path.starts_with("head");
+    let [head, critic] = ["head", "critic"].map(ParamGroup::from_predicate);
+    let all_but = |group: &ParamGroup| ParamGroup::all().exclude(group.clone());
     let two = |case: &mut Case| {
-        case.parts[0].owns = is_body;
-        case.parts.push(Part {
-            optimizer: sgd(0.1),
-            owns: is_head,
-        });
+        case.parts[0].owns = all_but(&head);
+        case.parts.push(Part::new(sgd(0.1), head.clone()));
     };
-    let is_critic: fn(&str) -> bool = |path| path.starts_with("critic");
-    let is_generator: fn(&str) -> bool = |path| !path.starts_with("critic");
     let game = |case: &mut Case| {
-        case.parts[0].owns = is_critic;
-        case.parts.push(Part {
-            optimizer: adam(1e-3),
-            owns: is_generator,
-        });
-        case.steps = 300;
-        case.every = 2;
+        case.parts[0].owns = critic.clone();
+        case.parts.push(Part::new(adam(1e-3), all_but(&critic)));
+        (case.steps, case.every) = (300, 2);
     };
-    let critic = |case: &mut Case| case.parts[0].owns = is_critic;
+    let of_critic = |case: &mut Case| case.parts[0].owns = critic.clone();
     let game_of_two = Network::Plain.with(Objective::Adversarial);
     let squared = Network::Plain.with(Objective::Squared);
+    let of_adafactor: [(Optimizer, Change<'_>); 4] = [
+        (adafactor(5e-3, true), &learner),
+        (adafactor(5e-3, false), &learner),
+        (adafactor(5e-3, true), &|case| {
+            case.tweak = Tweak::StillGroup
+        }),
+        (adafactor(5e-3, true), &|case| {
+            case.kind.network = Network::Half(BF16)
+        }),
+    ];
     vec![
-        row(
-            "adafactor",
-            squared,
-            vec![
-                (adafactor(5e-3, true), &learner),
-                (adafactor(5e-3, false), &learner),
-                (adafactor(5e-3, true), &|case| {
-                    case.tweak = Tweak::StillGroup
-                }),
-                (adafactor(5e-3, true), &|case| {
-                    case.kind.network = Network::Half(BF16)
-                }),
-            ],
-        ),
+        row_of("adafactor", squared, &of_adafactor),
         Row {
             name: "learner".to_string(),
             cases: learners()
@@ -333,17 +273,9 @@ fn special() -> Vec<Row> {
                 })
                 .into(),
         },
-        row(
-            "critic",
-            game_of_two,
-            vec![(adam(1e-2), &critic), (sgd(0.05), &critic)],
-        ),
-        row("two optimizers", plain, vec![(adam(5e-3), &two)]),
-        row("game", game_of_two, vec![(adam(2e-3), &game)]),
-        row(
-            "tasks",
-            plain,
-            vec![(sgd(0.1), &tasks), (adam(5e-3), &tasks)],
-        ),
+        row("critic", game_of_two, &of_critic, [adam(1e-2), sgd(0.05)]),
+        row("two optimizers", plain, &two, [adam(5e-3)]),
+        row("game", game_of_two, &game, [adam(2e-3)]),
+        row("tasks", plain, &tasks, [sgd(0.1), adam(5e-3)]),
     ]
 }

@@ -1,7 +1,6 @@
 use super::fault::{Fault, Verdict};
 use super::ways::WAYS;
-use burn_sharpness::{Measurement, MeasurementOutcome};
-use std::collections::BTreeMap;
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Default)]
 pub struct Tally {
@@ -18,12 +17,9 @@ pub struct Tally {
 impl Tally {
     pub fn count(&mut self, measured: &Measurement, verdict: &Verdict) {
         self.measured += 1;
-        let is_bracket = measured.outcome == MeasurementOutcome::Bracketed;
+        let is_bracket = measured.outcome == Bracketed;
         self.bracketed += usize::from(is_bracket);
-        if measured
-            .first_crossing_verified
-            .is_none_or(|verified| !verified)
-        {
+        if measured.first_crossing_verified != Some(true) {
             self.searches += 1;
             self.evaluations += measured.evaluations;
         }
@@ -86,7 +82,7 @@ impl Tally {
     }
 
     pub fn header() -> String {
-        let faults: Vec<String> = Fault::ALL.map(|fault| format!("{fault:?}")).to_vec();
+        let faults = Fault::ALL.map(|fault| format!("{fault:?}"));
         format!(
             "{:34} measured bracketed within within3 evaluations | {} | others",
             "kind",
@@ -99,11 +95,9 @@ impl Tally {
             0 => "-".to_string(),
             of => format!("{:.1}", 100.0 - 100.0 * outside as f64 / of as f64),
         };
-        let outcomes: Vec<String> = self
-            .outcomes
-            .iter()
-            .map(|(outcome, count)| format!("{outcome} {count}"))
-            .collect();
+        let outcomes = self.outcomes.iter();
+        let outcomes = outcomes.map(|(outcome, count)| format!("{outcome} {count}"));
+        let outcomes: Vec<String> = outcomes.collect();
         let mut off = self.off_64_bits.clone();
         off.sort_by(f64::total_cmp);
         let off_by = |part: usize| 100.0 * off[(off.len() - 1) * part / 100];
@@ -115,11 +109,10 @@ impl Tally {
                 off_by(95)
             ),
         };
-        let faults: Vec<String> = Fault::ALL
-            .into_iter()
-            .zip(Fault::ALL.map(|fault| format!("{fault:?}").len()))
-            .map(|(fault, width)| format!("{:width$}", self.of(fault)))
-            .collect();
+        let faults = Fault::ALL.map(|fault| {
+            let width = format!("{fault:?}").len();
+            format!("{:width$}", self.of(fault))
+        });
         format!(
             "{name:34} {:8} {:9} {:>6} {:>7} {:11.2} | {} | {}{off}",
             self.measured,

@@ -1,8 +1,4 @@
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
-use sharpness_tests::{Sample, Zoo};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use sharpness_tests::prelude::*;
 
 pub type Scene = Arc<Mutex<Option<Place>>>;
 
@@ -14,6 +10,8 @@ pub struct Place {
     /// The distance from the weights that counts as 1 in a prescribed line.
     pub unit: f64,
 }
+
+use TaskLoss::{Against, Of, Other};
 
 #[derive(Clone, Copy)]
 pub enum TaskLoss {
@@ -29,47 +27,41 @@ fn bump(t: &Tensor<1>, at: f64, width: f64) -> Tensor<1> {
 
 /// Prescribed lines cross at 1.
 pub const TASKS: [(&str, TaskLoss); 15] = [
-    ("other batch", TaskLoss::Other),
-    ("against", TaskLoss::Against),
-    ("known", TaskLoss::Of(|t| (t.clone() - 1.0) * t + 2.0)),
-    ("near 0", TaskLoss::Of(|t| (t.clone() - 1.0) * t + 1e-6)),
-    ("at minimum", TaskLoss::Of(|t| t.square() + 3.0)),
-    ("falls forever", TaskLoss::Of(|t| -t + 3.0)),
-    ("flat", TaskLoss::Of(|t| t * 0.0 + 3.0)),
-    (
-        "steep end",
-        TaskLoss::Of(|t| t.clone().powf_scalar(24.0) - t + 2.0),
-    ),
+    ("other batch", Other),
+    ("against", Against),
+    ("known", Of(|t| (t.clone() - 1.0) * t + 2.0)),
+    ("near 0", Of(|t| (t.clone() - 1.0) * t + 1e-6)),
+    ("at minimum", Of(|t| t.square() + 3.0)),
+    ("falls forever", Of(|t| -t + 3.0)),
+    ("flat", Of(|t| t * 0.0 + 3.0)),
+    ("steep end", Of(|t| t.clone().powf_scalar(24.0) - t + 2.0)),
     (
         "kink",
-        TaskLoss::Of(|t| (-t.clone()).max_pair((t - 1.0) * 40.0) + 2.0),
+        Of(|t| (-t.clone()).max_pair((t - 1.0) * 40.0) + 2.0),
     ),
     (
         "jump",
-        TaskLoss::Of(|t| {
+        Of(|t| {
             let is_after = t.clone().greater_equal_elem(1.0).float().cast(t.dtype());
             is_after * (t.clone() * 2.0 + 1.0) - t + 2.0
         }),
     ),
-    (
-        "wall",
-        TaskLoss::Of(|t| (-t.clone() + 1.0).log() * 1e-9 - t + 2.0),
-    ),
+    ("wall", Of(|t| (-t.clone() + 1.0).log() * 1e-9 - t + 2.0)),
     (
         "overflow",
-        TaskLoss::Of(|t| ((t.clone() - 1.0) * 400.0).exp() - t + 2.0),
+        Of(|t| ((t.clone() - 1.0) * 400.0).exp() - t + 2.0),
     ),
     (
         "early bump",
-        TaskLoss::Of(|t| (t.clone() - 1.0) * t.clone() + bump(&t, 0.12, 0.03) * 0.4 + 2.0),
+        Of(|t| (t.clone() - 1.0) * t.clone() + bump(&t, 0.12, 0.03) * 0.4 + 2.0),
     ),
     (
         "far bump",
-        TaskLoss::Of(|t| (t.clone() - 1.0) * t.clone() + bump(&t, 0.01, 0.004) * 0.05 + 2.0),
+        Of(|t| (t.clone() - 1.0) * t.clone() + bump(&t, 0.01, 0.004) * 0.05 + 2.0),
     ),
     (
         "rises and falls",
-        TaskLoss::Of(|t| (t.clone() - 1.0) * (t.clone() - 0.25) * t + 2.0),
+        Of(|t| (t.clone() - 1.0) * (t.clone() - 0.25) * t + 2.0),
     ),
 ];
 
@@ -95,10 +87,8 @@ fn distance(model: &Zoo, from: &HashMap<ParamId, Vec<f64>>) -> Tensor<1> {
             let from = TensorData::new(self.from[&param.id].clone(), here.dims());
             let from = Tensor::<D>::from_data(from, (&here.device(), here.dtype()));
             let square = (here - from).square().sum();
-            self.square = Some(match self.square.take() {
-                Some(sum) => sum + square,
-                None => square,
-            });
+            let before = self.square.take();
+            self.square = before.map(|sum| sum + square.clone()).or(Some(square));
         }
     }
 

@@ -1,10 +1,7 @@
 use super::case::Case;
 use super::run::{Run, Update as Pending};
 use super::tasks::{Scene, TASKS};
-use burn::optim::ModuleOptimizer;
-use burn::tensor::Device;
-use burn_sharpness::{Measurement, SharpnessConfig, SharpnessProbe, Step, Update};
-use sharpness_tests::{Data, Training, Zoo, bits, copied_gradients, measurements};
+use sharpness_tests::prelude::*;
 
 #[derive(Clone, Copy)]
 pub struct Way {
@@ -23,6 +20,11 @@ pub const WAYS: [Way; 5] = [
     Way::new("verified", false, true, 8),
 ];
 
+fn config() -> SharpnessConfig {
+    let config = SharpnessConfig::new().with_every(1);
+    config.with_panel(true).with_lines(true)
+}
+
 impl Way {
     const fn new(
         name: &'static str,
@@ -39,12 +41,7 @@ impl Way {
     }
 
     pub fn probe(self, case: &Case, scene: &Scene) -> SharpnessProbe {
-        let config = SharpnessConfig::new()
-            .with_every(1)
-            .with_panel(true)
-            .with_lines(true)
-            .with_verification(self.verification);
-        let mut probe = SharpnessProbe::builder(config);
+        let mut probe = SharpnessProbe::builder(config().with_verification(self.verification));
         if case.has_tasks {
             for (name, task) in TASKS {
                 let scene = scene.clone();
@@ -98,25 +95,20 @@ pub struct Learned {
 pub fn learned(case: &Case) -> [Learned; 2] {
     [("learner", true), ("learner, before", false)].map(|(way, is_step_first)| {
         let folder = tempfile::tempdir().unwrap();
-        let config = SharpnessConfig::new()
-            .with_every(1)
-            .with_panel(true)
-            .with_lines(true)
-            .with_step_first(is_step_first)
-            .with_directory(folder.path());
-        let probe = SharpnessProbe::new(config).unwrap();
+        let config = config().with_step_first(is_step_first);
+        let probe = probe_of(config.with_directory(folder.path()));
         let device = Device::flex().autodiff();
         let mut training = Training::new(folder.path());
         // A single epoch leaves out no step.
         training.data = Data::new(case.steps as usize, (case.size)(0), &device);
         training.epochs = 1;
-        let model = probe.attach(case.kind.init(case.seed, &device));
+        let model = case.kind.init(case.seed, &device);
         let optim = case.parts[0].optimizer.optim.clone();
-        let (model, _) = training.launch(model, optim, case.rate(0, 0), Some(&probe));
+        let (model, _) = training.fit(model, optim, case.rate(0, 0), Some(&probe));
         Learned {
             way,
             measured: measurements(folder.path()),
-            bits: bits(&model.into_inner()),
+            bits: bits(&model),
         }
     })
 }

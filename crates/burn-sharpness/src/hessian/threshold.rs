@@ -37,16 +37,19 @@ pub fn adam_threshold(learning_rate: f64, beta_1: f64, weight_decay: f64) -> f64
 mod tests {
     use super::*;
 
-    fn is_stable(steps: impl Iterator<Item = f64>) -> bool {
-        steps.take(20_000).all(|theta| theta.abs() < 1e6)
+    /// Whether steps from 1 stay bounded.
+    fn is_stable(mut step: impl FnMut(f64) -> f64) -> bool {
+        let mut theta = 1.0;
+        (0..20_000).all(|_| {
+            theta = step(theta);
+            theta.abs() < 1e6
+        })
     }
 
     #[test]
     fn momentum_moves_its_thresholds_apart() {
-        let (large, small) = (
-            heavy_ball_threshold(0.1, 0.9, 0.0),
-            heavy_ball_small_batch_threshold(0.1, 0.9),
-        );
+        let large = heavy_ball_threshold(0.1, 0.9, 0.0);
+        let small = heavy_ball_small_batch_threshold(0.1, 0.9);
         assert!((large - 38.0).abs() < 1e-12 && (small - 2.0).abs() < 1e-12);
         assert_eq!(heavy_ball_small_batch_threshold(0.1, 0.0), 20.0);
     }
@@ -56,30 +59,24 @@ mod tests {
         let (eta, beta, decay) = (0.1, 0.8, 0.5);
         for (factor, stable) in [(0.999, true), (1.001, false)] {
             let curvature = factor * gradient_descent_threshold(eta, decay);
-            let mut theta = 1.0;
-            let descent = std::iter::from_fn(|| {
-                theta = (1.0 - eta * decay) * theta - eta * curvature * theta;
-                Some(theta)
-            });
+            let descent = |theta| (1.0 - eta * decay) * theta - eta * curvature * theta;
             assert_eq!(is_stable(descent), stable);
 
             let curvature = factor * heavy_ball_threshold(eta, beta, decay);
-            let (mut theta, mut velocity) = (1.0, 0.0);
-            let heavy_ball = std::iter::from_fn(|| {
+            let mut velocity = 0.0;
+            let heavy_ball = |theta| {
                 velocity = beta * velocity + (curvature + decay) * theta;
-                theta -= eta * velocity;
-                Some(theta)
-            });
+                theta - eta * velocity
+            };
             assert_eq!(is_stable(heavy_ball), stable);
 
             // The preconditioner stays at 1 − β₁; the bias corrections tend to 1.
             let curvature = factor * adam_threshold(eta, beta, 0.0) * (1.0 - beta);
-            let (mut theta, mut moment) = (1.0, 0.0);
-            let adam = std::iter::from_fn(|| {
+            let mut moment = 0.0;
+            let adam = |theta| {
                 moment = beta * moment + (1.0 - beta) * curvature / (1.0 - beta) * theta;
-                theta -= eta * moment;
-                Some(theta)
-            });
+                theta - eta * moment
+            };
             assert_eq!(is_stable(adam), stable);
         }
     }

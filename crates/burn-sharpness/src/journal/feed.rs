@@ -94,12 +94,8 @@ mod tests {
     use sharpness_record::{MeasurementOutcome, TRAIN_TASK};
 
     fn measured(step: u64, task: &str) -> Arc<Measurement> {
-        Arc::new(Measurement::new(
-            step,
-            None,
-            task,
-            MeasurementOutcome::Failed,
-        ))
+        let outcome = MeasurementOutcome::Failed;
+        Arc::new(Measurement::new(step, None, task, outcome))
     }
 
     fn read(feed: &Feed, reading: &mut Reading, items: usize) -> Vec<Vec<u64>> {

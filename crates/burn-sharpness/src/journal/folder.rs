@@ -93,12 +93,8 @@ mod tests {
 
         first.begin_at(0).unwrap();
         let second = ClaimedFolder::claim(folder.path()).unwrap();
-        assert!(
-            first
-                .begin_at(1)
-                .unwrap_err()
-                .contains("taken the folder over")
-        );
+        let error = first.begin_at(1).unwrap_err();
+        assert!(error.contains("taken the folder over"), "{error}");
         second.begin_at(1).unwrap();
         drop(second);
         ClaimedFolder::claim(folder.path()).unwrap();

@@ -21,10 +21,8 @@ pub struct Line {
 /// Returns the lines of a workload whose name contains this word.
 pub fn lines(workload: &str) -> Vec<Line> {
     let lines: Vec<Line> = serde_json::from_str(include_str!("lines.json")).unwrap();
-    let lines = lines.into_iter();
-    lines
-        .filter(|line| line.workload.contains(workload))
-        .collect()
+    let is_named = |line: &Line| line.workload.contains(workload);
+    lines.into_iter().filter(is_named).collect()
 }
 
 impl Line {

@@ -85,11 +85,8 @@ mod tests {
     }
 
     fn kept(series: usize, interval: u64, steps: impl Iterator<Item = u64>) -> Vec<History> {
-        let history = History {
-            points: Vec::new(),
-            stride: 1,
-        };
-        let mut histories = vec![history; series];
+        let (points, stride) = (Vec::new(), 1);
+        let mut histories = vec![History { points, stride }; series];
         let mut ticks = Ticks::new(series, interval);
         let mut now = 0;
         for step in steps {
