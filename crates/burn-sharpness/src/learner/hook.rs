@@ -167,7 +167,10 @@ impl<M: TrainStep> Hook<M> {
         model: &M,
         objective: Objective<M>,
         training_loss: Option<TrainingLoss<M>>,
-    ) -> Self {
+    ) -> Self
+    where
+        M: Module,
+    {
         Self {
             probe: probe.clone(),
             attached: probe.begin_run(),
