@@ -85,16 +85,14 @@ mod tests {
             .iter()
             .flat_map(|chart| chart.curves.iter().chain(&chart.threshold));
         let mut shown: Vec<&Quantity> = all.collect();
-        for quantity in Quantity::TABLE
-            .iter()
-            .filter(|quantity| quantity.about().scale.is_some())
-        {
+        let is_drawn = |quantity: &&Quantity| quantity.about().scale.is_some();
+        for quantity in Quantity::TABLE.iter().filter(is_drawn) {
             let place = shown.iter().position(|other| *other == quantity);
             shown.remove(place.unwrap_or_else(|| panic!("{quantity:?} is in no chart")));
         }
         assert!(
             shown.is_empty(),
-            "{shown:?} are in two charts, or have no axis"
+            "{shown:?}: in two charts, or without axis"
         );
     }
 }

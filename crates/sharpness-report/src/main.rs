@@ -10,16 +10,13 @@ use anstyle::Style;
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser};
 use flags::{Command, Export, Flags, Format};
-use sharpness_record::shown;
-use sharpness_record::write_whole;
+use sharpness_record::{shown, write_whole};
 use sharpness_report::line::Line;
 use sharpness_report::terminal::{fail, is_closed, print, print_in, say, warn};
 use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The exit code for partial success, or for two runs that differ.
-const PARTLY: u8 = 1;
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -106,11 +103,8 @@ fn run(flags: Flags) -> Result<ExitCode> {
             for comparison in &comparisons {
                 print(&format!("{comparison}\n"))?;
             }
-            let is_same = |one: &diff::Comparison| one.parts.is_none() && one.common > 0;
-            match comparisons.iter().all(is_same) {
-                true => Ok(done),
-                false => Ok(ExitCode::from(PARTLY)),
-            }
+            let differs = |one: &diff::Comparison| one.parts.is_some() || one.common == 0;
+            Ok(partly(comparisons.iter().any(differs)))
         }
         Command::Tail {
             run,
@@ -127,12 +121,14 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
+/// The exit code 1 for partial success, or for two runs that differ.
+fn partly(is_partly: bool) -> ExitCode {
+    ExitCode::from(u8::from(is_partly))
+}
+
 fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     let collected = collect(paths);
-    let code = match collected.has_failures() {
-        true => ExitCode::from(PARTLY),
-        false => ExitCode::SUCCESS,
-    };
+    let code = partly(collected.has_failures());
     for path in &collected.hidden {
         let path = path.display();
         warn(format_args!(
@@ -160,9 +156,8 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
 }
 
 fn check_picture(output: &Path) -> Result<()> {
-    let is_known = output
-        .extension()
-        .is_some_and(|kind| kind == "svg" || kind == "png");
+    let ending = output.extension();
+    let is_known = ending.is_some_and(|ending| ending == "svg" || ending == "png");
     let output = output.display();
     ensure!(is_known, "{output} ends in neither .svg nor .png");
     Ok(())

@@ -1,4 +1,4 @@
-use super::{Area, PlotError, SCALE, font, px, text};
+use super::{Area, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
 
@@ -70,31 +70,28 @@ impl Legend {
     }
 }
 
-pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Legend, PlotError> {
-    Legend::new(title, entries, width).map_err(|reason| PlotError {
-        title: title.to_string(),
-        reason,
-    })
-}
-
 fn text_width(entry: &str, size: i32) -> Result<i32, String> {
     let (width, _) = font(size).into_font().box_size(entry).map_err(text)?;
     Ok(width as i32 / SCALE)
 }
 
-/// Shortens the middle, since names of runs differ at their ends.
 fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
-    let chars: Vec<char> = full.chars().collect();
-    let mut shortened = full.to_string();
-    let mut kept = chars.len();
-    while text_width(&shortened, size)? > room && kept > 0 {
+    let mut fitting = full.to_string();
+    let mut kept = full.chars().count();
+    while text_width(&fitting, size)? > room && kept > 0 {
         kept -= 1;
-        let (head, tail) = (kept - kept / 2, kept / 2);
-        let head: String = chars[..head].iter().collect();
-        let tail: String = chars[chars.len() - tail..].iter().collect();
-        shortened = format!("{head}…{tail}");
+        fitting = shortened(full, kept);
     }
-    Ok(shortened)
+    Ok(fitting)
+}
+
+/// Keeps so many characters of both ends, since names of runs differ there.
+pub(crate) fn shortened(full: &str, kept: usize) -> String {
+    let chars: Vec<char> = full.chars().collect();
+    let (head, tail) = (kept - kept / 2, kept / 2);
+    let head: String = chars[..head].iter().collect();
+    let tail: String = chars[chars.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
 
 #[cfg(test)]
