@@ -54,21 +54,14 @@ impl Text {
     /// Returns the first 16 hexadecimal digits of the SHA-256.
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(self.content.as_bytes());
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digits = digest[..8].iter().map(|byte| format!("{byte:02x}"));
+        digits.collect()
     }
 
     /// Reads up to `limit` bytes of the documentation or the code of packages in Cargo.lock, in the order of their
     /// names.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
-        let packages::PackageText { content, name } = packages::read(domain, limit)?;
-        Ok(Self {
-            content,
-            source: name,
-            notes: Vec::new(),
-        })
+        packages::read(domain, limit)
     }
 
     /// Reads a file, or all files of text below a folder by name, up to `limit` bytes of text. Of a data set in parts,
