@@ -15,8 +15,8 @@ pub fn chart(runs: &[Run]) -> Chart {
     let (sharpness, edge) = (CriticalSharpness.about(), EdgeThreshold.about());
     let label = format!("{} {}", sharpness.name.to_lowercase(), sharpness.symbol);
     let mut chart = Chart::new(&title, Axis::linear("step"), Axis::log(&label));
-    let threshold = |run: &Run| run.curve(TRAIN_TASK, |m| EdgeThreshold.of(m));
-    let thresholds: Vec<Vec<(f64, f64)>> = runs.iter().map(threshold).collect();
+    let thresholds = runs.iter().map(|run| run.curve(TRAIN_TASK, EdgeThreshold));
+    let thresholds: Vec<Vec<(f64, f64)>> = thresholds.collect();
     let mut pairs = thresholds.windows(2);
     let is_common = pairs.all(|pair| is_same(&pair[0], &pair[1]));
     let mut curves = 0;
@@ -38,8 +38,7 @@ pub fn chart(runs: &[Run]) -> Chart {
                 (_, TRAIN_TASK) => run.name.clone(),
                 (_, task) => format!("{}: {task}", run.name),
             };
-            let points = run.curve(task, |m| CriticalSharpness.of(m));
-            chart = chart.with_series(Series::new(name, points));
+            chart = chart.with_series(Series::new(name, run.curve(task, CriticalSharpness)));
             curves += 1;
         }
         if let Some((step, _)) = run.summary().no_number_since {

@@ -43,13 +43,8 @@ pub struct Run {
 
 impl Display for Run {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            network,
-            peak,
-            treatment,
-            seed,
-            ..
-        } = self;
+        let (network, treatment) = (self.network, self.treatment);
+        let (peak, seed) = (self.peak, self.seed);
         write!(f, "{network:?}, peak × {peak}, {treatment:?}, seed {seed}")
     }
 }
@@ -60,9 +55,6 @@ pub struct Outcome {
     /// If finite.
     pub valid: Option<f64>,
     pub capped: u64,
-    pub first_capped: Option<u64>,
-    pub last_capped: Option<u64>,
-    pub measurements: u64,
     pub evaluations: u64,
 }
 
@@ -107,11 +99,11 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
     } = task;
     let probe = match run.treatment {
         Treatment::Cap(fraction) => {
-            let config = SharpnessConfig::new().with_edge_cap(fraction);
-            SharpnessProbe::new(match run.every {
-                Some(every) => config.with_every(every),
-                None => config,
-            })?
+            let mut config = SharpnessConfig::new().with_edge_cap(fraction);
+            if let Some(every) = run.every {
+                config = config.with_every(every);
+            }
+            SharpnessProbe::new(config)?
         }
         _ => SharpnessProbe::disabled(),
     };
@@ -137,9 +129,6 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
         run: *run,
         valid: mean.is_finite().then_some(mean),
         capped: summary.capped.map_or(0, |capped| capped.count),
-        first_capped: summary.capped.map(|capped| capped.first_step),
-        last_capped: summary.capped.map(|capped| capped.last_step),
-        measurements: summary.measurements,
         evaluations: summary.evaluations,
     })
 }

@@ -1,7 +1,9 @@
-use crate::network::{Activation, LossKind};
 use anyhow::{Result, ensure};
-use clap::Parser;
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use gpt::activation;
 use gpt::flags::at_least_one;
+use gpt::small::{CLASSES, FullyConnected, LossKind};
 use std::path::PathBuf;
 
 /// Watch a training reach the Edge of Stability: critical sharpness λ_c, directional sharpness and the
@@ -57,7 +59,33 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Activation {
+    /// GELU
+    Gelu,
+    /// Hyperbolic tangent
+    Tanh,
+    /// Rectified linear
+    Relu,
+}
+
 impl Flags {
+    /// All layers have the width of the flags, except the last, which has the width of the classes.
+    pub fn network(&self, features: usize, device: &Device) -> FullyConnected {
+        let mut widths = vec![features];
+        widths.resize(self.layers, self.width);
+        widths.push(CLASSES);
+        FullyConnected {
+            activation: match self.activation {
+                Activation::Gelu => activation::Activation::Gelu,
+                Activation::Tanh => activation::Activation::Tanh,
+                Activation::Relu => activation::Activation::Relu,
+            },
+            loss: self.loss,
+            ..FullyConnected::new(&widths, device)
+        }
+    }
+
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[
             ("--steps", self.steps),

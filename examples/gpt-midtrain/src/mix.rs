@@ -36,10 +36,8 @@ impl<'a> Mix<'a> {
         let mut part = |source: &crate::base::Source, windows: usize| {
             (windows > 0).then(|| source.train.random_batch(windows, &mut self.random, device))
         };
-        let parts = [
-            part(pretrain, of_pretrain),
-            part(target, batch - of_pretrain),
-        ];
-        TokenBatch::cat(parts.into_iter().flatten().collect())
+        let pretrain = part(pretrain, of_pretrain);
+        let target = part(target, batch - of_pretrain);
+        TokenBatch::cat(pretrain.into_iter().chain(target).collect())
     }
 }

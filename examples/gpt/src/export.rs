@@ -129,10 +129,9 @@ fn byte_letters() -> [(String, u32); 256] {
     std::array::from_fn(|byte| {
         let byte = byte as u32;
         let is_printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-        let letter = if is_printable {
-            Some(byte)
-        } else {
-            others.next()
+        let letter = match is_printable {
+            true => Some(byte),
+            false => others.next(),
         };
         let letter = letter.and_then(char::from_u32).map(String::from);
         (letter.unwrap_or_default(), byte)

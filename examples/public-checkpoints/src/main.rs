@@ -12,10 +12,9 @@ use gpt::folder::OwnedFolder;
 use gpt::run::{exit_code, write_result};
 use gpt::say;
 use public_checkpoints::checkpoint::Checkpoint;
-use public_checkpoints::direction::Warming;
 use public_checkpoints::name;
 use public_checkpoints::probe::Search;
-use public_checkpoints::record::{GRADIENT_TASK, Line, Record};
+use public_checkpoints::record::{GRADIENT_TASK, Line, Record, Warming};
 use public_checkpoints::report::Report;
 use public_checkpoints::sweep::Sweep;
 use public_checkpoints::text::{DATA_TASK, Drawing, Texts, parse_task};
@@ -255,7 +254,7 @@ fn run(flags: &Flags) -> Result<()> {
 
 fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
-        let measurement = line.measurement();
+        let measurement = &line.measurement;
         let value = match (measurement.critical_sharpness, &measurement.reason) {
             (Some(value), _) => format!("λ_c {}", number(value)),
             (None, Some(reason)) => reason.clone(),

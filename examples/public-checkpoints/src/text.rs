@@ -1,5 +1,5 @@
 use crate::probe::{Batch, Task};
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::{Device, Int, Tensor};
 use gpt::guard::without_panic;
 use gpt::text::{Domain, Text};
@@ -80,10 +80,9 @@ impl Texts {
         );
         let windows = |name: &str, text: &Text| -> Result<Windows> {
             let tokens = without_panic(|| encode(&tokenizer, &text.content));
-            let tokens =
-                tokens.with_context(|| format!("the tokenizer {} failed", path.display()))?;
-            let windows = Windows::new(tokens, context, &format!("the text {name}"));
-            windows.map_err(Error::msg)
+            let failed = || format!("the tokenizer {} failed", path.display());
+            let tokens = tokens.with_context(failed)?;
+            Windows::new(tokens, context, &format!("the text {name}"))
         };
         let tasks = self.tasks.iter();
         let tasks = tasks.map(|(name, text)| Ok((name.clone(), windows(name, text)?)));
@@ -127,12 +126,11 @@ impl Windowed {
         let data = (drawing.ratio < 1.0).then_some((DATA_TASK, &self.data));
         let tasks = self.tasks.iter().map(|(name, text)| (name.as_str(), text));
         let tasks = data.into_iter().chain(tasks);
-        tasks
-            .map(|(name, text)| Task {
-                name: name.to_string(),
-                batch: drawing.split(text.even_batch(0, 1, drawing.windows, device)),
-            })
-            .collect()
+        let tasks = tasks.map(|(name, text)| Task {
+            name: name.to_string(),
+            batch: drawing.split(text.even_batch(0, 1, drawing.windows, device)),
+        });
+        tasks.collect()
     }
 }
 
@@ -140,9 +138,8 @@ impl Drawing {
     fn split(self, batch: TokenBatch) -> Batch {
         let parts = |tokens: Tensor<2, Int>| tokens.split(self.micro_batch, 0);
         let parts = parts(batch.inputs).into_iter().zip(parts(batch.targets));
-        parts
-            .map(|(inputs, targets)| TokenBatch { inputs, targets })
-            .collect()
+        let batches = parts.map(|(inputs, targets)| TokenBatch { inputs, targets });
+        batches.collect()
     }
 }
 
@@ -172,12 +169,8 @@ impl Batches<'_> {
 }
 
 pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
-    let Some((name, path)) = text.split_once('=') else {
-        bail!("expected NAME=PATH, such as math=math.jsonl");
-    };
-    ensure!(
-        !name.is_empty() && !path.is_empty(),
-        "expected NAME=PATH, such as math=math.jsonl"
-    );
+    let parts = text.split_once('=');
+    let parts = parts.filter(|(name, path)| !name.is_empty() && !path.is_empty());
+    let (name, path) = parts.context("expected NAME=PATH, such as math=math.jsonl")?;
     Ok((name.to_string(), PathBuf::from(path)))
 }

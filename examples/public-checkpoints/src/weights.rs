@@ -8,9 +8,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub const WEIGHTS_FILE: &str = "model.safetensors";
+const WEIGHTS_FILE: &str = "model.safetensors";
 /// Maps tensors to shards.
-pub const INDEX_FILE: &str = "model.safetensors.index.json";
+const INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// Masks and tables that older published files contain, and that the models here compute.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];

@@ -61,15 +61,13 @@ impl Gpt2Config {
     /// Returns the factor on attention scores; the first layer is 0.
     pub fn attention_scale(&self, layer: usize) -> f64 {
         let head = (self.n_embd / self.n_head) as f64;
-        let of_width = if self.scale_attn_weights {
-            1.0 / head.sqrt()
-        } else {
-            1.0
+        let of_width = match self.scale_attn_weights {
+            true => 1.0 / head.sqrt(),
+            false => 1.0,
         };
-        if self.scale_attn_by_inverse_layer_idx {
-            of_width / (layer + 1) as f64
-        } else {
-            of_width
+        match self.scale_attn_by_inverse_layer_idx {
+            true => of_width / (layer + 1) as f64,
+            false => of_width,
         }
     }
 }

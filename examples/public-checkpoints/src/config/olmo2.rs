@@ -111,10 +111,9 @@ impl Olmo2Config {
             return Ok(None);
         };
         let vocab = self.vocab_size as i64;
-        let from_start = if token < 0 {
-            token.saturating_add(vocab)
-        } else {
-            token
+        let from_start = match token {
+            ..0 => token.saturating_add(vocab),
+            token => token,
         };
         ensure!(
             (0..vocab).contains(&from_start),
@@ -142,9 +141,8 @@ impl Olmo2Config {
         match rope.rope_type.as_deref() {
             None | Some("default") => Ok(1.0),
             Some("linear") => {
-                let factor = rope
-                    .factor
-                    .context("the rope_type is linear, but there is no factor")?;
+                let missing = "the rope_type is linear, but there is no factor";
+                let factor = rope.factor.context(missing)?;
                 above_0("the factor of the rotary positions", factor)?;
                 Ok(factor)
             }
@@ -206,9 +204,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_named() {
         let refused = |json: &str| format!("{:#}", ModelConfig::parse(json).unwrap_err());
-        assert!(
-            refused(r#"{"model_type": "llama"}"#).contains("is llama, but only gpt2 and olmo2")
-        );
+        let llama = refused(r#"{"model_type": "llama"}"#);
+        assert!(llama.contains("is llama, but only gpt2 and olmo2"));
         assert!(refused("{}").contains("names no architecture"));
         assert!(refused(r#"{"model_type": "gpt2"}"#).contains("vocab_size"));
         let refused = |more: &str| format!("{:#}", olmo2(more).unwrap_err());
@@ -217,9 +214,7 @@ mod tests {
         assert!(refused(r#""head_dim": 7,"#).contains("7 wide"));
         let activation = OLMO2.replace("MORE", "").replace("silu", "softmaxish");
         let error = format!("{:#}", ModelConfig::parse(&activation).unwrap_err());
-        assert!(
-            error.contains("softmaxish") && error.contains("silu"),
-            "{error}"
-        );
+        let is_told = error.contains("softmaxish") && error.contains("silu");
+        assert!(is_told, "{error}");
     }
 }
