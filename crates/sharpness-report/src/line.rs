@@ -55,13 +55,11 @@ impl<'a> Line<'a> {
     ///
     /// Fails if the record lacks the measurement or its points.
     pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
+        let task = task.to_string();
         let mut measurements = run.measurements.iter().filter(|m| m.task == task);
         let Some(measurement) = measurements.find(|m| m.step == step) else {
-            return Err(NoLine::Step {
-                step,
-                task: task.to_string(),
-                near: near(run, task, step),
-            });
+            let near = near(run, &task, step);
+            return Err(NoLine::Step { step, task, near });
         };
         let why = match (&measurement.line, measurement.no_number()) {
             (Some(points), _) if !points.is_empty() => {
@@ -74,11 +72,7 @@ impl<'a> Line<'a> {
             (Some(_), Some(why)) => one_line(&why).into_owned(),
             _ => "set `SharpnessConfig::with_lines(true)` to keep them".to_string(),
         };
-        Err(NoLine::Points {
-            step,
-            task: task.to_string(),
-            why,
-        })
+        Err(NoLine::Points { step, task, why })
     }
 
     /// Draws the points, the bracket, η_c, and the parabola through η_c with the slope at 0.
@@ -157,30 +151,20 @@ impl<'a> Line<'a> {
     pub fn table(&self) -> String {
         let m = self.measurement;
         let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);
-        let mut table = format!(
-            "step {}  {}  {}  {}\n{:>12}  {:>12}  {:>12}\n",
-            m.step,
-            m.task,
-            m.outcome.name(),
-            self.root(),
-            "η",
-            "f(η)",
-            "error"
-        );
+        let (step, task, outcome, root) = (m.step, &m.task, m.outcome.name(), self.root());
+        let row = |[eta, rise, error]: [&str; 3]| format!("\n{eta:>12}  {rise:>12}  {error:>12}");
+        let mut table = format!("step {step}  {task}  {outcome}  {root}");
+        table += &row(["η", "f(η)", "error"]);
         for point in self.points {
-            let end = match Some(point.learning_rate) {
+            let (rise, error) = (none(point.rise, "not finite"), none(point.error, "–"));
+            table += &row([&number(point.learning_rate), &rise, &error]);
+            table += match Some(point.learning_rate) {
                 end if end == m.lower => "  lower",
                 end if end == m.upper => "  upper",
                 _ => "",
             };
-            table += &format!(
-                "{:>12}  {:>12}  {:>12}{end}\n",
-                number(point.learning_rate),
-                none(point.rise, "not finite"),
-                none(point.error, "–"),
-            );
         }
-        table
+        table + "\n"
     }
 }
 

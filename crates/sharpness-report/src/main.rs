@@ -64,33 +64,26 @@ fn run(flags: Flags) -> Result<ExitCode> {
         }
         Command::Export {
             runs,
-            to: Export::Tensorboard,
-            output,
-            follow,
-        } => {
-            let folder = output.unwrap_or_else(|| "tensorboard".into());
-            if follow {
-                return event_files::export_and_follow(&runs, &folder).map(|()| done);
-            }
-            let (runs, code) = open(&runs)?;
-            event_files::export(&runs, &folder)?;
-            Ok(code)
-        }
-        Command::Export {
-            runs,
             to,
             output,
             follow,
         } => {
-            ensure!(
-                !follow,
-                "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
-            );
+            let events = || output.clone().unwrap_or_else(|| "tensorboard".into());
+            if follow {
+                ensure!(
+                    to == Export::Tensorboard,
+                    "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
+                );
+                return event_files::export_and_follow(&runs, &events()).map(|()| done);
+            }
             let (runs, code) = open(&runs)?;
             let mut exported = Vec::new();
             match to {
+                Export::Tensorboard => {
+                    return event_files::export(&runs, &events()).map(|()| code);
+                }
                 Export::Json => export::json(&runs, &mut exported)?,
-                _ => export::csv(&runs, &mut exported)?,
+                Export::Csv => export::csv(&runs, &mut exported)?,
             }
             match output {
                 Some(output) => write(&output, &exported)?,

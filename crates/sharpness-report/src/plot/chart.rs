@@ -81,14 +81,10 @@ impl Chart {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let curves = self.named().map(|index| Entry {
-            sample: SAMPLE,
-            name: self.series[index].name.clone(),
-        });
-        let marks = self.marks.iter().map(|mark| Entry {
-            sample: MARK_SAMPLE,
-            name: mark.label.clone(),
-        });
+        let curves = self.named();
+        let curves = curves.map(|index| Entry::new(SAMPLE, &self.series[index].name));
+        let marks = self.marks.iter();
+        let marks = marks.map(|mark| Entry::new(MARK_SAMPLE, &mark.label));
         curves.chain(marks).collect()
     }
 

@@ -36,15 +36,9 @@ impl HeatMap {
     ///
     /// Fails if the grid has no value, or a row of another length.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let values = Entry {
-            sample: 0,
-            name: self.value_label.clone(),
-        };
-        let curves = self.curves.iter().map(|(name, _)| Entry {
-            sample: SAMPLE,
-            name: name.clone(),
-        });
-        let entries = std::iter::once(values).chain(curves).collect();
+        let mut entries = vec![Entry::new(0, &self.value_label)];
+        let curves = self.curves.iter();
+        entries.extend(curves.map(|(name, _)| Entry::new(SAMPLE, name)));
         let draw = |area: &Area<'_>, legend: &Legend| self.draw(area, legend);
         svg(&self.title, entries, SIZE, draw).map_err(|reason| PlotError::new(&self.title, reason))
     }

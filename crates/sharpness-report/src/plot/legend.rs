@@ -16,6 +16,13 @@ pub(super) struct Entry {
     pub(super) name: String,
 }
 
+impl Entry {
+    pub(super) fn new(sample: i32, name: &str) -> Self {
+        let name = name.to_string();
+        Self { sample, name }
+    }
+}
+
 pub(super) struct Legend {
     title: String,
     /// With the left end of each sample and the middle of its row.
@@ -98,18 +105,12 @@ pub(crate) fn shortened(full: &str, kept: usize) -> String {
 mod tests {
     use super::*;
 
-    fn entry(name: &str) -> Entry {
-        Entry {
-            sample: 35,
-            name: name.to_string(),
-        }
-    }
-
     #[test]
     fn every_entry_has_room_in_its_row() {
         let long = "gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed0";
         let names = [long, "λ_c", "2/η", long, &long.repeat(9), "code"];
-        let legend = Legend::new(long, names.map(entry).into(), 860).unwrap();
+        let entries = names.map(|name| Entry::new(35, name));
+        let legend = Legend::new(long, entries.into(), 860).unwrap();
         let mut ends: Vec<(i32, i32)> = Vec::new();
         for (entry, (x, y)) in &legend.entries {
             let end = x + entry.sample + text_width(&entry.name, ENTRY_SIZE).unwrap();

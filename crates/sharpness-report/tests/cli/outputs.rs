@@ -92,7 +92,7 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
 fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
     let folder = Folder::new();
     let name = "bell\u{7}\u{1b}[31m\nred\u{9b}32m\u{202e}";
-    let (task, task_shown) = (
+    let (task, shown) = (
         "a\u{1b}]0;title\u{7}\n\u{9b}1m",
         r"a\u001b]0;title\u0007\n\u009b1m",
     );
@@ -102,6 +102,8 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
     folder.write(&format!("{name}/measurements.jsonl"), record + "{\"\u{1b}");
     let run = folder.path(name);
     let svg = folder.path("p.svg");
+    let [line, picture, page] = ["l.svg", "p.png", "r.html"].map(|name| folder.path(name));
+    let (events, nowhere) = (folder.path("tb"), folder.path("no\u{1b}[31mwhere"));
     for arguments in [
         &["table", &run][..],
         &["table", "--format", "json", &run],
@@ -110,27 +112,12 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
         &["tail", "--no-follow", &run],
         &["tail", "--no-follow", "--format", "json", &run],
         &["diff", &run, &run],
-        &[
-            "line",
-            &run,
-            "0",
-            "--task",
-            task_shown,
-            "-o",
-            &folder.path("l.svg"),
-        ],
-        &[
-            "export",
-            "--to",
-            "tensorboard",
-            &run,
-            "-o",
-            &folder.path("tensorboard"),
-        ],
+        &["line", &run, "0", "--task", shown, "-o", &line],
+        &["export", "--to", "tensorboard", &run, "-o", &events],
         &["plot", &run, "-o", &svg],
-        &["plot", &run, "-o", &folder.path("p.png")],
-        &["report", &run, "-o", &folder.path("r.html")],
-        &["table", &folder.path("no\u{1b}[31mwhere")],
+        &["plot", &run, "-o", &picture],
+        &["report", &run, "-o", &page],
+        &["table", &nowhere],
     ] {
         let output = sharpness(arguments);
         let lines = text(&output.stdout);
@@ -156,20 +143,13 @@ fn control_characters_in_names_reach_no_terminal_and_break_no_drawing() {
 fn a_record_may_come_by_a_pipe() {
     let folder = Folder::new();
     folder.run("a", 3);
-    for (command, lines) in [
-        ("tail --no-follow", 6),
-        ("tail", 6),
-        ("table", 2),
-        ("csv", 7),
-    ] {
+    let commands = [("tail", 6), ("table", 2), ("csv", 7)];
+    for (command, lines) in commands.into_iter().chain([("tail --no-follow", 6)]) {
         let script = format!("cat a/measurements.jsonl | timeout 20 $S {command} /dev/stdin");
         let output = by_a_shell(&folder, &script);
         assert!(output.status.success(), "{command}: {output:?}");
-        assert_eq!(
-            text(&output.stdout).lines().count(),
-            lines,
-            "{command}: {output:?}"
-        );
+        let count = text(&output.stdout).lines().count();
+        assert_eq!(count, lines, "{command}: {output:?}");
     }
     let report = by_a_shell(&folder, "$S report a -o /dev/stdout | grep -c '</html>'");
     assert_eq!(text(&report.stdout), "1\n");

@@ -4,13 +4,7 @@ use crate::{Folder, assert_has, line, said, sharpness, text};
 #[test]
 fn each_run_of_a_folder_is_read_once_however_deep_and_by_its_own_name() {
     let folder = Folder::new();
-    for name in [
-        "one",
-        "sweep/lr-1/seed-0",
-        "sweep/lr-1/seed-1",
-        ".old/two",
-        "one/inner",
-    ] {
+    for name in "one sweep/lr-1/seed-0 sweep/lr-1/seed-1 .old/two one/inner".split(' ') {
         folder.run(&format!("runs/{name}"), 2);
     }
     folder.run("elsewhere", 2);
@@ -37,13 +31,8 @@ fn each_run_of_a_folder_is_read_once_however_deep_and_by_its_own_name() {
     let note = text(&sharpness(&["table", &folder.path("runs")]).stderr);
     assert_has(&note, ".old/two is hidden and not read: name it");
     assert_eq!(named(&["runs/.old"]), ["two"]);
-    let expanded = [
-        "runs/best",
-        "runs/latest",
-        "runs/one",
-        "runs/sweep",
-        "runs/three",
-    ];
+    let expanded = "runs/best runs/latest runs/one runs/sweep runs/three";
+    let expanded: Vec<&str> = expanded.split(' ').collect();
     assert_eq!(named(&expanded).len(), 4);
     assert_eq!(named(&["runs/*"]).len(), 4);
     assert_eq!(named(&["runs/latest"]), ["latest"]);
@@ -87,13 +76,8 @@ fn why_a_measurement_failed_is_said_once() {
     let reason = r#""failed","reason":"the rate is -0.01""#;
     let failed = |step| line(step, "train", None).replace("\"no_increase\"", reason);
     let run = folder.record(failed(0) + &failed(5));
-    assert_has(
-        &said(&["table", &run]),
-        "2 failed (steps 0 to 5): the rate is -0.01",
-    );
-    assert_has(
-        &said(&["tail", "--no-follow", &run]),
-        "  failed: the rate is -0.01\n",
-    );
+    let (table, tail) = (said(&["table", &run]), said(&["tail", "--no-follow", &run]));
+    assert_has(&table, "2 failed (steps 0 to 5): the rate is -0.01");
+    assert_has(&tail, "  failed: the rate is -0.01\n");
     sharpness(&["plot", &run, "-o", &folder.path("p.svg")]);
 }
