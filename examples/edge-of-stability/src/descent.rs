@@ -112,13 +112,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     }
 
     let threshold = gradient_descent_threshold(flags.lr, 0.0);
-    let [critical, directional, hessian, losses] = [
-        CriticalSharpness,
-        DirectionalSharpness,
-        HessianSharpness,
-        BaseLoss,
-    ]
-    .map(|quantity| record.curve(TRAIN_TASK, quantity));
+    let curve = |quantity| record.curve(TRAIN_TASK, quantity);
+    let (critical, losses) = (curve(CriticalSharpness), curve(BaseLoss));
+    let (directional, hessian) = (curve(DirectionalSharpness), curve(HessianSharpness));
     let compared = record
         .training()
         .filter_map(|m| Some((DirectionalSharpness.of(m)?, HessianSharpness.of(m)?)));

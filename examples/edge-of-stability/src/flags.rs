@@ -96,16 +96,13 @@ impl Flags {
             ("--every", self.every),
             ("--hessian-every", self.hessian_every),
         ])?;
+        let (lr, examples) = (self.lr, self.examples);
+        let is_rate = lr > 0.0 && lr.is_finite();
+        ensure!(is_rate, "--lr is {lr}, but must be above 0");
+        let batch = self.batch.unwrap_or(examples);
         ensure!(
-            self.lr > 0.0 && self.lr.is_finite(),
-            "--lr is {}, but must be above 0",
-            self.lr
-        );
-        let batch = self.batch.unwrap_or(self.examples);
-        ensure!(
-            batch <= self.examples,
-            "--batch is {batch}, more than the {} examples",
-            self.examples
+            batch <= examples,
+            "--batch is {batch}, more than the {examples} examples"
         );
         Ok(())
     }

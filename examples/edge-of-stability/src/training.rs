@@ -26,12 +26,7 @@ pub struct Batches {
 
 impl Batches {
     pub fn loader(self) -> Arc<dyn DataLoader<Examples<2>>> {
-        let Self {
-            data,
-            size,
-            count,
-            seed,
-        } = self;
+        let (data, size, count, seed) = (self.data, self.size, self.count, self.seed);
         Loader::start(size * count, size, move |device| {
             let (data, device) = (data.clone(), device.clone());
             let mut random = StdRng::seed_from_u64(seed);

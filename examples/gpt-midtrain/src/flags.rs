@@ -8,14 +8,7 @@ use gpt::tokens::validate_update;
 use std::path::PathBuf;
 
 /// Without effect on a trained model.
-const OF_NEW_MODEL: [&str; 6] = [
-    "pretrain_steps",
-    "vocab",
-    "context",
-    "layers",
-    "heads",
-    "width",
-];
+const OF_NEW_MODEL: &str = "pretrain_steps vocab context layers heads width";
 
 /// Choose a data mix and a learning rate for mid-training by relative critical sharpness.
 #[derive(Parser)]
@@ -141,13 +134,13 @@ impl BaseFlags {
         limit(self.megabytes)?;
         validate_update(self.batch, self.context, 1)?;
         if self.model.is_some() {
-            refuse_unused(matches, &OF_NEW_MODEL, "with --model")?;
+            refuse_unused(matches, OF_NEW_MODEL, "with --model")?;
         }
         if self.target_data.is_none() {
-            refuse_unused(matches, &["target_text_field"], "without --target-data")?;
+            refuse_unused(matches, "target_text_field", "without --target-data")?;
             if self.pretrain_data.is_none() && self.model.is_none() {
                 let mode = "without --pretrain-data or --target-data";
-                refuse_unused(matches, &["text_field"], mode)?;
+                refuse_unused(matches, "text_field", mode)?;
             }
         }
         self.new_model().validate()
@@ -210,7 +203,7 @@ mod tests {
 
     #[test]
     fn flags_of_a_new_model_are_refused_with_a_trained_one() {
-        for flag in OF_NEW_MODEL {
+        for flag in OF_NEW_MODEL.split(' ') {
             let option = format!("--{}", flag.replace('_', "-"));
             validated(&[&option, "4"]).unwrap();
             let error = validated(&[&option, "4", "--model", "."]).unwrap_err();

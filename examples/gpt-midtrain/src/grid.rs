@@ -106,12 +106,8 @@ impl Grid {
             let cell = cells.find(|cell| cell.learning_rate == rate && cell.ratio == ratio);
             cell.and_then(|cell| cell.change(task))
         };
-        let row = |rate: &f64| {
-            self.ratios
-                .iter()
-                .map(|ratio| cell(*rate, *ratio))
-                .collect()
-        };
+        let ratios = &self.ratios;
+        let row = |rate: &f64| ratios.iter().map(|ratio| cell(*rate, *ratio)).collect();
         let name = NAMES[task];
         let curve = sweep.points.iter();
         let curve = curve.filter_map(|point| Some((point.ratio, point.largest_rate(task)?)));
@@ -119,7 +115,7 @@ impl Grid {
             title: format!("Held-out {name} loss after a short mid-training"),
             x_label: "fraction r of pre-training text in the mix".to_string(),
             y_label: "learning rate η".to_string(),
-            columns: self.ratios.clone(),
+            columns: ratios.clone(),
             rows: self.rates.clone(),
             cells: self.rates.iter().map(row).collect(),
             value_label: "change in nats, dark: worse".to_string(),

@@ -180,24 +180,23 @@ impl Settings {
     /// Makes paths absolute, and refuses flags without effect.
     pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
         if finds_lr {
-            let unused: Vec<&str> = UNUSED_BY_FINDER.split(' ').collect();
-            refuse_unused(flags, &unused, "with --find-lr")?;
+            refuse_unused(flags, UNUSED_BY_FINDER, "with --find-lr")?;
         }
         match &self.data {
             Some(path) => {
-                refuse_unused(flags, &["domain"], "with --data")?;
+                refuse_unused(flags, "domain", "with --data")?;
                 self.data = Some(absolute(path)?);
             }
             None if !is_given(flags, "resume") => {
-                refuse_unused(flags, &["text_field"], "without --data")?;
+                refuse_unused(flags, "text_field", "without --data")?;
             }
             None => {}
         }
         if self.tokens == TokenKind::Bytes {
-            refuse_unused(flags, &["vocab"], "with --tokens bytes")?;
+            refuse_unused(flags, "vocab", "with --tokens bytes")?;
         }
         if self.schedule().decay == 0 {
-            refuse_unused(flags, &["final_lr"], "without a decay (--decay 0)")?;
+            refuse_unused(flags, "final_lr", "without a decay (--decay 0)")?;
         }
         Ok(self)
     }

@@ -9,9 +9,9 @@ pub fn is_given(matches: &ArgMatches, flag: &str) -> bool {
         && matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// `mode` says when the flags have no effect, as in "with --find-lr".
-pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result<()> {
-    for flag in flags {
+/// `mode` says when the flags, words in a text, have no effect, as in "with --find-lr".
+pub fn refuse_unused(matches: &ArgMatches, flags: &str, mode: &str) -> Result<()> {
+    for flag in flags.split_whitespace() {
         ensure!(
             !is_given(matches, flag),
             "--{} changes nothing {mode}: leave it out",

@@ -29,13 +29,8 @@ impl WarmupStableDecay {
     }
 
     pub fn validate(&self) -> Result<()> {
-        let Self {
-            peak,
-            end,
-            warmup,
-            decay,
-            steps,
-        } = *self;
+        let (peak, end, steps) = (self.peak, self.end, self.steps);
+        let (warmup, decay) = (self.warmup, self.decay);
         ensure!(
             peak > 0.0 && peak.is_finite(),
             "the learning rate is {peak}, but must be above 0"

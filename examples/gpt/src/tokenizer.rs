@@ -21,7 +21,7 @@ const PIECE_BYTES: usize = 1 << 14;
 const LONGEST_WORD: &str = ".{1,64}";
 const INTERVAL: Duration = Duration::from_secs(5);
 
-type BytePairs = TokenizerImpl<
+pub(crate) type BytePairs = TokenizerImpl<
     BPE,
     NormalizerWrapper,
     PreTokenizerWrapper,

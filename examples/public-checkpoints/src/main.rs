@@ -135,10 +135,10 @@ impl Flags {
             ("--context", self.context.unwrap_or(1) as u64),
             ("--megabytes", self.megabytes as u64),
         ])?;
+        let warm = self.warm();
         ensure!(
-            self.warm() == 0 || !self.warm_rate.is_empty(),
-            "--warm is {}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published",
-            self.warm()
+            warm == 0 || !self.warm_rate.is_empty(),
+            "--warm is {warm}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published"
         );
         for rate in &self.warm_rate {
             ensure!(
@@ -146,20 +146,18 @@ impl Flags {
                 "--warm-rate is {rate}, but must not be below 0"
             );
         }
+        let (decay, ratio) = (self.weight_decay, self.ratio);
         ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "--weight-decay is {}, but must not be below 0",
-            self.weight_decay
+            decay >= 0.0 && decay.is_finite(),
+            "--weight-decay is {decay}, but must not be below 0"
         );
         ensure!(
-            (0.0..=1.0).contains(&self.ratio),
-            "--ratio is {}, but must be a fraction between 0 and 1",
-            self.ratio
+            (0.0..=1.0).contains(&ratio),
+            "--ratio is {ratio}, but must be a fraction between 0 and 1"
         );
         ensure!(
-            self.ratio == 1.0 || !self.tasks.is_empty(),
-            "--ratio is {}, but there is no --task that the other windows could come from",
-            self.ratio
+            ratio == 1.0 || !self.tasks.is_empty(),
+            "--ratio is {ratio}, but there is no --task that the other windows could come from"
         );
         for (name, _) in &self.tasks {
             ensure!(
@@ -201,12 +199,8 @@ fn run(flags: &Flags) -> Result<()> {
     }
     let device = gpt::device::open(&flags.device)?.autodiff();
     let limit = flags.megabytes.saturating_mul(1_000_000);
-    let texts = Texts::read(
-        flags.data.as_deref(),
-        &flags.tasks,
-        &flags.text_field,
-        limit,
-    )?;
+    let (data, field) = (flags.data.as_deref(), &flags.text_field);
+    let texts = Texts::read(data, &flags.tasks, field, limit)?;
     for (name, text) in texts.describe() {
         say!("text    {name}: {text}");
     }

@@ -68,34 +68,24 @@ pub fn fully_connected(
     const FEATURES: usize = 32;
     let model = FullyConnected::new(&[FEATURES, 128, 128, 128, CLASSES], &seeded(device));
     let examples = taught(FEATURES, true, &seeded(device));
-    let (name, momentum, rate, batches) = match full_batch {
-        true => {
-            let batches = vec![examples; steps];
-            (
-                "fully connected, full-batch gradient descent",
-                0.0,
-                0.3,
-                batches,
-            )
-        }
-        false => {
-            let batches = examples.batches(BATCH, steps);
-            (
-                "fully connected, mini-batch momentum SGD",
-                0.9,
-                0.02,
-                batches,
-            )
-        }
-    };
-    Workload {
-        name,
+    let mini_batch = Workload {
+        name: "fully connected, mini-batch momentum SGD",
         every: 1,
         model,
-        optim: sgd(momentum),
-        batches,
-        rates: Box::new(move |_| rate.into()),
+        optim: sgd(0.9),
+        batches: examples.batches(BATCH, steps),
+        rates: Box::new(|_| 0.02.into()),
         loss: FullyConnected::loss,
+    };
+    match full_batch {
+        false => mini_batch,
+        true => Workload {
+            name: "fully connected, full-batch gradient descent",
+            optim: sgd(0.0),
+            batches: vec![examples; steps],
+            rates: Box::new(|_| 0.3.into()),
+            ..mini_batch
+        },
     }
 }
 

@@ -1,6 +1,5 @@
 use super::Sweep;
 use crate::point::{Point, quantile, show_rate};
-use crate::sweet_spot::SweetSpot;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::fmt::{Display, Formatter};
 
@@ -39,14 +38,11 @@ impl Sweep {
                 chart = chart.with_series(series);
             }
         }
-        let Some(SweetSpot {
-            ratio,
-            learning_rate,
-        }) = self.sweet_spot()
-        else {
+        let Some(spot) = self.sweet_spot() else {
             return chart;
         };
-        let label = format!("sweet spot: r = {ratio:.2}, η up to {learning_rate:.1e}");
+        let (ratio, rate) = (spot.ratio, spot.learning_rate);
+        let label = format!("sweet spot: r = {ratio:.2}, η up to {rate:.1e}");
         chart.with_mark(ratio, &label)
     }
 }

@@ -129,6 +129,18 @@ impl<'a> Collector<'a> {
         tally.first.get_or_insert_with(|| format!("{place}: {why}"));
     }
 
+    /// Takes the text of a record, or leaves the record out with this reason.
+    pub(super) fn take(&mut self, text: Result<&str, &str>, place: (&str, u64)) {
+        match text {
+            Ok(text) => {
+                self.push(text);
+                self.end_document();
+                self.keep(Unit::Record);
+            }
+            Err(why) => self.leave_out(Unit::Record, Some(place), why),
+        }
+    }
+
     fn tally(&mut self, unit: Unit) -> &mut Tally {
         match unit {
             Unit::Record => &mut self.records,

@@ -89,11 +89,8 @@ impl Text {
             file::read_file(path, file::format_of(path), &mut collector);
         }
         if collector.content.trim().is_empty() {
-            bail!(
-                "the data {} holds no text: {}",
-                shown::path(path),
-                collector.why_empty()
-            );
+            let (path, why) = (shown::path(path), collector.why_empty());
+            bail!("the data {path} holds no text: {why}");
         }
         notes.splice(0..0, collector.notes());
         Ok(Self {

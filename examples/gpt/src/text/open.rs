@@ -7,6 +7,7 @@ use std::path::Path;
 
 /// Stands for undecodable bytes of UTF-16.
 pub(super) const UNDECODABLE: char = '\u{fffd}';
+pub(super) const UNDECODED: &str = "it holds bytes that are not valid in its encoding";
 const HEAD: u64 = 4096;
 const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";

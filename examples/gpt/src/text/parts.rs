@@ -153,14 +153,12 @@ mod tests {
             format: super::super::file::format_of(Path::new(name)).unwrap(),
         });
         let (files, notes) = to_train_on(Path::new("d"), files.collect());
-        let is_read = |name: &str| {
-            files
-                .iter()
-                .any(|file| file.path == Path::new("d").join(name))
-        };
-        let names = names.split(' ').map(|name| match is_read(name) {
-            true => format!("[{name}]"),
-            false => name.to_string(),
+        let names = names.split(' ').map(|name| {
+            let path = Path::new("d").join(name);
+            match files.iter().any(|file| file.path == path) {
+                true => format!("[{name}]"),
+                false => name.to_string(),
+            }
         });
         (names.collect::<Vec<_>>().join(" "), notes.join("; "))
     }
