@@ -2,7 +2,7 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use gpt::activation;
-use gpt::flags::at_least_one;
+use gpt::flags::{above_0, at_least_one};
 use gpt::small::{CLASSES, FullyConnected, LossKind};
 use std::path::PathBuf;
 
@@ -97,8 +97,7 @@ impl Flags {
             ("--hessian-every", self.hessian_every),
         ])?;
         let (lr, examples) = (self.lr, self.examples);
-        let is_rate = lr > 0.0 && lr.is_finite();
-        ensure!(is_rate, "--lr is {lr}, but must be above 0");
+        above_0("--lr", lr)?;
         let batch = self.batch.unwrap_or(examples);
         ensure!(
             batch <= examples,

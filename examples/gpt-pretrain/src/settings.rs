@@ -2,7 +2,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::{ArgMatches, Args, ValueEnum};
-use gpt::flags::{absolute, at_least_one, is_given, refuse_unused};
+use gpt::flags::{absolute, at_least_one, is_given, not_below_0, refuse_unused};
 use gpt::model::GptConfig;
 use gpt::optimizer::{BETA_1, BETA_2, EPSILON, PEAK_LEARNING_RATE};
 use gpt::schedule::WarmupStableDecay;
@@ -238,11 +238,7 @@ impl Settings {
             TokenKind::Bytes => 256,
         };
         self.model(vocab).validate()?;
-        ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "the weight decay is {}, but must not be below 0",
-            self.weight_decay
-        );
+        not_below_0("the weight decay", self.weight_decay)?;
         SharpnessProbe::new(self.probe())?;
         Ok(())
     }

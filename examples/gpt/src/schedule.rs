@@ -1,3 +1,4 @@
+use crate::flags::{above_0, at_least_one};
 use anyhow::{Result, ensure};
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate;
@@ -31,18 +32,12 @@ impl WarmupStableDecay {
     pub fn validate(&self) -> Result<()> {
         let (peak, end, steps) = (self.peak, self.end, self.steps);
         let (warmup, decay) = (self.warmup, self.decay);
-        ensure!(
-            peak > 0.0 && peak.is_finite(),
-            "the learning rate is {peak}, but must be above 0"
-        );
+        above_0("the learning rate", peak)?;
         ensure!(
             (0.0..=peak).contains(&end),
             "the final learning rate is {end}, but must lie between 0 and the peak {peak}"
         );
-        ensure!(
-            steps > 0,
-            "the number of steps is 0, but must be at least 1"
-        );
+        at_least_one(&[("the number of steps", steps)])?;
         ensure!(
             steps <= MOST_STEPS,
             "the number of steps is {steps}, but must be at most {MOST_STEPS}"
@@ -143,7 +138,8 @@ mod tests {
 
     #[test]
     fn impossible_schedules_are_named() {
-        let changes: [(fn(&mut WarmupStableDecay), &str); 4] = [
+        type Change = fn(&mut WarmupStableDecay);
+        let changes: [(Change, &str); 4] = [
             (|schedule| schedule.steps = 7, "do not fit into 7"),
             (|schedule| schedule.warmup = u64::MAX, "do not fit into 12"),
             (|schedule| schedule.peak = -1.0, "-1"),

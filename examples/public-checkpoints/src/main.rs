@@ -7,7 +7,7 @@
 use anyhow::{Result, ensure};
 use burn_sharpness::SharpnessConfig;
 use clap::Parser;
-use gpt::flags::at_least_one;
+use gpt::flags::{at_least_one, not_below_0};
 use gpt::folder::OwnedFolder;
 use gpt::run::{exit_code, write_result};
 use gpt::say;
@@ -141,16 +141,10 @@ impl Flags {
             "--warm is {warm}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published"
         );
         for rate in &self.warm_rate {
-            ensure!(
-                *rate >= 0.0 && rate.is_finite(),
-                "--warm-rate is {rate}, but must not be below 0"
-            );
+            not_below_0("--warm-rate", *rate)?;
         }
-        let (decay, ratio) = (self.weight_decay, self.ratio);
-        ensure!(
-            decay >= 0.0 && decay.is_finite(),
-            "--weight-decay is {decay}, but must not be below 0"
-        );
+        not_below_0("--weight-decay", self.weight_decay)?;
+        let ratio = self.ratio;
         ensure!(
             (0.0..=1.0).contains(&ratio),
             "--ratio is {ratio}, but must be a fraction between 0 and 1"

@@ -1,6 +1,7 @@
-use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
+use super::check::{check_sizes, epsilon_1e_5, yes};
 use anyhow::{Result, ensure};
 use gpt::activation::Activation;
+use gpt::flags::above_0;
 use serde::Deserialize;
 
 /// A missing field has the default of the published format.
