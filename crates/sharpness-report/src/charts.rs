@@ -88,9 +88,6 @@ mod tests {
             let place = shown.iter().position(|other| *other == quantity);
             shown.remove(place.unwrap_or_else(|| panic!("{quantity:?} is in no chart")));
         }
-        assert!(
-            shown.is_empty(),
-            "{shown:?}: in two charts, or without axis"
-        );
+        assert!(shown.is_empty(), "{shown:?}: in two, or without axis");
     }
 }

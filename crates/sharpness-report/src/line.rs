@@ -81,10 +81,8 @@ impl<'a> Line<'a> {
     /// [`table`](Self::table) has them all.
     pub fn chart(&self) -> Chart {
         let m = self.measurement;
-        let title = format!(
-            "{}: the loss of {} along the update of step {}",
-            self.run.name, m.task, m.step
-        );
+        let (run, task, step) = (&self.run.name, &m.task, m.step);
+        let title = format!("{run}: the loss of {task} along the update of step {step}");
         let right = m.critical_lr.and(m.upper).map(|upper| BEYOND * upper);
         let right = right.filter(|right| *right > 0.0 && right.is_finite());
         let x = match right {

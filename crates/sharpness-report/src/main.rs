@@ -140,11 +140,8 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
             warn(format_args!("note: {}: {note}", run.name));
         }
     }
-    ensure!(
-        !collected.runs.is_empty(),
-        "none of {} runs can be read",
-        collected.left_out.len()
-    );
+    let (is_empty, all) = (collected.runs.is_empty(), collected.left_out.len());
+    ensure!(!is_empty, "none of {all} runs can be read");
     Ok((collected.runs, code))
 }
 

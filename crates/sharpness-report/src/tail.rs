@@ -65,11 +65,8 @@ fn line(measurement: &Measurement) -> (Style, String) {
             (in_color(AnsiColor::Yellow), result)
         }
     };
-    let line = format!(
-        "step {:>7}  {:<10} loss {:<9} {result}",
-        measurement.step,
-        measurement.task,
-        number(measurement.base_loss)
-    );
+    let (step, task) = (measurement.step, &measurement.task);
+    let loss = number(measurement.base_loss);
+    let line = format!("step {step:>7}  {task:<10} loss {loss:<9} {result}");
     (style, one_line(&line).into_owned())
 }

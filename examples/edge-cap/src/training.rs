@@ -90,13 +90,7 @@ impl Run {
 }
 
 fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Outcome> {
-    let Task {
-        mut model,
-        mut optim,
-        batches,
-        valid,
-        loss,
-    } = task;
+    let (mut model, mut optim, loss) = (task.model, task.optim, task.loss);
     let probe = match run.treatment {
         Treatment::Cap(fraction) => {
             let mut config = SharpnessConfig::new().with_edge_cap(fraction);
@@ -111,7 +105,7 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
         optim = optim.with_grad_clipping(GradientClippingConfig::Norm(norm).init());
     }
     let schedule = run.schedule();
-    for (step, batch) in batches.iter().enumerate() {
+    for (step, batch) in task.batches.iter().enumerate() {
         let at_this_step = loss(&model, batch);
         let grads = GradientsParams::from_grads(at_this_step.clone().backward(), &model);
         let made = Step::new(model, &mut optim, schedule.at(step as u64), grads)
@@ -120,11 +114,11 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
     }
     let model = model.valid();
     let mut sum = 0.0;
-    for batch in &valid {
+    for batch in &task.valid {
         sum += loss(&model, batch).try_into_scalar::<f64>()?;
     }
     let summary = probe.summary();
-    let mean = sum / valid.len() as f64;
+    let mean = sum / task.valid.len() as f64;
     Ok(Outcome {
         run: *run,
         valid: mean.is_finite().then_some(mean),

@@ -50,21 +50,19 @@ impl Data {
                 break;
             }
             let path = folder.join(format!("data_batch_{file}.bin"));
-            let bytes = std::fs::read(&path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let bytes = std::fs::read(&path);
+            let path = path.display();
+            let bytes = bytes.with_context(|| format!("{path} cannot be read"))?;
+            let (count, record) = (bytes.len(), FEATURES + 1);
             ensure!(
-                !bytes.is_empty() && bytes.len().is_multiple_of(FEATURES + 1),
-                "{} has {} bytes, which is no multiple of the {} bytes of an example: it is torn, or not a binary file of CIFAR-10",
-                path.display(),
-                bytes.len(),
-                FEATURES + 1
+                count > 0 && count.is_multiple_of(record),
+                "{path} has {count} bytes, which is no multiple of the {record} bytes of an example: it is torn, or not a binary file of CIFAR-10"
             );
-            for record in bytes.chunks_exact(FEATURES + 1).take(examples - y.len()) {
+            for record in bytes.chunks_exact(record).take(examples - y.len()) {
                 let class = record[0];
                 ensure!(
                     usize::from(class) < CLASSES,
-                    "{} is not a binary file of CIFAR-10: it has a class {class}",
-                    path.display()
+                    "{path} is not a binary file of CIFAR-10: it has a class {class}"
                 );
                 y.push(i64::from(class));
                 x.extend(record[1..].iter().map(|pixel| f32::from(*pixel)));

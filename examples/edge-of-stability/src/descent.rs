@@ -64,12 +64,13 @@ impl Approach {
 
     fn line(&self, name: &str) -> String {
         let number = |value: Option<f64>| value.map_or("–".to_string(), |v| decimals(v, 3));
+        let first = self
+            .first_above
+            .map_or("–".to_string(), |step| step.to_string());
+        let afterwards = number(self.mean_over_threshold_afterwards);
+        let last = number(self.mean_over_threshold_in_last_third);
         format!(
-            "{name:<6} first above 2/η at step {:<6} mean over 2/η from then on {}, in the last third {}",
-            self.first_above
-                .map_or("–".to_string(), |step| step.to_string()),
-            number(self.mean_over_threshold_afterwards),
-            number(self.mean_over_threshold_in_last_third),
+            "{name:<6} first above 2/η at step {first:<6} mean over 2/η from then on {afterwards}, in the last third {last}"
         )
     }
 }
@@ -119,6 +120,8 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         .training()
         .filter_map(|m| Some((DirectionalSharpness.of(m)?, HessianSharpness.of(m)?)));
     let compared: Vec<(f64, f64)> = compared.collect();
+    let above = compared.iter();
+    let above = above.filter(|(directional, hessian)| *directional > 1.01 * hessian);
     let forward_seconds = seconds_of_forward(&model, &whole)?;
     let summary = Summary {
         steps,
@@ -128,10 +131,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         hessian_sharpness: Approach::new(&hessian, threshold, steps),
         critical_sharpness: Approach::new(&critical, threshold, steps),
         directional_sharpness: Approach::new(&directional, threshold, steps),
-        directional_above_hessian: compared
-            .iter()
-            .filter(|(directional, hessian)| *directional > 1.01 * hessian)
-            .count(),
+        directional_above_hessian: above.count(),
         compared: compared.len(),
         first_loss: record.training().next().and_then(|m| m.base_loss),
         last_loss: record.training().last().and_then(|m| m.base_loss),
@@ -142,11 +142,8 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     say!("\n{}", summary.hessian_sharpness.line("λ_max"));
     say!("{}", summary.critical_sharpness.line("λ_c"));
     say!("{}", summary.directional_sharpness.line("λ_dir"));
-    say!(
-        "λ_dir was above λ_max at {} of {} measured steps",
-        summary.directional_above_hessian,
-        summary.compared
-    );
+    let (above, compared) = (summary.directional_above_hessian, summary.compared);
+    say!("λ_dir was above λ_max at {above} of {compared} measured steps");
     say!("{}", summary.failures);
     for notice in probe.summary().notices {
         say!("note: {notice}");
@@ -158,12 +155,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     write_result(out, SUMMARY_FILE, serde_json::to_string_pretty(&summary)?)?;
 
     let ends = vec![(0.0, threshold), (steps as f64, threshold)];
+    let (layers, width, lr, examples) = (flags.layers, flags.width, flags.lr, order.len());
     let title = format!(
-        "{}-layer network, width {}, η = {}, batch {batch_size} of {}",
-        flags.layers,
-        flags.width,
-        flags.lr,
-        order.len()
+        "{layers}-layer network, width {width}, η = {lr}, batch {batch_size} of {examples}"
     );
     let chart = Chart::new(&title, Axis::linear("step"), Axis::log("sharpness; loss"))
         .with_series(Series::new("2/η", ends).with_style(Style::Threshold))

@@ -166,12 +166,10 @@ fn export(
 
 /// A training without a report still counts as done.
 fn write_report(folder: &RunFolder) {
+    let path = folder.path().join(REPORT);
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, report::html(&[run]))) {
-        Ok(()) => say!(
-            "report              {}",
-            folder.path().join(REPORT).display()
-        ),
+        Ok(()) => say!("report              {}", path.display()),
         Err(error) => gpt::warn!("note: there is no report: {error:#}"),
     }
 }
@@ -192,12 +190,8 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
     let tokens = tokenizer.encode(&text.content)?;
     let windows = Windows::split(tokens, model.context, "the text")?;
-    say!(
-        "tokens  {} to train on and {} to validate, of {} kinds",
-        windows[0].tokens(),
-        windows[1].tokens(),
-        model.vocab
-    );
+    let ([train, valid], kinds) = (windows.each_ref().map(Windows::tokens), model.vocab);
+    say!("tokens  {train} to train on and {valid} to validate, of {kinds} kinds");
     Ok(windows)
 }
 

@@ -114,10 +114,8 @@ impl Tokenizer {
         };
         let encode = || tokenizer.encode_batch_fast(pieces(text), false);
         let encodings = without_panic(|| encode().map_err(wrap))?;
-        Ok(encodings
-            .iter()
-            .flat_map(|encoding| encoding.get_ids().iter().copied())
-            .collect())
+        let tokens = encodings.iter().flat_map(|encoding| encoding.get_ids());
+        Ok(tokens.copied().collect())
     }
 }
 

@@ -60,10 +60,8 @@ impl Windows {
 
     pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
         let starts = self.starts();
-        let starts: Vec<usize> = (0..windows)
-            .map(|_| random.random_range(0..starts))
-            .collect();
-        self.batch(&starts, device)
+        let starts = (0..windows).map(|_| random.random_range(0..starts));
+        self.batch(&starts.collect::<Vec<_>>(), device)
     }
 
     /// Returns one of several batches spread evenly over the tokens.
@@ -75,10 +73,8 @@ impl Windows {
         device: &Device,
     ) -> TokenBatch {
         let items = index * windows..(index + 1) * windows;
-        let starts: Vec<usize> = items
-            .map(|item| item * self.starts() / (windows * batches))
-            .collect();
-        self.batch(&starts, device)
+        let starts = items.map(|item| item * self.starts() / (windows * batches));
+        self.batch(&starts.collect::<Vec<_>>(), device)
     }
 
     fn batch(&self, starts: &[usize], device: &Device) -> TokenBatch {

@@ -81,9 +81,8 @@ impl<'a> Said<'a> {
 fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     let mut places: Vec<usize> = Vec::new();
     for word in words {
-        let ends = name
-            .match_indices(word)
-            .map(|(start, _)| start + word.len());
+        let found = name.match_indices(word);
+        let ends = found.map(|(start, _)| start + word.len());
         let starts = ends.filter_map(|end| {
             let rest = &name[end..];
             let plural = rest.strip_prefix('s').unwrap_or(rest);
@@ -95,10 +94,8 @@ fn after<'a>(name: &'a str, words: &[&str]) -> Vec<Said<'a>> {
     }
     places.sort_unstable();
     places.dedup();
-    places
-        .into_iter()
-        .map(|place| Said::at(name, place))
-        .collect()
+    let places = places.into_iter();
+    places.map(|place| Said::at(name, place)).collect()
 }
 
 pub fn parse(text: &str) -> Result<u64> {

@@ -85,12 +85,9 @@ impl Weights {
             prefix,
             device: device.clone(),
         };
-        let index = match check_files(folder)? {
-            None => {
-                weights.add_file(WEIGHTS_FILE)?;
-                return Ok(weights);
-            }
-            Some(index) => index,
+        let Some(index) = check_files(folder)? else {
+            weights.add_file(WEIGHTS_FILE)?;
+            return Ok(weights);
         };
         for shard in index.shards() {
             weights.add_file(shard)?;
@@ -124,11 +121,8 @@ impl Weights {
 
     fn stored_name(&self, name: &str) -> String {
         let bare = name.strip_prefix(self.prefix).unwrap_or(name);
-        if !self.tensors.contains_key(name) && self.tensors.contains_key(bare) {
-            bare.to_string()
-        } else {
-            name.to_string()
-        }
+        let is_bare = !self.tensors.contains_key(name) && self.tensors.contains_key(bare);
+        if is_bare { bare } else { name }.to_string()
     }
 
     /// Takes a tensor as 32-bit floats.

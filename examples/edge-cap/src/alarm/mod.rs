@@ -129,17 +129,11 @@ fn trace<M: Module + 'static, B>(
     task: Task<M, B>,
     spoiled: impl Fn(&B) -> B,
 ) -> Result<Vec<Seen>> {
-    let Task {
-        mut model,
-        mut optim,
-        batches,
-        loss,
-        ..
-    } = task;
+    let (mut model, mut optim, loss) = (task.model, task.optim, task.loss);
     let config = SharpnessConfig::new().with_every(1).with_panel(true);
     let probe = SharpnessProbe::new(config)?;
     let mut seen = Vec::new();
-    for (step, batch) in batches.iter().enumerate() {
+    for (step, batch) in task.batches.iter().enumerate() {
         let part = match trial.fault {
             Fault::Rate(times) if step >= FAULT => times,
             Fault::Ramp(times) => {

@@ -15,8 +15,8 @@ const PARQUET: &[u8] = b"PAR1";
 const TAR: (usize, &[u8]) = (257, b"ustar");
 /// The exponent of the largest window, as in published archives.
 const ZSTD_WINDOW: u32 = 31;
-/// Beginnings of files that are not the data themselves, with advice.
 const UTF_32: &str = "it is UTF-32, which is not read here: convert it to UTF-8 first";
+/// Beginnings of files that are not the data themselves, with advice.
 const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     (
         b"version https://git-lfs.github.com/spec/",

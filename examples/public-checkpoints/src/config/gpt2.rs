@@ -42,12 +42,9 @@ impl Gpt2Config {
             ("n_inner", self.inner()),
         ])?;
         above_0("layer_norm_epsilon", self.layer_norm_epsilon)?;
-        ensure!(
-            self.n_embd.is_multiple_of(self.n_head),
-            "n_embd {} cannot be split into {} heads",
-            self.n_embd,
-            self.n_head
-        );
+        let (width, heads) = (self.n_embd, self.n_head);
+        let is_even = width.is_multiple_of(heads);
+        ensure!(is_even, "n_embd {width} cannot be split into {heads} heads");
         ensure!(
             !self.add_cross_attention,
             "add_cross_attention is true, but a model that attends to another one is not supported"

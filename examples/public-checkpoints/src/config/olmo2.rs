@@ -75,23 +75,19 @@ impl Olmo2Config {
         ])?;
         above_0("rms_norm_eps", self.rms_norm_eps)?;
         above_0("rope_theta", self.rope_base())?;
+        let (width, head) = (self.hidden_size, self.head_width());
+        let (queries, keys) = (self.num_attention_heads, self.key_value_heads());
         ensure!(
-            self.num_attention_heads
-                .is_multiple_of(self.key_value_heads()),
-            "{} query heads cannot share {} key and value heads evenly",
-            self.num_attention_heads,
-            self.key_value_heads()
+            queries.is_multiple_of(keys),
+            "{queries} query heads cannot share {keys} key and value heads evenly"
         );
         ensure!(
-            self.head_dim.is_some() || self.hidden_size.is_multiple_of(self.num_attention_heads),
-            "hidden_size {} cannot be split into {} heads, and there is no head_dim",
-            self.hidden_size,
-            self.num_attention_heads
+            self.head_dim.is_some() || width.is_multiple_of(queries),
+            "hidden_size {width} cannot be split into {queries} heads, and there is no head_dim"
         );
         ensure!(
-            self.head_width() > 0 && self.head_width().is_multiple_of(2),
-            "a head is {} wide, but rotary positions turn pairs: expected an even number",
-            self.head_width()
+            head > 0 && head.is_multiple_of(2),
+            "a head is {head} wide, but rotary positions turn pairs: expected an even number"
         );
         self.rope_stretch()?;
         self.padding()?;
