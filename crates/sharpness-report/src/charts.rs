@@ -3,20 +3,18 @@
 use serde::{Serialize, Serializer};
 use sharpness_record::{Against, Quantity};
 
-const FIRST: [(Quantity, &str); 4] = [
-    (
-        Quantity::CriticalSharpness,
-        "Critical sharpness λ_c, and the edge 2/η",
-    ),
-    (
-        Quantity::EdgeRatio,
-        "Edge ratio η/η_c: above 1, the step raises the loss",
-    ),
-    (Quantity::BaseLoss, "Loss"),
-    (
-        Quantity::CriticalLearningRate,
-        "Learning rate η, and the critical one η_c",
-    ),
+/// The quantities that lead the first charts, with the titles of these.
+const FIRST: [Quantity; 4] = [
+    Quantity::CriticalSharpness,
+    Quantity::EdgeRatio,
+    Quantity::BaseLoss,
+    Quantity::CriticalLearningRate,
+];
+const TITLES: [&str; 4] = [
+    "Critical sharpness λ_c, and the edge 2/η",
+    "Edge ratio η/η_c: above 1, the step raises the loss",
+    "Loss",
+    "Learning rate η, and the critical one η_c",
 ];
 
 #[derive(Debug, Serialize)]
@@ -38,7 +36,7 @@ pub(crate) fn charts() -> Vec<Chart> {
         .iter()
         .filter(|quantity| quantity.about().scale.is_some());
     let others = drawn.map(|quantity| (*quantity, quantity.about().title()));
-    let first = FIRST.iter().map(|(lead, title)| (*lead, title.to_string()));
+    let first = FIRST.into_iter().zip(TITLES.map(str::to_string));
     let mut charts: Vec<Chart> = Vec::new();
     for (lead, title) in first.chain(others) {
         let mut shown = charts
@@ -85,16 +83,11 @@ mod tests {
             .iter()
             .flat_map(|chart| chart.curves.iter().chain(&chart.threshold));
         let mut shown: Vec<&Quantity> = all.collect();
-        for quantity in Quantity::TABLE
-            .iter()
-            .filter(|quantity| quantity.about().scale.is_some())
-        {
+        let is_drawn = |quantity: &&Quantity| quantity.about().scale.is_some();
+        for quantity in Quantity::TABLE.iter().filter(is_drawn) {
             let place = shown.iter().position(|other| *other == quantity);
             shown.remove(place.unwrap_or_else(|| panic!("{quantity:?} is in no chart")));
         }
-        assert!(
-            shown.is_empty(),
-            "{shown:?} are in two charts, or have no axis"
-        );
+        assert!(shown.is_empty(), "{shown:?}: in two, or without axis");
     }
 }

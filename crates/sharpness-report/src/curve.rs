@@ -1,5 +1,5 @@
 use crate::Run;
-use sharpness_record::Measurement;
+use sharpness_record::{Measurement, Quantity};
 
 /// In usual distances.
 const GAP: u64 = 3;
@@ -12,10 +12,8 @@ pub(crate) type Place<'a> = (u64, Option<&'a Measurement>);
 /// A schedule may change within a run, so the usual distance is the median or a larger neighbouring distance.
 pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) -> Vec<Place<'a>> {
     let all: Vec<&Measurement> = measurements.collect();
-    let distances: Vec<u64> = all
-        .windows(2)
-        .map(|pair| pair[1].step.saturating_sub(pair[0].step))
-        .collect();
+    let distance = |pair: &[&Measurement]| pair[1].step.saturating_sub(pair[0].step);
+    let distances: Vec<u64> = all.windows(2).map(distance).collect();
     let mut sorted = distances.clone();
     sorted.sort_unstable();
     let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
@@ -34,15 +32,14 @@ pub(crate) fn places<'a>(measurements: impl Iterator<Item = &'a Measurement>) ->
 }
 
 impl Run {
-    /// Returns (step, value) of a quantity for a task; NaN marks a gap.
-    pub fn curve(&self, task: &str, of: impl Fn(&Measurement) -> Option<f64>) -> Vec<(f64, f64)> {
-        let places = places(self.of_task(task)).into_iter();
-        places
-            .map(|(step, measurement)| {
-                let value = measurement.and_then(&of);
-                (step as f64, value.unwrap_or(f64::NAN))
-            })
-            .collect()
+    /// Returns (step, value) of a quantity for a task, of the measurements that tried it; NaN marks a gap.
+    pub fn curve(&self, task: &str, quantity: Quantity) -> Vec<(f64, f64)> {
+        let tried = self.of_task(task).filter(|m| quantity.is_due(m));
+        let points = places(tried).into_iter().map(|(step, measurement)| {
+            let value = measurement.and_then(|m| quantity.of(m));
+            (step as f64, value.unwrap_or(f64::NAN))
+        });
+        points.collect()
     }
 }
 
@@ -52,15 +49,12 @@ mod tests {
     use sharpness_record::MeasurementOutcome;
 
     fn gaps(steps: &[u64]) -> Vec<u64> {
-        let measurements: Vec<Measurement> = steps
-            .iter()
-            .map(|step| Measurement::new(*step, None, "train", MeasurementOutcome::NoIncrease))
-            .collect();
+        let measured =
+            |step: &u64| Measurement::new(*step, None, "train", MeasurementOutcome::NoIncrease);
+        let measurements: Vec<Measurement> = steps.iter().map(measured).collect();
         let places = places(measurements.iter()).into_iter();
-        places
-            .filter(|(_, measurement)| measurement.is_none())
-            .map(|(step, _)| step)
-            .collect()
+        let gaps = places.filter(|(_, measurement)| measurement.is_none());
+        gaps.map(|(step, _)| step).collect()
     }
 
     #[test]

@@ -146,12 +146,8 @@ mod tests {
     fn run(sharpness: impl Fn(u64) -> Option<f64>) -> Run {
         let mut run = Run::default();
         for step in [0, 10, 20, 30] {
-            let mut measurement = Measurement::new(
-                step,
-                None,
-                TRAIN_TASK,
-                MeasurementOutcome::NonFiniteBaseLoss,
-            );
+            let outcome = MeasurementOutcome::NonFiniteBaseLoss;
+            let mut measurement = Measurement::new(step, None, TRAIN_TASK, outcome);
             measurement.learning_rate = Some(0.1 + 1e-12 * step as f64);
             measurement.base_loss = Some(3.0);
             if let Some(sharpness) = sharpness(step) {
@@ -184,15 +180,13 @@ mod tests {
             ]
         );
         assert!(lines(&a, &a).iter().all(|line| line.contains("the same")));
-        let mut exact = b.clone();
-        for measurement in &mut exact.measurements {
-            measurement.critical_lr_error = Some(0.001);
-        }
-        let mut a = a;
-        for measurement in &mut a.measurements {
-            measurement.critical_lr_error = Some(0.001);
-        }
-        assert!(lines(&a, &exact)[0].contains("parts at step 10"));
+        let [a, b] = [a, b].map(|mut run| {
+            for measurement in &mut run.measurements {
+                measurement.critical_lr_error = Some(0.001);
+            }
+            run
+        });
+        assert!(lines(&a, &b)[0].contains("parts at step 10"));
     }
 
     #[test]

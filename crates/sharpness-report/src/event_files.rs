@@ -12,9 +12,7 @@ pub fn export(runs: &[Run], folder: &Path) -> Result<()> {
     let mut all = Vec::new();
     for run in runs {
         let mut files = EventFiles::new(folder, &run.name, &all);
-        run.measurements
-            .iter()
-            .for_each(|measurement| files.push(measurement));
+        run.measurements.iter().for_each(|m| files.push(m));
         files.flush()?;
         say(shown::path(files.folder()));
         all.push(files);

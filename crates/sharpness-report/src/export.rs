@@ -29,10 +29,8 @@ fn said<T: ToString>(value: Option<T>) -> String {
 }
 
 fn name_of(value: Option<impl Serialize>) -> String {
-    match value.map(|value| serde_json::to_value(value)) {
-        Some(Ok(serde_json::Value::String(name))) => name,
-        _ => String::new(),
-    }
+    let name = value.and_then(|value| serde_json::to_value(value).ok());
+    said(name.as_ref().and_then(|name| name.as_str()))
 }
 
 fn beside(quantity: Quantity) -> Vec<Column> {
@@ -55,9 +53,7 @@ fn beside(quantity: Quantity) -> Vec<Column> {
         ];
     }
     match quantity {
-        Quantity::BaseLoss => {
-            vec![column("base_loss_source", |m| name_of(m.base_loss_source))]
-        }
+        Quantity::BaseLoss => vec![column("base_loss_source", |m| name_of(m.base_loss_source))],
         Quantity::Slope => vec![column("slope_source", |m| name_of(m.slope_source))],
         Quantity::EdgeRatio => vec![column("first_crossing_verified", |m| {
             said(m.first_crossing_verified)
@@ -188,10 +184,7 @@ mod tests {
     }
 
     fn runs() -> [Run; 1] {
-        let mut run = Run {
-            name: "null".to_string(),
-            ..Run::default()
-        };
+        let mut run = Run::of_file("null".as_ref());
         run.extend([full()]);
         [run]
     }

@@ -15,13 +15,10 @@ pub fn chart(runs: &[Run]) -> Chart {
     let (sharpness, edge) = (CriticalSharpness.about(), EdgeThreshold.about());
     let label = format!("{} {}", sharpness.name.to_lowercase(), sharpness.symbol);
     let mut chart = Chart::new(&title, Axis::linear("step"), Axis::log(&label));
-    let thresholds: Vec<Vec<(f64, f64)>> = runs
-        .iter()
-        .map(|run| run.curve(TRAIN_TASK, |m| EdgeThreshold.of(m)))
-        .collect();
-    let is_common = thresholds
-        .windows(2)
-        .all(|pair| is_same(&pair[0], &pair[1]));
+    let thresholds = runs.iter().map(|run| run.curve(TRAIN_TASK, EdgeThreshold));
+    let thresholds: Vec<Vec<(f64, f64)>> = thresholds.collect();
+    let mut pairs = thresholds.windows(2);
+    let is_common = pairs.all(|pair| is_same(&pair[0], &pair[1]));
     let mut curves = 0;
     for (index, (run, threshold)) in runs.iter().zip(thresholds).enumerate() {
         if index == 0 || !is_common {
@@ -30,13 +27,9 @@ pub fn chart(runs: &[Run]) -> Chart {
                 (0, false) => format!("{}, dashed in the colour of its run", edge.symbol),
                 _ => String::new(),
             };
-            chart = chart.with_series(Series {
-                name,
-                points: threshold,
-                style: Style::Threshold,
-                belongs_to: (!is_common).then_some(curves),
-                ..Series::default()
-            });
+            let mut series = Series::new(name, threshold).with_style(Style::Threshold);
+            series.belongs_to = (!is_common).then_some(curves);
+            chart = chart.with_series(series);
         }
         for task in std::iter::once(TRAIN_TASK).chain(run.tasks()) {
             let name = match (runs, task) {
@@ -45,11 +38,7 @@ pub fn chart(runs: &[Run]) -> Chart {
                 (_, TRAIN_TASK) => run.name.clone(),
                 (_, task) => format!("{}: {task}", run.name),
             };
-            chart = chart.with_series(Series {
-                name,
-                points: run.curve(task, |m| CriticalSharpness.of(m)),
-                ..Series::default()
-            });
+            chart = chart.with_series(Series::new(name, run.curve(task, CriticalSharpness)));
             curves += 1;
         }
         if let Some((step, _)) = run.summary().no_number_since {
@@ -75,10 +64,7 @@ mod tests {
     use sharpness_record::{Measurement, MeasurementOutcome};
 
     fn run(name: &str, rate: f64, last: MeasurementOutcome) -> Run {
-        let mut run = Run {
-            name: name.to_string(),
-            ..Run::default()
-        };
+        let mut run = Run::of_file(name.as_ref());
         for step in [0, 10, 20, 30] {
             let outcome = match step {
                 30 => last.clone(),
@@ -99,14 +85,8 @@ mod tests {
     fn a_threshold_that_runs_share_is_drawn_once() {
         let known = MeasurementOutcome::Bracketed;
         let same = chart(&[run("a", 0.1, known.clone()), run("b", 0.1, known.clone())]);
-        let names = |chart: &Chart| -> Vec<String> {
-            chart
-                .series
-                .iter()
-                .map(|series| series.name.clone())
-                .collect()
-        };
-        assert_eq!(names(&same), ["2/η", "a", "b"]);
+        let names: Vec<&str> = same.series.iter().map(|series| &*series.name).collect();
+        assert_eq!(names, ["2/η", "a", "b"]);
         let other = chart(&[run("a", 0.1, known.clone()), run("b", 0.2, known)]);
         assert_eq!(other.series.len(), 4);
         assert_eq!(other.series[2].belongs_to, Some(1));

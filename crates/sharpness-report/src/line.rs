@@ -55,13 +55,11 @@ impl<'a> Line<'a> {
     ///
     /// Fails if the record lacks the measurement or its points.
     pub fn of(run: &'a Run, task: &str, step: u64) -> Result<Self, NoLine> {
+        let task = task.to_string();
         let mut measurements = run.measurements.iter().filter(|m| m.task == task);
         let Some(measurement) = measurements.find(|m| m.step == step) else {
-            return Err(NoLine::Step {
-                step,
-                task: task.to_string(),
-                near: near(run, task, step),
-            });
+            let near = near(run, &task, step);
+            return Err(NoLine::Step { step, task, near });
         };
         let why = match (&measurement.line, measurement.no_number()) {
             (Some(points), _) if !points.is_empty() => {
@@ -74,11 +72,7 @@ impl<'a> Line<'a> {
             (Some(_), Some(why)) => one_line(&why).into_owned(),
             _ => "set `SharpnessConfig::with_lines(true)` to keep them".to_string(),
         };
-        Err(NoLine::Points {
-            step,
-            task: task.to_string(),
-            why,
-        })
+        Err(NoLine::Points { step, task, why })
     }
 
     /// Draws the points, the bracket, η_c, and the parabola through η_c with the slope at 0.
@@ -87,64 +81,41 @@ impl<'a> Line<'a> {
     /// [`table`](Self::table) has them all.
     pub fn chart(&self) -> Chart {
         let m = self.measurement;
-        let title = format!(
-            "{}: the loss of {} along the update of step {}",
-            self.run.name, m.task, m.step
-        );
-        let right = m
-            .upper
-            .filter(|_| m.critical_lr.is_some())
-            .map(|upper| BEYOND * upper)
-            .filter(|right| *right > 0.0 && right.is_finite());
+        let (run, task, step) = (&self.run.name, &m.task, m.step);
+        let title = format!("{run}: the loss of {task} along the update of step {step}");
+        let right = m.critical_lr.and(m.upper).map(|upper| BEYOND * upper);
+        let right = right.filter(|right| *right > 0.0 && right.is_finite());
         let x = match right {
             Some(right) => Axis::linear("learning rate η").with_range(0.0, right),
             None => Axis::log("learning rate η"),
         };
         let mut chart = Chart::new(&title, x, Axis::linear("f(η) = L(θ − ηΔθ) − L(θ)"));
-        let mut seen: Vec<(f64, f64, f64)> = self
-            .points
-            .iter()
-            .filter_map(|point| {
-                Some((point.learning_rate, point.rise?, point.error.unwrap_or(0.0)))
-            })
-            .collect();
+        let seen = self.points.iter().filter_map(|point| {
+            Some((point.learning_rate, point.rise?, point.error.unwrap_or(0.0)))
+        });
+        let mut seen: Vec<(f64, f64, f64)> = seen.collect();
         seen.retain(|(eta, ..)| right.is_none_or(|right| *eta <= right));
         seen.extend(right.map(|_| (0.0, 0.0, 0.0)));
         seen.sort_by(|a, b| a.0.total_cmp(&b.0));
-        chart = chart.with_series(Series {
-            name: "f(η), evaluated".to_string(),
-            points: seen.iter().map(|(eta, rise, _)| (*eta, *rise)).collect(),
-            style: Style::Points,
-            ..Series::default()
-        });
+        let points = |name: &str, points| Series::new(name, points).with_style(Style::Points);
+        let evaluated = seen.iter().map(|(eta, rise, _)| (*eta, *rise)).collect();
+        chart = chart.with_series(points("f(η), evaluated", evaluated));
         if let (Some(root), Some(right)) = (CriticalLearningRate.of(m), right) {
             if let Some(slope) = Slope.of(m) {
-                let at = |step: u32| right * f64::from(step) / f64::from(FINE);
-                let parabola = (0..=FINE)
-                    .map(at)
-                    .map(|eta| (eta, -slope * eta * (1.0 - eta / root)));
-                chart = chart.with_series(Series {
-                    name: "parabola of the slope g·Δθ".to_string(),
-                    points: parabola.collect(),
-                    style: Style::Threshold,
-                    ..Series::default()
+                let parabola = (0..=FINE).map(|step| {
+                    let eta = right * f64::from(step) / f64::from(FINE);
+                    (eta, -slope * eta * (1.0 - eta / root))
                 });
+                let parabola = Series::new("parabola of the slope g·Δθ", parabola.collect());
+                chart = chart.with_series(parabola.with_style(Style::Threshold));
             }
             let ends = [m.lower, m.upper].into_iter().flatten();
-            chart = chart.with_series(Series {
-                name: "bracket".to_string(),
-                band: ends
-                    .map(|end| (end, f64::NEG_INFINITY, f64::INFINITY))
-                    .collect(),
-                style: Style::Points,
-                ..Series::default()
-            });
-            chart = chart.with_series(Series {
-                name: self.root(),
-                points: vec![(root, 0.0)],
-                style: Style::Points,
-                ..Series::default()
-            });
+            let mut bracket = points("bracket", Vec::new());
+            bracket.band = ends
+                .map(|end| (end, f64::NEG_INFINITY, f64::INFINITY))
+                .collect();
+            chart = chart.with_series(bracket);
+            chart = chart.with_series(points(&self.root(), vec![(root, 0.0)]));
         }
         for (eta, rise, error) in seen.iter().filter(|seen| seen.2 > 0.0) {
             let (left, right) = match right {
@@ -152,12 +123,10 @@ impl<'a> Line<'a> {
                 None => (eta * (1.0 - BAR), eta * (1.0 + BAR)),
             };
             let bar = |eta: f64| (eta, rise - error, rise + error);
-            chart = chart.with_series(Series {
-                band: vec![bar(left), bar(right)],
-                style: Style::Points,
-                belongs_to: Some(0),
-                ..Series::default()
-            });
+            let mut bars = points("", Vec::new());
+            bars.band = vec![bar(left), bar(right)];
+            bars.belongs_to = Some(0);
+            chart = chart.with_series(bars);
         }
         match m.learning_rate {
             Some(rate) => chart.with_mark(rate, &format!("η in use, {}", number(rate))),
@@ -172,64 +141,44 @@ impl<'a> Line<'a> {
         };
         let error = CriticalLearningRateError.of(m);
         let error = error.map_or_else(String::new, |error| format!(" ± {:.2}%", 100.0 * error));
-        format!(
-            "{} {}{error}",
-            CriticalLearningRate.about().symbol,
-            number(root)
-        )
+        let symbol = CriticalLearningRate.about().symbol;
+        format!("{symbol} {}{error}", number(root))
     }
 
     /// Lists the points in the order of the search.
     pub fn table(&self) -> String {
         let m = self.measurement;
         let none = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_string(), number);
-        let mut table = format!(
-            "step {}  {}  {}  {}\n{:>12}  {:>12}  {:>12}\n",
-            m.step,
-            m.task,
-            m.outcome.name(),
-            self.root(),
-            "η",
-            "f(η)",
-            "error"
-        );
+        let (step, task, outcome, root) = (m.step, &m.task, m.outcome.name(), self.root());
+        let row = |[eta, rise, error]: [&str; 3]| format!("\n{eta:>12}  {rise:>12}  {error:>12}");
+        let mut table = format!("step {step}  {task}  {outcome}  {root}");
+        table += &row(["η", "f(η)", "error"]);
         for point in self.points {
-            let end = match Some(point.learning_rate) {
+            let (rise, error) = (none(point.rise, "not finite"), none(point.error, "–"));
+            table += &row([&number(point.learning_rate), &rise, &error]);
+            table += match Some(point.learning_rate) {
                 end if end == m.lower => "  lower",
                 end if end == m.upper => "  upper",
                 _ => "",
             };
-            table += &format!(
-                "{:>12}  {:>12}  {:>12}{end}\n",
-                number(point.learning_rate),
-                none(point.rise, "not finite"),
-                none(point.error, "–"),
-            );
         }
-        table
+        table + "\n"
     }
 }
 
 fn near(run: &Run, task: &str, step: u64) -> String {
-    let steps: BTreeSet<u64> = run
-        .measurements
-        .iter()
-        .filter(|m| m.task == task)
-        .map(|m| m.step)
-        .collect();
+    let steps: BTreeSet<u64> = run.of_task(task).map(|m| m.step).collect();
     let before = steps.range(..step).next_back();
     let after = steps.range(step..).next();
     match (before, after) {
         (Some(before), Some(after)) => format!("the steps next to it are {before} and {after}"),
         (Some(last), None) => format!("the last one is {last}"),
         (None, Some(first)) => format!("the first one is {first}"),
-        (None, None) => match run.tasks().is_empty() {
-            true => "no step of it was".to_string(),
-            false => format!(
-                "no step of it was; the tasks are train, {}",
-                run.tasks().join(", ")
-            ),
-        },
+        (None, None) if run.tasks().is_empty() => "no step of it was".to_string(),
+        (None, None) => {
+            let tasks = run.tasks().join(", ");
+            format!("no step of it was; the tasks are train, {tasks}")
+        }
     }
 }
 
@@ -243,10 +192,7 @@ mod tests {
             serde_json::json!({"version": 1, "step": 20, "outcome": "no_increase"}),
             serde_json::json!({"version": 1, "step": 30, "outcome": "failed", "reason": "x", "line": []}),
         ];
-        let mut run = Run {
-            name: "a".to_string(),
-            ..Run::default()
-        };
+        let mut run = Run::of_file("a".as_ref());
         run.extend(lines.map(|line| serde_json::from_value(line).unwrap()));
         run
     }
@@ -270,11 +216,8 @@ mod tests {
             panic!("{chart:?}")
         };
         let etas: Vec<f64> = points.points.iter().map(|point| point.0).collect();
-        assert_eq!(
-            etas,
-            [0.0, 0.1, 0.48, 0.52],
-            "points that are not finite have no place"
-        );
+        // Points that are not finite have no place.
+        assert_eq!(etas, [0.0, 0.1, 0.48, 0.52]);
         for (eta, rise) in &parabola.points {
             assert!((rise - (-3.0 * eta + 6.0 * eta * eta)).abs() < 1e-12);
         }
@@ -282,15 +225,13 @@ mod tests {
         assert_eq!(root.points, [(0.5, 0.0)]);
         assert_eq!(bars.len(), 3, "L(θ) has none");
         let svg = chart.svg().unwrap();
-        assert!(
-            svg.contains("η_c 0.5000 ± 1.00%") && svg.contains("η in use, 0.1000"),
-            "{svg}"
-        );
+        for part in ["η_c 0.5000 ± 1.00%", "η in use, 0.1000"] {
+            assert!(svg.contains(part), "{svg}");
+        }
         let table = line.table();
-        assert!(
-            table.contains("not finite") && table.contains("lower") && table.contains("upper"),
-            "{table}"
-        );
+        for part in ["not finite", "lower", "upper"] {
+            assert!(table.contains(part), "{table}");
+        }
     }
 
     #[test]
@@ -305,11 +246,8 @@ mod tests {
         let chart = line.chart();
         assert_eq!(chart.series.len(), 1);
         assert!(chart.svg().is_ok());
-        assert!(
-            line.table().contains("no increase of the loss"),
-            "{}",
-            line.table()
-        );
+        let table = line.table();
+        assert!(table.contains("no increase of the loss"), "{table}");
     }
 
     #[test]
@@ -320,10 +258,6 @@ mod tests {
         assert!(error("train", 40).ends_with("the last one is 30"));
         assert!(error("code", 10).ends_with("no step of it was"));
         assert!(error("train", 20).contains("with_lines(true)"));
-        assert!(
-            error("train", 30).ends_with(": x"),
-            "{}",
-            error("train", 30)
-        );
+        assert!(error("train", 30).ends_with(": x"));
     }
 }

@@ -10,16 +10,13 @@ use anstyle::Style;
 use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser};
 use flags::{Command, Export, Flags, Format};
-use sharpness_record::shown;
-use sharpness_record::write_whole;
+use sharpness_record::{shown, write_whole};
 use sharpness_report::line::Line;
 use sharpness_report::terminal::{fail, is_closed, print, print_in, say, warn};
 use sharpness_report::{Run, collect, diff, export, figure, plot, report, table};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The exit code for partial success, or for two runs that differ.
-const PARTLY: u8 = 1;
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
@@ -67,33 +64,26 @@ fn run(flags: Flags) -> Result<ExitCode> {
         }
         Command::Export {
             runs,
-            to: Export::Tensorboard,
-            output,
-            follow,
-        } => {
-            let folder = output.unwrap_or_else(|| "tensorboard".into());
-            if follow {
-                return event_files::export_and_follow(&runs, &folder).map(|()| done);
-            }
-            let (runs, code) = open(&runs)?;
-            event_files::export(&runs, &folder)?;
-            Ok(code)
-        }
-        Command::Export {
-            runs,
             to,
             output,
             follow,
         } => {
-            ensure!(
-                !follow,
-                "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
-            );
+            let events = || output.clone().unwrap_or_else(|| "tensorboard".into());
+            if follow {
+                ensure!(
+                    to == Export::Tensorboard,
+                    "--follow adds to event files: use it with --to tensorboard, or print measurements as they are made with `sharpness tail --format json`"
+                );
+                return event_files::export_and_follow(&runs, &events()).map(|()| done);
+            }
             let (runs, code) = open(&runs)?;
             let mut exported = Vec::new();
             match to {
+                Export::Tensorboard => {
+                    return event_files::export(&runs, &events()).map(|()| code);
+                }
                 Export::Json => export::json(&runs, &mut exported)?,
-                _ => export::csv(&runs, &mut exported)?,
+                Export::Csv => export::csv(&runs, &mut exported)?,
             }
             match output {
                 Some(output) => write(&output, &exported)?,
@@ -106,11 +96,8 @@ fn run(flags: Flags) -> Result<ExitCode> {
             for comparison in &comparisons {
                 print(&format!("{comparison}\n"))?;
             }
-            let is_same = |one: &diff::Comparison| one.parts.is_none() && one.common > 0;
-            match comparisons.iter().all(is_same) {
-                true => Ok(done),
-                false => Ok(ExitCode::from(PARTLY)),
-            }
+            let differs = |one: &diff::Comparison| one.parts.is_some() || one.common == 0;
+            Ok(partly(comparisons.iter().any(differs)))
         }
         Command::Tail {
             run,
@@ -127,12 +114,14 @@ fn run(flags: Flags) -> Result<ExitCode> {
     }
 }
 
+/// The exit code 1 for partial success, or for two runs that differ.
+fn partly(is_partly: bool) -> ExitCode {
+    ExitCode::from(u8::from(is_partly))
+}
+
 fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
     let collected = collect(paths);
-    let code = match collected.has_failures() {
-        true => ExitCode::from(PARTLY),
-        false => ExitCode::SUCCESS,
-    };
+    let code = partly(collected.has_failures());
     for path in &collected.hidden {
         let path = path.display();
         warn(format_args!(
@@ -151,18 +140,14 @@ fn open(paths: &[PathBuf]) -> Result<(Vec<Run>, ExitCode)> {
             warn(format_args!("note: {}: {note}", run.name));
         }
     }
-    ensure!(
-        !collected.runs.is_empty(),
-        "none of {} runs can be read",
-        collected.left_out.len()
-    );
+    let (is_empty, all) = (collected.runs.is_empty(), collected.left_out.len());
+    ensure!(!is_empty, "none of {all} runs can be read");
     Ok((collected.runs, code))
 }
 
 fn check_picture(output: &Path) -> Result<()> {
-    let is_known = output
-        .extension()
-        .is_some_and(|kind| kind == "svg" || kind == "png");
+    let ending = output.extension();
+    let is_known = ending.is_some_and(|ending| ending == "svg" || ending == "png");
     let output = output.display();
     ensure!(is_known, "{output} ends in neither .svg nor .png");
     Ok(())

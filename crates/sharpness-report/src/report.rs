@@ -47,14 +47,13 @@ struct Short(f64);
 
 impl Serialize for Short {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = if self.0 == 0.0 {
-            0.0
-        } else {
-            let scale = 10f64.powf(5.0 - self.0.abs().log10().floor());
-            let rounded = (self.0 * scale).round() / scale;
-            if rounded.is_finite() { rounded } else { self.0 }
-        };
-        serializer.serialize_f64(digits)
+        let scale = 10f64.powf(5.0 - self.0.abs().log10().floor());
+        let rounded = (self.0 * scale).round() / scale;
+        serializer.serialize_f64(match rounded.is_finite() {
+            true => rounded,
+            false if self.0 == 0.0 => 0.0,
+            false => self.0,
+        })
     }
 }
 

@@ -58,8 +58,7 @@ impl Run {
         let new = measurements.into_iter().map(with_names_on_one_line);
         self.measurements.extend(new);
         // The sort is stable: the last measurement of a step still comes last.
-        self.measurements
-            .sort_by_key(|measurement| measurement.step);
+        self.measurements.sort_by_key(|m| m.step);
         let mut places = HashMap::new();
         let mut kept: Vec<Measurement> = Vec::with_capacity(self.measurements.len());
         for measurement in self.measurements.drain(..) {
@@ -135,14 +134,9 @@ fn with_names_on_one_line(mut measurement: Measurement) -> Measurement {
 /// Tells the user why a run went back, and after which step: the first `kept` of the `followed` measurements stand.
 pub fn told(cause: WentBack, followed: &[Measurement], kept: usize) -> String {
     let count = followed.len().saturating_sub(kept);
-    let measurements = if count == 1 {
-        "measurement"
-    } else {
-        "measurements"
-    };
+    let measurements = format!("measurement{}", if count == 1 { "" } else { "s" });
     match kept.checked_sub(1).and_then(|last| followed.get(last)) {
-        Some(last) => {
-            let step = last.step;
+        Some(Measurement { step, .. }) => {
             format!("{cause} after step {step}; {count} later {measurements} dropped")
         }
         None => format!("{cause}; all {count} {measurements} dropped"),
@@ -169,15 +163,13 @@ mod tests {
             measurement(0, "code", 5.0),
         ]);
         let all = run.measurements.iter();
-        let all: Vec<_> = all
-            .map(|m| (m.step, m.task.as_str(), m.base_loss))
-            .collect();
+        let all = all.map(|m| (m.step, m.task.as_str(), m.base_loss));
         let expected = [
             (0, "code", Some(5.0)),
             (0, "train", Some(3.0)),
             (5, "train", Some(4.0)),
         ];
-        assert_eq!(all, expected);
+        assert!(all.eq(expected), "{run:?}");
         assert_eq!(run.tasks(), ["code"]);
     }
 

@@ -77,9 +77,7 @@ impl Row {
             highest: value(summary.highest),
             past_edge: summary.past_edge,
             capped: summary.capped.map_or(0, |capped| capped.count),
-            capped_steps: summary
-                .capped
-                .map(|capped| (capped.first_step, capped.last_step)),
+            capped_steps: summary.capped.map(|of| (of.first_step, of.last_step)),
             limiting_task: summary.limiting_task().map(str::to_string),
             evaluations: summary.mean_evaluations(),
             seconds: run.seconds(),
@@ -92,10 +90,9 @@ impl Row {
         let none = || "–".to_string();
         let number = |value: Option<f64>| value.map_or_else(none, number);
         let no_number = self.no_number.iter().map(|none| {
-            let (first, last) = none.steps;
-            let steps = match first == last {
-                true => format!("step {first}"),
-                false => format!("steps {first} to {last}"),
+            let steps = match none.steps {
+                (first, last) if first == last => format!("step {first}"),
+                (first, last) => format!("steps {first} to {last}"),
             };
             let (count, outcome) = (none.count, &none.outcome);
             match &none.reason {
@@ -116,10 +113,8 @@ impl Row {
             number(self.highest),
             match self.capped_steps {
                 Some((first, last)) => {
-                    format!(
-                        "{} ({} capped, {first} to {last})",
-                        self.past_edge, self.capped
-                    )
+                    let (past_edge, capped) = (self.past_edge, self.capped);
+                    format!("{past_edge} ({capped} capped, {first} to {last})")
                 }
                 None => self.past_edge.to_string(),
             },
@@ -134,30 +129,16 @@ impl Row {
     }
 }
 
+const HEADER: &str = "run|steps|measured|λ_c first|last|highest|past the edge|limiting|evaluations|seconds|no number";
+
 /// Returns a table with a row per run.
 pub fn summary(runs: &[Run]) -> String {
-    let header = [
-        "run",
-        "steps",
-        "measured",
-        "λ_c first",
-        "last",
-        "highest",
-        "past the edge",
-        "limiting",
-        "evaluations",
-        "seconds",
-        "no number",
-    ];
-    let mut rows = vec![header.map(str::to_string)];
-    rows.extend(runs.iter().map(|run| Row::new(run).cells()));
-    let widths: Vec<usize> = (0..header.len())
-        .map(|column| {
-            let cells = rows.iter().map(|row| row[column].chars().count());
-            cells.max().unwrap_or(0)
-        })
-        .collect();
-    let last = header.len() - 1;
+    let header = HEADER.split('|').map(str::to_string).collect();
+    let mut rows: Vec<Vec<String>> = vec![header];
+    rows.extend(runs.iter().map(|run| Row::new(run).cells().to_vec()));
+    let last = rows[0].len() - 1;
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..=last).filter_map(width).collect();
     let mut table = String::new();
     for row in rows {
         for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {

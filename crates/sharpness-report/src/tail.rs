@@ -50,16 +50,11 @@ fn line(measurement: &Measurement) -> (Style, String) {
                 let value = number(quantity.of(measurement));
                 format!("{} {value:<11}", quantity.about().symbol)
             });
-            let capped = measurement.learning_rate_used;
-            let capped = capped.map_or(String::new(), |used| {
-                format!("capped to {}", number(Some(used)))
-            });
-            (
-                style,
-                format!("{} {capped}", said.join(" "))
-                    .trim_end()
-                    .to_string(),
-            )
+            let mut said = said.join(" ");
+            if measurement.learning_rate_used.is_some() {
+                said += &format!(" capped to {}", number(measurement.learning_rate_used));
+            }
+            (style, said.trim_end().to_string())
         }
         Some(why) => {
             let name = measurement.outcome.name();
@@ -70,11 +65,8 @@ fn line(measurement: &Measurement) -> (Style, String) {
             (in_color(AnsiColor::Yellow), result)
         }
     };
-    let line = format!(
-        "step {:>7}  {:<10} loss {:<9} {result}",
-        measurement.step,
-        measurement.task,
-        number(measurement.base_loss)
-    );
+    let (step, task) = (measurement.step, &measurement.task);
+    let loss = number(measurement.base_loss);
+    let line = format!("step {step:>7}  {task:<10} loss {loss:<9} {result}");
     (style, one_line(&line).into_owned())
 }

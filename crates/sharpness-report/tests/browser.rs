@@ -8,6 +8,8 @@ use serde::Deserialize;
 use sharpness_report::{Measurement, Run, report};
 use std::process::Command;
 
+mod common;
+
 const WATCH: &str = r#"<script>
   const errors = [];
   addEventListener("error", (event) => errors.push(event.message));
@@ -76,19 +78,7 @@ struct Seen {
 fn measurement(step: u64, task: &str) -> Measurement {
     let is_known = !step.is_multiple_of(7);
     let sharpness = 50.0 + (step as f64 / 50.0).sin() * 20.0;
-    let record = serde_json::json!({
-        "version": 1,
-        "step": step,
-        "task": task,
-        "learning_rate": 0.01,
-        "base_loss": 3.0,
-        "outcome": if is_known { "bracketed" } else { "no_increase" },
-        "critical_lr": is_known.then_some(2.0 / sharpness),
-        "critical_sharpness": is_known.then_some(sharpness),
-        "evaluations": 3,
-        "seconds": 0.1,
-    });
-    serde_json::from_value(record).unwrap()
+    common::line(step, task, 0.01, is_known.then_some(sharpness))
 }
 
 fn run(name: &str, steps: impl Iterator<Item = u64>) -> Run {
@@ -127,10 +117,7 @@ fn open_at(runs: &[Run], width: u32) -> Seen {
         .and_then(|(_, rest)| rest.split_once("</pre>"))
         .unwrap_or_else(|| panic!("{browser} did not load the page: {output:?}"));
     let seen: Seen = serde_json::from_str(seen.0).unwrap();
-    println!(
-        "{} charts after {:.0} ms, hovered {:?}",
-        seen.charts, seen.loaded, seen.hovered
-    );
+    println!("{seen:?}");
     assert!(seen.errors.is_empty(), "{:?}", seen.errors);
     seen
 }
@@ -157,10 +144,8 @@ fn no_measurement_and_one_make_a_page() {
 }
 
 fn with_gaps(name: &str, is_measured: impl Fn(u64) -> bool, gives: impl Fn(u64) -> bool) -> Run {
-    let mut run = run(
-        name,
-        (0..=1000).step_by(10).filter(|step| is_measured(*step)),
-    );
+    let steps = (0..=1000).step_by(10);
+    let mut run = run(name, steps.filter(|step| is_measured(*step)));
     for measurement in &mut run.measurements {
         let sharpness = gives(measurement.step).then_some(50.0);
         measurement.critical_sharpness = sharpness;
@@ -176,25 +161,17 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
         let colored = seen.colored.iter();
         colored.filter(|column| (from..to).contains(column)).count()
     };
-    let none = open(&[with_gaps(
-        "a",
-        |_| true,
-        |step| !(300..=600).contains(&step),
-    )]);
+    let is_outside = |step: u64| !(300..=600).contains(&step);
+    let none = open(&[with_gaps("a", |_| true, is_outside)]);
     assert_eq!(within(&none, 31, 59), 0, "{none:?}");
-    assert!(
-        within(&none, 2, 28) > 20 && within(&none, 62, 98) > 30,
-        "{none:?}"
-    );
+    let around = (within(&none, 2, 28), within(&none, 62, 98));
+    assert!(around.0 > 20 && around.1 > 30, "{none:?}");
     // The other run gave no number there, at steps of its own.
     let mut other = with_gaps("b", |_| true, |step| step < 100);
     for measurement in &mut other.measurements {
         measurement.learning_rate = None;
     }
-    let missing = open(&[
-        with_gaps("a", |step| !(300..=600).contains(&step), |_| true),
-        other,
-    ]);
+    let missing = open(&[with_gaps("a", is_outside, |_| true), other]);
     assert_eq!(within(&missing, 31, 59), 0, "{missing:?}");
     assert!(within(&missing, 2, 28) > 20, "{missing:?}");
     let alone = open(&[with_gaps("a", |_| true, |step| step == 500)]);
@@ -205,14 +182,8 @@ fn a_gap_in_the_measurements_is_a_gap_in_the_chart() {
 #[test]
 #[ignore = "needs Chromium"]
 fn long_names_and_many_tasks_fit_a_phone() {
-    let mut runs: Vec<Run> = (0..5)
-        .map(|seed| {
-            run(
-                &format!("gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed{seed}"),
-                1..50,
-            )
-        })
-        .collect();
+    let name = |seed| format!("gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed{seed}");
+    let mut runs: Vec<Run> = (0..5).map(|seed| run(&name(seed), 1..50)).collect();
     for task in 0..10 {
         let task = format!("a-very-long-name-of-a-validation-task-number-{task}");
         runs[0].extend((1..50).map(|step| measurement(step, &task)));
@@ -234,8 +205,5 @@ fn long_names_and_many_tasks_fit_a_phone() {
 fn a_hundred_thousand_measurements_load_in_three_seconds() {
     let seen = open(&[run("long", 1..100_001)]);
     assert!(seen.loaded < 3000.0, "{} ms", seen.loaded);
-    assert!(
-        seen.hovered.iter().all(|value| !value.is_empty()),
-        "{seen:?}"
-    );
+    assert!(!seen.hovered.contains(&String::new()), "{seen:?}");
 }

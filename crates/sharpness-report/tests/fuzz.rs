@@ -17,21 +17,17 @@ use sharpness_report::{Run, diff, export, figure, report, table};
 use std::path::Path;
 
 fn config(cases: u32) -> ProptestConfig {
-    let of_environment = ProptestConfig::default();
-    let is_default = std::env::var_os("PROPTEST_CASES").is_none();
-    ProptestConfig {
-        cases: if is_default {
-            cases
-        } else {
-            of_environment.cases
-        },
-        rng_seed: match of_environment.rng_seed {
-            RngSeed::Random => RngSeed::Fixed(26),
-            seed => seed,
-        },
+    let mut config = ProptestConfig {
         failure_persistence: None,
-        ..of_environment
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
     }
+    if let RngSeed::Random = config.rng_seed {
+        config.rng_seed = RngSeed::Fixed(26);
+    }
+    config
 }
 
 fn line(step: u64, task: &str) -> Value {
@@ -52,21 +48,11 @@ fn line(step: u64, task: &str) -> Value {
 }
 
 fn number() -> impl Strategy<Value = f64> {
-    let ends = select(vec![
-        0.0,
-        -0.0,
-        -1.0,
-        1e-320,
-        5e-324,
-        1e-300,
-        1e300,
-        1.7e308,
-        -1.7e308,
-        1e19,
-        0.5,
-        1.0,
-        1.0 + f64::EPSILON,
-    ]);
+    const ENDS: [f64; 13] = [
+        0.0, -0.0, -1.0, 1e-320, 5e-324, 1e-300, 1e300, 1.7e308, -1.7e308, 1e19, 0.5, 1.0, ABOVE_1,
+    ];
+    const ABOVE_1: f64 = 1.0 + f64::EPSILON;
+    let ends = select(&ENDS[..]);
     prop_oneof![3 => ends, 1 => any::<f64>(), 2 => 1e-3..1e3]
 }
 
@@ -139,10 +125,8 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
 
 #[track_caller]
 fn assert_is_printable(text: &str) {
-    let control = text
-        .chars()
-        .find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    assert_eq!(control, None, "{text:?}");
+    let mut texts = text.chars().filter(|c| !matches!(c, '\n' | '\t'));
+    assert!(!texts.any(char::is_control), "{text:?}");
 }
 
 #[track_caller]
@@ -154,15 +138,10 @@ fn assert_is_drawing(svg: &str) {
                 "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "points", "width", "height",
             ];
             if of_numbers.contains(&attribute.name()) {
-                let numbers = attribute
-                    .value()
-                    .split([' ', ','])
-                    .filter(|part| !part.is_empty());
-                for number in numbers {
-                    assert!(
-                        number.parse::<f64>().is_ok_and(f64::is_finite),
-                        "{attribute:?}"
-                    );
+                let numbers = attribute.value().split([' ', ',']);
+                for number in numbers.filter(|part| !part.is_empty()) {
+                    let number = number.parse::<f64>();
+                    assert!(number.is_ok_and(f64::is_finite), "{attribute:?}");
                 }
             }
         }

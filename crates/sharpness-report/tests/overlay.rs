@@ -3,21 +3,10 @@
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
+use sharpness_report::Run;
 use sharpness_report::overlay::{Overlay, Window};
-use sharpness_report::{Measurement, Run};
 
-fn measurement(step: u64, task: &str, rate: f64, sharpness: Option<f64>) -> Measurement {
-    let record = serde_json::json!({
-        "version": 1,
-        "step": step,
-        "task": task,
-        "learning_rate": rate,
-        "outcome": if sharpness.is_some() { "bracketed" } else { "no_increase" },
-        "critical_lr": sharpness.map(|sharpness| 2.0 / sharpness),
-        "critical_sharpness": sharpness,
-    });
-    serde_json::from_value(record).unwrap()
-}
+mod common;
 
 /// A warmup to 0.01; λ_c rises past 2/η; some steps have no number; a task.
 fn run(steps: u64) -> Run {
@@ -28,8 +17,8 @@ fn run(steps: u64) -> Run {
         let is_known = !(300..360).contains(&step);
         let sharpness = (is_known.then_some(sharpness), Some(8.0 * sharpness));
         run.extend([
-            measurement(step, "train", rate, sharpness.0),
-            measurement(step, "pretrain", rate, sharpness.1),
+            common::line(step, "train", rate, sharpness.0),
+            common::line(step, "pretrain", rate, sharpness.1),
         ]);
     }
     run
@@ -68,10 +57,8 @@ fn before_the_crossing_and_near_it_the_first_line_says_so() {
     let near = drawn(&run(290), Window::Full, (80, 24));
     assert!(near.contains("near the edge"), "{near}");
     let unknown = drawn(&run(330), Window::Full, (80, 24));
-    assert!(
-        unknown.contains("no number since step 300: no increase"),
-        "{unknown}"
-    );
+    let since = "no number since step 300: no increase";
+    assert!(unknown.contains(since), "{unknown}");
 }
 
 #[test]
@@ -91,11 +78,8 @@ fn a_stretch_that_was_not_measured_has_no_line() {
     let column = |step: u16| 8 + step * 62 / 500;
     for row in 1..21 {
         for column in column(300) + 1..column(400) - 1 {
-            assert_eq!(
-                screen.buffer()[(column, row)].symbol(),
-                " ",
-                "{column}, {row}"
-            );
+            let symbol = screen.buffer()[(column, row)].symbol();
+            assert_eq!(symbol, " ", "{column}, {row}");
         }
     }
 }
@@ -104,9 +88,8 @@ fn a_stretch_that_was_not_measured_has_no_line() {
 fn curves_are_told_apart_by_what_they_are_and_not_by_their_names() {
     let mut run = run(290);
     for (task, last) in [("λ_c", 1e4), ("2/η", 1.0)] {
-        for step in (0..=290).step_by(10) {
-            run.extend([measurement(step, task, 0.01, Some(last))]);
-        }
+        let steps = (0..=290).step_by(10);
+        run.extend(steps.map(|step| common::line(step, task, 0.01, Some(last))));
     }
     // A task above the threshold is not past the edge, nor is the training above a task of that name.
     assert!(columns_in(Color::LightRed, &run).is_empty());
@@ -117,9 +100,8 @@ fn names_of_many_tasks_differ_on_the_screen() {
     let mut run = run(290);
     for task in 0..10 {
         let task = format!("a long name of a validation task, number {task}");
-        (0..=290)
-            .step_by(10)
-            .for_each(|step| run.extend([measurement(step, &task, 0.01, Some(50.0))]));
+        let steps = (0..=290).step_by(10);
+        run.extend(steps.map(|step| common::line(step, &task, 0.01, Some(50.0))));
     }
     let drawn = drawn(&run, Window::Full, (80, 24));
     for task in 0..10 {
@@ -139,12 +121,10 @@ fn the_recent_window_starts_later() {
 
 #[test]
 fn no_run_and_no_size_makes_it_panic() {
-    let never = Run::default();
-    let mut once = Run::default();
-    once.extend([measurement(7, "train", 0.1, Some(5.0))]);
-    let mut unmeasured = Run::default();
-    unmeasured.extend([measurement(7, "train", 0.0, None)]);
-    for run in [never, once, unmeasured, run(500)] {
+    let [mut once, mut unmeasured] = [Run::default(), Run::default()];
+    once.extend([common::line(7, "train", 0.1, Some(5.0))]);
+    unmeasured.extend([common::line(7, "train", 0.0, None)]);
+    for run in [Run::default(), once, unmeasured, run(500)] {
         for size in (1..60).flat_map(|width| (1..20).map(move |height| (width, height))) {
             drawn(&run, Window::Full, size);
             drawn(&run, Window::Recent, size);

@@ -13,18 +13,21 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+mod common;
+
+const COMPARED: [Quantity; 4] = [
+    Quantity::CriticalSharpness,
+    Quantity::EdgeThreshold,
+    Quantity::LearningRate,
+    Quantity::BaseLoss,
+];
+
 type Tasks = BTreeMap<String, BTreeMap<String, Vec<(i64, f64)>>>;
 
 fn measurement(step: u64, task: &str) -> Measurement {
     let sharpness = 50.0 + (step as f64 / 7.0).sin() / 3.0;
     let is_known = !step.is_multiple_of(30);
-    let line = serde_json::json!({
-        "version": 1, "step": step, "task": task, "learning_rate": 0.01, "base_loss": 3.0 / (1.0 + step as f64),
-        "outcome": if is_known { "bracketed" } else { "no_increase" },
-        "critical_lr": is_known.then_some(2.0 / sharpness),
-        "critical_sharpness": is_known.then_some(sharpness),
-    });
-    serde_json::from_value(line).unwrap()
+    common::line(step, task, 0.01, is_known.then_some(sharpness))
 }
 
 /// Pandas could take the name of a task for a missing value.
@@ -32,12 +35,7 @@ fn expected(measurements: &[Measurement]) -> Tasks {
     let mut tasks = Tasks::new();
     for measurement in measurements {
         let fields = tasks.entry(format!("a-{}", measurement.task)).or_default();
-        for quantity in [
-            Quantity::CriticalSharpness,
-            Quantity::EdgeThreshold,
-            Quantity::LearningRate,
-            Quantity::BaseLoss,
-        ] {
+        for quantity in COMPARED {
             if let Some(value) = quantity.of(measurement) {
                 let points = fields.entry(quantity.about().field.to_string());
                 points.or_default().push((measurement.step as i64, value));
@@ -49,15 +47,11 @@ fn expected(measurements: &[Measurement]) -> Tasks {
 
 /// The Python on the book's page that begins with this line.
 fn snippet(first: &str) -> String {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../docs/reading-the-curves.md"
-    );
-    let page = fs::read_to_string(path).unwrap();
-    let begin = page
-        .find(&format!("```python\n{first}\n"))
-        .unwrap_or_else(|| panic!("no Python on the page begins with {first}"));
-    let block = &page[begin + "```python\n".len()..];
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let page = fs::read_to_string(book.join("reading-the-curves.md")).unwrap();
+    let mut blocks = page.split("```python\n").skip(1);
+    let block = blocks.find(|block| block.lines().next() == Some(first));
+    let block = block.unwrap_or_else(|| panic!("no Python on the page begins with {first}"));
     block[..block.find("```").unwrap()].to_string()
 }
 
@@ -79,10 +73,8 @@ fn python(folder: &Path, script: &str) -> Output {
 fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    if !python(folder, &format!("import {packages}"))
-        .status
-        .success()
-    {
+    let import = python(folder, &format!("import {packages}"));
+    if !import.status.success() {
         println!("left out: Python lacks one of {packages}");
         return None;
     }
@@ -99,39 +91,20 @@ fn kept(packages: &str, first: &str, reader: &str) -> Option<(Tasks, Tasks)> {
         .output()
         .unwrap();
     fs::write(folder.join("runs.csv"), csv.stdout).unwrap();
-    for script in [&snippet(first), reader] {
+    let [_, output] = [&snippet(first), reader].map(|script| {
         let output = python(folder, script);
         assert!(output.status.success(), "{output:?}");
-        if script == reader {
-            let text = String::from_utf8(output.stdout).unwrap();
-            let last = text.lines().last().unwrap();
-            let found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>> =
-                serde_json::from_str(last).unwrap();
-            return Some((numbers(found), expected(&all)));
-        }
-    }
-    None
-}
-
-fn numbers(found: BTreeMap<String, BTreeMap<String, Vec<(i64, Value)>>>) -> Tasks {
-    let compared = [
-        "critical_sharpness",
-        "edge_threshold",
-        "learning_rate",
-        "base_loss",
-    ];
-    let tasks = found.into_iter().map(|(task, fields)| {
-        let fields = fields
-            .into_iter()
-            .filter(|(field, _)| compared.contains(&field.as_str()));
-        let fields = fields.map(|(field, points)| {
-            let points = points.into_iter();
-            let points = points.map(|(step, value)| (step, value.as_f64().unwrap()));
-            (field, points.collect())
-        });
-        (task, fields.collect())
+        output
     });
-    tasks.collect()
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found = serde_json::from_str(text.lines().last().unwrap());
+    // Other fields hold texts, too.
+    let mut found: BTreeMap<String, BTreeMap<String, Value>> = found.unwrap();
+    for fields in found.values_mut() {
+        fields.retain(|field, _| COMPARED.iter().any(|other| other.about().field == field));
+    }
+    let found = serde_json::to_value(found).unwrap();
+    Some((serde_json::from_value(found).unwrap(), expected(&all)))
 }
 
 /// Reads the log of an offline run: blocks of 32 KiB with parts of records, each behind a header.

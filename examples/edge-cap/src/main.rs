@@ -11,7 +11,7 @@ mod training;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use gpt::run::exit_code;
+use gpt::run::{exit_code, write_result};
 use gpt::terminal::print;
 use network::Network;
 use results::{Results, figures, table};
@@ -88,9 +88,7 @@ fn run(flags: &Flags) -> Result<()> {
         }
     }
     for (network, svg) in figures(results.all())? {
-        let path = flags.folder.join(format!("{network}.svg"));
-        std::fs::write(&path, svg)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+        write_result(&flags.folder, &format!("{network}.svg"), svg)?;
     }
     Ok(print(&table(results.all()))?)
 }
@@ -107,33 +105,26 @@ fn train_once(run: &Run, flags: &Flags, results: &mut Results<Outcome>) -> Resul
 
 /// The length of the longer runs depends on the cost of these.
 fn runs(flags: &Flags) -> Vec<Run> {
-    let mut networks = flags.only.clone();
-    if networks.is_empty() {
-        networks = Network::ALL.to_vec();
-    }
-    let caps = flags.caps.iter().map(|cap| Treatment::Cap(*cap));
-    let clips = flags.clips.iter().map(|norm| Treatment::Clip(*norm));
-    let treatments: Vec<Treatment> = [Treatment::None]
-        .into_iter()
-        .chain(caps)
-        .chain(clips)
-        .collect();
+    let networks = match flags.only.is_empty() {
+        true => &Network::ALL[..],
+        false => &flags.only,
+    };
+    let mut treatments = vec![Treatment::None];
+    treatments.extend(flags.caps.iter().map(|cap| Treatment::Cap(*cap)));
+    treatments.extend(flags.clips.iter().map(|norm| Treatment::Clip(*norm)));
     let mut runs = Vec::new();
-    for network in networks {
-        for peak in &flags.peaks {
-            for treatment in &treatments {
-                runs.extend((0..flags.seeds).map(|seed| {
-                    Run {
-                        network,
-                        peak: *peak,
-                        treatment: *treatment,
-                        seed,
-                        steps: flags.steps.unwrap_or(network.steps()),
-                        has_warmup: !flags.no_warmup,
-                        every: flags
-                            .every
-                            .filter(|_| matches!(treatment, Treatment::Cap(_))),
-                    }
+    for &network in networks {
+        for &peak in &flags.peaks {
+            for &treatment in &treatments {
+                let is_capped = matches!(treatment, Treatment::Cap(_));
+                runs.extend((0..flags.seeds).map(|seed| Run {
+                    network,
+                    peak,
+                    treatment,
+                    seed,
+                    steps: flags.steps.unwrap_or(network.steps()),
+                    has_warmup: !flags.no_warmup,
+                    every: flags.every.filter(|_| is_capped),
                 }));
             }
         }

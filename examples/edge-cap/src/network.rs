@@ -1,12 +1,11 @@
-use anyhow::{Error, Result};
-use burn::data::dataloader::DataLoader;
+use anyhow::Result;
 use burn::module::ParamGroup;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{ModuleOptimizer, MuonConfig, SgdConfig};
+use burn::optim::{ModuleOptimizer, MuonConfig};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::ValueEnum;
+use gpt::loader::collect;
 use gpt::model::{Gpt, GptConfig};
-use gpt::optimizer::adamw;
+use gpt::optimizer::{adamw, sgd};
 use gpt::small::{CLASSES, ConvNet, Examples, FullyConnected, SIDE, VOCAB, tokens};
 use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
 use serde::{Deserialize, Serialize};
@@ -72,8 +71,7 @@ pub fn of_gpt(
     seed: u64,
     device: &Device,
 ) -> Result<Task<Gpt, TokenBatch>> {
-    let [train, valid] =
-        Windows::split(tokens()?, shape.context, "the text").map_err(Error::msg)?;
+    let [train, valid] = Windows::split(tokens()?, shape.context, "the text")?;
     let training = device.clone().autodiff();
     training.seed(seed);
     let model = shape.init(&training);
@@ -89,23 +87,14 @@ pub fn of_gpt(
         }
         _ => adamw(0.0),
     };
-    let train = TrainBatches::new(train, WINDOWS, 1, steps, steps, seed, 0).loader();
+    let train = TrainBatches::new(train, WINDOWS, 1, steps, steps, seed, 0);
     Ok(Task {
         model,
         optim,
-        batches: collect(train.to_device(&training).as_ref())?,
-        valid: collect(
-            valid_loader(valid, WINDOWS, VALIDATION)
-                .to_device(device)
-                .as_ref(),
-        )?,
+        batches: collect(&train.loader(), &training)?,
+        valid: collect(&valid_loader(valid, WINDOWS, VALIDATION), device)?,
         loss: |model, batch| model.loss(batch.clone()),
     })
-}
-
-fn collect(loader: &dyn DataLoader<TokenBatch>) -> Result<Vec<TokenBatch>> {
-    let batches = loader.iter().collect::<Result<_, _>>();
-    batches.map_err(|error| Error::msg(error.to_string()))
 }
 
 /// Images of a batch.
@@ -120,21 +109,15 @@ pub fn convolutional(steps: u64, seed: u64, device: &Device) -> Task<ConvNet, Ex
     let teacher = Tensor::<2>::random([SIDE * SIDE, CLASSES], normal, device);
     let images = |on: &Device| {
         let x = Tensor::<2>::random([IMAGES, SIDE * SIDE], normal, device);
-        let scores = x.clone().matmul(teacher.clone());
-        Examples::of_scores(x, scores).into_images().on(on)
+        Examples::taught(x, &teacher, false).into_images().on(on)
     };
     Task {
         model,
-        optim: momentum(),
+        optim: sgd(0.9),
         batches: (0..steps).map(|_| images(&training)).collect(),
         valid: (0..VALIDATION).map(|_| images(device)).collect(),
         loss: ConvNet::loss,
     }
-}
-
-pub fn momentum() -> ModuleOptimizer {
-    let momentum = MomentumConfig::new().with_dampening(0.0);
-    SgdConfig::new().with_momentum(Some(momentum)).init()
 }
 
 const FEATURES: usize = 32;
@@ -153,9 +136,7 @@ pub fn fully_connected(
     let teacher = Tensor::<2>::random([FEATURES, CLASSES], normal, device);
     let batch = |_| {
         let x = Tensor::<2>::random([IMAGES, FEATURES], normal, device);
-        let scores =
-            x.clone().matmul(teacher.clone()) + (x.clone() * 2.0).sin().matmul(teacher.clone());
-        Examples::of_scores(x, scores).on(&training)
+        Examples::taught(x, &teacher, true).on(&training)
     };
     Task {
         model,

@@ -20,19 +20,14 @@ impl<T: Serialize + DeserializeOwned> Results<T> {
             .with_context(|| format!("{} cannot be made", folder.display()))?;
         let path = folder.join(file);
         let content = match std::fs::read_to_string(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            content => content,
         };
-        let all = content
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        Ok(Self {
-            all: all.collect(),
-            path,
-        })
+        let content = content.with_context(|| format!("{} cannot be read", path.display()))?;
+        let all = content.lines();
+        let all = all.filter_map(|line| serde_json::from_str(line).ok());
+        let all = all.collect();
+        Ok(Self { path, all })
     }
 
     pub fn all(&self) -> &[T] {
@@ -81,20 +76,17 @@ impl Cell<'_> {
 
     fn holds(&self, other: &Run) -> bool {
         let run = self.run();
-        let treatment = match (run.treatment, other.treatment) {
-            // The number of steps depends on the seed.
-            (Treatment::Longer { cap, .. }, Treatment::Longer { cap: other, .. }) => cap == other,
-            (treatment, other) => treatment == other,
+        let mut same = Run {
+            seed: run.seed,
+            ..*other
         };
-        treatment
-            && (run.network, run.peak, run.steps, run.has_warmup, run.every)
-                == (
-                    other.network,
-                    other.peak,
-                    other.steps,
-                    other.has_warmup,
-                    other.every,
-                )
+        // The number of steps depends on the seed.
+        if let (Treatment::Longer { steps: of_same, .. }, Treatment::Longer { steps, .. }) =
+            (&mut same.treatment, run.treatment)
+        {
+            *of_same = steps;
+        }
+        same == run
     }
 
     fn network(&self) -> String {
@@ -104,16 +96,16 @@ impl Cell<'_> {
 
     fn treatment(&self) -> String {
         let run = self.run();
-        let cap_of = |fraction: f64| match run.every {
-            Some(every) => format!("cap {fraction} (away from it, one step in {every} measured)"),
-            None => format!("cap {fraction}"),
+        let every = match run.every {
+            Some(every) => format!(" (away from it, one step in {every} measured)"),
+            None => String::new(),
         };
         match run.treatment {
             Treatment::None => "none".to_string(),
-            Treatment::Cap(fraction) => cap_of(fraction),
+            Treatment::Cap(cap) => format!("cap {cap}{every}"),
             Treatment::Clip(norm) => format!("gradients clipped to {norm}"),
             Treatment::Longer { cap, .. } => {
-                format!("none, as many passes as with {}", cap_of(cap))
+                format!("none, as many passes as with cap {cap}{every}")
             }
         }
     }
@@ -182,10 +174,7 @@ pub fn figures(all: &[Outcome]) -> Result<Vec<(String, String)>> {
         let curves = &mut charts[index].1;
         let curve = curves.iter().position(|curve| curve.name == treatment);
         let curve = curve.unwrap_or_else(|| {
-            curves.push(Series {
-                name: treatment,
-                ..Series::default()
-            });
+            curves.push(Series::new(treatment, Vec::new()));
             curves.len() - 1
         });
         curves[curve].points.push((rate, median));
@@ -193,13 +182,9 @@ pub fn figures(all: &[Outcome]) -> Result<Vec<(String, String)>> {
     }
     let svg = |(name, curves): (String, Vec<Series>)| {
         let title = format!("{name}: the loss by peak, median and range of the seeds");
-        let (x, y) = (
-            Axis::log("peak learning rate"),
-            Axis::linear("validation loss"),
-        );
-        let chart = curves
-            .into_iter()
-            .fold(Chart::new(&title, x, y), Chart::with_series);
+        let x = Axis::log("peak learning rate");
+        let chart = Chart::new(&title, x, Axis::linear("validation loss"));
+        let chart = curves.into_iter().fold(chart, Chart::with_series);
         Ok((name, chart.svg()?))
     };
     charts.into_iter().map(svg).collect()

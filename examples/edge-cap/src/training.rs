@@ -43,13 +43,8 @@ pub struct Run {
 
 impl Display for Run {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            network,
-            peak,
-            treatment,
-            seed,
-            ..
-        } = self;
+        let (network, treatment) = (self.network, self.treatment);
+        let (peak, seed) = (self.peak, self.seed);
         write!(f, "{network:?}, peak × {peak}, {treatment:?}, seed {seed}")
     }
 }
@@ -60,9 +55,6 @@ pub struct Outcome {
     /// If finite.
     pub valid: Option<f64>,
     pub capped: u64,
-    pub first_capped: Option<u64>,
-    pub last_capped: Option<u64>,
-    pub measurements: u64,
     pub evaluations: u64,
 }
 
@@ -98,20 +90,14 @@ impl Run {
 }
 
 fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Outcome> {
-    let Task {
-        mut model,
-        mut optim,
-        batches,
-        valid,
-        loss,
-    } = task;
+    let (mut model, mut optim, loss) = (task.model, task.optim, task.loss);
     let probe = match run.treatment {
         Treatment::Cap(fraction) => {
-            let config = SharpnessConfig::new().with_edge_cap(fraction);
-            SharpnessProbe::new(match run.every {
-                Some(every) => config.with_every(every),
-                None => config,
-            })?
+            let mut config = SharpnessConfig::new().with_edge_cap(fraction);
+            if let Some(every) = run.every {
+                config = config.with_every(every);
+            }
+            SharpnessProbe::new(config)?
         }
         _ => SharpnessProbe::disabled(),
     };
@@ -119,7 +105,7 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
         optim = optim.with_grad_clipping(GradientClippingConfig::Norm(norm).init());
     }
     let schedule = run.schedule();
-    for (step, batch) in batches.iter().enumerate() {
+    for (step, batch) in task.batches.iter().enumerate() {
         let at_this_step = loss(&model, batch);
         let grads = GradientsParams::from_grads(at_this_step.clone().backward(), &model);
         let made = Step::new(model, &mut optim, schedule.at(step as u64), grads)
@@ -128,18 +114,15 @@ fn train_task<M: Module + 'static, B>(run: &Run, task: Task<M, B>) -> Result<Out
     }
     let model = model.valid();
     let mut sum = 0.0;
-    for batch in &valid {
+    for batch in &task.valid {
         sum += loss(&model, batch).try_into_scalar::<f64>()?;
     }
     let summary = probe.summary();
-    let mean = sum / valid.len() as f64;
+    let mean = sum / task.valid.len() as f64;
     Ok(Outcome {
         run: *run,
         valid: mean.is_finite().then_some(mean),
         capped: summary.capped.map_or(0, |capped| capped.count),
-        first_capped: summary.capped.map(|capped| capped.first_step),
-        last_capped: summary.capped.map(|capped| capped.last_step),
-        measurements: summary.measurements,
         evaluations: summary.evaluations,
     })
 }

@@ -4,19 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn study(folder: &Path, more: &[&str]) -> Output {
+    let flags = "--only convolutional --steps 4 --seeds 1 --peaks 1,30 --caps 0.3";
     Command::new(env!("CARGO_BIN_EXE_edge-cap"))
         .arg(folder)
-        .args([
-            "--only",
-            "convolutional",
-            "--steps",
-            "4",
-            "--seeds",
-            "1",
-            "--peaks",
-            "1,30",
-        ])
-        .args(["--caps", "0.3"])
+        .args(flags.split(' '))
         .args(more)
         .output()
         .unwrap()

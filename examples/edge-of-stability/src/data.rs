@@ -1,5 +1,6 @@
 use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use gpt::small::{CLASSES, Examples};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::path::Path;
@@ -9,15 +10,6 @@ pub struct Data {
     x: Vec<f32>,
     y: Vec<i64>,
 }
-
-#[derive(Clone)]
-pub struct Batch {
-    pub x: Tensor<2>,
-    pub y: Tensor<1, Int>,
-}
-
-/// As in CIFAR-10.
-pub const CLASSES: usize = 10;
 
 const LENGTH: usize = 40;
 const PADDED: usize = 72;
@@ -46,12 +38,7 @@ impl Data {
             x.extend(signal(&TEMPLATES[class], &mut random));
             y.push(class as i64);
         }
-        normalize(&mut x);
-        Self {
-            features: LENGTH,
-            x,
-            y,
-        }
+        Self::normalized(LENGTH, x, y)
     }
 
     /// Reads the first examples from the binary files `data_batch_1.bin` to `data_batch_5.bin`.
@@ -63,21 +50,19 @@ impl Data {
                 break;
             }
             let path = folder.join(format!("data_batch_{file}.bin"));
-            let bytes = std::fs::read(&path)
-                .with_context(|| format!("{} cannot be read", path.display()))?;
+            let bytes = std::fs::read(&path);
+            let path = path.display();
+            let bytes = bytes.with_context(|| format!("{path} cannot be read"))?;
+            let (count, record) = (bytes.len(), FEATURES + 1);
             ensure!(
-                !bytes.is_empty() && bytes.len().is_multiple_of(FEATURES + 1),
-                "{} has {} bytes, which is no multiple of the {} bytes of an example: it is torn, or not a binary file of CIFAR-10",
-                path.display(),
-                bytes.len(),
-                FEATURES + 1
+                count > 0 && count.is_multiple_of(record),
+                "{path} has {count} bytes, which is no multiple of the {record} bytes of an example: it is torn, or not a binary file of CIFAR-10"
             );
-            for record in bytes.chunks_exact(FEATURES + 1).take(examples - y.len()) {
+            for record in bytes.chunks_exact(record).take(examples - y.len()) {
                 let class = record[0];
                 ensure!(
                     usize::from(class) < CLASSES,
-                    "{} is not a binary file of CIFAR-10: it has a class {class}",
-                    path.display()
+                    "{path} is not a binary file of CIFAR-10: it has a class {class}"
                 );
                 y.push(i64::from(class));
                 x.extend(record[1..].iter().map(|pixel| f32::from(*pixel)));
@@ -89,52 +74,41 @@ impl Data {
             folder.display(),
             y.len()
         );
-        normalize(&mut x);
-        Ok(Self {
-            features: FEATURES,
-            x,
-            y,
-        })
+        Ok(Self::normalized(FEATURES, x, y))
+    }
+
+    fn normalized(features: usize, mut x: Vec<f32>, y: Vec<i64>) -> Self {
+        let count = x.len() as f64;
+        let mean = x.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
+        let squares = x.iter().map(|value| (f64::from(*value) - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / count).sqrt();
+        for value in &mut x {
+            *value = ((f64::from(*value) - mean) / deviation) as f32;
+        }
+        Self { features, x, y }
     }
 
     pub fn len(&self) -> usize {
         self.y.len()
     }
 
-    pub fn batch(&self, examples: &[usize], device: &Device) -> Batch {
+    pub fn batch(&self, examples: &[usize], device: &Device) -> Examples<2> {
         let features = self.features;
-        let x = examples
-            .iter()
-            .flat_map(|example| &self.x[example * features..(example + 1) * features]);
-        let x: Vec<f32> = x.copied().collect();
+        let of = |example: &usize| &self.x[example * features..(example + 1) * features];
+        let x: Vec<f32> = examples.iter().flat_map(of).copied().collect();
         let y: Vec<i64> = examples.iter().map(|example| self.y[*example]).collect();
         let count = examples.len();
-        Batch {
+        Examples {
             x: Tensor::from_data(TensorData::new(x, [count, features]), device),
             y: Tensor::from_data(TensorData::new(y, [count]), device),
         }
     }
 }
 
-fn normalize(values: &mut [f32]) {
-    let count = values.len() as f64;
-    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let squares = values
-        .iter()
-        .map(|value| (f64::from(*value) - mean).powi(2));
-    let deviation = (squares.sum::<f64>() / count).sqrt();
-    for value in values {
-        *value = ((f64::from(*value) - mean) / deviation) as f32;
-    }
-}
-
 fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
     let mean = template.iter().sum::<f32>() / 12.0;
-    let variance = template
-        .iter()
-        .map(|value| (value - mean).powi(2))
-        .sum::<f32>()
-        / 12.0;
+    let squares = template.iter().map(|value| (value - mean).powi(2));
+    let variance = squares.sum::<f32>() / 12.0;
     let shape = template.map(|value| (value - mean) / variance.sqrt());
 
     // Padded at the end, scaled in height, sheared.
@@ -144,10 +118,9 @@ fn signal(template: &[f32; 12], random: &mut StdRng) -> Vec<f32> {
     let mut padded: Vec<f32> = (0..length)
         .map(|place| {
             let at = place as f32 / (length as f32 * 0.5);
-            let drawn = if at <= 1.0 {
-                interpolate(&shape, at) - shape[0]
-            } else {
-                0.0
+            let drawn = match at <= 1.0 {
+                true => interpolate(&shape, at) - shape[0],
+                false => 0.0,
             };
             let lean = shear * (place as f32 / length as f32 - 0.5) * 2.0;
             height * drawn + lean

@@ -1,16 +1,19 @@
 //! Trains by (stochastic) gradient descent at a constant learning rate.
 
-use crate::data::{Batch, Data};
+use crate::data::Data;
 use crate::flags::Flags;
-use crate::network::Network;
-use crate::record::{Cost, Failures, Record, SUMMARY_FILE, cost_table, mean, series};
+use crate::record::{Cost, Failures, SUMMARY_FILE, cost_table, costs, mean};
 use crate::training::{Batches, train};
 use anyhow::{Result, anyhow, ensure};
 use burn::module::Module;
+use burn_sharpness::Quantity::{
+    BaseLoss, CriticalSharpness, DirectionalSharpness, HessianSharpness,
+};
 use burn_sharpness::hessian::{CurvatureConfig, gradient_descent_threshold};
-use burn_sharpness::{SharpnessConfig, SharpnessProbe};
+use burn_sharpness::{SharpnessConfig, SharpnessProbe, TRAIN_TASK};
 use gpt::run::write_result;
 use gpt::say;
+use gpt::small::{Examples, FullyConnected};
 use serde::Serialize;
 use sharpness_report::Run;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
@@ -61,12 +64,13 @@ impl Approach {
 
     fn line(&self, name: &str) -> String {
         let number = |value: Option<f64>| value.map_or("–".to_string(), |v| decimals(v, 3));
+        let first = self
+            .first_above
+            .map_or("–".to_string(), |step| step.to_string());
+        let afterwards = number(self.mean_over_threshold_afterwards);
+        let last = number(self.mean_over_threshold_in_last_third);
         format!(
-            "{name:<6} first above 2/η at step {:<6} mean over 2/η from then on {}, in the last third {}",
-            self.first_above
-                .map_or("–".to_string(), |step| step.to_string()),
-            number(self.mean_over_threshold_afterwards),
-            number(self.mean_over_threshold_in_last_third),
+            "{name:<6} first above 2/η at step {first:<6} mean over 2/η from then on {afterwards}, in the last third {last}"
         )
     }
 }
@@ -80,14 +84,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         None => Data::mnist_1d(flags.examples, flags.seed),
     };
     let batch_size = flags.batch.unwrap_or(data.len());
-    let network = Network::new(
-        data.features,
-        flags.layers,
-        flags.width,
-        flags.activation,
-        flags.loss,
-        &device,
-    );
+    let network = flags.network(data.features, &device);
     let curvature = CurvatureConfig::new(flags.hessian_every);
     let config = SharpnessConfig::new()
         .with_every(flags.every)
@@ -109,23 +106,22 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         |why: &str| anyhow!("the training broke off before step {steps} of {planned}: {why}");
     let record = match (Run::open(out), &trained.failure) {
         (Err(_), Some(why)) => return Err(broke_off(why)),
-        (run, _) => Record(run?),
+        (run, _) => run?,
     };
     if steps < planned && trained.failure.is_none() {
         say!("stopped before step {steps} of {planned}");
     }
 
     let threshold = gradient_descent_threshold(flags.lr, 0.0);
-    let critical = record.points(|m| m.critical_sharpness);
-    let directional = record.curvature(|c| Some(&c.directional_sharpness));
-    let hessian = record.curvature(|c| Some(&c.hessian_sharpness));
-    let losses = record.points(|m| m.base_loss);
-    let compared = record.0.training().filter_map(|m| {
-        let curvature = m.curvature.as_ref()?;
-        let directional = curvature.directional_sharpness.value?;
-        Some((directional, curvature.hessian_sharpness.value?))
-    });
+    let curve = |quantity| record.curve(TRAIN_TASK, quantity);
+    let (critical, losses) = (curve(CriticalSharpness), curve(BaseLoss));
+    let (directional, hessian) = (curve(DirectionalSharpness), curve(HessianSharpness));
+    let compared = record
+        .training()
+        .filter_map(|m| Some((DirectionalSharpness.of(m)?, HessianSharpness.of(m)?)));
     let compared: Vec<(f64, f64)> = compared.collect();
+    let above = compared.iter();
+    let above = above.filter(|(directional, hessian)| *directional > 1.01 * hessian);
     let forward_seconds = seconds_of_forward(&model, &whole)?;
     let summary = Summary {
         steps,
@@ -135,25 +131,19 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
         hessian_sharpness: Approach::new(&hessian, threshold, steps),
         critical_sharpness: Approach::new(&critical, threshold, steps),
         directional_sharpness: Approach::new(&directional, threshold, steps),
-        directional_above_hessian: compared
-            .iter()
-            .filter(|(directional, hessian)| *directional > 1.01 * hessian)
-            .count(),
+        directional_above_hessian: above.count(),
         compared: compared.len(),
-        first_loss: record.0.training().next().and_then(|m| m.base_loss),
-        last_loss: record.0.training().last().and_then(|m| m.base_loss),
-        failures: record.failures(),
-        costs: record.costs(forward_seconds),
+        first_loss: record.training().next().and_then(|m| m.base_loss),
+        last_loss: record.training().last().and_then(|m| m.base_loss),
+        failures: Failures::of(&record),
+        costs: costs(&record, forward_seconds),
     };
 
     say!("\n{}", summary.hessian_sharpness.line("λ_max"));
     say!("{}", summary.critical_sharpness.line("λ_c"));
     say!("{}", summary.directional_sharpness.line("λ_dir"));
-    say!(
-        "λ_dir was above λ_max at {} of {} measured steps",
-        summary.directional_above_hessian,
-        summary.compared
-    );
+    let (above, compared) = (summary.directional_above_hessian, summary.compared);
+    say!("λ_dir was above λ_max at {above} of {compared} measured steps");
     say!("{}", summary.failures);
     for notice in probe.summary().notices {
         say!("note: {notice}");
@@ -164,23 +154,17 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     }
     write_result(out, SUMMARY_FILE, serde_json::to_string_pretty(&summary)?)?;
 
-    let ends = [(0.0, threshold), (steps as f64, threshold)];
+    let ends = vec![(0.0, threshold), (steps as f64, threshold)];
+    let (layers, width, lr, examples) = (flags.layers, flags.width, flags.lr, order.len());
     let title = format!(
-        "{}-layer network, width {}, η = {}, batch {batch_size} of {}",
-        flags.layers,
-        flags.width,
-        flags.lr,
-        order.len()
+        "{layers}-layer network, width {width}, η = {lr}, batch {batch_size} of {examples}"
     );
     let chart = Chart::new(&title, Axis::linear("step"), Axis::log("sharpness; loss"))
-        .with_series(Series {
-            style: Style::Threshold,
-            ..series("2/η", ends.to_vec())
-        })
-        .with_series(series("λ_max", hessian))
-        .with_series(series("λ_c", critical))
-        .with_series(series("λ_dir", directional))
-        .with_series(series("loss", losses));
+        .with_series(Series::new("2/η", ends).with_style(Style::Threshold))
+        .with_series(Series::new("λ_max", hessian))
+        .with_series(Series::new("λ_c", critical))
+        .with_series(Series::new("λ_dir", directional))
+        .with_series(Series::new("loss", losses));
     write_result(out, "edge.svg", chart.svg()?)?;
     say!("written to {}", out.display());
     let loss = model.valid().loss(&whole).try_into_scalar::<f64>()?;
@@ -191,7 +175,7 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn seconds_of_forward(model: &Network, batch: &Batch) -> Result<f64> {
+fn seconds_of_forward(model: &FullyConnected, batch: &Examples<2>) -> Result<f64> {
     const PASSES: u32 = 20;
     let model = model.valid();
     let started = Instant::now();

@@ -1,7 +1,9 @@
-use crate::network::{Activation, LossKind};
 use anyhow::{Result, ensure};
-use clap::Parser;
-use gpt::flags::at_least_one;
+use burn::tensor::Device;
+use clap::{Parser, ValueEnum};
+use gpt::activation;
+use gpt::flags::{above_0, at_least_one};
+use gpt::small::{CLASSES, FullyConnected, LossKind};
 use std::path::PathBuf;
 
 /// Watch a training reach the Edge of Stability: critical sharpness λ_c, directional sharpness and the
@@ -57,7 +59,33 @@ pub struct Flags {
     pub out: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Activation {
+    /// GELU
+    Gelu,
+    /// Hyperbolic tangent
+    Tanh,
+    /// Rectified linear
+    Relu,
+}
+
 impl Flags {
+    /// All layers have the width of the flags, except the last, which has the width of the classes.
+    pub fn network(&self, features: usize, device: &Device) -> FullyConnected {
+        let mut widths = vec![features];
+        widths.resize(self.layers, self.width);
+        widths.push(CLASSES);
+        FullyConnected {
+            activation: match self.activation {
+                Activation::Gelu => activation::Activation::Gelu,
+                Activation::Tanh => activation::Activation::Tanh,
+                Activation::Relu => activation::Activation::Relu,
+            },
+            loss: self.loss,
+            ..FullyConnected::new(&widths, device)
+        }
+    }
+
     pub fn validate(&self) -> Result<()> {
         at_least_one(&[
             ("--steps", self.steps),
@@ -68,16 +96,12 @@ impl Flags {
             ("--every", self.every),
             ("--hessian-every", self.hessian_every),
         ])?;
+        let (lr, examples) = (self.lr, self.examples);
+        above_0("--lr", lr)?;
+        let batch = self.batch.unwrap_or(examples);
         ensure!(
-            self.lr > 0.0 && self.lr.is_finite(),
-            "--lr is {}, but must be above 0",
-            self.lr
-        );
-        let batch = self.batch.unwrap_or(self.examples);
-        ensure!(
-            batch <= self.examples,
-            "--batch is {batch}, more than the {} examples",
-            self.examples
+            batch <= examples,
+            "--batch is {batch}, more than the {examples} examples"
         );
         Ok(())
     }

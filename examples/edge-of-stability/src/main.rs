@@ -7,7 +7,6 @@
 mod data;
 mod descent;
 mod flags;
-mod network;
 mod record;
 mod stochastic;
 mod training;

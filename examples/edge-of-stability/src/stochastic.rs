@@ -1,21 +1,21 @@
 //! Trains by SGD on batches of four sizes, and compares batch sharpness with its thresholds.
 
-use crate::data::{Batch, Data};
+use crate::data::Data;
 use crate::flags::Flags;
-use crate::network::Network;
-use crate::record::{SUMMARY_FILE, mean, series};
+use crate::record::{SUMMARY_FILE, mean};
 use crate::training::Batches;
 use anyhow::{Result, ensure};
 use burn::module::Module;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use burn_sharpness::hessian::{
     BatchSharpnessConfig, CurvatureConfig, heavy_ball_small_batch_threshold, heavy_ball_threshold,
 };
-use burn_sharpness::{Quantity, SharpnessConfig, SharpnessProbe, Step, Thresholds};
+use burn_sharpness::{Quantity, SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK, Thresholds};
+use gpt::optimizer::sgd;
 use gpt::run::write_result;
 use gpt::say;
+use gpt::small::{Examples, FullyConnected};
 use serde::Serialize;
 use sharpness_report::Run;
 use sharpness_report::plot::{Axis, Chart, Series, Style};
@@ -64,14 +64,6 @@ impl Cell {
             large_batch_threshold: heavy_ball_threshold(learning_rate, momentum, 0.0),
         }
     }
-
-    fn optimizer(&self) -> ModuleOptimizer {
-        let momentum = MomentumConfig::new()
-            .with_momentum(self.momentum)
-            .with_dampening(0.0);
-        let momentum = (self.momentum > 0.0).then_some(momentum);
-        SgdConfig::new().with_momentum(momentum).init()
-    }
 }
 
 pub fn run(flags: &Flags, out: &Path) -> Result<()> {
@@ -87,7 +79,10 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
             let folder = out.join(format!("beta-{momentum}-batch-{batch}"));
             let (outcome, run) = train(flags, cell, &data, &device, &folder)?;
             let name = format!("batches of {batch}");
-            curves.push(series(&name, run.curve_of(Quantity::BatchSharpness)));
+            curves.push(Series::new(
+                name,
+                run.curve(TRAIN_TASK, Quantity::BatchSharpness),
+            ));
             let row = row(&outcome);
             say!("{row}");
             table += &row;
@@ -108,9 +103,9 @@ pub fn run(flags: &Flags, out: &Path) -> Result<()> {
 
 fn draw(cell: Cell, steps: u64, curves: Vec<Series>) -> Result<String> {
     let title = format!("β = {}, η = {:.3}", cell.momentum, cell.learning_rate);
-    let line = |name: &str, value: f64| Series {
-        style: Style::Threshold,
-        ..series(name, vec![(0.0, value), (steps as f64, value)])
+    let line = |name: &str, value: f64| {
+        let ends = vec![(0.0, value), (steps as f64, value)];
+        Series::new(name, ends).with_style(Style::Threshold)
     };
     let y = Axis::log("batch sharpness");
     let mut chart = Chart::new(&title, Axis::linear("step"), y);
@@ -125,19 +120,6 @@ fn draw(cell: Cell, steps: u64, curves: Vec<Series>) -> Result<String> {
     Ok(chart.svg()?)
 }
 
-trait Curves {
-    fn curve_of(&self, quantity: Quantity) -> Vec<(f64, f64)>;
-}
-
-impl Curves for Run {
-    /// NaN marks an attempt without a value.
-    fn curve_of(&self, quantity: Quantity) -> Vec<(f64, f64)> {
-        let tried = self.training().filter(|m| quantity.is_due(m));
-        let points = tried.map(|m| (m.step as f64, quantity.of(m).unwrap_or(f64::NAN)));
-        points.collect()
-    }
-}
-
 fn train(
     flags: &Flags,
     cell: Cell,
@@ -146,9 +128,7 @@ fn train(
     folder: &Path,
 ) -> Result<(Outcome, Run)> {
     device.seed(flags.seed);
-    let Flags { layers, width, .. } = *flags;
-    let (activation, loss) = (flags.activation, flags.loss);
-    let mut model = Network::new(data.features, layers, width, activation, loss, device);
+    let mut model = flags.network(data.features, device);
     let order: Vec<usize> = (0..data.len()).collect();
     let whole = data.batch(&order, device);
     let batches = Batches {
@@ -172,12 +152,11 @@ fn train(
             dampening: 0.0,
         })
         .with_directory(folder);
+    let of_batch = |model: &FullyConnected, batch: Examples<2>| model.loss(&batch);
     let probe = SharpnessProbe::builder(config)
-        .with_batch_sharpness(every, fresh.loader(), |model: &Network, batch: Batch| {
-            model.loss(&batch)
-        })
+        .with_batch_sharpness(every, fresh.loader(), of_batch)
         .build()?;
-    let mut optim = cell.optimizer();
+    let mut optim = sgd(cell.momentum);
     for batch in batches.loader().to_device(device).iter() {
         let batch = batch?;
         let loss = model.loss(&batch);
@@ -185,7 +164,7 @@ fn train(
         // λ_max belongs to the loss on all examples.
         let step = Step::new(model, &mut optim, cell.learning_rate, grads)
             .with_training_loss(loss)
-            .with_curvature(|model: &Network| model.loss(&whole));
+            .with_curvature(|model: &FullyConnected| model.loss(&whole));
         model = probe.optimize_step(step, |model| model.loss(&batch));
     }
     for notice in probe.summary().notices {
@@ -199,7 +178,7 @@ fn train(
     );
     let run = Run::open(folder)?;
     let thirds = |quantity| {
-        let points = run.curve_of(quantity);
+        let points = run.curve(TRAIN_TASK, quantity);
         let third = flags.steps as f64 / 3.0;
         [2.0, 1.0].map(|first: f64| {
             let within = |step: f64| (first * third..(first + 1.0) * third).contains(&step);

@@ -1,39 +1,19 @@
-use crate::data::{Batch, Data};
-use crate::network::Network;
+use crate::data::Data;
 use burn::data::dataloader::DataLoader;
-use burn::optim::SgdConfig;
 use burn::train::metric::{LearningRateMetric, LossMetric};
-use burn::train::{InferenceStep, Learner, SupervisedTraining, TrainOutput, TrainStep};
+use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{SharpnessMetrics, SharpnessProbe};
 use gpt::loader::Loader;
 use gpt::metrics::MetricFiles;
-use gpt::output::LossOutput;
+use gpt::optimizer::sgd;
 use gpt::progress::PlainProgress;
+use gpt::small::{Examples, FullyConnected};
 use gpt::terminal::can_draw;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-
-impl TrainStep for Network {
-    type Input = Batch;
-    type Output = LossOutput;
-
-    fn step(&self, batch: Batch) -> TrainOutput<LossOutput> {
-        let loss = self.loss(&batch);
-        TrainOutput::new(self, loss.backward(), LossOutput::new(loss))
-    }
-}
-
-impl InferenceStep for Network {
-    type Input = Batch;
-    type Output = LossOutput;
-
-    fn step(&self, batch: Batch) -> LossOutput {
-        LossOutput::new(self.loss(&batch))
-    }
-}
 
 /// All examples each time, or some in a random order that is drawn again once all were used.
 #[derive(Clone)]
@@ -45,13 +25,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    pub fn loader(self) -> Arc<dyn DataLoader<Batch>> {
-        let Self {
-            data,
-            size,
-            count,
-            seed,
-        } = self;
+    pub fn loader(self) -> Arc<dyn DataLoader<Examples<2>>> {
+        let (data, size, count, seed) = (self.data, self.size, self.count, self.seed);
         Loader::start(size * count, size, move |device| {
             let (data, device) = (data.clone(), device.clone());
             let mut random = StdRng::seed_from_u64(seed);
@@ -72,13 +47,13 @@ impl Batches {
 }
 
 pub struct Trained {
-    pub network: Network,
+    pub network: FullyConnected,
     pub failure: Option<String>,
 }
 
 /// The dashboard's key `q` stops the training early.
 pub fn train(
-    network: Network,
+    network: FullyConnected,
     learning_rate: f64,
     batches: Batches,
     probe: &SharpnessProbe,
@@ -107,12 +82,8 @@ pub fn train(
         true => training.dashboard_sharpness(probe),
         false => training.renderer(Box::new(PlainProgress::default())),
     };
-    let network = probe.attach(network);
-    let result = training.launch(Learner::new(
-        network,
-        SgdConfig::new().init(),
-        learning_rate,
-    ));
+    let learner = Learner::new(probe.attach(network), sgd(0.0), learning_rate);
+    let result = training.launch(learner);
     // The dashboard leaves the screen when it is dropped.
     drop(result.renderer);
     let failure = failure.get().cloned();
@@ -125,7 +96,6 @@ pub fn train(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Int;
 
     fn classes(size: usize, count: usize) -> Vec<Vec<i64>> {
         let batches = Batches {
@@ -135,13 +105,11 @@ mod tests {
             seed: 7,
         };
         let device = gpt::device::of_environment().unwrap();
-        let loader = batches.loader().to_device(&device);
+        let loader = batches.loader();
         assert_eq!(loader.num_items(), size * count);
-        let batches = loader.iter().map(|batch| {
-            let classes: burn::tensor::Tensor<1, Int> = batch.unwrap().y;
-            classes.into_data().iter().collect()
-        });
-        batches.collect()
+        let batches = gpt::loader::collect(&loader, &device).unwrap().into_iter();
+        let classes = batches.map(|batch| batch.y.into_data().iter().collect());
+        classes.collect()
     }
 
     #[test]

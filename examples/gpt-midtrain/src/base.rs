@@ -52,38 +52,26 @@ impl Base {
     pub fn new(flags: &BaseFlags) -> Result<Self> {
         let device = gpt::device::open(&flags.device)?.autodiff();
         device.seed(flags.seed);
-        let run = match &flags.model {
-            Some(path) => Some(RunFolder::of_run(path)?),
-            None => None,
-        };
-        let pretrained = match &run {
-            Some(run) => Some(run.load_config::<Pretrained>()?),
-            None => None,
-        };
+        let run = flags.model.as_deref().map(RunFolder::of_run).transpose()?;
+        let pretrained = run.as_ref().map(RunFolder::load_config::<Pretrained>);
+        let pretrained = pretrained.transpose()?;
         let (of_run, domain) = match &pretrained {
             Some(Pretrained { settings, .. }) => (settings.data.as_deref(), settings.domain),
             None => (None, Domain::Prose),
         };
         let pretrain_data = flags.pretrain_data.as_deref().or(of_run);
         let field = flags.text_field.as_deref();
-        let field_of_run = pretrained
+        let of_run = pretrained
             .as_ref()
-            .and_then(|run| run.settings.text_field.as_deref());
-        let field_of_run = field_of_run.filter(|_| flags.pretrain_data.is_none());
-        let pretrain_field = field.or(field_of_run).unwrap_or(TEXT_FIELD);
-        let target_field = flags
-            .target_text_field
-            .as_deref()
-            .or(field)
-            .unwrap_or(TEXT_FIELD);
-        let pretrain = read_text(pretrain_data, pretrain_field, domain, flags.megabytes);
+            .filter(|_| flags.pretrain_data.is_none());
+        let field_of_run = of_run.and_then(|run| run.settings.text_field.as_deref());
+        let read_text = |data: Option<&Path>, field: Option<&str>, domain| {
+            read_text(data, field.unwrap_or(TEXT_FIELD), domain, flags.megabytes)
+        };
+        let pretrain = read_text(pretrain_data, field.or(field_of_run), domain);
         let pretrain = pretrain.context("the pre-training text (--pretrain-data)")?;
-        let target = read_text(
-            flags.target_data.as_deref(),
-            target_field,
-            domain.other(),
-            flags.megabytes,
-        );
+        let target_field = flags.target_text_field.as_deref().or(field);
+        let target = read_text(flags.target_data.as_deref(), target_field, domain.other());
         let target = target.context("the target text (--target-data)")?;
 
         let tokenizer = match &run {
@@ -102,8 +90,8 @@ impl Base {
             config.vocab
         );
         let source = |text: &Text, name: &str| {
-            let windows = Windows::split(tokenizer.encode(&text.content)?, config.context, name);
-            let [train, held_out] = windows.map_err(Error::msg)?;
+            let tokens = tokenizer.encode(&text.content)?;
+            let [train, held_out] = Windows::split(tokens, config.context, name)?;
             Ok::<_, Error>(Source { train, held_out })
         };
         let pretrain = source(&pretrain, "the pre-training text")?;
@@ -113,11 +101,8 @@ impl Base {
         let model = match &run {
             Some(run) => {
                 let checkpoint = run.newest_checkpoint()?;
-                say!(
-                    "model   {} at step {}",
-                    run.path().display(),
-                    checkpoint.step
-                );
+                let step = checkpoint.step;
+                say!("model   {} at step {step}", run.path().display());
                 model.try_load_record(run.load_weights(checkpoint)?)?
             }
             None => pre_train(model, &pretrain, flags, &device)?,
@@ -154,11 +139,9 @@ impl Base {
 impl Source {
     pub fn held_out_batches(&self, batches: usize, base: &Base) -> Vec<TokenBatch> {
         let device = base.device.clone().inner();
+        let windows = &self.held_out;
         (0..batches)
-            .map(|index| {
-                self.held_out
-                    .even_batch(index, batches, base.batch, &device)
-            })
+            .map(|index| windows.even_batch(index, batches, base.batch, &device))
             .collect()
     }
 }
@@ -166,7 +149,7 @@ impl Source {
 fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) -> Result<Gpt> {
     let steps = flags.pretrain_steps;
     let schedule = WarmupStableDecay::usual(PEAK_LEARNING_RATE, steps);
-    schedule.validate().map_err(Error::msg)?;
+    schedule.validate()?;
     let mut scheduler = schedule.scheduler();
     let mut optim = adamw(0.0);
     let mut random = StdRng::seed_from_u64(flags.seed);
@@ -177,10 +160,8 @@ fn pre_train(mut model: Gpt, text: &Source, flags: &BaseFlags, device: &Device) 
         model = optim.step(scheduler.step(), model, grads);
         if step.is_multiple_of(50) || step + 1 == steps {
             let loss = loss.try_into_scalar::<f64>()?;
-            say!(
-                "pre-training  step {step:>4} of {steps}  loss {}",
-                number(loss)
-            );
+            let shown = number(loss);
+            say!("pre-training  step {step:>4} of {steps}  loss {shown}");
             ensure!(
                 loss.is_finite(),
                 "the pre-training failed: its loss is {loss}"

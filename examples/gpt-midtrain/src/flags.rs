@@ -1,4 +1,4 @@
-use anyhow::{Error, Result, ensure};
+use anyhow::{Result, ensure};
 use burn_sharpness::SharpnessConfig;
 use clap::{ArgMatches, Args, Parser, Subcommand};
 use gpt::flags::{at_least_one, refuse_unused};
@@ -8,14 +8,7 @@ use gpt::tokens::validate_update;
 use std::path::PathBuf;
 
 /// Without effect on a trained model.
-const OF_NEW_MODEL: [&str; 6] = [
-    "pretrain_steps",
-    "vocab",
-    "context",
-    "layers",
-    "heads",
-    "width",
-];
+const OF_NEW_MODEL: &str = "pretrain_steps vocab context layers heads width";
 
 /// Choose a data mix and a learning rate for mid-training by relative critical sharpness.
 #[derive(Parser)]
@@ -139,28 +132,23 @@ impl BaseFlags {
             ("--pretrain-steps", self.pretrain_steps),
         ])?;
         limit(self.megabytes)?;
-        validate_update(self.batch, self.context, 1).map_err(Error::msg)?;
+        validate_update(self.batch, self.context, 1)?;
         if self.model.is_some() {
-            refuse_unused(matches, &OF_NEW_MODEL, "with --model")?;
+            refuse_unused(matches, OF_NEW_MODEL, "with --model")?;
         }
         if self.target_data.is_none() {
-            refuse_unused(matches, &["target_text_field"], "without --target-data")?;
+            refuse_unused(matches, "target_text_field", "without --target-data")?;
             if self.pretrain_data.is_none() && self.model.is_none() {
                 let mode = "without --pretrain-data or --target-data";
-                refuse_unused(matches, &["text_field"], mode)?;
+                refuse_unused(matches, "text_field", mode)?;
             }
         }
-        self.new_model().validate().map_err(Error::msg)
+        self.new_model().validate()
     }
 
     pub fn new_model(&self) -> GptConfig {
-        GptConfig::new(
-            self.vocab,
-            self.context,
-            self.layers,
-            self.heads,
-            self.width,
-        )
+        let (layers, heads, width) = (self.layers, self.heads, self.width);
+        GptConfig::new(self.vocab, self.context, layers, heads, width)
     }
 }
 
@@ -181,27 +169,19 @@ impl TrainFlags {
     pub fn validate(&self) -> Result<()> {
         self.probe.validate()?;
         let is_rising = |values: &[f64]| values.windows(2).all(|pair| pair[0] < pair[1]);
+        let (ratios, rates, lost) = (&self.ratios, &self.rates, self.lost);
+        let is_fraction = |ratio: &f64| (0.0..=1.0).contains(ratio);
         ensure!(
-            !self.ratios.is_empty()
-                && is_rising(&self.ratios)
-                && self.ratios.iter().all(|ratio| (0.0..=1.0).contains(ratio)),
+            !ratios.is_empty() && is_rising(ratios) && ratios.iter().all(is_fraction),
             "--ratios must be rising fractions between 0 and 1, such as 0,0.5,1"
         );
+        let is_rate = |rate: &f64| *rate > 0.0 && rate.is_finite();
         ensure!(
-            !self.rates.is_empty()
-                && is_rising(&self.rates)
-                && self
-                    .rates
-                    .iter()
-                    .all(|rate| *rate > 0.0 && rate.is_finite()),
+            !rates.is_empty() && is_rising(rates) && rates.iter().all(is_rate),
             "--rates must be rising learning rates above 0, such as 0.001,0.01"
         );
         at_least_one(&[("--steps", self.steps as u64)])?;
-        ensure!(
-            self.lost > 0.0,
-            "--lost is {}, but must be above 0",
-            self.lost
-        );
+        ensure!(lost > 0.0, "--lost is {lost}, but must be above 0");
         Ok(())
     }
 }
@@ -223,15 +203,8 @@ mod tests {
 
     #[test]
     fn flags_of_a_new_model_are_refused_with_a_trained_one() {
-        for flag in [
-            "pretrain-steps",
-            "vocab",
-            "context",
-            "layers",
-            "heads",
-            "width",
-        ] {
-            let option = format!("--{flag}");
+        for flag in OF_NEW_MODEL.split(' ') {
+            let option = format!("--{}", flag.replace('_', "-"));
             validated(&[&option, "4"]).unwrap();
             let error = validated(&[&option, "4", "--model", "."]).unwrap_err();
             assert!(error.to_string().starts_with(&option), "{error}");

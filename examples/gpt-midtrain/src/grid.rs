@@ -51,22 +51,20 @@ pub fn train(base: &Base, ratios: &[f64], rates: &[f64], steps: usize, lost: f64
                 model = optim.step(learning_rate * warm, model, grads);
             }
             let after = base.held_out_losses(&model)?;
-            let change = |task: usize| {
+            let [pretrain_change, target_change] = [0, 1].map(|task| {
                 let change = after[task] - before[task];
                 change.is_finite().then_some(change)
-            };
-            let cell = Cell {
+            });
+            let [pretrain, target] = [pretrain_change, target_change].map(show);
+            say!(
+                "trained at r = {ratio:.2}, η = {learning_rate:.0e}: pre-training loss {pretrain}, target loss {target}"
+            );
+            cells.push(Cell {
                 ratio,
                 learning_rate,
-                pretrain_change: change(0),
-                target_change: change(1),
-            };
-            say!(
-                "trained at r = {ratio:.2}, η = {learning_rate:.0e}: pre-training loss {}, target loss {}",
-                show(cell.change(0)),
-                show(cell.change(1))
-            );
-            cells.push(cell);
+                pretrain_change,
+                target_change,
+            });
         }
     }
     Ok(Grid {
@@ -108,26 +106,21 @@ impl Grid {
             let cell = cells.find(|cell| cell.learning_rate == rate && cell.ratio == ratio);
             cell.and_then(|cell| cell.change(task))
         };
-        let rows = self.rates.iter();
+        let ratios = &self.ratios;
+        let row = |rate: &f64| ratios.iter().map(|ratio| cell(*rate, *ratio)).collect();
+        let name = NAMES[task];
         let curve = sweep.points.iter();
         let curve = curve.filter_map(|point| Some((point.ratio, point.largest_rate(task)?)));
         HeatMap {
-            title: format!("Held-out {} loss after a short mid-training", NAMES[task]),
+            title: format!("Held-out {name} loss after a short mid-training"),
             x_label: "fraction r of pre-training text in the mix".to_string(),
             y_label: "learning rate η".to_string(),
-            columns: self.ratios.clone(),
+            columns: ratios.clone(),
             rows: self.rates.clone(),
-            cells: rows
-                .map(|rate| {
-                    self.ratios
-                        .iter()
-                        .map(|ratio| cell(*rate, *ratio))
-                        .collect()
-                })
-                .collect(),
+            cells: self.rates.iter().map(row).collect(),
             value_label: "change in nats, dark: worse".to_string(),
             curves: vec![(
-                format!("critical learning rate of the {} loss, before", NAMES[task]),
+                format!("critical learning rate of the {name} loss, before"),
                 curve.collect(),
             )],
         }

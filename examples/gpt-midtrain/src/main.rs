@@ -16,7 +16,7 @@ mod sweet_spot;
 use anyhow::Result;
 use base::Base;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
-use flags::{BaseFlags, Flags, Mode};
+use flags::{Flags, Mode};
 use gpt::folder::OwnedFolder;
 use gpt::run::exit_code;
 use gpt::say;
@@ -29,40 +29,31 @@ fn main() -> ExitCode {
 fn run(matches: &ArgMatches) -> Result<()> {
     let flags = Flags::from_arg_matches(matches)?;
     let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
-    match flags.mode {
+    let (base, probe, ratios) = match &flags.mode {
         Mode::Sweep(flags) => {
             flags.validate()?;
-            flags.base.validate(matches)?;
-            let owned = folder(&flags.base)?;
-            let out = owned.path();
-            let base = Base::new(&flags.base)?;
             let ratios = (0..=flags.ratios).map(|step| step as f64 / flags.ratios as f64);
-            let sweep = sweep::measure(&base, &ratios.collect::<Vec<_>>(), &flags.probe)?;
-            sweep.save(out)?;
-            say!("\n{sweep}");
-            say!("written to {}", out.display());
-            sweep.verdict()?;
+            (&flags.base, &flags.probe, ratios.collect())
         }
         Mode::Train(flags) => {
             flags.validate()?;
-            flags.base.validate(matches)?;
-            let owned = folder(&flags.base)?;
-            let out = owned.path();
-            let base = Base::new(&flags.base)?;
-            let sweep = sweep::measure(&base, &flags.ratios, &flags.probe)?;
-            sweep.save(out)?;
-            let grid = grid::train(&base, &flags.ratios, &flags.rates, flags.steps, flags.lost);
-            let grid = grid?;
-            grid.save(out, &sweep)?;
-            say!("\n{sweep}");
-            say!("{}", grid.table(&sweep));
-            say!("written to {}", out.display());
-            sweep.verdict()?;
+            (&flags.base, &flags.probe, flags.ratios.clone())
         }
+    };
+    base.validate(matches)?;
+    let out = base.out.as_deref();
+    let owned = OwnedFolder::for_results(out, "gpt-midtrain", sweep::SWEEP_FILE)?;
+    let out = owned.path();
+    let base = Base::new(base)?;
+    let sweep = sweep::measure(&base, &ratios, probe)?;
+    sweep.save(out)?;
+    let mut said = format!("\n{sweep}");
+    if let Mode::Train(flags) = &flags.mode {
+        let grid = grid::train(&base, &ratios, &flags.rates, flags.steps, flags.lost)?;
+        grid.save(out, &sweep)?;
+        said += &format!("\n{}", grid.table(&sweep));
     }
-    Ok(())
-}
-
-fn folder(flags: &BaseFlags) -> Result<OwnedFolder> {
-    OwnedFolder::for_results(flags.out.as_deref(), "gpt-midtrain", sweep::SWEEP_FILE)
+    say!("{said}");
+    say!("written to {}", out.display());
+    sweep.verdict()
 }

@@ -1,4 +1,4 @@
-use crate::base::Base;
+use crate::base::{Base, Source};
 use gpt::tokens::TokenBatch;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -23,23 +23,16 @@ impl<'a> Mix<'a> {
 
     /// Several batches together meet a fraction that is no whole number of windows.
     pub fn next_batch(&mut self) -> TokenBatch {
-        let Base {
-            batch,
-            pretrain,
-            target,
-            device,
-            ..
-        } = self.base;
+        let (base, batch) = (self.base, self.base.batch);
         let windows = |batches: usize| (self.ratio * (batches * batch) as f64).round() as usize;
         let of_pretrain = windows(self.made + 1) - windows(self.made);
         self.made += 1;
-        let mut part = |source: &crate::base::Source, windows: usize| {
-            (windows > 0).then(|| source.train.random_batch(windows, &mut self.random, device))
+        let random = &mut self.random;
+        let mut part = |source: &Source, windows: usize| {
+            (windows > 0).then(|| source.train.random_batch(windows, random, &base.device))
         };
-        let parts = [
-            part(pretrain, of_pretrain),
-            part(target, batch - of_pretrain),
-        ];
-        TokenBatch::cat(parts.into_iter().flatten().collect())
+        let pretrain = part(&base.pretrain, of_pretrain);
+        let target = part(&base.target, batch - of_pretrain);
+        TokenBatch::cat(pretrain.into_iter().chain(target).collect())
     }
 }

@@ -59,22 +59,16 @@ impl Point {
         let limit = self.limit().map_or("–".to_string(), |(rate, task)| {
             format!("{} ({task})", show_rate(rate))
         });
-        format!(
-            "{:>5.2}  {:<32}  {:<32}  {limit}",
-            self.ratio,
-            cell(0),
-            cell(1)
-        )
+        let (ratio, [a, b]) = (self.ratio, [0, 1].map(cell));
+        format!("{ratio:>5.2}  {a:<32}  {b:<32}  {limit}")
     }
 }
 
 fn show_sharpness(value: f64) -> String {
-    if value.is_infinite() {
-        "hurt".to_string()
-    } else if value == 0.0 {
-        "gains".to_string()
-    } else {
-        decimals(value, 1)
+    match value {
+        0.0 => "gains".to_string(),
+        value if value.is_infinite() => "hurt".to_string(),
+        value => decimals(value, 1),
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::base::Base;
+use crate::base::{Base, Source};
 use crate::flags::ProbeFlags;
 use crate::mix::Mix;
 use crate::point::{Point, TASKS, extended};
@@ -43,17 +43,10 @@ pub fn measure(base: &Base, ratios: &[f64], flags: &ProbeFlags) -> Result<Sweep>
         .with_tolerance(flags.tolerance);
     let loss = |model: &Gpt, batch: TokenBatch| model.loss(batch);
     let [pretrain, target, _] = TASKS;
+    let batches = |source: &Source| source.held_out_batches(flags.batches, base);
     let probe = SharpnessProbe::builder(config)
-        .with_task(
-            pretrain,
-            base.pretrain.held_out_batches(flags.batches, base),
-            loss,
-        )
-        .with_task(
-            target,
-            base.target.held_out_batches(flags.batches, base),
-            loss,
-        )
+        .with_task(pretrain, batches(&base.pretrain), loss)
+        .with_task(target, batches(&base.target), loss)
         .build()?;
 
     let mut points = Vec::new();
@@ -172,10 +165,8 @@ mod tests {
         // The mix itself is no task.
         let some = sweep([NotDescent, BelowResolution, NonFiniteBaseLoss]);
         let text = some.to_string();
-        assert!(
-            text.contains("1 of 2 measurements of the tasks say nothing"),
-            "{text}"
-        );
+        let said = "1 of 2 measurements of the tasks say nothing";
+        assert!(text.contains(said), "{text}");
         assert!(text.contains(&BelowResolution.to_string()), "{text}");
         some.verdict().unwrap();
         let none = sweep([BelowResolution, NonFiniteBaseLoss, NotDescent]);

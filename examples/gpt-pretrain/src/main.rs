@@ -60,30 +60,25 @@ fn run() -> Result<()> {
         return find_learning_rate(&settings);
     }
 
-    let (folder, saved) = match &flags.resume {
-        None => (
-            RunFolder::for_new_run(flags.out.as_deref(), "gpt-pretrain")?,
-            None,
-        ),
+    let (folder, saved, settings) = match &flags.resume {
+        None => {
+            let folder = RunFolder::for_new_run(flags.out.as_deref(), "gpt-pretrain")?;
+            (folder, None, settings)
+        }
         Some(resume) => {
             let folder = resume.as_ref().xor(flags.out.as_ref());
             let folder =
                 folder.context("--resume needs the folder of a run, as its value or in --out")?;
             let folder = RunFolder::to_resume(folder)?;
             let saved: RunConfig = folder.load_config()?;
-            (folder, Some(saved))
+            let settings = settings.resumed(&saved.settings, &matches)?;
+            (folder, Some(saved), settings)
         }
-    };
-    let settings = match &saved {
-        None => settings,
-        Some(saved) => settings.resumed(&saved.settings, &matches)?,
     };
     settings.validate()?;
     let device = gpt::device::open(&settings.device)?;
-    let checkpoint = match &saved {
-        None => None,
-        Some(_) => Some(folder.newest_checkpoint()?),
-    };
+    let checkpoint = saved.as_ref().map(|_| folder.newest_checkpoint());
+    let checkpoint = checkpoint.transpose()?;
     let is_over = checkpoint.is_some_and(|checkpoint| checkpoint.step >= settings.steps);
     if let Some(checkpoint) = checkpoint {
         ensure!(
@@ -161,26 +156,20 @@ fn export(
     run: &RunFolder,
     to: &Path,
 ) -> Result<()> {
-    let RunConfig {
-        settings, model, ..
-    } = config;
+    let (settings, model) = (&config.settings, &config.model);
     for step in training::export(settings, model, tokenizer, run, device, to)? {
-        say!(
-            "export              {}",
-            to.join(format!("step-{step}")).display()
-        );
+        let folder = to.join(format!("step-{step}"));
+        say!("export              {}", folder.display());
     }
     Ok(())
 }
 
 /// A training without a report still counts as done.
 fn write_report(folder: &RunFolder) {
+    let path = folder.path().join(REPORT);
     let made = Run::open(folder.path()).map_err(Error::from);
     match made.and_then(|run| write_result(folder.path(), REPORT, report::html(&[run]))) {
-        Ok(()) => say!(
-            "report              {}",
-            folder.path().join(REPORT).display()
-        ),
+        Ok(()) => say!("report              {}", path.display()),
         Err(error) => gpt::warn!("note: there is no report: {error:#}"),
     }
 }
@@ -200,13 +189,9 @@ fn new_tokenizer(settings: &Settings, text: &Text) -> Result<Tokenizer> {
 
 fn windows(text: &Text, tokenizer: &Tokenizer, model: &GptConfig) -> Result<[Windows; 2]> {
     let tokens = tokenizer.encode(&text.content)?;
-    let windows = Windows::split(tokens, model.context, "the text").map_err(Error::msg)?;
-    say!(
-        "tokens  {} to train on and {} to validate, of {} kinds",
-        windows[0].tokens(),
-        windows[1].tokens(),
-        model.vocab
-    );
+    let windows = Windows::split(tokens, model.context, "the text")?;
+    let ([train, valid], kinds) = (windows.each_ref().map(Windows::tokens), model.vocab);
+    say!("tokens  {train} to train on and {valid} to validate, of {kinds} kinds");
     Ok(windows)
 }
 

@@ -2,7 +2,7 @@ use anyhow::{Context, Result, bail, ensure};
 use burn_sharpness::hessian::{AdamPreconditioner, CurvatureConfig};
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::{ArgMatches, Args, ValueEnum};
-use gpt::flags::{absolute, at_least_one, is_given, refuse_unused};
+use gpt::flags::{absolute, at_least_one, is_given, not_below_0, refuse_unused};
 use gpt::model::GptConfig;
 use gpt::optimizer::{BETA_1, BETA_2, EPSILON, PEAK_LEARNING_RATE};
 use gpt::schedule::WarmupStableDecay;
@@ -163,39 +163,13 @@ pub enum TokenKind {
     Bytes,
 }
 
-/// Other flags determine the model, its data or their order.
-const CHANGEABLE: [&str; 14] = [
-    "steps",
-    "lr",
-    "final_lr",
-    "warmup",
-    "decay",
-    "weight_decay",
-    "every",
-    "dense_every",
-    "hessian_every",
-    "max_time_share",
-    "edge_cap",
-    "tolerance",
-    "device",
-    // The digest shows whether the text is the same.
-    "data",
-];
+/// Other flags determine the model, its data or their order. A digest shows whether the data are the same.
+const CHANGEABLE: &str = "steps lr final_lr warmup decay weight_decay every dense_every hessian_every \
+    max_time_share edge_cap tolerance device data";
 
 /// The learning-rate finder has its own schedule.
-const UNUSED_BY_FINDER: [&str; 11] = [
-    "steps",
-    "lr",
-    "final_lr",
-    "warmup",
-    "decay",
-    "epoch_steps",
-    "every",
-    "dense_every",
-    "hessian_every",
-    "max_time_share",
-    "edge_cap",
-];
+const UNUSED_BY_FINDER: &str = "steps lr final_lr warmup decay epoch_steps every dense_every hessian_every \
+    max_time_share edge_cap";
 
 /// For runs older than the flag.
 fn text_field() -> String {
@@ -206,23 +180,23 @@ impl Settings {
     /// Makes paths absolute, and refuses flags without effect.
     pub fn checked(mut self, flags: &ArgMatches, finds_lr: bool) -> Result<Self> {
         if finds_lr {
-            refuse_unused(flags, &UNUSED_BY_FINDER, "with --find-lr")?;
+            refuse_unused(flags, UNUSED_BY_FINDER, "with --find-lr")?;
         }
         match &self.data {
             Some(path) => {
-                refuse_unused(flags, &["domain"], "with --data")?;
+                refuse_unused(flags, "domain", "with --data")?;
                 self.data = Some(absolute(path)?);
             }
             None if !is_given(flags, "resume") => {
-                refuse_unused(flags, &["text_field"], "without --data")?;
+                refuse_unused(flags, "text_field", "without --data")?;
             }
             None => {}
         }
         if self.tokens == TokenKind::Bytes {
-            refuse_unused(flags, &["vocab"], "with --tokens bytes")?;
+            refuse_unused(flags, "vocab", "with --tokens bytes")?;
         }
         if self.schedule().decay == 0 {
-            refuse_unused(flags, &["final_lr"], "without a decay (--decay 0)")?;
+            refuse_unused(flags, "final_lr", "without a decay (--decay 0)")?;
         }
         Ok(self)
     }
@@ -238,7 +212,7 @@ impl Settings {
                 continue;
             }
             ensure!(
-                CHANGEABLE.contains(&name.as_str()),
+                CHANGEABLE.split(' ').any(|flag| flag == name),
                 "the run was made with {} = {}, which cannot become {value} when it resumes",
                 name.replace('_', "-"),
                 fields.get(name).unwrap_or(&serde_json::Value::Null),
@@ -250,26 +224,21 @@ impl Settings {
 
     /// Refuses impossible settings before anything is read or trained.
     pub fn validate(&self) -> Result<()> {
-        self.schedule().validate().map_err(anyhow::Error::msg)?;
+        self.schedule().validate()?;
         let counts = [
             ("--batch", self.batch as u64),
             ("--accumulate", self.accumulate as u64),
             ("--epoch-steps", self.epoch_steps()),
         ];
         at_least_one(&counts)?;
-        validate_update(self.batch, self.context, self.accumulate).map_err(anyhow::Error::msg)?;
+        validate_update(self.batch, self.context, self.accumulate)?;
         limit(self.megabytes)?;
         let vocab = match self.tokens {
             TokenKind::Bpe => self.vocab,
             TokenKind::Bytes => 256,
         };
-        let model = self.model(vocab);
-        model.validate().map_err(anyhow::Error::msg)?;
-        ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "the weight decay is {}, but must not be below 0",
-            self.weight_decay
-        );
+        self.model(vocab).validate()?;
+        not_below_0("the weight decay", self.weight_decay)?;
         SharpnessProbe::new(self.probe())?;
         Ok(())
     }

@@ -1,5 +1,5 @@
 use crate::settings::{RunConfig, Settings};
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::tensor::Device;
@@ -10,6 +10,7 @@ use burn::train::{Learner, SupervisedTraining};
 use burn_sharpness::{
     LearningRateFinder, LearningRateRange, SharpnessMetrics, SharpnessProbe, SharpnessSummary,
 };
+use gpt::loader::collect;
 use gpt::metrics::MetricFiles;
 use gpt::model::{Gpt, GptConfig};
 use gpt::optimizer::adamw;
@@ -19,7 +20,7 @@ use gpt::say;
 use gpt::stop::Stop;
 use gpt::terminal::can_draw;
 use gpt::tokenizer::Tokenizer;
-use gpt::tokens::{TokenBatch, TrainBatches, Windows, valid_loader};
+use gpt::tokens::{TrainBatches, Windows, valid_loader};
 use std::path::Path;
 
 const VALID_BATCHES: usize = 8;
@@ -45,9 +46,7 @@ pub fn find_learning_rate(
         settings.seed,
         0,
     );
-    let loader = batches.loader().to_device(&device);
-    let batches = loader.iter().collect::<Result<Vec<TokenBatch>, _>>();
-    let batches = batches.map_err(|error| anyhow!("{error}"))?;
+    let batches = collect(&batches.loader(), &device)?;
     let finder = LearningRateFinder::new().with_search(settings.probe());
     let optim = adamw(settings.weight_decay);
     let range = finder.find(&model.init(&device), &optim, &batches, |model, batch| {
@@ -124,11 +123,8 @@ pub fn train(
     checkpoint: Option<Checkpoint>,
     keep_checkpoints: bool,
 ) -> Result<Ending> {
-    let stop = Stop::new().with_signals()?;
-    let stop = match keep_checkpoints {
-        true => stop.with_all_checkpoints(),
-        false => stop,
-    };
+    let mut stop = Stop::new().with_signals()?;
+    stop.keeps_all = keep_checkpoints;
     let probe = SharpnessProbe::new(settings.probe().with_directory(folder.path()))?;
     let device = device.clone().autodiff();
     let model = first_model(settings, model, &device);

@@ -7,9 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
-const MODEL: &str =
-    "--layers 1 --width 16 --heads 2 --context 16 --batch 2 --tokens bytes --epoch-steps 20";
+const MODEL: &str = "--layers 1 --width 16 --heads 2 --context 16 --batch 2 --tokens bytes";
 
 fn program(folder: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpt-pretrain"));
@@ -17,13 +17,17 @@ fn program(folder: &Path, flags: &[&str]) -> Command {
     command
 }
 
-fn text(folder: &Path) {
+/// A folder with a text.
+fn setting() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
     let text = "The learning rate is above the critical learning rate.\n".repeat(100);
-    fs::write(folder.join("text.txt"), text).unwrap();
+    fs::write(folder.path().join("text.txt"), text).unwrap();
+    folder
 }
 
 fn start(folder: &Path, out: &str, flags: &[&str]) -> Child {
-    let common = ["--data", "text.txt", "--out", out, "--every", "5"];
+    let common = "--data text.txt --every 5 --epoch-steps 20 --out";
+    let common: Vec<&str> = common.split(' ').chain([out]).collect();
     let model: Vec<&str> = MODEL.split(' ').collect();
     let mut command = program(folder, &[&model[..], &common, flags].concat());
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -39,6 +43,28 @@ fn said(output: &Output) -> String {
     format!("{out}{err}")
 }
 
+#[track_caller]
+fn assert_succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", said(output));
+}
+
+/// Runs the program in bash, after commands that limit it.
+#[track_caller]
+fn assert_ends(folder: &TempDir, before: &str, flags: &str, code: i32) -> String {
+    let program = env!("CARGO_BIN_EXE_gpt-pretrain");
+    let script = format!("{before} exec {program} {MODEL} --data text.txt --out run {flags}");
+    let mut shell = Command::new("bash");
+    let shell = shell.current_dir(folder.path()).args(["-c", &script]);
+    let output = shell.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    said(&output)
+}
+
+#[track_caller]
+fn assert_has(text: &str, part: &str) {
+    assert!(text.contains(part), "{text}");
+}
+
 fn signal(child: &Child, name: &str) {
     let id = child.id().to_string();
     let mut kill = Command::new("kill");
@@ -48,27 +74,22 @@ fn signal(child: &Child, name: &str) {
 fn wait_for_lines(record: &Path, lines: usize) {
     let started = Instant::now();
     while fs::read_to_string(record).map_or(0, |text| text.lines().count()) < lines {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "no measurement"
-        );
+        let is_late = started.elapsed() > Duration::from_secs(60);
+        assert!(!is_late, "no measurement");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
-    let output = program(folder, &["--resume", run, "--export", "export"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    let mut export = program(folder, &["--resume", run, "--export", "export"]);
+    assert_succeeds(&export.output().unwrap());
     let file = folder.join(format!("export/step-{step}/model.safetensors"));
     let bytes = fs::read(file).unwrap();
     let (length, rest) = bytes.split_first_chunk().unwrap();
     let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
     let header: BTreeMap<String, Value> = serde_json::from_slice(header).unwrap();
-    let tensors = header
-        .into_iter()
-        .filter(|(name, _)| name != "__metadata__");
+    let tensors = header.into_iter();
+    let tensors = tensors.filter(|(name, _)| name != "__metadata__");
     let tensors = tensors.map(|(name, tensor)| {
         let place = |index: usize| tensor["data_offsets"][index].as_u64().unwrap() as usize;
         (name, data[place(0)..place(1)].to_vec())
@@ -79,31 +100,21 @@ fn weights(folder: &Path, run: &str, step: u64) -> BTreeMap<String, Vec<u8>> {
 /// Dropout draws random numbers, and a stop must not cut an update of two batches.
 #[test]
 fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = setting();
     let folder = folder.path();
-    text(folder);
     let flags = ["--steps", "400", "--dropout", "0.1", "--accumulate", "2"];
     let whole = finish(start(folder, "whole", &flags));
-    assert!(whole.status.success(), "{}", said(&whole));
+    assert_succeeds(&whole);
 
     let cut = start(folder, "cut", &flags);
     wait_for_lines(&folder.join("cut/measurements.jsonl"), 3);
     signal(&cut, "-TERM");
     let cut = finish(cut);
-    assert!(cut.status.success(), "{}", said(&cut));
-    assert!(
-        said(&cut).contains("of 400: --resume cut goes on"),
-        "{}",
-        said(&cut)
-    );
-    let resumed = program(folder, &["--resume", "cut"]).output().unwrap();
-    assert!(resumed.status.success(), "{}", said(&resumed));
+    assert_succeeds(&cut);
+    assert_has(&said(&cut), "of 400: --resume cut goes on");
+    assert_succeeds(&program(folder, &["--resume", "cut"]).output().unwrap());
     let [whole, cut] = ["whole", "cut"].map(|run| weights(folder, run, 400));
-    assert!(whole.len() > 10);
-    assert_eq!(
-        whole.keys().collect::<Vec<_>>(),
-        cut.keys().collect::<Vec<_>>()
-    );
+    assert!(whole.len() > 10 && whole.keys().eq(cut.keys()));
     for (name, values) in whole {
         assert!(values == cut[&name], "{name} differs");
     }
@@ -111,14 +122,10 @@ fn a_run_that_was_stopped_and_resumed_ends_with_the_same_weights() {
 
 #[test]
 fn a_second_signal_ends_the_process() {
-    let folder = tempfile::tempdir().unwrap();
-    text(folder.path());
+    let folder = setting();
     // An update takes minutes, so the first signal cannot end the run.
-    let run = start(
-        folder.path(),
-        "run",
-        &["--steps", "9", "--accumulate", "100000"],
-    );
+    let flags = ["--steps", "9", "--accumulate", "100000"];
+    let run = start(folder.path(), "run", &flags);
     let started = Instant::now();
     while !folder.path().join("run/train").exists() && started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(20));
@@ -129,74 +136,43 @@ fn a_second_signal_ends_the_process() {
     assert_eq!(finish(run).status.code(), Some(128 + 15));
 }
 
-fn in_bash(folder: &Path, script: &str) -> Output {
-    let mut shell = Command::new("bash");
-    let shell = shell.current_dir(folder).args(["-c", script]);
-    shell.output().unwrap()
-}
-
 #[test]
 fn a_disk_that_is_full_is_said_and_the_exit_code_tells() {
-    let folder = tempfile::tempdir().unwrap();
-    text(folder.path());
+    let folder = setting();
     // Files of 20 KiB at most: less than a checkpoint, more than anything else.
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 20; exec {} {MODEL} --data text.txt --out run --steps 60 --every 50",
-        env!("CARGO_BIN_EXE_gpt-pretrain")
-    );
-    let output = in_bash(folder.path(), &script);
-    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    let said = said(&output);
-    assert!(
-        said.contains("error: the training broke off before step"),
-        "{said}"
-    );
-    assert!(said.contains("measurements  "), "{said}");
+    let limit = "trap '' XFSZ; ulimit -f 20;";
+    let said = assert_ends(&folder, limit, "--epoch-steps 20 --steps 60 --every 50", 1);
+    assert_has(&said, "error: the training broke off before step");
+    assert_has(&said, "measurements  ");
 }
 
 /// burn's own metric logger would panic, and then abort the process.
 #[test]
 fn a_disk_that_is_full_within_an_epoch_ends_the_run_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    text(folder.path());
-    let model = MODEL.replace("--epoch-steps 20", "--epoch-steps 100000");
+    let folder = setting();
     // Files of 4 KiB at most: a metric fills its file after some hundred steps.
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 4; exec {} {model} --data text.txt --out run --steps 100000 --every 50",
-        env!("CARGO_BIN_EXE_gpt-pretrain"),
-    );
-    let output = in_bash(folder.path(), &script);
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("error: the training broke off before step"),
-        "{said}"
-    );
-    assert!(
-        said.contains("run/train/epoch-1/") && said.contains(".log cannot be written: "),
-        "{said}"
-    );
-    assert!(said.contains("measurements  "), "{said}");
+    let limit = "trap '' XFSZ; ulimit -f 4;";
+    let flags = "--epoch-steps 100000 --steps 100000 --every 50";
+    let said = assert_ends(&folder, limit, flags, 1);
+    assert_has(&said, "error: the training broke off before step");
+    assert_has(&said, "run/train/epoch-1/");
+    assert_has(&said, ".log cannot be written: ");
+    assert_has(&said, "measurements  ");
     assert!(!said.contains("panicked"), "{said}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_needs_no_output() {
-    let folder = tempfile::tempdir().unwrap();
-    text(folder.path());
-    let script = format!(
-        "exec {} {MODEL} --data text.txt --out run --steps 20 >/dev/full 2>/dev/full",
-        env!("CARGO_BIN_EXE_gpt-pretrain")
-    );
-    assert!(in_bash(folder.path(), &script).status.success());
+    let folder = setting();
+    let flags = "--epoch-steps 20 --steps 20 >/dev/full 2>/dev/full";
+    assert_ends(&folder, "", flags, 0);
     assert!(folder.path().join("run/report.html").exists());
 }
 
 #[test]
 fn a_run_outlives_its_reader() {
-    let folder = tempfile::tempdir().unwrap();
-    text(folder.path());
+    let folder = setting();
     let mut run = start(folder.path(), "run", &["--steps", "30"]);
     drop(run.stdout.take());
     drop(run.stderr.take());

@@ -1,22 +1,27 @@
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 
-pub const VARIABLE: &str = "SHARPNESS_DEVICE";
+const VARIABLE: &str = "SHARPNESS_DEVICE";
 
 /// Opens `flex` (pure Rust, on the CPU), or `tch`, `cuda` or `wgpu` with the cargo feature of this name.
 pub fn open(name: &str) -> Result<Device> {
+    #[allow(unreachable_patterns, reason = "a feature's name stands twice")]
     let device = match name {
-        "flex" => Some(Device::flex()),
-        "tch" => tch(),
-        "cuda" => cuda(),
-        "wgpu" => wgpu(),
+        "flex" => Device::flex(),
+        // Burn 0.22 deprecates this backend, and 0.23 drops it.
+        #[cfg(feature = "tch")]
+        #[allow(deprecated)]
+        "tch" => Device::libtorch(),
+        #[cfg(feature = "cuda")]
+        "cuda" => Device::cuda(0),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        "tch" | "cuda" | "wgpu" => bail!(
+            "the device {name} is not built in: run again with `--features {name}` before the `--`"
+        ),
         _ => bail!("there is no device named {name}: choose flex, tch, cuda or wgpu"),
     };
-    device.with_context(|| {
-        format!(
-            "the device {name} is not built in: run again with `--features {name}` before the `--`"
-        )
-    })
+    Ok(device)
 }
 
 pub fn of_environment() -> Result<Device> {
@@ -24,38 +29,6 @@ pub fn of_environment() -> Result<Device> {
         Ok(name) if !name.is_empty() => open(&name).context(VARIABLE),
         _ => open("flex"),
     }
-}
-
-// Burn 0.22 deprecates this backend, and 0.23 drops it.
-#[cfg(feature = "tch")]
-#[allow(deprecated)]
-fn tch() -> Option<Device> {
-    Some(Device::libtorch())
-}
-
-#[cfg(not(feature = "tch"))]
-fn tch() -> Option<Device> {
-    None
-}
-
-#[cfg(feature = "cuda")]
-fn cuda() -> Option<Device> {
-    Some(Device::cuda(0))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn cuda() -> Option<Device> {
-    None
-}
-
-#[cfg(feature = "wgpu")]
-fn wgpu() -> Option<Device> {
-    Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice))
-}
-
-#[cfg(not(feature = "wgpu"))]
-fn wgpu() -> Option<Device> {
-    None
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::model::{Gpt, GptConfig};
 use crate::run::{write_result, write_whole};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{BytePairs, Tokenizer};
 use anyhow::{Context, Result, anyhow};
 use burn::module::Module;
 use burn_store::burn_pack::Tensor;
@@ -14,7 +14,6 @@ use std::path::Path;
 use tokenizers::TokenizerBuilder;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
 pub fn export(model: &Gpt, config: &GptConfig, tokenizer: &Tokenizer, folder: &Path) -> Result<()> {
     export_model(model, config, folder)?;
@@ -100,27 +99,17 @@ fn published_name(part: &str) -> &str {
 
 /// Byte-level byte pairs without merges.
 fn save_bytes(path: &Path) -> Result<()> {
-    let failed = |error: tokenizers::Error| {
-        anyhow!(
-            "the tokenizer {} cannot be written: {error}",
-            path.display()
-        )
-    };
+    let shown = path.display();
+    let failed =
+        |error: tokenizers::Error| anyhow!("the tokenizer {shown} cannot be written: {error}");
     let model = BPE::builder().vocab_and_merges(byte_letters(), Vec::new());
-    TokenizerBuilder::<
-        BPE,
-        NormalizerWrapper,
-        PreTokenizerWrapper,
-        PostProcessorWrapper,
-        DecoderWrapper,
-    >::new()
-    .with_model(model.build().map_err(failed)?)
-    .with_pre_tokenizer(Some(ByteLevel::new(false, true, false).into()))
-    .with_decoder(Some(ByteLevel::default().into()))
-    .build()
-    .and_then(|tokenizer| tokenizer.to_string(false))
-    .map_err(failed)
-    .and_then(|json| write_whole(path, json.as_bytes()))
+    let tokenizer: tokenizers::Result<BytePairs> = TokenizerBuilder::new()
+        .with_model(model.build().map_err(failed)?)
+        .with_pre_tokenizer(Some(ByteLevel::new(false, true, false).into()))
+        .with_decoder(Some(ByteLevel::default().into()))
+        .build();
+    let json = tokenizer.and_then(|tokenizer| tokenizer.to_string(false));
+    write_whole(path, json.map_err(failed)?.as_bytes())
 }
 
 /// A printable byte is its own letter; each other byte takes the next letter from 256 on.
@@ -129,10 +118,9 @@ fn byte_letters() -> [(String, u32); 256] {
     std::array::from_fn(|byte| {
         let byte = byte as u32;
         let is_printable = matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
-        let letter = if is_printable {
-            Some(byte)
-        } else {
-            others.next()
+        let letter = match is_printable {
+            true => Some(byte),
+            false => others.next(),
         };
         let letter = letter.and_then(char::from_u32).map(String::from);
         (letter.unwrap_or_default(), byte)

@@ -1,6 +1,7 @@
 use anyhow::{Result, ensure};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// Whether a flag, by the name of its field, is on the command line.
@@ -9,9 +10,9 @@ pub fn is_given(matches: &ArgMatches, flag: &str) -> bool {
         && matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// `mode` says when the flags have no effect, as in "with --find-lr".
-pub fn refuse_unused(matches: &ArgMatches, flags: &[&str], mode: &str) -> Result<()> {
-    for flag in flags {
+/// `mode` says when the flags, words in a text, have no effect, as in "with --find-lr".
+pub fn refuse_unused(matches: &ArgMatches, flags: &str, mode: &str) -> Result<()> {
+    for flag in flags.split_whitespace() {
         ensure!(
             !is_given(matches, flag),
             "--{} changes nothing {mode}: leave it out",
@@ -25,6 +26,18 @@ pub fn at_least_one(counts: &[(&str, u64)]) -> Result<()> {
     for (flag, count) in counts {
         ensure!(*count > 0, "{flag} is 0, but must be at least 1");
     }
+    Ok(())
+}
+
+pub fn above_0(name: &str, value: f64) -> Result<()> {
+    let is_above = value > 0.0 && value.is_finite();
+    ensure!(is_above, "{name} is {value}, but must be above 0");
+    Ok(())
+}
+
+pub fn not_below_0<T: Copy + Display + Into<f64>>(name: &str, value: T) -> Result<()> {
+    let is_above = value.into() >= 0.0 && value.into().is_finite();
+    ensure!(is_above, "{name} is {value}, but must not be below 0");
     Ok(())
 }
 

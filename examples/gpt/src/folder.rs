@@ -110,19 +110,13 @@ mod tests {
         let owned = claim().unwrap();
         let error = claim().unwrap_err().to_string();
         let id = std::process::id().to_string();
-        assert!(
-            error.contains("under way") && error.contains(&id),
-            "{error}"
-        );
+        let is_told = error.contains("under way") && error.contains(&id);
+        assert!(is_told, "{error}");
         assert!(OwnedFolder::of_results(&out).is_err());
         fs::write(out.join("mark"), "").unwrap();
         drop(owned);
-        assert!(
-            claim()
-                .unwrap_err()
-                .to_string()
-                .contains("already holds a run")
-        );
+        let error = claim().unwrap_err().to_string();
+        assert!(error.contains("already holds a run"), "{error}");
         OwnedFolder::of_results(&out).unwrap();
     }
 

@@ -1,3 +1,4 @@
+use anyhow::{Result, anyhow};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
@@ -5,6 +6,12 @@ use std::sync::Arc;
 
 type Batches<B> = Box<dyn Iterator<Item = B>>;
 type Start<B> = dyn Fn(&Device) -> Batches<B> + Send + Sync;
+
+/// Returns all batches of an epoch.
+pub fn collect<B>(loader: &Arc<dyn DataLoader<B>>, device: &Device) -> Result<Vec<B>> {
+    let batches = loader.to_device(device).iter().collect::<Result<_, _>>();
+    batches.map_err(|error| anyhow!("{error}"))
+}
 
 /// Serves the batches of an iterator, and starts it again for each epoch.
 pub struct Loader<B> {

@@ -139,12 +139,8 @@ mod tests {
         let read = files.read_numeric("Loss of all", 3, &Split::Valid).unwrap();
         let read: Vec<f64> = read.iter().map(NumericEntry::current).collect();
         assert!(read[0] == 2.5 && read[1].is_nan() && read.len() == 4);
-        assert!(
-            files
-                .read_numeric("Loss", 3, &Split::Valid)
-                .unwrap()
-                .is_empty()
-        );
+        let other = files.read_numeric("Loss", 3, &Split::Valid).unwrap();
+        assert!(other.is_empty());
     }
 
     #[test]

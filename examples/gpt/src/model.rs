@@ -1,5 +1,6 @@
 //! A decoder-only transformer in the style of GPT-2.
 
+use anyhow::{Result, ensure};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::loss::CrossEntropyLossConfig;
@@ -34,7 +35,7 @@ pub struct GptConfig {
 }
 
 impl GptConfig {
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<()> {
         let sizes = [
             ("vocabulary", self.vocab),
             ("context", self.context),
@@ -43,34 +44,27 @@ impl GptConfig {
             ("width", self.width),
         ];
         for (name, size) in sizes {
-            if size == 0 {
-                return Err(format!("the {name} is 0, but must be at least 1"));
-            }
-            if size > LARGEST_SIZE {
-                return Err(format!(
-                    "the {name} is {size}, but must be at most {LARGEST_SIZE}"
-                ));
-            }
+            ensure!(size > 0, "the {name} is 0, but must be at least 1");
+            ensure!(
+                size <= LARGEST_SIZE,
+                "the {name} is {size}, but must be at most {LARGEST_SIZE}"
+            );
         }
         let weights = self.weights();
-        if weights > MOST_WEIGHTS {
-            return Err(format!(
-                "the model would have {:.1e} weights, more than {MOST_WEIGHTS:.0e}: choose fewer layers, or a smaller width",
-                weights as f64
-            ));
-        }
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(format!(
-                "the width {} cannot be split into {} heads: choose a multiple of {}",
-                self.width, self.heads, self.heads
-            ));
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(format!(
-                "the dropout is {}, but must be a probability from 0 up to, not including, 1",
-                self.dropout
-            ));
-        }
+        ensure!(
+            weights <= MOST_WEIGHTS,
+            "the model would have {:.1e} weights, more than {MOST_WEIGHTS:.0e}: choose fewer layers, or a smaller width",
+            weights as f64
+        );
+        let (width, heads, dropout) = (self.width, self.heads, self.dropout);
+        ensure!(
+            width.is_multiple_of(heads),
+            "the width {width} cannot be split into {heads} heads: choose a multiple of {heads}"
+        );
+        ensure!(
+            (0.0..1.0).contains(&dropout),
+            "the dropout is {dropout}, but must be a probability from 0 up to, not including, 1"
+        );
         Ok(())
     }
 
@@ -287,23 +281,20 @@ mod tests {
 
             let head = if tied { 0 } else { 50 * 16 };
             let block = 4 * 16 + 12 * 16 * 16 + (3 + 1 + 4 + 1) * 16;
-            assert_eq!(
-                model.num_params(),
-                (50 + 8) * 16 + 2 * block + 2 * 16 + head
-            );
+            let others = (50 + 8) * 16 + 2 * 16;
+            assert_eq!(model.num_params(), others + 2 * block + head);
         }
     }
 
     #[test]
     fn impossible_shapes_are_named() {
-        let refused = |config: GptConfig| config.validate().unwrap_err();
+        let refused = |config: GptConfig| config.validate().unwrap_err().to_string();
         assert!(refused(GptConfig::new(50, 8, 2, 3, 16)).contains("16 cannot be split into 3"));
         assert!(refused(GptConfig::new(50, 0, 2, 2, 16)).contains("context is 0"));
         assert!(refused(config().with_dropout(1.0)).contains("dropout is 1"));
         let huge = usize::MAX;
-        assert!(
-            refused(GptConfig::new(50, 8, huge, 2, 16)).contains("layers is 18446744073709551615")
-        );
+        let deep = refused(GptConfig::new(50, 8, huge, 2, 16));
+        assert!(deep.contains("layers is 18446744073709551615"), "{deep}");
         assert!(refused(GptConfig::new(50, 8, 2, 1, huge)).contains("at most 1048576"));
         let wide = refused(GptConfig::new(50, 8, 100, 1, 1 << 20));
         assert!(wide.contains("1.3e15 weights, more than 1e11"), "{wide}");

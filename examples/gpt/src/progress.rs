@@ -38,30 +38,20 @@ impl Default for PlainProgress {
 
 impl PlainProgress {
     fn print(&mut self, at: &str) {
-        let values = if self.split == "valid" {
-            &self.valid
-        } else {
-            &self.train
+        let (epoch, epochs, split) = (self.epoch, self.epochs, &self.split);
+        let values = match &**split {
+            "valid" => &self.valid,
+            _ => &self.train,
         };
-        let values: Vec<String> = values
-            .iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
-        say!(
-            "epoch {}/{}  {} {at}  {}",
-            self.epoch,
-            self.epochs,
-            self.split,
-            values.join("  ")
-        );
+        let values = values.iter().map(|(name, value)| format!("{name} {value}"));
+        let values = values.collect::<Vec<_>>().join("  ");
+        say!("epoch {epoch}/{epochs}  {split} {at}  {values}");
         self.printed = Instant::now();
     }
 
     fn name(&self, entry: &MetricEntry) -> String {
-        self.names
-            .get(&entry.metric_id)
-            .cloned()
-            .unwrap_or_default()
+        let name = self.names.get(&entry.metric_id);
+        name.cloned().unwrap_or_default()
     }
 }
 

@@ -167,14 +167,8 @@ mod tests {
             let part = |name: &str| run.checkpoint_part(name, epoch);
             model.into_record().save(part("model")).unwrap();
             OptimizerRecord::default().save(part("optim")).unwrap();
-            let schedule = WarmupStableDecay {
-                peak: 1.0,
-                end: 0.0,
-                warmup: 0,
-                decay: 0,
-                steps: 9,
-            };
-            let scheduler = ModuleLrScheduler::new(schedule.scheduler());
+            let schedule = WarmupStableDecay::usual(1.0, 9).scheduler();
+            let scheduler = ModuleLrScheduler::new(schedule);
             scheduler.to_record().save(part("scheduler")).unwrap();
         }
         assert_eq!(epochs(&run), [4, 3, 2, 1]);

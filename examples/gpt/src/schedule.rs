@@ -1,3 +1,5 @@
+use crate::flags::{above_0, at_least_one};
+use anyhow::{Result, ensure};
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::optim::LearningRate;
 use serde::{Deserialize, Serialize};
@@ -27,34 +29,23 @@ impl WarmupStableDecay {
         }
     }
 
-    pub fn validate(&self) -> Result<(), String> {
-        if !(self.peak > 0.0 && self.peak.is_finite()) {
-            return Err(format!(
-                "the learning rate is {}, but must be above 0",
-                self.peak
-            ));
-        }
-        if !(0.0..=self.peak).contains(&self.end) {
-            return Err(format!(
-                "the final learning rate is {}, but must lie between 0 and the peak {}",
-                self.end, self.peak
-            ));
-        }
-        if self.steps == 0 {
-            return Err("the number of steps is 0, but must be at least 1".to_string());
-        }
-        if self.steps > MOST_STEPS {
-            return Err(format!(
-                "the number of steps is {}, but must be at most {MOST_STEPS}",
-                self.steps
-            ));
-        }
-        if self.warmup.saturating_add(self.decay) > self.steps {
-            return Err(format!(
-                "{} warmup and {} decay steps do not fit into {} steps",
-                self.warmup, self.decay, self.steps
-            ));
-        }
+    pub fn validate(&self) -> Result<()> {
+        let (peak, end, steps) = (self.peak, self.end, self.steps);
+        let (warmup, decay) = (self.warmup, self.decay);
+        above_0("the learning rate", peak)?;
+        ensure!(
+            (0.0..=peak).contains(&end),
+            "the final learning rate is {end}, but must lie between 0 and the peak {peak}"
+        );
+        at_least_one(&[("the number of steps", steps)])?;
+        ensure!(
+            steps <= MOST_STEPS,
+            "the number of steps is {steps}, but must be at most {MOST_STEPS}"
+        );
+        ensure!(
+            warmup.saturating_add(decay) <= steps,
+            "{warmup} warmup and {decay} decay steps do not fit into {steps} steps"
+        );
         Ok(())
     }
 
@@ -147,35 +138,19 @@ mod tests {
 
     #[test]
     fn impossible_schedules_are_named() {
-        let refused = |schedule: WarmupStableDecay| schedule.validate().unwrap_err();
-        assert!(
-            refused(WarmupStableDecay {
-                steps: 7,
-                ..SCHEDULE
-            })
-            .contains("do not fit into 7")
-        );
-        assert!(
-            refused(WarmupStableDecay {
-                warmup: u64::MAX,
-                ..SCHEDULE
-            })
-            .contains("do not fit into 12")
-        );
-        assert!(
-            refused(WarmupStableDecay {
-                peak: -1.0,
-                ..SCHEDULE
-            })
-            .contains("-1")
-        );
-        assert!(
-            refused(WarmupStableDecay {
-                end: 2.0,
-                ..SCHEDULE
-            })
-            .contains("2")
-        );
+        type Change = fn(&mut WarmupStableDecay);
+        let changes: [(Change, &str); 4] = [
+            (|schedule| schedule.steps = 7, "do not fit into 7"),
+            (|schedule| schedule.warmup = u64::MAX, "do not fit into 12"),
+            (|schedule| schedule.peak = -1.0, "-1"),
+            (|schedule| schedule.end = 2.0, "2"),
+        ];
+        for (change, said) in changes {
+            let mut schedule = SCHEDULE;
+            change(&mut schedule);
+            let error = schedule.validate().unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
         assert!(SCHEDULE.validate().is_ok());
     }
 }

@@ -1,17 +1,20 @@
 //! Small networks and their data, for programs that compare many short trainings.
 
+use crate::activation::Activation;
+use crate::output::LossOutput;
 use crate::text::{Domain, Text};
 use crate::tokenizer::Tokenizer;
 use anyhow::Result;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::loss::CrossEntropyLossConfig;
+use burn::nn::loss::{CrossEntropyLossConfig, MseLoss, Reduction};
 use burn::nn::pool::{AdaptiveAvgPool2d, AdaptiveAvgPool2dConfig};
 use burn::nn::{
-    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Gelu, Linear, LinearConfig,
-    PaddingConfig2d, Relu,
+    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Linear, LinearConfig, PaddingConfig2d, Relu,
 };
 use burn::tensor::{Device, Int, Tensor};
+use burn::train::{InferenceStep, TrainOutput, TrainStep};
+use clap::ValueEnum;
 use std::sync::OnceLock;
 
 pub const VOCAB: usize = 1024;
@@ -66,7 +69,12 @@ impl<const D: usize> Examples<D> {
 }
 
 impl Examples<2> {
-    pub fn of_scores(x: Tensor<2>, scores: Tensor<2>) -> Self {
+    /// The classes of a fixed map, which is nonlinear if it `bends`.
+    pub fn taught(x: Tensor<2>, teacher: &Tensor<2>, bends: bool) -> Self {
+        let mut scores = x.clone().matmul(teacher.clone());
+        if bends {
+            scores = scores + (x.clone() * 2.0).sin().matmul(teacher.clone());
+        }
         let y = scores.argmax(1).flatten::<1>(0, 1);
         Self { x, y }
     }
@@ -80,20 +88,31 @@ impl Examples<2> {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LossKind {
+    /// Mean cross entropy, in nats
+    CrossEntropy,
+    /// Mean squared distance to one-hot targets, summed over the classes
+    Mse,
+}
+
 #[derive(Module, Debug)]
 pub struct FullyConnected {
-    layers: Vec<Linear>,
-    activation: Gelu,
+    pub layers: Vec<Linear>,
+    #[module(skip)]
+    pub activation: Activation,
+    #[module(skip)]
+    pub loss: LossKind,
 }
 
 impl FullyConnected {
     pub fn new(widths: &[usize], device: &Device) -> Self {
         let layers = widths.windows(2);
+        let layers = layers.map(|pair| LinearConfig::new(pair[0], pair[1]).init(device));
         Self {
-            layers: layers
-                .map(|pair| LinearConfig::new(pair[0], pair[1]).init(device))
-                .collect(),
-            activation: Gelu::new(),
+            layers: layers.collect(),
+            activation: Activation::Gelu,
+            loss: LossKind::CrossEntropy,
         }
     }
 
@@ -102,13 +121,37 @@ impl FullyConnected {
         let layers = self.layers.iter().enumerate();
         let logits = layers.fold(examples.x.clone(), |x, (index, layer)| {
             let x = layer.forward(x);
-            if index < last {
-                self.activation.forward(x)
-            } else {
-                x
+            match index < last {
+                true => self.activation.forward(x),
+                false => x,
             }
         });
-        examples.cross_entropy(logits)
+        match self.loss {
+            LossKind::CrossEntropy => examples.cross_entropy(logits),
+            LossKind::Mse => {
+                let targets = examples.y.clone().one_hot(CLASSES).float();
+                MseLoss::new().forward(logits, targets, Reduction::Mean) * CLASSES as f64
+            }
+        }
+    }
+}
+
+impl TrainStep for FullyConnected {
+    type Input = Examples<2>;
+    type Output = LossOutput;
+
+    fn step(&self, batch: Examples<2>) -> TrainOutput<LossOutput> {
+        let loss = self.loss(&batch);
+        TrainOutput::new(self, loss.backward(), LossOutput::new(loss))
+    }
+}
+
+impl InferenceStep for FullyConnected {
+    type Input = Examples<2>;
+    type Output = LossOutput;
+
+    fn step(&self, batch: Examples<2>) -> LossOutput {
+        LossOutput::new(self.loss(&batch))
     }
 }
 
@@ -124,16 +167,13 @@ pub struct ConvNet {
 
 impl ConvNet {
     pub fn new(dropout: Option<f64>, device: &Device) -> Self {
-        let convolution = |channels: [usize; 2]| {
-            Conv2dConfig::new(channels, [3, 3])
+        let convolution = |channels: usize| {
+            Conv2dConfig::new([channels, CHANNELS], [3, 3])
                 .with_padding(PaddingConfig2d::Same)
                 .init(device)
         };
         Self {
-            convolutions: vec![
-                convolution([1, CHANNELS]),
-                convolution([CHANNELS, CHANNELS]),
-            ],
+            convolutions: Vec::from([1, CHANNELS].map(convolution)),
             norms: (0..2)
                 .map(|_| BatchNormConfig::new(CHANNELS).init(device))
                 .collect(),

@@ -18,7 +18,8 @@ pub struct Stop {
     signal: Arc<AtomicBool>,
     last_loss: Arc<Mutex<Option<f64>>>,
     failure: Arc<OnceLock<String>>,
-    keeps_all: bool,
+    /// Keeps all checkpoints, not only the last few.
+    pub keeps_all: bool,
 }
 
 impl Stop {
@@ -35,11 +36,6 @@ impl Stop {
                 .context("the process cannot listen to Ctrl-C")?;
         }
         Ok(self)
-    }
-
-    pub fn with_all_checkpoints(mut self) -> Self {
-        self.keeps_all = true;
-        self
     }
 
     /// The dashboard's key `q` stops this interrupter.
@@ -68,7 +64,7 @@ impl Stop {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn has_diverged(&self) -> bool {
+    fn has_diverged(&self) -> bool {
         self.last_loss().is_some_and(|loss| !loss.is_finite())
     }
 
@@ -83,11 +79,9 @@ impl Stop {
         }
         let old = epoch.checked_sub(CHECKPOINTS);
         let old = old.filter(|old| *old > 0 && !self.keeps_all);
-        let delete = old.map(CheckpointingAction::Delete);
-        [CheckpointingAction::Save]
-            .into_iter()
-            .chain(delete)
-            .collect()
+        let mut actions = vec![CheckpointingAction::Save];
+        actions.extend(old.map(CheckpointingAction::Delete));
+        actions
     }
 }
 

@@ -1,5 +1,6 @@
 use crate::loader::Loader;
 use crate::stop::Stop;
+use anyhow::{Result, ensure};
 use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
 use rand::SeedableRng;
@@ -12,14 +13,13 @@ pub use crate::windows::{TokenBatch, Windows};
 /// More is a mistake.
 const MOST_TOKENS: u64 = 1 << 28;
 
-pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<(), String> {
+pub fn validate_update(batch: usize, context: usize, accumulate: usize) -> Result<()> {
     let tokens = [batch, context, accumulate].map(|count| count as u64);
     let tokens = tokens.into_iter().try_fold(1, u64::checked_mul);
-    if tokens.is_none_or(|tokens| tokens > MOST_TOKENS) {
-        return Err(format!(
-            "{accumulate} batches of {batch} windows of {context} tokens are more than {MOST_TOKENS} tokens for one update: choose a smaller --accumulate, --batch or --context"
-        ));
-    }
+    ensure!(
+        tokens.is_some_and(|tokens| tokens <= MOST_TOKENS),
+        "{accumulate} batches of {batch} windows of {context} tokens are more than {MOST_TOKENS} tokens for one update: choose a smaller --accumulate, --batch or --context"
+    );
     Ok(())
 }
 
@@ -132,11 +132,12 @@ mod tests {
         TrainBatches::new(windows(), 3, 2, 4, 10, 7, first_step)
     }
 
-    fn epoch(loader: &dyn DataLoader<TokenBatch>) -> Vec<Vec<i64>> {
-        let batches = loader.iter();
+    fn epoch(loader: &Arc<dyn DataLoader<TokenBatch>>) -> Vec<Vec<i64>> {
+        let device = crate::device::of_environment().unwrap();
+        let batches = crate::loader::collect(loader, &device).unwrap();
         batches
+            .into_iter()
             .map(|batch| {
-                let batch = batch.unwrap();
                 assert_eq!(batch.inputs.dims(), [3, 4]);
                 let inputs: Vec<i64> = batch.inputs.into_data().iter().collect();
                 let targets: Vec<i64> = batch.targets.into_data().iter().collect();
@@ -149,10 +150,8 @@ mod tests {
 
     #[test]
     fn epochs_divide_the_steps_and_differ() {
-        let loader = batches(0)
-            .loader()
-            .to_device(&crate::device::of_environment().unwrap());
-        let epochs: Vec<_> = (0..4).map(|_| epoch(loader.as_ref())).collect();
+        let loader = batches(0).loader();
+        let epochs: Vec<_> = (0..4).map(|_| epoch(&loader)).collect();
         let updates: Vec<_> = epochs.iter().map(|epoch| epoch.len() / 2).collect();
         assert_eq!(updates, [4, 4, 2, 0], "ten steps in all");
         let mut batches: Vec<_> = epochs.concat();
@@ -163,14 +162,9 @@ mod tests {
 
     #[test]
     fn a_run_that_resumes_sees_what_it_would_have_seen() {
-        let whole = batches(0)
-            .loader()
-            .to_device(&crate::device::of_environment().unwrap());
-        epoch(whole.as_ref());
-        let resumed = batches(4)
-            .loader()
-            .to_device(&crate::device::of_environment().unwrap());
-        assert_eq!(epoch(resumed.as_ref()), epoch(whole.as_ref()));
+        let whole = batches(0).loader();
+        epoch(&whole);
+        assert_eq!(epoch(&batches(4).loader()), epoch(&whole));
     }
 
     #[test]
@@ -191,9 +185,8 @@ mod tests {
 
     #[test]
     fn validation_is_always_the_same() {
-        let loader =
-            valid_loader(windows(), 3, 2).to_device(&crate::device::of_environment().unwrap());
-        assert_eq!(epoch(loader.as_ref()).len(), 2);
-        assert_eq!(epoch(loader.as_ref()), epoch(loader.as_ref()));
+        let loader = valid_loader(windows(), 3, 2);
+        assert_eq!(epoch(&loader).len(), 2);
+        assert_eq!(epoch(&loader), epoch(&loader));
     }
 }

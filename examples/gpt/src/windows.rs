@@ -1,3 +1,4 @@
+use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,10 +13,8 @@ pub struct TokenBatch {
 
 impl TokenBatch {
     pub fn cat(batches: Vec<Self>) -> Self {
-        let (inputs, targets) = batches
-            .into_iter()
-            .map(|batch| (batch.inputs, batch.targets))
-            .unzip();
+        let batches = batches.into_iter();
+        let (inputs, targets) = batches.map(|batch| (batch.inputs, batch.targets)).unzip();
         Self {
             inputs: Tensor::cat(inputs, 0),
             targets: Tensor::cat(targets, 0),
@@ -31,13 +30,12 @@ pub struct Windows {
 
 impl Windows {
     /// `part` names the tokens in an error, such as "the text".
-    pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self, String> {
-        if tokens.len() <= context {
-            return Err(format!(
-                "{part} has {} tokens, too few for a context of {context}: give more text or choose a smaller context (--context)",
-                tokens.len()
-            ));
-        }
+    pub fn new(tokens: Vec<u32>, context: usize, part: &str) -> Result<Self> {
+        ensure!(
+            tokens.len() > context,
+            "{part} has {} tokens, too few for a context of {context}: give more text or choose a smaller context (--context)",
+            tokens.len()
+        );
         Ok(Self {
             tokens: Arc::new(tokens),
             context,
@@ -45,16 +43,11 @@ impl Windows {
     }
 
     /// Holds out the last twentieth of the tokens.
-    pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2], String> {
+    pub fn split(mut tokens: Vec<u32>, context: usize, text: &str) -> Result<[Self; 2]> {
         let held_out = tokens.split_off(tokens.len() - tokens.len() / 20);
-        Ok([
-            Self::new(tokens, context, text)?,
-            Self::new(
-                held_out,
-                context,
-                &format!("the held-out twentieth of {text}"),
-            )?,
-        ])
+        let of_held_out = format!("the held-out twentieth of {text}");
+        let train = Self::new(tokens, context, text)?;
+        Ok([train, Self::new(held_out, context, &of_held_out)?])
     }
 
     pub fn tokens(&self) -> usize {
@@ -67,10 +60,8 @@ impl Windows {
 
     pub fn random_batch(&self, windows: usize, random: &mut StdRng, device: &Device) -> TokenBatch {
         let starts = self.starts();
-        let starts: Vec<usize> = (0..windows)
-            .map(|_| random.random_range(0..starts))
-            .collect();
-        self.batch(&starts, device)
+        let starts = (0..windows).map(|_| random.random_range(0..starts));
+        self.batch(&starts.collect::<Vec<_>>(), device)
     }
 
     /// Returns one of several batches spread evenly over the tokens.
@@ -82,10 +73,8 @@ impl Windows {
         device: &Device,
     ) -> TokenBatch {
         let items = index * windows..(index + 1) * windows;
-        let starts: Vec<usize> = items
-            .map(|item| item * self.starts() / (windows * batches))
-            .collect();
-        self.batch(&starts, device)
+        let starts = items.map(|item| item * self.starts() / (windows * batches));
+        self.batch(&starts.collect::<Vec<_>>(), device)
     }
 
     fn batch(&self, starts: &[usize], device: &Device) -> TokenBatch {
@@ -112,13 +101,9 @@ mod tests {
     #[test]
     fn too_few_tokens_are_named() {
         let error = Windows::new(vec![1, 2, 3], 3, "the text").err().unwrap();
-        assert!(error.contains("the text has 3 tokens"), "{error}");
-        let error = Windows::split(vec![1; 100], 5, "the target text")
-            .err()
-            .unwrap();
-        assert!(
-            error.contains("the held-out twentieth of the target text has 5 tokens"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("the text has 3 tokens"));
+        let error = Windows::split(vec![1; 100], 5, "the target text").err();
+        let said = "the held-out twentieth of the target text has 5 tokens";
+        assert!(error.unwrap().to_string().contains(said));
     }
 }

@@ -76,11 +76,8 @@ impl Checkpoint {
         let config = ModelConfig::open(folder)?;
         check_files(folder)?;
         let tokenizer = folder.join(TOKENIZER_FILE);
-        ensure!(
-            tokenizer.exists(),
-            "{} holds no {TOKENIZER_FILE}",
-            folder.display()
-        );
+        let shown = folder.display();
+        ensure!(tokenizer.exists(), "{shown} holds no {TOKENIZER_FILE}");
         check_is_itself(&tokenizer)?;
         Ok(Self {
             folder: folder.to_path_buf(),

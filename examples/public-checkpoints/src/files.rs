@@ -7,17 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Weights that this program cannot read.
-const OTHER_WEIGHTS: [&str; 9] = [
-    ".safetensors",
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".h5",
-    ".msgpack",
-    ".gguf",
-    ".npz",
-];
+const OTHER_WEIGHTS: &str = ".safetensors .bin .pt .pth .ckpt .h5 .msgpack .gguf .npz";
 /// Prefixes of tensor names in wrapped models: the prefix, the wrapper, and the bare model in Python.
 const WRAPPERS: [(&str, &str, &str); 2] = [
     ("_orig_mod.", "torch.compile", "model._orig_mod"),
@@ -59,9 +49,9 @@ pub fn check_weights(path: &Path, is_buffer: impl Fn(&str) -> bool) -> Result<()
         format!("{shown} cannot be read as safetensors: was it downloaded whole?")
     })?;
     for (name, tensor) in &header {
-        let wrapper = WRAPPERS
-            .iter()
-            .find(|(prefix, ..)| name.starts_with(prefix) || name.contains(&format!(".{prefix}")));
+        let name_within = format!(".{name}");
+        let mut wrappers = WRAPPERS.iter();
+        let wrapper = wrappers.find(|(prefix, ..)| name_within.contains(&format!(".{prefix}")));
         if let Some((prefix, by, bare)) = wrapper {
             bail!(
                 "the tensor {name} in {shown} belongs to a wrapped model: {by} puts `{prefix}` before the names, so save {bare} instead"
@@ -106,7 +96,11 @@ pub fn other_weights(folder: &Path) -> Option<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names
-        .filter(|name| OTHER_WEIGHTS.iter().any(|ending| name.ends_with(ending)))
+        .filter(|name| {
+            OTHER_WEIGHTS
+                .split(' ')
+                .any(|ending| name.ends_with(ending))
+        })
         .collect();
     names.sort();
     let name = names.first()?;

@@ -9,7 +9,6 @@
 
 pub mod checkpoint;
 pub mod config;
-pub mod direction;
 mod files;
 pub mod gpt2;
 pub mod model;

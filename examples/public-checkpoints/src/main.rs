@@ -7,15 +7,14 @@
 use anyhow::{Result, ensure};
 use burn_sharpness::SharpnessConfig;
 use clap::Parser;
-use gpt::flags::at_least_one;
+use gpt::flags::{at_least_one, not_below_0};
 use gpt::folder::OwnedFolder;
 use gpt::run::{exit_code, write_result};
 use gpt::say;
 use public_checkpoints::checkpoint::Checkpoint;
-use public_checkpoints::direction::Warming;
 use public_checkpoints::name;
 use public_checkpoints::probe::Search;
-use public_checkpoints::record::{GRADIENT_TASK, Line, Record};
+use public_checkpoints::record::{GRADIENT_TASK, Line, Record, Warming};
 use public_checkpoints::report::Report;
 use public_checkpoints::sweep::Sweep;
 use public_checkpoints::text::{DATA_TASK, Drawing, Texts, parse_task};
@@ -136,31 +135,23 @@ impl Flags {
             ("--context", self.context.unwrap_or(1) as u64),
             ("--megabytes", self.megabytes as u64),
         ])?;
+        let warm = self.warm();
         ensure!(
-            self.warm() == 0 || !self.warm_rate.is_empty(),
-            "--warm is {}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published",
-            self.warm()
+            warm == 0 || !self.warm_rate.is_empty(),
+            "--warm is {warm}, but there is no --warm-rate: give the training's, or 0 to leave the weights as published"
         );
         for rate in &self.warm_rate {
-            ensure!(
-                *rate >= 0.0 && rate.is_finite(),
-                "--warm-rate is {rate}, but must not be below 0"
-            );
+            not_below_0("--warm-rate", *rate)?;
         }
+        not_below_0("--weight-decay", self.weight_decay)?;
+        let ratio = self.ratio;
         ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "--weight-decay is {}, but must not be below 0",
-            self.weight_decay
+            (0.0..=1.0).contains(&ratio),
+            "--ratio is {ratio}, but must be a fraction between 0 and 1"
         );
         ensure!(
-            (0.0..=1.0).contains(&self.ratio),
-            "--ratio is {}, but must be a fraction between 0 and 1",
-            self.ratio
-        );
-        ensure!(
-            self.ratio == 1.0 || !self.tasks.is_empty(),
-            "--ratio is {}, but there is no --task that the other windows could come from",
-            self.ratio
+            ratio == 1.0 || !self.tasks.is_empty(),
+            "--ratio is {ratio}, but there is no --task that the other windows could come from"
         );
         for (name, _) in &self.tasks {
             ensure!(
@@ -202,12 +193,8 @@ fn run(flags: &Flags) -> Result<()> {
     }
     let device = gpt::device::open(&flags.device)?.autodiff();
     let limit = flags.megabytes.saturating_mul(1_000_000);
-    let texts = Texts::read(
-        flags.data.as_deref(),
-        &flags.tasks,
-        &flags.text_field,
-        limit,
-    )?;
+    let (data, field) = (flags.data.as_deref(), &flags.text_field);
+    let texts = Texts::read(data, &flags.tasks, field, limit)?;
     for (name, text) in texts.describe() {
         say!("text    {name}: {text}");
     }
@@ -255,7 +242,7 @@ fn run(flags: &Flags) -> Result<()> {
 
 fn progress(lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| {
-        let measurement = line.measurement();
+        let measurement = &line.measurement;
         let value = match (measurement.critical_sharpness, &measurement.reason) {
             (Some(value), _) => format!("λ_c {}", number(value)),
             (None, Some(reason)) => reason.clone(),

@@ -66,10 +66,9 @@ impl Search {
     fn loss(self) -> impl Fn(&Transformer, Batch) -> Result<Loss, String> + Send + Sync + 'static {
         move |model, batch| {
             let loss = loss(model, &batch)?;
-            Ok(if self.interval {
-                loss
-            } else {
-                Loss::new(loss.value(), loss.epsilon())
+            Ok(match self.interval {
+                true => loss,
+                false => Loss::new(loss.value(), loss.epsilon()),
             })
         }
     }

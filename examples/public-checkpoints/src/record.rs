@@ -1,7 +1,6 @@
 //! `measurements.jsonl` as in a training run, with additional fields.
 
 use crate::checkpoint::Checkpoint;
-use crate::direction::{Direction, Warming};
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use sharpness_record::{MEASUREMENTS_FILE, Measurement, MeasurementWriter};
@@ -10,9 +9,17 @@ use std::path::Path;
 /// The task along the gradient. Along AdamW's update, the batch itself is the training task.
 pub const GRADIENT_TASK: &str = "gradient";
 
+/// The steps that make AdamW's moments, which are not published.
+#[derive(Clone, Copy, Debug)]
+pub struct Warming {
+    /// Without steps, the update is AdamW's first.
+    pub steps: u64,
+    pub weight_decay: f32,
+}
+
 #[derive(Clone, Debug)]
 pub struct Line {
-    measurement: Measurement,
+    pub measurement: Measurement,
     about: About,
 }
 
@@ -26,37 +33,28 @@ struct About {
 }
 
 impl Line {
+    /// Describes a measurement along AdamW's next update, or along the gradient if there is no `warming`.
     pub fn new(
         checkpoint: &Checkpoint,
-        direction: Direction,
-        warming: Warming,
+        warming: Option<Warming>,
         measurement: &Measurement,
     ) -> Self {
         let mut measurement = measurement.clone();
         measurement.step = checkpoint.step;
-        let is_adamw = direction == Direction::AdamW;
-        let warm_rate = Some(checkpoint.warm_rate).filter(|_| is_adamw);
+        let warm_rate = warming.map(|_| checkpoint.warm_rate);
         // The probe's rate only starts its search, and the checkpoint's own rate is not in its files.
-        let is_warm = warming.steps > 0;
+        let is_warm = warming.is_some_and(|warming| warming.steps > 0);
         measurement.learning_rate = warm_rate.filter(|rate| is_warm && *rate > 0.0);
-        if !is_adamw {
+        if warming.is_none() {
             measurement.task = GRADIENT_TASK.to_string();
         }
         let about = About {
             checkpoint: checkpoint.folder.display().to_string(),
-            direction: if is_adamw { "adamw" } else { "gradient" },
-            warm_steps: is_adamw.then_some(warming.steps),
+            direction: warming.map_or("gradient", |_| "adamw"),
+            warm_steps: warming.map(|warming| warming.steps),
             warm_rate,
         };
         Self { measurement, about }
-    }
-
-    pub fn measurement(&self) -> &Measurement {
-        &self.measurement
-    }
-
-    pub fn critical_lr(&self) -> Option<f64> {
-        self.measurement.critical_lr
     }
 }
 

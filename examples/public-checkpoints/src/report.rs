@@ -1,14 +1,15 @@
 use anyhow::Result;
 use gpt::run::write_result;
+use sharpness_record::Quantity::CriticalSharpness;
 use sharpness_record::shown::number;
-use sharpness_report::plot::{Axis, Chart, Series, Style};
+use sharpness_report::plot::{Axis, Chart, Series};
 use sharpness_report::{Measurement, Run, TRAIN_TASK};
 use std::path::Path;
 
 use crate::record::GRADIENT_TASK;
 
-pub const CHART_FILE: &str = "checkpoints.svg";
-pub const TABLE_FILE: &str = "checkpoints.txt";
+const CHART_FILE: &str = "checkpoints.svg";
+const TABLE_FILE: &str = "checkpoints.txt";
 
 /// The measurements of a sweep, and of the same weights during training.
 pub struct Report {
@@ -69,25 +70,20 @@ impl Report {
             Axis::linear("step"),
             Axis::log("critical sharpness λ_c"),
         );
-        let series = |run: &Run, task: &str, name: String, style| Series {
-            name,
-            points: run.curve(task, |m| m.critical_sharpness),
-            style,
-            ..Series::default()
-        };
         for (task, heading) in self.columns() {
             let name = match task {
                 TRAIN_TASK | GRADIENT_TASK => format!("along {heading}"),
                 _ => format!("of {heading}"),
             };
-            let points = series(&self.sweep, task, name, Style::Line);
-            if points.points.iter().any(|(_, y)| y.is_finite()) {
-                chart = chart.with_series(points);
+            let points = self.sweep.curve(task, CriticalSharpness);
+            if points.iter().any(|(_, y)| y.is_finite()) {
+                chart = chart.with_series(Series::new(name, points));
             }
         }
         if let Some(run) = &self.beside {
             let name = format!("in {}, while it trained", run.name);
-            chart = chart.with_series(series(run, TRAIN_TASK, name, Style::Line));
+            let points = run.curve(TRAIN_TASK, CriticalSharpness);
+            chart = chart.with_series(Series::new(name, points));
         }
         chart
     }

@@ -1,16 +1,13 @@
 //! Only one checkpoint is in memory at a time.
 
 use crate::checkpoint::Checkpoint;
-use crate::direction::{Direction, Warming};
 use crate::model::Transformer;
 use crate::probe::{Search, gradient};
-use crate::record::{Line, Record};
+use crate::record::{Line, Record, Warming};
 use crate::text::{Drawing, TOKENIZER_FILE, Texts, Windowed};
 use anyhow::{Context, Result};
-use burn::optim::{ModuleOptimizer, SgdConfig};
 use burn::tensor::Device;
-use burn_sharpness::Measurement;
-use gpt::optimizer::adamw;
+use gpt::optimizer::{adamw, sgd};
 
 /// The largest default window.
 const CONTEXT: usize = 512;
@@ -36,11 +33,6 @@ struct LastWindows {
     windows: Windowed,
 }
 
-struct Guesses {
-    adamw: f64,
-    gradient: f64,
-}
-
 impl Sweep {
     pub fn run(
         &self,
@@ -49,10 +41,7 @@ impl Sweep {
         mut seen: impl FnMut(&Checkpoint, &[Line]),
     ) -> Result<()> {
         let mut last = None;
-        let mut guesses = Guesses {
-            adamw: FIRST_GUESS,
-            gradient: FIRST_GUESS,
-        };
+        let mut guesses = [FIRST_GUESS; 2];
         for checkpoint in checkpoints {
             let windows = self.windows(checkpoint, last.take())?;
             let lines = self.measure(checkpoint, &windows, &mut guesses)?;
@@ -95,44 +84,30 @@ impl Sweep {
         &self,
         checkpoint: &Checkpoint,
         windows: &LastWindows,
-        guesses: &mut Guesses,
+        [of_gradient, of_adamw]: &mut [f64; 2],
     ) -> Result<Vec<Line>> {
         let windows = &windows.windows;
         let mut model = Transformer::open(&checkpoint.folder, &checkpoint.config, &self.device)?;
         let mut batches = windows.batches(self.drawing, &self.device);
         let batch = batches.draw();
         let tasks = windows.tasks(self.drawing, &self.device.clone().inner());
-        let line = |direction, measurement: &Measurement| {
-            Line::new(checkpoint, direction, self.warming, measurement)
-        };
 
         // The gradient first: warming at a rate above 0 moves the weights.
-        let sgd: ModuleOptimizer = SgdConfig::new().init();
-        let along = self
-            .search
-            .measure(&model, &sgd, &batch, &[], guesses.gradient)?;
-        let mut lines = Vec::new();
-        for measurement in along {
-            let next = line(Direction::Gradient, &measurement);
-            guesses.gradient = next.critical_lr().unwrap_or(guesses.gradient);
-            lines.push(next);
-        }
+        let search = self.search;
+        let along = search.measure(&model, &sgd(0.0), &batch, &[], *of_gradient)?;
+        *of_gradient = along[0].critical_lr.unwrap_or(*of_gradient);
+        let along = along.iter().map(|m| Line::new(checkpoint, None, m));
+        let mut lines: Vec<Line> = along.collect();
 
         let mut optim = adamw(self.warming.weight_decay);
         for _ in 0..self.warming.steps {
             let grads = gradient(&model, &batches.draw());
             model = optim.step(checkpoint.warm_rate, model, grads);
         }
-        let along = self
-            .search
-            .measure(&model, &optim, &batch, &tasks, guesses.adamw)?;
-        for (index, measurement) in along.iter().enumerate() {
-            let next = line(Direction::AdamW, measurement);
-            if index == 0 {
-                guesses.adamw = next.critical_lr().unwrap_or(guesses.adamw);
-            }
-            lines.push(next);
-        }
+        let along = search.measure(&model, &optim, &batch, &tasks, *of_adamw)?;
+        *of_adamw = along[0].critical_lr.unwrap_or(*of_adamw);
+        let warming = Some(self.warming);
+        lines.extend(along.iter().map(|m| Line::new(checkpoint, warming, m)));
         Ok(lines)
     }
 }

@@ -1,5 +1,5 @@
 use crate::probe::{Batch, Task};
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::{Device, Int, Tensor};
 use gpt::guard::without_panic;
 use gpt::text::{Domain, Text};
@@ -14,15 +14,10 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const DATA_TASK: &str = "data";
 const PIECE_BYTES: usize = 1 << 16;
 
-pub struct Texts {
-    data: Text,
-    tasks: Vec<(String, Text)>,
-}
+/// The training text as [`DATA_TASK`], and the tasks.
+pub struct Texts(Vec<(String, Text)>);
 
-pub struct Windowed {
-    data: Windows,
-    tasks: Vec<(String, Windows)>,
-}
+pub struct Windowed(Vec<(String, Windows)>);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Drawing {
@@ -46,22 +41,19 @@ impl Texts {
             Some(path) => Text::of_path(path, field, limit)?,
             None => Text::of_packages(Domain::Prose, limit)?,
         };
-        let tasks = tasks.iter().map(|(name, path)| {
-            let text = Text::of_path(path, field, limit)
-                .with_context(|| format!("the text of the task {name}"))?;
-            Ok((name.clone(), text))
-        });
-        Ok(Self {
-            data,
-            tasks: tasks.collect::<Result<_>>()?,
-        })
+        let mut texts = vec![(DATA_TASK.to_string(), data)];
+        for (name, path) in tasks {
+            let text = Text::of_path(path, field, limit);
+            let text = text.with_context(|| format!("the text of the task {name}"))?;
+            texts.push((name.clone(), text));
+        }
+        Ok(Self(texts))
     }
 
     pub fn describe(&self) -> Vec<(String, String)> {
-        let tasks = self.tasks.iter();
-        let tasks = tasks.map(|(name, text)| (name.clone(), text.to_string()));
-        let data = (DATA_TASK.to_string(), self.data.to_string());
-        std::iter::once(data).chain(tasks).collect()
+        let texts = self.0.iter();
+        let texts = texts.map(|(name, text)| (name.clone(), text.to_string()));
+        texts.collect()
     }
 
     pub fn windows(&self, folder: &Path, vocab: usize, context: usize) -> Result<Windowed> {
@@ -78,19 +70,14 @@ impl Texts {
             path.display(),
             folder.display()
         );
-        let windows = |name: &str, text: &Text| -> Result<Windows> {
+        let windows = self.0.iter().map(|(name, text)| {
             let tokens = without_panic(|| encode(&tokenizer, &text.content));
-            let tokens =
-                tokens.with_context(|| format!("the tokenizer {} failed", path.display()))?;
-            let windows = Windows::new(tokens, context, &format!("the text {name}"));
-            windows.map_err(Error::msg)
-        };
-        let tasks = self.tasks.iter();
-        let tasks = tasks.map(|(name, text)| Ok((name.clone(), windows(name, text)?)));
-        Ok(Windowed {
-            data: windows(DATA_TASK, &self.data)?,
-            tasks: tasks.collect::<Result<_>>()?,
-        })
+            let failed = || format!("the tokenizer {} failed", path.display());
+            let tokens = tokens.with_context(failed)?;
+            let windows = Windows::new(tokens, context, &format!("the text {name}"))?;
+            Ok((name.clone(), windows))
+        });
+        Ok(Windowed(windows.collect::<Result<_>>()?))
     }
 }
 
@@ -124,15 +111,12 @@ impl Windowed {
 
     /// Returns the batches to measure the tasks on, spread evenly over their texts.
     pub fn tasks(&self, drawing: Drawing, device: &Device) -> Vec<Task> {
-        let data = (drawing.ratio < 1.0).then_some((DATA_TASK, &self.data));
-        let tasks = self.tasks.iter().map(|(name, text)| (name.as_str(), text));
-        let tasks = data.into_iter().chain(tasks);
-        tasks
-            .map(|(name, text)| Task {
-                name: name.to_string(),
-                batch: drawing.split(text.even_batch(0, 1, drawing.windows, device)),
-            })
-            .collect()
+        let tasks = self.0.iter().skip(usize::from(drawing.ratio >= 1.0));
+        let tasks = tasks.map(|(name, text)| Task {
+            name: name.clone(),
+            batch: drawing.split(text.even_batch(0, 1, drawing.windows, device)),
+        });
+        tasks.collect()
     }
 }
 
@@ -140,9 +124,8 @@ impl Drawing {
     fn split(self, batch: TokenBatch) -> Batch {
         let parts = |tokens: Tensor<2, Int>| tokens.split(self.micro_batch, 0);
         let parts = parts(batch.inputs).into_iter().zip(parts(batch.targets));
-        parts
-            .map(|(inputs, targets)| TokenBatch { inputs, targets })
-            .collect()
+        let batches = parts.map(|(inputs, targets)| TokenBatch { inputs, targets });
+        batches.collect()
     }
 }
 
@@ -157,11 +140,15 @@ impl Batches<'_> {
     pub fn draw(&mut self) -> Batch {
         let Drawing { windows, ratio, .. } = self.drawing;
         let of_data = (ratio * windows as f64).round() as usize;
-        let tasks = &self.text.tasks;
-        let before = |index: usize| (windows - of_data) * index / tasks.len();
-        let of_tasks = tasks.iter().enumerate();
-        let of_tasks = of_tasks.map(|(index, (_, text))| (text, before(index + 1) - before(index)));
-        let parts = std::iter::once((&self.text.data, of_data)).chain(of_tasks);
+        let texts = &self.text.0;
+        let before = |task: usize| (windows - of_data) * task / (texts.len() - 1);
+        let parts = texts
+            .iter()
+            .enumerate()
+            .map(|(index, (_, text))| match index {
+                0 => (text, of_data),
+                index => (text, before(index) - before(index - 1)),
+            });
         let parts = parts.filter(|(_, windows)| *windows > 0);
         let parts = parts.map(|(text, windows)| {
             let batch = text.random_batch(windows, &mut self.random, self.device);
@@ -172,12 +159,8 @@ impl Batches<'_> {
 }
 
 pub fn parse_task(text: &str) -> Result<(String, PathBuf)> {
-    let Some((name, path)) = text.split_once('=') else {
-        bail!("expected NAME=PATH, such as math=math.jsonl");
-    };
-    ensure!(
-        !name.is_empty() && !path.is_empty(),
-        "expected NAME=PATH, such as math=math.jsonl"
-    );
+    let parts = text.split_once('=');
+    let parts = parts.filter(|(name, path)| !name.is_empty() && !path.is_empty());
+    let (name, path) = parts.context("expected NAME=PATH, such as math=math.jsonl")?;
     Ok((name.to_string(), PathBuf::from(path)))
 }

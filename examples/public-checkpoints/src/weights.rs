@@ -8,9 +8,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub const WEIGHTS_FILE: &str = "model.safetensors";
+const WEIGHTS_FILE: &str = "model.safetensors";
 /// Maps tensors to shards.
-pub const INDEX_FILE: &str = "model.safetensors.index.json";
+const INDEX_FILE: &str = "model.safetensors.index.json";
 
 /// Masks and tables that older published files contain, and that the models here compute.
 const BUFFERS: [&str; 3] = [".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"];
@@ -85,12 +85,9 @@ impl Weights {
             prefix,
             device: device.clone(),
         };
-        let index = match check_files(folder)? {
-            None => {
-                weights.add_file(WEIGHTS_FILE)?;
-                return Ok(weights);
-            }
-            Some(index) => index,
+        let Some(index) = check_files(folder)? else {
+            weights.add_file(WEIGHTS_FILE)?;
+            return Ok(weights);
         };
         for shard in index.shards() {
             weights.add_file(shard)?;
@@ -124,11 +121,8 @@ impl Weights {
 
     fn stored_name(&self, name: &str) -> String {
         let bare = name.strip_prefix(self.prefix).unwrap_or(name);
-        if !self.tensors.contains_key(name) && self.tensors.contains_key(bare) {
-            bare.to_string()
-        } else {
-            name.to_string()
-        }
+        let is_bare = !self.tensors.contains_key(name) && self.tensors.contains_key(bare);
+        if is_bare { bare } else { name }.to_string()
     }
 
     /// Takes a tensor as 32-bit floats.

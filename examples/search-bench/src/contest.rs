@@ -1,7 +1,8 @@
-use crate::statistics::{Errors, mean, quantile};
+use crate::statistics::{mean, quantile};
 use crate::table::SearchRow;
 use crate::workload::{Step, Workload, train};
 use anyhow::Result;
+use burn::module::Module;
 use burn_sharpness::{
     BaseLossSource, Measurement, Method, SharpnessConfig, SharpnessProbe, Update,
 };
@@ -35,18 +36,19 @@ impl Contender {
         })
     }
 
-    fn measure<W: Workload>(&mut self, workload: &W, step: &Step<'_, W>) {
+    fn measure<M: Module + 'static, B>(&mut self, step: &Step<'_, M, B>) {
         let mut update = Update::new(step.model, step.optim, step.learning_rate, step.grads);
         if self.takes_training_loss {
             update = update.with_training_loss(step.training_loss);
         }
-        let loss = |model: &W::Model| workload.loss(model, step.batch);
+        let loss = |model: &M| (step.loss)(model, step.batch);
         self.found.extend(self.probe.measure_update(update, loss));
     }
 }
 
-pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
-    let config = || SharpnessConfig::new().with_every(workload.every());
+pub fn contest<M: Module + 'static, B>(workload: Workload<M, B>) -> Result<Vec<SearchRow>> {
+    let (name, every) = (workload.name, workload.every);
+    let config = || SharpnessConfig::new().with_every(every);
     let published = config().with_method(Method::Published);
     let mut guided = Contender::new("guided", SearchConfig::default().tolerance, config())?;
     let mut published = Contender {
@@ -56,20 +58,15 @@ pub fn contest<W: Workload>(workload: &W) -> Result<Vec<SearchRow>> {
     let truth = config().with_accuracy(TRUE_ACCURACY);
     let mut truth = Contender::new("truth", TRUE_TOLERANCE, truth)?;
     // The guided search measures as in its own training, which makes the step.
-    let trained = train(workload, Some(&guided.probe), |step: Step<'_, W>| {
+    let trained = train(workload, Some(&guided.probe), |step| {
         for contender in [&mut published, &mut truth] {
-            contender.measure(workload, &step);
+            contender.measure(&step);
         }
     })?;
     guided.found = trained.measurements;
+    let step_seconds = mean(&trained.step_seconds);
     let row = |contender: &Contender, rival: &Contender| {
-        row(
-            workload.name(),
-            contender,
-            rival,
-            &truth.found,
-            mean(&trained.step_seconds),
-        )
+        row(name, contender, rival, &truth.found, step_seconds)
     };
     Ok(vec![row(&guided, &published), row(&published, &guided)])
 }
@@ -88,7 +85,8 @@ fn row(
     let errors = found.iter().zip(truth).skip(WARM_UP);
     let errors = errors
         .filter_map(|(found, truth)| Some((found.critical_lr? / truth.critical_lr? - 1.0).abs()));
-    let errors = Errors::new(errors.collect());
+    let errors: Vec<f64> = errors.collect();
+    let squares: Vec<f64> = errors.iter().map(|error| error * error).collect();
     let evaluations: Vec<f64> = warm.iter().map(|m| m.evaluations as f64).collect();
     let is_evaluated = |m: &Arc<Measurement>| m.base_loss_source == Some(BaseLossSource::Evaluated);
     let base: Vec<f64> = warm.iter().map(|m| f64::from(is_evaluated(m))).collect();
@@ -104,9 +102,9 @@ fn row(
         median_evaluations: quantile(&evaluations, 0.5),
         p95_evaluations: quantile(&evaluations, 0.95),
         mean_base_evaluations: mean(&base),
-        rms_error: errors.rms,
-        p95_error: errors.p95,
-        max_error: errors.max,
+        rms_error: mean(&squares).sqrt(),
+        p95_error: quantile(&errors, 0.95),
+        max_error: errors.into_iter().fold(f64::NAN, f64::max),
         overlap: agreeing as f64 / overlaps.len() as f64,
         failures: warm.iter().filter(|m| m.critical_lr.is_none()).count(),
         step_seconds,

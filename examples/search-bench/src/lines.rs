@@ -1,5 +1,6 @@
-use crate::workload::{Step, Workload, train};
+use crate::workload::{Workload, train};
 use anyhow::Result;
+use burn::module::Module;
 use serde::Serialize;
 
 /// Multiples of a line's critical learning rate, closer around 1.
@@ -19,14 +20,13 @@ pub struct Line {
     points: Vec<(f64, f64)>,
 }
 
-pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
+pub fn record<M: Module + 'static, B>(workload: Workload<M, B>) -> Result<Vec<Line>> {
+    let (name, every) = (workload.name, workload.every);
     let mut lines = Vec::new();
     let mut critical_lr = None;
-    train(workload, None, |at: Step<'_, W>| {
-        if !at.index.is_multiple_of(workload.every()) {
-            return;
-        }
-        let Some(line) = at.line(workload) else {
+    train(workload, None, |at| {
+        let is_due = at.index.is_multiple_of(every);
+        let Some(line) = is_due.then(|| at.line()).flatten() else {
             return;
         };
         let rise = |eta: f64| line.rise(eta);
@@ -34,7 +34,7 @@ pub fn record<W: Workload>(workload: &W) -> Result<Vec<Line>> {
         if let Some(critical_lr) = critical_lr {
             let points = PLACES.map(|place| (place * critical_lr, rise(place * critical_lr)));
             lines.push(Line {
-                workload: workload.name(),
+                workload: name,
                 step: at.index,
                 slope: line.slope,
                 update_norm: line.update_norm,
@@ -63,10 +63,9 @@ fn crossing(guess: f64, rise: impl Fn(f64) -> f64) -> Option<f64> {
     }
     while 1.0 - lower / upper > 1e-3 {
         let middle = 0.5 * (lower + upper);
-        if rise(middle) > 0.0 {
-            upper = middle;
-        } else {
-            lower = middle;
+        match rise(middle) > 0.0 {
+            true => upper = middle,
+            false => lower = middle,
         }
     }
     Some(0.5 * (lower + upper))

@@ -20,12 +20,15 @@ use anyhow::Result;
 use burn::tensor::Device;
 use clap::{Parser, ValueEnum};
 use contest::contest;
+use gpt::model::Gpt;
 use gpt::run::{exit_code, write_whole};
+use gpt::small::{Examples, FullyConnected};
 use gpt::terminal::print;
+use gpt::tokens::TokenBatch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::{Row, markdown};
-use workload::{Convolutional, FullyConnected, GptPretraining};
+use workload::Workload;
 
 /// Compare the searches for the critical learning rate on the same steps of real training.
 #[derive(Parser)]
@@ -91,40 +94,22 @@ impl Flags {
         self.only.is_empty() || self.only.contains(&name)
     }
 
-    fn gpt(&self) -> Result<GptPretraining> {
-        Ok(GptPretraining {
-            steps: self.gpt_steps,
-            every: self.gpt_every,
-            batch: self.gpt_batch,
-            shape: self.shape.config()?,
-            device: self.device()?,
-        })
+    fn gpt(&self) -> Result<Workload<Gpt, TokenBatch>> {
+        let shape = self.shape.config()?;
+        let (steps, every) = (self.gpt_steps, self.gpt_every);
+        workload::gpt(steps, every, self.gpt_batch, &shape, &self.device()?)
     }
 
     /// A quarter of the steps, and two thirds of the measurements.
-    fn gpt_with_dropout(&self) -> Result<GptPretraining> {
-        let gpt = self.gpt()?;
-        Ok(GptPretraining {
-            steps: self.gpt_steps.div_ceil(4),
-            every: self.gpt_every.div_ceil(3),
-            shape: gpt.shape.clone().with_dropout(0.1),
-            ..gpt
-        })
+    fn gpt_with_dropout(&self) -> Result<Workload<Gpt, TokenBatch>> {
+        let shape = self.shape.config()?.with_dropout(0.1);
+        let (steps, every) = (self.gpt_steps.div_ceil(4), self.gpt_every.div_ceil(3));
+        workload::gpt(steps, every, self.gpt_batch, &shape, &self.device()?)
     }
 
-    fn fully_connected(&self, full_batch: bool) -> Result<FullyConnected> {
-        Ok(FullyConnected {
-            steps: self.steps,
-            full_batch,
-            device: self.device()?,
-        })
-    }
-
-    fn convolutional(&self) -> Result<Convolutional> {
-        Ok(Convolutional {
-            steps: self.steps.div_ceil(3),
-            device: self.device()?,
-        })
+    fn fully_connected(&self, full_batch: bool) -> Result<Workload<FullyConnected, Examples<2>>> {
+        let device = self.device()?;
+        Ok(workload::fully_connected(self.steps, full_batch, &device))
     }
 
     fn device(&self) -> Result<Device> {
@@ -139,11 +124,8 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> Result<()> {
     if let Some(probe) = flags.taken {
         return match flags.memory_of {
-            Some(training) => {
-                let device = flags.device()?;
-                process::tell(&memory::InMemory { training, device }, probe)
-            }
-            None => process::tell(&flags.gpt()?, probe),
+            Some(training) => process::tell(training.workload(&flags.device()?), probe),
+            None => process::tell(flags.gpt()?, probe),
         };
     }
     if flags.size {
@@ -151,14 +133,15 @@ fn run(flags: &Flags) -> Result<()> {
         return size::compare(&flags.device, &arguments);
     }
     if let Some(folder) = &flags.reference {
-        return reference::write(&flags.gpt()?, &flags.device, folder);
+        let (shape, device) = (flags.shape.config()?, flags.device()?);
+        return reference::write(&shape, || flags.gpt(), &device, &flags.device, folder);
     }
     if let Some(path) = &flags.lines {
         let json = serde_json::to_string(&record(flags)?)?;
         return write_whole(path, json.as_bytes());
     }
     if let Some(path) = &flags.picture {
-        return write_whole(path, picture::draw(&flags.gpt()?)?.as_bytes());
+        return write_whole(path, picture::draw(flags.gpt()?)?.as_bytes());
     }
     let rows = rows(flags)?;
     let results = match flags.json {
@@ -170,36 +153,35 @@ fn run(flags: &Flags) -> Result<()> {
 
 fn rows(flags: &Flags) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let began = |name: &str| gpt::warn!("{name} …");
-    if flags.wants(WorkloadName::Gpt) {
-        began("gpt");
-        rows.extend(contest(&flags.gpt()?)?);
+    let begins = |name: WorkloadName, said: &str| {
+        let begins = flags.wants(name);
+        begins.then(|| gpt::warn!("{said} …"));
+        begins
+    };
+    if begins(WorkloadName::Gpt, "gpt") {
+        rows.extend(contest(flags.gpt()?)?);
     }
-    if flags.wants(WorkloadName::Full) {
-        began("full batch");
-        rows.extend(contest(&flags.fully_connected(true)?)?);
+    if begins(WorkloadName::Full, "full batch") {
+        rows.extend(contest(flags.fully_connected(true)?)?);
     }
-    if flags.wants(WorkloadName::Momentum) {
-        began("momentum");
-        rows.extend(contest(&flags.fully_connected(false)?)?);
+    if begins(WorkloadName::Momentum, "momentum") {
+        rows.extend(contest(flags.fully_connected(false)?)?);
     }
-    if flags.wants(WorkloadName::Dropout) {
-        began("gpt with dropout");
-        rows.extend(contest(&flags.gpt_with_dropout()?)?);
+    if begins(WorkloadName::Dropout, "gpt with dropout") {
+        rows.extend(contest(flags.gpt_with_dropout()?)?);
     }
-    if flags.wants(WorkloadName::Convolutional) {
-        began("convolutional");
-        rows.extend(contest(&flags.convolutional()?)?);
+    if begins(WorkloadName::Convolutional, "convolutional") {
+        let steps = flags.steps.div_ceil(3);
+        rows.extend(contest(workload::convolutional(steps, &flags.device()?))?);
     }
     let mut rows: Vec<Row> = rows.into_iter().map(Row::Search).collect();
-    if flags.wants(WorkloadName::Memory) {
-        began("memory");
+    if begins(WorkloadName::Memory, "memory") {
         let memory = memory::rows(&flags.device);
         rows.extend(memory.into_iter().map(Row::Memory));
     }
     if flags.only.contains(&WorkloadName::Pass) {
-        began("passes");
-        let passes = pass::rows(&flags.gpt()?, &flags.device)?;
+        gpt::warn!("passes …");
+        let passes = pass::rows(|| flags.gpt(), &flags.device)?;
         rows.extend(passes.into_iter().map(Row::Pass));
     }
     Ok(rows)
@@ -208,13 +190,13 @@ fn rows(flags: &Flags) -> Result<Vec<Row>> {
 fn record(flags: &Flags) -> Result<Vec<lines::Line>> {
     let mut recorded = Vec::new();
     if flags.wants(WorkloadName::Gpt) {
-        recorded.extend(lines::record(&flags.gpt()?)?);
+        recorded.extend(lines::record(flags.gpt()?)?);
     }
     if flags.wants(WorkloadName::Full) {
-        recorded.extend(lines::record(&flags.fully_connected(true)?)?);
+        recorded.extend(lines::record(flags.fully_connected(true)?)?);
     }
     if flags.wants(WorkloadName::Momentum) {
-        recorded.extend(lines::record(&flags.fully_connected(false)?)?);
+        recorded.extend(lines::record(flags.fully_connected(false)?)?);
     }
     Ok(recorded)
 }

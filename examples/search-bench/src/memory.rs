@@ -3,19 +3,19 @@
 use crate::process::with_and_without;
 use crate::table::MemoryRow;
 use crate::workload::{Workload, seeded};
-use anyhow::Result;
 use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
 use burn::module::{Module, ParamGroup};
 use burn::nn::loss::{MseLoss, Reduction};
 use burn::nn::{Gelu, Linear, LinearConfig};
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::AdamWConfig;
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::ValueEnum;
+use gpt::optimizer::sgd;
 
 /// Few enough for the weights, not the activations, to fill the memory.
 const BATCH: usize = 4;
 const STEPS: usize = 5;
+const RATE: f64 = 1e-4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Training {
@@ -25,18 +25,55 @@ pub enum Training {
     Deep,
 }
 
-pub struct InMemory {
-    pub training: Training,
-    pub device: Device,
-}
-
 #[derive(Module, Debug)]
 pub struct Layers {
     layers: Vec<Linear>,
     activation: Gelu,
 }
 
+impl Layers {
+    fn loss(&self, [x, y]: &[Tensor<2>; 2]) -> Tensor<1> {
+        let x = self.layers.iter().fold(x.clone(), |x, layer| {
+            layer.forward(self.activation.forward(x))
+        });
+        MseLoss::new().forward(x, y.clone(), Reduction::Mean)
+    }
+}
+
 impl Training {
+    pub fn workload(self, device: &Device) -> Workload<Layers, [Tensor<2>; 2]> {
+        let (layers, width) = self.shape();
+        let on = seeded(device);
+        let layer = |_| LinearConfig::new(width, width).init(&on);
+        let model = Layers {
+            layers: (0..layers).map(layer).collect(),
+            activation: Gelu::new(),
+        };
+        let normal = Distribution::Normal(0.0, 1.0);
+        let batch = [(); 2].map(|()| Tensor::random([BATCH, width], normal, &on));
+        Workload {
+            name: self.name(),
+            every: 1,
+            model,
+            optim: match self {
+                Self::Momentum => sgd(0.9),
+                Self::AdamW | Self::Groups | Self::Deep => AdamWConfig::new().init(),
+            },
+            batches: vec![batch; STEPS],
+            rates: Box::new(move |_| self.rates()),
+            loss: Layers::loss,
+        }
+    }
+
+    fn rates(self) -> ModuleLearningRate {
+        let scheduler = ModuleLrScheduler::new(RATE);
+        let first = ParamGroup::from_predicate("layers.0");
+        match self {
+            Self::Groups => scheduler.with_group(first, 0.5 * RATE).step(),
+            _ => RATE.into(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::AdamW => "memory, 3 layers of 4096, AdamW",
@@ -72,64 +109,4 @@ impl Training {
 pub fn rows(device: &str) -> Vec<MemoryRow> {
     let all = Training::value_variants().iter();
     all.filter_map(|training| training.row(device)).collect()
-}
-
-impl Workload for InMemory {
-    type Model = Layers;
-    type Batch = [Tensor<2>; 2];
-
-    fn name(&self) -> &'static str {
-        self.training.name()
-    }
-
-    fn every(&self) -> u64 {
-        1
-    }
-
-    fn init(&self) -> (Layers, ModuleOptimizer) {
-        let device = seeded(&self.device);
-        let (layers, width) = self.training.shape();
-        let layer = |_| LinearConfig::new(width, width).init(&device);
-        let layers = Layers {
-            layers: (0..layers).map(layer).collect(),
-            activation: Gelu::new(),
-        };
-        let optim = match self.training {
-            Training::Momentum => {
-                let momentum = MomentumConfig::new().with_dampening(0.0);
-                SgdConfig::new().with_momentum(Some(momentum)).init()
-            }
-            Training::AdamW | Training::Groups | Training::Deep => AdamWConfig::new().init(),
-        };
-        (layers, optim)
-    }
-
-    fn batches(&self) -> Result<Vec<Self::Batch>> {
-        let (_, width) = self.training.shape();
-        let device = self.device.clone().autodiff();
-        let normal = Distribution::Normal(0.0, 1.0);
-        let batch = [(); 2].map(|()| Tensor::random([BATCH, width], normal, &device));
-        Ok(vec![batch; STEPS])
-    }
-
-    fn learning_rate(&self, _step: usize) -> f64 {
-        1e-4
-    }
-
-    fn learning_rates(&self, step: usize) -> ModuleLearningRate {
-        let rate = self.learning_rate(step);
-        match self.training {
-            Training::Groups => ModuleLrScheduler::new(rate)
-                .with_group(ParamGroup::from_predicate("layers.0"), 0.5 * rate)
-                .step(),
-            _ => rate.into(),
-        }
-    }
-
-    fn loss(&self, model: &Layers, [x, y]: &Self::Batch) -> Tensor<1> {
-        let x = model.layers.iter().fold(x.clone(), |x, layer| {
-            layer.forward(model.activation.forward(x))
-        });
-        MseLoss::new().forward(x, y.clone(), Reduction::Mean)
-    }
 }

@@ -20,15 +20,20 @@ enum Way {
     Virtual,
 }
 
-pub fn rows<W: Workload>(workload: &W, device: &str) -> Result<Vec<PassRow>> {
+pub fn rows<M: Module + 'static, B>(
+    workload: impl Fn() -> Result<Workload<M, B>>,
+    device: &str,
+) -> Result<Vec<PassRow>> {
     let ways = [
         (Way::StepFirst, "the step shows it"),
         (Way::Virtual, "a virtual step"),
     ];
     let rows = ways.map(|(way, direction)| {
-        let (weights, own, evaluations) = time(workload, way)?;
+        let workload = workload()?;
+        let (name, weights) = (workload.name, workload.model.num_params());
+        let (own, evaluations) = time(workload, way)?;
         Ok(PassRow {
-            workload: workload.name(),
+            workload: name,
             device: device.to_string(),
             weights,
             direction,
@@ -40,22 +45,24 @@ pub fn rows<W: Workload>(workload: &W, device: &str) -> Result<Vec<PassRow>> {
     rows.into_iter().collect()
 }
 
-/// Returns the number of weights, and the seconds of the model's own passes and of the probe's evaluations.
-fn time<W: Workload>(workload: &W, way: Way) -> Result<(usize, Vec<f64>, Vec<f64>)> {
+/// Returns the seconds of the model's own passes, and of the probe's evaluations.
+fn time<M: Module + 'static, B>(
+    workload: Workload<M, B>,
+    way: Way,
+) -> Result<(Vec<f64>, Vec<f64>)> {
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(1))?;
-    let (mut model, mut optim) = workload.init();
-    let weights = model.num_params();
+    let (mut model, mut optim, loss_of) = (workload.model, workload.optim, workload.loss);
     let (mut own, mut evaluations) = (Vec::new(), Vec::new());
-    for (step, batch) in workload.batches()?.iter().enumerate() {
-        let loss = workload.loss(&model, batch);
+    for (step, batch) in workload.batches.iter().enumerate() {
+        let loss = loss_of(&model, batch);
         let grads = GradientsParams::from_grads(loss.backward(), &model);
         let training_loss = loss.try_into_scalar::<f64>()?;
-        let rates = workload.learning_rates(step);
+        let rates = (workload.rates)(step);
         let is_counted = step >= WARM_UP;
         // An evaluation lasts from the end of the previous evaluation; the time before the first does not count.
         let mut ended: Option<Instant> = None;
-        let evaluate = |model: &W::Model| {
-            let value = workload.loss(model, batch).try_into_scalar::<f64>();
+        let evaluate = |model: &M| {
+            let value = loss_of(model, batch).try_into_scalar::<f64>();
             let before = ended.replace(Instant::now());
             if let Some(before) = before.filter(|_| is_counted) {
                 evaluations.push(before.elapsed().as_secs_f64());
@@ -76,11 +83,11 @@ fn time<W: Workload>(workload: &W, way: Way) -> Result<(usize, Vec<f64>, Vec<f64
         let valid = model.valid();
         for _ in 0..OWN_PASSES {
             let started = Instant::now();
-            workload.loss(&valid, batch).try_into_scalar::<f64>()?;
+            loss_of(&valid, batch).try_into_scalar::<f64>()?;
             if is_counted {
                 own.push(started.elapsed().as_secs_f64());
             }
         }
     }
-    Ok((weights, own, evaluations))
+    Ok((own, evaluations))
 }

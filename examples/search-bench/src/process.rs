@@ -1,8 +1,9 @@
 //! Runs a training in its own process, and reports its time and peak memory.
 
 use crate::statistics::quantile;
-use crate::workload::{Trained, Workload, train};
+use crate::workload::{Workload, train};
 use anyhow::{Context, Result, ensure};
+use burn::module::Module;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
 use clap::ValueEnum;
 use gpt::terminal::print;
@@ -31,24 +32,19 @@ pub struct Taken {
     pub peak_bytes: u64,
 }
 
-pub fn tell<W: Workload>(workload: &W, probe: Probe) -> Result<()> {
+pub fn tell<M: Module + 'static, B>(workload: Workload<M, B>, probe: Probe) -> Result<()> {
     let config = SharpnessConfig::new().with_every(1);
     let probe = match probe {
         Probe::With => Some(SharpnessProbe::new(config)?),
         Probe::Without => None,
     };
     let trained = train(workload, probe.as_ref(), |_| {})?;
-    let Trained {
-        weights,
-        step_seconds,
-        measurements,
-    } = trained;
-    let steps = step_seconds.get(WARM_UP..).unwrap_or_default();
-    let counted = measurements.get(WARM_UP..).unwrap_or_default();
+    let steps = trained.step_seconds.get(WARM_UP..).unwrap_or_default();
+    let counted = trained.measurements.get(WARM_UP..).unwrap_or_default();
     let seconds: Vec<f64> = counted.iter().map(|m| m.seconds).collect();
     let evaluations = counted.iter().map(|m| m.evaluations).sum::<usize>();
     let taken = Taken {
-        weights,
+        weights: trained.weights,
         steps: steps.len(),
         step_seconds: quantile(steps, 0.5),
         measurement_seconds: probe.as_ref().map(|_| quantile(&seconds, 0.5)),
@@ -76,11 +72,12 @@ pub fn with_and_without(arguments: &[String]) -> Result<[Taken; 2]> {
 
 fn peak() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|value| value.trim().strip_suffix("kB"))
-        .and_then(|value| value.trim().parse::<u64>().ok())
-        .context("the system does not tell the peak memory of a process")?;
+    let peak = || {
+        let mut lines = status.lines();
+        let peak = lines.find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes = peak.trim().strip_suffix("kB")?;
+        kilobytes.trim().parse::<u64>().ok()
+    };
+    let peak = peak().context("the system does not tell the peak memory of a process")?;
     Ok(1024 * peak)
 }

@@ -41,7 +41,7 @@ impl Shape {
             self.gpt_heads,
             self.gpt_width,
         );
-        config.validate().map_err(anyhow::Error::msg)?;
+        config.validate()?;
         Ok(config)
     }
 }

@@ -18,10 +18,8 @@ fn a_full_output_is_an_error_and_a_closed_one_is_none() {
     let full = run(folder.path(), ">/dev/full");
     assert_eq!(full.status.code(), Some(1));
     let error = String::from_utf8(full.stderr).unwrap();
-    assert!(
-        error.contains("error: the output cannot be written: No space"),
-        "{error}"
-    );
+    let said = "error: the output cannot be written: No space";
+    assert!(error.contains(said), "{error}");
     for closed in ["--json | true", "2>/dev/full | true"] {
         assert!(run(folder.path(), closed).status.success(), "{closed}");
     }
@@ -33,10 +31,8 @@ fn a_file_that_cannot_be_written_stays_as_it_was() {
     let path = folder.path().join("lines.json");
     std::fs::write(&path, "old").unwrap();
     let script = "--lines lines.json";
-    let limited = run(
-        folder.path(),
-        &format!("--json >/dev/null; trap '' XFSZ; ulimit -f 0; $P --only full --steps 8 {script}"),
-    );
+    let limit = "--json >/dev/null; trap '' XFSZ; ulimit -f 0; $P --only full --steps 8";
+    let limited = run(folder.path(), &format!("{limit} {script}"));
     assert_eq!(limited.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
     assert!(run(folder.path(), script).status.success());

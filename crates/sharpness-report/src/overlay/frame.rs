@@ -1,5 +1,5 @@
 use super::role::{Curve, NO_NUMBER_COLOR, PAST_EDGE_COLOR, Role};
-use crate::plot::Axis;
+use crate::plot::{Axis, shortened};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -121,27 +121,17 @@ impl Frame {
                 continue;
             };
             taken.push(row);
-            let at = (self.area.right() + 1, row);
-            buffer.set_string(at.0, at.1, short(curve.name), curve.role.color());
+            let name = match curve.name.chars().count() > NAME_WIDTH {
+                true => &shortened(curve.name, NAME_WIDTH - 1),
+                false => curve.name,
+            };
+            buffer.set_string(self.area.right() + 1, row, name, curve.role.color());
         }
     }
 
     pub(super) fn draw_unmeasured(&self, steps: impl Iterator<Item = f64>, buffer: &mut Buffer) {
         for step in steps {
-            let at = (self.column(step), self.area.bottom());
-            buffer.set_string(at.0, at.1, "×", NO_NUMBER_COLOR);
+            buffer.set_string(self.column(step), self.area.bottom(), "×", NO_NUMBER_COLOR);
         }
     }
-}
-
-/// Shortens a name in its middle, since names differ at their ends.
-fn short(name: &str) -> String {
-    let chars: Vec<char> = name.chars().collect();
-    if chars.len() <= NAME_WIDTH {
-        return name.to_string();
-    }
-    let (head, tail) = (NAME_WIDTH / 2, NAME_WIDTH - NAME_WIDTH / 2 - 1);
-    let head: String = chars[..head].iter().collect();
-    let tail: String = chars[chars.len() - tail..].iter().collect();
-    format!("{head}…{tail}")
 }

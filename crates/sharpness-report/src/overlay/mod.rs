@@ -128,11 +128,8 @@ fn state_of(run: &Run) -> Line<'static> {
                 Edge::Near => Color::Yellow,
                 Edge::Below => Color::Green,
             };
-            let symbol = EdgeRatio.about().symbol;
-            (
-                format!("  {symbol} {}: {edge}", format_number(ratio)),
-                color,
-            )
+            let (symbol, ratio) = (EdgeRatio.about().symbol, format_number(ratio));
+            (format!("  {symbol} {ratio}: {edge}"), color)
         }
         (None, None) => return Line::from(spans),
     };
@@ -151,19 +148,18 @@ impl Widget for Overlay<'_> {
         }
 
         let curves = self.curves();
-        let points = || {
-            curves
-                .iter()
-                .flat_map(|curve| curve.points.iter().flatten())
-        };
+        let points = curves
+            .iter()
+            .flat_map(|curve| curve.points.iter().flatten());
         let (x, y) = (Axis::linear(X_LABEL), Axis::log("sharpness"));
-        let Some((bottom, top)) = y.ends(points().map(|point| 10f64.powf(point.1))) else {
+        let Some((bottom, top)) = y.ends(points.map(|point| 10f64.powf(point.1))) else {
             return;
         };
-        let steps = self.shown(TRAIN_TASK).map(|m| m.step as f64);
-        let (first, last) = steps.fold((f64::INFINITY, 0f64), |(first, last), step| {
-            (first.min(step), last.max(step))
-        });
+        let steps = || self.shown(TRAIN_TASK).map(|m| m.step as f64);
+        let (first, last) = (
+            steps().fold(f64::INFINITY, f64::min),
+            steps().fold(0.0, f64::max),
+        );
         let frame = Frame {
             x: (first, last.max(first + 1.0)),
             y: (bottom, top),
@@ -173,9 +169,8 @@ impl Widget for Overlay<'_> {
         frame.draw_axes((&x, &y), buffer);
         frame.draw_curves(&curves, buffer);
         frame.draw_names(&curves, buffer);
-        let unmeasured = self
-            .shown(TRAIN_TASK)
-            .filter(|m| m.critical_sharpness.is_none());
+        let unmeasured = self.shown(TRAIN_TASK);
+        let unmeasured = unmeasured.filter(|m| m.critical_sharpness.is_none());
         frame.draw_unmeasured(unmeasured.map(|m| m.step as f64), buffer);
     }
 }

@@ -119,15 +119,12 @@ fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
         .find(|step| *step >= rough)
         .unwrap_or(rough);
     let (first, last) = ((low / step).ceil(), (high / step).floor());
-    match last - first {
-        count if (0.0..=10.0).contains(&count) => {
-            let counts = 0..=count as u32;
-            counts
-                .map(|count| (first + f64::from(count)) * step)
-                .collect()
-        }
-        _ => Vec::new(),
+    if !(0.0..=10.0).contains(&(last - first)) {
+        return Vec::new();
     }
+    let counts = 0..=(last - first) as u32;
+    let ticks = counts.map(|count| (first + f64::from(count)) * step);
+    ticks.collect()
 }
 
 fn log_ticks(low: f64, high: f64) -> Vec<f64> {
@@ -184,16 +181,9 @@ mod tests {
         }
         let axis = Axis::log("λ");
         let ends = axis.ends([3.0, 2000.0, 0.0].into_iter()).unwrap();
-        let labels: Vec<String> = axis
-            .ticked(ends)
-            .ticks
-            .into_iter()
-            .map(|tick| axis.tick_label(tick))
-            .collect();
-        assert_eq!(
-            labels,
-            ["5", "10", "20", "50", "100", "200", "500", "1000", "2000"]
-        );
+        let ticks = axis.ticked(ends).ticks.into_iter();
+        let labels: Vec<String> = ticks.map(|tick| axis.tick_label(tick)).collect();
+        assert_eq!(labels.join(" "), "5 10 20 50 100 200 500 1000 2000");
     }
 
     #[test]

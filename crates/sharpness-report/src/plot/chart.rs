@@ -1,5 +1,5 @@
 use super::axis::Axis;
-use super::legend::{Entry, Legend, legend};
+use super::legend::{Entry, Legend};
 use super::look::{Look, dash, looks};
 use super::series::{Series, Style};
 use super::{Area, PlotError, SCALE, font, px, svg, text};
@@ -58,10 +58,8 @@ impl Chart {
     /// Adds a vertical line.
     #[must_use]
     pub fn with_mark(mut self, x: f64, label: &str) -> Self {
-        self.marks.push(Mark {
-            x,
-            label: label.to_string(),
-        });
+        let label = label.to_string();
+        self.marks.push(Mark { x, label });
         self
     }
 
@@ -71,10 +69,9 @@ impl Chart {
     ///
     /// Fails if there is nothing to draw.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let (width, height) = self.size;
-        let legend = legend(&self.title, self.entries(), width)?;
-        let size = (width, height + legend.more_height());
-        svg(&self.title, size, |area| self.draw(area, &legend))
+        let draw = |area: &Area<'_>, legend: &Legend| self.draw(area, legend);
+        svg(&self.title, self.entries(), self.size, draw)
+            .map_err(|reason| PlotError::new(&self.title, reason))
     }
 
     fn named(&self) -> impl Iterator<Item = usize> {
@@ -84,24 +81,18 @@ impl Chart {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let curves = self.named().map(|index| Entry {
-            sample: SAMPLE,
-            name: self.series[index].name.clone(),
-        });
-        let marks = self.marks.iter().map(|mark| Entry {
-            sample: MARK_SAMPLE,
-            name: mark.label.clone(),
-        });
+        let curves = self.named();
+        let curves = curves.map(|index| Entry::new(SAMPLE, &self.series[index].name));
+        let marks = self.marks.iter();
+        let marks = marks.map(|mark| Entry::new(MARK_SAMPLE, &mark.label));
         curves.chain(marks).collect()
     }
 
     fn draw(&self, area: &Area<'_>, legend: &Legend) -> Result<(), String> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let bands = || self.series.iter().flat_map(|series| &series.band);
-        let (left, right) = self
-            .x
-            .ends(points().map(|point| point.0))
-            .ok_or("it has no point")?;
+        let places = points().map(|point| point.0);
+        let (left, right) = self.x.ends(places).ok_or("it has no point")?;
         let heights = points().map(|point| point.1);
         let heights = heights.chain(bands().flat_map(|(_, low, high)| [*low, *high]));
         let (bottom, top) = self.y.ends(heights).ok_or("it has no point")?;
@@ -218,18 +209,11 @@ mod tests {
 
     #[test]
     fn a_chart_shows_its_curves_and_skips_what_has_no_place() {
+        const HEIGHTS: [f64; 5] = [1.0, f64::NAN, 0.0, 100.0, 50.0];
         let series = |name: &str, style| Series {
-            name: name.to_string(),
-            points: vec![
-                (0.0, 1.0),
-                (1.0, f64::NAN),
-                (2.0, 0.0),
-                (3.0, 100.0),
-                (4.0, 50.0),
-            ],
             band: vec![(3.0, 90.0, 110.0), (4.0, 40.0, 60.0)],
             style,
-            belongs_to: None,
+            ..Series::new(name, (0..5u8).map(f64::from).zip(HEIGHTS).collect())
         };
         let chart = Chart::new("Sharpness", Axis::linear("step"), Axis::log("λ"))
             .with_series(series("measured", Style::Line))

@@ -1,5 +1,5 @@
 use super::axis::{Ticked, format_number};
-use super::legend::{Entry, Legend, legend};
+use super::legend::{Entry, Legend};
 use super::{Area, PALETTE, PlotError, SCALE, font, px, svg, text};
 use plotters::prelude::*;
 
@@ -36,18 +36,11 @@ impl HeatMap {
     ///
     /// Fails if the grid has no value, or a row of another length.
     pub fn svg(&self) -> Result<String, PlotError> {
-        let values = Entry {
-            sample: 0,
-            name: self.value_label.clone(),
-        };
-        let curves = self.curves.iter().map(|(name, _)| Entry {
-            sample: SAMPLE,
-            name: name.clone(),
-        });
-        let entries = std::iter::once(values).chain(curves).collect();
-        let legend = legend(&self.title, entries, SIZE.0)?;
-        let size = (SIZE.0, SIZE.1 + legend.more_height());
-        svg(&self.title, size, |area| self.draw(area, &legend))
+        let mut entries = vec![Entry::new(0, &self.value_label)];
+        let curves = self.curves.iter();
+        entries.extend(curves.map(|(name, _)| Entry::new(SAMPLE, name)));
+        let draw = |area: &Area<'_>, legend: &Legend| self.draw(area, legend);
+        svg(&self.title, entries, SIZE, draw).map_err(|reason| PlotError::new(&self.title, reason))
     }
 
     fn draw(&self, area: &Area<'_>, legend: &Legend) -> Result<(), String> {
@@ -124,10 +117,9 @@ impl HeatMap {
         for (row, cells) in self.cells.iter().enumerate() {
             for (column, value) in cells.iter().enumerate() {
                 let share = share(*value);
-                let ink = if share.is_some_and(|share| share > 0.55) {
-                    WHITE
-                } else {
-                    BLACK
+                let ink = match share {
+                    Some(share) if share > 0.55 => WHITE,
+                    _ => BLACK,
                 };
                 let number = value.map_or("–".to_string(), |value| format!("{value:+.3}"));
                 let style = TextStyle::from(font(14)).color(&ink);

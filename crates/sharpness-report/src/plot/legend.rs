@@ -1,4 +1,4 @@
-use super::{Area, PlotError, SCALE, font, px, text};
+use super::{Area, SCALE, font, px, text};
 use plotters::prelude::*;
 use sharpness_record::shown::one_line;
 
@@ -14,6 +14,13 @@ const SPACE: i32 = 22;
 pub(super) struct Entry {
     pub(super) sample: i32,
     pub(super) name: String,
+}
+
+impl Entry {
+    pub(super) fn new(sample: i32, name: &str) -> Self {
+        let name = name.to_string();
+        Self { sample, name }
+    }
 }
 
 pub(super) struct Legend {
@@ -70,49 +77,40 @@ impl Legend {
     }
 }
 
-pub(super) fn legend(title: &str, entries: Vec<Entry>, width: i32) -> Result<Legend, PlotError> {
-    Legend::new(title, entries, width).map_err(|reason| PlotError {
-        title: title.to_string(),
-        reason,
-    })
-}
-
 fn text_width(entry: &str, size: i32) -> Result<i32, String> {
     let (width, _) = font(size).into_font().box_size(entry).map_err(text)?;
     Ok(width as i32 / SCALE)
 }
 
-/// Shortens the middle, since names of runs differ at their ends.
 fn fit(full: &str, size: i32, room: i32) -> Result<String, String> {
-    let chars: Vec<char> = full.chars().collect();
-    let mut shortened = full.to_string();
-    let mut kept = chars.len();
-    while text_width(&shortened, size)? > room && kept > 0 {
+    let mut fitting = full.to_string();
+    let mut kept = full.chars().count();
+    while text_width(&fitting, size)? > room && kept > 0 {
         kept -= 1;
-        let (head, tail) = (kept - kept / 2, kept / 2);
-        let head: String = chars[..head].iter().collect();
-        let tail: String = chars[chars.len() - tail..].iter().collect();
-        shortened = format!("{head}…{tail}");
+        fitting = shortened(full, kept);
     }
-    Ok(shortened)
+    Ok(fitting)
+}
+
+/// Keeps so many characters of both ends, since names of runs differ there.
+pub(crate) fn shortened(full: &str, kept: usize) -> String {
+    let chars: Vec<char> = full.chars().collect();
+    let (head, tail) = (kept - kept / 2, kept / 2);
+    let head: String = chars[..head].iter().collect();
+    let tail: String = chars[chars.len() - tail..].iter().collect();
+    format!("{head}…{tail}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn entry(name: &str) -> Entry {
-        Entry {
-            sample: 35,
-            name: name.to_string(),
-        }
-    }
-
     #[test]
     fn every_entry_has_room_in_its_row() {
         let long = "gpt-pretrain-adamw-lr3e-4-wd0.1-warmup400-seed0";
         let names = [long, "λ_c", "2/η", long, &long.repeat(9), "code"];
-        let legend = Legend::new(long, names.map(entry).into(), 860).unwrap();
+        let entries = names.map(|name| Entry::new(35, name));
+        let legend = Legend::new(long, entries.into(), 860).unwrap();
         let mut ends: Vec<(i32, i32)> = Vec::new();
         for (entry, (x, y)) in &legend.entries {
             let end = x + entry.sample + text_width(&entry.name, ENTRY_SIZE).unwrap();

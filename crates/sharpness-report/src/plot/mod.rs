@@ -11,9 +11,11 @@ pub use axis::Axis;
 pub(crate) use axis::format_number;
 pub use chart::{Chart, Mark};
 pub use heat_map::HeatMap;
+pub(crate) use legend::shortened;
 pub use series::{Series, Style};
 pub use sharpness_record::Scale;
 
+use legend::{Entry, Legend};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use resvg::{tiny_skia, usvg};
@@ -44,22 +46,22 @@ fn font(size: i32) -> (&'static str, i32) {
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
+/// Draws a picture below its title and the entries of its legend; `height` has room for one row of them.
 fn svg(
     title: &str,
+    entries: Vec<Entry>,
     (width, height): (i32, i32),
-    draw: impl FnOnce(&Area<'_>) -> Result<(), String>,
-) -> Result<String, PlotError> {
-    let fail = |reason: String| PlotError {
-        title: title.to_string(),
-        reason,
-    };
+    draw: impl FnOnce(&Area<'_>, &Legend) -> Result<(), String>,
+) -> Result<String, String> {
+    let legend = Legend::new(title, entries, width)?;
+    let height = height + legend.more_height();
     let mut svg = String::new();
     {
         let size = (px(width) as u32, px(height) as u32);
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE).map_err(text).map_err(fail)?;
-        draw(&area).map_err(fail)?;
-        area.present().map_err(text).map_err(fail)?;
+        area.fill(&WHITE).map_err(text)?;
+        draw(&area, &legend)?;
+        area.present().map_err(text)?;
     }
     let drawn = format!("width=\"{}\" height=\"{}\"", px(width), px(height));
     let shown = format!("width=\"{width}\" height=\"{height}\"");
@@ -73,27 +75,23 @@ fn svg(
 ///
 /// Fails if the text is no SVG.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PlotError> {
-    let fail = |reason: String| PlotError {
-        title: "PNG".to_string(),
-        reason,
-    };
+    rendered(svg, scale).map_err(|reason| PlotError::new("PNG", reason))
+}
+
+fn rendered(svg: &str, scale: f32) -> Result<Vec<u8>, String> {
     let mut options = usvg::Options::default();
     let fonts = options.fontdb_mut();
     fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
     fonts.set_sans_serif_family("Ubuntu");
     options.font_family = "Ubuntu".to_string();
-    let tree = usvg::Tree::from_str(svg, &options)
-        .map_err(text)
-        .map_err(fail)?;
-    let size = tree.size().to_int_size();
-    let size = size
-        .scale_by(scale)
-        .ok_or_else(|| fail(format!("the scale is {scale}")))?;
-    let mut pixels = tiny_skia::Pixmap::new(size.width(), size.height())
-        .ok_or_else(|| fail("it has no size".to_string()))?;
+    let tree = usvg::Tree::from_str(svg, &options).map_err(text)?;
+    let size = tree.size().to_int_size().scale_by(scale);
+    let size = size.ok_or_else(|| format!("the scale is {scale}"))?;
+    let pixels = tiny_skia::Pixmap::new(size.width(), size.height());
+    let mut pixels = pixels.ok_or("it has no size")?;
     let transform = tiny_skia::Transform::from_scale(scale, scale);
     resvg::render(&tree, transform, &mut pixels.as_mut());
-    pixels.encode_png().map_err(text).map_err(fail)
+    pixels.encode_png().map_err(text)
 }
 
 fn text(error: impl Display) -> String {
@@ -109,4 +107,11 @@ pub struct PlotError {
     pub title: String,
     /// The reason.
     pub reason: String,
+}
+
+impl PlotError {
+    fn new(title: &str, reason: String) -> Self {
+        let title = title.to_string();
+        Self { title, reason }
+    }
 }

@@ -25,3 +25,21 @@ pub struct Series {
     /// The number, from 0, of the curve whose colour it shares; thresholds do not count.
     pub belongs_to: Option<usize>,
 }
+
+impl Series {
+    /// Creates a curve through these points.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: name.into(),
+            points,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the style.
+    #[must_use]
+    pub fn with_style(mut self, style: Style) -> Self {
+        self.style = style;
+        self
+    }
+}

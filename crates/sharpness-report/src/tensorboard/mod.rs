@@ -54,7 +54,7 @@ pub struct EventFiles {
     tasks: Vec<Task>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Task {
     name: String,
     path: PathBuf,
@@ -82,11 +82,8 @@ impl EventFiles {
 
     /// Adds a measurement. The measurements of a task come by rising step.
     pub fn push(&mut self, measurement: &Measurement) {
-        let known = self
-            .tasks
-            .iter()
-            .position(|task| task.name == measurement.task);
-        let index = known.unwrap_or_else(|| {
+        let known = |task: &Task| task.name == measurement.task;
+        let index = self.tasks.iter().position(known).unwrap_or_else(|| {
             let task = self.new_task(&measurement.task);
             self.tasks.push(task);
             self.tasks.len() - 1
@@ -102,9 +99,7 @@ impl EventFiles {
         let mut task = Task {
             name: name.to_string(),
             path: free(&self.folder, name, is_taken).join(FILE),
-            pending: Vec::new(),
-            is_begun: false,
-            described: HashSet::new(),
+            ..Task::default()
         };
         task.add(0, |event| event.file_version = Some(VERSION.to_string()));
         task.add_layout();
@@ -143,8 +138,7 @@ impl Task {
     fn push(&mut self, measurement: &Measurement) {
         let mut summary = Summary::default();
         for quantity in Quantity::TABLE {
-            let value = quantity.of(measurement).and_then(single);
-            if let Some(value) = value {
+            if let Some(value) = quantity.of(measurement).and_then(single) {
                 let is_new = self.described.insert(*quantity);
                 summary.value.push(Value {
                     tag: tag(*quantity),
@@ -160,24 +154,21 @@ impl Task {
     }
 
     fn add_layout(&mut self) {
-        let plugin = LAYOUT_PLUGIN.to_string();
-        let layout = Value {
+        let tensor = Tensor {
+            dtype: STRINGS,
+            shape: Some(Shape {}),
+            string_val: vec![layout().encode_to_vec()],
+        };
+        let value = vec![Value {
             tag: LAYOUT_TAG.to_string(),
-            tensor: Some(Tensor {
-                dtype: STRINGS,
-                shape: Some(Shape {}),
-                string_val: vec![layout().encode_to_vec()],
-            }),
+            tensor: Some(tensor),
             metadata: Some(Metadata {
-                plugin: Some(Plugin { name: plugin }),
+                plugin: plugin(LAYOUT_PLUGIN),
                 ..Metadata::default()
             }),
             ..Value::default()
-        };
-        let summary = Summary {
-            value: vec![layout],
-        };
-        self.add(0, |event| event.summary = Some(summary));
+        }];
+        self.add(0, |event| event.summary = Some(Summary { value }));
     }
 
     fn add(&mut self, step: u64, fill: impl FnOnce(&mut Event)) {
@@ -230,6 +221,11 @@ fn tag(quantity: Quantity) -> String {
     format!("{GROUP}/{}", quantity.about().field)
 }
 
+fn plugin(name: &str) -> Option<Plugin> {
+    let name = name.to_string();
+    Some(Plugin { name })
+}
+
 fn description(quantity: Quantity) -> Metadata {
     let about = quantity.about();
     let unit = match about.unit {
@@ -237,9 +233,7 @@ fn description(quantity: Quantity) -> Metadata {
         unit => format!(" (unit: {unit})"),
     };
     Metadata {
-        plugin: Some(Plugin {
-            name: "scalars".to_string(),
-        }),
+        plugin: plugin("scalars"),
         display_name: about.title(),
         description: format!("{}{unit}", about.words),
         data_class: SCALAR,
@@ -250,20 +244,17 @@ fn layout() -> Layout {
     let chart = |chart: Chart| {
         let quantities = chart.curves.into_iter().chain(chart.threshold);
         let tags = quantities.map(|quantity| format!("^{}$", tag(quantity)));
+        let tag = tags.collect();
         messages::Chart {
             title: chart.title,
-            multiline: Some(Multiline {
-                tag: tags.collect(),
-            }),
+            multiline: Some(Multiline { tag }),
         }
     };
-    let category = Category {
+    let category = vec![Category {
         title: GROUP.to_string(),
         chart: charts().into_iter().map(chart).collect(),
-    };
-    Layout {
-        category: vec![category],
-    }
+    }];
+    Layout { category }
 }
 
 #[cfg(test)]
@@ -282,12 +273,8 @@ mod tests {
     #[test]
     fn runs_and_tasks_whose_names_become_the_same_have_folders_of_their_own() {
         let root = Path::new("out");
-        let long = "a".repeat(300);
-        for names in [
-            ["a/b", "a:b", "a_b"],
-            ["a", "a", "a"],
-            [&long, &long, &long],
-        ] {
+        let long = &*"a".repeat(300);
+        for names in [["a/b", "a:b", "a_b"], ["a"; 3], [long; 3]] {
             let mut all: Vec<EventFiles> = Vec::new();
             for name in names {
                 all.push(EventFiles::new(root, name, &all));
@@ -298,11 +285,7 @@ mod tests {
                 }
             }
             let runs: HashSet<&Path> = all.iter().map(EventFiles::folder).collect();
-            let tasks: HashSet<&Path> = all[0]
-                .tasks
-                .iter()
-                .map(|task| task.path.as_path())
-                .collect();
+            let tasks: HashSet<&PathBuf> = all[0].tasks.iter().map(|task| &task.path).collect();
             let different: HashSet<&str> = names.into_iter().collect();
             assert_eq!((runs.len(), tasks.len()), (3, different.len()));
         }

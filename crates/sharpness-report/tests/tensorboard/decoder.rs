@@ -4,17 +4,6 @@ use std::collections::BTreeMap;
 
 pub type Points = BTreeMap<String, Vec<(i64, f32)>>;
 
-fn checksum(data: &[u8]) -> u32 {
-    let mut sum = u32::MAX;
-    for byte in data {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = (sum >> 1) ^ (0x82f6_3b78 * (sum & 1));
-        }
-    }
-    !sum
-}
-
 pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
         let (head, rest) = bytes.split_at_checked(count)?;
@@ -23,15 +12,13 @@ pub fn frames(mut bytes: &[u8]) -> Vec<&[u8]> {
     }
     let is_sum = |sum: &[u8], data: &[u8]| {
         let plain = u32::from_le_bytes(sum.try_into().unwrap()).wrapping_sub(0xa282_ead8);
-        assert_eq!(plain.rotate_left(15), checksum(data));
+        assert_eq!(plain.rotate_left(15), crc32c::crc32c(data));
     };
     let mut next = || {
         let length = take(&mut bytes, 8)?;
         is_sum(take(&mut bytes, 4)?, length);
-        let data = take(
-            &mut bytes,
-            u64::from_le_bytes(length.try_into().unwrap()) as usize,
-        )?;
+        let count = u64::from_le_bytes(length.try_into().unwrap()) as usize;
+        let data = take(&mut bytes, count)?;
         is_sum(take(&mut bytes, 4)?, data);
         Some(data)
     };
@@ -75,8 +62,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
 
 fn field(message: &[u8], number: u64) -> Option<Vec<u8>> {
     let mut all = fields(message).into_iter();
-    all.find(|(other, _)| *other == number)
-        .map(|(_, bytes)| bytes)
+    Some(all.find(|(other, _)| *other == number)?.1)
 }
 
 fn text(bytes: Option<Vec<u8>>) -> String {

@@ -5,17 +5,18 @@
 //! cargo test --test tensorboard -- --ignored
 //! ```
 
+#[path = "../common/mod.rs"]
+mod common;
 mod decoder;
 
 use decoder::{Points, frames, read};
 use sharpness_record::Quantity;
 use sharpness_report::tensorboard::EventFiles;
 use sharpness_report::{MEASUREMENTS_FILE, Measurement};
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn measurement(step: u64, task: &str, is_known: bool) -> Measurement {
@@ -24,15 +25,12 @@ fn measurement(step: u64, task: &str, is_known: bool) -> Measurement {
         "directional_sharpness": {"outcome": "measured", "value": sharpness / 3.0},
         "hessian_sharpness": {"outcome": "failed"},
     });
-    let line = serde_json::json!({
-        "version": 1, "step": step, "task": task, "learning_rate": 0.01, "base_loss": 3.0 / (1.0 + step as f64),
-        "outcome": if is_known { "bracketed" } else { "no_increase" },
-        "critical_lr": is_known.then_some(2.0 / sharpness),
-        "critical_sharpness": is_known.then_some(sharpness),
-        "evaluations": 3, "seconds": 0.1,
-        "curvature": (step.is_multiple_of(20) && task == "train").then_some(curvature),
-    });
-    serde_json::from_value(line).unwrap()
+    let mut measurement: Measurement =
+        common::line(step, task, 0.01, is_known.then_some(sharpness));
+    if step.is_multiple_of(20) && task == "train" {
+        measurement.curvature = serde_json::from_value(curvature).unwrap();
+    }
+    measurement
 }
 
 fn measurements() -> Vec<Measurement> {
@@ -45,10 +43,7 @@ fn measurements() -> Vec<Measurement> {
 
 fn expected(measurements: &[Measurement], task: &str) -> Points {
     let mut points = Points::new();
-    for measurement in measurements
-        .iter()
-        .filter(|measurement| measurement.task == task)
-    {
+    for measurement in measurements.iter().filter(|m| m.task == task) {
         for quantity in Quantity::TABLE {
             if let Some(value) = quantity.of(measurement) {
                 let tag = format!("sharpness/{}", quantity.about().field);
@@ -61,33 +56,34 @@ fn expected(measurements: &[Measurement], task: &str) -> Points {
 }
 
 fn append(run: &Path, measurements: &[Measurement]) {
-    let mut file = fs::OpenOptions::new();
-    let mut file = file
-        .create(true)
-        .append(true)
-        .open(run.join(MEASUREMENTS_FILE))
-        .unwrap();
+    let mut options = fs::OpenOptions::new();
+    let file = options.create(true).append(true);
+    let mut file = file.open(run.join(MEASUREMENTS_FILE)).unwrap();
     for measurement in measurements {
         let line = serde_json::to_string(measurement).unwrap();
         writeln!(file, "{line}").unwrap();
     }
 }
 
-fn sharpness(arguments: &[&str]) -> Command {
+/// A folder with a run `a` of these measurements, and a place for its event files.
+fn setting(measurements: &[Measurement]) -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, out) = (folder.path().join("a"), folder.path().join("out"));
+    fs::create_dir(&run).unwrap();
+    append(&run, measurements);
+    (folder, run, out)
+}
+
+fn export(run: &Path, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharpness"));
-    command.args(arguments);
+    command.args(["export", "--to", "tensorboard"]);
+    command.arg(run).arg("-o").arg(out);
     command
 }
 
 fn exported() -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let (run, out) = (folder.path().join("a"), folder.path().join("out"));
-    fs::create_dir(&run).unwrap();
-    append(&run, &measurements());
-    let (run, to) = (run.to_str().unwrap(), out.to_str().unwrap());
-    let output = sharpness(&["export", "--to", "tensorboard", run, "-o", to])
-        .output()
-        .unwrap();
+    let (folder, run, out) = setting(&measurements());
+    let output = export(&run, &out).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     (folder, out)
 }
@@ -106,26 +102,13 @@ fn every_quantity_of_every_task_is_read_back_and_what_was_not_measured_is_no_poi
         assert_eq!(said.points["sharpness/critical_sharpness"].len(), 17);
         assert_eq!(said.points["sharpness/edge_threshold"].len(), 20);
         assert!(!said.points.contains_key("sharpness/hessian_sharpness"));
-        let names: Vec<&String> = said
-            .names
-            .keys()
-            .filter(|tag| expected.contains_key(*tag))
-            .collect();
-        assert_eq!(names, expected.keys().collect::<Vec<_>>());
-        assert_eq!(
-            said.names["sharpness/critical_sharpness"],
-            "Critical Sharpness λ_c"
-        );
+        assert!(expected.keys().all(|tag| said.names.contains_key(tag)));
+        let name = &said.names["sharpness/critical_sharpness"];
+        assert_eq!(name, "Critical Sharpness λ_c");
+        assert_eq!(said.layouts.len(), 1);
         let both = ["critical_sharpness", "edge_threshold"].map(|tag| format!("^sharpness/{tag}$"));
-        let [charts] = said.layouts.as_slice() else {
-            panic!("{:?}", said.layouts)
-        };
-        assert!(
-            charts
-                .iter()
-                .any(|tags| both.iter().all(|tag| tags.contains(tag))),
-            "{charts:?}"
-        );
+        let has_both = |tags: &Vec<String>| both.iter().all(|tag| tags.contains(tag));
+        assert!(said.layouts[0].iter().any(has_both), "{said:?}");
     }
 }
 
@@ -134,17 +117,13 @@ fn a_file_that_is_cut_anywhere_is_read_up_to_there() {
     let (_folder, out) = exported();
     let whole = fs::read(event_file(&out.join("a/train"))).unwrap();
     let count = frames(&whole).len();
-    assert_eq!(
-        count, 22,
-        "the version, the layout, and an event a measurement"
-    );
+    // The version, the layout, and an event a measurement.
+    assert_eq!(count, 22);
     let mut before = 0;
     for end in 0..=whole.len() {
         let complete = frames(&whole[..end]).len();
-        assert!(
-            (before..=before + 1).contains(&complete),
-            "{complete} frames of {end} bytes"
-        );
+        let is_next = (before..=before + 1).contains(&complete);
+        assert!(is_next, "{complete} frames of {end} bytes");
         before = complete;
     }
     assert_eq!(before, count);
@@ -154,17 +133,12 @@ fn a_file_that_is_cut_anywhere_is_read_up_to_there() {
 fn a_run_that_goes_back_takes_its_points_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = EventFiles::new(folder.path(), "a", &[]);
-    let all: Vec<Measurement> = (0..10)
-        .map(|step| measurement(step, "train", true))
-        .collect();
-    all[..6]
-        .iter()
-        .for_each(|measurement| files.push(measurement));
+    let all = (0..10).map(|step| measurement(step, "train", true));
+    let all: Vec<Measurement> = all.collect();
+    all[..6].iter().for_each(|m| files.push(m));
     files.flush().unwrap();
     files.go_back(3);
-    all[3..]
-        .iter()
-        .for_each(|measurement| files.push(measurement));
+    all[3..].iter().for_each(|m| files.push(m));
     files.flush().unwrap();
     let said = read(&fs::read(event_file(&folder.path().join("a/train"))).unwrap());
     assert_eq!(said.points, expected(&all, "train"));
@@ -173,12 +147,9 @@ fn a_run_that_goes_back_takes_its_points_with_it() {
 
 #[test]
 fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (run, out) = (folder.path().join("a"), folder.path().join("out"));
-    fs::create_dir(&run).unwrap();
     let all = measurements();
     let (first, rest) = all.split_at(12);
-    append(&run, first);
+    let (_folder, run, out) = setting(first);
     let file = event_file(&out.join("a/train"));
     let wait_for = |measurements: &[Measurement]| {
         let (expected, begun) = (expected(measurements, "train"), Instant::now());
@@ -188,17 +159,9 @@ fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
         }
     };
     for _ in 0..2 {
-        let (run_path, to) = (run.to_str().unwrap(), out.to_str().unwrap());
-        let arguments = [
-            "export",
-            "--to",
-            "tensorboard",
-            "--follow",
-            run_path,
-            "-o",
-            to,
-        ];
-        let mut child = sharpness(&arguments).stdout(Stdio::null()).spawn().unwrap();
+        let mut follow = export(&run, &out);
+        let follow = follow.arg("--follow").stdout(Stdio::null());
+        let mut child = follow.spawn().unwrap();
         wait_for(first);
         append(&run, rest);
         wait_for(&all);
@@ -207,14 +170,11 @@ fn event_files_grow_with_the_run_and_are_whole_when_the_export_is_killed() {
         fs::remove_file(run.join(MEASUREMENTS_FILE)).unwrap();
         append(&run, first);
     }
-    let csv: Output = sharpness(&["csv", "--follow", run.to_str().unwrap()])
-        .output()
-        .unwrap();
+    let mut csv = Command::new(env!("CARGO_BIN_EXE_sharpness"));
+    let csv = csv.args(["csv", "--follow"]).arg(&run).output().unwrap();
     assert_eq!(csv.status.code(), Some(2));
-    assert!(
-        String::from_utf8_lossy(&csv.stderr).contains("--to tensorboard"),
-        "{csv:?}"
-    );
+    let error = String::from_utf8_lossy(&csv.stderr);
+    assert!(error.contains("--to tensorboard"), "{error}");
 }
 
 const READER: &str = r#"
@@ -234,7 +194,7 @@ print(json.dumps({"points": points, "charts": charts}))
 
 #[derive(Debug, serde::Deserialize)]
 struct ReadByTensorBoard {
-    points: BTreeMap<String, Vec<(i64, f64)>>,
+    points: Points,
     charts: Vec<Vec<String>>,
 }
 
@@ -256,19 +216,10 @@ fn tensorboard_reads_every_value_and_what_a_killed_export_leaves() {
     let (_folder, out) = exported();
     for (task, of_task) in [("train", "train"), ("code_val", "code/val")] {
         let read = read_by_tensorboard(&out.join("a").join(task));
-        let points = read.points.into_iter().map(|(tag, points)| {
-            let points = points.into_iter();
-            (
-                tag,
-                points.map(|(step, value)| (step, value as f32)).collect(),
-            )
-        });
-        assert_eq!(
-            points.collect::<Points>(),
-            expected(&measurements(), of_task)
-        );
-        assert!(read.charts[0].contains(&"^sharpness/edge_threshold$".to_string()));
-        assert!(read.charts[0].contains(&"^sharpness/critical_sharpness$".to_string()));
+        assert_eq!(read.points, expected(&measurements(), of_task));
+        for tag in ["edge_threshold", "critical_sharpness"] {
+            assert!(read.charts[0].contains(&format!("^sharpness/{tag}$")));
+        }
     }
     let cut = out.join("cut");
     fs::create_dir(&cut).unwrap();

@@ -2,7 +2,7 @@
 
 mod rule;
 
-use crate::network::{Network, Task, fully_connected, momentum, of_gpt};
+use crate::network::{Network, Task, fully_connected, of_gpt};
 use crate::results::Results;
 use anyhow::{Context, Result};
 use burn::module::Module;
@@ -10,7 +10,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use burn_sharpness::{SharpnessConfig, SharpnessProbe, Step, TRAIN_TASK};
 use gpt::model::GptConfig;
-use gpt::optimizer::adamw;
+use gpt::optimizer::{adamw, sgd};
 use gpt::small::{Examples, VOCAB};
 use gpt::tokens::TokenBatch;
 use rule::{Judged, ROWS, SIGNALS, Score, chosen};
@@ -105,7 +105,7 @@ fn run(trial: Trial, device: &Device) -> Result<Vec<Seen>> {
     };
     match trial.kind {
         Kind::Momentum => {
-            let task = fully_connected(momentum(), steps, seed, device);
+            let task = fully_connected(sgd(0.9), steps, seed, device);
             trace(trial, 0.05, task, noise)
         }
         Kind::Adamw => {
@@ -129,17 +129,11 @@ fn trace<M: Module + 'static, B>(
     task: Task<M, B>,
     spoiled: impl Fn(&B) -> B,
 ) -> Result<Vec<Seen>> {
-    let Task {
-        mut model,
-        mut optim,
-        batches,
-        loss,
-        ..
-    } = task;
+    let (mut model, mut optim, loss) = (task.model, task.optim, task.loss);
     let config = SharpnessConfig::new().with_every(1).with_panel(true);
     let probe = SharpnessProbe::new(config)?;
     let mut seen = Vec::new();
-    for (step, batch) in batches.iter().enumerate() {
+    for (step, batch) in task.batches.iter().enumerate() {
         let part = match trial.fault {
             Fault::Rate(times) if step >= FAULT => times,
             Fault::Ramp(times) => {
@@ -213,16 +207,11 @@ fn table(traces: &[Trace]) -> String {
     let mut text = String::from("| network | fault | runs | broken |\n|---|---|---|---|\n");
     for kind in [Kind::Momentum, Kind::Adamw, Kind::Gpt] {
         for fault in FAULTS {
-            let runs = traces
-                .iter()
-                .filter(|trace| (trace.trial.kind, trace.trial.fault) == (kind, fault));
+            let is_of = |of: &Trial| (of.kind, of.fault) == (kind, fault);
+            let runs = traces.iter().filter(|trace| is_of(&trace.trial));
             let broken = runs.clone().filter(|trace| broken_at(trace).is_some());
-            let _ = writeln!(
-                text,
-                "| {kind:?} | {fault:?} | {} | {} |",
-                runs.clone().count(),
-                broken.count()
-            );
+            let (all, broken) = (runs.clone().count(), broken.count());
+            let _ = writeln!(text, "| {kind:?} | {fault:?} | {all} | {broken} |");
         }
     }
     text.push_str("\n| signal | threshold | in a row | true alarms | steps of lead: median (quartiles) | false alarms |\n|---|---|---|---|---|---|\n");

@@ -28,10 +28,8 @@ pub const SIGNALS: [(&str, Signal); 4] = [
         over_median(steps, step, |seen| seen.gradient_norm)
     }),
     ("loss, in standard deviations of 20 steps", |steps, step| {
-        let before: Vec<f64> = steps[step.saturating_sub(WINDOW)..step]
-            .iter()
-            .filter_map(|seen| seen.loss)
-            .collect();
+        let before = steps[step.saturating_sub(WINDOW)..step].iter();
+        let before: Vec<f64> = before.filter_map(|seen| seen.loss).collect();
         let count = before.len() as f64;
         let mean = before.iter().sum::<f64>() / count;
         let square = before.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / count;
@@ -96,11 +94,9 @@ impl Score {
     }
 
     pub fn row(&self, name: &str, threshold: f64, row: usize) -> String {
-        let lead = |part: usize| {
-            let last = self.leads.len().checked_sub(1);
-            last.map_or("none".to_string(), |last| {
-                self.leads[last * part / 4].to_string()
-            })
+        let lead = |part: usize| match self.leads.len() {
+            0 => "none".to_string(),
+            count => self.leads[(count - 1) * part / 4].to_string(),
         };
         format!(
             "| {name} | {threshold:.3} | {row} | {} of {} | {} ({} to {}) | {} of {} |",
@@ -117,10 +113,10 @@ impl Score {
 
 /// Returns the threshold and the row length of the highest value.
 pub fn chosen(runs: &[Judged<'_>], signal: Signal) -> (f64, usize) {
-    let mut values: Vec<f64> = runs
+    let values = runs
         .iter()
-        .flat_map(|run| (WINDOW..run.steps.len()).filter_map(|step| signal(run.steps, step)))
-        .collect();
+        .flat_map(|run| (WINDOW..run.steps.len()).filter_map(|step| signal(run.steps, step)));
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let mut best = (f64::NEG_INFINITY, f64::INFINITY, 1);
     for part in 0..THRESHOLDS {

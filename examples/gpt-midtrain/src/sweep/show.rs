@@ -1,5 +1,5 @@
 use super::Sweep;
-use crate::point::{quantile, show_rate};
+use crate::point::{Point, quantile, show_rate};
 use sharpness_report::plot::{Axis, Chart, Series, Style};
 use std::fmt::{Display, Formatter};
 
@@ -13,10 +13,7 @@ impl Sweep {
         );
         let finite = |value: f64| value.is_finite() && value > 0.0;
         for (task, name) in names.into_iter().enumerate() {
-            let mut series = Series {
-                name: name.to_string(),
-                ..Series::default()
-            };
+            let mut series = Series::new(name, Vec::new());
             for point in &self.points {
                 let values = point.sharpness(task);
                 let at = |share| quantile(&values, share).unwrap_or(f64::NAN);
@@ -31,31 +28,22 @@ impl Sweep {
         let highest = drawn.map(|point| point.1).filter(|y| y.is_finite());
         let highest = highest.fold(0.0, f64::max);
         for (task, name) in names.into_iter().enumerate() {
-            let hurt = self
-                .points
-                .iter()
-                .filter(|p| p.median(task) == Some(f64::INFINITY));
+            let is_hurt = |p: &&Point| p.median(task) == Some(f64::INFINITY);
+            let hurt = self.points.iter().filter(is_hurt);
             let hurt: Vec<(f64, f64)> = hurt.map(|p| (p.ratio, 1.5 * highest)).collect();
             if !hurt.is_empty() {
-                chart = chart.with_series(Series {
-                    name: format!("{name} rises at once"),
-                    points: hurt,
-                    style: Style::Points,
-                    belongs_to: Some(task),
-                    ..Series::default()
-                });
+                let name = format!("{name} rises at once");
+                let mut series = Series::new(name, hurt).with_style(Style::Points);
+                series.belongs_to = Some(task);
+                chart = chart.with_series(series);
             }
         }
-        match self.sweet_spot() {
-            Some(spot) => chart.with_mark(
-                spot.ratio,
-                &format!(
-                    "sweet spot: r = {:.2}, η up to {:.1e}",
-                    spot.ratio, spot.learning_rate
-                ),
-            ),
-            None => chart,
-        }
+        let Some(spot) = self.sweet_spot() else {
+            return chart;
+        };
+        let (ratio, rate) = (spot.ratio, spot.learning_rate);
+        let label = format!("sweet spot: r = {ratio:.2}, η up to {rate:.1e}");
+        chart.with_mark(ratio, &label)
     }
 }
 
@@ -75,21 +63,12 @@ impl Display for Sweep {
         )?;
         let (all, failed) = self.counts();
         if let Some(first) = failed.first() {
-            write!(
-                f,
-                "{} of {all} measurements of the tasks say nothing, the first of {}: {}",
-                failed.len(),
-                first.task,
-                first.outcome
-            )?;
+            let (task, outcome, failed) = (&first.task, &first.outcome, failed.len());
+            let why = first.reason.iter().map(|why| format!(" ({why})"));
+            let why = why.collect::<String>();
             writeln!(
                 f,
-                "{}",
-                first
-                    .reason
-                    .iter()
-                    .map(|why| format!(" ({why})"))
-                    .collect::<String>()
+                "{failed} of {all} measurements of the tasks say nothing, the first of {task}: {outcome}{why}"
             )?;
         }
         match self.sweet_spot() {
@@ -108,12 +87,9 @@ impl Display for Sweep {
                 writeln!(f)
             }
             None => {
-                let best = self
-                    .points
-                    .iter()
-                    .filter_map(|p| Some((p.limit()?, p.ratio)));
-                let best = best.max_by(|a, b| a.0.0.total_cmp(&b.0.0));
-                match best {
+                let best = self.points.iter();
+                let best = best.filter_map(|p| Some((p.limit()?, p.ratio)));
+                match best.max_by(|a, b| a.0.0.total_cmp(&b.0.0)) {
                     Some(((rate, _), ratio)) => writeln!(
                         f,
                         "sweet spot: the curves do not cross; the largest learning rate that neither task forbids is {}, at r = {ratio:.2}",

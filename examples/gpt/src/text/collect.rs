@@ -29,7 +29,7 @@ impl Tally {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Collector<'a> {
     pub(super) content: String,
     pub(super) field: &'a str,
@@ -49,17 +49,9 @@ pub(super) struct Collector<'a> {
 impl<'a> Collector<'a> {
     pub(super) fn new(field: &'a str, limit: usize) -> Self {
         Self {
-            content: String::new(),
             field,
             limit,
-            file: PathBuf::new(),
-            in_file: Tally::default(),
-            remark: None,
-            has_pieces: false,
-            records: Tally::default(),
-            lines: Tally::default(),
-            files: Tally::default(),
-            cut_in: None,
+            ..Self::default()
         }
     }
 
@@ -137,6 +129,18 @@ impl<'a> Collector<'a> {
         tally.first.get_or_insert_with(|| format!("{place}: {why}"));
     }
 
+    /// Takes the text of a record, or leaves the record out with this reason.
+    pub(super) fn take(&mut self, text: Result<&str, &str>, place: (&str, u64)) {
+        match text {
+            Ok(text) => {
+                self.push(text);
+                self.end_document();
+                self.keep(Unit::Record);
+            }
+            Err(why) => self.leave_out(Unit::Record, Some(place), why),
+        }
+    }
+
     fn tally(&mut self, unit: Unit) -> &mut Tally {
         match unit {
             Unit::Record => &mut self.records,
@@ -145,33 +149,29 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn tallies(&self) -> [(&Tally, &'static str); 3] {
-        [
+    /// Describes the units left out of each kind, with this verb.
+    fn left_out(&self, files: &str, verb: &str) -> Vec<String> {
+        let lines = match self.has_pieces {
+            true => "lines of plain text, or pieces of long ones,",
+            false => "lines of plain text",
+        };
+        let tallies = [
             (&self.records, "records"),
-            (
-                &self.lines,
-                match self.has_pieces {
-                    true => "lines of plain text, or pieces of long ones,",
-                    false => "lines of plain text",
-                },
-            ),
-            (&self.files, "files"),
-        ]
+            (&self.lines, lines),
+            (&self.files, files),
+        ];
+        let said = tallies.into_iter().filter_map(|(tally, units)| {
+            let first = tally.first.as_ref()?;
+            let Tally { seen, left_out, .. } = tally;
+            Some(format!(
+                "{left_out} of {seen} {units} {verb}, the first in {first}"
+            ))
+        });
+        said.collect()
     }
 
     pub(super) fn notes(&self) -> Vec<String> {
-        let left_out = self.tallies().into_iter().filter_map(|(tally, units)| {
-            let first = tally.first.as_ref()?;
-            let Tally { seen, left_out, .. } = tally;
-            let rest = if units == "files" {
-                " or their rests"
-            } else {
-                ""
-            };
-            Some(format!(
-                "{left_out} of {seen} {units}{rest} left out, the first in {first}"
-            ))
-        });
+        let left_out = self.left_out("files or their rests", "left out");
         let remark = self.remark.iter().cloned();
         let cut = self.cut_in.iter().map(|file| {
             let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
@@ -186,14 +186,7 @@ impl<'a> Collector<'a> {
     }
 
     pub(super) fn why_empty(&self) -> String {
-        let reasons = self.tallies().into_iter().filter_map(|(tally, units)| {
-            let first = tally.first.as_ref()?;
-            let Tally { seen, left_out, .. } = tally;
-            Some(format!(
-                "{left_out} of {seen} {units} could not be used, the first in {first}"
-            ))
-        });
-        let reasons: Vec<String> = reasons.collect();
+        let reasons = self.left_out("files", "could not be used");
         match reasons.is_empty() {
             true => "it is empty or white space".to_string(),
             false => reasons.join("; "),

@@ -1,6 +1,6 @@
-use super::collect::{Collector, Unit};
+use super::collect::Collector;
 use super::json::missing;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReader;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -19,16 +19,14 @@ pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
     let Some(index) = names.iter().position(|name| name == out.field) else {
         bail!("{}", missing(out.field, &names));
     };
+    let (field, kind) = (out.field, columns[index].physical_type());
+    let lists = match columns[index].max_rep_level() {
+        0 => "",
+        _ => "lists of ",
+    };
     ensure!(
-        columns[index].physical_type() == Type::BYTE_ARRAY && columns[index].max_rep_level() == 0,
-        "its column \"{}\" holds no strings, but {}{}",
-        out.field,
-        if columns[index].max_rep_level() == 0 {
-            ""
-        } else {
-            "lists of "
-        },
-        columns[index].physical_type(),
+        kind == Type::BYTE_ARRAY && lists.is_empty(),
+        "its column \"{field}\" holds no strings, but {lists}{kind}"
     );
     let mut row = 0;
     let mut is_read = Ok(());
@@ -40,11 +38,9 @@ pub(super) fn read(file: File, out: &mut Collector) -> Result<()> {
         row += metadata.num_rows().max(0) as u64;
         let group = reader.get_row_group(group);
         let group = group.and_then(|group| group.get_column_reader(index));
-        let group_read = match group {
-            Ok(column) => read_group(column, &columns[index], first, out),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = group_read {
+        let column = group.map_err(Error::from);
+        let read = column.and_then(|column| read_group(column, &columns[index], first, out));
+        if let Err(error) = read {
             let first = first + 1;
             let error = error.context(format!("its rows {first} to {row} are damaged"));
             is_read = is_read.and(Err(error));
@@ -82,20 +78,11 @@ fn read_group(
             }
             row += 1;
             let is_there = is_required || levels.get(index) == Some(&descriptor.max_def_level());
-            let text = match is_there.then(|| values.next()).flatten() {
-                Some(bytes) => {
-                    std::str::from_utf8(bytes.data()).map_err(|_| "its text is not UTF-8")
-                }
-                None => Err("its text is null"),
-            };
-            match text {
-                Ok(text) => {
-                    out.push(text);
-                    out.end_document();
-                    out.keep(Unit::Record);
-                }
-                Err(why) => out.leave_out(Unit::Record, Some(("row", row)), why),
-            }
+            let bytes = is_there.then(|| values.next()).flatten();
+            let text = bytes.ok_or("its text is null").and_then(|bytes| {
+                std::str::from_utf8(bytes.data()).map_err(|_| "its text is not UTF-8")
+            });
+            out.take(text, ("row", row));
         }
     }
 }

@@ -1,11 +1,12 @@
-use super::collect::{Collector, Unit};
-use super::open::{TextReader, UNDECODABLE};
+use super::collect::Collector;
+use super::open::{TextReader, UNDECODABLE, UNDECODED};
 use super::values::{Found, LONGEST_RECORD, Values};
 use anyhow::Result;
 use serde_json::Value;
 use sharpness_record::shown::one_line;
 use std::io::{BufRead, Read};
 
+const TOO_LONG: Result<&str, &str> = Err("it is longer than 64 MiB");
 const LISTED_FIELDS: usize = 20;
 const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -59,11 +60,7 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         number += 1;
         if line.len() == LONGEST_RECORD && !line.ends_with(b"\n") {
             reader.skip_until(b'\n')?;
-            out.leave_out(
-                Unit::Record,
-                Some(("line", number)),
-                "it is longer than 64 MiB",
-            );
+            out.take(TOO_LONG, ("line", number));
         } else if !line.trim_ascii().is_empty() {
             take(&line, reader.is_transcoded, ("line", number), out);
         }
@@ -85,11 +82,7 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
                     reader.put_back(rest);
                 }
             }
-            Found::TooLong => out.leave_out(
-                Unit::Record,
-                Some(("record", number)),
-                "it is longer than 64 MiB",
-            ),
+            Found::TooLong => out.take(TOO_LONG, ("record", number)),
         }
     }
     Ok(())
@@ -108,17 +101,10 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
         Err(error) => Err(format!("it is not JSON ({error} of the record)")),
     };
     let text = text.and_then(|text| match is_transcoded && text.contains(UNDECODABLE) {
-        true => Err("it holds bytes that are not valid in its encoding".to_string()),
+        true => Err(UNDECODED.to_string()),
         false => Ok(text),
     });
-    match text {
-        Ok(text) => {
-            out.push(&text);
-            out.end_document();
-            out.keep(Unit::Record);
-        }
-        Err(why) => out.leave_out(Unit::Record, Some(place), &why),
-    }
+    out.take(text.as_deref().map_err(String::as_str), place);
     is_json
 }
 
@@ -152,9 +138,8 @@ fn text_of(record: Value, field: &str) -> Result<String, String> {
     let found = match &record {
         Value::String(_) => Some(&record),
         record => record.get(field).or_else(|| {
-            field
-                .split('.')
-                .try_fold(record, |record, name| record.get(name))
+            let mut names = field.split('.');
+            names.try_fold(record, |record, name| record.get(name))
         }),
     };
     let kind = match found {
@@ -179,16 +164,14 @@ pub(super) fn missing(field: &str, fields: &[String]) -> String {
         one_line(&listed).into_owned()
     });
     let listed: Vec<String> = listed.collect();
-    let more = fields.len().saturating_sub(LISTED_FIELDS);
-    match (listed.is_empty(), more) {
-        (true, _) => format!("there is no field \"{field}\", nor any other"),
-        (false, 0) => format!(
-            "there is no field \"{field}\", but {}: choose one with --text-field",
-            listed.join(", ")
-        ),
-        (false, more) => format!(
-            "there is no field \"{field}\", but {} and {more} more: choose one with --text-field",
-            listed.join(", ")
+    let more = match fields.len().saturating_sub(LISTED_FIELDS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match listed.join(", ") {
+        listed if listed.is_empty() => format!("there is no field \"{field}\", nor any other"),
+        listed => format!(
+            "there is no field \"{field}\", but {listed}{more}: choose one with --text-field"
         ),
     }
 }

@@ -54,21 +54,14 @@ impl Text {
     /// Returns the first 16 hexadecimal digits of the SHA-256.
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(self.content.as_bytes());
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let digits = digest[..8].iter().map(|byte| format!("{byte:02x}"));
+        digits.collect()
     }
 
     /// Reads up to `limit` bytes of the documentation or the code of packages in Cargo.lock, in the order of their
     /// names.
     pub fn of_packages(domain: Domain, limit: usize) -> Result<Self> {
-        let packages::PackageText { content, name } = packages::read(domain, limit)?;
-        Ok(Self {
-            content,
-            source: name,
-            notes: Vec::new(),
-        })
+        packages::read(domain, limit)
     }
 
     /// Reads a file, or the training files below a folder by name, up to `limit` bytes of text.
@@ -89,11 +82,8 @@ impl Text {
             file::read_file(path, file::format_of(path), &mut collector);
         }
         if collector.content.trim().is_empty() {
-            bail!(
-                "the data {} holds no text: {}",
-                shown::path(path),
-                collector.why_empty()
-            );
+            let (path, why) = (shown::path(path), collector.why_empty());
+            bail!("the data {path} holds no text: {why}");
         }
         notes.splice(0..0, collector.notes());
         Ok(Self {

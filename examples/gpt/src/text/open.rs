@@ -7,6 +7,7 @@ use std::path::Path;
 
 /// Stands for undecodable bytes of UTF-16.
 pub(super) const UNDECODABLE: char = '\u{fffd}';
+pub(super) const UNDECODED: &str = "it holds bytes that are not valid in its encoding";
 const HEAD: u64 = 4096;
 const PEEK: u64 = 1 << 16;
 const PARQUET: &[u8] = b"PAR1";
@@ -14,6 +15,7 @@ const PARQUET: &[u8] = b"PAR1";
 const TAR: (usize, &[u8]) = (257, b"ustar");
 /// The exponent of the largest window, as in published archives.
 const ZSTD_WINDOW: u32 = 31;
+const UTF_32: &str = "it is UTF-32, which is not read here: convert it to UTF-8 first";
 /// Beginnings of files that are not the data themselves, with advice.
 const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
     (
@@ -25,14 +27,8 @@ const STANDS_FOR_OTHERS: [(&[u8], &str); 4] = [
         "it is a pointer of git-annex and not the data: fetch that by `git annex get`",
     ),
     // Before UTF-16, whose mark is a prefix of this mark.
-    (
-        &[0xff, 0xfe, 0, 0],
-        "it is UTF-32, which is not read here: convert it to UTF-8 first",
-    ),
-    (
-        &[0, 0, 0xfe, 0xff],
-        "it is UTF-32, which is not read here: convert it to UTF-8 first",
-    ),
+    (&[0xff, 0xfe, 0, 0], UTF_32),
+    (&[0, 0, 0xfe, 0xff], UTF_32),
 ];
 
 /// Returns advice if a file only stands for the data.
@@ -47,7 +43,7 @@ pub(super) enum Content {
     Parquet(File),
 }
 
-/// Reads text as UTF-8; it may contain other bytes.
+/// Reads bytes that may be seen beforehand: of a file, or of its text in UTF-8, which may contain other bytes.
 pub(super) struct TextReader {
     unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
@@ -55,11 +51,24 @@ pub(super) struct TextReader {
 }
 
 impl TextReader {
+    fn new(inner: impl BufRead + 'static) -> Self {
+        Self {
+            unread: Cursor::default(),
+            inner: Box::new(inner),
+            is_transcoded: false,
+        }
+    }
+
     /// Returns the beginning of the rest: a few lines, or all.
     pub(super) fn peek(&mut self) -> &[u8] {
+        self.peek_at(PEEK)
+    }
+
+    fn peek_at(&mut self, most: u64) -> &[u8] {
         if !self.has_unread() {
             let mut beginning = Vec::new();
-            if let Err(error) = self.inner.by_ref().take(PEEK).read_to_end(&mut beginning) {
+            // Keep the text before an error.
+            if let Err(error) = self.inner.by_ref().take(most).read_to_end(&mut beginning) {
                 self.inner = Box::new(BufReader::new(Failing(Some(error))));
             }
             self.put_back(beginning);
@@ -77,61 +86,60 @@ impl TextReader {
     fn has_unread(&self) -> bool {
         (self.unread.position() as usize) < self.unread.get_ref().len()
     }
+
+    fn rest(&mut self) -> &mut dyn BufRead {
+        match self.has_unread() {
+            true => &mut self.unread,
+            false => &mut self.inner,
+        }
+    }
 }
 
 impl Read for TextReader {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        match self.has_unread() {
-            true => self.unread.read(bytes),
-            false => self.inner.read(bytes),
-        }
+        self.rest().read(bytes)
     }
 }
 
 impl BufRead for TextReader {
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
-        match self.has_unread() {
-            true => self.unread.fill_buf(),
-            false => self.inner.fill_buf(),
-        }
+        self.rest().fill_buf()
     }
 
     fn consume(&mut self, bytes: usize) {
-        match self.has_unread() {
-            true => self.unread.consume(bytes),
-            false => self.inner.consume(bytes),
-        }
+        self.rest().consume(bytes);
     }
 }
 
 /// Unpacks a file, and decodes its text to UTF-8 without byte-order mark.
 pub(super) fn open(path: &Path) -> Result<Content> {
-    let (head, reader) = split_head(BufReader::new(File::open(path)?));
+    let mut reader = TextReader::new(BufReader::new(File::open(path)?));
+    let head = reader.peek_at(HEAD);
     if head.starts_with(PARQUET) {
         return Ok(Content::Parquet(File::open(path)?));
     }
-    let reader: Box<dyn BufRead> = match Compression::of(&head) {
-        None => return text(head, reader).map(Content::Text),
-        Some(Compression::Gzip) => Box::new(BufReader::new(MultiGzDecoder::new(reader))),
+    let mut reader = match Compression::of(head) {
+        None => return text(reader).map(Content::Text),
+        Some(Compression::Gzip) => TextReader::new(BufReader::new(MultiGzDecoder::new(reader))),
         Some(Compression::Zstd) => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;
             decoder.window_log_max(ZSTD_WINDOW)?;
-            Box::new(BufReader::new(decoder))
+            TextReader::new(BufReader::new(decoder))
         }
         Some(Compression::Other(name)) => {
             bail!("it is compressed by {name}, which is not read here: unpack it first")
         }
     };
-    let (head, reader) = split_head(reader);
+    let head = reader.peek_at(HEAD);
     ensure!(
         !head.starts_with(PARQUET),
         "it is a parquet file in a compressed one: unpack it first"
     );
     ensure!(
-        Compression::of(&head).is_none(),
+        Compression::of(head).is_none(),
         "it is compressed twice: unpack it once first"
     );
-    text(head, reader).map(Content::Text)
+    text(reader).map(Content::Text)
 }
 
 enum Compression {
@@ -155,18 +163,6 @@ impl Compression {
     }
 }
 
-fn split_head(mut reader: impl BufRead + 'static) -> (Vec<u8>, Box<dyn BufRead>) {
-    let mut head = Vec::new();
-    let beginning = reader.by_ref().take(HEAD).read_to_end(&mut head);
-    let whole = Cursor::new(head.clone());
-    let whole: Box<dyn BufRead> = match beginning {
-        Ok(_) => Box::new(whole.chain(reader)),
-        // Keep the text before the error.
-        Err(error) => Box::new(whole.chain(BufReader::new(Failing(Some(error))))),
-    };
-    (head, whole)
-}
-
 struct Failing(Option<std::io::Error>);
 
 impl Read for Failing {
@@ -175,19 +171,20 @@ impl Read for Failing {
     }
 }
 
-fn text(head: Vec<u8>, reader: Box<dyn BufRead>) -> Result<TextReader> {
-    if let Some(why) = stands_for_another(&head) {
+fn text(mut reader: TextReader) -> Result<TextReader> {
+    let head = reader.peek_at(HEAD);
+    if let Some(why) = stands_for_another(head) {
         bail!("{why}");
     }
     let (place, tar) = TAR;
+    let is_tar = head.get(place..).is_some_and(|rest| rest.starts_with(tar));
     ensure!(
-        !head.get(place..).is_some_and(|rest| rest.starts_with(tar)),
+        !is_tar,
         "it is an archive (tar): unpack it first, and give the folder"
     );
     let is_transcoded = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
     // A file whose last blocks were never written ends in zeros.
-    let end = head.iter().rposition(|byte| *byte != 0);
-    let has_zeros = match end {
+    let has_zeros = match head.iter().rposition(|byte| *byte != 0) {
         Some(end) => head[..end].contains(&0),
         None => !head.is_empty(),
     };
@@ -207,9 +204,5 @@ pub(super) fn text_reader(reader: impl Read + 'static) -> TextReader {
         .strip_bom(true)
         .utf8_passthru(true)
         .build(reader);
-    TextReader {
-        unread: Cursor::default(),
-        inner: Box::new(BufReader::with_capacity(1 << 16, decoder)),
-        is_transcoded: false,
-    }
+    TextReader::new(BufReader::with_capacity(1 << 16, decoder))
 }

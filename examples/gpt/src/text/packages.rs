@@ -1,5 +1,6 @@
 //! Reads the sources of packages in Cargo.lock, which every build has on disk.
 
+use super::Text;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -24,11 +25,6 @@ impl Domain {
     }
 }
 
-pub(super) struct PackageText {
-    pub(super) content: String,
-    pub(super) name: String,
-}
-
 /// Every build of the examples compiles these packages, and they hold the most documentation.
 const PACKAGES: &str = "\
     aho-corasick burn-backend burn-core burn-flex burn-ir burn-nn burn-optim burn-std burn-tensor \
@@ -48,7 +44,7 @@ struct Package {
     version: String,
 }
 
-pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
+pub(super) fn read(domain: Domain, limit: usize) -> Result<Text> {
     let lock: Lock = toml::from_str(include_str!("../../../../Cargo.lock"))
         .context("Cargo.lock cannot be read")?;
     let registries = home::cargo_home()?.join("registry").join("src");
@@ -88,16 +84,15 @@ pub(super) fn read(domain: Domain, limit: usize) -> Result<PackageText> {
         Domain::Prose => "documentation",
         Domain::Code => "code",
     };
-    Ok(PackageText {
+    Ok(Text {
         content,
-        name: format!("the {part} of {found} packages of Cargo.lock"),
+        source: format!("the {part} of {found} packages of Cargo.lock"),
+        notes: Vec::new(),
     })
 }
 
 fn find_package(registries: &Path, package: &str) -> Result<Option<PathBuf>> {
-    let Ok(entries) = std::fs::read_dir(registries) else {
-        return Ok(None);
-    };
+    let entries = std::fs::read_dir(registries).into_iter().flatten();
     for entry in entries {
         let folder = entry?.path().join(package);
         if folder.is_dir() {
@@ -113,9 +108,7 @@ fn extract(source: &str, domain: Domain, content: &mut String) {
     let mut quoting = false;
     for line in source.lines() {
         let trimmed = line.trim_start();
-        let comment = trimmed
-            .strip_prefix("///")
-            .or_else(|| trimmed.strip_prefix("//!"));
+        let comment = trimmed.strip_prefix("///").or(trimmed.strip_prefix("//!"));
         let line = match (domain, comment) {
             (Domain::Prose, Some(comment)) => {
                 let comment = comment.strip_prefix(' ').unwrap_or(comment);
@@ -146,7 +139,6 @@ fn extract(source: &str, domain: Domain, content: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::Text;
 
     #[test]
     fn sources_are_split_into_prose_and_code() {

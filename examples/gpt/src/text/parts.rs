@@ -124,9 +124,8 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
         (others, "beside them that say neither"),
     ];
     let kinds = kinds.into_iter().filter(|(count, _)| *count > 0);
-    let kinds: Vec<String> = kinds
-        .map(|(count, kind)| format!("{count} {kind}"))
-        .collect();
+    let kinds = kinds.map(|(count, kind)| format!("{count} {kind}"));
+    let kinds: Vec<String> = kinds.collect();
     if !kinds.is_empty() {
         notes.push(format!(
             "files of text for training: {} of {count}; passed over: {}",
@@ -137,9 +136,7 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
     if let Some(first) = cards.first() {
         notes.push(match cards.len() {
             1 => format!("{first} is passed over: it tells of the records"),
-            many => {
-                format!("{many} files such as {first} are passed over: they tell of the records")
-            }
+            n => format!("{n} files such as {first} are passed over: they tell of the records"),
         });
     }
     (read, notes)
@@ -149,62 +146,39 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
 mod tests {
     use super::*;
 
-    fn chosen(names: &[&str]) -> (Vec<String>, String) {
-        let files = names.iter().map(|name| Found {
+    /// Puts the chosen files in brackets.
+    fn chosen(names: &str) -> (String, String) {
+        let files = names.split(' ').map(|name| Found {
             path: Path::new("d").join(name),
             format: super::super::file::format_of(Path::new(name)).unwrap(),
         });
         let (files, notes) = to_train_on(Path::new("d"), files.collect());
-        let names = files.iter().map(|file| {
-            let below = file.path.strip_prefix("d").unwrap();
-            below.to_string_lossy().into_owned()
+        let names = names.split(' ').map(|name| {
+            let path = Path::new("d").join(name);
+            match files.iter().any(|file| file.path == path) {
+                true => format!("[{name}]"),
+                false => name.to_string(),
+            }
         });
-        (names.collect(), notes.join("; "))
+        (names.collect::<Vec<_>>().join(" "), notes.join("; "))
     }
 
     #[test]
     fn of_a_data_set_in_parts_that_for_training_is_chosen() {
-        for (names, read) in [
-            (
-                &[
-                    "README.md",
-                    "data/test-0.jsonl",
-                    "data/train-0-of-2.jsonl",
-                    "data/validation-0.jsonl",
-                ][..],
-                &["data/train-0-of-2.jsonl"][..],
-            ),
-            (
-                &["ptb.test.txt", "ptb.train.txt", "ptb.valid.txt"],
-                &["ptb.train.txt"],
-            ),
-            (
-                &["en/c4-train.00.json.gz", "en/c4-validation.00.json.gz"],
-                &["en/c4-train.00.json.gz"],
-            ),
-            (
-                &[
-                    "test/a.parquet",
-                    "train/b.parquet",
-                    "train/test-of-time.txt",
-                ],
-                &["train/b.parquet", "train/test-of-time.txt"],
-            ),
-            (&["TRAIN.JSONL", "dev-v1.jsonl"], &["TRAIN.JSONL"]),
-            (&["train2017/a.txt", "val2017/a.txt"], &["train2017/a.txt"]),
-            (
-                &["01-train.txt", "02-test.txt", "all.txt"],
-                &["01-train.txt"],
-            ),
+        for names in [
+            "README.md data/test-0.jsonl [data/train-0-of-2.jsonl] data/validation-0.jsonl",
+            "ptb.test.txt [ptb.train.txt] ptb.valid.txt",
+            "[en/c4-train.00.json.gz] en/c4-validation.00.json.gz",
+            "test/a.parquet [train/b.parquet] [train/test-of-time.txt]",
+            "[TRAIN.JSONL] dev-v1.jsonl",
+            "[train2017/a.txt] val2017/a.txt",
+            "[01-train.txt] 02-test.txt all.txt",
             // A data set in parts beside another data set.
-            (
-                &["books/all.txt", "wiki/test.txt", "wiki/train.txt"],
-                &["books/all.txt", "wiki/train.txt"],
-            ),
+            "[books/all.txt] wiki/test.txt [wiki/train.txt]",
         ] {
-            assert_eq!(chosen(names).0, read);
+            assert_eq!(chosen(&names.replace(['[', ']'], "")).0, names);
         }
-        let (_, note) = chosen(&["a.txt", "test.txt", "train-0.txt", "train-1.txt", "val.txt"]);
+        let (_, note) = chosen("a.txt test.txt train-0.txt train-1.txt val.txt");
         assert_eq!(
             note,
             "files of text for training: 2 of 5; passed over: 1 for validation, 1 for testing, 1 beside them that say neither"
@@ -213,21 +187,21 @@ mod tests {
 
     #[test]
     fn without_parts_all_is_chosen_but_the_card_of_records() {
-        for names in [
-            &["a.txt", "b.md", "readme.md"][..],
+        for (names, said) in [
+            ("[a.txt] [b.md] [readme.md]", ""),
             // Nothing is for training, or nothing is for anything else.
-            &["test.jsonl", "validation.jsonl"],
-            &["more.txt", "train.txt"],
-            &["contest.txt", "trains.txt", "devices.txt"],
-            &["train-test-split.md", "test.md"],
-            &["en/train.txt", "de/test.txt"],
+            ("[test.jsonl] [validation.jsonl]", ""),
+            ("[more.txt] [train.txt]", ""),
+            ("[contest.txt] [trains.txt] [devices.txt]", ""),
+            ("[train-test-split.md] [test.md]", ""),
+            ("[en/train.txt] [de/test.txt]", ""),
+            (
+                "README.md [a.jsonl]",
+                "README.md is passed over: it tells of the records",
+            ),
         ] {
-            let (read, note) = chosen(names);
-            assert_eq!(read, names);
-            assert_eq!(note, "");
+            let (read, note) = chosen(&names.replace(['[', ']'], ""));
+            assert_eq!((&*read, &*note), (names, said));
         }
-        let (read, note) = chosen(&["README.md", "a.jsonl"]);
-        assert_eq!(read, ["a.jsonl"]);
-        assert_eq!(note, "README.md is passed over: it tells of the records");
     }
 }

@@ -1,5 +1,5 @@
 use super::collect::{Collector, Unit};
-use super::open::{TextReader, UNDECODABLE};
+use super::open::{TextReader, UNDECODABLE, UNDECODED};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
@@ -40,6 +40,7 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         if goes_on && most == PIECE {
             out.note_pieces();
         }
+        let place = Some(("line", number));
         let zeros = line.iter().position(|byte| *byte == 0);
         if let Some(zeros) = zeros {
             line.truncate(zeros);
@@ -52,14 +53,9 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
                 out.push(text);
                 out.keep(Unit::Line);
             }
-            _ => out.leave_out(
-                Unit::Line,
-                Some(("line", number)),
-                "it holds bytes that are not valid in its encoding",
-            ),
+            _ => out.leave_out(Unit::Line, place, UNDECODED),
         }
         if zeros.is_some() {
-            let place = Some(("line", number));
             out.leave_out(Unit::Line, place, "it holds NUL bytes");
         }
         number += u64::from(is_ended);

@@ -20,11 +20,3 @@ pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
     }
     Ok(())
 }
-
-pub(super) fn above_0(name: &str, value: f64) -> Result<()> {
-    ensure!(
-        value > 0.0 && value.is_finite(),
-        "{name} is {value}, but must be above 0"
-    );
-    Ok(())
-}

@@ -1,6 +1,7 @@
-use super::check::{above_0, check_sizes, epsilon_1e_5, yes};
+use super::check::{check_sizes, epsilon_1e_5, yes};
 use anyhow::{Result, ensure};
 use gpt::activation::Activation;
+use gpt::flags::above_0;
 use serde::Deserialize;
 
 /// A missing field has the default of the published format.
@@ -41,12 +42,9 @@ impl Gpt2Config {
             ("n_inner", self.inner()),
         ])?;
         above_0("layer_norm_epsilon", self.layer_norm_epsilon)?;
-        ensure!(
-            self.n_embd.is_multiple_of(self.n_head),
-            "n_embd {} cannot be split into {} heads",
-            self.n_embd,
-            self.n_head
-        );
+        let (width, heads) = (self.n_embd, self.n_head);
+        let is_even = width.is_multiple_of(heads);
+        ensure!(is_even, "n_embd {width} cannot be split into {heads} heads");
         ensure!(
             !self.add_cross_attention,
             "add_cross_attention is true, but a model that attends to another one is not supported"
@@ -61,15 +59,13 @@ impl Gpt2Config {
     /// Returns the factor on attention scores; the first layer is 0.
     pub fn attention_scale(&self, layer: usize) -> f64 {
         let head = (self.n_embd / self.n_head) as f64;
-        let of_width = if self.scale_attn_weights {
-            1.0 / head.sqrt()
-        } else {
-            1.0
+        let of_width = match self.scale_attn_weights {
+            true => 1.0 / head.sqrt(),
+            false => 1.0,
         };
-        if self.scale_attn_by_inverse_layer_idx {
-            of_width / (layer + 1) as f64
-        } else {
-            of_width
+        match self.scale_attn_by_inverse_layer_idx {
+            true => of_width / (layer + 1) as f64,
+            false => of_width,
         }
     }
 }

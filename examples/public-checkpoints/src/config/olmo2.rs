@@ -1,6 +1,7 @@
-use super::check::{above_0, check_sizes, epsilon_1e_5};
+use super::check::{check_sizes, epsilon_1e_5};
 use anyhow::{Context, Result, bail, ensure};
 use gpt::activation::Activation;
+use gpt::flags::above_0;
 use serde::Deserialize;
 
 /// A missing field has the default of the published format.
@@ -74,23 +75,19 @@ impl Olmo2Config {
         ])?;
         above_0("rms_norm_eps", self.rms_norm_eps)?;
         above_0("rope_theta", self.rope_base())?;
+        let (width, head) = (self.hidden_size, self.head_width());
+        let (queries, keys) = (self.num_attention_heads, self.key_value_heads());
         ensure!(
-            self.num_attention_heads
-                .is_multiple_of(self.key_value_heads()),
-            "{} query heads cannot share {} key and value heads evenly",
-            self.num_attention_heads,
-            self.key_value_heads()
+            queries.is_multiple_of(keys),
+            "{queries} query heads cannot share {keys} key and value heads evenly"
         );
         ensure!(
-            self.head_dim.is_some() || self.hidden_size.is_multiple_of(self.num_attention_heads),
-            "hidden_size {} cannot be split into {} heads, and there is no head_dim",
-            self.hidden_size,
-            self.num_attention_heads
+            self.head_dim.is_some() || width.is_multiple_of(queries),
+            "hidden_size {width} cannot be split into {queries} heads, and there is no head_dim"
         );
         ensure!(
-            self.head_width() > 0 && self.head_width().is_multiple_of(2),
-            "a head is {} wide, but rotary positions turn pairs: expected an even number",
-            self.head_width()
+            head > 0 && head.is_multiple_of(2),
+            "a head is {head} wide, but rotary positions turn pairs: expected an even number"
         );
         self.rope_stretch()?;
         self.padding()?;
@@ -111,10 +108,9 @@ impl Olmo2Config {
             return Ok(None);
         };
         let vocab = self.vocab_size as i64;
-        let from_start = if token < 0 {
-            token.saturating_add(vocab)
-        } else {
-            token
+        let from_start = match token {
+            ..0 => token.saturating_add(vocab),
+            token => token,
         };
         ensure!(
             (0..vocab).contains(&from_start),
@@ -142,9 +138,8 @@ impl Olmo2Config {
         match rope.rope_type.as_deref() {
             None | Some("default") => Ok(1.0),
             Some("linear") => {
-                let factor = rope
-                    .factor
-                    .context("the rope_type is linear, but there is no factor")?;
+                let missing = "the rope_type is linear, but there is no factor";
+                let factor = rope.factor.context(missing)?;
                 above_0("the factor of the rotary positions", factor)?;
                 Ok(factor)
             }
@@ -206,9 +201,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_named() {
         let refused = |json: &str| format!("{:#}", ModelConfig::parse(json).unwrap_err());
-        assert!(
-            refused(r#"{"model_type": "llama"}"#).contains("is llama, but only gpt2 and olmo2")
-        );
+        let llama = refused(r#"{"model_type": "llama"}"#);
+        assert!(llama.contains("is llama, but only gpt2 and olmo2"));
         assert!(refused("{}").contains("names no architecture"));
         assert!(refused(r#"{"model_type": "gpt2"}"#).contains("vocab_size"));
         let refused = |more: &str| format!("{:#}", olmo2(more).unwrap_err());
@@ -217,9 +211,7 @@ mod tests {
         assert!(refused(r#""head_dim": 7,"#).contains("7 wide"));
         let activation = OLMO2.replace("MORE", "").replace("silu", "softmaxish");
         let error = format!("{:#}", ModelConfig::parse(&activation).unwrap_err());
-        assert!(
-            error.contains("softmaxish") && error.contains("silu"),
-            "{error}"
-        );
+        let is_told = error.contains("softmaxish") && error.contains("silu");
+        assert!(is_told, "{error}");
     }
 }

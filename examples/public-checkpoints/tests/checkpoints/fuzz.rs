@@ -3,13 +3,16 @@
 //! The seed is fixed. `PROPTEST_CASES=20000 cargo test --test fuzz --test checkpoints fuzz` tries more cases, and
 //! `PROPTEST_RNG_SEED` chooses another seed.
 
+use crate::variant::{BOTH, ONE_FILE, fixture};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::optim::OptimizerRecord;
 use burn::tensor::{Int, Tensor};
+use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::run::RunFolder;
 use gpt::schedule::WarmupStableDecay;
+use gpt::tokenizer::Tokenizer;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
@@ -22,21 +25,17 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 fn config(cases: u32) -> ProptestConfig {
-    let of_environment = ProptestConfig::default();
-    let is_default = std::env::var_os("PROPTEST_CASES").is_none();
-    ProptestConfig {
-        cases: if is_default {
-            cases
-        } else {
-            of_environment.cases
-        },
-        rng_seed: match of_environment.rng_seed {
-            RngSeed::Random => RngSeed::Fixed(26),
-            seed => seed,
-        },
+    let mut config = ProptestConfig {
         failure_persistence: None,
-        ..of_environment
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
     }
+    if let RngSeed::Random = config.rng_seed {
+        config.rng_seed = RngSeed::Fixed(26);
+    }
+    config
 }
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -45,14 +44,9 @@ type Files = Vec<(String, Vec<u8>)>;
 static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let device = gpt::device::of_environment().unwrap().autodiff();
-    let bytes = GptConfig::new(256, 8, 1, 1, 8);
-    gpt::export::export(
-        &bytes.init(&device),
-        &bytes,
-        &gpt::tokenizer::Tokenizer::Bytes,
-        folder.path(),
-    )
-    .unwrap();
+    let config = GptConfig::new(256, 8, 1, 1, 8);
+    let model = config.init(&device);
+    export(&model, &config, &Tokenizer::Bytes, folder.path()).unwrap();
     let tokenizer = fs::read_to_string(folder.path().join("tokenizer.json")).unwrap();
     let mut tokenizer: Value = serde_json::from_str(&tokenizer).unwrap();
     // The published vocabularies have 96 tokens.
@@ -60,16 +54,13 @@ static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
     vocab.retain(|_, token| token.as_u64().unwrap() < 96);
     tokenizer["truncation"] =
         json!({"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0});
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let checkpoints = ["gpt2-tiny-0", "olmo2-tiny-0"].iter().map(|name| {
-        let read = |file: &str| fs::read(fixtures.join(name).join(file)).unwrap();
+    let tokenizer = tokenizer.to_string().into_bytes();
+    let checkpoints = BOTH.iter().map(|name| {
+        let read = |file: &str| fs::read(fixture(name).join(file)).unwrap();
         vec![
             ("config.json".to_string(), read("config.json")),
-            (
-                "tokenizer.json".to_string(),
-                tokenizer.to_string().into_bytes(),
-            ),
-            ("model.safetensors".to_string(), read("model.safetensors")),
+            ("tokenizer.json".to_string(), tokenizer.clone()),
+            (ONE_FILE.to_string(), read(ONE_FILE)),
         ]
     });
     let mut all: Vec<Files> = checkpoints.collect();
@@ -83,10 +74,7 @@ static PUBLISHED: LazyLock<Vec<Files>> = LazyLock::new(|| {
             .collect();
         files[2].0 = "model-1.safetensors".to_string();
         let index = json!({"metadata": {}, "weight_map": map}).to_string();
-        files.push((
-            "model.safetensors.index.json".to_string(),
-            index.into_bytes(),
-        ));
+        files.push((format!("{ONE_FILE}.index.json"), index.into_bytes()));
         all.push(files);
     }
     all
@@ -156,11 +144,8 @@ fn with_value(json: &[u8], place: &Index, new: &Value) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(json).ok()?;
     let mut all = Vec::new();
     places(&value, "", &mut all);
-    let top: Vec<String> = all
-        .iter()
-        .filter(|place| place.matches('/').count() < 3)
-        .cloned()
-        .collect();
+    let mut top = all.clone();
+    top.retain(|place| place.matches('/').count() < 3);
     let chosen = if place.index(2) == 0 { &top } else { &all };
     *value.pointer_mut(&chosen[place.index(chosen.len())])? = new.clone();
     Some(value.to_string().into_bytes())
@@ -186,10 +171,9 @@ impl Damage {
             }
             Self::Byte(place, byte) if !content.is_empty() => {
                 // Half of the bytes are among the first 64: lengths and names.
-                let most = if *byte % 2 == 0 {
-                    content.len()
-                } else {
-                    content.len().min(64)
+                let most = match byte % 2 {
+                    0 => content.len(),
+                    _ => content.len().min(64),
                 };
                 content[place.index(most)] = *byte;
             }
@@ -280,22 +264,13 @@ static OF_A_RUN: LazyLock<Files> = LazyLock::new(|| {
     let device = gpt::device::of_environment().unwrap();
     let part = |name: &str| folder.path().join(name);
     let model = GptConfig::new(16, 8, 1, 1, 8).init(&device);
-    model.into_record().save(part("model-1.bpk")).unwrap();
-    OptimizerRecord::default()
-        .save(part("optim-1.bpk"))
-        .unwrap();
-    let schedule = WarmupStableDecay {
-        peak: 1.0,
-        end: 0.0,
-        warmup: 0,
-        decay: 0,
-        steps: 9,
-    };
-    let scheduler = ModuleLrScheduler::new(schedule.scheduler());
-    scheduler.to_record().save(part("scheduler-1.bpk")).unwrap();
     let names = ["model-1.bpk", "optim-1.bpk", "scheduler-1.bpk"];
-    names
-        .iter()
-        .map(|name| (name.to_string(), fs::read(part(name)).unwrap()))
-        .collect()
+    let [weights, optim, scheduler] = names.map(part);
+    model.into_record().save(weights).unwrap();
+    OptimizerRecord::default().save(optim).unwrap();
+    let schedule = WarmupStableDecay::usual(1.0, 9).scheduler();
+    let record = ModuleLrScheduler::new(schedule).to_record();
+    record.save(scheduler).unwrap();
+    let files = names.map(|name| (name.to_string(), fs::read(part(name)).unwrap()));
+    files.into()
 });

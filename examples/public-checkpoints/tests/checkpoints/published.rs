@@ -1,9 +1,11 @@
 //! Compares models with the published implementations on the same files.
 
+use anyhow::{Context, Error, Result, ensure};
 use burn::module::Module;
-use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
 use burn_sharpness::{Measurement, MeasurementOutcome};
+use gpt::optimizer::sgd;
 use gpt::tokens::TokenBatch;
 use public_checkpoints::config::ModelConfig;
 use public_checkpoints::model::Transformer;
@@ -60,58 +62,42 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-fn close(what: &str, value: f64, expected: f64, tolerance: f64) -> Result<(), String> {
-    let error = (value - expected).abs();
-    let allowed = tolerance;
-    (error <= allowed)
-        .then_some(())
-        .ok_or_else(|| format!("{what} is {value}, expected {expected} to {allowed:.1e}"))
+fn close(what: &str, value: f64, expected: f64, allowed: f64) -> Result<()> {
+    ensure!(
+        (value - expected).abs() <= allowed,
+        "{what} is {value}, expected {expected} to {allowed:.1e}"
+    );
+    Ok(())
 }
 
-fn check_logits(
-    what: &str,
-    logits: &Tensor<3>,
-    at: [usize; 2],
-    expected: &[f64],
-) -> Result<(), String> {
+fn check_logits(what: &str, logits: &Tensor<3>, at: [usize; 2], expected: &[f64]) -> Result<()> {
     let [row, position] = at;
-    let logits = logits
-        .clone()
-        .slice([row..row + 1, position..position + 1, 0..expected.len()]);
+    let logits = logits.clone();
+    let logits = logits.slice([row..row + 1, position..position + 1, 0..expected.len()]);
     for (index, (value, expected)) in logits.into_data().iter::<f64>().zip(expected).enumerate() {
         close(&format!("{what}[{index}]"), value, *expected, 1e-4)?;
     }
     Ok(())
 }
 
-fn check_line(what: &str, measured: &Arc<Measurement>, expected: &Along) -> Result<(), String> {
-    if measured.outcome != MeasurementOutcome::Bracketed {
-        return Err(format!("{what}: {measured:?}"));
+fn check_line(what: &str, measured: &Arc<Measurement>, expected: &Along) -> Result<()> {
+    let is_bracketed = measured.outcome == MeasurementOutcome::Bracketed;
+    ensure!(is_bracketed, "{what}: {measured:?}");
+    for (name, value, expected) in [
+        ("slope", measured.slope, expected.slope),
+        ("η_c", measured.critical_lr, expected.critical_lr),
+    ] {
+        let value = value.with_context(|| format!("{what}: no {name}"))?;
+        close(&format!("{what}: {name}"), value, expected, 0.01 * expected)?;
     }
-    let slope = measured.slope.ok_or("no slope")?;
-    close(
-        &format!("{what}: slope"),
-        slope,
-        expected.slope,
-        0.01 * expected.slope,
-    )?;
-    let critical_lr = measured.critical_lr.ok_or("no η_c")?;
-    let allowed = 0.01 * expected.critical_lr;
-    close(
-        &format!("{what}: η_c"),
-        critical_lr,
-        expected.critical_lr,
-        allowed,
-    )
+    Ok(())
 }
 
-fn check(folder: &Path) -> Result<(), String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let json = std::fs::read_to_string(folder.join("expected.json")).map_err(|e| text(&e))?;
-    let expected: Expected = serde_json::from_str(&json).map_err(|e| text(&e))?;
+fn check(folder: &Path) -> Result<()> {
+    let json = std::fs::read_to_string(folder.join("expected.json"))?;
+    let expected: Expected = serde_json::from_str(&json)?;
     let device = gpt::device::of_environment().unwrap().autodiff();
-    let config = ModelConfig::open(folder).map_err(|e| format!("{e:#}"))?;
-    let model = Transformer::open(folder, &config, &device).map_err(|e| format!("{e:#}"))?;
+    let model = Transformer::open(folder, &ModelConfig::open(folder)?, &device)?;
 
     let rows = expected.input_ids.len();
     let time = expected.input_ids[0].len() - 1;
@@ -130,7 +116,7 @@ fn check(folder: &Path) -> Result<(), String> {
         targets: targets.clone().slice([range]),
     };
     let batch = vec![part(0..1), part(1..rows)];
-    let value = loss(&model.valid(), &batch)?.value();
+    let value = loss(&model.valid(), &batch).map_err(Error::msg)?.value();
     close("loss", value, expected.loss, 1e-5)?;
 
     let search = Search {
@@ -138,33 +124,20 @@ fn check(folder: &Path) -> Result<(), String> {
         verification: 8,
         interval: false,
     };
-    let along = |optim: &ModuleOptimizer| {
-        let measured = search.measure(&model, optim, &batch, &[], 0.01);
-        measured.map_err(|e| format!("{e:#}"))
-    };
-    let sgd: ModuleOptimizer = SgdConfig::new().init();
-    check_line("gradient", &along(&sgd)?[0], &expected.gradient)?;
+    let along = |optim: &ModuleOptimizer| search.measure(&model, optim, &batch, &[], 0.01);
+    check_line("gradient", &along(&sgd(0.0))?[0], &expected.gradient)?;
+    let published = &expected.adamw_first_step;
     let adamw = burn::optim::AdamWConfig::new()
-        .with_beta_1(expected.adamw_first_step.betas[0])
-        .with_beta_2(expected.adamw_first_step.betas[1])
-        .with_epsilon(expected.adamw_first_step.eps)
-        .with_weight_decay(expected.adamw_first_step.weight_decay)
+        .with_beta_1(published.betas[0])
+        .with_beta_2(published.betas[1])
+        .with_epsilon(published.eps)
+        .with_weight_decay(published.weight_decay)
         .init();
-    check_line(
-        "AdamW",
-        &along(&adamw)?[0],
-        &expected.adamw_first_step.along,
-    )?;
+    check_line("AdamW", &along(&adamw)?[0], &published.along)?;
 
-    let whole = vec![part(0..rows)];
-    let norm = |grads: &GradientsParams| burn_norm(&model, grads);
-    let (in_parts, at_once) = (gradient(&model, &batch), gradient(&model, &whole));
-    close(
-        "the gradient in parts",
-        norm(&in_parts),
-        norm(&at_once),
-        1e-5 * norm(&at_once),
-    )
+    let [in_parts, at_once] =
+        [batch, vec![part(0..rows)]].map(|batch| burn_norm(&model, &gradient(&model, &batch)));
+    close("the gradient in parts", in_parts, at_once, 1e-5 * at_once)
 }
 
 fn burn_norm(model: &Transformer, grads: &GradientsParams) -> f64 {
@@ -188,7 +161,7 @@ fn each_folder_gives_what_the_published_implementation_says() {
         .iter()
         .filter_map(|folder| {
             let failure = check(folder).err()?;
-            Some(format!("{}: {failure}", folder.display()))
+            Some(format!("{}: {failure:#}", folder.display()))
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));

@@ -2,9 +2,9 @@ use gpt::export::export;
 use gpt::model::GptConfig;
 use gpt::tokenizer::Tokenizer;
 use public_checkpoints::checkpoint::Checkpoint;
-use public_checkpoints::direction::Warming;
+use public_checkpoints::config::ModelConfig;
 use public_checkpoints::probe::Search;
-use public_checkpoints::record::Record;
+use public_checkpoints::record::{Record, Warming};
 use public_checkpoints::report::Report;
 use public_checkpoints::sweep::Sweep;
 use public_checkpoints::text::{Drawing, Texts};
@@ -32,25 +32,13 @@ fn checkpoints(root: &Path) -> Vec<PathBuf> {
 }
 
 fn texts(root: &Path) -> Texts {
-    let text = root.join("prose.txt");
-    fs::write(
-        &text,
-        "the loss falls, and then it rises again. ".repeat(40),
-    )
-    .unwrap();
-    let numbers = root.join("numbers.txt");
-    fs::write(
-        &numbers,
-        (0..400).map(|n| format!("{n} ")).collect::<String>(),
-    )
-    .unwrap();
-    Texts::read(
-        Some(&text),
-        &[("numbers".to_string(), numbers)],
-        "text",
-        100_000,
-    )
-    .unwrap()
+    let [prose, numbers] = ["prose.txt", "numbers.txt"].map(|name| root.join(name));
+    let text = "the loss falls, and then it rises again. ".repeat(40);
+    fs::write(&prose, text).unwrap();
+    let text: String = (0..400).map(|n| format!("{n} ")).collect();
+    fs::write(&numbers, text).unwrap();
+    let tasks = [("numbers".to_string(), numbers)];
+    Texts::read(Some(&prose), &tasks, "text", 100_000).unwrap()
 }
 
 fn sweep(root: &Path) -> Sweep {
@@ -87,35 +75,29 @@ fn run_at(sweep: &Sweep, root: &Path, out: &str, rates: &[f64]) -> Vec<Value> {
     let mut record = Record::create(&out).unwrap();
     let mut seen = Vec::new();
     sweep
-        .run(&checkpoints, &mut record, |checkpoint, _| {
-            seen.push(checkpoint.step)
-        })
+        .run(&checkpoints, &mut record, |of, _| seen.push(of.step))
         .unwrap();
     assert_eq!(seen, [3, 20]);
     let record = fs::read_to_string(out.join("measurements.jsonl")).unwrap();
-    record
+    let lines = record
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+        .map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
 }
 
 fn tasks(lines: &[Value]) -> Vec<(u64, &str)> {
     let lines = lines.iter();
-    lines
-        .map(|line| {
-            (
-                line["step"].as_u64().unwrap(),
-                line["task"].as_str().unwrap(),
-            )
-        })
+    let tasks = lines.map(|line| (line["step"].as_u64(), line["task"].as_str()));
+    tasks
+        .map(|(step, task)| (step.unwrap(), task.unwrap()))
         .collect()
 }
 
 fn critical_lrs(lines: &[Value]) -> Vec<f64> {
     let rates = lines.iter().map(|line| line["critical_lr"].as_f64());
     rates
-        .map(|rate| rate.expect("a critical learning rate"))
-        .collect()
+        .collect::<Option<_>>()
+        .expect("critical learning rates")
 }
 
 #[test]
@@ -123,15 +105,8 @@ fn each_checkpoint_gives_a_line_for_each_direction_and_task() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let lines = run(&sweep(root), root, "out");
-    let expected = [
-        (3, "gradient"),
-        (3, "train"),
-        (3, "numbers"),
-        (20, "gradient"),
-        (20, "train"),
-        (20, "numbers"),
-    ];
-    assert_eq!(tasks(&lines), expected);
+    let of = |step| ["gradient", "train", "numbers"].map(|task| (step, task));
+    assert_eq!(tasks(&lines), [of(3), of(20)].concat());
     assert_eq!(lines[1]["warm_steps"], 3);
     assert_eq!(lines[1]["direction"], "adamw");
     assert_eq!(lines[0]["warm_steps"], Value::Null);
@@ -143,16 +118,13 @@ fn each_checkpoint_gives_a_line_for_each_direction_and_task() {
     let table = fs::read_to_string(root.join("checkpoints.txt")).unwrap();
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 3, "{table}");
-    assert!(
-        rows[0].contains("λ_c numbers, AdamW") && rows[0].contains("λ_c in out"),
-        "{table}"
-    );
+    for heading in ["λ_c numbers, AdamW", "λ_c in out"] {
+        assert!(rows[0].contains(heading), "{table}");
+    }
     assert!(rows[1].trim_start().starts_with("3 "), "{table}");
     assert!(root.join("checkpoints.svg").exists());
-    assert!(
-        Record::create(&root.join("out")).is_err(),
-        "a record is not written over"
-    );
+    let again = Record::create(&root.join("out"));
+    assert!(again.is_err(), "a record is not written over");
 }
 
 #[test]
@@ -163,10 +135,8 @@ fn micro_batches_change_memory_and_nothing_else() {
     let mut in_parts = sweep(root);
     in_parts.drawing.micro_batch = 4;
     let in_parts = run(&in_parts, root, "parts");
-    let pairs = critical_lrs(&whole)
-        .into_iter()
-        .zip(critical_lrs(&in_parts));
-    for (whole, in_parts) in pairs {
+    let (whole, in_parts) = (critical_lrs(&whole), critical_lrs(&in_parts));
+    for (whole, in_parts) in whole.into_iter().zip(in_parts) {
         assert!((whole / in_parts - 1.0).abs() < 0.02, "{whole} {in_parts}");
     }
 }
@@ -178,10 +148,8 @@ fn a_mix_is_measured_on_both_of_its_texts() {
     let mut sweep = sweep(root);
     sweep.drawing.ratio = 0.5;
     let lines = run(&sweep, root, "out");
-    assert_eq!(
-        tasks(&lines)[..4],
-        [(3, "gradient"), (3, "train"), (3, "data"), (3, "numbers")]
-    );
+    let of_first = ["gradient", "train", "data", "numbers"].map(|task| (3, task));
+    assert_eq!(tasks(&lines)[..4], of_first);
     let loss = |index: usize| lines[index]["base_loss"].as_f64().unwrap();
     let (low, high) = (loss(2).min(loss(3)), loss(2).max(loss(3)));
     assert!(low - 0.1 < loss(1) && loss(1) < high + 0.1);
@@ -213,10 +181,8 @@ fn warming_at_a_rate_moves_the_weights_and_none_is_the_first_update() {
     let (_, first, norm) = losses(0, 0.0, "first");
     assert_eq!(published, first);
     let parameters = (256 * 16 + CONTEXT * 16 + 12 * 16 * 16) as f64;
-    assert!(
-        norm > 0.2 * parameters.sqrt() && norm < 1.1 * parameters.sqrt(),
-        "{norm}"
-    );
+    let share = norm / parameters.sqrt();
+    assert!(share > 0.2 && share < 1.1, "{norm}");
 }
 
 #[test]
@@ -224,20 +190,15 @@ fn a_tokenizer_of_another_model_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     let folders = checkpoints(root);
-    let config = fs::read_to_string(folders[0].join("config.json")).unwrap();
-    let vocab = public_checkpoints::config::ModelConfig::parse(&config)
-        .unwrap()
-        .vocab();
     let texts = texts(root);
+    let vocab = ModelConfig::open(&folders[0]).unwrap().vocab();
     assert!(texts.windows(&folders[0], vocab, CONTEXT).is_ok());
     let refused = |vocab, context| {
         let error = texts.windows(&folders[0], vocab, context).err().unwrap();
         format!("{error:#}")
     };
     let error = refused(255, CONTEXT);
-    assert!(
-        error.contains("up to 255") && error.contains("255 only"),
-        "{error}"
-    );
+    let is_told = error.contains("up to 255") && error.contains("255 only");
+    assert!(is_told, "{error}");
     assert!(refused(256, 100_000).contains("too few"));
 }

@@ -12,9 +12,8 @@ pub const BOTH: [&str; 2] = ["gpt2-tiny-0", "olmo2-tiny-0"];
 pub const ONE_FILE: &str = "model.safetensors";
 
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/fixtures")
-        .join(name)
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    fixtures.join(name)
 }
 
 #[derive(Clone)]
@@ -90,11 +89,8 @@ impl Variant {
         let folder = self.save();
         fs::remove_file(folder.path().join(ONE_FILE)).unwrap();
         let mut map = serde_json::Map::new();
-        for (index, tensors) in self
-            .tensors
-            .chunks(self.tensors.len().div_ceil(count))
-            .enumerate()
-        {
+        let shards = self.tensors.chunks(self.tensors.len().div_ceil(count));
+        for (index, tensors) in shards.enumerate() {
             let name = format!("model-{:05}-of-{count:05}.safetensors", index + 1);
             write(&folder.path().join(&name), tensors);
             map.extend(tensors.iter().map(|t| (t.name.clone(), json!(name))));
@@ -114,15 +110,21 @@ fn write(path: &Path, tensors: &[Stored]) {
 }
 
 pub fn load(folder: &Path) -> anyhow::Result<Transformer> {
-    Transformer::open(
-        folder,
-        &ModelConfig::open(folder)?,
-        &gpt::device::of_environment().unwrap(),
-    )
+    let device = gpt::device::of_environment().unwrap();
+    Transformer::open(folder, &ModelConfig::open(folder)?, &device)
 }
 
-pub fn refusal(folder: &Path) -> String {
-    let error = format!("{:#}", load(folder).err().unwrap());
+#[track_caller]
+pub fn assert_refused(folder: &Path, parts: &[&str]) {
+    assert_told(&load(folder).err().unwrap(), parts);
+}
+
+/// Whether an error on one line has these parts.
+#[track_caller]
+pub fn assert_told(error: &anyhow::Error, parts: &[&str]) {
+    let error = format!("{error:#}");
     assert!(!error.contains('\n'), "one line: {error}");
-    error
+    for part in parts {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }

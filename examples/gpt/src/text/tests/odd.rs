@@ -37,19 +37,11 @@ fn a_file_without_text_does_not_hide_the_others() {
     folder.with("b.jsonl", "{\"text\":\"kept\"}\n");
     let text = read(folder.path());
     assert_eq!(words(&text), ["kept"]);
-    let notes = text.notes.join("\n");
-    assert!(
-        notes.contains("100000 of 100001 records left out"),
-        "{notes}"
-    );
-    assert!(
-        notes.contains("none of its first 100000 records holds text"),
-        "{notes}"
-    );
-    assert!(!notes.contains("limit"), "{notes}");
-    assert!(
-        refused(&folder.path().join("a.jsonl")).contains("but id: choose one with --text-field")
-    );
+    assert_noted(&text, "100000 of 100001 records left out");
+    assert_noted(&text, "none of its first 100000 records holds text");
+    assert!(!text.notes.concat().contains("limit"), "{:?}", text.notes);
+    let without = folder.path().join("a.jsonl");
+    assert_refused(&without, "but id: choose one with --text-field");
 }
 
 #[test]
@@ -61,25 +53,17 @@ fn a_bad_byte_costs_a_piece_of_a_long_line() {
     let text = Text::of_path(&path, "text", 1 << 20).unwrap();
     assert!(text.content.len() > line.len() - (1 << 17));
     assert!(text.content.ends_with("last\n\n"));
-    let [note] = text.notes.as_slice() else {
-        panic!("{:?}", text.notes);
-    };
-    assert!(
-        note.starts_with("1 of 6 lines of plain text, or pieces of long ones,"),
-        "{note}"
-    );
-    assert!(note.contains("a.txt, line 1: "), "{note}");
+    assert_eq!(text.notes.len(), 1);
+    assert_first_note(&text, "1 of 6 lines of plain text, or pieces of long ones,");
+    assert_first_note(&text, "a.txt, line 1: ");
 
     // Wherever the pieces are cut, sound text survives.
     let path = folder.with("b.txt", &words);
     for limit in [1, 2, 3, 9, 65_535, 65_536, 65_537, 131_073, usize::MAX] {
         let text = Text::of_path(&path, "text", limit).unwrap();
         let most = words.floor_char_boundary(limit);
-        assert_eq!(
-            text.content.trim_end_matches('\n'),
-            &words[..most],
-            "{limit}"
-        );
+        let content = text.content.trim_end_matches('\n');
+        assert_eq!(content, &words[..most], "{limit}");
         assert_eq!(text.notes.len(), usize::from(most < words.len()), "{limit}");
     }
 }
@@ -93,33 +77,28 @@ fn of_a_torn_packed_file_what_can_be_unpacked_is_kept() {
     assert_first_note(&text, "1 of 1 files or their rests left out");
     let zstd = zstd::encode_all(&b"kept\n".repeat(5_000)[..], 1).unwrap();
     let text = read(&folder.with("b.txt", [&zstd[..], &zstd[..9]].concat()));
-    assert!(
-        words(&text).len() == 5_000 && text.notes.len() == 1,
-        "{:?}",
-        text.notes
-    );
+    let found = (words(&text).len(), text.notes.len());
+    assert_eq!(found, (5_000, 1), "{:?}", text.notes);
 }
 
 #[test]
 fn what_is_not_the_data_itself_is_named() {
     let folder = Folder::new();
     let text = "{\"text\":\"wide\"}\n";
-    let utf32: Vec<u8> = text
-        .chars()
-        .flat_map(|c| u32::from(c).to_le_bytes())
-        .collect();
-    let utf32 = [&[0xff, 0xfe, 0, 0], &utf32[..]].concat();
-    assert!(refused(&folder.with("a.txt", &utf32)).contains("UTF-32"));
-    assert!(refused(&folder.with("b.jsonl", [0, 0, 0xfe, 0xff, 0, 0, 0, b'x'])).contains("UTF-32"));
-    let annex = "/annex/objects/SHA256E-s123--4d7a.jsonl\n";
-    assert!(refused(&folder.with("c.jsonl", annex)).contains("git annex get"));
+    let utf32 = text.chars().flat_map(|c| u32::from(c).to_le_bytes());
+    let utf32: Vec<u8> = [0xff, 0xfe, 0, 0].into_iter().chain(utf32).collect();
+    let big = folder.with("b.jsonl", [0, 0, 0xfe, 0xff, 0, 0, 0, b'x']);
+    assert_refused(&folder.with("a.txt", utf32), "UTF-32");
+    assert_refused(&big, "UTF-32");
+    let annex = folder.with("c.jsonl", "/annex/objects/SHA256E-s123--4d7a.jsonl\n");
+    assert_refused(&annex, "git annex get");
     let mut tar = vec![0; 1024];
     tar[..5].copy_from_slice(b"x.txt");
     tar[257..262].copy_from_slice(b"ustar");
-    assert!(refused(&folder.with("d.tar", &tar)).contains("archive (tar)"));
-    assert!(refused(&folder.with("e.tgz", gzip(&tar))).contains("archive (tar)"));
+    assert_refused(&folder.with("d.tar", &tar), "archive (tar)");
+    assert_refused(&folder.with("e.tgz", gzip(&tar)), "archive (tar)");
     let twice = folder.with("f.txt.gz", gzip(&gzip(b"text")));
-    assert!(refused(&twice).contains("compressed twice"));
+    assert_refused(&twice, "compressed twice");
 }
 
 #[test]
@@ -139,11 +118,8 @@ fn how_a_file_of_another_name_is_read_is_said() {
 #[test]
 fn names_in_messages_are_on_one_line() {
     let folder = Folder::new();
-    let path = folder.with(
-        "a\n\u{1b}[31m.jsonl",
-        "{\"text\":\"kept\"}\n{\"a\\u001bb\":1}\n",
-    );
-    let text = read(&path);
+    let records = "{\"text\":\"kept\"}\n{\"a\\u001bb\":1}\n";
+    let text = read(&folder.with("a\n\u{1b}[31m.jsonl", records));
     let shown = text.to_string();
     assert_eq!(shown.lines().count(), 2, "{shown}");
     assert!(shown.contains("a\\n\\u001b[31m.jsonl, line 2"), "{shown}");
@@ -189,21 +165,18 @@ fn a_tail_of_zeros_costs_the_record_that_it_tore() {
         let path = folder.with(name, [sound, &zeros].concat());
         Text::of_path(&path, "text", 1 << 20).unwrap()
     };
+    let record = |word: &str| format!("{{\"text\":\"{word}\"}}");
+    let (one, two) = (record("one"), record("two"));
+    let torn = "{\"text\":\"tor";
     for (name, sound) in [
-        ("a.txt", &b"one\ntwo"[..]),
-        ("b.txt", b"one\ntwo\n"),
-        ("c.jsonl", b"{\"text\":\"one\"}\n{\"text\":\"two\"}\n"),
-        (
-            "d.jsonl",
-            b"{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"tor",
-        ),
-        (
-            "e.json",
-            b"[{\"text\":\"one\"},\n{\"text\":\"two\"},\n{\"text\":\"tor",
-        ),
-        ("f.json", b"[{\"text\":\"one\"},{\"text\":\"two\"}]"),
+        ("a.txt", "one\ntwo"),
+        ("b.txt", "one\ntwo\n"),
+        ("c.jsonl", &format!("{one}\n{two}\n")),
+        ("d.jsonl", &format!("{one}\n{two}\n{torn}")),
+        ("e.json", &format!("[{one},\n{two},\n{torn}")),
+        ("f.json", &format!("[{one},{two}]")),
     ] {
-        let text = text(name, sound);
+        let text = text(name, sound.as_bytes());
         assert_eq!(words(&text), ["one", "two"], "{name} {:?}", text.notes);
         assert_eq!(text.notes.len(), 1, "{name} {:?}", text.notes);
     }
@@ -215,8 +188,8 @@ fn a_tail_of_zeros_costs_the_record_that_it_tore() {
     assert!(text.content.ends_with("w\na\nb\nc\ne\n\n\n"));
     assert_first_note(&text, "2 of 4006 lines of plain text left out");
     let utf16: Vec<u8> = "one".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert!(refused(&folder.with("utf16.txt", utf16)).contains("NUL bytes"));
-    assert!(refused(&folder.with("zeros.txt", [0; 5000])).contains("NUL bytes"));
+    assert_refused(&folder.with("utf16.txt", utf16), "NUL bytes");
+    assert_refused(&folder.with("zeros.txt", [0; 5000]), "NUL bytes");
 }
 
 #[test]
@@ -252,12 +225,9 @@ fn of_a_folder_in_parts_that_for_training_is_read() {
     folder.with("README.md", "---\nlicense: cc\n---\nA card.");
     let text = read(folder.path());
     assert_eq!(words(&text), ["train"]);
-    let notes = text.notes.join("\n");
-    assert!(
-        notes.contains("training: 1 of 4; passed over: 1 for validation, 1 for testing"),
-        "{notes}"
-    );
-    assert!(notes.contains("README.md is passed over"), "{notes}");
+    let note = "training: 1 of 4; passed over: 1 for validation, 1 for testing";
+    assert_noted(&text, note);
+    assert_noted(&text, "README.md is passed over");
     // A part named by the user is always read.
     let text = read(&folder.path().join("data/test-00000-of-00001.jsonl"));
     assert_eq!(words(&text), ["test"]);
