@@ -33,7 +33,7 @@ enum Source<B> {
 }
 
 impl<B> From<Vec<B>> for TaskBatches<B> {
-    /// Repeats these batches, on the model's device.
+    /// Repeats these batches, on the model's device; with several workers, on the device of the model that you attach.
     fn from(batches: Vec<B>) -> Self {
         Self(Source::Fixed(batches))
     }
