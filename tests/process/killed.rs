@@ -1,5 +1,3 @@
-//! Kills runs at a random moment, or lets them run out of disk, and resumes them.
-
 use sharpness_tests::prelude::*;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

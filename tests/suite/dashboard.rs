@@ -1,5 +1,3 @@
-//! The chart of λ_c and 2/η, as a wrapped renderer receives it.
-
 use sharpness_tests::prelude::*;
 
 const CHART: &str = "λ_c (Train), 2/η (Test), log10";

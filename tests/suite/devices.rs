@@ -1,6 +1,3 @@
-//! Several devices: replicas that make the same updates one after another, on one thread. In `workers` each has a
-//! thread.
-
 use sharpness_tests::prelude::*;
 
 const STEPS: usize = 6;

@@ -1,5 +1,3 @@
-//! A capped step is the optimizer's step at the lower rate, and a cap that lowers no step changes nothing.
-
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use sharpness_tests::prelude::*;
 

@@ -1,5 +1,3 @@
-//! `?` in `main`, `unwrap` and `expect` print an error's sentence.
-
 use sharpness_tests::prelude::*;
 use std::error::Error;
 use std::time::Duration;

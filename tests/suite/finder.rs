@@ -1,5 +1,3 @@
-//! Along a gradient step on a/2·w², η_c is 2/a.
-
 use sharpness_tests::prelude::*;
 
 const TOLERANCE: f64 = 0.04;

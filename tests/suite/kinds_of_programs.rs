@@ -1,5 +1,3 @@
-//! The kinds of programs in docs/attaching.md.
-
 // ANCHOR: types_use
 use burn::train::metric::{Adaptor, LossInput, LossMetric};
 use burn::train::{InferenceStep, Learner, LearnerModel, SupervisedTraining, TrainStep};

@@ -1,5 +1,3 @@
-//! The kinds of training in docs/attaching.md, which includes excerpts of these tests.
-
 // ANCHOR: use
 use burn_sharpness::{
     ConfigError, SharpnessConfig, SharpnessMetrics, SharpnessProbe, Step, Update,

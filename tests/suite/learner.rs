@@ -1,5 +1,3 @@
-//! The hook in burn's `Learner`: which steps it measures, and how metrics, record and log show them.
-
 use sharpness_tests::prelude::*;
 
 #[test]

@@ -1,6 +1,3 @@
-//! Users forget a line, attach twice, stop, resume or run again. The run always survives, and a notice explains the
-//! mistake.
-
 use burn::train::metric::store::{Aggregate, Direction, Split};
 use burn::train::{Interrupter, MetricEarlyStoppingStrategy, StoppingCondition};
 use sharpness_tests::prelude::*;

@@ -1,5 +1,3 @@
-//! Parameters that a model holds or uses twice: the line goes through the optimizer's step.
-
 use burn::nn::loss::CrossEntropyLoss;
 use burn::nn::{Embedding, EmbeddingConfig};
 use sharpness_tests::prelude::*;

@@ -1,5 +1,3 @@
-//! A step made before its measurement gives the same weights and numbers, and needs no step of the optimizer's copy.
-
 use sharpness_tests::prelude::*;
 
 const STEPS: usize = 12;

@@ -1,5 +1,3 @@
-//! In burn's `Learner`, the model steps before the measurement, and the update is the whole change of its weights.
-
 use sharpness_tests::prelude::*;
 
 fn learned(

@@ -1,5 +1,3 @@
-//! Relative critical sharpness: the losses of other tasks along the training's update.
-
 use sharpness_tests::prelude::*;
 
 const THETA: [f64; 3] = [1.0, -2.0, 0.5];

@@ -1,5 +1,3 @@
-//! The thresholds of an optimizer that the user names.
-
 use sharpness_tests::prelude::*;
 
 const SGD: Thresholds = Thresholds::HeavyBall {

@@ -1,5 +1,3 @@
-//! Models that compute differently in training and validation.
-
 use sharpness_tests::prelude::*;
 
 #[test]

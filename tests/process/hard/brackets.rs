@@ -1,5 +1,3 @@
-//! With dropout and batch norm, rounding makes no bracket, and no falling loss counts as uphill.
-
 use super::alone;
 use sharpness_tests::prelude::*;
 

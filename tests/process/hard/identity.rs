@@ -1,5 +1,3 @@
-//! In burn's `Learner`, the probe changes no bit of weights, running statistics, checkpoints and the random stream.
-
 use super::alone;
 use super::next_draws;
 use burn::lr_scheduler::cosine::CosineAnnealingLrSchedulerConfig;

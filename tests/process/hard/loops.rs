@@ -1,5 +1,3 @@
-//! The probe changes no bit in your own loops.
-
 use super::alone;
 use super::next_draws;
 use burn::store::ModuleRecord;

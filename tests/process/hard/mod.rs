@@ -1,5 +1,3 @@
-//! Hard cases of training, each in its own process.
-
 mod agree;
 mod brackets;
 mod identity;

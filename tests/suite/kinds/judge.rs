@@ -1,5 +1,3 @@
-//! Judges a measurement by a dense scan of the same loss.
-
 use super::fault::{Fault, Verdict};
 use sharpness_tests::prelude::*;
 
