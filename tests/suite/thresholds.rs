@@ -9,7 +9,7 @@ fn loss(point: &Point, sharpness: f64) -> Tensor<1> {
     (point.theta.val().square() * (0.5 * sharpness)).sum()
 }
 
-/// Measured where the sharpness is 1.
+/// Measures at a point of sharpness 1.
 fn measured(probe: &SharpnessProbe, optim: &ModuleOptimizer, rate: f64) -> Arc<Measurement> {
     let start = Point::at([1.0]);
     let grads = GradientsParams::from_grads(loss(&start, 1.0).backward(), &start);

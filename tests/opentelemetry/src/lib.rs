@@ -11,7 +11,7 @@ use tracing_opentelemetry::MetricsLayer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
 
-/// Lines of text as before, and metrics for a provider, which knows where to export them.
+/// Lines of text, and metrics for a provider.
 pub fn subscriber(provider: SdkMeterProvider) -> impl tracing::Subscriber {
     let text = tracing_subscriber::fmt::layer().with_filter(LevelFilter::INFO);
     tracing_subscriber::registry()

@@ -1,4 +1,4 @@
-//! What the tests give to a search.
+//! Searches and samples for the tests.
 
 #![allow(dead_code, reason = "each test uses a part")]
 
@@ -19,7 +19,7 @@ pub fn methods() -> impl Strategy<Value = Method> {
     prop_oneof![Just(Method::Guided), Just(Method::Published)]
 }
 
-/// The same cases at each run.
+/// Fixed cases.
 pub fn fixed(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,

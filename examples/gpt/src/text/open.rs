@@ -43,7 +43,7 @@ pub(super) enum Content {
     Parquet(File),
 }
 
-/// Reads bytes that may be seen beforehand: of a file, or of its text in UTF-8, which may contain other bytes.
+/// Reads a file, or its text in UTF-8, after a look at the first bytes.
 pub(super) struct TextReader {
     unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
@@ -152,7 +152,7 @@ impl Compression {
     fn of(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            // A frame of data, or a skippable frame, with which parallel compressors begin.
+            // A frame of data, or a skippable frame (parallel compressors begin with one).
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Other("xz")),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some(Self::Other("bzip2")),
