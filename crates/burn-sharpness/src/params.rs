@@ -75,6 +75,15 @@ pub(crate) fn home_of<M: Module>(model: &M) -> Device {
     model.devices().into_iter().next().unwrap_or_default()
 }
 
+/// Calls a function with the model on a device, where its batches are.
+pub(crate) fn on_device<M: Module, T>(model: &M, device: &Device, call: impl FnOnce(&M) -> T) -> T {
+    if home_of(model) == *device {
+        call(model)
+    } else {
+        call(&model.clone().to_device(&device.clone().inner()))
+    }
+}
+
 pub(crate) fn weights_of<M: Module>(model: &M, id: ParamId) -> Option<Tensor<1>> {
     struct Find {
         id: ParamId,

@@ -3,7 +3,7 @@ use crate::config::ConfigError;
 use crate::failure::Failure;
 use crate::loss::{BatchLosses, IntoLoss, Loss};
 use crate::losses::{Losses, Point};
-use crate::params::home_of;
+use crate::params::on_device;
 use burn::module::{Module, ParamGroup};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
@@ -42,10 +42,7 @@ pub(crate) struct AtHome<'a> {
 
 impl<M: Module + 'static> Losses<M> for AtHome<'_> {
     fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
-        if home_of(model) == self.home {
-            return self.task.losses_of(model);
-        }
-        self.task.losses_of(&model.clone().to_device(&self.home))
+        on_device(model, &self.home, |model| self.task.losses_of(model))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::hessian::GradientError;
 use crate::loss::{BatchLosses, Loss, LossError};
 use crate::losses::{Coverage, Gradient, Losses, Point};
-use crate::params::home_of;
+use crate::params::{home_of, on_device};
 use crate::schedule::Place;
 use crate::session::Seat;
 use burn::optim::GradientsAccumulator;
@@ -80,13 +80,9 @@ where
     Batch<M>: Clone,
 {
     fn loss_on(&self, model: &M, kept: &KeptBatch<Batch<M>>) -> Result<Loss, LossError> {
-        let batch = kept.batch.clone();
-        if kept.device == home_of(model) {
-            (self.objective)(model, batch)
-        } else {
-            let device = kept.device.clone().inner();
-            (self.objective)(&model.clone().to_device(&device), batch)
-        }
+        on_device(model, &kept.device, |model| {
+            (self.objective)(model, kept.batch.clone())
+        })
     }
 }
 
