@@ -132,12 +132,17 @@ fn workers_measure_together_what_one_device_measures_on_the_whole_batch() {
 }
 
 #[test]
-fn workers_measure_groups_together_and_one_of_them_the_tasks() {
+fn workers_measure_groups_together_and_one_of_them_what_the_user_gives() {
     let measured = |workers: usize| {
         let folder = tempfile::tempdir().unwrap();
         let probe = SharpnessProbe::builder(config(folder.path()))
             .with_group("head", ParamGroup::from_predicate("layers.1"))
             .with_task("other", vec![plain_batch_of(32)], task_loss)
+            .with_batch_sharpness(
+                BatchSharpnessConfig::new(1),
+                vec![plain_batch_of(32)],
+                task_loss,
+            )
             .build()
             .unwrap();
         let batch = BATCH * 2 / workers;
@@ -153,6 +158,10 @@ fn workers_measure_groups_together_and_one_of_them_the_tasks() {
         }
         let share = (of_two.task != "other").then(|| WorkerShare::new(2, 2));
         assert_eq!(of_two.workers, share);
+        if of_two.task == TRAIN_TASK {
+            let sharpness = of_two.batch_sharpness.as_ref().unwrap();
+            assert_ne!(sharpness.outcome, CurvatureOutcome::Failed, "{sharpness:?}");
+        }
     }
 }
 

@@ -22,7 +22,7 @@ mod threshold;
 
 pub(crate) use batches::{Batches, of_batches};
 pub(crate) use product::Hessian;
-pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, measure};
+pub(crate) use sharpness::{AlongUpdate, CurvatureMemory, failed, measure};
 
 pub use crate::config::{
     AdamPreconditioner, BatchSharpnessConfig, CurvatureConfig, SpectrumConfig,

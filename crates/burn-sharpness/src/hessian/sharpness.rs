@@ -12,7 +12,7 @@ use std::time::Instant;
 /// The largest relative error, by the difference quotients at neighbouring steps.
 const RESOLVED: f64 = 0.02;
 
-pub(super) fn failed(reason: impl ToString) -> CurvatureValue {
+pub(crate) fn failed(reason: impl ToString) -> CurvatureValue {
     let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
     value.reason = Some(reason.to_string());
     value

@@ -146,7 +146,7 @@ where
                 squared_gradients: squared_gradients.unwrap_or_default(),
                 training_loss: due.training_losses(),
                 is_on_one_device: due.is_at_home(&home),
-                tasks_home: workers.is_some().then(|| self.home.clone()),
+                batches_home: workers.is_some().then(|| self.home.clone()),
                 advice: REPORTS_ANOTHER,
             },
             grads,

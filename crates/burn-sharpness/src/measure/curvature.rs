@@ -5,13 +5,13 @@ use crate::config::CurvatureConfig;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::hessian::{
-    AlongUpdate, Batches, CurvatureMemory, GradientError, Hessian, measure, of_batches,
+    AlongUpdate, Batches, CurvatureMemory, GradientError, Hessian, failed, measure, of_batches,
 };
 use crate::loss::BatchLosses;
-use crate::params::home_of;
+use crate::params::on_device;
 use crate::task::BatchGradients;
 use burn::module::{Module, ParamGroup};
-use sharpness_record::{CurvatureMeasurement, CurvatureOutcome, CurvatureValue};
+use sharpness_record::CurvatureMeasurement;
 
 impl<M: Module + 'static> Work<'_, M> {
     pub(super) fn plan_curvature(&mut self) {
@@ -66,44 +66,42 @@ impl<M: Module + 'static> Work<'_, M> {
         ) else {
             return Ok(());
         };
-        let model = self.subject.model;
         // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.every;
-        let device = home_of(model).inner();
-        let count = gradients.select(index, config.batches, &device)?;
-        if !self.memory.batches_are_repeatable {
-            // A loss that draws random numbers changes the run.
-            let base =
-                || BatchLosses::new(vec![gradients.loss_of(0, model)?]).map_err(Failure::from);
-            let first = base()?;
-            if first.value().is_finite() {
-                check_repeatable(&first, &base()?)?;
-                self.memory.batches_are_repeatable = true;
+        let home = self.subject.batches_home();
+        let count = gradients.select(index, config.batches, &home)?;
+        on_device(self.subject.model, &home, |model| {
+            if !self.memory.batches_are_repeatable {
+                // A loss that draws random numbers changes the run.
+                let base =
+                    || BatchLosses::new(vec![gradients.loss_of(0, model)?]).map_err(Failure::from);
+                let first = base()?;
+                if first.value().is_finite() {
+                    check_repeatable(&first, &base()?)?;
+                    self.memory.batches_are_repeatable = true;
+                }
             }
-        }
-        let batches = Batches {
-            count,
-            loss: &|batch, model: &M| {
-                let loss = gradients.loss_of(batch, model);
-                Ok(loss.map_err(GradientError::objective)?.value())
-            },
-            gradient: &|batch, model: &M| {
-                let gradient = gradients.gradient_of(batch, model);
-                gradient.map_err(GradientError::objective)
-            },
-        };
-        self.batch_sharpness = Some(of_batches(model, grads, &batches));
-        Ok(())
+            let batches = Batches {
+                count,
+                loss: &|batch, model: &M| {
+                    let loss = gradients.loss_of(batch, model);
+                    Ok(loss.map_err(GradientError::objective)?.value())
+                },
+                gradient: &|batch, model: &M| {
+                    let gradient = gradients.gradient_of(batch, model);
+                    gradient.map_err(GradientError::objective)
+                },
+            };
+            self.batch_sharpness = Some(of_batches(model, grads, &batches));
+            Ok(())
+        })
     }
 
     pub(super) fn stop_batch_sharpness(&mut self, failure: &Failure) {
         self.memory.batch_sharpness_stopped = true;
-        let reason = failure.to_string();
-        self.notices
-            .push(format!("batch sharpness is measured no more: {reason}"));
-        let mut value = CurvatureValue::new(CurvatureOutcome::Failed);
-        value.reason = Some(reason);
-        self.batch_sharpness = Some([value.clone(), value]);
+        let notice = format!("batch sharpness is measured no more: {failure}");
+        self.notices.push(notice);
+        self.batch_sharpness = Some([failed(failure), failed(failure)]);
     }
 }
 

@@ -1,8 +1,9 @@
 use crate::loss::BatchLosses;
 use crate::losses::{Coverage, Losses};
-use crate::params::SquaredNorm;
+use crate::params::{SquaredNorm, home_of};
 use crate::schedule::Place;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Device;
 
@@ -16,8 +17,9 @@ pub(crate) struct Facts {
     /// A loss from another device than the model's may belong to other weights: not every backend waits for them to
     /// arrive.
     pub(crate) is_on_one_device: bool,
-    /// The device of the tasks' batches, if several workers make the update: any of them may measure.
-    pub(crate) tasks_home: Option<Device>,
+    /// The device of the user's own batches (of tasks, of batch sharpness), if several workers make the update: any of
+    /// them may measure.
+    pub(crate) batches_home: Option<Device>,
     pub(crate) advice: &'static str,
 }
 
@@ -36,4 +38,11 @@ pub(crate) struct Subject<'a, M> {
     pub(crate) losses: &'a mut dyn Losses<M>,
     pub(crate) is_same_in_training: bool,
     pub(crate) has_batch_statistics: bool,
+}
+
+impl<M: Module> Subject<'_, M> {
+    pub(super) fn batches_home(&self) -> Device {
+        let home = self.facts.batches_home.clone();
+        home.unwrap_or_else(|| home_of(self.model).inner())
+    }
 }

@@ -8,7 +8,6 @@ use crate::failure::Failure;
 use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
 use crate::losses::{Losses, Point};
-use crate::params::home_of;
 use crate::task::{AtHome, Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
 use critical_search::Guess;
@@ -86,8 +85,7 @@ impl<M: Module + 'static> Work<'_, M> {
         let (model, config) = (self.subject.model, self.settings.config);
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
-        let home = self.subject.facts.tasks_home.clone();
-        let home = home.unwrap_or_else(|| home_of(model).inner());
+        let home = self.subject.batches_home();
         // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.interval();
         let mut task = AtHome { task, home };

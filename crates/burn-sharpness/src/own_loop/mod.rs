@@ -189,7 +189,7 @@ impl SharpnessProbe {
             squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
-            tasks_home: None,
+            batches_home: None,
             advice: COMPUTES_ANOTHER,
         };
         Session {
