@@ -22,12 +22,11 @@ pub struct CheckpointNote {
     /// The number of updates before the checkpoint.
     pub step: u64,
     /// The epoch, from 1, if known.
-    #[serde(default)]
     pub epoch: Option<u64>,
     /// The fingerprint of the weights.
     pub fingerprint: u64,
     /// The state of the measuring program, in its own format.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
 }
 

@@ -29,19 +29,15 @@ pub struct CurvatureValue {
     /// How the measurement ended.
     pub outcome: CurvatureOutcome,
     /// The value, if measured.
-    #[serde(default)]
     pub value: Option<f64>,
     /// Its relative error, from neighbouring difference quotients.
-    #[serde(default)]
     pub relative_error: Option<f64>,
     /// The standard error of a mean over several batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
     /// ‖Hu − λu‖ / |λ|, for an eigenvalue.
-    #[serde(default)]
     pub residual: Option<f64>,
     /// The reason of a failure.
-    #[serde(default)]
     pub reason: Option<String>,
     /// The computed gradients; each costs about three forward passes.
     #[serde(default)]
@@ -85,7 +81,6 @@ pub struct CurvatureMeasurement {
     /// The Hessian sharpness λ_max(H).
     pub hessian_sharpness: CurvatureValue,
     /// The preconditioned sharpness λ_max(P^(−1/2) H P^(−1/2)), if measured.
-    #[serde(default)]
     pub preconditioned_sharpness: Option<CurvatureValue>,
 }
 

@@ -4,7 +4,7 @@ use crate::{Measurement, RECORD_VERSION, ReadError};
 use same_file::Handle;
 use std::fmt::{Display, Formatter};
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -151,11 +151,10 @@ impl Follower {
                 State::End => return Ok(self.settle()),
                 State::Changed(cause) => {
                     self.open = None;
+                    self.again = Some((0, cause));
                     if cause == WentBack::Removed {
-                        self.again = Some((0, cause));
                         return Ok(self.settle());
                     }
-                    self.again = Some((0, cause));
                 }
             }
         }
@@ -174,16 +173,12 @@ impl Follower {
                 )));
             }
             Err(Unread::Broken(reason)) => {
-                let text = format!(
-                    "line {} is no measurement and is left out: {reason}",
-                    line.number
-                );
+                let number = line.number;
+                let text = format!("line {number} is no measurement and is left out: {reason}");
                 return Some(Followed::Note(text));
             }
         };
-        let mut hasher = DefaultHasher::new();
-        line.bytes.hash(&mut hasher);
-        let hash = hasher.finish();
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&line.bytes);
         if let Some((found, _)) = &mut self.again
             && self.followed.get(*found) == Some(&hash)
         {
@@ -284,12 +279,9 @@ impl OpenRecord {
         }
         let read_again = (self.last.len() + self.line.len()) as u64;
         let mut bytes = Vec::new();
-        self.reader
-            .seek(SeekFrom::Start(self.position - read_again))?;
-        self.reader
-            .by_ref()
-            .take(read_again)
-            .read_to_end(&mut bytes)?;
+        let reader = &mut self.reader;
+        reader.seek(SeekFrom::Start(self.position - read_again))?;
+        reader.take(read_again).read_to_end(&mut bytes)?;
         let is_same = bytes.starts_with(&self.last) && bytes.ends_with(&self.line);
         let is_same = is_same && bytes.len() as u64 == read_again;
         Ok((!is_same).then_some(WentBack::Rewritten))

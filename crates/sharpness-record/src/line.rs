@@ -7,10 +7,8 @@ pub struct LinePoint {
     /// The learning rate η.
     pub learning_rate: f64,
     /// The rise of the loss, f(η) = L(θ − ηΔθ) − L(θ), if finite.
-    #[serde(default)]
     pub rise: Option<f64>,
     /// The uncertainty of f(η): the standard error over the examples if known, otherwise the limit of rounding.
-    #[serde(default)]
     pub error: Option<f64>,
 }
 

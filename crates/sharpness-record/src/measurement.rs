@@ -73,124 +73,110 @@ pub struct Measurement {
     /// The run-wide step, from 0.
     pub step: u64,
     /// The epoch, from 1, if known.
-    #[serde(default)]
     pub epoch: Option<u64>,
     /// The task of the measured loss: [`TRAIN_TASK`] for the batch of the update.
     #[serde(default = "train_task")]
     pub task: String,
     /// The task with the smallest critical learning rate, training included; a task that the update hurts at any rate
     /// comes first. `None` without other tasks, or if no task has a limit.
-    #[serde(default)]
     pub limiting_task: Option<String>,
     /// The scheduler's learning rate η for this step.
-    #[serde(default)]
     pub learning_rate: Option<f64>,
     /// The learning rate used, if an edge cap lowered it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate_used: Option<f64>,
     /// The loss L(θ).
-    #[serde(default)]
     pub base_loss: Option<f64>,
     /// The source of L(θ).
-    #[serde(default)]
     pub base_loss_source: Option<BaseLossSource>,
     /// The fraction of the batch behind the loss, in (0, 1].
     #[serde(default = "whole_batch")]
     pub batch_fraction: f64,
     /// The workers that took part, if several make the same update.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkerShare>,
     /// The slope g·Δθ of the fall along the update.
-    #[serde(default)]
     pub slope: Option<f64>,
     /// The source of the slope.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub slope_source: Option<SlopeSource>,
     /// The norm ‖Δθ‖ of the update direction.
-    #[serde(default)]
     pub update_norm: Option<f64>,
     /// The norm ‖g‖ of the gradient, before any clipping (panel).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_norm: Option<f64>,
     /// The norm ‖θ‖ of the weights that have a gradient (panel).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_norm: Option<f64>,
     /// The cosine g·Δθ/(‖g‖‖Δθ‖) between gradient and update, in [−1, 1] (panel).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_cosine: Option<f64>,
     /// The agreement of the step with its linear prediction (panel), (L(θ) − L(θ − ηΔθ))/(η g·Δθ), at `learning_rate`.
     ///
     /// 1 if the loss falls as predicted, 0 at η_c, negative beyond. `None` if the search did not evaluate this point.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
     /// The absolute rounding error of the agreement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agreement_error: Option<f64>,
     /// The trace tr Σ of the covariance of a micro-batch's gradient, estimated from accumulated micro-batches (panel).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_variance: Option<f64>,
     /// The squared norm ‖G‖² of the gradient over all data, estimated likewise; may be negative.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_signal: Option<f64>,
     /// The edge of λ_max for the named optimizer at large batches, 2(1+β)/η.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub large_batch_threshold: Option<f64>,
     /// The level of batch sharpness for the named optimizer at small batches, 2(1−β)/η.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub small_batch_threshold: Option<f64>,
     /// The edge of preconditioned sharpness for the named Adam, (2+2β₁)/((1−β₁)η).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub adam_threshold: Option<f64>,
     /// How the measurement ended.
     pub outcome: MeasurementOutcome,
     /// The reason of a failure.
-    #[serde(default)]
     pub reason: Option<String>,
     /// The largest evaluated learning rate below `upper` without a rise of the loss.
-    #[serde(default)]
     pub lower: Option<f64>,
     /// The smallest evaluated learning rate with a rise of the loss.
-    #[serde(default)]
     pub upper: Option<f64>,
     /// The critical learning rate η_c, inside a certified bracket.
-    #[serde(default)]
     pub critical_lr: Option<f64>,
     /// The estimated relative error of η_c, not a bound: 95 of 100 true values lie within it, nearly all within three
     /// times it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub critical_lr_error: Option<f64>,
     /// The critical sharpness λ_c = 2/η_c.
-    #[serde(default)]
     pub critical_sharpness: Option<f64>,
     /// The 95% interval of η_c from the spread of the examples' losses, if these are known.
     #[serde(default, deserialize_with = "closed_interval")]
     pub critical_lr_interval: Option<(f64, f64)>,
     /// The standard deviation of η_c over the task's batches, to first order.
-    #[serde(default)]
     pub critical_lr_spread: Option<f64>,
     /// Whether the search looked for an earlier crossing and found none.
-    #[serde(default)]
     pub first_crossing_verified: Option<bool>,
     /// The learning rate down to which the search looked for an earlier crossing, at ratios of 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub verified_from: Option<f64>,
     /// Whether the loss at `upper` is NaN or infinite.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_explodes: Option<bool>,
     /// Whether batch norm used the statistics of the batch, as in training.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_statistics: Option<bool>,
     /// The curvature, on steps that measure it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature: Option<CurvatureMeasurement>,
     /// The batch sharpness `E[gᵀHg/‖g‖²]`, a mean over batches, on steps that measure it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_sharpness: Option<CurvatureValue>,
     /// The interaction-aware form `E[gᵀHg]/E‖g‖²`; `batch_sharpness` counts its cost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interaction_aware_sharpness: Option<CurvatureValue>,
     /// The points of the search, in order, if the run keeps them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<Vec<LinePoint>>,
     /// The evaluations along the update, one forward pass each, without L(θ).
     #[serde(default)]

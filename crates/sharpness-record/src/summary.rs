@@ -115,12 +115,11 @@ impl SharpnessSummary {
     }
 
     fn push_capped(&mut self, step: u64) {
-        let new = CappedSteps {
+        let capped = self.capped.get_or_insert(CappedSteps {
             count: 0,
             first_step: step,
             last_step: step,
-        };
-        let capped = self.capped.get_or_insert(new);
+        });
         capped.count += 1;
         capped.last_step = step;
     }
@@ -193,14 +192,15 @@ impl Display for SharpnessSummary {
             self.past_edge, self.bracketed,
         )?;
         if let Some(capped) = self.capped {
-            write!(
-                f,
-                "edge cap            lowered the rate of {} ",
-                capped.count
-            )?;
-            match capped.count {
-                1 => writeln!(f, "step ({})", capped.first_step)?,
-                _ => writeln!(f, "steps ({} to {})", capped.first_step, capped.last_step)?,
+            let CappedSteps {
+                count,
+                first_step,
+                last_step,
+            } = capped;
+            write!(f, "edge cap            lowered the rate of {count} ")?;
+            match count {
+                1 => writeln!(f, "step ({first_step})")?,
+                _ => writeln!(f, "steps ({first_step} to {last_step})")?,
             }
         }
         write!(

@@ -35,10 +35,8 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
         },
     };
     let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let is_named = |folder: &&Path| !folder.as_os_str().is_empty();
+    let folder = path.parent().filter(is_named).unwrap_or(Path::new("."));
     folder.metadata()?;
     // The error's own message would name the temporary file.
     let unfinished = unfinished_in(folder).map_err(|error| io::Error::from(error.kind()))?;

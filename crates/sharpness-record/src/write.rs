@@ -104,11 +104,7 @@ impl MeasurementWriter {
 
     fn append_line(&mut self, line: &impl Serialize) -> Result<(), WriteError> {
         let failed = |source| WriteError::at(&self.path, source);
-        let mut bytes = if self.is_torn {
-            vec![b'\n']
-        } else {
-            Vec::new()
-        };
+        let mut bytes = vec![b'\n'; usize::from(self.is_torn)];
         serde_json::to_writer(&mut bytes, line).map_err(|error| failed(error.into()))?;
         bytes.push(b'\n');
         // A single write, so that a line is either there or not.
