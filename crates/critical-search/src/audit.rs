@@ -3,7 +3,8 @@
 use crate::guess::Guess;
 use crate::judge::Claim;
 use crate::line::Trust;
-use crate::look::RoundingCheck;
+use crate::look::{Room, RoundingCheck};
+use crate::shape::sorted;
 use crate::trace::Trace;
 use crate::{Bracket, Evaluation, Outcome};
 
@@ -27,30 +28,30 @@ const CREDIBLE: f64 = 4096.0;
 #[derive(Default)]
 pub(crate) struct Audit {
     guess: Guess,
-    rounding: RoundingCheck,
+    pub(crate) rounding: RoundingCheck,
     is_root_due: bool,
     is_slope_due: bool,
     is_rate_due: bool,
     is_far_due: bool,
-    slope_holds: Option<bool>,
+    pub(crate) slope_holds: Option<bool>,
     claim: Option<Claim>,
     has_doubted: bool,
 }
 
 impl Audit {
     pub(crate) fn of(trace: &Trace, guess: &Guess) -> Self {
-        let line = trace.line();
+        let line = &trace.line;
         Self {
             guess: *guess,
-            rounding: RoundingCheck::new(guess.rounding().look(line), line.rounding),
-            is_root_due: guess.calibration().is_due(),
+            rounding: RoundingCheck::new(guess.rounding.look(line), line.rounding),
+            is_root_due: guess.calibration.is_due(),
             is_far_due: guess.is_far_due(),
             is_rate_due: guess.is_measured()
-                && (guess.calibration().is_new() || guess.calibration().is_wild()),
+                && (guess.calibration.is_new() || guess.calibration.is_wild()),
             // The first measurement of a run is already long.
             is_slope_due: line.slope().is_some()
                 && guess.is_measured()
-                && guess.slope_test().is_due(),
+                && guess.slope_test.is_due(),
             slope_holds: None,
             claim: None,
             has_doubted: false,
@@ -64,22 +65,12 @@ impl Audit {
         }
     }
 
-    pub(crate) fn rounding(&self) -> &RoundingCheck {
-        &self.rounding
-    }
-
-    pub(crate) fn slope_holds(&self) -> Option<bool> {
-        self.slope_holds
-    }
-
     pub(crate) fn claim_ratio(&self, bracket: &Bracket) -> Option<f64> {
         self.claim?.ratio(bracket.critical_lr())
     }
 
     pub(crate) fn pending(&mut self, trace: &mut Trace) -> Option<f64> {
-        let next = self
-            .rounding
-            .pending(limits(trace), trace.evaluations(), trace.budget());
+        let next = self.rounding.pending(room(trace));
         if next.is_some() {
             return next;
         }
@@ -108,9 +99,9 @@ impl Audit {
                 near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
-            Outcome::BelowResolution if trace.line().has_found_rounding() => {
+            Outcome::BelowResolution if trace.line.has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true)
-                    && self.guess.rounding().may_hide_less()
+                    && self.guess.rounding.may_hide_less()
                 {
                     self.rounding.doubt();
                 }
@@ -126,10 +117,10 @@ impl Audit {
     }
 
     fn slope_test(&mut self, trace: &mut Trace, bracket: &Bracket) -> Option<f64> {
-        let slope = trace.line().slope().filter(|_| self.is_slope_due)?;
+        let slope = trace.line.slope().filter(|_| self.is_slope_due)?;
         let near = NEAR_START * bracket.critical_lr();
         let off = |seen: &Evaluation| (-seen.point().h / slope - 1.0).abs();
-        let rounding = |rate: f64| trace.line().resolution() / (slope * rate);
+        let rounding = |rate: f64| trace.line.resolution() / (slope * rate);
         let mut seen: Vec<&Evaluation> = trace.evaluations().iter().collect();
         seen.retain(|seen| seen.learning_rate <= 2.0 * near);
         seen.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
@@ -162,11 +153,10 @@ impl Audit {
     }
 
     fn rate_in_use(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
-        let rate = trace.within_limits(trace.line().rate_in_use?);
-        let mut seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
-        let is_new =
-            rate < bracket.lower() && !seen.any(|seen| (seen / rate - 1.0).abs() < SAME_RATE);
-        (is_new && self.is_rate_due).then_some(rate)
+        let rate = trace.within_limits(trace.line.rate_in_use?);
+        let mut rates = trace.rates();
+        let is_seen = rates.any(|seen| (seen / rate - 1.0).abs() < SAME_RATE);
+        (rate < bracket.lower() && !is_seen && self.is_rate_due).then_some(rate)
     }
 
     fn look(&mut self, trace: &Trace, bracket: &Bracket) -> Option<f64> {
@@ -177,50 +167,43 @@ impl Audit {
     }
 
     fn choose(&mut self, trace: &Trace, crossing: f64) -> Option<f64> {
-        self.rounding
-            .choose(crossing, limits(trace), trace.evaluations(), trace.budget())
+        self.rounding.choose(crossing, room(trace))
     }
 
     fn is_doubtful(&self, trace: &Trace, bracket: &Bracket) -> bool {
-        if trace.line().rounding == Trust::Known {
+        if trace.line.rounding == Trust::Known {
             return false;
         }
-        let is_surprise = self.guess.is_surprise(trace.line(), bracket.critical_lr());
+        let is_surprise = self.guess.is_surprise(&trace.line, bracket.critical_lr());
         let fall = trace.depth();
-        let is_credible = fall > CREDIBLE * trace.line().resolution()
-            && self.guess.rounding().has_seen_this_loss(trace.line());
-        (is_surprise && !is_credible)
-            || self
-                .guess
-                .rounding()
-                .doubts(fall, trace.line().resolution())
+        let is_credible = fall > CREDIBLE * trace.line.resolution()
+            && self.guess.rounding.has_seen_this_loss(&trace.line);
+        (is_surprise && !is_credible) || self.guess.rounding.doubts(fall, trace.line.resolution())
     }
 
     pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
-        let is_verified = trace.config().verification > 0 && earlier(trace, bracket).is_none();
+        let is_verified = trace.config.verification > 0 && earlier(trace, bracket).is_none();
         is_verified.then(|| looked_down_to(trace, bracket))
     }
 }
 
-fn limits(trace: &Trace) -> std::ops::RangeInclusive<f64> {
-    trace.config().min_learning_rate..=trace.config().max_learning_rate
+fn room(trace: &Trace) -> Room<'_> {
+    Room {
+        limits: trace.config.min_learning_rate..=trace.config.max_learning_rate,
+        seen: trace.evaluations(),
+        budget: trace.budget(),
+    }
 }
 
 /// A loss that falls far out may have risen at the rate in use.
 fn near(trace: &Trace) -> Option<f64> {
-    let rate = trace.within_limits(trace.line().rate_in_use?);
-    let rates = trace.evaluations().iter().map(|seen| seen.learning_rate);
-    let smallest = rates.min_by(f64::total_cmp)?;
+    let rate = trace.within_limits(trace.line.rate_in_use?);
+    let smallest = trace.rates().min_by(f64::total_cmp)?;
     (rate < smallest).then_some(rate)
 }
 
 fn gap(trace: &Trace) -> Option<f64> {
-    let mut rates: Vec<f64> = trace
-        .evaluations()
-        .iter()
-        .map(|seen| seen.learning_rate)
-        .collect();
-    rates.sort_by(f64::total_cmp);
+    let rates = sorted(trace.rates());
     let mut gaps = rates.windows(2);
     let gap = gaps.find(|pair| pair[1] > VERIFICATION * (1.0 + ROUNDED) * pair[0])?;
     Some(VERIFICATION * gap[0])
@@ -228,32 +211,30 @@ fn gap(trace: &Trace) -> Option<f64> {
 
 fn first_rise(trace: &Trace) -> Option<f64> {
     let seen = trace.evaluations().iter();
-    let rates = seen.filter(|seen| trace.rounding().rises(seen));
+    let rates = seen.filter(|seen| trace.rounding.rises(seen));
     rates.map(|seen| seen.learning_rate).min_by(f64::total_cmp)
 }
 
 fn last_hidden(trace: &Trace, rise: f64) -> Option<f64> {
     let seen = trace.evaluations().iter();
-    let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding().hides(seen));
+    let rates = seen.filter(|seen| seen.learning_rate < rise && trace.rounding.hides(seen));
     rates.map(|seen| seen.learning_rate).max_by(f64::total_cmp)
 }
 
 /// Below this rate, rounding would hide a rise as steep as the bracket's.
 fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
-    let halvings = trace.config().verification as i32;
-    let steepness = bracket.steepness().unwrap_or(f64::INFINITY);
-    let visible = VISIBLE * trace.line().resolution() / steepness;
+    let halvings = trace.config.verification as i32;
+    let steepness = bracket.steepness.unwrap_or(f64::INFINITY);
+    let visible = VISIBLE * trace.line.resolution() / steepness;
     (bracket.lower() * VERIFICATION.powi(-halvings))
         .max(visible)
-        .max(trace.config().min_learning_rate)
+        .max(trace.config.min_learning_rate)
 }
 
 fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
-    let seen = trace.evaluations().iter().map(|seen| seen.learning_rate);
-    let mut rates: Vec<f64> = seen.filter(|rate| *rate < bracket.lower()).collect();
-    rates.sort_by(|a, b| b.total_cmp(a));
+    let rates = sorted(trace.rates().filter(|rate| *rate < bracket.lower()));
     let mut from = bracket.lower();
-    for rate in rates {
+    for rate in rates.into_iter().rev() {
         if from > rate * VERIFICATION * (1.0 + ROUNDED) {
             break;
         }
@@ -264,6 +245,6 @@ fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
 
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
     let next = looked_down_to(trace, bracket) / VERIFICATION;
-    let is_wanted = trace.config().verification > 0;
+    let is_wanted = trace.config.verification > 0;
     (is_wanted && next >= floor(trace, bracket) * (1.0 - ROUNDED)).then_some(next)
 }

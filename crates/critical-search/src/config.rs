@@ -79,27 +79,32 @@ impl SearchConfig {
     }
 
     pub(crate) fn validate(&self) -> Result<(), SearchConfigError> {
-        // Negated comparisons refuse NaN too.
-        if !(self.tolerance > 0.0 && self.tolerance < 1.0) {
-            return Err(SearchConfigError::Tolerance(self.tolerance));
-        }
-        if !(self.accuracy > 0.0 && self.accuracy < 1.0) {
-            return Err(SearchConfigError::Accuracy(self.accuracy));
-        }
-        if self.max_evaluations < 2 {
-            return Err(SearchConfigError::MaxEvaluations(self.max_evaluations));
-        }
-        let limits_are_ordered = self.min_learning_rate > 0.0
-            && self.min_learning_rate < self.max_learning_rate
-            && self.max_learning_rate.is_finite();
-        if !limits_are_ordered {
-            return Err(SearchConfigError::LearningRateLimits {
-                min: self.min_learning_rate,
-                max: self.max_learning_rate,
-            });
-        }
-        Ok(())
+        use SearchConfigError::{Accuracy, LearningRateLimits, MaxEvaluations, Tolerance};
+        let ensure = |holds: bool, error| if holds { Ok(()) } else { Err(error) };
+        // NaN is no fraction.
+        let is_fraction = |value: f64| value > 0.0 && value < 1.0;
+        ensure(is_fraction(self.tolerance), Tolerance(self.tolerance))?;
+        ensure(is_fraction(self.accuracy), Accuracy(self.accuracy))?;
+        let evaluations = self.max_evaluations;
+        ensure(evaluations >= 2, MaxEvaluations(evaluations))?;
+        let (min, max) = (self.min_learning_rate, self.max_learning_rate);
+        let are_ordered = min > 0.0 && min < max && max.is_finite();
+        ensure(are_ordered, LearningRateLimits { min, max })
     }
+}
+
+/// Selects how a search chooses its learning rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// Interpolates the root η_c of the rise per learning rate, and certifies it by two evaluations around it.
+    ///
+    /// A warm search takes two or three evaluations. [`algorithm`](crate::algorithm) gives the worst case.
+    #[default]
+    Guided,
+    /// Doubles or halves from the guess until the sign of the rise changes, bisects to the tolerance, and reports the
+    /// middle of the bracket: the published estimator (arXiv 2601.16979, with a tolerance of 1/16), as a baseline.
+    Published,
 }
 
 /// Names an invalid value of a [`SearchConfig`].

@@ -33,9 +33,9 @@ pub struct Guess {
     slope: Option<Forecast>,
     slope_over_hint: Option<Forecast>,
     bend: Option<f64>,
-    rounding: KnownRounding,
-    calibration: Calibration,
-    slope_test: SlopeTest,
+    pub(crate) rounding: KnownRounding,
+    pub(crate) calibration: Calibration,
+    pub(crate) slope_test: SlopeTest,
     without_increase: u64,
 }
 
@@ -106,10 +106,9 @@ impl Guess {
 
     fn learn_bracket(self, line: &LossLine, result: &SearchResult, bracket: &Bracket) -> Self {
         let root = bracket.critical_lr();
-        let steepness = bracket.steepness();
-        let over_hint = line
-            .slope_hint()
-            .and_then(|hint| steepness.map(|steepness| steepness / hint));
+        let steepness = bracket.steepness;
+        let hinted = steepness.zip(line.slope_hint());
+        let over_hint = hinted.map(|(steepness, hint)| steepness / hint);
         let seen = line.slope().and_then(|slope| {
             shape::learn_bend(result.trace.iter().map(Evaluation::point), slope, root)
         });
@@ -129,7 +128,7 @@ impl Guess {
 
     pub(crate) fn told(&self, line: &LossLine) -> LossLine {
         let line = match line.slope {
-            Slope::Known(slope) if self.slope_test.is_refuted() => line.with_slope_hint(slope),
+            Slope::Known(slope) if self.slope_test.is_refuted => line.with_slope_hint(slope),
             _ => *line,
         };
         match self.rounding.resolution(&line) {
@@ -142,19 +141,7 @@ impl Guess {
 
     /// Whether a search has refuted a slope that the caller declared known.
     pub fn is_slope_refuted(&self) -> bool {
-        self.slope_test.is_refuted()
-    }
-
-    pub(crate) fn rounding(&self) -> &KnownRounding {
-        &self.rounding
-    }
-
-    pub(crate) fn calibration(&self) -> &Calibration {
-        &self.calibration
-    }
-
-    pub(crate) fn slope_test(&self) -> &SlopeTest {
-        &self.slope_test
+        self.slope_test.is_refuted
     }
 
     /// On the first few lines without a rise in a row, then ever more rarely.

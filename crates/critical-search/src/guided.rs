@@ -67,7 +67,7 @@ fn above(trace: &Trace, guess: &Guess, lower: f64, estimate: Option<f64>) -> f64
 
 fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
     // Without a slope, h may have no root: look far below for a fall.
-    let retreat = if trace.line().slope().is_some() || trace.evaluations().len() < 2 {
+    let retreat = if trace.line.slope().is_some() || trace.evaluations().len() < 2 {
         2.0
     } else {
         LARGEST_RETREAT
@@ -82,8 +82,8 @@ fn below(trace: &Trace, upper: f64, estimate: Option<f64>) -> f64 {
 }
 
 fn converges(trace: &Trace, lower: f64, estimate: Option<f64>) -> bool {
-    let falls = trace.evaluations().iter().map(|seen| seen.learning_rate);
-    let before = falls.filter(|rate| *rate < lower).fold(0.0, f64::max);
+    let falls = trace.rates().filter(|rate| *rate < lower);
+    let before = falls.fold(0.0, f64::max);
     estimate
         .is_some_and(|root| before > 0.0 && (root / lower).ln() < NEARER * (lower / before).ln())
 }
@@ -174,7 +174,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             && *root > trace.lower().unwrap_or(0.0)
             && *root < trace.upper().unwrap_or(f64::INFINITY)
     };
-    let slope = || guess.slope(trace.line()).filter(|slope| *slope > 0.0);
+    let slope = || guess.slope(&trace.line).filter(|slope| *slope > 0.0);
     if let (Some(fall), Some(rise)) = (trace.last_fall(), trace.first_rise())
         && rise.learning_rate < NEAR * fall.learning_rate
         && trace.explosiveness(fall, rise) > EXPLOSIVE
@@ -191,7 +191,7 @@ pub(crate) fn estimate(trace: &Trace, guess: &Guess) -> Option<f64> {
             .or_else(|| inverse_quadratic(*a, *b, *c).filter(inside))
             .or_else(|| secant(*a, *b)),
         [seen, Point { eta: 0.0, .. }] | [seen] => {
-            slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(trace.line())))
+            slope().and_then(|slope| root_by_shape(*seen, -slope, guess.bend(&trace.line)))
         }
         [a, b] => secant(*a, *b),
         [] => None,

@@ -1,9 +1,9 @@
 use crate::line::Slope;
 use crate::outcome::INTERVAL;
 use crate::shape::Crossing;
-use crate::trace::{Report, Trace};
+use crate::trace::Trace;
 use crate::verdict::Verdict;
-use crate::{Bracket, Evaluation, Outcome};
+use crate::{Bracket, Evaluation, Method, Outcome};
 
 const UNRESOLVED: f64 = 0.5;
 
@@ -28,10 +28,8 @@ pub(crate) fn judge(trace: &Trace) -> Verdict {
     if let Some(outcome) = before_any(trace) {
         return Verdict::Ended(outcome);
     }
-    let verdict = trace
-        .rounding()
-        .verdict(trace.evaluations(), trace.config())
-        .unwrap_or_else(|| by_signs(trace));
+    let by_rounding = (trace.rounding).verdict(trace.evaluations(), &trace.config);
+    let verdict = by_rounding.unwrap_or_else(|| by_signs(trace));
     match verdict {
         Verdict::Open | Verdict::Hidden(_) if trace.budget() == 0 => {
             Verdict::Ended(at_the_end_of_the_budget(trace))
@@ -41,10 +39,10 @@ pub(crate) fn judge(trace: &Trace) -> Verdict {
 }
 
 fn before_any(trace: &Trace) -> Option<Outcome> {
-    if !trace.line().base_loss.is_finite() {
+    if !trace.line.base_loss.is_finite() {
         return Some(Outcome::NonFiniteBaseLoss);
     }
-    match trace.line().slope {
+    match trace.line.slope {
         Slope::Known(slope) if !slope.is_finite() => Some(Outcome::NonFiniteSlope),
         _ => None,
     }
@@ -53,7 +51,7 @@ fn before_any(trace: &Trace) -> Option<Outcome> {
 fn by_signs(trace: &Trace) -> Verdict {
     match (trace.last_fall(), trace.first_rise()) {
         (Some(fall), Some(rise)) => by_bracket(trace, fall, rise),
-        (Some(fall), None) if fall.learning_rate >= trace.config().max_learning_rate => {
+        (Some(fall), None) if fall.learning_rate >= trace.config.max_learning_rate => {
             Verdict::Ended(if trace.may_have_risen() {
                 Outcome::BelowResolution
             } else {
@@ -74,9 +72,10 @@ fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     if crossing.rounding_error >= UNRESOLVED {
         return Verdict::Ended(Outcome::BelowResolution);
     }
-    let error = crossing.error(trace.calibration());
-    let bracket = Bracket::new(fall.learning_rate, rise.learning_rate, &crossing, error)
-        .with_explosion(!rise.rise.is_finite());
+    let error = crossing.error(&trace.calibration);
+    let (lower, upper) = (fall.learning_rate, rise.learning_rate);
+    let mut bracket = Bracket::new(lower, upper, &crossing, error);
+    bracket.explodes = !rise.rise.is_finite();
     Verdict::Ended(resolved(bracket, fall, rise))
 }
 
@@ -88,7 +87,7 @@ fn is_good_enough(
 ) -> bool {
     let width = 1.0 - fall.learning_rate / rise.learning_rate;
     // Once rounding has made an end, no further evaluation helps.
-    let is_hidden = trace.rounding().hides(fall) || trace.rounding().hides(rise);
+    let is_hidden = trace.rounding.hides(fall) || trace.rounding.hides(rise);
     let of_rounding = if is_hidden {
         crossing.rounding_error
     } else {
@@ -96,7 +95,7 @@ fn is_good_enough(
     };
     let wanted = trace.wanted_accuracy().max(of_rounding);
     let is_accurate =
-        trace.report() == Report::Middle || crossing.asked_error(trace.calibration()) <= wanted;
+        trace.method == Method::Published || crossing.asked_error(&trace.calibration) <= wanted;
     width <= trace.tolerance() && is_accurate
 }
 
@@ -114,9 +113,9 @@ pub(crate) fn claim(trace: &Trace) -> Option<Claim> {
 }
 
 /// Returns the bracket, unless the examples spread so much that η_c might be 0.
-fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
+fn resolved(mut bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     let chord = (rise.rise - fall.rise) / (rise.learning_rate - fall.learning_rate);
-    let steepness = bracket.steepness().unwrap_or(chord);
+    let steepness = bracket.steepness.unwrap_or(chord);
     let error = match (fall.standard_error, rise.standard_error) {
         (Some(a), Some(b)) => Some(a.max(b) / steepness).filter(|error| error.is_finite()),
         _ => None,
@@ -124,12 +123,13 @@ fn resolved(bracket: Bracket, fall: &Evaluation, rise: &Evaluation) -> Outcome {
     if error.is_some_and(|error| INTERVAL * error >= bracket.critical_lr()) {
         return Outcome::BelowResolution;
     }
-    Outcome::Bracketed(bracket.with_standard_error(error))
+    bracket.standard_error = error;
+    Outcome::Bracketed(bracket)
 }
 
 fn at_the_end_of_the_budget(trace: &Trace) -> Outcome {
     let mut seen = trace.evaluations().iter();
-    if seen.all(|seen| trace.rounding().hides(seen)) {
+    if seen.all(|seen| trace.rounding.hides(seen)) {
         return Outcome::BelowResolution;
     }
     Outcome::BudgetExhausted {

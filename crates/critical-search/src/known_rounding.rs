@@ -1,6 +1,7 @@
 use crate::line::Trust;
 use crate::look::Look;
 use crate::scatter::Scatter;
+use crate::shape::sorted;
 use crate::{LossLine, SearchResult};
 
 const REMEMBERED: usize = 5;
@@ -76,8 +77,7 @@ impl KnownRounding {
             return Scatter::pooled(self.seen.iter().flatten());
         }
         let seen = self.seen.iter().flatten();
-        let mut seen: Vec<f64> = seen.map(Scatter::resolution).collect();
-        seen.sort_by(f64::total_cmp);
+        let seen = sorted(seen.map(Scatter::resolution));
         let middle = seen.len().saturating_sub(1) / 2;
         seen.get(middle).copied()
     }

@@ -61,12 +61,12 @@ mod slope_test;
 mod trace;
 mod verdict;
 
-pub use config::{SearchConfig, SearchConfigError};
+pub use config::{Method, SearchConfig, SearchConfigError};
 pub use guess::Guess;
 pub use line::LossLine;
 pub use outcome::{Bracket, Evaluation, Outcome, Rise, SearchResult};
 pub use scatter::Scatter;
-pub use search::{CriticalSearch, Interrupted, Method};
+pub use search::{CriticalSearch, Interrupted};
 
 /// Compiles and runs the code of README.md as a doctest.
 #[cfg(doctest)]

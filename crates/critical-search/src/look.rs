@@ -32,8 +32,15 @@ pub(crate) struct RoundingCheck {
     centre: Option<f64>,
     rounds: usize,
     pending: Vec<f64>,
-    scatter: Option<Scatter>,
+    pub(crate) scatter: Option<Scatter>,
     earlier: f64,
+}
+
+/// The room for more evaluations.
+pub(crate) struct Room<'a> {
+    pub(crate) limits: RangeInclusive<f64>,
+    pub(crate) seen: &'a [Evaluation],
+    pub(crate) budget: usize,
 }
 
 impl RoundingCheck {
@@ -51,27 +58,18 @@ impl RoundingCheck {
         self.look = Look::First;
     }
 
-    pub(crate) fn scatter(&self) -> Option<Scatter> {
-        self.scatter
-    }
-
-    pub(crate) fn pending(
-        &mut self,
-        limits: RangeInclusive<f64>,
-        seen: &[Evaluation],
-        budget: usize,
-    ) -> Option<f64> {
+    pub(crate) fn pending(&mut self, room: Room<'_>) -> Option<f64> {
         if let Some(next) = self.pending.pop() {
             return Some(next);
         }
         let centre = self.centre?;
-        self.scatter = self.scatter_of(centre, seen).or(self.scatter);
-        let is_flat = self.scatter.is_some_and(|scatter| scatter.is_flat());
+        self.scatter = self.scatter_of(centre, room.seen).or(self.scatter);
+        let is_flat = self.scatter.is_some_and(|scatter| scatter.is_flat);
         if !is_flat || self.scale + 1 >= SCALES.len() {
             return None;
         }
         self.scale += 1;
-        self.place(FIRST, centre, limits, seen, budget)
+        self.place(FIRST, centre, room)
     }
 
     fn scatter_of(&self, centre: f64, seen: &[Evaluation]) -> Option<Scatter> {
@@ -84,13 +82,7 @@ impl RoundingCheck {
         Some(scatter.resolution().max(self.earlier))
     }
 
-    pub(crate) fn choose(
-        &mut self,
-        crossing: f64,
-        limits: RangeInclusive<f64>,
-        seen: &[Evaluation],
-        budget: usize,
-    ) -> Option<f64> {
+    pub(crate) fn choose(&mut self, crossing: f64, room: Room<'_>) -> Option<f64> {
         let is_elsewhere = self
             .centre
             .is_none_or(|centre| (crossing / centre).max(centre / crossing) > ELSEWHERE);
@@ -117,30 +109,25 @@ impl RoundingCheck {
             (1, _) => FELT,
             _ => return None,
         };
-        let next = self.place(places, crossing, limits, seen, budget)?;
+        let next = self.place(places, crossing, room)?;
         self.rounds += 1;
         Some(next)
     }
 
-    fn place(
-        &mut self,
-        places: &[f64],
-        crossing: f64,
-        limits: RangeInclusive<f64>,
-        seen: &[Evaluation],
-        budget: usize,
-    ) -> Option<f64> {
+    fn place(&mut self, places: &[f64], crossing: f64, room: Room<'_>) -> Option<f64> {
+        let Room {
+            limits,
+            seen,
+            budget,
+        } = room;
         let scale = SCALES[self.scale];
         let is_new = |place: &f64| {
             let mut rates = seen.iter().map(|seen| seen.learning_rate);
             limits.contains(place) && !rates.any(|rate| (place / rate - 1.0).abs() < APART * scale)
         };
-        let pending: Vec<f64> = places
-            .iter()
-            .rev()
-            .map(|place| (1.0 + (place - 1.0) * scale) * crossing)
-            .filter(is_new)
-            .collect();
+        let places = places.iter().rev();
+        let rates = places.map(|place| (1.0 + (place - 1.0) * scale) * crossing);
+        let pending: Vec<f64> = rates.filter(is_new).collect();
         if pending.len() > budget {
             return None;
         }

@@ -54,10 +54,10 @@ pub struct Bracket {
     upper: f64,
     critical_lr: f64,
     relative_error: f64,
-    steepness: Option<f64>,
-    verified_from: Option<f64>,
-    explodes: bool,
-    standard_error: Option<f64>,
+    pub(crate) steepness: Option<f64>,
+    pub(crate) verified_from: Option<f64>,
+    pub(crate) explodes: bool,
+    pub(crate) standard_error: Option<f64>,
 }
 
 impl Bracket {
@@ -72,28 +72,6 @@ impl Bracket {
             explodes: false,
             standard_error: None,
         }
-    }
-
-    pub(crate) fn with_verified_from(self, verified_from: Option<f64>) -> Self {
-        Self {
-            verified_from,
-            ..self
-        }
-    }
-
-    pub(crate) fn with_explosion(self, explodes: bool) -> Self {
-        Self { explodes, ..self }
-    }
-
-    pub(crate) fn with_standard_error(self, standard_error: Option<f64>) -> Self {
-        Self {
-            standard_error,
-            ..self
-        }
-    }
-
-    pub(crate) fn steepness(&self) -> Option<f64> {
-        self.steepness
     }
 
     /// Returns the lower end: the largest evaluated learning rate below `upper` without a rise.

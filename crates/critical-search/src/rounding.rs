@@ -130,11 +130,9 @@ impl Rounding {
 
     fn clear_rises(&self, seen: &[Evaluation]) -> Vec<Point> {
         let clear = CLEAR_SLOPE * self.resolution;
-        let mut rises: Vec<Point> = seen
-            .iter()
-            .filter(|seen| seen.rise > clear && seen.rise.is_finite())
-            .map(Evaluation::point)
-            .collect();
+        let is_clear = |seen: &&Evaluation| seen.rise > clear && seen.rise.is_finite();
+        let rises = seen.iter().filter(is_clear);
+        let mut rises: Vec<Point> = rises.map(Evaluation::point).collect();
         rises.sort_by(|a, b| a.eta.total_cmp(&b.eta));
         rises
     }

@@ -1,4 +1,4 @@
-use crate::shape::Point;
+use crate::shape::{Point, sorted};
 
 const REACH: f64 = 0.12;
 /// The smooth curve is f = η(a + bη + cη² + dη³), without d if all evaluations lie close together.
@@ -34,7 +34,8 @@ pub struct Scatter {
     degrees: usize,
     step: f64,
     largest: f64,
-    is_flat: bool,
+    /// Whether half of all neighbours agree to the bit, on one tread of a staircase.
+    pub(crate) is_flat: bool,
 }
 
 impl Scatter {
@@ -60,12 +61,8 @@ impl Scatter {
         let gaps = near.iter().map(|(t, _)| *t).filter(|_| scale < 1.0);
         let jumps = gaps.filter_map(|gap| left(&near, scale, COEFFICIENTS, Some(gap)));
         // If the loss explodes beyond the crossing, the falls show rounding.
-        let deepest = all
-            .iter()
-            .fold(0.0_f64, |deepest, (_, rise)| deepest.max(-rise));
-        let highest = near
-            .iter()
-            .fold(0.0_f64, |highest, (_, rise)| highest.max(*rise));
+        let deepest = largest(all.iter().map(|(_, rise)| -rise));
+        let highest = largest(near.iter().map(|(_, rise)| *rise));
         let explodes = highest > EXPLODED * deepest;
         let falls = near.iter().filter(|(_, rise)| explodes && *rise <= 0.0);
         let falls: Vec<(f64, f64)> = falls.copied().collect();
@@ -80,7 +77,7 @@ impl Scatter {
             degrees,
             step: step(&near, &all),
             // f is nearly straight: extrapolate to the full reach.
-            largest: near.iter().map(|(_, rise)| rise.abs()).fold(0.0, f64::max) / scale.min(1.0),
+            largest: largest(near.iter().map(|(_, rise)| rise.abs())) / scale.min(1.0),
             is_flat: is_flat(&near),
         })
     }
@@ -110,11 +107,6 @@ impl Scatter {
         (degrees > 0).then(|| resolution((squares / degrees as f64).sqrt(), degrees).max(step))
     }
 
-    /// Whether half of all neighbours agree to the bit, on one tread of a staircase.
-    pub(crate) fn is_flat(&self) -> bool {
-        self.is_flat
-    }
-
     pub(crate) fn is_felt(&self) -> bool {
         self.would_feel(self.resolution())
     }
@@ -122,6 +114,10 @@ impl Scatter {
     pub(crate) fn would_feel(&self, resolution: f64) -> bool {
         resolution > FELT * self.largest
     }
+}
+
+fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, f64::max)
 }
 
 /// Widens the deviation of a few evaluations, which may agree by chance.
@@ -132,9 +128,7 @@ fn resolution(deviation: f64, degrees: usize) -> f64 {
 /// `grain` is the much smaller unit of the loss itself.
 pub(crate) fn quantum(rises: impl Iterator<Item = f64>, grain: f64) -> Option<f64> {
     let mut rises: Vec<f64> = rises.filter(|rise| rise.is_finite()).collect();
-    let deepest = rises
-        .iter()
-        .fold(0.0_f64, |deepest, rise| deepest.max(-rise));
+    let deepest = largest(rises.iter().map(|rise| -rise));
     rises.retain(|rise| rise.abs() <= SMALL * deepest);
     rises.push(0.0);
     rises.sort_by(f64::total_cmp);
@@ -159,15 +153,10 @@ fn is_flat(near: &[(f64, f64)]) -> bool {
 
 /// Returns the smallest difference between rises if all are multiples of it, otherwise 0.
 fn step(near: &[(f64, f64)], all: &[(f64, f64)]) -> f64 {
-    let rises_of = |points: &[(f64, f64)]| {
-        let mut rises: Vec<f64> = points.iter().map(|(_, rise)| *rise).chain([0.0]).collect();
-        rises.sort_by(f64::total_cmp);
-        rises
-    };
+    let rises_of =
+        |points: &[(f64, f64)]| sorted(points.iter().map(|(_, rise)| *rise).chain([0.0]));
     let least_of = |rises: &[f64]| {
-        let largest = rises
-            .iter()
-            .fold(0.0_f64, |most, rise| most.max(rise.abs()));
+        let largest = largest(rises.iter().map(|rise| rise.abs()));
         let steps = rises.windows(2).map(|pair| pair[1] - pair[0]);
         let steps = steps.filter(|step| *step > SAME * largest);
         steps.min_by(f64::total_cmp)
@@ -204,11 +193,8 @@ fn left(
         let terms = fit.iter().zip(powers(t, scale, jump));
         terms.map(|(coefficient, power)| coefficient * power).sum()
     };
-    let squares: f64 = points
-        .iter()
-        .map(|(t, rise)| (rise - value(*t)).powi(2))
-        .sum();
-    Some(((squares / degrees as f64).sqrt(), degrees))
+    let squares = points.iter().map(|(t, rise)| (rise - value(*t)).powi(2));
+    Some(((squares.sum::<f64>() / degrees as f64).sqrt(), degrees))
 }
 
 fn fit(

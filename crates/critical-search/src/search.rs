@@ -1,28 +1,14 @@
 use crate::audit::Audit;
 use crate::judge::{claim, judge};
 use crate::line::Trust;
-use crate::trace::{Report, Trace};
+use crate::trace::Trace;
 use crate::verdict::Verdict;
 use crate::{
-    Evaluation, Guess, LossLine, Outcome, Rise, SearchConfig, SearchConfigError, SearchResult,
-    guided, published,
+    Evaluation, Guess, LossLine, Method, Outcome, Rise, SearchConfig, SearchConfigError,
+    SearchResult, guided, published,
 };
 use std::convert::Infallible;
 use thiserror::Error;
-
-/// Selects how a search chooses its learning rates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Method {
-    /// Interpolates the root η_c of the rise per learning rate, and certifies it by two evaluations around it.
-    ///
-    /// A warm search takes two or three evaluations. [`algorithm`](crate::algorithm) gives the worst case.
-    #[default]
-    Guided,
-    /// Doubles or halves from the guess until the sign of the rise changes, bisects to the tolerance, and reports the
-    /// middle of the bracket: the published estimator (arXiv 2601.16979, with a tolerance of 1/16), as a baseline.
-    Published,
-}
 
 /// Searches for the critical learning rate, the smallest learning rate that raises the loss.
 ///
@@ -118,11 +104,7 @@ impl CriticalSearch {
         };
         let line = told;
         let start = guess.start(&line, &self.config);
-        let report = match self.method {
-            Method::Guided => Report::Root,
-            Method::Published => Report::Middle,
-        };
-        let mut trace = Trace::new(self.config, line, told_resolution, report, &guess);
+        let mut trace = Trace::new(self.config, line, told_resolution, self.method, &guess);
         let mut audit = match self.method {
             Method::Guided => Audit::of(&trace, &guess),
             Method::Published => Audit::none(),
@@ -165,22 +147,20 @@ impl CriticalSearch {
             trace.distrust_slope_if_it_falls();
         };
         let outcome = match outcome {
-            Outcome::Bracketed(bracket) => {
-                let verified_from = Audit::verified_from(&trace, &bracket);
-                Outcome::Bracketed(bracket.with_verified_from(verified_from))
+            Outcome::Bracketed(mut bracket) => {
+                bracket.verified_from = Audit::verified_from(&trace, &bracket);
+                Outcome::Bracketed(bracket)
             }
             outcome => outcome,
         };
         // If the line rises from 0, no slope can say that it falls.
-        let says_fall = trace.line().slope().is_some_and(|slope| slope > 0.0);
+        let says_fall = trace.line.slope().is_some_and(|slope| slope > 0.0);
         let refuted = (says_fall && outcome == Outcome::NotDescent).then_some(false);
         Ok(SearchResult {
-            resolution: trace.line().resolution(),
-            scatter: audit.rounding().scatter(),
-            claim_ratio: outcome
-                .bracket()
-                .and_then(|bracket| audit.claim_ratio(bracket)),
-            slope_holds: audit.slope_holds().or(refuted),
+            resolution: trace.line.resolution(),
+            scatter: audit.rounding.scatter,
+            claim_ratio: outcome.bracket().and_then(|found| audit.claim_ratio(found)),
+            slope_holds: audit.slope_holds.or(refuted),
             outcome,
             trace: trace.into_evaluations(),
         })

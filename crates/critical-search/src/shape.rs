@@ -177,6 +177,12 @@ fn weight(node: Point, nodes: &[Option<Point>], eta: f64) -> f64 {
         .product()
 }
 
+pub(crate) fn sorted(rates: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut rates: Vec<f64> = rates.collect();
+    rates.sort_by(f64::total_cmp);
+    rates
+}
+
 /// Half the second derivative.
 fn second_difference(a: Point, b: Point, c: Point) -> f64 {
     let slope_of = |p: Point, q: Point| (q.h - p.h) / (q.eta - p.eta);

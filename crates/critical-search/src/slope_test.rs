@@ -7,7 +7,7 @@ pub(crate) struct SlopeTest {
     /// The lines with a bracket and a known slope.
     lines: u64,
     passed: u64,
-    is_refuted: bool,
+    pub(crate) is_refuted: bool,
 }
 
 impl SlopeTest {
@@ -23,9 +23,5 @@ impl SlopeTest {
         let next = self.lines + 1;
         let is_power_of_eight = next.is_power_of_two() && next.trailing_zeros().is_multiple_of(3);
         !self.is_refuted && (self.passed < FIRST || (next > 8 && is_power_of_eight))
-    }
-
-    pub(crate) fn is_refuted(&self) -> bool {
-        self.is_refuted
     }
 }

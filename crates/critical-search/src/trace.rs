@@ -3,7 +3,7 @@ use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
 use crate::shape::{Crossing, Point, explosiveness};
-use crate::{Evaluation, Guess, LossLine, Rise, SearchConfig};
+use crate::{Evaluation, Guess, LossLine, Method, Rise, SearchConfig};
 
 /// The relative error by rounding that a look may miss.
 const OVERLOOKED: f64 = 0.001;
@@ -13,21 +13,15 @@ const QUANTA: f64 = 4.0;
 const LONG: usize = 7;
 const LENIENCY: f64 = 6.0;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    Middle,
-    Root,
-}
-
 pub(crate) struct Trace {
-    config: SearchConfig,
-    line: LossLine,
+    pub(crate) config: SearchConfig,
+    pub(crate) line: LossLine,
     /// The least resolution, which no look lowers.
     told_resolution: f64,
     seen_resolution: f64,
-    report: Report,
-    rounding: Rounding,
-    calibration: Calibration,
+    pub(crate) method: Method,
+    pub(crate) rounding: Rounding,
+    pub(crate) calibration: Calibration,
     is_first: bool,
     evaluations: Vec<Evaluation>,
     expected: Vec<Option<f64>>,
@@ -38,7 +32,7 @@ impl Trace {
         config: SearchConfig,
         line: LossLine,
         told_resolution: f64,
-        report: Report,
+        method: Method,
         guess: &Guess,
     ) -> Self {
         Self {
@@ -46,11 +40,11 @@ impl Trace {
             line,
             told_resolution,
             seen_resolution: line.resolution,
-            report,
+            method,
             rounding: Rounding::of(&line),
-            calibration: match report {
-                Report::Root => *guess.calibration(),
-                Report::Middle => Calibration::default(),
+            calibration: match method {
+                Method::Guided => guess.calibration,
+                Method::Published => Calibration::default(),
             },
             is_first: !guess.is_measured(),
             evaluations: Vec::with_capacity(config.max_evaluations.min(16)),
@@ -100,22 +94,6 @@ impl Trace {
         }
     }
 
-    pub(crate) fn config(&self) -> &SearchConfig {
-        &self.config
-    }
-
-    pub(crate) fn line(&self) -> &LossLine {
-        &self.line
-    }
-
-    pub(crate) fn report(&self) -> Report {
-        self.report
-    }
-
-    pub(crate) fn rounding(&self) -> &Rounding {
-        &self.rounding
-    }
-
     pub(crate) fn tolerance(&self) -> f64 {
         self.config.tolerance
     }
@@ -143,6 +121,10 @@ impl Trace {
 
     pub(crate) fn evaluations(&self) -> &[Evaluation] {
         &self.evaluations
+    }
+
+    pub(crate) fn rates(&self) -> impl Iterator<Item = f64> {
+        self.evaluations.iter().map(|seen| seen.learning_rate)
     }
 
     pub(crate) fn budget(&self) -> usize {
@@ -213,7 +195,7 @@ impl Trace {
 
     pub(crate) fn crossing(&self, fall: &Evaluation, rise: &Evaluation) -> Crossing {
         let (lower, upper) = (fall.point(), rise.point());
-        if self.report == Report::Middle {
+        if self.method == Method::Published {
             return Crossing::middle(lower.eta, upper.eta);
         }
         let mut others = self.points_nearest_to((lower.eta * upper.eta).sqrt());
@@ -254,9 +236,5 @@ impl Trace {
         };
         let later = self.evaluations.iter().rposition(is_end)?;
         self.expected[later]
-    }
-
-    pub(crate) fn calibration(&self) -> &Calibration {
-        &self.calibration
     }
 }
