@@ -81,16 +81,14 @@ impl SharpnessConfig {
 
     /// Measures at the run-wide steps 0, N, 2N, …; a step is one update of the weights. N is at least 1; the default is
     /// 10, or 1 under an [edge cap](Self::with_edge_cap).
-    pub fn with_every(mut self, steps: u64) -> Self {
-        self.every = Some(steps);
-        self
+    pub fn with_every(self, steps: u64) -> Self {
+        self.with(|config| config.every = Some(steps))
     }
 
     /// Measures at this interval while the learning rate rises (the warmup), and while the last η/η_c is above 1/2
     /// (near the edge). The interval must divide the interval of [`with_every`](Self::with_every), the default.
-    pub fn with_dense_every(mut self, steps: u64) -> Self {
-        self.dense_every = Some(steps);
-        self
+    pub fn with_dense_every(self, steps: u64) -> Self {
+        self.with(|config| config.dense_every = Some(steps))
     }
 
     /// Limits the share of the run's time spent measuring, in (0, 1]. The default is 1, no limit.
@@ -98,29 +96,25 @@ impl SharpnessConfig {
     /// The probe skips a due measurement, except the first, if another measurement as long as the last would exceed
     /// this share. So the clock decides which steps the probe measures. The [summary](crate::SharpnessSummary) counts
     /// skipped measurements.
-    pub fn with_max_time_share(mut self, share: f64) -> Self {
-        self.max_time_share = share;
-        self
+    pub fn with_max_time_share(self, share: f64) -> Self {
+        self.with(|config| config.max_time_share = share)
     }
 
     /// Sets the largest relative width 1 − lower/upper of a certified bracket, in (0, 1). The default is
     /// [`DEFAULT_TOLERANCE`](Self::DEFAULT_TOLERANCE).
-    pub fn with_tolerance(mut self, tolerance: f64) -> Self {
-        self.search.tolerance = tolerance;
-        self
+    pub fn with_tolerance(self, tolerance: f64) -> Self {
+        self.with(|config| config.search.tolerance = tolerance)
     }
 
     /// Sets the largest estimated relative error of the critical learning rate, in (0, 1). The default is the
     /// [`SearchConfig`](critical_search::SearchConfig)'s.
-    pub fn with_accuracy(mut self, accuracy: f64) -> Self {
-        self.search.accuracy = accuracy;
-        self
+    pub fn with_accuracy(self, accuracy: f64) -> Self {
+        self.with(|config| config.search.accuracy = accuracy)
     }
 
     /// Limits the evaluations (forward passes) of a search, at least 2. The default is 64.
-    pub fn with_max_evaluations(mut self, evaluations: usize) -> Self {
-        self.search.max_evaluations = evaluations;
-        self
+    pub fn with_max_evaluations(self, evaluations: usize) -> Self {
+        self.with(|config| config.search.max_evaluations = evaluations)
     }
 
     /// Sets the smallest and the largest learning rate of a search, positive and finite. The defaults are 1e-12 and
@@ -132,24 +126,21 @@ impl SharpnessConfig {
     }
 
     /// Sets how the search chooses its evaluations, by default guided.
-    pub fn with_method(mut self, method: Method) -> Self {
-        self.method = method;
-        self
+    pub fn with_method(self, method: Method) -> Self {
+        self.with(|config| config.method = method)
     }
 
     /// Looks for an earlier rise of the loss at this number of halvings below each bracket, with one evaluation each,
     /// until rounding would hide a rise. The default is 0. The record gives the smallest verified learning rate
     /// (`verified_from`).
-    pub fn with_verification(mut self, evaluations: usize) -> Self {
-        self.search.verification = evaluations;
-        self
+    pub fn with_verification(self, evaluations: usize) -> Self {
+        self.with(|config| config.search.verification = evaluations)
     }
 
     /// Sets the number of batches in a measurement of each [task](crate::SharpnessProbeBuilder::with_task); the default
     /// is 1. The task's loss is the mean over the batches, and the record has the spread of η_c.
-    pub fn with_task_batches(mut self, batches: usize) -> Self {
-        self.task_batches = batches;
-        self
+    pub fn with_task_batches(self, batches: usize) -> Self {
+        self.with(|config| config.task_batches = batches)
     }
 
     /// Caps each measured step at this fraction of its critical learning rate, in (0, 1]. Off by default, because it
@@ -166,18 +157,16 @@ impl SharpnessConfig {
     ///
     /// The [record](crate::Measurement::learning_rate_used) and the [summary](crate::SharpnessSummary::capped) show the
     /// capped steps.
-    pub fn with_edge_cap(mut self, fraction: f64) -> Self {
-        self.edge_cap = Some(fraction);
-        self
+    pub fn with_edge_cap(self, fraction: f64) -> Self {
+        self.with(|config| config.edge_cap = Some(fraction))
     }
 
     /// Warns after this number of measurements in a row past the edge, η/η_c > 1, by a `tracing` event and a call of
     /// the function given to [`SharpnessProbe::on_edge`](crate::SharpnessProbe::on_edge). The number is at least 1, the
     /// default, since a crossing lasts a step or two. After a measurement below the edge, the probe may warn again. On
     /// small batches, a single measurement may be chance: ask for more before your function stops a run.
-    pub fn with_warning_after(mut self, measurements: u64) -> Self {
-        self.warn_after = measurements;
-        self
+    pub fn with_warning_after(self, measurements: u64) -> Self {
+        self.with(|config| config.warn_after = measurements)
     }
 
     /// Computes batch norm (burn's `BatchNorm`) from the statistics of the batch, as in training, while the probe
@@ -189,9 +178,8 @@ impl SharpnessConfig {
     /// forward passes. With several workers, dropout before a batch norm, or gradients accumulated in your own loop, it
     /// may write the running statistics one step early; the probe then warns. A measurement fails if a batch norm's
     /// input has no autodiff.
-    pub fn with_batch_statistics(mut self, batch_statistics: bool) -> Self {
-        self.batch_statistics = batch_statistics;
-        self
+    pub fn with_batch_statistics(self, batch_statistics: bool) -> Self {
+        self.with(|config| config.batch_statistics = batch_statistics)
     }
 
     /// Lets a model in burn's `Learner` step before the measurement, so that its new weights show the direction of the
@@ -202,16 +190,14 @@ impl SharpnessConfig {
     /// The probe measures before the step in any case if the update has few digits left (a learning rate of almost 0),
     /// if the weights have 16 bits, if the optimizer is not linear in the learning rate (Adafactor), with several
     /// workers, and for a [group](crate::SharpnessProbeBuilder::with_group).
-    pub fn with_step_first(mut self, step_first: bool) -> Self {
-        self.step_first = step_first;
-        self
+    pub fn with_step_first(self, step_first: bool) -> Self {
+        self.with(|config| config.step_first = step_first)
     }
 
     /// Records the points of each search in [`line`](crate::Measurement::line), which `sharpness line RUN STEP` draws.
     /// Off by default; the points take a few hundred bytes a measurement.
-    pub fn with_lines(mut self, lines: bool) -> Self {
-        self.lines = lines;
-        self
+    pub fn with_lines(self, lines: bool) -> Self {
+        self.with(|config| config.lines = lines)
     }
 
     /// Adds the panel to each measurement of the training loss, at one pass over weights and gradients. Off by default.
@@ -226,39 +212,34 @@ impl SharpnessConfig {
     ///
     /// If several workers make the update, ‖g‖ begins with the fourth measurement: the probe first has to find the
     /// scale of their gradients.
-    pub fn with_panel(mut self, panel: bool) -> Self {
-        self.panel = panel;
-        self
+    pub fn with_panel(self, panel: bool) -> Self {
+        self.with(|config| config.panel = panel)
     }
 
     /// Names the optimizer, so that the record and the charts of the curvature have its [thresholds](Thresholds). The
     /// edge of λ_c is 2/η under every optimizer.
-    pub fn with_thresholds(mut self, thresholds: Thresholds) -> Self {
-        self.thresholds = Some(thresholds);
-        self
+    pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
+        self.with(|config| config.thresholds = Some(thresholds))
     }
 
     /// Also measures the [curvature](crate::hessian) behind critical sharpness, at its own interval: tens to hundreds
     /// of gradients each time.
-    pub fn with_curvature(mut self, curvature: CurvatureConfig) -> Self {
-        self.curvature = Some(curvature);
-        self
+    pub fn with_curvature(self, curvature: CurvatureConfig) -> Self {
+        self.with(|config| config.curvature = Some(curvature))
     }
 
     /// Limits how long a measurement waits for another worker of the same update (burn's `DistributedDataParallel`):
     /// for its arrival, and for each of its losses (then plus ten times the searching worker's own time). Above 0; the
     /// default is 10 seconds. The measurement leaves out a slower worker, and the record's `workers` counts the others.
-    pub fn with_worker_limit(mut self, limit: Duration) -> Self {
-        self.worker_limit = limit;
-        self
+    pub fn with_worker_limit(self, limit: Duration) -> Self {
+        self.with(|config| config.worker_limit = limit)
     }
 
     /// Sets the run's folder, usually the folder given to `SupervisedTraining::new`. The probe appends every
     /// measurement to its `measurements.jsonl`, and a resumed run finds its step there. Without a folder, measurements
     /// reach the metrics and the log only.
-    pub fn with_directory(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.directory = Some(directory.into());
-        self
+    pub fn with_directory(self, directory: impl Into<PathBuf>) -> Self {
+        self.with(|config| config.directory = Some(directory.into()))
     }
 
     pub(crate) fn interval(&self) -> u64 {
@@ -271,58 +252,49 @@ impl SharpnessConfig {
 
     pub(crate) fn validate(&self) -> Result<CriticalSearch, ConfigError> {
         let every = self.every();
-        if every == 0 {
-            return Err(ConfigError::Every(every));
+        ensure(every > 0, ConfigError::Every(every))?;
+        if let Some(dense) = self.dense_every {
+            let divides = every.is_multiple_of(dense);
+            ensure(divides, ConfigError::DenseEvery { dense, every })?;
         }
-        if let Some(dense) = self.dense_every
-            && (dense == 0 || !every.is_multiple_of(dense))
-        {
-            return Err(ConfigError::DenseEvery { dense, every });
-        }
-        if !(self.max_time_share > 0.0 && self.max_time_share <= 1.0) {
-            return Err(ConfigError::MaxTimeShare(self.max_time_share));
-        }
+        let share = self.max_time_share;
+        ensure(is_fraction(share), ConfigError::MaxTimeShare(share))?;
         if let Some(curvature) = &self.curvature {
-            if curvature.every == 0 {
-                return Err(ConfigError::Every(0));
-            }
-            let spectrum = &curvature.spectrum;
-            if !(spectrum.tolerance > 0.0 && spectrum.tolerance < 1.0) {
-                return Err(ConfigError::EigenvalueTolerance(spectrum.tolerance));
-            }
+            ensure(curvature.every > 0, ConfigError::Every(0))?;
+            let tolerance = curvature.spectrum.tolerance;
+            let is_below_1 = is_fraction(tolerance) && tolerance < 1.0;
+            ensure(is_below_1, ConfigError::EigenvalueTolerance(tolerance))?;
         }
         if let Some(config) = &self.batch_sharpness {
-            if config.every == 0 {
-                return Err(ConfigError::Every(0));
-            }
-            if config.batches == 0 {
-                return Err(ConfigError::SharpnessBatches(config.batches));
-            }
+            ensure(config.every > 0, ConfigError::Every(0))?;
+            ensure(config.batches > 0, ConfigError::SharpnessBatches(0))?;
         }
-        if let Some(fraction) = self.edge_cap
-            && !(fraction > 0.0 && fraction <= 1.0)
-        {
-            return Err(ConfigError::EdgeCap(fraction));
+        if let Some(cap) = self.edge_cap {
+            ensure(is_fraction(cap), ConfigError::EdgeCap(cap))?;
         }
-        let parts = self.thresholds.map(Thresholds::parts);
-        if let Some((name, value)) = parts
-            .into_iter()
-            .flatten()
-            .find(|(_, value)| !(0.0..1.0).contains(value))
-        {
-            return Err(ConfigError::Thresholds { name, value });
+        for (name, value) in self.thresholds.iter().flat_map(Thresholds::parts) {
+            let is_possible = (0.0..1.0).contains(&value);
+            ensure(is_possible, ConfigError::Thresholds { name, value })?;
         }
-        if self.warn_after == 0 {
-            return Err(ConfigError::WarningAfter(self.warn_after));
-        }
-        if self.worker_limit.is_zero() {
-            return Err(ConfigError::WorkerLimit(self.worker_limit));
-        }
-        if self.task_batches == 0 {
-            return Err(ConfigError::TaskBatches(self.task_batches));
-        }
+        ensure(self.warn_after > 0, ConfigError::WarningAfter(0))?;
+        let limit = self.worker_limit;
+        ensure(!limit.is_zero(), ConfigError::WorkerLimit(limit))?;
+        ensure(self.task_batches > 0, ConfigError::TaskBatches(0))?;
         Ok(CriticalSearch::new(self.search)?.with_method(self.method))
     }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
+fn ensure(holds: bool, error: ConfigError) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(error) }
+}
+
+fn is_fraction(value: f64) -> bool {
+    value > 0.0 && value <= 1.0
 }
 
 /// Explains why a [`SharpnessConfig`] cannot work.

@@ -37,8 +37,8 @@ pub enum Thresholds {
 }
 
 impl Thresholds {
-    pub(super) fn parts(self) -> [(&'static str, f64); 2] {
-        match self {
+    pub(super) fn parts(&self) -> [(&'static str, f64); 2] {
+        match *self {
             Self::HeavyBall {
                 momentum,
                 dampening,
