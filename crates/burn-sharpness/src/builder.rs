@@ -2,8 +2,8 @@ use crate::batches::TaskBatches;
 use crate::config::{BatchSharpnessConfig, ConfigError, SharpnessConfig};
 use crate::journal::ClaimedFolder;
 use crate::loss::IntoLoss;
-use crate::probe::SharpnessProbe;
-use crate::task::{BatchGradients, Task, TaskKind, batch_gradients, validate_name};
+use crate::probe::{Measuring, SharpnessProbe};
+use crate::task::{Task, TaskKind, on_batches, validate_name};
 use burn::module::{Module, ParamGroup};
 use burn::tensor::Tensor;
 use sharpness_record::WriteError;
@@ -12,8 +12,7 @@ use sharpness_record::WriteError;
 #[must_use]
 pub struct SharpnessProbeBuilder {
     config: SharpnessConfig,
-    tasks: Vec<Task>,
-    batch_gradients: Option<Box<dyn BatchGradients>>,
+    measuring: Measuring,
     refused: Option<ConfigError>,
 }
 
@@ -31,8 +30,7 @@ impl SharpnessProbe {
     pub fn builder(config: SharpnessConfig) -> SharpnessProbeBuilder {
         SharpnessProbeBuilder {
             config,
-            tasks: Vec::new(),
-            batch_gradients: None,
+            measuring: Measuring::default(),
             refused: None,
         }
     }
@@ -87,12 +85,13 @@ impl SharpnessProbeBuilder {
         B: Clone + Send + 'static,
         L: IntoLoss + 'static,
     {
-        self.with(Task::of_loss(name, batches.into(), loss))
+        let loss = move |model: &M, batch| loss(model, batch).into_loss();
+        self.with(name, TaskKind::Loss(on_batches(batches.into(), loss)))
     }
 
     /// Lists the training loss as a task of this name in the record, without another evaluation.
     pub fn with_training_task(self, name: &str) -> Self {
-        self.with(Task::new(name, TaskKind::Training))
+        self.with(name, TaskKind::Training)
     }
 
     /// Measures the training loss along the update of a parameter group while all others stay. The group costs one more
@@ -111,7 +110,7 @@ impl SharpnessProbeBuilder {
     /// # Ok::<(), burn_sharpness::ConfigError>(())
     /// ```
     pub fn with_group(self, name: &str, group: ParamGroup) -> Self {
-        self.with(Task::new(name, TaskKind::Group(group.into())))
+        self.with(name, TaskKind::Group(group.into()))
     }
 
     /// Measures **batch sharpness** at some of the steps: `E[gᵀHg/‖g‖²]` and its interaction-aware form
@@ -162,13 +161,17 @@ impl SharpnessProbeBuilder {
         B: Clone + Send + 'static,
     {
         self.config.batch_sharpness = Some(config);
-        self.batch_gradients = Some(batch_gradients(batches.into(), loss));
+        self.measuring.batch_loss = Some(on_batches(batches.into(), loss));
         self
     }
 
-    fn with(mut self, task: Task) -> Self {
-        match validate_name(&task.name, &self.tasks) {
-            Ok(()) => self.tasks.push(task),
+    fn with(mut self, name: &str, kind: TaskKind) -> Self {
+        let tasks = &mut self.measuring.tasks;
+        match validate_name(name, tasks) {
+            Ok(()) => tasks.push(Task {
+                name: name.into(),
+                kind,
+            }),
             Err(error) => self.refused = self.refused.or(Some(error)),
         }
         self
@@ -199,11 +202,11 @@ impl SharpnessProbeBuilder {
                     },
                 }
             })?;
+        let (config, measuring) = (self.config, self.measuring);
         Ok(SharpnessProbe::from_parts(
-            self.config,
+            config,
             Some(search),
-            self.tasks,
-            self.batch_gradients,
+            measuring,
             folder,
         ))
     }

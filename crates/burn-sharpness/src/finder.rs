@@ -121,18 +121,16 @@ impl LearningRateFinder {
             directory: None,
             ..self.search.clone()
         };
-        let gradients = |model: &M, batch: &B| {
-            GradientsParams::from_grads(loss(model, batch).backward(), model)
+        let measure = |probe: &SharpnessProbe, model: &M, optim: &_, rate: f64, batch: &B| {
+            let grads = GradientsParams::from_grads(loss(model, batch).backward(), model);
+            let measured = probe.measure(model, optim, rate, &grads, |model| loss(model, batch));
+            (measured, grads)
         };
 
         let probe = SharpnessProbe::new(config.clone())?;
         let mut initial = Vec::new();
         for _ in 0..self.batches {
-            let batch = next_batch()?;
-            let grads = gradients(model, batch);
-            let measured = probe.measure(model, optim, FIRST_GUESS, &grads, |model| {
-                loss(model, batch)
-            });
+            let (measured, _) = measure(&probe, model, optim, FIRST_GUESS, next_batch()?);
             initial.extend(measured);
         }
         let mut range = LearningRateRange {
@@ -148,11 +146,7 @@ impl LearningRateFinder {
         for step in 0..self.trial_steps {
             let progress = step as f64 / (self.trial_steps - 1).max(1) as f64;
             let learning_rate = target * TRIAL_START.powf(1.0 - progress);
-            let batch = next_batch()?;
-            let grads = gradients(&model, batch);
-            let measured = probe.measure(&model, &optim, learning_rate, &grads, |model| {
-                loss(model, batch)
-            });
+            let (measured, grads) = measure(&probe, &model, &optim, learning_rate, next_batch()?);
             range.trial.extend(measured);
             if range.edge_of_trial().is_some() || range.has_diverged() {
                 break;

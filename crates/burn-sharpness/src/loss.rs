@@ -138,10 +138,8 @@ impl BatchLosses {
         let pairs = self.0.iter().zip(&base.0);
         let rises: Vec<Rise> = pairs.map(|(loss, base)| loss.rise_from(base)).collect();
         let count = rises.len() as f64;
-        let variances: Option<f64> = rises
-            .iter()
-            .map(|rise| rise.standard_error.map(|error| error * error))
-            .sum();
+        let variance = |rise: &Rise| rise.standard_error.map(|error| error * error);
+        let variances: Option<f64> = rises.iter().map(variance).sum();
         Rise {
             value: rises.iter().map(|rise| rise.value).sum::<f64>() / count,
             standard_error: variances.map(|sum| sum.sqrt() / count),

@@ -22,15 +22,6 @@ pub(crate) struct Coverage {
     pub(crate) workers: Option<WorkerShare>,
 }
 
-impl Default for Coverage {
-    fn default() -> Self {
-        Self {
-            share: 1.0,
-            workers: None,
-        }
-    }
-}
-
 impl Coverage {
     pub(crate) fn is_whole(&self) -> bool {
         self.share == 1.0

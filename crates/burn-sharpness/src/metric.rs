@@ -90,7 +90,7 @@ impl SharpnessMetric {
     }
 
     fn named(probe: &SharpnessProbe, quantity: Quantity, task: &str, name: String) -> Self {
-        probe.note_metric();
+        probe.run().has_metric = true;
         Self {
             quantity,
             task: task.into(),
@@ -148,11 +148,12 @@ impl SharpnessMetric {
             return None;
         }
         // Metrics learn of an item a little after its step.
-        if self.tick >= ITEMS_TO_WAIT && self.probe.items() == 0 {
+        let items = self.probe.run().journal.feed.items;
+        if self.tick >= ITEMS_TO_WAIT && items == 0 {
             return Some(NEVER_ATTACHED);
         }
         let is_without_rate = !self.has_rate && self.items_without_rate >= ITEMS_TO_WAIT;
-        (is_without_rate && self.probe.items() >= ITEMS_TO_WAIT).then_some(
+        (is_without_rate && items >= ITEMS_TO_WAIT).then_some(
             // The last few items of an epoch may come late.
             if 2 * self.items_of_validation > self.items_without_rate {
                 OF_VALIDATION
@@ -250,7 +251,7 @@ impl Metric for SharpnessMetric {
         } else {
             self.point = None;
             self.items_without_rate += 1;
-            self.items_of_validation += u64::from(self.probe.is_validating());
+            self.items_of_validation += u64::from(self.probe.run().is_validating);
         }
         if let Some(hint) = self.why_nothing_comes()
             && self.text != hint
@@ -258,10 +259,8 @@ impl Metric for SharpnessMetric {
             self.text = hint.to_string();
             self.probe.tell(self.text.clone());
         }
-        let serialized = self
-            .point
-            .map(|point| NumericEntry::Value(point).serialize());
-        Ok(entry(self.text.clone(), serialized))
+        let value = self.point.map(NumericEntry::Value);
+        Ok(entry(self.text.clone(), value.as_ref()))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
@@ -270,10 +269,7 @@ impl Metric for SharpnessMetric {
             Some(mean) => format!("epoch mean {}; {}", format_float(mean, 3), self.text),
             None => self.text.clone(),
         };
-        Ok(entry(
-            text,
-            mean.map(|mean| NumericEntry::Final(mean).serialize()),
-        ))
+        Ok(entry(text, mean.map(NumericEntry::Final).as_ref()))
     }
 
     fn clear(&mut self) {
@@ -286,7 +282,8 @@ impl Metric for SharpnessMetric {
     }
 }
 
-fn entry(text: String, serialized: Option<String>) -> SerializedEntry {
+pub(crate) fn entry(text: String, value: Option<&NumericEntry>) -> SerializedEntry {
+    let serialized = value.map(NumericEntry::serialize);
     let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
     SerializedEntry::new(text, serialized)
 }

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 pub(crate) type ReadError = String;
 
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ParamTensors(HashMap<ParamId, Tensor<1>>);
+/// Flattened tensors by parameter.
+pub(crate) type ParamTensors = HashMap<ParamId, Tensor<1>>;
 
 pub(crate) struct Place<'a> {
     pub(crate) id: ParamId,
@@ -71,6 +71,13 @@ pub(crate) fn for_each<M: Module>(
     });
 }
 
+/// Returns each parameter that has a gradient, with the number of its elements.
+pub(crate) fn sizes<M: Module>(model: &M, grads: &GradientsParams) -> Vec<(ParamId, usize)> {
+    let mut sizes = Vec::new();
+    for_each(model, grads, |place| sizes.push((place.id, place.elements)));
+    sizes
+}
+
 pub(crate) fn home_of<M: Module>(model: &M) -> Device {
     model.devices().into_iter().next().unwrap_or_default()
 }
@@ -114,33 +121,6 @@ pub(crate) fn widened(tensor: Tensor<1>) -> Tensor<1> {
 fn flatten<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let elements = tensor.shape().num_elements();
     tensor.reshape([elements])
-}
-
-impl ParamTensors {
-    pub(crate) fn insert(&mut self, id: ParamId, tensor: Tensor<1>) {
-        self.0.insert(id, tensor);
-    }
-
-    pub(crate) fn get(&self, id: ParamId) -> Option<&Tensor<1>> {
-        self.0.get(&id)
-    }
-
-    pub(crate) fn remove(&mut self, id: ParamId) -> Option<Tensor<1>> {
-        self.0.remove(&id)
-    }
-
-    pub(crate) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
-    }
-
-    pub(crate) fn restricted_to(&self, keep: impl Fn(ParamId) -> bool) -> Self {
-        let kept = self.0.iter().filter(|(id, _)| keep(**id));
-        Self(kept.map(|(id, tensor)| (*id, tensor.clone())).collect())
-    }
-
-    pub(crate) fn place_into<M: Module>(&self, model: M) -> M {
-        replace_weights(model, |id, _| self.get(id).cloned())
-    }
 }
 
 /// `weight` maps a parameter's id and flattened value to its new value, rounded here to the parameter's type.
@@ -187,29 +167,7 @@ pub(crate) fn copy_gradients<M: Module>(
     grads: &GradientsParams,
     keep: impl Fn(ParamId) -> bool,
 ) -> GradientsParams {
-    struct Copy<'a, F> {
-        grads: &'a GradientsParams,
-        keep: F,
-        copy: GradientsParams,
-    }
-
-    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Copy<'_, F> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if (self.keep)(param.id)
-                && let Some(grad) = self.grads.get::<D>(param.id)
-            {
-                self.copy.register(param.id, grad);
-            }
-        }
-    }
-
-    let mut copy = Copy {
-        grads,
-        keep,
-        copy: GradientsParams::new(),
-    };
-    model.visit(&mut copy);
-    copy.copy
+    gather(model, vec![grads], None, keep)
 }
 
 pub(crate) fn sum_gradients<M: Module>(
@@ -217,32 +175,47 @@ pub(crate) fn sum_gradients<M: Module>(
     grads: &MultiGradientsParams,
     device: &Device,
 ) -> GradientsParams {
-    struct Sum<'a> {
-        grads: &'a MultiGradientsParams,
-        device: &'a Device,
-        sum: GradientsParams,
+    let all = grads.grads.iter().map(|(grads, _)| grads).collect();
+    gather(model, all, Some(device), |_| true)
+}
+
+fn gather<M: Module>(
+    model: &M,
+    all: Vec<&GradientsParams>,
+    device: Option<&Device>,
+    keep: impl Fn(ParamId) -> bool,
+) -> GradientsParams {
+    struct Gather<'a, F> {
+        all: Vec<&'a GradientsParams>,
+        device: Option<&'a Device>,
+        keep: F,
+        sums: GradientsParams,
     }
 
-    impl ModuleVisitor for Sum<'_> {
+    impl<F: Fn(ParamId) -> bool> ModuleVisitor for Gather<'_, F> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let each = self.grads.grads.iter();
-            let sum = each
-                .filter_map(|(grads, _)| grads.get::<D>(param.id))
-                .map(|grad| grad.to_device(self.device))
+            let all = self.all.iter().filter(|_| (self.keep)(param.id));
+            let sum = all
+                .filter_map(|grads| grads.get::<D>(param.id))
+                .map(|grad| match self.device {
+                    Some(device) => grad.to_device(device),
+                    None => grad,
+                })
                 .reduce(|sum, grad| sum + grad);
             if let Some(sum) = sum {
-                self.sum.register(param.id, sum);
+                self.sums.register(param.id, sum);
             }
         }
     }
 
-    let mut sum = Sum {
-        grads,
+    let mut gather = Gather {
+        all,
         device,
-        sum: GradientsParams::new(),
+        keep,
+        sums: GradientsParams::new(),
     };
-    model.visit(&mut sum);
-    sum.sum
+    model.visit(&mut gather);
+    gather.sums
 }
 
 /// Temporaries of fewer elements fragment the heap of glibc: on `tch`, a measurement then held 2.6 copies of the
@@ -283,15 +256,14 @@ impl<const N: usize> Sums<N> {
     }
 
     pub(crate) fn read(self) -> Result<[f64; N], ReadError> {
-        let totals = Self::read_each(vec![self])?;
-        Ok(totals.first().copied().unwrap_or([0.0; N]))
+        let totals = Self::read_each(vec![((), self)])?;
+        Ok(totals.first().map_or([0.0; N], |(_, totals)| *totals))
     }
 
-    pub(crate) fn read_each(all: Vec<Self>) -> Result<Vec<[f64; N]>, ReadError> {
-        let mut totals = vec![[0.0; N]; all.len()];
-        let mut owners = Vec::new();
-        let mut sums = Vec::new();
-        for (owner, Self(products)) in all.into_iter().enumerate() {
+    pub(crate) fn read_each<K>(all: Vec<(K, Self)>) -> Result<Vec<(K, [f64; N])>, ReadError> {
+        let (mut totals, mut owners, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+        for (owner, (key, Self(products))) in all.into_iter().enumerate() {
+            totals.push((key, [0.0; N]));
             for sum in products.into_iter().flatten() {
                 owners.push(owner);
                 sums.push(sum.cast(DType::F32));
@@ -304,7 +276,7 @@ impl<const N: usize> Sums<N> {
             .try_into_data()
             .map_err(|error| error.to_string())?;
         for (index, (value, owner)) in values.iter::<f64>().zip(owners).enumerate() {
-            totals[owner][index % N] += value;
+            totals[owner].1[index % N] += value;
         }
         Ok(totals)
     }

@@ -4,7 +4,7 @@ use crate::failure::lock;
 use crate::journal::{ClaimedFolder, Entry, Reading};
 use crate::measure::{Memory, Settings};
 use crate::run::Run;
-use crate::task::{BatchGradients, Task};
+use crate::task::{BatchLoss, Task};
 use crate::workers::Kept;
 use critical_search::CriticalSearch;
 use sharpness_record::{Measurement, SharpnessSummary};
@@ -50,23 +50,23 @@ pub(crate) const NEVER_ATTACHED: &str = "no measurement: attach this probe to th
 /// ```
 #[derive(Clone)]
 pub struct SharpnessProbe {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     config: SharpnessConfig,
     search: Option<CriticalSearch>,
     task_names: Vec<Arc<str>>,
     /// Locked during a measurement, and never after `run`.
     measuring: Mutex<Measuring>,
     run: Mutex<Run>,
-    kept: Arc<Kept>,
+    pub(crate) kept: Arc<Kept>,
 }
 
 #[derive(Default)]
 pub(crate) struct Measuring {
     pub(crate) tasks: Vec<Task>,
-    pub(crate) batch_gradients: Option<Box<dyn BatchGradients>>,
+    pub(crate) batch_loss: Option<Box<BatchLoss>>,
     pub(crate) memory: Memory,
     pub(crate) calls: CallWatch,
 }
@@ -75,21 +75,17 @@ impl SharpnessProbe {
     pub(crate) fn from_parts(
         config: SharpnessConfig,
         search: Option<CriticalSearch>,
-        tasks: Vec<Task>,
-        batch_gradients: Option<Box<dyn BatchGradients>>,
+        measuring: Measuring,
         folder: Option<ClaimedFolder>,
     ) -> Self {
         let run = Run::new(folder, config.warn_after);
+        let tasks = measuring.tasks.iter();
         Self {
             shared: Arc::new(Shared {
                 config,
                 search,
-                task_names: tasks.iter().map(|task| task.name.clone()).collect(),
-                measuring: Mutex::new(Measuring {
-                    tasks,
-                    batch_gradients,
-                    ..Measuring::default()
-                }),
+                task_names: tasks.map(|task| task.name.clone()).collect(),
+                measuring: Mutex::new(measuring),
                 run: Mutex::new(run),
                 kept: Arc::default(),
             }),
@@ -98,7 +94,7 @@ impl SharpnessProbe {
 
     /// Creates a probe that is off: it measures, writes, shows and counts nothing.
     pub fn disabled() -> Self {
-        Self::from_parts(SharpnessConfig::new(), None, Vec::new(), None, None)
+        Self::from_parts(SharpnessConfig::new(), None, Measuring::default(), None)
     }
 
     /// Whether the probe measures: false if it is [disabled](Self::disabled).
@@ -137,7 +133,7 @@ impl SharpnessProbe {
 
     /// Returns the last measurement of a task, or of the training loss, named `train`.
     pub fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
-        self.run().journal.latest(task)
+        self.run().journal.summary.latest.get(task).cloned()
     }
 
     /// Continues a run at this run-wide step, for a hand-written loop that resumes. Lines of the record from this step
@@ -160,7 +156,7 @@ impl SharpnessProbe {
     /// Returns the numbers of the run's measurements so far, and any problems of the measuring.
     pub fn summary(&self) -> SharpnessSummary {
         let run = self.run();
-        let mut summary = run.journal.summary().clone();
+        let mut summary = run.journal.summary.numbers.clone();
         let notice = NEVER_ATTACHED.to_string();
         if self.is_enabled() && !run.has_begun && !summary.notices.contains(&notice) {
             summary.notices.push(notice);
@@ -172,26 +168,10 @@ impl SharpnessProbe {
         let (attached, is_new) = self.run().attach();
         if is_new {
             let mut measuring = self.measuring();
-            let Measuring {
-                tasks,
-                batch_gradients,
-                ..
-            } = std::mem::take(&mut *measuring);
-            *measuring = Measuring {
-                tasks,
-                batch_gradients,
-                ..Measuring::default()
-            };
+            measuring.memory = Memory::default();
+            measuring.calls = CallWatch::default();
         }
         attached
-    }
-
-    pub(crate) fn is_validating(&self) -> bool {
-        self.run().is_validating
-    }
-
-    pub(crate) fn note_metric(&self) {
-        self.run().has_metric = true;
     }
 
     pub(crate) fn tell(&self, notice: String) {
@@ -199,15 +179,11 @@ impl SharpnessProbe {
     }
 
     pub(crate) fn begin_reading(&self) -> Reading {
-        self.run().journal.feed().begin()
+        self.run().journal.feed.begin()
     }
 
     pub(crate) fn read(&self, reading: &mut Reading) -> Vec<Entry> {
-        self.run().journal.feed().read(reading)
-    }
-
-    pub(crate) fn items(&self) -> u64 {
-        self.run().journal.feed().items()
+        self.run().journal.feed.read(reading)
     }
 
     pub(crate) fn settings(&self) -> Option<Settings<'_>> {
@@ -219,10 +195,6 @@ impl SharpnessProbe {
 
     pub(crate) fn measuring(&self) -> MutexGuard<'_, Measuring> {
         lock(&self.shared.measuring)
-    }
-
-    pub(crate) fn kept(&self) -> Arc<Kept> {
-        self.shared.kept.clone()
     }
 
     pub(crate) fn run(&self) -> MutexGuard<'_, Run> {
@@ -241,7 +213,7 @@ impl Debug for SharpnessProbe {
         if let Ok(run) = self.shared.run.try_lock() {
             probe
                 .field("step", &run.step)
-                .field("measurements", &run.journal.summary().measurements);
+                .field("measurements", &run.journal.summary.numbers.measurements);
         }
         probe.finish()
     }

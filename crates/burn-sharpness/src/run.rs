@@ -1,6 +1,6 @@
 use crate::config::SharpnessConfig;
-use crate::journal::{ClaimedFolder, Journal, OfUpdate};
-use crate::schedule::{Answer, Place, Schedule, TimeSpent};
+use crate::journal::{ClaimedFolder, Journal};
+use crate::schedule::{Place, Schedule};
 use crate::workers::{Replica, Workers};
 use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
@@ -121,29 +121,19 @@ impl Run {
     }
 
     fn is_due_at(&mut self, step: u64, config: &SharpnessConfig) -> bool {
-        if self.is_stopped {
-            return false;
-        }
-        let summary = self.journal.summary();
-        let spent = TimeSpent {
-            probing: summary.probe_time,
-            running: summary.run_time,
-        };
-        let (answer, is_new) = self.schedule.ask(step, config, spent);
-        if answer == Answer::LeftOut && is_new {
-            self.journal.leave_out();
-        }
-        answer == Answer::Due
+        let summary = &mut self.journal.summary.numbers;
+        !self.is_stopped && self.schedule.is_due(step, config, summary)
     }
 
     pub(crate) fn publish(
         &mut self,
-        update: &OfUpdate,
+        measurements: Vec<Arc<Measurement>>,
+        interval: u64,
         config: &SharpnessConfig,
     ) -> Option<OnEdge> {
-        let all = update.measurements.iter().map(Arc::as_ref);
+        let all = measurements.iter().map(Arc::as_ref);
         self.schedule.note_measurements(all, config);
-        let warns = self.journal.publish(update);
+        let warns = self.journal.publish(measurements, interval);
         self.on_edge.clone().filter(|_| warns)
     }
 
@@ -162,7 +152,7 @@ impl Run {
     }
 
     pub(crate) fn resume_from(&mut self, fingerprint: u64) -> Option<String> {
-        let Some(note) = self.journal.find_checkpoint(fingerprint) else {
+        let Some(note) = self.journal.record.find_checkpoint(fingerprint) else {
             self.journal.tell(
                 "weights were loaded that no probe has saved in this folder: steps are counted from 0; `set_step` continues a run".to_string(),
             );

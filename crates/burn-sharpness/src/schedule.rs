@@ -1,6 +1,6 @@
 use crate::config::SharpnessConfig;
 use serde::{Deserialize, Serialize};
-use sharpness_record::{Edge, Measurement};
+use sharpness_record::{Edge, Measurement, SharpnessSummary};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -25,33 +25,19 @@ pub(crate) struct Schedule {
     last_cost: Duration,
     /// Every caller gets the same answer about a step, whatever the clock says then.
     #[serde(skip)]
-    decided: BTreeMap<u64, Answer>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    Due,
-    NotDue,
-    /// A measurement is due, but its share of time is spent.
-    LeftOut,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct TimeSpent {
-    pub(crate) probing: Duration,
-    pub(crate) running: Duration,
+    decided: BTreeMap<u64, bool>,
 }
 
 impl Schedule {
-    /// Returns the answer, and whether this is the first question about the step.
-    pub(crate) fn ask(
+    /// Counts a measurement as left out if it is due, but its share of time is spent.
+    pub(crate) fn is_due(
         &mut self,
         step: u64,
         config: &SharpnessConfig,
-        spent: TimeSpent,
-    ) -> (Answer, bool) {
+        summary: &mut SharpnessSummary,
+    ) -> bool {
         if let Some(decided) = self.decided.get(&step) {
-            return (*decided, false);
+            return *decided;
         }
         let is_dense = self.is_warming_up == Some(true) || self.is_near_edge;
         // Until the first number, any step may need the cap.
@@ -63,24 +49,16 @@ impl Schedule {
             Some(dense) if is_dense => dense,
             _ => config.every(),
         };
-        let answer = if !step.is_multiple_of(interval) {
-            Answer::NotDue
-        } else if self.is_affordable(config.max_time_share, spent) {
-            Answer::Due
-        } else {
-            Answer::LeftOut
-        };
-        self.decided.insert(step, answer);
+        let is_scheduled = step.is_multiple_of(interval);
+        let probing = summary.probe_time.saturating_add(self.last_cost);
+        let running = summary.run_time.saturating_add(self.last_cost);
+        let is_affordable = probing.as_secs_f64() <= config.max_time_share * running.as_secs_f64();
+        summary.left_out += u64::from(is_scheduled && !is_affordable);
+        self.decided.insert(step, is_scheduled && is_affordable);
         if self.decided.len() > KEPT {
             self.decided.pop_first();
         }
-        (answer, true)
-    }
-
-    fn is_affordable(&self, max_share: f64, spent: TimeSpent) -> bool {
-        let probing = spent.probing + self.last_cost;
-        let running = spent.running + self.last_cost;
-        probing.as_secs_f64() <= max_share * running.as_secs_f64()
+        is_scheduled && is_affordable
     }
 
     pub(crate) fn note_learning_rate(&mut self, learning_rate: f64) {
@@ -119,8 +97,9 @@ mod tests {
     use std::ops::Range;
 
     fn due(schedule: &mut Schedule, config: &SharpnessConfig, steps: Range<u64>) -> Vec<u64> {
-        let asked = |step: &u64| schedule.ask(*step, config, TimeSpent::default()).0 == Answer::Due;
-        steps.filter(asked).collect()
+        let mut summary = SharpnessSummary::default();
+        let is_due = |step: &u64| schedule.is_due(*step, config, &mut summary);
+        steps.filter(is_due).collect()
     }
 
     fn at_ratio(ratio: f64) -> Measurement {
@@ -157,15 +136,12 @@ mod tests {
         let mut dear = at_ratio(0.1);
         dear.seconds = 3.0;
         schedule.note_measurements([dear].iter(), &config);
-        let second = Duration::from_secs(1);
-        let after = |seconds: u32| TimeSpent {
-            probing: second,
-            running: second * seconds,
-        };
-        let asked = schedule.ask(1, &config, after(2));
-        assert_eq!(asked, (Answer::LeftOut, true));
-        let later = after(20);
-        assert_eq!(schedule.ask(1, &config, later), (Answer::LeftOut, false));
-        assert_eq!(schedule.ask(2, &config, later), (Answer::Due, true));
+        let mut summary = SharpnessSummary::default();
+        summary.probe_time = Duration::from_secs(1);
+        for (step, seconds, is_due) in [(1, 2, false), (1, 20, false), (2, 20, true)] {
+            summary.run_time = Duration::from_secs(seconds);
+            assert_eq!(schedule.is_due(step, &config, &mut summary), is_due);
+            assert_eq!(summary.left_out, 1);
+        }
     }
 }

@@ -18,7 +18,7 @@ impl SharpnessProbe {
         // Always lock these two in this order.
         let measuring = self.measuring();
         let run = self.run();
-        let learned = (&measuring.memory, &run.schedule, run.journal.past_edge());
+        let learned = (&measuring.memory, &run.schedule, run.journal.edge.past_edge);
         let text = serde_json::to_string(&learned).unwrap_or_default();
         format!("{VERSION} {:016x} {text}", xxh3_64(text.as_bytes()))
     }
@@ -43,7 +43,7 @@ impl SharpnessProbe {
         measuring.memory = memory;
         let mut run = self.run();
         run.schedule = schedule;
-        run.journal.continue_past_edge(past_edge);
+        run.journal.edge.past_edge = past_edge;
     }
 }
 

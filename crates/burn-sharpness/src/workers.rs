@@ -7,8 +7,8 @@ pub(crate) type Kept = Mutex<Option<Box<dyn Any + Send>>>;
 /// Clones are the same copy of the model at other times; a fork is another copy.
 #[derive(Clone, Default)]
 pub(crate) struct Replica {
-    life: Arc<Kept>,
-    next_step: Option<u64>,
+    pub(crate) life: Arc<Kept>,
+    pub(crate) next_step: Option<u64>,
 }
 
 impl Replica {
@@ -17,14 +17,6 @@ impl Replica {
             life: Arc::default(),
             next_step: self.next_step,
         }
-    }
-
-    pub(crate) fn set_next_step(&mut self, step: u64) {
-        self.next_step = Some(step);
-    }
-
-    pub(crate) fn kept(&self) -> Arc<Kept> {
-        self.life.clone()
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -64,9 +56,9 @@ pub(crate) struct Workers {
     claimed: Option<u64>,
     /// The workers that have begun that update.
     makers: Vec<Worker>,
-    makers_before: Vec<Worker>,
+    pub(crate) makers_before: Vec<Worker>,
     /// Nobody waits for these until they make an update again.
-    absent: Vec<Worker>,
+    pub(crate) absent: Vec<Worker>,
 }
 
 impl Workers {
@@ -102,18 +94,10 @@ impl Workers {
         (step, is_first)
     }
 
-    pub(crate) fn makers_before(&self) -> &[Worker] {
-        &self.makers_before
-    }
-
     pub(crate) fn note_absent(&mut self, worker: &Worker) {
         if !self.absent.contains(worker) {
             self.absent.push(worker.clone());
         }
-    }
-
-    pub(crate) fn is_absent(&self, worker: &Worker) -> bool {
-        self.absent.contains(worker)
     }
 }
 
@@ -126,7 +110,7 @@ mod tests {
         let one = |_| {
             let run_step = workers.claimed.map_or(5, |claimed| claimed + 1);
             let update = workers.begin_update(replica, run_step);
-            replica.set_next_step(update.0 + 1);
+            replica.next_step = Some(update.0 + 1);
             update
         };
         (0..count).map(one).collect()

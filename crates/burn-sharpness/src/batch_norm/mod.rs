@@ -13,7 +13,7 @@ use std::borrow::Cow;
 const BROUGHT_UP_TO_DATE: &str = "copying the running statistics of batch norm has brought them up to date: this time only, a reader before the next training step sees them a step early";
 
 pub(crate) struct Mode<M> {
-    copy: Option<BatchStatistics<M>>,
+    pub(crate) copy: Option<BatchStatistics<M>>,
     pub(crate) is_same_in_training: bool,
     pub(crate) notice: Option<&'static str>,
 }
@@ -54,14 +54,6 @@ impl<M: Module> Mode<M> {
             Some(copy) => Cow::Owned(copy.filled(Tensors::of(moved), true)),
             None => Cow::Borrowed(moved),
         }
-    }
-
-    pub(crate) fn has_batch_statistics(&self) -> bool {
-        self.copy.is_some()
-    }
-
-    pub(crate) fn into_copy(self) -> Option<BatchStatistics<M>> {
-        self.copy
     }
 }
 
@@ -204,7 +196,11 @@ impl<M: Module> BatchStatistics<M> {
     }
 
     fn filled(&self, tensors: Tensors, hides_running: bool) -> M {
-        let mut fill = Fill::new(tensors, hides_running, self.lifts);
-        self.model.clone().map(&mut fill)
+        self.model.clone().map(&mut Fill {
+            tensors,
+            hides_running,
+            lifts: self.lifts,
+            ..Fill::default()
+        })
     }
 }

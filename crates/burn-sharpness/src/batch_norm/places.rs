@@ -1,5 +1,5 @@
 use crate::failure::Failure;
-use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId, ParameterValue};
 use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -68,8 +68,11 @@ impl Tensors {
         tensors
     }
 
-    fn push<T: 'static>(&mut self, id: ParamId, tensor: T) {
-        self.0.entry(id).or_default().push_back(Box::new(tensor));
+    fn push<T: ParameterValue + 'static>(&mut self, param: &Param<T>) {
+        if param.is_initialized() {
+            let tensors = self.0.entry(param.id).or_default();
+            tensors.push_back(Box::new(param.base()));
+        }
     }
 
     pub(super) fn first<T: Clone + 'static>(&self, id: ParamId) -> Option<T> {
@@ -120,42 +123,25 @@ impl Tensors {
 
 impl ModuleVisitor for Tensors {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_initialized() {
-            self.push(param.id, param.base());
-        }
+        self.push(param);
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        if param.is_initialized() {
-            self.push(param.id, param.base());
-        }
+        self.push(param);
     }
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        if param.is_initialized() {
-            self.push(param.id, param.base());
-        }
+        self.push(param);
     }
 }
 
+#[derive(Default)]
 pub(super) struct Fill {
     pub(super) tensors: Tensors,
     pub(super) hides_running: bool,
     pub(super) lifts: bool,
-    path: Path,
-    trains: bool,
-}
-
-impl Fill {
-    pub(super) fn new(tensors: Tensors, hides_running: bool, lifts: bool) -> Self {
-        Self {
-            tensors,
-            hides_running,
-            lifts,
-            path: Path::default(),
-            trains: false,
-        }
-    }
+    pub(super) path: Path,
+    pub(super) trains: bool,
 }
 
 impl ModuleMapper for Fill {

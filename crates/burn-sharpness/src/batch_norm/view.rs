@@ -1,11 +1,11 @@
-use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor};
 
 /// [`Module::valid`] flushes pending running statistics, which changes the model. So the view maps a clone without
 /// autodiff, which shares them, and puts the original tensors back when dropped.
 pub(crate) struct ValidationView<M: Module> {
-    model: M,
+    pub(crate) model: M,
     shared: GradientsParams,
 }
 
@@ -14,13 +14,13 @@ impl<M: Module> ValidationView<M> {
     pub(crate) fn new(model: &M) -> Self {
         let mut buffers = Buffers::default();
         model.visit(&mut buffers);
-        if buffers.tensors.is_empty() {
+        if buffers.0.is_empty() {
             return Self::with_own_state(model);
         }
         let view = model.clone().map(&mut ToValidation);
         // A buffer of the original is shared if it lost its autodiff with the clone.
         let mut shared = Shared {
-            buffers: buffers.tensors,
+            buffers: buffers.0,
             shared: GradientsParams::new(),
         };
         model.visit(&mut shared);
@@ -44,10 +44,6 @@ impl<M: Module> ValidationView<M> {
             shared: GradientsParams::new(),
         }
     }
-
-    pub(crate) fn model(&self) -> &M {
-        &self.model
-    }
 }
 
 impl<M: Module> Drop for ValidationView<M> {
@@ -60,14 +56,12 @@ impl<M: Module> Drop for ValidationView<M> {
 }
 
 #[derive(Default)]
-struct Buffers {
-    tensors: GradientsParams,
-}
+struct Buffers(GradientsParams);
 
 impl ModuleVisitor for Buffers {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_initialized() && !param.base().is_require_grad() && param.base().is_autodiff() {
-            self.tensors.register(param.id, param.base());
+            self.0.register(param.id, param.base());
         }
     }
 }
@@ -102,11 +96,10 @@ struct Shared {
 
 impl ModuleVisitor for Shared {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let id: ParamId = param.id;
-        if let Some(buffer) = self.buffers.get::<D>(id)
+        if let Some(buffer) = self.buffers.get::<D>(param.id)
             && !param.base().is_autodiff()
         {
-            self.shared.register(id, buffer);
+            self.shared.register(param.id, buffer);
         }
     }
 }

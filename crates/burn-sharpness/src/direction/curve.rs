@@ -10,9 +10,9 @@ use std::collections::HashSet;
 const ANY_RATE: f64 = 1e-3;
 
 pub(super) struct Curve {
-    step: VirtualStep,
+    pub(super) step: VirtualStep,
     members: Option<HashSet<ParamId>>,
-    is_hidden: bool,
+    pub(super) is_hidden: bool,
 }
 
 impl Curve {
@@ -47,14 +47,6 @@ impl Curve {
             curve.is_hidden = squared_norm != 0.0;
         }
         Ok((curve, of_step))
-    }
-
-    pub(super) fn step(&self) -> &VirtualStep {
-        &self.step
-    }
-
-    pub(super) fn is_hidden(&self) -> bool {
-        self.is_hidden
     }
 
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {

@@ -45,7 +45,7 @@ impl Held {
         let share = learning_rate / self.rate;
         let weights = &mut self.weights;
         let model = replace_weights(model, |id, theta| {
-            let moved = on_line(theta, weights.remove(id)?, share);
+            let moved = on_line(theta, weights.remove(&id)?, share);
             weights.insert(id, moved.clone());
             Some(moved)
         });

@@ -1,7 +1,7 @@
 use super::error::DirectionError;
-use super::linearity::{Look, is_repeatable, look};
+use super::linearity::{is_repeatable, look};
 use super::step::VirtualStep;
-use crate::params::for_each;
+use crate::params::sizes;
 use burn::module::{Module, ParamId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ pub(crate) struct StepKind {
     pub(crate) is_linear: bool,
     has_16_bits: bool,
     rounding: f64,
-    update_norm: f64,
+    pub(crate) update_norm: f64,
     next: usize,
     credit: usize,
     critical_lr: Option<f64>,
@@ -39,16 +39,12 @@ impl StepKind {
         if !is_repeatable(model, step)? {
             return Err(DirectionError::NotRepeatable);
         }
-        let Look {
-            is_linear,
-            rounding,
-            update_norm,
-        } = look(model, step, &all(model, step))?;
+        let look = look(model, step, &all(model, step))?;
         Ok(Self {
-            is_linear,
-            has_16_bits: step.epsilon_of_16_bits() > 0.0,
-            rounding,
-            update_norm,
+            is_linear: look.is_linear,
+            has_16_bits: step.has_16_bits,
+            rounding: look.rounding,
+            update_norm: look.update_norm,
             next: 0,
             credit: 0,
             critical_lr,
@@ -82,10 +78,7 @@ impl StepKind {
     }
 
     fn few<M: Module>(&mut self, model: &M, step: &VirtualStep) -> HashSet<ParamId> {
-        let mut sizes = Vec::new();
-        for_each(model, step.grads(), |place| {
-            sizes.push((place.id, place.elements));
-        });
+        let sizes = sizes(model, step.grads());
         let total: usize = sizes.iter().map(|(_, elements)| elements).sum();
         let most = total.max(LITTLE);
         self.credit = (self.credit + LITTLE.max(total / PART)).min(most);
@@ -105,13 +98,6 @@ impl StepKind {
         few
     }
 
-    pub(crate) fn with_update_norm(self, update_norm: f64) -> Self {
-        Self {
-            update_norm,
-            ..self
-        }
-    }
-
     pub(crate) fn will_show_at(&self, learning_rate: f64) -> bool {
         let is_known = self.is_linear && !self.has_16_bits && self.update_norm > 0.0;
         is_known && self.is_above_rounding(SHOWN, learning_rate)
@@ -128,9 +114,6 @@ impl StepKind {
 }
 
 fn all<M: Module>(model: &M, step: &VirtualStep) -> HashSet<ParamId> {
-    let mut all = HashSet::new();
-    for_each(model, step.grads(), |place| {
-        all.insert(place.id);
-    });
-    all
+    let sizes = sizes(model, step.grads()).into_iter();
+    sizes.map(|(id, _)| id).collect()
 }

@@ -50,7 +50,7 @@ pub(super) fn is_repeatable<M: Module>(
         let once = step.weights_of(model, rate, &part);
         let again = step.weights_of(model, rate, &part);
         for_each(model, step.grads(), |place| {
-            if let (Some(once), Some(again)) = (once.get(place.id), again.get(place.id)) {
+            if let (Some(once), Some(again)) = (once.get(&place.id), again.get(&place.id)) {
                 let tensors = [&place.weight(), once, again];
                 sums.push_pieces(tensors, |[theta, once, again]| {
                     let (step, apart) = (widened(theta) - once.clone(), again - once);
@@ -125,9 +125,8 @@ pub(super) fn look<M: Module>(
                 let (start, far, near) = (starts.get(id)?, far.get(id)?, near.get(id)?);
                 Some(start.compare((far_rate, far), (near_rate, near)))
             };
-            look.is_linear &= params
-                .iter()
-                .all(|id| judged(id) != Some(Verdict::Different));
+            let mut verdicts = params.iter().map(judged);
+            look.is_linear &= verdicts.all(|verdict| verdict != Some(Verdict::Different));
             if !look.is_linear {
                 break;
             }
@@ -195,32 +194,31 @@ fn starts<M: Module>(
     step: &VirtualStep,
     of: &HashSet<ParamId>,
 ) -> Result<HashMap<ParamId, Start>, DirectionError> {
-    let (mut types, mut sums) = (Vec::new(), Vec::new());
+    let mut sums = Vec::new();
     for_each(model, step.grads(), |place| {
         if of.contains(&place.id) {
             let weight = place.weight();
-            let dtype = weight.dtype();
-            types.push((place.id, dtype));
             let mut products = Sums::default();
             products.push_pieces([&weight, &place.tensor()], |[theta, grad]| {
                 [(theta.clone(), theta), (grad.clone(), grad)]
             });
-            sums.push(products);
+            sums.push(((place.id, weight.dtype()), products));
         }
     });
     let sums = Sums::read_each(sums).map_err(DirectionError::Read)?;
-    let starts = types.into_iter().zip(sums);
-    let starts = starts.map(|((id, dtype), [squared_weights, squared_gradient])| {
-        let epsilon = epsilon(dtype);
-        let start = Start {
-            has_16_bits: matches!(dtype, DType::F16 | DType::BF16),
-            epsilon,
-            squared_weights,
-            squared_gradient,
-            rounding: epsilon * squared_weights.sqrt(),
-        };
-        (id, start)
-    });
+    let starts = sums
+        .into_iter()
+        .map(|((id, dtype), [squared_weights, squared_gradient])| {
+            let epsilon = epsilon(dtype);
+            let start = Start {
+                has_16_bits: matches!(dtype, DType::F16 | DType::BF16),
+                epsilon,
+                squared_weights,
+                squared_gradient,
+                rounding: epsilon * squared_weights.sqrt(),
+            };
+            (id, start)
+        });
     Ok(starts.collect())
 }
 
@@ -230,12 +228,11 @@ fn products_at<M: Module>(
     rate: f64,
     of: &HashSet<ParamId>,
 ) -> Result<HashMap<ParamId, Products>, DirectionError> {
-    let (mut ids, mut sums) = (Vec::new(), Vec::new());
+    let mut sums = Vec::new();
     for part in step.parts(model, |id| of.contains(&id)) {
         let weights = step.weights_of(model, rate, &part);
         for_each(model, step.grads(), |place| {
-            if let Some(moved) = weights.get(place.id) {
-                ids.push(place.id);
+            if let Some(moved) = weights.get(&place.id) {
                 let mut products = Sums::default();
                 let tensors = [&place.weight(), moved, &place.tensor()];
                 products.push_pieces(tensors, |[theta, moved, grad]| {
@@ -247,10 +244,10 @@ fn products_at<M: Module>(
                         (update.clone(), update),
                     ]
                 });
-                sums.push(products);
+                sums.push((place.id, products));
             }
         });
     }
     let sums = Sums::read_each(sums).map_err(DirectionError::Read)?;
-    Ok(ids.into_iter().zip(sums).collect())
+    Ok(sums.into_iter().collect())
 }

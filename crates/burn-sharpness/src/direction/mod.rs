@@ -15,7 +15,7 @@ pub use linearity::Linearity;
 pub(crate) use rates::GroupRatios;
 pub(crate) use step::{VirtualStep, after_step_of, smallest};
 
-use crate::params::{ParamTensors, for_each, replace_weights, widened};
+use crate::params::{ParamTensors, for_each, replace_weights, sizes, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ParamGroup, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -149,18 +149,17 @@ impl UpdateDirection {
         learning_rate: &ModuleLearningRate,
         grads: &GradientsParams,
     ) -> Result<Self, DirectionError> {
-        let learning_rate = GroupRatios::new(model, learning_rate, grads)?.reference();
+        let learning_rate = GroupRatios::new(model, learning_rate, grads)?.reference;
         let mut weights = ParamTensors::default();
         for_each(after, grads, |place| {
             weights.insert(place.id, place.weight());
         });
-        let mut is_whole = true;
-        for_each(model, grads, |place| {
-            is_whole &= weights
-                .get(place.id)
-                .is_some_and(|after| after.shape().num_elements() == place.elements);
-        });
-        if !is_whole {
+        let mut sizes = sizes(model, grads).into_iter();
+        let is_there = |(id, elements)| {
+            let after = weights.get(&id);
+            after.is_some_and(|after| after.shape().num_elements() == elements)
+        };
+        if !sizes.all(is_there) {
             return Err(DirectionError::Replaced);
         }
         let products = products(model, grads, &weights, learning_rate)?;
@@ -185,7 +184,7 @@ impl UpdateDirection {
     }
 
     pub(crate) fn is_shown(&self) -> bool {
-        !matches!(&self.path, Path::Curve(curve) if curve.is_hidden())
+        !matches!(&self.path, Path::Curve(curve) if curve.is_hidden)
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -195,14 +194,13 @@ impl UpdateDirection {
     fn step(&self) -> Option<&VirtualStep> {
         match &self.path {
             Path::Line(step, _) => Some(step),
-            Path::Curve(curve) => Some(curve.step()),
+            Path::Curve(curve) => Some(&curve.step),
             Path::Made(_) => None,
         }
     }
 
     pub(crate) fn has_16_bits(&self) -> bool {
-        self.step()
-            .is_some_and(|step| step.epsilon_of_16_bits() > 0.0)
+        self.step().is_some_and(|step| step.has_16_bits)
     }
 
     /// Whether the optimizer's step is linear in η.
@@ -220,7 +218,7 @@ impl UpdateDirection {
         };
         let mut delta = ParamTensors::default();
         for_each(model, grads, |place| {
-            if let Some(moved) = held.weights.get(place.id) {
+            if let Some(moved) = held.weights.get(&place.id) {
                 let theta = place.weight();
                 let dtype = theta.dtype();
                 let update = (widened(theta) - moved.clone()) / held.rate;
@@ -269,7 +267,8 @@ impl UpdateDirection {
         let Path::Line(_, held) = &self.path else {
             return Self::of_curve(model, step.clone(), Some(members), self.learning_rate);
         };
-        let weights = held.weights.restricted_to(|id| members.contains(&id));
+        let mut weights = held.weights.clone();
+        weights.retain(|id, _| members.contains(id));
         let products = products(model, grads, &weights, held.rate)?;
         let held = Held::new(held.rate, weights, Some(members));
         let path = Path::Line(step.clone(), held);
@@ -282,10 +281,13 @@ impl UpdateDirection {
             Path::Line(_, held) | Path::Made(held) => {
                 let share = learning_rate / held.rate;
                 replace_weights(model, |id, theta| {
-                    Some(on_line(theta, held.weights.get(id)?.clone(), share))
+                    Some(on_line(theta, held.weights.get(&id)?.clone(), share))
                 })
             }
-            Path::Curve(curve) => curve.weights(&model, learning_rate).place_into(model),
+            Path::Curve(curve) => {
+                let weights = curve.weights(&model, learning_rate);
+                replace_weights(model, |id, _| weights.get(&id).cloned())
+            }
         }
     }
 

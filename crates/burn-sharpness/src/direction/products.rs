@@ -12,7 +12,7 @@ pub(super) fn products<M: Module>(
 ) -> Result<[f64; 2], DirectionError> {
     let mut sums = Sums::default();
     for_each(model, grads, |place| {
-        if let Some(moved) = weights.get(place.id) {
+        if let Some(moved) = weights.get(&place.id) {
             let tensors = [&place.weight(), moved, &place.tensor()];
             sums.push_pieces(tensors, |[theta, moved, grad]| {
                 let step = widened(theta) - moved;
@@ -32,22 +32,19 @@ pub(super) fn rounding<M: Module>(
     grads: &GradientsParams,
     moved: &ParamTensors,
 ) -> Result<f64, DirectionError> {
-    let (mut epsilons, mut sums) = (Vec::new(), Vec::new());
+    let mut sums = Vec::new();
     for_each(model, grads, |place| {
-        if moved.get(place.id).is_some() {
+        if moved.contains_key(&place.id) {
             let weight = place.weight();
-            epsilons.push(epsilon(weight.dtype()));
             let mut square = Sums::default();
             square.push_pieces([&weight], |[theta]| [(theta.clone(), theta)]);
-            sums.push(square);
+            sums.push((epsilon(weight.dtype()), square));
         }
     });
     let squares = Sums::read_each(sums).map_err(DirectionError::Read)?;
-    let roundings = squares.into_iter().zip(epsilons);
-    let sum: f64 = roundings
-        .map(|([square], epsilon)| epsilon * epsilon * square)
-        .sum();
-    Ok(sum.sqrt())
+    let squares = squares.iter();
+    let squares = squares.map(|(epsilon, [square])| epsilon * epsilon * square);
+    Ok(squares.sum::<f64>().sqrt())
 }
 
 pub(super) fn epsilon(dtype: DType) -> f64 {

@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 
 #[derive(Clone)]
 pub(crate) struct GroupRatios {
-    reference: f64,
+    pub(super) reference: f64,
     default: f64,
     others: Vec<(f64, Vec<ParamId>)>,
 }
@@ -47,10 +47,6 @@ impl GroupRatios {
             default,
             others,
         })
-    }
-
-    pub(super) fn reference(&self) -> f64 {
-        self.reference
     }
 
     pub(crate) fn at(&self, learning_rate: f64) -> ModuleLearningRate {

@@ -1,6 +1,6 @@
 use super::error::DirectionError;
 use super::rates::GroupRatios;
-use crate::params::{ParamTensors, Sums, copy_gradients, for_each, widened};
+use crate::params::{ParamTensors, Sums, copy_gradients, for_each, sizes, widened};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -18,12 +18,8 @@ pub(crate) struct VirtualStep {
     optim: Box<ModuleOptimizer>,
     grads: Rc<GradientsParams>,
     ratios: GroupRatios,
-    digits: Digits,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Digits {
-    epsilon: f64,
+    pub(super) has_16_bits: bool,
+    /// At this rate, the step has all its digits.
     rate: f64,
 }
 
@@ -46,33 +42,22 @@ impl VirtualStep {
             optim: Box::new(optim.clone()),
             grads: Rc::new(copy_gradients(model, grads, |_| true)),
             ratios: GroupRatios::new(model, learning_rate, grads)?,
-            digits: Digits {
-                epsilon: 0.0,
-                rate: 1.0,
-            },
+            has_16_bits: false,
+            rate: 1.0,
         };
         for_each(model, grads, |place| {
-            let weight = place.weight();
-            if let DType::F16 | DType::BF16 = weight.dtype()
-                && let Some(precision) = weight.dtype().finfo()
-            {
-                step.digits.epsilon = step.digits.epsilon.max(precision.epsilon);
-            }
+            step.has_16_bits |= matches!(place.weight().dtype(), DType::F16 | DType::BF16);
         });
-        if step.digits.epsilon > 0.0 {
-            step.digits.rate = step.rate_with_digits(model)?;
+        if step.has_16_bits {
+            step.rate = step.rate_with_digits(model)?;
         }
         Ok(step)
-    }
-
-    pub(super) fn epsilon_of_16_bits(&self) -> f64 {
-        self.digits.epsilon
     }
 
     /// A power of two, so that division by it is exact.
     pub(super) fn rate_for(&self, scale: f64) -> f64 {
         let scale = if scale.is_finite() { scale } else { 1.0 };
-        scale.max(self.digits.rate).log2().ceil().exp2()
+        scale.max(self.rate).log2().ceil().exp2()
     }
 
     fn rate_with_digits<M: Module>(&self, model: &M) -> Result<f64, DirectionError> {
@@ -82,7 +67,7 @@ impl VirtualStep {
             let (mut farther, mut limit) = (0.0_f64, f64::INFINITY);
             let mut failed = None;
             for_each(model, &self.grads, |place| {
-                let Some(moved) = moved.get(place.id) else {
+                let Some(moved) = moved.get(&place.id) else {
                     return;
                 };
                 let largest = match place.weight().dtype() {
@@ -120,7 +105,7 @@ impl VirtualStep {
     }
 
     pub(super) fn learning_rate(&self) -> f64 {
-        self.ratios.reference()
+        self.ratios.reference
     }
 
     pub(super) fn weights<M: Module>(&self, model: &M, learning_rate: f64) -> ParamTensors {
@@ -165,16 +150,12 @@ impl VirtualStep {
         model: &M,
         moves: impl Fn(ParamId) -> bool,
     ) -> Vec<HashSet<ParamId>> {
-        let mut sizes = Vec::new();
-        for_each(model, &self.grads, |place| {
-            if moves(place.id) {
-                sizes.push((place.elements, place.id));
-            }
-        });
-        sizes.sort_by_key(|(elements, _)| std::cmp::Reverse(*elements));
+        let mut sizes = sizes(model, &self.grads);
+        sizes.retain(|(id, _)| moves(*id));
+        sizes.sort_by_key(|(_, elements)| std::cmp::Reverse(*elements));
         let mut parts: Vec<HashSet<ParamId>> = Vec::new();
         let mut room = 0;
-        for (elements, id) in sizes {
+        for (id, elements) in sizes {
             match parts.last_mut() {
                 Some(part) if elements <= room => {
                     part.insert(id);
@@ -190,23 +171,19 @@ impl VirtualStep {
     }
 
     pub(crate) fn optimizer_after<M: Module>(&self, model: &M) -> ModuleOptimizer {
-        let all: HashSet<ParamId> = self.parts(model, |_| true).into_iter().flatten().collect();
-        let model = with_autodiff(model.clone(), &all);
+        let sizes = sizes(model, &self.grads).into_iter();
+        let model = with_autodiff(model.clone(), &sizes.map(|(id, _)| id).collect());
         let grads = copy_gradients(&model, &self.grads, |_| true);
         let mut optim = (*self.optim).clone();
-        let _ = optim.step(self.ratios.at(self.ratios.reference()), model, grads);
+        let _ = optim.step(self.ratios.at(self.ratios.reference), model, grads);
         optim
     }
 }
 
 pub(crate) fn smallest<M: Module>(model: &M, grads: &GradientsParams) -> Option<ParamId> {
-    let mut smallest: Option<(usize, ParamId)> = None;
-    for_each(model, grads, |place| {
-        if smallest.is_none_or(|(elements, _)| place.elements < elements) {
-            smallest = Some((place.elements, place.id));
-        }
-    });
-    smallest.map(|(_, id)| id)
+    let sizes = sizes(model, grads).into_iter();
+    let smallest = sizes.min_by_key(|(_, elements)| *elements);
+    smallest.map(|(id, _)| id)
 }
 
 pub(crate) fn after_step_of<M: Module>(

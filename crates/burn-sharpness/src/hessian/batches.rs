@@ -1,6 +1,6 @@
 use super::error::{GradientError, HessianError};
 use super::layout::Layout;
-use super::product::{dot, norm_of_weights};
+use super::product::{calibrate, dot, norm_of_weights};
 use super::sharpness::{failed, measured};
 use crate::params::home_of;
 use burn::module::Module;
@@ -66,7 +66,7 @@ struct Work<'a, M> {
 
 impl<M: Module> Work<'_, M> {
     fn each(&mut self, grads: &GradientsParams) -> Result<Vec<OfBatch>, HessianError> {
-        if self.layout.elements() == 0 {
+        if self.layout.elements == 0 {
             return Err(HessianError::NoGradient);
         }
         self.norm_of_weights = norm_of_weights(self.model, grads, &self.layout)?;
@@ -77,8 +77,8 @@ impl<M: Module> Work<'_, M> {
 
     fn of(&mut self, batch: usize) -> Result<OfBatch, HessianError> {
         let device = home_of(self.model);
-        let nowhere = Tensor::zeros([self.layout.elements()], &device);
-        let tracked = self.layout.moved(self.model.clone(), &nowhere);
+        let nowhere = Tensor::zeros([self.layout.elements], &device);
+        let tracked = self.layout.moved(self.model, &nowhere, true);
         let gradient = (self.batches.gradient)(batch, &tracked)?;
         let gradient = self.layout.gradients(&tracked, &gradient, &device);
         let square = dot(&gradient, &gradient)?;
@@ -93,38 +93,22 @@ impl<M: Module> Work<'_, M> {
                 let ratio = self.second_difference(batch, &unit, base, step)?;
                 (ratio, ratio - neighbour)
             }
-            None => self.calibrate(batch, &unit, base)?,
+            None => {
+                let quotient = |step| self.second_difference(batch, &unit, base, step);
+                let compare = |ratio: &f64, last: f64| {
+                    let apart = ratio - last;
+                    Ok((apart, (apart / ratio).abs()))
+                };
+                let (step, ratio, apart) = calibrate(STEPS.len(), quotient, compare)?;
+                self.step = Some(step);
+                (ratio, apart)
+            }
         };
         Ok(OfBatch {
             ratio,
             apart,
             square,
         })
-    }
-
-    fn calibrate(
-        &mut self,
-        batch: usize,
-        unit: &Tensor<1>,
-        base: f64,
-    ) -> Result<(f64, f64), HessianError> {
-        let mut last = self.second_difference(batch, unit, base, 0)?;
-        let (mut best, mut smallest_error) = (None, f64::INFINITY);
-        for step in 1..STEPS.len() {
-            let ratio = self.second_difference(batch, unit, base, step)?;
-            let apart = ratio - last;
-            let relative_error = (apart / ratio).abs();
-            if best.is_none() || relative_error < smallest_error {
-                smallest_error = relative_error;
-                self.step = Some(step);
-                best = Some((ratio, apart));
-            } else if relative_error > 3.0 * smallest_error {
-                // Rounding has taken over.
-                break;
-            }
-            last = ratio;
-        }
-        best.ok_or(HessianError::NoStep)
     }
 
     fn second_difference(
@@ -137,7 +121,7 @@ impl<M: Module> Work<'_, M> {
         let length = STEPS[step] * self.norm_of_weights;
         let offset = unit.clone() * length;
         let mut rise = |offset: &Tensor<1>| -> Result<f64, HessianError> {
-            let moved = self.layout.placed(self.model.clone(), offset);
+            let moved = self.layout.moved(self.model, offset, false);
             Ok(self.loss(batch, &moved)? - base)
         };
         Ok((rise(&offset)? + rise(&-offset)?) / (length * length))

@@ -37,11 +37,10 @@ pub(super) fn largest_eigenvalues(
         diagonal.push(alpha);
 
         let ends = Ends::new(&diagonal, &off_diagonal, beta, &config);
-        let scale = ends.largest_magnitude();
+        let scale = ends.eigen.eigenvalues.amax();
         let is_invariant = beta <= 1e-6 * scale || !beta.is_finite();
-        let is_converged = ends
-            .wanted()
-            .all(|(_, residual)| residual <= config.tolerance);
+        let is_small = |residual| residual <= config.tolerance;
+        let is_converged = ends.residuals().all(is_small);
         if is_converged || is_invariant || diagonal.len() >= most {
             return Ok(ends.into_eigenvectors(&basis));
         }
@@ -71,8 +70,7 @@ impl Ends {
         let eigen = SymmetricEigen::new(matrix);
         let mut order: Vec<usize> = (0..size).collect();
         order.sort_by(|a, b| eigen.eigenvalues[*b].total_cmp(&eigen.eigenvalues[*a]));
-        let largest = config.largest.max(1).min(size);
-        order.truncate(largest);
+        order.truncate(config.largest.max(1));
         Self {
             eigen,
             columns: order,
@@ -80,16 +78,11 @@ impl Ends {
         }
     }
 
-    fn largest_magnitude(&self) -> f64 {
-        self.eigen.eigenvalues.amax()
-    }
-
-    fn wanted(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.columns.iter().map(|column| {
-            let value = self.eigen.eigenvalues[*column];
-            let last = self.eigen.eigenvectors.nrows() - 1;
+    fn residuals(&self) -> impl Iterator<Item = f64> {
+        let last = self.eigen.eigenvectors.nrows() - 1;
+        self.columns.iter().map(move |column| {
             let residual = (self.beta * self.eigen.eigenvectors[(last, *column)]).abs();
-            (value, residual / value.abs())
+            residual / self.eigen.eigenvalues[*column].abs()
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 pub(super) struct Layout {
     spans: HashMap<ParamId, (usize, usize)>,
-    elements: usize,
+    pub(super) elements: usize,
 }
 
 impl Layout {
@@ -28,10 +28,6 @@ impl Layout {
             layout.elements += place.elements;
         });
         layout
-    }
-
-    pub(super) fn elements(&self) -> usize {
-        self.elements
     }
 
     pub(super) fn span(&self, id: ParamId) -> Option<(usize, usize)> {
@@ -60,24 +56,16 @@ impl Layout {
     ) -> Tensor<1> {
         let mut tensors = ParamTensors::default();
         for_each(model, grads, |place| {
-            tensors.insert(place.id, place.tensor())
+            tensors.insert(place.id, place.tensor());
         });
-        self.flatten(|id| tensors.remove(id), device)
+        self.flatten(|id| tensors.remove(&id), device)
     }
 
-    pub(super) fn moved<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
-        model.map(&mut Mover {
+    pub(super) fn moved<M: Module>(&self, model: &M, offset: &Tensor<1>, is_tracked: bool) -> M {
+        model.clone().map(&mut Mover {
             layout: self,
             offset,
-            is_tracked: true,
-        })
-    }
-
-    pub(super) fn placed<M: Module>(&self, model: M, offset: &Tensor<1>) -> M {
-        model.map(&mut Mover {
-            layout: self,
-            offset,
-            is_tracked: false,
+            is_tracked,
         })
     }
 }

@@ -14,26 +14,18 @@ impl AdamPreconditioner {
         optim: &ModuleOptimizer,
     ) -> Result<Tensor<1>, HessianError> {
         let fail = |reason: String| HessianError::Preconditioner(reason);
-        let bytes = optim
-            .to_record()
-            .into_bytes()
-            .map_err(|error| fail(error.to_string()))?;
-        let bytes: Bytes = bytes;
+        let record = optim.to_record().into_bytes();
+        let bytes: Bytes = record.map_err(|error| fail(error.to_string()))?;
         let reader = Reader::from_bytes(bytes).map_err(|error| fail(error.to_string()))?;
         let scalars = reader.scalars().clone();
-        let tensors = reader
-            .into_tensors()
-            .map_err(|error| fail(error.to_string()))?;
+        let tensors = reader.into_tensors();
+        let tensors = tensors.map_err(|error| fail(error.to_string()))?;
 
-        let mut inverse_root = vec![f32::NAN; hessian.layout().elements()];
-        for tensor in tensors
-            .into_iter()
-            .filter(|t| t.name.ends_with(".moment_2"))
-        {
-            let Some((first, elements)) = tensor
-                .param_id
-                .and_then(|id| hessian.layout().span(id.into()))
-            else {
+        let mut inverse_root = vec![f32::NAN; hessian.layout.elements];
+        let tensors = tensors.into_iter();
+        for tensor in tensors.filter(|tensor| tensor.name.ends_with(".moment_2")) {
+            let id = tensor.param_id;
+            let Some((first, elements)) = id.and_then(|id| hessian.layout.span(id.into())) else {
                 continue;
             };
             let prefix = tensor.name.trim_end_matches("moment_2").to_string();
@@ -41,9 +33,8 @@ impl AdamPreconditioner {
                 .get(&format!("{prefix}time"))
                 .and_then(|time| f64::try_from(*time).ok())
                 .ok_or_else(|| fail(format!("{prefix}time is not in the optimizer's record")))?;
-            let (_, dtype, shape, _, bytes) = tensor
-                .into_parts()
-                .map_err(|error| fail(error.to_string()))?;
+            let parts = tensor.into_parts();
+            let (_, dtype, shape, _, bytes) = parts.map_err(|error| fail(error.to_string()))?;
             let moments = burn::tensor::TensorData::from_bytes(bytes, shape, dtype);
             let places = inverse_root[first..first + elements].iter_mut();
             for (place, moment) in places.zip(moments.iter::<f64>()) {

@@ -19,22 +19,25 @@ pub(crate) type GradientOf<'a, M> =
 pub(crate) struct Hessian<'a, M> {
     model: M,
     gradient: GradientOf<'a, M>,
-    layout: Layout,
+    pub(super) layout: Layout,
     norm_of_weights: f64,
-    step: Option<f64>,
+    /// Chosen for the next vector if `None`.
+    pub(super) step: Option<f64>,
     scale: f64,
-    gradients: usize,
+    pub(super) gradients: usize,
 }
 
 impl<'a, M: Module> Hessian<'a, M> {
+    /// The gradient is a sum over this many parts, and the loss their mean.
     pub(crate) fn new(
         model: M,
         grads: &GradientsParams,
         group: Option<&ParamGroup>,
         gradient: GradientOf<'a, M>,
+        parts: usize,
     ) -> Result<Self, HessianError> {
         let layout = Layout::new(&model, grads, group);
-        if layout.elements() == 0 {
+        if layout.elements == 0 {
             return Err(HessianError::NoGradient);
         }
         let norm_of_weights = norm_of_weights(&model, grads, &layout)?;
@@ -44,19 +47,9 @@ impl<'a, M: Module> Hessian<'a, M> {
             layout,
             norm_of_weights,
             step: None,
-            scale: 1.0,
+            scale: 1.0 / parts.max(1) as f64,
             gradients: 0,
         })
-    }
-
-    /// The gradient is a sum over this many parts, and the loss their mean.
-    pub(crate) fn with_parts(mut self, parts: usize) -> Self {
-        self.scale = 1.0 / parts.max(1) as f64;
-        self
-    }
-
-    pub(super) fn recalibrate(&mut self) {
-        self.step = None;
     }
 
     pub(super) fn device(&self) -> Device {
@@ -66,7 +59,7 @@ impl<'a, M: Module> Hessian<'a, M> {
     /// The gradient, and a little of every direction.
     pub(super) fn start(&mut self) -> Result<Tensor<1>, HessianError> {
         let gradient = self.gradient()?;
-        let elements = self.layout.elements() as i64;
+        let elements = self.layout.elements as i64;
         let places = Tensor::<1, Int>::arange(0..elements, &gradient.device());
         let everything = (places.float() * 0.618).sin() / (elements as f64).sqrt();
         let norm = dot(&gradient, &gradient)?.sqrt();
@@ -82,7 +75,7 @@ impl<'a, M: Module> Hessian<'a, M> {
         &mut self,
         v: &Tensor<1>,
     ) -> Result<(f64, f64, Tensor<1>), HessianError> {
-        self.recalibrate();
+        self.step = None;
         let (product, apart) = self.product_and_spread(v)?;
         let value = dot(v, &product)?;
         let error = match &apart {
@@ -93,21 +86,13 @@ impl<'a, M: Module> Hessian<'a, M> {
     }
 
     pub(super) fn gradient(&mut self) -> Result<Tensor<1>, HessianError> {
-        let nowhere = Tensor::zeros([self.layout.elements()], &self.device());
+        let nowhere = Tensor::zeros([self.layout.elements], &self.device());
         self.gradient_at(&nowhere)
     }
 
     pub(super) fn vector_of(&self, tensors: &ParamTensors) -> Tensor<1> {
         self.layout
-            .flatten(|id| tensors.get(id).cloned(), &self.device())
-    }
-
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    pub(super) fn gradients(&self) -> usize {
-        self.gradients
+            .flatten(|id| tensors.get(&id).cloned(), &self.device())
     }
 
     pub(super) fn product(&mut self, v: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
@@ -126,33 +111,20 @@ impl<'a, M: Module> Hessian<'a, M> {
         let (vector, apart) = match self.step {
             Some(step) => (self.difference(&unit, step)?, None),
             None => {
-                let (vector, apart) = self.calibrate(&unit)?;
+                let scale = self.norm_of_weights;
+                let quotient = |step: usize| self.difference(&unit, STEPS[step] * scale);
+                let compare = |difference: &Tensor<1>, last| {
+                    let apart = difference.clone() - last;
+                    let norm = dot(difference, difference)?.sqrt();
+                    let relative_error = dot(&apart, &apart)?.sqrt() / norm;
+                    Ok((apart, relative_error))
+                };
+                let (step, vector, apart) = calibrate(STEPS.len(), quotient, compare)?;
+                self.step = Some(STEPS[step] * scale);
                 (vector, Some(apart * norm))
             }
         };
         Ok((vector * norm, apart))
-    }
-
-    fn calibrate(&mut self, unit: &Tensor<1>) -> Result<(Tensor<1>, Tensor<1>), HessianError> {
-        let scale = self.norm_of_weights;
-        let mut last = self.difference(unit, STEPS[0] * scale)?;
-        let (mut best, mut smallest_error) = (None, f64::INFINITY);
-        for step in &STEPS[1..] {
-            let length = step * scale;
-            let difference = self.difference(unit, length)?;
-            let apart = difference.clone() - last;
-            let norm = dot(&difference, &difference)?.sqrt();
-            let relative_error = dot(&apart, &apart)?.sqrt() / norm;
-            if best.is_none() || relative_error < smallest_error {
-                smallest_error = relative_error;
-                self.step = Some(length);
-                best = Some((difference.clone(), apart));
-            } else if relative_error > 3.0 * smallest_error {
-                break;
-            }
-            last = difference;
-        }
-        best.ok_or(HessianError::NoStep)
     }
 
     fn difference(&mut self, unit: &Tensor<1>, step: f64) -> Result<Tensor<1>, HessianError> {
@@ -164,10 +136,34 @@ impl<'a, M: Module> Hessian<'a, M> {
 
     fn gradient_at(&mut self, offset: &Tensor<1>) -> Result<Tensor<1>, HessianError> {
         self.gradients += 1;
-        let moved = self.layout.moved(self.model.clone(), offset);
+        let moved = self.layout.moved(&self.model, offset, true);
         let grads = (self.gradient)(&moved)?;
         Ok(self.layout.gradients(&moved, &grads, &self.device()) * self.scale)
     }
+}
+
+/// Finds the step whose difference quotient agrees best with the one before. Returns the step, its quotient, and how
+/// far the two are apart; `compare` returns their distance, absolute and relative.
+pub(super) fn calibrate<T: Clone>(
+    steps: usize,
+    mut quotient: impl FnMut(usize) -> Result<T, HessianError>,
+    compare: impl Fn(&T, T) -> Result<(T, f64), HessianError>,
+) -> Result<(usize, T, T), HessianError> {
+    let mut last = quotient(0)?;
+    let (mut best, mut smallest_error) = (None, f64::INFINITY);
+    for step in 1..steps {
+        let next = quotient(step)?;
+        let (apart, relative_error) = compare(&next, last)?;
+        if best.is_none() || relative_error < smallest_error {
+            smallest_error = relative_error;
+            best = Some((step, next.clone(), apart));
+        } else if relative_error > 3.0 * smallest_error {
+            // Rounding has taken over.
+            break;
+        }
+        last = next;
+    }
+    best.ok_or(HessianError::NoStep)
 }
 
 pub(super) fn norm_of_weights<M: Module>(

@@ -84,9 +84,9 @@ fn timed<M: Module>(
     hessian: &mut Hessian<'_, M>,
     measure: impl FnOnce(&mut Hessian<'_, M>) -> CurvatureValue,
 ) -> CurvatureValue {
-    let (started, before) = (Instant::now(), hessian.gradients());
+    let (started, before) = (Instant::now(), hessian.gradients);
     let mut value = measure(hessian);
-    value.gradients = hessian.gradients() - before;
+    value.gradients = hessian.gradients - before;
     value.seconds = started.elapsed().as_secs_f64();
     value
 }
@@ -126,7 +126,7 @@ fn largest<M: Module>(
             Some(top) => top,
             None => hessian.start()?,
         };
-        hessian.recalibrate();
+        hessian.step = None;
         let found = largest_eigenvalues(&start, config, |v| {
             Ok(scaled(&hessian.product(&scaled(v))?))
         })?;

@@ -1,23 +1,22 @@
-use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
+use std::sync::Arc;
 
 #[derive(Default)]
-pub(super) struct EdgeWatch {
-    warn_after: u64,
-    pub(super) past_edge: u64,
-    warns: bool,
+pub(crate) struct EdgeWatch {
+    pub(super) warn_after: u64,
+    pub(crate) past_edge: u64,
 }
 
 impl EdgeWatch {
-    pub(super) fn new(warn_after: u64) -> Self {
-        Self {
-            warn_after,
-            ..Self::default()
+    /// Returns whether the warning is due.
+    pub(super) fn read(&mut self, measurements: &[Arc<Measurement>]) -> bool {
+        let mut all = measurements.iter();
+        let training = all.find(|of| of.is_of_training());
+        let training = training.filter(|training| self.note(training));
+        if let Some(training) = training {
+            warn(training, self.warn_after);
         }
-    }
-
-    pub(super) fn warns(&self) -> bool {
-        self.warns
+        training.is_some()
     }
 
     fn note(&mut self, training: &Measurement) -> bool {
@@ -40,22 +39,6 @@ impl EdgeWatch {
     }
 }
 
-impl Reader for EdgeWatch {
-    fn read(&mut self, update: &OfUpdate) -> Option<String> {
-        let mut all = update.measurements.iter();
-        let training = all.find(|of| of.is_of_training())?;
-        self.warns = self.note(training);
-        if self.warns {
-            warn(training, self.warn_after);
-        }
-        None
-    }
-
-    fn restart(&mut self) {
-        *self = Self::new(self.warn_after);
-    }
-}
-
 fn warn(training: &Measurement, measurements_in_a_row: u64) {
     tracing::warn!(
         step = training.step,
@@ -74,6 +57,13 @@ mod tests {
     use super::*;
     use sharpness_record::{MeasurementOutcome, TRAIN_TASK};
 
+    fn watch(warn_after: u64) -> EdgeWatch {
+        EdgeWatch {
+            warn_after,
+            past_edge: 0,
+        }
+    }
+
     fn at_ratio(ratio: Option<f64>) -> Measurement {
         let mut measurement = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::Bracketed);
         measurement.learning_rate = Some(1.0);
@@ -83,7 +73,7 @@ mod tests {
 
     #[test]
     fn it_warns_once_each_time_that_the_run_stays_past_the_edge() {
-        let mut watch = EdgeWatch::new(3);
+        let mut watch = watch(3);
         let ratios = [1.5, 1.5, 0.9, 1.5, 1.5, 1.5, 1.5, 0.5, 1.1, 1.1, 1.1].map(Some);
         let warned: Vec<bool> = ratios.map(|ratio| watch.note(&at_ratio(ratio))).to_vec();
         let at: Vec<usize> = (0..warned.len()).filter(|index| warned[*index]).collect();
@@ -92,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_measurement_without_a_number_changes_nothing() {
-        let mut watch = EdgeWatch::new(2);
+        let mut watch = watch(2);
         let ratios = [Some(1.5), None, Some(1.5)];
         let warned = ratios.map(|ratio| watch.note(&at_ratio(ratio)));
         assert_eq!(warned, [false, false, true]);

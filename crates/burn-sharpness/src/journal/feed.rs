@@ -1,4 +1,3 @@
-use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ const KEPT: usize = 1024;
 /// training item or the next one after it was made.
 #[derive(Default)]
 pub(crate) struct Feed {
-    items: u64,
+    pub(crate) items: u64,
     entries: VecDeque<Entry>,
     made: u64,
 }
@@ -41,15 +40,7 @@ impl Entry {
 }
 
 impl Feed {
-    pub(crate) fn next_item(&mut self) {
-        self.items += 1;
-    }
-
-    pub(crate) fn items(&self) -> u64 {
-        self.items
-    }
-
-    fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
+    pub(super) fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
@@ -72,19 +63,10 @@ impl Feed {
         let oldest = self.made - self.entries.len() as u64;
         let known = reading.entries.saturating_sub(oldest) as usize;
         let new = self.entries.iter().skip(known);
-        let new: Vec<Entry> = new
-            .take_while(|entry| entry.item < reading.items)
-            .cloned()
-            .collect();
+        let new = new.take_while(|entry| entry.item < reading.items);
+        let new: Vec<Entry> = new.cloned().collect();
         reading.entries = reading.entries.max(oldest) + new.len() as u64;
         new
-    }
-}
-
-impl Reader for Feed {
-    fn read(&mut self, update: &OfUpdate) -> Option<String> {
-        self.push(update.measurements.clone(), update.interval);
-        None
     }
 }
 
@@ -113,12 +95,12 @@ mod tests {
         let mut feed = Feed::default();
         let mut reading = feed.begin();
         for item in 0..4 {
-            feed.next_item();
+            feed.items += 1;
             if item % 2 == 1 {
                 feed.push(vec![measured(item, TRAIN_TASK), measured(item, "other")], 2);
             }
         }
-        assert_eq!(feed.items(), 4);
+        assert_eq!(feed.items, 4);
         let entry = feed.entries.back().unwrap();
         assert_eq!(entry.of_task("other").unwrap().step, 3);
         assert!(entry.of_task("none").is_none());
@@ -131,10 +113,10 @@ mod tests {
     fn a_measurement_that_comes_late_is_met_at_the_next_item() {
         let mut feed = Feed::default();
         let mut reading = feed.begin();
-        feed.next_item();
+        feed.items += 1;
         assert!(read(&feed, &mut reading, 1).concat().is_empty());
         feed.push(vec![measured(0, TRAIN_TASK)], 1);
-        feed.next_item();
+        feed.items += 1;
         feed.push(vec![measured(1, TRAIN_TASK)], 1);
         assert_eq!(read(&feed, &mut reading, 1), [[0, 1]]);
     }
@@ -144,7 +126,7 @@ mod tests {
         let mut feed = Feed::default();
         let mut reading = feed.begin();
         for item in 0..KEPT as u64 + 1 {
-            feed.next_item();
+            feed.items += 1;
             feed.push(vec![measured(item, TRAIN_TASK)], 1);
         }
         let steps = read(&feed, &mut reading, KEPT + 1);

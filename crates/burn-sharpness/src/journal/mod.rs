@@ -2,76 +2,68 @@ mod edge_watch;
 mod feed;
 mod folder;
 mod log;
-mod metrics;
-mod reader;
 mod record;
 mod summary;
 
 pub(crate) use feed::{Entry, Reading};
 pub(crate) use folder::ClaimedFolder;
-pub(crate) use reader::OfUpdate;
 
 use edge_watch::EdgeWatch;
 use feed::Feed;
-use log::Log;
-use reader::Reader;
 use record::Record;
-use sharpness_record::{CheckpointNote, Measurement, SharpnessSummary};
+use sharpness_record::{CheckpointNote, Measurement};
 use std::sync::Arc;
 use std::time::Instant;
 use summary::Summary;
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    log: Log,
-    summary: Summary,
-    edge: EdgeWatch,
-    record: Record,
-    feed: Feed,
+    pub(crate) summary: Summary,
+    pub(crate) edge: EdgeWatch,
+    pub(crate) record: Record,
+    pub(crate) feed: Feed,
 }
 
 impl Journal {
     pub(crate) fn new(folder: Option<ClaimedFolder>, warn_after: u64) -> Self {
-        Self {
-            edge: EdgeWatch::new(warn_after),
-            record: Record::new(folder),
-            ..Self::default()
-        }
-    }
-
-    fn readers(&mut self) -> [&mut dyn Reader; 5] {
-        [
-            &mut self.log,
-            &mut self.summary,
-            &mut self.edge,
-            &mut self.record,
-            &mut self.feed,
-        ]
+        let mut journal = Self::default();
+        journal.edge.warn_after = warn_after;
+        journal.record.folder = folder;
+        journal
     }
 
     /// Returns whether the warning about the edge is due.
-    pub(crate) fn publish(&mut self, update: &OfUpdate) -> bool {
-        let readers = self.readers().into_iter();
-        let notices: Vec<_> = readers.filter_map(|reader| reader.read(update)).collect();
-        notices.into_iter().for_each(|notice| self.tell(notice));
-        self.edge.warns()
+    pub(crate) fn publish(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) -> bool {
+        measurements.iter().for_each(|of| log::log(of));
+        let failed = self.summary.read(&measurements);
+        let warns = self.edge.read(&measurements);
+        let lost = self.record.read(&measurements);
+        self.feed.push(measurements, interval);
+        self.tell_all(failed.into_iter().chain(lost));
+        warns
     }
 
     pub(crate) fn restart(&mut self) {
-        let readers = self.readers().into_iter();
-        readers.for_each(|reader| reader.restart());
+        self.summary = Summary::default();
+        self.edge.past_edge = 0;
+        self.record.has_begun = false;
     }
 
     pub(crate) fn begin_item(&mut self, step: u64) {
         self.summary.numbers.tick(Instant::now());
-        self.feed.next_item();
-        let notice = self.record.note_step(step);
-        notice.into_iter().for_each(|notice| self.tell(notice));
+        self.feed.items += 1;
+        if !self.record.has_begun {
+            self.begin_record_at(step);
+        }
     }
 
     pub(crate) fn begin_record_at(&mut self, step: u64) {
         let notice = self.record.begin_at(step);
-        notice.into_iter().for_each(|notice| self.tell(notice));
+        self.tell_all(notice);
+    }
+
+    fn tell_all(&mut self, notices: impl IntoIterator<Item = String>) {
+        notices.into_iter().for_each(|notice| self.tell(notice));
     }
 
     /// Tells the user once, in the log, the summary and the text of the dashboard.
@@ -83,36 +75,8 @@ impl Journal {
         }
     }
 
-    pub(crate) fn leave_out(&mut self) {
-        self.summary.numbers.left_out += 1;
-    }
-
-    pub(crate) fn feed(&self) -> &Feed {
-        &self.feed
-    }
-
-    pub(crate) fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
-        self.summary.latest(task)
-    }
-
-    pub(crate) fn summary(&self) -> &SharpnessSummary {
-        &self.summary.numbers
-    }
-
-    pub(crate) fn past_edge(&self) -> u64 {
-        self.edge.past_edge
-    }
-
-    pub(crate) fn continue_past_edge(&mut self, past_edge: u64) {
-        self.edge.past_edge = past_edge;
-    }
-
     pub(crate) fn note_checkpoint(&mut self, note: CheckpointNote) {
         let notice = self.record.note_checkpoint(note);
-        notice.into_iter().for_each(|notice| self.tell(notice));
-    }
-
-    pub(crate) fn find_checkpoint(&self, fingerprint: u64) -> Option<CheckpointNote> {
-        self.record.find_checkpoint(fingerprint)
+        self.tell_all(notice);
     }
 }

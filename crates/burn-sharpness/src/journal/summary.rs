@@ -1,4 +1,3 @@
-use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +7,22 @@ use std::time::Instant;
 const REASONS: usize = 4;
 
 #[derive(Default)]
-pub(super) struct Summary {
-    pub(super) numbers: SharpnessSummary,
-    latest: BTreeMap<String, Arc<Measurement>>,
+pub(crate) struct Summary {
+    pub(crate) numbers: SharpnessSummary,
+    pub(crate) latest: BTreeMap<String, Arc<Measurement>>,
     reasons: usize,
 }
 
 impl Summary {
-    pub(super) fn latest(&self, task: &str) -> Option<Arc<Measurement>> {
-        self.latest.get(task).cloned()
-    }
-
-    fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
-        let mut all = update.measurements.iter();
+    /// Returns any message for the user.
+    pub(super) fn read(&mut self, measurements: &[Arc<Measurement>]) -> Option<String> {
+        for measurement in measurements {
+            self.numbers.push(measurement);
+            let task = measurement.task.clone();
+            self.latest.insert(task, measurement.clone());
+        }
+        self.numbers.tick(Instant::now());
+        let mut all = measurements.iter();
         // If the training's own measurement failed, the tasks fail for its reason.
         let failed = all.find(|of| of.outcome == MeasurementOutcome::Failed)?;
         let reason = failed.reason.as_ref()?;
@@ -34,21 +36,5 @@ impl Summary {
         } else {
             format!("a measurement of {} failed: {reason}", failed.task)
         })
-    }
-}
-
-impl Reader for Summary {
-    fn read(&mut self, update: &OfUpdate) -> Option<String> {
-        for measurement in &update.measurements {
-            self.numbers.push(measurement);
-            let task = measurement.task.clone();
-            self.latest.insert(task, measurement.clone());
-        }
-        self.numbers.tick(Instant::now());
-        self.reason_to_tell(update)
-    }
-
-    fn restart(&mut self) {
-        *self = Self::default();
     }
 }

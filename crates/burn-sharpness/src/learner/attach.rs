@@ -139,9 +139,8 @@ fn reported_loss<M: Module>(input: &LossInput, model: &M) -> Result<Loss, LossEr
         lr: None,
     };
     let mut metric = LossMetric::new();
-    metric
-        .update(input, &metadata)
-        .map_err(|error| LossError::Read(error.to_string()))?;
+    let updated = metric.update(input, &metadata);
+    updated.map_err(|error| LossError::Read(error.to_string()))?;
     let value = metric.value().ok_or(LossError::NotReported)?;
     Ok(Loss::new(value.current(), parameter_epsilon(model)))
 }

@@ -27,14 +27,11 @@ where
 {
     fn losses(&mut self, model: &M, at: &Point) -> Result<BatchLosses, Failure> {
         if let Some(team) = &mut self.team {
-            team.ask(at);
+            team.host.ask(at);
         }
         let began = Instant::now();
-        let own = self
-            .calling
-            .batches
-            .iter()
-            .map(|kept| self.loss_on(model, kept));
+        let own = self.calling.batches.iter();
+        let own = own.map(|kept| self.loss_on(model, kept));
         let mut losses = own.collect::<Result<Vec<Loss>, _>>()?;
         if let Some(team) = &mut self.team {
             losses.extend(team.answers(began.elapsed())?);
@@ -63,14 +60,14 @@ where
     }
 
     fn go_on(&mut self) -> Option<Coverage> {
-        let left = self.team.as_mut()?.part();
+        let left = self.team.as_mut()?.host.part();
         left.iter().for_each(|card| self.calling.lose(card));
         (!left.is_empty()).then(|| self.coverage())
     }
 
     fn end(&mut self) {
         if let Some(team) = &mut self.team {
-            team.dismiss();
+            team.host.dismiss();
         }
     }
 }
@@ -88,7 +85,8 @@ where
 
 impl<M: TrainStep> DueUpdate<M> {
     pub(super) fn cards(&self) -> Vec<&Card> {
-        self.team.as_ref().map(Team::cards).unwrap_or_default()
+        let team = self.team.as_ref();
+        team.map(|team| team.host.cards()).unwrap_or_default()
     }
 
     pub(super) fn all_batches(&self) -> usize {

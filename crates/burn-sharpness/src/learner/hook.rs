@@ -107,8 +107,8 @@ where
         let awaited = std::mem::take(&mut due.calling.awaited);
         let workers: Vec<&Worker> = awaited.iter().map(|other| &other.worker).collect();
         team.gather(&workers);
-        let has_come =
-            |other: &Awaited| team.cards().iter().any(|card| card.worker == other.worker);
+        let cards = team.host.cards();
+        let has_come = |other: &Awaited| cards.iter().any(|card| card.worker == other.worker);
         let (came, missing): (Vec<_>, Vec<_>) = awaited.into_iter().partition(has_come);
         if came.is_empty() {
             due.team = None;
@@ -118,7 +118,7 @@ where
             self.probe.run().workers.note_absent(&other.worker);
             updates.do_without(due.place.step, other, &mut due.calling);
         }
-        due.calling.count(came.len());
+        due.calling.measured += came.len();
     }
 
     pub(super) fn session<'a>(
@@ -155,7 +155,7 @@ where
             is_of_this_thread: due.calling.is_of_this_thread(),
             may_step_first: self.probe.config().step_first,
             seat: due.seat.take(),
-            kept: replica.kept(),
+            kept: replica.life.clone(),
             losses: due,
         }
     }
@@ -216,9 +216,9 @@ impl<M: TrainStep> Hook<M> {
         if self.keeps_steps() {
             let fingerprint = fingerprint(model);
             let state = self.probe.run().resume_from(fingerprint);
-            state
-                .into_iter()
-                .for_each(|state| self.probe.continue_from(&state));
+            if let Some(state) = state {
+                self.probe.continue_from(&state);
+            }
         }
     }
 

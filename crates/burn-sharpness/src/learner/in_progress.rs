@@ -2,6 +2,7 @@
 
 use super::team::{Card, Door, Team};
 use crate::loss::Loss;
+use crate::meeting;
 use crate::params::SquaredNorm;
 use crate::session::Seat;
 use crate::workers::{Worker, Workers};
@@ -34,7 +35,7 @@ pub(super) struct Calling<B> {
     /// The number of workers that made the update before this one.
     before: usize,
     /// The numbers of workers whose batches are evaluated, and whose batches are not.
-    measured: usize,
+    pub(super) measured: usize,
     lost: usize,
     pub(super) is_alone: bool,
 }
@@ -93,7 +94,7 @@ impl<B> InProgress<B> {
         self.door = None;
         // Any batches of earlier updates belong to workers that have not made those updates.
         self.batches.retain(|kept| kept.step >= step);
-        let before = workers.makers_before();
+        let before = &workers.makers_before;
         let mut calling = Calling {
             this: this.clone(),
             batches: Vec::new(),
@@ -144,9 +145,9 @@ impl<B> InProgress<B> {
     }
 
     pub(super) fn open(&mut self, step: u64, limit: Duration) -> Team {
-        let (door, team) = Team::open(limit);
+        let (door, host) = meeting::open();
         self.door = Some((step, door));
-        team
+        Team { host, limit }
     }
 
     pub(super) fn help(
@@ -198,11 +199,11 @@ fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
     if worker.thread == this.thread {
         return Fate::Own;
     }
-    let is_known = workers.makers_before().contains(worker);
+    let is_known = workers.makers_before.contains(worker);
     // Before its first update, only a replica of its own tells a worker from a thread that makes gradients for this
     // worker.
     let may_come = is_known || !worker.has_replica_of(this);
-    if may_come && worker.is_alive() && !workers.is_absent(worker) {
+    if may_come && worker.is_alive() && !workers.absent.contains(worker) {
         Fate::Awaited
     } else if is_known {
         Fate::LeftOut
@@ -212,10 +213,6 @@ fn fate(worker: &Worker, this: &Worker, workers: &Workers) -> Fate {
 }
 
 impl<B> Calling<B> {
-    pub(super) fn count(&mut self, came: usize) {
-        self.measured += came;
-    }
-
     pub(super) fn lose(&mut self, card: &Card) {
         self.measured -= 1;
         self.lost += 1;

@@ -189,21 +189,11 @@ where
         let Some(mut due) = self.begin_update(&lr_module) else {
             return self.map_model(|model| model.optimize(optim, lr_module, grads));
         };
-        let Self {
-            model,
-            hook,
-            replica,
-        } = self;
-        let kept = copy_gradients(&model, &grads, |_| true);
-        let session = hook.session(&mut due, (&model, None), &replica, lr_module, kept);
-        let model = session.step(model, optim, |model, optim, rate| {
-            model.optimize(optim, rate, grads)
-        });
-        Self {
-            model,
-            hook,
-            replica,
-        }
+        let (hook, model) = (self.hook.clone(), &self.model);
+        let kept = copy_gradients(model, &grads, |_| true);
+        let session = hook.session(&mut due, (model, None), &self.replica, lr_module, kept);
+        let make = |model: M, optim: &mut _, rate| model.optimize(optim, rate, grads);
+        self.map_model(|model| session.step(model, optim, make))
     }
 
     fn optimize_multi(
@@ -216,11 +206,7 @@ where
         let (Some(mut due), Some((_, device))) = (due, grads.grads.first()) else {
             return self.map_model(|model| model.optimize_multi(optim, lr_module, grads));
         };
-        let Self {
-            model,
-            hook,
-            replica,
-        } = self;
+        let (hook, model) = (self.hook.clone(), &self.model);
         // The parameters may be spread over the devices, so measure on one.
         let device = device.clone().inner();
         let copy = {
@@ -228,15 +214,9 @@ where
             model.valid().to_device(&device)
         };
         let sum = sum_gradients(&copy, &grads, &device);
-        let session = hook.session(&mut due, (&model, Some(copy)), &replica, lr_module, sum);
-        let model = session.step(model, optim, |model, optim, rate| {
-            model.optimize_multi(optim, rate, grads)
-        });
-        Self {
-            model,
-            hook,
-            replica,
-        }
+        let session = hook.session(&mut due, (model, Some(copy)), &self.replica, lr_module, sum);
+        let make = |model: M, optim: &mut _, rate| model.optimize_multi(optim, rate, grads);
+        self.map_model(|model| session.step(model, optim, make))
     }
 }
 
@@ -250,7 +230,7 @@ where
         }
         let home = home_of(&self.model);
         let (next_step, due) = self.hook.begin_update(&self.replica, &home, rate);
-        self.replica.set_next_step(next_step);
+        self.replica.next_step = Some(next_step);
         due
     }
 }

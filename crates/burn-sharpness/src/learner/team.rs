@@ -18,16 +18,11 @@ pub(super) struct Card {
 }
 
 pub(super) struct Team {
-    host: Host<Card, Point, Answer>,
-    limit: Duration,
+    pub(super) host: Host<Card, Point, Answer>,
+    pub(super) limit: Duration,
 }
 
 impl Team {
-    pub(super) fn open(limit: Duration) -> (Door, Self) {
-        let (door, host) = meeting::open();
-        (door, Self { host, limit })
-    }
-
     pub(super) fn gather(&mut self, awaited: &[&Worker]) {
         self.host.gather(self.limit, |cards| {
             let has_come = |worker: &Worker| cards.iter().any(|card| card.worker == *worker);
@@ -37,30 +32,12 @@ impl Team {
         });
     }
 
-    pub(super) fn cards(&self) -> Vec<&Card> {
-        self.host.cards()
-    }
-
-    pub(super) fn ask(&mut self, at: &Point) {
-        self.host.ask(at);
-    }
-
     pub(super) fn answers(&mut self, own: Duration) -> Result<Vec<Loss>, Failure> {
         let limit = self.limit.saturating_add(own.saturating_mul(SLOWER));
         let answers = self.host.answers(limit);
         let answers = answers.map_err(|meeting::Left| Failure::WorkerLeft(limit))?;
         let losses: Vec<BatchLosses> = answers.into_iter().collect::<Result<_, _>>()?;
-        Ok(losses
-            .into_iter()
-            .flat_map(BatchLosses::into_batches)
-            .collect())
-    }
-
-    pub(super) fn part(&mut self) -> Vec<Card> {
-        self.host.part()
-    }
-
-    pub(super) fn dismiss(&mut self) {
-        self.host.dismiss();
+        let losses = losses.into_iter();
+        Ok(losses.flat_map(BatchLosses::into_batches).collect())
     }
 }

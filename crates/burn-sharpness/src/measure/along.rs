@@ -1,4 +1,5 @@
 use super::memory::LineMemory;
+use super::subject::Subject;
 use crate::direction::UpdateDirection;
 use crate::failure::Failure;
 use crate::loss::BatchLosses;
@@ -41,7 +42,20 @@ pub(crate) struct Walk<'a, M> {
     pub(crate) rise: fn(&BatchLosses, &BatchLosses) -> Rise,
 }
 
-impl<M: Module> Walk<'_, M> {
+impl<'a, M: Module> Walk<'a, M> {
+    pub(crate) fn of_training(
+        subject: &'a mut Subject<'_, M>,
+        direction: &'a mut UpdateDirection,
+    ) -> Self {
+        Self {
+            model: subject.model,
+            direction,
+            group: None,
+            losses: &mut *subject.losses,
+            rise: BatchLosses::rise_from,
+        }
+    }
+
     pub(crate) fn losses_at(&mut self, learning_rate: f64) -> Result<BatchLosses, Failure> {
         let moved = self.direction.advance(self.model.clone(), learning_rate);
         let at = Point {

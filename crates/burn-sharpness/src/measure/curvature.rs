@@ -7,10 +7,12 @@ use crate::failure::Failure;
 use crate::hessian::{
     AlongUpdate, Batches, CurvatureMemory, GradientError, Hessian, failed, measure, of_batches,
 };
-use crate::loss::BatchLosses;
+use crate::loss::{BatchLosses, IntoLoss};
 use crate::params::on_device;
-use crate::task::BatchGradients;
+use crate::task::BatchLoss;
 use burn::module::{Module, ParamGroup};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
 use sharpness_record::CurvatureMeasurement;
 
 impl<M: Module + 'static> Work<'_, M> {
@@ -36,12 +38,9 @@ impl<M: Module + 'static> Work<'_, M> {
         if let Some(direction) = self.direction.as_mut().filter(|_| self.has_curvature)
             && let Some(config) = &self.settings.config.curvature
         {
-            let over = Over {
-                group: None,
-                summed,
-            };
             let memory = &mut self.memory.curvature;
-            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
+            let subject = &mut self.subject;
+            self.curvature = curvature(subject, direction, None, summed, config, memory)?;
         }
         Ok(())
     }
@@ -53,10 +52,7 @@ impl<M: Module + 'static> Work<'_, M> {
         self.notices.push(notice);
     }
 
-    pub(super) fn measure_batch_sharpness(
-        &mut self,
-        gradients: &mut dyn BatchGradients,
-    ) -> Result<(), Failure> {
+    pub(super) fn measure_batch_sharpness(&mut self, loss: &mut BatchLoss) -> Result<(), Failure> {
         let (Some(config), Some(grads)) = (
             self.settings.config.batch_sharpness,
             self.subject
@@ -69,12 +65,17 @@ impl<M: Module + 'static> Work<'_, M> {
         // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.every;
         let home = self.subject.batches_home();
-        let count = gradients.select(index, config.batches, &home)?;
+        let count = loss.select(index, config.batches, &home)?;
+        let loss_of = |batch, model: &M| {
+            let loss = loss.loss_of(batch, model).map(Tensor::mean);
+            loss.map_err(GradientError::objective)
+        };
         on_device(self.subject.model, &home, |model| {
             if !self.memory.batches_are_repeatable {
                 // A loss that draws random numbers changes the run.
-                let base =
-                    || BatchLosses::new(vec![gradients.loss_of(0, model)?]).map_err(Failure::from);
+                let base = || -> Result<BatchLosses, Failure> {
+                    Ok(BatchLosses::new(vec![loss_of(0, model)?.into_loss()?])?)
+                };
                 let first = base()?;
                 if first.value().is_finite() {
                     check_repeatable(&first, &base()?)?;
@@ -83,13 +84,10 @@ impl<M: Module + 'static> Work<'_, M> {
             }
             let batches = Batches {
                 count,
-                loss: &|batch, model: &M| {
-                    let loss = gradients.loss_of(batch, model);
-                    Ok(loss.map_err(GradientError::objective)?.value())
-                },
-                gradient: &|batch, model: &M| {
-                    let gradient = gradients.gradient_of(batch, model);
-                    gradient.map_err(GradientError::objective)
+                loss: &|batch, model| Ok(loss_of(batch, model)?.into_loss()?.value()),
+                gradient: &|batch, model| {
+                    let grads = loss_of(batch, model)?.backward();
+                    Ok(GradientsParams::from_grads(grads, model))
                 },
             };
             self.batch_sharpness = Some(of_batches(model, grads, &batches));
@@ -105,15 +103,11 @@ impl<M: Module + 'static> Work<'_, M> {
     }
 }
 
-pub(super) struct Over<'a> {
-    pub(super) group: Option<&'a ParamGroup>,
-    pub(super) summed: f64,
-}
-
 pub(super) fn curvature<M: Module>(
     subject: &mut Subject<'_, M>,
     direction: &mut UpdateDirection,
-    over: Over<'_>,
+    group: Option<&ParamGroup>,
+    summed_batches: f64,
     config: &CurvatureConfig,
     memory: &mut CurvatureMemory,
 ) -> Result<Option<CurvatureMeasurement>, Failure> {
@@ -130,8 +124,7 @@ pub(super) fn curvature<M: Module>(
     };
     let (model, parts) = (*model, facts.batches);
     let mut gradient = |model: &M| gradient(model).map_err(GradientError::objective);
-    let hessian = Hessian::new(model.clone(), grads, over.group, &mut gradient)?;
-    let mut hessian = hessian.with_parts(parts);
+    let mut hessian = Hessian::new(model.clone(), grads, group, &mut gradient, parts)?;
     direction.renew(model);
     // The preconditioner of an update has already taken in its gradient.
     let (Stage::Before(optim) | Stage::After(optim, _)) = stage;
@@ -139,7 +132,7 @@ pub(super) fn curvature<M: Module>(
     let delta = direction.delta(model, grads);
     let along = AlongUpdate {
         delta: delta.as_ref(),
-        slope: direction.slope() / over.summed,
+        slope: direction.slope() / summed_batches,
         optim: &optim,
     };
     Ok(Some(measure(&mut hessian, &along, config, memory)))

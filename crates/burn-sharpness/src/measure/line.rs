@@ -2,15 +2,13 @@ use super::memory::Memory;
 use super::subject::{Stage, Subject};
 use crate::direction::{DirectionError, StepKind, UpdateDirection, VirtualStep};
 use crate::failure::Failure;
-use crate::task::{Task, TaskKind};
+use crate::task::Task;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
 
 pub(crate) fn may_show(rate: &ModuleLearningRate, tasks: &[Task], memory: &Memory) -> bool {
     // A group may move much less than all parameters together.
-    let has_group = tasks
-        .iter()
-        .any(|task| matches!(task.kind, TaskKind::Group(_)));
+    let has_group = tasks.iter().any(Task::is_group);
     let will_not_show = |kind: &Result<StepKind, DirectionError>| {
         kind.as_ref()
             .is_ok_and(|kind| !kind.will_show_at(rate.base()))
@@ -56,7 +54,7 @@ pub(super) fn direction_of<M: Module>(
     if let Some(Ok(kind)) = &mut memory.step_kind
         && direction.norm().is_finite()
     {
-        *kind = kind.with_update_norm(direction.norm());
+        kind.update_norm = direction.norm();
         if matches!(subject.stage, Stage::After(..)) && kind.hides_at(direction.learning_rate()) {
             return Err(Failure::Hidden);
         }

@@ -68,7 +68,7 @@ pub(crate) struct TrainingLossTrust {
     comparisons: u64,
     measurements: u64,
     compared_at: u64,
-    is_refuted: bool,
+    pub(crate) is_refuted: bool,
 }
 
 impl TrainingLossTrust {
@@ -87,9 +87,5 @@ impl TrainingLossTrust {
         self.comparisons += 1;
         self.compared_at = self.measurements;
         self.is_refuted |= !agrees;
-    }
-
-    pub(crate) fn is_refuted(&self) -> bool {
-        self.is_refuted
     }
 }

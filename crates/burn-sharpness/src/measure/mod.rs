@@ -17,7 +17,7 @@ pub(crate) use subject::{Facts, Stage, Subject};
 use crate::config::SharpnessConfig;
 use crate::direction::UpdateDirection;
 use crate::failure::{Failure, LEFT_OUT, guarded};
-use crate::task::{BatchGradients, Task, TaskKind};
+use crate::task::{BatchLoss, Task};
 use along::{Along, End};
 use burn::module::Module;
 use critical_search::CriticalSearch;
@@ -68,7 +68,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     subject: Subject<'a, M>,
     settings: Settings<'a>,
     tasks: &mut [Task],
-    batch_gradients: Option<&mut dyn BatchGradients>,
+    batch_loss: Option<&mut BatchLoss>,
     memory: &'a mut Memory,
 ) -> Measured {
     for device in subject.model.devices() {
@@ -99,8 +99,8 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     }
     let curvature = work.attempt("the gradient of the loss", Work::measure_curvature);
     curvature.unwrap_or_else(|failure| work.stop_curvature(&failure));
-    if let Some(gradients) = batch_gradients {
-        let part = |work: &mut Work<'a, M>| work.measure_batch_sharpness(gradients);
+    if let Some(loss) = batch_loss {
+        let part = |work: &mut Work<'a, M>| work.measure_batch_sharpness(loss);
         let measured = work.attempt("the loss of batch sharpness", part);
         measured.unwrap_or_else(|failure| work.stop_batch_sharpness(&failure));
     }
@@ -108,8 +108,7 @@ pub(crate) fn measure<'a, M: Module + 'static>(
     // An edge cap measures more steps than the schedule.
     let step = work.subject.facts.place.step;
     let is_scheduled = step.is_multiple_of(settings.config.interval());
-    let is_group = |task: &Task| matches!(task.kind, TaskKind::Group(_));
-    if !(is_scheduled && tasks.iter().any(is_group)) {
+    if !(is_scheduled && tasks.iter().any(Task::is_group)) {
         work.subject.losses.end();
     }
     for task in tasks.iter_mut().filter(|_| is_scheduled) {
@@ -192,10 +191,8 @@ impl<'a, M: Module + 'static> Work<'a, M> {
 }
 
 fn is_constant(along: &Along) -> bool {
-    let is_zero = along
-        .base
-        .as_ref()
-        .is_some_and(|(base, _)| base.value() == 0.0);
+    let base = along.base.as_ref();
+    let is_zero = base.is_some_and(|(base, _)| base.value() == 0.0);
     let trace = match &along.end {
         Some(End::Searched(result)) => &result.trace,
         _ => return false,
@@ -206,9 +203,7 @@ fn is_constant(along: &Along) -> bool {
 /// A group concerns no other loss, so it is never the limiting task.
 fn name_limiting_task(training: &mut Measurement, of_tasks: &mut [Measurement], tasks: &[Task]) {
     let is_of_group = |measurement: &Measurement| {
-        let mut groups = tasks
-            .iter()
-            .filter(|task| matches!(task.kind, TaskKind::Group(_)));
+        let mut groups = tasks.iter().filter(|task| task.is_group());
         groups.any(|task| *task.name == *measurement.task)
     };
     let all = std::iter::once(&*training).chain(of_tasks.iter());

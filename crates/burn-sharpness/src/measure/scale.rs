@@ -40,9 +40,7 @@ impl GradientScale {
 
     /// A single contradiction is final.
     pub(super) fn known(&self) -> Option<Reduction> {
-        (self.seen.len() >= AGREEMENTS)
-            .then(|| self.agreed())
-            .flatten()
+        self.agreed().filter(|_| self.seen.len() >= AGREEMENTS)
     }
 
     /// Burn's users mostly ask for the mean.
@@ -52,10 +50,8 @@ impl GradientScale {
 
     fn agreed(&self) -> Option<Reduction> {
         let first = self.seen.first().copied().unwrap_or(Reduction::Mean);
-        self.seen
-            .iter()
-            .all(|scale| *scale == first)
-            .then_some(first)
+        let mut seen = self.seen.iter();
+        seen.all(|scale| *scale == first).then_some(first)
     }
 }
 

@@ -1,6 +1,6 @@
 use super::Work;
 use super::along::{Along, End, Slope, Walk};
-use super::curvature::{Over, curvature};
+use super::curvature::curvature;
 use super::memory::LineMemory;
 use super::training::check_repeatable;
 use crate::direction::UpdateDirection;
@@ -8,8 +8,10 @@ use crate::failure::Failure;
 use crate::hessian::CurvatureMemory;
 use crate::loss::BatchLosses;
 use crate::losses::{Losses, Point};
-use crate::task::{AtHome, Task, TaskKind, TaskLoss};
+use crate::params::on_device;
+use crate::task::{Task, TaskKind, TaskLoss};
 use burn::module::{Module, ParamGroup};
+use burn::tensor::Device;
 use critical_search::Guess;
 use sharpness_record::{BaseLossSource, Measurement, MeasurementOutcome, SlopeSource};
 use std::sync::Arc;
@@ -52,7 +54,7 @@ impl<M: Module + 'static> Work<'_, M> {
                 "the loss of a task is not finite: the task gives no number until its loss is finite again; the probe warns once"
             );
         }
-        if matches!(task.kind, TaskKind::Group(_)) {
+        if task.is_group() {
             self.describe_batches(&mut measurement);
             measurement.curvature = self.curvature.take();
         }
@@ -77,24 +79,20 @@ impl<M: Module + 'static> Work<'_, M> {
         Some(along.ended(end))
     }
 
-    fn along_task(
-        &mut self,
-        task: &mut dyn TaskLoss,
-        line: &mut LineMemory,
-    ) -> Result<Along, Failure> {
+    fn along_task(&mut self, task: &mut TaskLoss, line: &mut LineMemory) -> Result<Along, Failure> {
         let (model, config) = (self.subject.model, self.settings.config);
         let direction = self.direction.as_mut().ok_or(Failure::NotMeasured)?;
         let mut along = Along::default().with_direction(direction);
         let home = self.subject.batches_home();
         // A resumed run takes the same batches at the same step.
         let index = self.subject.facts.place.step / config.interval();
-        let mut task = AtHome { task, home };
+        let mut task = AtHome {
+            task,
+            batches: 0,
+            home,
+        };
         let mut base_of = || -> Result<BatchLosses, Failure> {
-            let AtHome {
-                task: batches,
-                home,
-            } = &mut task;
-            batches.select(index, config.task_batches, home)?;
+            task.batches = task.task.select(index, config.task_batches, &task.home)?;
             let base = task.losses(model, &Point::default())?;
             if base.value().is_finite() && !line.is_repeatable {
                 check_repeatable(&base, &task.losses(model, &Point::default())?)?;
@@ -145,13 +143,8 @@ impl<M: Module + 'static> Work<'_, M> {
         }
         .with_direction(&direction);
         let start = start(self.memory.critical_lr(), &direction);
-        let walk = Walk {
-            model,
-            direction: &mut direction,
-            group: Some(group.clone()),
-            losses: &mut *self.subject.losses,
-            rise: BatchLosses::rise_from,
-        };
+        let mut walk = Walk::of_training(&mut self.subject, &mut direction);
+        walk.group = Some(group.clone());
         along.search(self.settings.search, walk, line, start);
         let (step, memory) = (&mut direction, &mut line.curvature);
         let curvature = self.attempt("the gradient of the loss", |work| {
@@ -169,13 +162,26 @@ impl<M: Module + 'static> Work<'_, M> {
     ) -> Result<(), Failure> {
         let config = self.settings.config.curvature.as_ref();
         if let Some(config) = config.filter(|_| self.has_curvature) {
-            let over = Over {
-                group: Some(group),
-                summed: self.summed_batches(),
-            };
-            self.curvature = curvature(&mut self.subject, direction, over, config, memory)?;
+            let (summed, subject) = (self.summed_batches(), &mut self.subject);
+            self.curvature = curvature(subject, direction, Some(group), summed, config, memory)?;
         }
         Ok(())
+    }
+}
+
+/// The batches stay on one device, on whichever device the measuring worker has its replica.
+struct AtHome<'a> {
+    task: &'a mut TaskLoss,
+    batches: usize,
+    home: Device,
+}
+
+impl<M: Module + 'static> Losses<M> for AtHome<'_> {
+    fn losses(&mut self, model: &M, _at: &Point) -> Result<BatchLosses, Failure> {
+        on_device(model, &self.home, |model| {
+            let losses = (0..self.batches).map(|batch| Ok(self.task.loss_of(batch, model)??));
+            Ok(BatchLosses::new(losses.collect::<Result<_, Failure>>()?)?)
+        })
     }
 }
 

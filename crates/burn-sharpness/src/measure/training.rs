@@ -64,7 +64,7 @@ impl<M: Module + 'static> Work<'_, M> {
         if let Some(compared) = facts.training_loss.as_ref().filter(|_| is_same) {
             let is_comparable = base.is_scalar() && base.batch_fraction() == 1.0;
             let agrees = is_comparable && base.agrees_with(compared);
-            let was_refuted = memory.training_loss.is_refuted();
+            let was_refuted = memory.training_loss.is_refuted;
             memory.training_loss.note(agrees);
             memory.training.is_repeatable |= agrees;
             if !agrees && !was_refuted && is_comparable && facts.is_on_one_device {
@@ -161,13 +161,7 @@ impl<M: Module + 'static> Work<'_, M> {
             return;
         };
         let start = Guess::new(direction.learning_rate());
-        let walk = Walk {
-            model: self.subject.model,
-            direction,
-            group: None,
-            losses: &mut *self.subject.losses,
-            rise: BatchLosses::rise_from,
-        };
+        let walk = Walk::of_training(&mut self.subject, direction);
         let memory = &mut self.memory.training;
         self.along.search(self.settings.search, walk, memory, start);
     }
@@ -175,20 +169,14 @@ impl<M: Module + 'static> Work<'_, M> {
     /// In 16 bits, the rounded weights only follow the line. Equal losses do not prove equal gradients (a stopped
     /// gradient, manual clipping), so a loss that falls by another slope refutes a known slope for good.
     fn slope_of(&self, direction: &UpdateDirection) -> Slope {
-        let Self {
-            subject, memory, ..
-        } = self;
+        let (subject, trust) = (&self.subject, &self.memory.training_loss);
+        let guess = self.memory.training.guess;
         let is_known = direction.is_linear()
             && self.is_scale_known()
             && subject.facts.coverage.is_whole()
             && !direction.has_16_bits()
-            && memory
-                .training_loss
-                .is_established(subject.is_same_in_training)
-            && !memory
-                .training
-                .guess
-                .is_some_and(|guess| guess.is_slope_refuted());
+            && trust.is_established(subject.is_same_in_training)
+            && !guess.is_some_and(|guess| guess.is_slope_refuted());
         Slope {
             value: direction.slope() / self.summed_batches(),
             source: if is_known {
@@ -230,14 +218,9 @@ impl<M: Module + 'static> Work<'_, M> {
             return;
         };
         let rate = NEAR_THETA * bracket.critical_lr();
-        let mean = direction.slope() / (self.subject.facts.batches / workers.of).max(1) as f64;
-        let mut walk = Walk {
-            model: self.subject.model,
-            direction,
-            group: None,
-            losses: &mut *self.subject.losses,
-            rise: BatchLosses::rise_from,
-        };
+        let batches = self.subject.facts.batches;
+        let mean = direction.slope() / (batches / workers.of).max(1) as f64;
+        let mut walk = Walk::of_training(&mut self.subject, direction);
         // The measurement is complete without this evaluation.
         let Ok(losses) = walk.losses_at(rate) else {
             return;
@@ -255,10 +238,8 @@ fn is_surprise(along: &Along, expected: Option<Guess>) -> bool {
     let Some(End::Searched(result)) = &along.end else {
         return true;
     };
-    let found = result
-        .outcome
-        .bracket()
-        .map(|bracket| bracket.critical_lr());
+    let bracket = result.outcome.bracket();
+    let found = bracket.map(|bracket| bracket.critical_lr());
     match (found, expected.and_then(|guess| guess.critical_lr())) {
         (Some(found), Some(expected)) => !(1.0 / SURPRISE..SURPRISE).contains(&(found / expected)),
         _ => true,

@@ -80,18 +80,12 @@ impl SharpnessProbe {
         update: Update<'_, M>,
         loss: impl FnMut(&M) -> L,
     ) -> Option<Arc<Measurement>> {
-        let Update {
-            model,
-            optim,
-            grads,
-            mut known,
-        } = update;
+        let (model, known) = (update.model, update.known);
         let place = self.begin_step(model, &known.learning_rate)?;
-        let grads = copy_gradients(model, grads, |_| true);
-        let gradient = known.gradient.take();
-        let mut closure = Closure { loss, gradient };
-        self.session(place, known, grads, &mut closure)
-            .look(model, optim)
+        let grads = copy_gradients(model, update.grads, |_| true);
+        let mut closure = Closure { loss, known };
+        self.session(place, &mut closure, grads)
+            .look(model, update.optim)
     }
 
     /// Makes the optimizer's step, measures along it if a measurement is due, and returns the model after the step.
@@ -143,22 +137,16 @@ impl SharpnessProbe {
         step: Step<'_, M>,
         loss: impl FnMut(&M) -> L,
     ) -> M {
-        let Step {
-            model,
-            optim,
-            grads,
-            mut known,
-        } = step;
+        let (model, grads, known) = (step.model, step.grads, step.known);
         let Some(place) = self.begin_step(&model, &known.learning_rate) else {
-            return optim.step(known.learning_rate, model, grads);
+            return step.optim.step(known.learning_rate, model, grads);
         };
         let kept = copy_gradients(&model, &grads, |_| true);
-        let gradient = known.gradient.take();
-        let mut closure = Closure { loss, gradient };
-        self.session(place, known, kept, &mut closure)
-            .step(model, optim, |model, optim, rate| {
-                optim.step(rate, model, grads)
-            })
+        let mut closure = Closure { loss, known };
+        let session = self.session(place, &mut closure, kept);
+        session.step(model, step.optim, |model, optim, rate| {
+            optim.step(rate, model, grads)
+        })
     }
 
     fn begin_step<M: Module>(&self, model: &M, rate: &ModuleLearningRate) -> Option<Place> {
@@ -173,19 +161,21 @@ impl SharpnessProbe {
         self.run().begin_step(rate.base(), self.config())
     }
 
-    fn session<'a, M>(
+    fn session<'a, M, L: IntoLoss, F: FnMut(&M) -> L>(
         &'a self,
         place: Place,
-        known: Known<'_, M>,
+        closure: &'a mut Closure<'_, M, F>,
         grads: GradientsParams,
-        losses: &'a mut dyn Losses<M>,
     ) -> Session<'a, M> {
-        let training_loss = known.training_loss.map(|loss| vec![loss]);
+        let training_loss = closure.known.training_loss.take().map(|loss| vec![loss]);
         let facts = Facts {
             place,
-            learning_rate: known.learning_rate,
+            learning_rate: closure.known.learning_rate.clone(),
             batches: 1,
-            coverage: Coverage::default(),
+            coverage: Coverage {
+                share: 1.0,
+                workers: None,
+            },
             squared_gradients: Vec::new(),
             training_loss: training_loss.and_then(|losses| BatchLosses::new(losses).ok()),
             is_on_one_device: true,
@@ -197,9 +187,9 @@ impl SharpnessProbe {
             door: Door::Loop,
             facts,
             grads,
-            losses,
+            losses: closure,
             seat: None,
-            kept: self.kept(),
+            kept: self.shared.kept.clone(),
             copy: None,
             is_alone: true,
             is_of_this_thread: true,
@@ -210,7 +200,7 @@ impl SharpnessProbe {
 
 struct Closure<'a, M, F> {
     loss: F,
-    gradient: Option<Gradient<'a, M>>,
+    known: Known<'a, M>,
 }
 
 impl<M, L: IntoLoss, F: FnMut(&M) -> L> Losses<M> for Closure<'_, M, F> {
@@ -220,7 +210,7 @@ impl<M, L: IntoLoss, F: FnMut(&M) -> L> Losses<M> for Closure<'_, M, F> {
     }
 
     fn gradient(&mut self) -> Option<Gradient<'_, M>> {
-        let gradient = self.gradient.as_mut()?;
+        let gradient = self.known.gradient.as_mut()?;
         Some(Box::new(move |model| gradient(model)))
     }
 }

@@ -10,7 +10,6 @@ pub(crate) use underway::{Underway, is_underway};
 use crate::batch_norm::{InMode, Mode, ValidationView};
 use crate::direction::{GroupRatios, VirtualStep, after_step_of};
 use crate::failure::{Failure, guarded, lock};
-use crate::journal::OfUpdate;
 use crate::losses::Losses;
 use crate::measure::{Facts, Measured, Stage, Subject, may_show, measure, step_kind};
 use crate::params::weights_of;
@@ -133,8 +132,8 @@ impl<M: Module + 'static> Session<'_, M> {
                 return Ok(false);
             }
             let view = ValidationView::new(model);
-            let step = VirtualStep::new(view.model(), optim, grads, rate)?;
-            Ok(step_kind(view.model(), &step, memory)?.will_show_at(rate.base()))
+            let step = VirtualStep::new(&view.model, optim, grads, rate)?;
+            Ok(step_kind(&view.model, &step, memory)?.will_show_at(rate.base()))
         });
         first.unwrap_or(false)
     }
@@ -156,12 +155,12 @@ impl<M: Module + 'static> Session<'_, M> {
         let mut measuring = self.probe.measuring();
         let Measuring {
             tasks,
-            batch_gradients,
+            batch_loss,
             memory,
             calls,
         } = &mut *measuring;
         if self.door == Door::Loop {
-            let (model, rate, grads) = (view.model(), &self.facts.learning_rate, &self.grads);
+            let (model, rate, grads) = (&view.model, &self.facts.learning_rate, &self.grads);
             calls.expect_step(model, grads, |id| match &stage {
                 Stage::After(_, after) => weights_of(*after, id),
                 Stage::Before(optim) => {
@@ -172,10 +171,10 @@ impl<M: Module + 'static> Session<'_, M> {
         let notice = mode.as_ref().ok().and_then(|mode| mode.notice);
         let interval = self.facts.batches as u64 * settings.config.interval();
         let subject = Subject {
-            model: view.model(),
+            model: &view.model,
             stage,
             is_same_in_training: mode.as_ref().is_ok_and(|mode| mode.is_same_in_training),
-            has_batch_statistics: mode.as_ref().is_ok_and(Mode::has_batch_statistics),
+            has_batch_statistics: mode.as_ref().is_ok_and(|mode| mode.copy.is_some()),
             losses: &mut InMode {
                 mode: &mode,
                 losses: &mut *self.losses,
@@ -183,16 +182,10 @@ impl<M: Module + 'static> Session<'_, M> {
             facts: self.facts,
             grads: Some(self.grads),
         };
-        let batch_gradients = batch_gradients.as_deref_mut();
-        let mut measured = measure(
-            subject,
-            settings,
-            tasks,
-            batch_gradients.map(|gradients| gradients as _),
-            memory,
-        );
+        let batch_loss = batch_loss.as_deref_mut();
+        let mut measured = measure(subject, settings, tasks, batch_loss, memory);
         self.losses.end();
-        if let Some(copy) = mode.ok().and_then(Mode::into_copy) {
+        if let Some(copy) = mode.ok().and_then(|mode| mode.copy) {
             *lock(&self.kept) = Some(Box::new(copy));
         }
         drop(measuring);
@@ -210,22 +203,19 @@ fn publish(
 ) -> Arc<Measurement> {
     let training = Arc::new(measured.training);
     let of_tasks = measured.of_tasks.into_iter().map(Arc::new);
-    let update = OfUpdate {
-        measurements: std::iter::once(training.clone()).chain(of_tasks).collect(),
-        interval,
-    };
+    let all = std::iter::once(training.clone()).chain(of_tasks).collect();
     let (on_edge, new) = {
         let mut run = probe.run();
         run.is_stopped |= measured.stop.is_some();
-        let told = run.journal.summary().notices.len();
+        let told = run.journal.summary.numbers.notices.len();
         for notice in measured.notices.into_iter().chain(measured.stop) {
             run.journal.tell(notice);
         }
-        let on_edge = run.publish(&update, probe.config());
+        let on_edge = run.publish(all, interval, probe.config());
         if door == Door::Learner && !run.has_metric {
             run.journal.tell(NO_METRIC.to_string());
         }
-        let new = run.journal.summary().notices.get(told..);
+        let new = run.journal.summary.numbers.notices.get(told..);
         (on_edge, new.unwrap_or_default().to_vec())
     };
     if let Some(on_edge) = on_edge {

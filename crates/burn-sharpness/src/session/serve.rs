@@ -1,5 +1,5 @@
 use super::{Session, Underway};
-use crate::batch_norm::{InMode, Mode, ValidationView};
+use crate::batch_norm::{InMode, ValidationView};
 use crate::direction::{UpdateDirection, VirtualStep};
 use crate::failure::{Failure, guarded, lock};
 use crate::loss::BatchLosses;
@@ -31,7 +31,7 @@ impl<M: Module + 'static> Session<'_, M> {
             losses: &mut *self.losses,
         };
         let mut replica = view.as_ref().map(|view| Moved {
-            model: view.model(),
+            model: &view.model,
             optim,
             rate: &self.facts.learning_rate,
             grads: &self.grads,
@@ -45,7 +45,7 @@ impl<M: Module + 'static> Session<'_, M> {
                 Err(failure) => Err((*failure).clone()),
             })
         });
-        if let Some(copy) = mode.ok().and_then(Mode::into_copy) {
+        if let Some(copy) = mode.ok().and_then(|mode| mode.copy) {
             *lock(&self.kept) = Some(Box::new(copy));
         }
     }

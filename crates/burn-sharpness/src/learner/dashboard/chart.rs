@@ -1,14 +1,15 @@
 use super::ticks::{Tick, Ticks};
-use burn::train::metric::{MetricEntry, MetricId, NumericEntry, SerializedEntry};
+use crate::metric::entry;
+use burn::train::metric::{MetricEntry, MetricId, NumericEntry};
 use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 
 /// Burn draws all curves of the training in one colour under one name, and gives each evaluation its own. So every
 /// curve but the first poses as an evaluation.
 pub(super) struct Chart {
-    id: MetricId,
+    pub(super) id: MetricId,
     others: Vec<EvaluationName>,
     texts: Vec<String>,
-    ticks: Ticks,
+    pub(super) ticks: Ticks,
 }
 
 impl Chart {
@@ -20,18 +21,6 @@ impl Chart {
             texts: vec![String::new(); series],
             ticks: Ticks::new(series, interval),
         }
-    }
-
-    pub(super) fn id(&self) -> MetricId {
-        self.id.clone()
-    }
-
-    pub(super) fn is(&self, id: &MetricId) -> bool {
-        self.id == *id
-    }
-
-    pub(super) fn has_point(&self) -> bool {
-        self.ticks.has_point()
     }
 
     pub(super) fn say(&mut self, series: usize, text: String, renderer: &mut dyn MetricsRenderer) {
@@ -64,17 +53,13 @@ impl Chart {
     }
 
     fn entry(&self, series: usize, value: Option<&NumericEntry>) -> MetricEntry {
-        let serialized = value.map(NumericEntry::serialize);
-        let serialized = serialized.unwrap_or_else(|| SerializedEntry::NOT_AVAILABLE.to_string());
         let text = self.texts.get(series).cloned().unwrap_or_default();
-        MetricEntry::new(self.id.clone(), SerializedEntry::new(text, serialized))
+        MetricEntry::new(self.id.clone(), entry(text, value))
     }
 
     fn send(&self, series: usize, state: MetricState, renderer: &mut dyn MetricsRenderer) {
-        match series
-            .checked_sub(1)
-            .and_then(|other| self.others.get(other))
-        {
+        let other = series.checked_sub(1);
+        match other.and_then(|other| self.others.get(other)) {
             Some(name) => renderer.update_test(name.clone(), state),
             None => renderer.update_train(state),
         }

@@ -9,43 +9,19 @@ use burn::train::renderer::{EvaluationName, MetricState, MetricsRenderer};
 use sharpness_record::{Against, Quantity};
 use std::sync::Arc;
 
-struct Planned {
-    quantity: Quantity,
-    /// `None` for the chart of the quantity's registered metric.
-    own: Option<(&'static str, &'static str, &'static str)>,
-}
-
+/// The quantity of the probe's own chart. The other charts are those of the registered metrics.
+const OWN: Quantity = Quantity::CriticalSharpness;
 /// Burn's axes are linear, so one chart shows logarithms. Burn labels curves "Train" and "Test", so the titles explain
 /// both words.
-const CHARTS: [Planned; 6] = [
-    Planned {
-        quantity: Quantity::CriticalSharpness,
-        own: Some((
-            "λ_c",
-            "λ_c (Train), 2/η (Test), log10",
-            "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss",
-        )),
-    },
-    Planned {
-        quantity: Quantity::EdgeRatio,
-        own: None,
-    },
-    Planned {
-        quantity: Quantity::DirectionalSharpness,
-        own: None,
-    },
-    Planned {
-        quantity: Quantity::HessianSharpness,
-        own: None,
-    },
-    Planned {
-        quantity: Quantity::PreconditionedSharpness,
-        own: None,
-    },
-    Planned {
-        quantity: Quantity::BatchSharpness,
-        own: None,
-    },
+const NAME: &str = "λ_c (Train), 2/η (Test), log10";
+const DESCRIPTION: &str = "the logarithms to base 10 of the critical sharpness, of the edge threshold 2/η, and of the relative critical sharpness of each task: a sharpness above 2/η means that this step raises the loss";
+const CHARTS: [Quantity; 6] = [
+    OWN,
+    Quantity::EdgeRatio,
+    Quantity::DirectionalSharpness,
+    Quantity::HessianSharpness,
+    Quantity::PreconditionedSharpness,
+    Quantity::BatchSharpness,
 ];
 
 fn compared_with(quantity: Quantity, optimizer: Option<Thresholds>) -> Option<Against> {
@@ -74,7 +50,7 @@ const FARTHEST: f64 = 1e3;
 const FARTHEST_IN_WARMUP: f64 = 10.0;
 
 pub(super) struct Drawn {
-    planned: &'static Planned,
+    quantity: Quantity,
     against: Against,
     chart: Option<Chart>,
     /// Each with the first step without a number.
@@ -86,14 +62,14 @@ pub(super) struct Drawn {
 
 impl Drawn {
     pub(super) fn all(tasks: &[Arc<str>], config: &SharpnessConfig) -> Vec<Self> {
-        let compared = CHARTS.iter().filter_map(|planned| {
-            let against = compared_with(planned.quantity, config.thresholds)?;
-            Some((planned, against))
+        let compared = CHARTS.into_iter().filter_map(|quantity| {
+            let against = compared_with(quantity, config.thresholds)?;
+            Some((quantity, against))
         });
         compared
-            .map(|(planned, against)| {
-                let tasks = if planned.own.is_some() { tasks } else { &[] };
-                let interval = match planned.quantity {
+            .map(|(quantity, against)| {
+                let tasks = if quantity == OWN { tasks } else { &[] };
+                let interval = match quantity {
                     Quantity::BatchSharpness => config.batch_sharpness.map(|config| config.every),
                     quantity if quantity.is_curvature() => {
                         config.curvature.map(|config| config.every)
@@ -103,7 +79,7 @@ impl Drawn {
                 let interval = interval.unwrap_or(config.interval());
                 let curves = std::iter::once(Arc::from(TRAIN_TASK)).chain(tasks.iter().cloned());
                 let mut drawn = Self {
-                    planned,
+                    quantity,
                     against,
                     chart: None,
                     curves: curves.map(|task| (task, None)).collect(),
@@ -111,12 +87,16 @@ impl Drawn {
                     threshold: None,
                     interval,
                 };
-                if let Some((_, name, _)) = planned.own {
-                    drawn.chart = Some(drawn.chart_of(MetricId::new(Arc::new(name.to_string()))));
+                if drawn.is_own() {
+                    drawn.chart = Some(drawn.chart_of(MetricId::new(Arc::new(NAME.to_string()))));
                 }
                 drawn
             })
             .collect()
+    }
+
+    fn is_own(&self) -> bool {
+        self.quantity == OWN
     }
 
     fn chart_of(&self, id: MetricId) -> Chart {
@@ -124,21 +104,18 @@ impl Drawn {
             Against::Line(_, name) => name,
             Against::Quantity(other) => other.about().symbol,
         };
-        let tasks = self
-            .curves
-            .iter()
-            .skip(1)
-            .map(|(task, _)| EvaluationName::new(task));
+        let tasks = self.curves.iter().skip(1);
+        let tasks = tasks.map(|(task, _)| EvaluationName::new(task));
         let others = std::iter::once(EvaluationName::new(threshold)).chain(tasks);
         Chart::new(id, others.collect(), self.interval)
     }
 
     pub(super) fn definition(&self) -> Option<MetricDefinition> {
-        let (_, name, description) = self.planned.own?;
+        let chart = self.chart.as_ref().filter(|_| self.is_own())?;
         Some(MetricDefinition {
-            metric_id: self.chart.as_ref()?.id(),
-            name: Arc::new(name.to_string()),
-            description: Some(description.to_string()),
+            metric_id: chart.id.clone(),
+            name: Arc::new(NAME.to_string()),
+            description: Some(DESCRIPTION.to_string()),
             attributes: NumericAttributes {
                 unit: None,
                 higher_is_better: false,
@@ -148,16 +125,17 @@ impl Drawn {
     }
 
     pub(super) fn note_metric(&mut self, definition: &MetricDefinition) {
-        let is_its_metric = definition.name.as_str() == self.planned.quantity.name();
-        if self.planned.own.is_none() && is_its_metric {
+        let is_its_metric = definition.name.as_str() == self.quantity.name();
+        if !self.is_own() && is_its_metric {
             self.chart = Some(self.chart_of(definition.metric_id.clone()));
         }
     }
 
     /// Burn orders texts by first appearance, so the probe's own charts come first.
     pub(super) fn begin(&mut self, renderer: &mut dyn MetricsRenderer) {
-        if let (Some((symbol, ..)), Some(chart)) = (self.planned.own, &mut self.chart) {
-            chart.say(0, format!("{symbol} not measured yet"), renderer);
+        let is_own = self.is_own();
+        if let Some(chart) = self.chart.as_mut().filter(|_| is_own) {
+            chart.say(0, "λ_c not measured yet".to_string(), renderer);
         }
     }
 
@@ -167,33 +145,27 @@ impl Drawn {
         training: &Measurement,
         renderer: &mut dyn MetricsRenderer,
     ) {
-        if !self.planned.quantity.is_due(training) {
+        if !self.quantity.is_due(training) {
             return;
         }
         let (threshold, text) = self.threshold_of(training);
+        let (quantity, is_own) = (self.quantity, self.is_own());
         let Some(chart) = &mut self.chart else { return };
         chart.say(1, text, renderer);
-        let Planned { quantity, own } = self.planned;
         let mut values = vec![threshold; self.curves.len() + 1];
         for (index, (task, no_number_since)) in self.curves.iter_mut().enumerate() {
             let series = index + usize::from(index > 0);
             let measurement = entry.of_task(task);
             values[series] = measurement.and_then(|measurement| quantity.of(measurement));
-            if let Some((symbol, ..)) = own {
-                let symbol = if index == 0 {
-                    format!("{symbol} ")
-                } else {
-                    String::new()
-                };
-                let text = describe(*quantity, measurement, training.step, no_number_since);
-                chart.say(series, symbol + &text, renderer);
+            if is_own {
+                let symbol = if index == 0 { "λ_c " } else { "" };
+                let text = describe(quantity, measurement, training.step, no_number_since);
+                chart.say(series, format!("{symbol}{text}"), renderer);
             }
         }
-        if own.is_some() {
-            values
-                .iter_mut()
-                .flatten()
-                .for_each(|value| *value = value.log10());
+        if is_own {
+            let values = values.iter_mut().flatten();
+            values.for_each(|value| *value = value.log10());
         }
         chart.draw(training.step, &values, renderer);
     }
@@ -214,7 +186,7 @@ impl Drawn {
 
     fn has_room_for(&mut self, threshold: f64, training: &Measurement) -> bool {
         let before = self.threshold.replace(threshold);
-        self.value = self.planned.quantity.of(training).or(self.value);
+        self.value = self.quantity.of(training).or(self.value);
         let falls = before.is_none_or(|before| threshold < before);
         let farthest = if falls { FARTHEST_IN_WARMUP } else { FARTHEST };
         match self.value {
@@ -225,11 +197,13 @@ impl Drawn {
 
     pub(super) fn without_ticks(&mut self, state: MetricState) -> MetricState {
         match (state, &mut self.chart) {
-            (MetricState::Numeric(entry, value), Some(chart)) if chart.is(&entry.metric_id) => {
+            (MetricState::Numeric(entry, value), Some(chart)) if chart.id == entry.metric_id => {
                 chart.note(0, entry.serialized_entry.formatted.clone());
                 match value {
                     // Burn's bars show the mean of an epoch; in a chart with a point, the mean adds no tick.
-                    Some(NumericEntry::Final(mean)) if chart.has_point() && mean.is_finite() => {
+                    Some(NumericEntry::Final(mean))
+                        if chart.ticks.has_point && mean.is_finite() =>
+                    {
                         MetricState::Numeric(entry, Some(NumericEntry::Final(mean)))
                     }
                     _ => MetricState::Generic(entry),

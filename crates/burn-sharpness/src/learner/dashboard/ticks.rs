@@ -14,7 +14,7 @@ pub(super) struct Ticks {
     series: usize,
     interval: u64,
     last_step: Option<u64>,
-    has_point: bool,
+    pub(super) has_point: bool,
 }
 
 impl Ticks {
@@ -25,10 +25,6 @@ impl Ticks {
             last_step: None,
             has_point: false,
         }
-    }
-
-    pub(super) fn has_point(&self) -> bool {
-        self.has_point
     }
 
     pub(super) fn of(&mut self, step: u64, values: &[Option<f64>]) -> Vec<Tick> {
@@ -134,9 +130,9 @@ mod tests {
     fn a_missing_value_is_a_tick_without_a_point() {
         let mut ticks = Ticks::new(2, 10);
         assert!(ticks.of(0, &[None, None]).is_empty());
-        assert!(!ticks.has_point());
+        assert!(!ticks.has_point);
         assert_eq!(ticks.of(10, &[None, Some(3.0)]), [Tick::Point(1, 3.0)]);
-        assert!(ticks.has_point());
+        assert!(ticks.has_point);
         let expected = [Tick::Empty, Tick::Point(0, 1.0), Tick::Empty];
         assert_eq!(ticks.of(20, &[Some(1.0), Some(f64::NAN)]), expected);
     }
