@@ -58,24 +58,24 @@ pub(crate) enum Failure {
 debug_is_the_sentence!(Failure);
 
 impl Failure {
-    pub(crate) fn is_of_lost_worker(&self) -> bool {
+    fn cause(&self) -> &Self {
         match self {
-            Self::WorkerLeft(_) => true,
-            Self::Search(interrupted) => interrupted.error.is_of_lost_worker(),
-            _ => false,
+            Self::Search(interrupted) => interrupted.error.cause(),
+            cause => cause,
         }
+    }
+
+    pub(crate) fn is_of_lost_worker(&self) -> bool {
+        matches!(self.cause(), Self::WorkerLeft(_))
     }
 
     /// Whether the next measurement would fail in the same way, or change the run.
     pub(crate) fn is_for_good(&self) -> bool {
-        match self {
-            Self::Panicked(_)
-            | Self::Mode(_)
-            | Self::NotRepeatable { .. }
-            | Self::Direction(DirectionError::NotRepeatable) => true,
-            Self::Search(interrupted) => interrupted.error.is_for_good(),
-            _ => false,
-        }
+        use Failure::{Direction, Mode, NotRepeatable, Panicked};
+        matches!(
+            self.cause(),
+            Panicked(_) | Mode(_) | NotRepeatable { .. } | Direction(DirectionError::NotRepeatable)
+        )
     }
 }
 

@@ -28,10 +28,8 @@ const SLACK: i32 = 1;
 pub(crate) fn next(trace: &Trace, guess: &Guess, estimate: Option<f64>) -> f64 {
     match (trace.lower(), trace.upper()) {
         (Some(lower), None) => above(trace, guess, lower, estimate),
-        (lower, Some(upper)) => match lower {
-            None => below(trace, upper, estimate),
-            Some(lower) => between(trace, lower, upper, estimate),
-        },
+        (None, Some(upper)) => below(trace, upper, estimate),
+        (Some(lower), Some(upper)) => between(trace, lower, upper, estimate),
         (None, None) => f64::NAN,
     }
 }

@@ -20,22 +20,15 @@ impl EdgeWatch {
     }
 
     fn note(&mut self, training: &Measurement) -> bool {
-        match training.edge() {
-            // A cap lowered the learning rate of its step.
-            _ if training.learning_rate_used.is_some() => {
-                self.past_edge = 0;
-                false
-            }
-            Some(Edge::Past) => {
-                self.past_edge += 1;
-                self.past_edge == self.warn_after
-            }
-            Some(_) => {
-                self.past_edge = 0;
-                false
-            }
-            None => false,
+        let (edge, is_capped) = (training.edge(), training.learning_rate_used.is_some());
+        // A cap lowered the learning rate of its step.
+        let is_past = edge == Some(Edge::Past) && !is_capped;
+        if is_past {
+            self.past_edge += 1;
+        } else if edge.is_some() || is_capped {
+            self.past_edge = 0;
         }
+        is_past && self.past_edge == self.warn_after
     }
 }
 
