@@ -22,7 +22,6 @@ mod lines;
 mod notices;
 mod oracle;
 mod panel;
-mod readme;
 mod record;
 mod robustness;
 mod schedule;
