@@ -56,23 +56,6 @@ fn without_momentum_both_are_the_edge_of_gradient_descent() {
 }
 
 #[test]
-fn values_that_no_optimizer_has_are_refused() {
-    let heavy_ball = |momentum, dampening| Thresholds::HeavyBall {
-        momentum,
-        dampening,
-    };
-    for (thresholds, what) in [
-        (heavy_ball(1.0, 0.0), "momentum of 1"),
-        (heavy_ball(f64::NAN, 0.0), "momentum of NaN"),
-        (heavy_ball(0.9, -0.1), "dampening of -0.1"),
-        (Thresholds::Adam { beta_1: 1.5 }, "β₁ of 1.5"),
-    ] {
-        let error = SharpnessProbe::new(SharpnessConfig::new().with_thresholds(thresholds));
-        assert_says(&error.unwrap_err().to_string(), what);
-    }
-}
-
-#[test]
 fn the_charts_of_the_curvature_have_lines_of_their_own() {
     let config = SharpnessConfig::new().with_every(1);
     let config = config.with_curvature(CurvatureConfig::new(2));
