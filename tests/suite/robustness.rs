@@ -146,6 +146,26 @@ fn a_loss_that_panics_ends_the_probing_and_not_the_run() {
 }
 
 #[test]
+fn a_loss_that_draws_is_refused_for_good() {
+    let at = at(model());
+    let probe = every(1);
+    let mut passes = 0;
+    for _ in 0..3 {
+        let loss = |model: &Mlp| {
+            passes += 1;
+            model.loss(&at.batch) + f64::from(passes)
+        };
+        if let Some(measured) = probe.measure_update(at.update(), loss) {
+            assert_failed(&measured, "not repeatable");
+        }
+    }
+    assert_eq!(passes, 2);
+    let summary = probe.summary();
+    assert_eq!(summary.measurements, 1);
+    assert_says(&summary.notices[0], "not repeatable");
+}
+
+#[test]
 fn a_loss_that_cannot_be_evaluated_says_why() {
     let at = at(model());
     let mut calls = 0;
@@ -186,23 +206,17 @@ fn a_folder_that_disappears_stops_the_file_and_nothing_else() {
 
 #[test]
 fn a_metric_registered_for_validation_too_counts_training_items_only() {
-    use burn::data::dataloader::Progress;
-    use burn::train::metric::{Metric, MetricMetadata, Numeric};
+    use burn::train::metric::{Metric, Numeric};
 
     let probe = every(1);
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
     let measured = at(model()).measure(&probe);
     for (lr, value) in [
         (None, None),
-        (Some(0.1_f64), measured.critical_sharpness),
+        (Some(0.1), measured.critical_sharpness),
         (Some(0.1), None),
     ] {
-        let metadata = MetricMetadata {
-            progress: Progress::new(1, 1, None),
-            iteration: Some(1),
-            lr: lr.map(Into::into),
-        };
-        let entry = metric.update(&(), &metadata).unwrap();
+        let entry = metric.update(&(), &metadata(lr)).unwrap();
         assert_eq!(entry.is_not_available(), value.is_none());
         match metric.value() {
             Some(NumericEntry::Value(seen)) => assert_eq!(Some(seen), value),
