@@ -32,6 +32,5 @@ mod step_first_in_learner;
 mod stranger;
 mod tasks;
 mod thresholds;
-mod training_mode;
 mod update;
 mod workers;
