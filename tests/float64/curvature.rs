@@ -24,16 +24,17 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
     let count = VECTORS.min(parameters.len());
     let mut vector: Vec<f64> = (0..parameters.len()).map(|i| (i as f64).sin()).collect();
     let mut vectors: Vec<Vec<f64>> = Vec::new();
-    let (mut diagonal, mut beside) = (Vec::new(), Vec::new());
-    for _ in 0..count {
+    let mut tridiagonal = vec![vec![0.0; count]; count];
+    for index in 0..count {
         let length = dot(&vector, &vector).sqrt();
-        if !vectors.is_empty() {
-            beside.push(length);
+        if let Some(before) = index.checked_sub(1) {
+            tridiagonal[index][before] = length;
+            tridiagonal[before][index] = length;
         }
         vectors.push(vector.iter().map(|value| value / length).collect());
-        let last = &vectors[vectors.len() - 1];
+        let last = &vectors[index];
         vector = scaled(&product(network, parameters, &scaled(last)));
-        diagonal.push(dot(&vector, last));
+        tridiagonal[index][index] = dot(&vector, last);
         // Twice, against rounding.
         for _ in 0..2 {
             for other in &vectors {
@@ -41,7 +42,7 @@ pub fn largest_eigenvalue(network: &Network, parameters: &[f64], preconditioner:
             }
         }
     }
-    largest_of_tridiagonal(&diagonal, &beside)
+    largest_of(tridiagonal)
 }
 
 pub fn block(network: &Network, parameters: &[f64], places: Range<usize>) -> Vec<Vec<f64>> {
@@ -54,7 +55,7 @@ pub fn block(network: &Network, parameters: &[f64], places: Range<usize>) -> Vec
 }
 
 /// By Jacobi's rotations.
-pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
+pub fn largest_of(mut matrix: Vec<Vec<f64>>) -> f64 {
     let size = matrix.len();
     for _ in 0..SWEEPS {
         for p in 0..size {
@@ -79,31 +80,4 @@ pub fn largest_of_dense(mut matrix: Vec<Vec<f64>>) -> f64 {
     }
     let diagonal = (0..size).map(|place| matrix[place][place]);
     diagonal.fold(f64::NEG_INFINITY, f64::max)
-}
-
-/// By bisection on the number of eigenvalues above a value.
-fn largest_of_tridiagonal(diagonal: &[f64], beside: &[f64]) -> f64 {
-    let is_above_all = |value: f64| {
-        let mut pivot = f64::INFINITY;
-        diagonal.iter().enumerate().all(|(i, d)| {
-            let b = if i == 0 { 0.0 } else { beside[i - 1] };
-            pivot = value - d - b * b / pivot;
-            pivot > 0.0
-        })
-    };
-    let mut low = diagonal.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut step = low.abs().max(1.0);
-    while !is_above_all(low + step) {
-        step *= 2.0;
-    }
-    let mut high = low + step;
-    for _ in 0..200 {
-        let middle = 0.5 * (low + high);
-        if is_above_all(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    high
 }

@@ -57,7 +57,7 @@ fn row(
     let largest = curvature::largest_eigenvalue(network, theta, &ones);
     set("hessian_sharpness", largest);
     let block = curvature::block(network, theta, network.last_layer());
-    set("last_layer_sharpness", curvature::largest_of_dense(block));
+    set("last_layer_sharpness", curvature::largest_of(block));
     let of_batch = |batch: Network| {
         let g = batch.gradient(theta);
         (dot(&g, &curvature::product(&batch, theta, &g)), dot(&g, &g))

@@ -1,7 +1,7 @@
 //! Checks that troubleshooting explains real messages, and that the record's page lists all its fields and outcomes.
 
 use crate::page::root;
-use std::path::Path;
+use walkdir::WalkDir;
 
 const PACKAGES: [&str; 2] = ["burn-sharpness", "sharpness-record"];
 
@@ -10,12 +10,11 @@ fn page(path: &str) -> String {
 }
 
 fn sources(package: &str) -> String {
-    let mut sources = String::new();
-    read(
-        &root().join("crates").join(package).join("src"),
-        &mut sources,
-    );
-    sources
+    let files = WalkDir::new(root().join("crates").join(package).join("src"));
+    let files = files.sort_by_file_name().into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.file_type().is_file());
+    let texts = files.map(|file| std::fs::read_to_string(file.path()).unwrap());
+    texts.collect()
 }
 
 #[test]
@@ -64,16 +63,5 @@ fn every_error_shows_its_sentence_where_it_is_debugged() {
         }
         let shown = sources.matches("debug_is_the_sentence!(").count();
         assert_eq!(shown, errors.len(), "{package}");
-    }
-}
-
-fn read(folder: &Path, sources: &mut String) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read(&path, sources);
-        } else {
-            sources.push_str(&std::fs::read_to_string(path).unwrap());
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of burn's random state and the log, which exist once per process: the tests take turns.
+//! Tests of what a process has once: burn's random state, the log, its own life.
 
 mod hard;
 mod killed;
@@ -6,40 +6,6 @@ mod ports;
 
 use sharpness_tests::prelude::*;
 use std::io::Write;
-use std::sync::PoisonError;
-
-static TURN: Mutex<()> = Mutex::new(());
-
-#[test]
-fn a_model_with_dropout_is_measured_without_it_and_draws_no_random_number() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().unwrap();
-    let device = device::autodiff();
-    let train = |probe: Option<&SharpnessProbe>| {
-        device.seed(7);
-        let model = MlpConfig::for_data().with_dropout(0.5).init(&device);
-        let (model, _) = Training::new(folder.path()).fit(model, sgd(), 0.1, probe);
-        weights(&model)
-    };
-    let config = SharpnessConfig::new().with_every(1);
-    let config = config.with_curvature(CurvatureConfig::new(3));
-    let batches = Data::new(2, 16, &device).loader();
-    let of_batches = BatchSharpnessConfig::new(4).with_batches(2);
-    let probe = SharpnessProbe::builder(config)
-        .with_batch_sharpness(of_batches, batches, task_loss)
-        .with_group("head", ParamGroup::from_predicate("layers.1"))
-        .build()
-        .unwrap();
-    let bare = train(None);
-    let probed = train(Some(&probe));
-
-    let summary = probe.summary();
-    assert_eq!(summary.measurements, 14);
-    let last = probe.latest("train").unwrap();
-    assert!(last.batch_sharpness.is_some() || !last.step.is_multiple_of(4));
-    assert!(summary.bracketed >= 10, "{summary:?}");
-    assert_eq!(probed, bare);
-}
 
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -56,7 +22,6 @@ impl Write for Buffer {
 
 #[test]
 fn each_measurement_is_logged_and_those_past_the_edge_warn() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let buffer = Buffer::default();
     let writer = buffer.clone();

@@ -5,6 +5,7 @@ mod source;
 use source::{Sources, circle, misplaced};
 use std::fs;
 use std::path::Path;
+use walkdir::WalkDir;
 
 const LAYERED: [&str; 4] = [
     "critical-search",
@@ -23,24 +24,16 @@ fn architecture() -> String {
 }
 
 fn files() -> Vec<String> {
-    let mut files = Vec::new();
-    for folder in ["crates", "examples", "tests"] {
-        add_files(folder, &mut files);
-    }
+    let folders = ["crates", "examples", "tests"].map(|name| workspace().join(name));
+    let entries = folders.into_iter().flat_map(WalkDir::new);
+    let paths = entries.map(|entry| entry.unwrap().into_path());
+    let files = paths.filter_map(|path| {
+        let file = path.strip_prefix(workspace()).unwrap().to_str().unwrap();
+        file.ends_with(".rs").then(|| file.to_owned())
+    });
+    let mut files: Vec<String> = files.collect();
     files.sort();
     files
-}
-
-fn add_files(folder: &str, files: &mut Vec<String>) {
-    for entry in fs::read_dir(workspace().join(folder)).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            add_files(&path, files);
-        } else if path.ends_with(".rs") {
-            files.push(path);
-        }
-    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use walkdir::WalkDir;
 
 const MOST_STEPS: usize = 8;
 
@@ -23,24 +24,17 @@ pub struct Sources {
 impl Sources {
     pub fn read(folder: &Path) -> Self {
         let mut sources = Self::default();
-        sources.add_folder(folder, &[]);
-        sources
-    }
-
-    fn add_folder(&mut self, folder: &Path, module: &[String]) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap();
-            let mut child = module.to_vec();
-            if !["lib", "main", "mod"].contains(&name) {
-                child.push(name.to_owned());
-            }
-            if path.is_dir() {
-                self.add_folder(&path, &child);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
-                self.add(child, &fs::read_to_string(&path).unwrap());
+        for entry in WalkDir::new(folder) {
+            let path = entry.unwrap().into_path();
+            if path.extension().is_some_and(|ending| ending == "rs") {
+                let module = path.strip_prefix(folder).unwrap().with_extension("");
+                let names = module.iter().map(|name| name.to_str().unwrap().to_owned());
+                let is_module = |name: &String| !["lib", "main", "mod"].contains(&name.as_str());
+                let module = names.filter(is_module).collect();
+                sources.add(module, &fs::read_to_string(&path).unwrap());
             }
         }
+        sources
     }
 
     pub fn add(&mut self, module: Segments, text: &str) {

@@ -37,7 +37,9 @@ pub use replicas::{Reduce, Replicas, Stop, reduced, wait_until};
 pub use scan::{Scan, bisected};
 pub use start::*;
 pub use told::{assert_says, assert_silent, says};
-pub use training::{Ran, Trainable, Training, measurements, silent, steps};
+pub use training::{
+    Ran, Trainable, Training, assert_same_records, measurements, metadata, silent, steps,
+};
 pub use weights::{Weights, bits, values, weights};
 pub use zoo::{Block, Kind, Network, Objective, Sample, Zoo};
 

@@ -94,12 +94,12 @@ impl Recorder {
     }
 
     pub fn points(&self, name: &str) -> Vec<(usize, f64)> {
-        let ticks = self.chart(name).into_iter();
-        let ticks = ticks.filter(|(series, _)| series == TRAIN_SERIES);
-        ticks
-            .enumerate()
-            .filter_map(|(index, (_, value))| Some((index, value?)))
-            .collect()
+        self.curve(name, TRAIN_SERIES)
+    }
+
+    pub fn values(&self, name: &str, series: &str) -> Vec<f64> {
+        let curve = self.curve(name, series).into_iter();
+        curve.map(|(_, value)| value).collect()
     }
 }
 

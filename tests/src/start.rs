@@ -1,11 +1,13 @@
 use crate::{Batch, Data, Mlp, MlpConfig, device};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
-use burn::module::Module;
+use burn::data::dataloader::DataLoader;
+use burn::lr_scheduler::module_lr_scheduler::{ModuleLearningRate, ModuleLrScheduler};
+use burn::module::{Module, ParamGroup};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::Tensor;
 use burn_sharpness::{Linearity, SharpnessConfig, SharpnessProbe, UpdateDirection};
 use std::path::Path;
+use std::sync::Arc;
 
 pub fn model() -> Mlp {
     MlpConfig::for_data().start()
@@ -29,8 +31,21 @@ pub fn adamw() -> ModuleOptimizer {
     AdamWConfig::new().with_weight_decay(0.1).init()
 }
 
+/// For the first layer, and for all others.
+pub fn rates(first_layer: f64, others: f64) -> ModuleLearningRate {
+    let first = ParamGroup::from_predicate("layers.0");
+    let mut scheduler = ModuleLrScheduler::new(others).with_group(first, first_layer);
+    scheduler.step()
+}
+
 pub fn batch_of(examples: usize) -> Batch {
     Data::new(1, examples, &device::autodiff()).batch(0)
+}
+
+/// For training and validation.
+pub fn loaders() -> [Arc<dyn DataLoader<Batch>>; 2] {
+    let [train, valid] = [device::autodiff(), device::plain()];
+    [Data::new(8, 16, &train), Data::new(2, 16, &valid)].map(Data::loader)
 }
 
 /// For a task.

@@ -1,13 +1,17 @@
-use crate::{Batch, Data, Mlp, Recorder, device, in_folder, model, sgd};
+use crate::{Batch, Data, Mlp, Recorder, device, model, probe_of, sgd};
+use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::optim::ModuleOptimizer;
-use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric};
+use burn::train::metric::{Adaptor, LearningRateMetric, LossInput, LossMetric, MetricMetadata};
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{
     ExecutionStrategy, InferenceStep, Learner, LearnerModel, MultiDeviceOptim, SupervisedTraining,
     TrainStep,
 };
-use burn_sharpness::{MEASUREMENTS_FILE, Measurement, SharpnessMetrics, SharpnessProbe};
+use burn_sharpness::{
+    MEASUREMENTS_FILE, Measurement, SharpnessConfig, SharpnessMetrics, SharpnessProbe,
+};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -125,6 +129,15 @@ impl Training {
     }
 }
 
+/// What a metric is told at an item.
+pub fn metadata(learning_rate: Option<f64>) -> MetricMetadata {
+    MetricMetadata {
+        progress: Progress::new(1, 1, None),
+        iteration: Some(1),
+        lr: learning_rate.map(Into::into),
+    }
+}
+
 /// Without output.
 pub fn silent<M: LearnerModel>(training: SupervisedTraining<M>) -> SupervisedTraining<M> {
     let renderer = Box::new(Recorder::default());
@@ -141,7 +154,28 @@ pub fn steps(directory: &Path) -> Vec<u64> {
     measurements(directory).iter().map(|m| m.step).collect()
 }
 
-/// A run by gradient descent with a probe, in a folder of its own.
+/// Asserts that records are the same except for times, and for fields whose names contain one of these words.
+#[track_caller]
+pub fn assert_same_records(measured: &[Measurement], expected: &[Measurement], except: &[&str]) {
+    fn strip(value: &mut Value, except: &[&str]) {
+        if let Value::Object(fields) = value {
+            let is_left_out = |name: &str| except.iter().any(|word| name.contains(word));
+            fields.retain(|name, _| name != "seconds" && !is_left_out(name));
+            fields.values_mut().for_each(|value| strip(value, except));
+        }
+    }
+    let stripped = |measurement: &Measurement| {
+        let mut value = serde_json::to_value(measurement).unwrap();
+        strip(&mut value, except);
+        value
+    };
+    assert_eq!(measured.len(), expected.len());
+    for (measured, expected) in measured.iter().zip(expected) {
+        assert_eq!(stripped(measured), stripped(expected));
+    }
+}
+
+/// A run with a probe, in a folder of its own.
 pub struct Ran {
     pub folder: TempDir,
     pub probe: SharpnessProbe,
@@ -151,20 +185,29 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Measures every so many steps, at a learning rate of 0.1.
+    /// Measures every so many steps, of gradient descent at a learning rate of 0.1.
     pub fn new(every: u64, change: impl FnOnce(&mut Training)) -> Self {
-        Self::at(0.1, every, change)
+        Self::every(every, (model(), sgd(), 0.1), change)
     }
 
-    pub fn at(
-        rate: impl Into<ModuleLrScheduler>,
-        every: u64,
+    pub fn every(
+        steps: u64,
+        start: (Mlp, ModuleOptimizer, impl Into<ModuleLrScheduler>),
+        change: impl FnOnce(&mut Training),
+    ) -> Self {
+        Self::of(|config| probe_of(config.with_every(steps)), start, change)
+    }
+
+    /// `probe` gets a configuration with the folder.
+    pub fn of(
+        probe: impl FnOnce(SharpnessConfig) -> SharpnessProbe,
+        (model, optim, scheduler): (Mlp, ModuleOptimizer, impl Into<ModuleLrScheduler>),
         change: impl FnOnce(&mut Training),
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let probe = in_folder(every, folder.path());
+        let probe = probe(SharpnessConfig::new().with_directory(folder.path()));
         let training = Training::new(folder.path()).with(change);
-        let (model, recorder) = training.fit(model(), sgd(), rate, Some(&probe));
+        let (model, recorder) = training.fit(model, optim, scheduler, Some(&probe));
         let measured = measurements(folder.path());
         Self {
             folder,

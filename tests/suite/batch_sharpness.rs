@@ -20,8 +20,6 @@ fn the_book_shows_how() {
 
 #[test]
 fn batch_sharpness_is_that_of_the_oracles() {
-    let tolerances = device::tolerances();
-    let tolerance = tolerances.curvature;
     let (mut all, mut resolved) = (0, 0);
     for (path, fixture) in Fixture::all() {
         println!("{}", path.display());
@@ -45,66 +43,58 @@ fn batch_sharpness_is_that_of_the_oracles() {
                 all += 1;
                 resolved += usize::from(value.outcome == CurvatureOutcome::Measured);
                 match value.value {
-                    Some(_) => assert!(off(value, exact) < tolerance, "{value:?} {exact}"),
+                    Some(_) => assert!(off(value, exact) < device::CURVATURE, "{value:?} {exact}"),
                     None => assert_ne!(value.outcome, CurvatureOutcome::Measured),
                 }
             }
             if of_batches.value.is_some() {
                 let exact = row.batch_sharpness_error.unwrap();
-                assert_near(of_batches.standard_error, exact, 5.0 * tolerance);
+                assert_near(of_batches.standard_error, exact, 5.0 * device::CURVATURE);
             }
         });
     }
     let share = resolved as f64 / all as f64;
-    assert!(
-        all >= 56 && share >= tolerances.resolved,
-        "{resolved} of {all}"
-    );
+    let is_enough = all >= 56 && share >= device::resolved();
+    assert!(is_enough, "{resolved} of {all}");
 }
 
-/// With other losses and groups, too. Returns weights, record and charts.
-fn trained(
-    folder: &Path,
-    add: impl Fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder,
-) -> (Weights, Vec<Measurement>, Vec<(usize, f64)>) {
-    let config = SharpnessConfig::new().with_every(1).with_directory(folder);
-    let builder = SharpnessProbe::builder(config)
-        .with_group("head", ParamGroup::from_predicate("layers.1"))
-        .with_task("other", vec![plain_batch_of(16)], task_loss);
-    let probe = add(builder).build().unwrap();
+/// With other losses and groups, too.
+fn trained(add: impl Fn(SharpnessProbeBuilder) -> SharpnessProbeBuilder) -> Ran {
+    let probe = |config: SharpnessConfig| {
+        let builder = SharpnessProbe::builder(config.with_every(1))
+            .with_group("head", ParamGroup::from_predicate("layers.1"))
+            .with_task("other", vec![plain_batch_of(16)], task_loss);
+        add(builder).build().unwrap()
+    };
     let model = MlpConfig::for_data().with_batch_norm().start();
-    let (model, recorder) = Training::new(folder).fit(model, adamw(), 0.02, Some(&probe));
-    let points = recorder.curve(Quantity::BatchSharpness.name(), TRAIN_SERIES);
-    (weights(&model), measurements(folder), points)
+    Ran::of(probe, (model, adamw(), 0.02), |_| {})
 }
 
 #[test]
 fn batch_sharpness_changes_neither_the_run_nor_what_else_is_measured() {
-    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let (bare, expected, _) = trained(folders[0].path(), |builder| builder);
-    assert!(expected.iter().all(|m| m.batch_sharpness.is_none()));
+    let bare = trained(|builder| builder);
+    assert!(bare.measured.iter().all(|m| m.batch_sharpness.is_none()));
     let config = BatchSharpnessConfig::new(4).with_batches(3);
     let fixed = Data::new(5, 16, &device::autodiff()).all();
-    let (of_fixed, fixed_record, points) = trained(folders[1].path(), |builder| {
-        builder.with_batch_sharpness(config, fixed.clone(), task_loss)
-    });
-    let (of_loader, loader_record, _) = trained(folders[2].path(), |builder| {
+    let of_fixed =
+        trained(|builder| builder.with_batch_sharpness(config, fixed.clone(), task_loss));
+    let of_loader = trained(|builder| {
         let loader = Data::new(5, 16, &device::plain()).loader();
         builder.with_batch_sharpness(config, loader, task_loss)
     });
-    assert!(bare == of_fixed && bare == of_loader);
+    let points = of_fixed.recorder.points(Quantity::BatchSharpness.name());
     let mut values = Vec::new();
-    for record in [fixed_record, loader_record] {
-        assert_eq!(record.len(), expected.len());
-        for (mut measured, expected) in record.into_iter().zip(&expected) {
+    for ran in [of_fixed, of_loader] {
+        assert!(weights(&ran.model) == weights(&bare.model));
+        let except = ["batch_sharpness", "interaction"];
+        assert_same_records(&ran.measured, &bare.measured, &except);
+        for measured in ran.measured {
             let is_due = measured.step.is_multiple_of(4) && measured.is_of_training();
-            let taken = measured.batch_sharpness.take();
-            assert_eq!(taken.is_some(), is_due, "{measured:?}");
-            let interaction = measured.interaction_aware_sharpness.take();
+            let is_there = measured.batch_sharpness.is_some();
+            assert_eq!(is_there, is_due, "{measured:?}");
+            let interaction = measured.interaction_aware_sharpness;
             assert_eq!(interaction.is_some(), is_due);
-            values.extend(taken);
-            measured.seconds = expected.seconds;
-            assert_eq!(measured, *expected);
+            values.extend(measured.batch_sharpness);
         }
     }
     let is_whole = |of: &CurvatureValue| of.value.is_some() && of.standard_error.is_some();

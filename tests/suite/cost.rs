@@ -47,38 +47,3 @@ fn a_warm_measurement_takes_few_evaluations() {
         assert!(of_task <= 3.7, "{name}, of a task: {of_task}");
     }
 }
-
-/// In turns with and without: `cargo test --workspace --test suite -- --ignored --nocapture time_of_the_panel`
-#[test]
-#[ignore = "is a timing"]
-fn the_time_of_the_panel() {
-    let device = Device::flex().autodiff();
-    for (width, batch) in [(32, 64), (256, 256), (512, 512)] {
-        let layers = vec![Data::FEATURES, width, width, Data::CLASSES];
-        let model = MlpConfig::new(layers, LossKind::Xent).init(&device);
-        let data = Data::new(20, batch, &device);
-        let probes = [false, true].map(|panel| {
-            let config = SharpnessConfig::new().with_every(1);
-            probe_of(config.with_panel(panel))
-        });
-        let mut seconds = [Vec::new(), Vec::new()];
-        let mut at = AtStep::new(model, adam(), 1e-3, data.batch(0));
-        for step in 0..WARM_UP + 300 {
-            let mut order = [0, 1];
-            order.rotate_left(step % 2);
-            for index in order {
-                let measured = at.measure_told(&probes[index]);
-                if step >= WARM_UP {
-                    seconds[index].push(measured.seconds);
-                }
-            }
-            at = at.next(data.batch((step + 1) % 20));
-        }
-        let [without, with] = seconds.map(|mut all| {
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        });
-        let ratio = with / without;
-        println!("width {width}: {with:.6} s with, {without:.6} s without, {ratio:.3}");
-    }
-}

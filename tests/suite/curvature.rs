@@ -2,7 +2,6 @@ use sharpness_tests::prelude::*;
 
 #[test]
 fn curvatures_agree_with_the_oracles_or_say_why_not() {
-    let tolerances = device::tolerances();
     let (mut all, mut resolved) = (0, 0);
     for (path, fixture) in Fixture::all() {
         println!("{}", path.display());
@@ -25,27 +24,16 @@ fn curvatures_agree_with_the_oracles_or_say_why_not() {
             let measured = at.measured(&probe, update).unwrap();
             let curvature = measured.curvature.as_ref().unwrap();
             let of_group = probe.latest("last").unwrap().curvature.clone().unwrap();
+            let (rough, fine) = (device::CURVATURE, device::ORACLE);
+            let directional = Some(row.directional_sharpness);
+            let hessian = Some(row.hessian_sharpness);
+            let preconditioned = curvature.preconditioned_sharpness.as_ref();
+            let of_group = Some(&of_group.hessian_sharpness);
             for (value, exact, tolerance) in [
-                (
-                    Some(&curvature.directional_sharpness),
-                    Some(row.directional_sharpness),
-                    tolerances.curvature,
-                ),
-                (
-                    Some(&curvature.hessian_sharpness),
-                    Some(row.hessian_sharpness),
-                    tolerances.oracle,
-                ),
-                (
-                    curvature.preconditioned_sharpness.as_ref(),
-                    row.preconditioned_sharpness,
-                    tolerances.curvature,
-                ),
-                (
-                    Some(&of_group.hessian_sharpness),
-                    row.last_layer_sharpness,
-                    tolerances.oracle,
-                ),
+                (Some(&curvature.directional_sharpness), directional, rough),
+                (Some(&curvature.hessian_sharpness), hessian, fine),
+                (preconditioned, row.preconditioned_sharpness, rough),
+                (of_group, row.last_layer_sharpness, fine),
             ] {
                 let (Some(value), Some(exact)) = (value, exact) else {
                     continue;
@@ -88,7 +76,7 @@ fn quadratic(point: &Two) -> Tensor<1> {
 
 #[track_caller]
 fn assert_exact(value: Option<f64>, exact: f64) {
-    assert_near(value, exact, device::tolerances().quadratic);
+    assert_near(value, exact, device::QUADRATIC);
 }
 
 #[test]

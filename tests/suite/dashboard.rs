@@ -8,7 +8,7 @@ fn drawn(
     every: u64,
     change: impl FnOnce(&mut Training),
 ) -> Ran {
-    Ran::at(rate, every, |run| {
+    Ran::every(every, (model(), sgd(), rate), |run| {
         run.has_dashboard = true;
         change(run);
     })
@@ -16,11 +16,6 @@ fn drawn(
 
 fn logarithms(measured: &[Measurement], of: fn(&Measurement) -> Option<f64>) -> Vec<f64> {
     measured.iter().map(|m| of(m).unwrap().log10()).collect()
-}
-
-fn values(recorder: &Recorder, chart: &str, series: &str) -> Vec<f64> {
-    let curve = recorder.curve(chart, series).into_iter();
-    curve.map(|(_, value)| value).collect()
 }
 
 fn ticks(recorder: &Recorder, series: &str) -> Vec<usize> {
@@ -31,14 +26,14 @@ fn ticks(recorder: &Recorder, series: &str) -> Vec<usize> {
 #[track_caller]
 fn assert_draws_sharpness(recorder: &Recorder, measured: &[Measurement]) {
     let sharpness = logarithms(measured, |m| m.critical_sharpness);
-    assert_eq!(values(recorder, CHART, TRAIN_SERIES), sharpness);
+    assert_eq!(recorder.values(CHART, TRAIN_SERIES), sharpness);
 }
 
 #[track_caller]
 fn assert_draws_ratios(recorder: &Recorder, measured: &[Measurement]) {
     let ratios: Vec<f64> = measured.iter().filter_map(|m| m.edge_ratio()).collect();
     let name = Quantity::EdgeRatio.name();
-    assert_eq!(values(recorder, name, TRAIN_SERIES), ratios);
+    assert_eq!(recorder.values(name, TRAIN_SERIES), ratios);
 }
 
 #[test]
@@ -47,7 +42,7 @@ fn both_curves_have_a_point_a_measurement_on_a_logarithmic_scale() {
     assert_draws_sharpness(&recorder, &measured);
     // The first 2/η is more than ten times λ_c, and a warmup may follow.
     assert_eq!(
-        values(&recorder, CHART, "2/η"),
+        recorder.values(CHART, "2/η"),
         logarithms(&measured[1..], Measurement::edge_threshold)
     );
     // Two curves take three ticks: with an odd number, each falls on every power of two.
@@ -87,7 +82,7 @@ fn the_chart_of_the_edge_ratio_has_a_line_at_1() {
     let (recorder, measured) = drawn(0.1, 2, |_| {}).parts();
     let name = Quantity::EdgeRatio.name();
     assert_draws_ratios(&recorder, &measured);
-    assert_eq!(values(&recorder, name, "edge"), [1.0; 7]);
+    assert_eq!(recorder.values(name, "edge"), [1.0; 7]);
     assert_says(&recorder.text(name, TRAIN_SERIES), "epoch mean");
     let text = recorder.text(name, "edge");
     assert!(text.starts_with("1 (\"Test\" is burn's word"), "{text}");
@@ -100,7 +95,7 @@ fn a_warmup_leaves_critical_sharpness_its_room() {
     let ran = drawn(scheduler.init().unwrap(), 1, |run| run.epochs = 5);
     let measured = ran.measured;
     let [thresholds, sharpness] =
-        ["2/η", TRAIN_SERIES].map(|series| values(&ran.recorder, CHART, series));
+        ["2/η", TRAIN_SERIES].map(|series| ran.recorder.values(CHART, series));
     assert_eq!(sharpness.len(), measured.len());
     // 2/η is drawn while the rate is constant, and earlier while it is near.
     let peak = (2.0 / peak).log10();
@@ -143,18 +138,16 @@ fn a_threshold_far_above_is_told_and_not_drawn() {
 
 #[test]
 fn tasks_are_curves_of_the_same_chart_under_their_names() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new().with_every(2);
-    let probe = SharpnessProbe::builder(config.with_directory(folder.path()))
-        .with_task("small", vec![plain_batch_of(8)], task_loss)
-        .with_task("large", vec![plain_batch_of(64)], task_loss)
-        .build()
-        .unwrap();
-    let training = Training::new(folder.path()).with(|run| run.has_dashboard = true);
-    let (_, recorder) = training.fit(model(), sgd(), 0.1, Some(&probe));
-
+    let probe = |config: SharpnessConfig| {
+        SharpnessProbe::builder(config.with_every(2))
+            .with_task("small", vec![plain_batch_of(8)], task_loss)
+            .with_task("large", vec![plain_batch_of(64)], task_loss)
+            .build()
+            .unwrap()
+    };
+    let run = Ran::of(probe, (model(), sgd(), 0.1), |run| run.has_dashboard = true);
+    let (recorder, measured) = run.parts();
     let chart = recorder.chart(CHART);
-    let measured = measurements(folder.path());
     assert_eq!(chart.len(), 6 * 5 + 4);
     for block in chart.chunks(5) {
         for ((series, value), of) in block.iter().zip([TRAIN_SERIES, "2/η", "small", "large"]) {
@@ -167,7 +160,7 @@ fn tasks_are_curves_of_the_same_chart_under_their_names() {
         of_task.retain(|m| m.task == task && m.critical_sharpness.is_some());
         let expected = logarithms(&of_task, |m| m.critical_sharpness);
         assert!(!expected.is_empty());
-        assert_eq!(values(&recorder, CHART, task), expected);
+        assert_eq!(recorder.values(CHART, task), expected);
         assert_says(&recorder.text(CHART, task), "step 12");
     }
 }

@@ -78,8 +78,7 @@ fn an_optional_probe_in_types_and_generic_functions() -> Result<(), ConfigError>
             model: probe.attach(model.clone()),
             probe,
         };
-        let train = Data::new(8, 16, &device()).loader();
-        let valid = Data::new(2, 16, &device::plain()).loader();
+        let [train, valid] = loaders();
         let model = session.model.into_inner();
         let model = trained((model, &session.probe), &dir, train, valid);
         all.push(weights(&model));

@@ -6,15 +6,8 @@ use burn_sharpness::{
 use burn::train::metric::AccuracyMetric;
 use sharpness_tests::prelude::*;
 
-type Loader = Arc<dyn DataLoader<Batch>>;
-
 fn device() -> Device {
     device::autodiff()
-}
-
-fn loaders() -> (Loader, Loader) {
-    let valid = Data::new(2, 16, &device::plain());
-    (Data::new(8, 16, &device()).loader(), valid.loader())
 }
 
 fn batches() -> Vec<Batch> {
@@ -29,7 +22,7 @@ fn loss(model: &Mlp, batch: &Batch) -> Tensor<1> {
 fn classification() -> Result<(), ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let (train, valid) = loaders();
+    let [train, valid] = loaders();
     let (model, optim, scheduler) = (model(), sgd(), 0.1);
     // ANCHOR: classification
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2).with_directory(dir))?;
@@ -54,7 +47,7 @@ fn classification() -> Result<(), ConfigError> {
 fn accumulation_and_several_devices() -> Result<(), ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let (train, valid) = loaders();
+    let [train, valid] = loaders();
     let devices = vec![device(); 2];
     let config = SharpnessConfig::new().with_every(1);
     let probe = SharpnessProbe::new(config)?;
@@ -66,7 +59,7 @@ fn accumulation_and_several_devices() -> Result<(), ConfigError> {
     silent(training).launch(Learner::new(probe.attach(model()), sgd(), 0.1));
     assert_eq!(probe.summary().bracketed, 2);
 
-    let (train, valid) = loaders();
+    let [train, valid] = loaders();
     // ANCHOR: devices
     let strategy = ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice);
     let training = SupervisedTraining::new(dir, train, valid)
@@ -171,22 +164,14 @@ fn two_optimizers() -> Result<(), ConfigError> {
 
 #[test]
 fn batch_norm() -> Result<(), ConfigError> {
-    let (mut optim, lr) = (sgd(), 0.1);
-    let mut model = MlpConfig::for_data().with_batch_norm().init(&device());
     // ANCHOR: batch_statistics
     let config = SharpnessConfig::new().with_every(2);
     let probe = SharpnessProbe::new(config.with_batch_statistics(true))?;
     // ANCHOR_END: batch_statistics
-    for batch in batches() {
-        let value = loss(&model, &batch);
-        let grads = GradientsParams::from_grads(value.backward(), &model);
-        let update = Update::new(&model, &optim, lr, &grads).with_training_loss(value);
-        probe.measure_update(update, |model| loss(model, &batch));
-        model = optim.step(lr, model, grads);
-    }
-    assert_eq!(probe.summary().bracketed, 4);
-    let last = probe.latest("train").unwrap();
-    assert_eq!(last.slope_source, Some(SlopeSource::Known));
+    let model = MlpConfig::for_data().with_batch_norm().start();
+    let measured = AtStep::new(model, sgd(), 0.1, batch_of(16)).measure_told(&probe);
+    assert_eq!(measured.batch_statistics, Some(true));
+    assert_eq!(measured.outcome, Bracketed);
     Ok(())
 }
 

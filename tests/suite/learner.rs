@@ -21,10 +21,8 @@ fn an_accumulated_update_is_measured_on_all_its_micro_batches() {
     assert_eq!(ran.measured.len(), 3);
     let (model, data) = (model(), Data::new(7, 16, &device::autodiff()));
     let losses = (0..3).map(|index| model.loss(&data.batch(index)).into_scalar::<f64>());
-    let mean = losses.sum::<f64>() / 3.0;
     let first = &ran.measured[0];
-    let apart = first.base_loss.unwrap() - mean;
-    assert!(apart.abs() < 1e-6, "{first:?} {mean}");
+    assert_near(first.base_loss, losses.sum::<f64>() / 3.0, 1e-6);
     // The direction is the sum of three gradients, so the mean loss falls at a third of ‖Δθ‖².
     let slope = first.update_norm.unwrap().powi(2) / 3.0;
     assert_near(first.slope, slope, 1e-4);
@@ -59,8 +57,8 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
         assert!(measured.iter().all(|m| m.epoch == Some(m.step / 7 + 1)));
         let first = &measured[0];
         let loss = model.loss(&plain_batch_of(16)).into_scalar::<f64>();
-        let apart = first.base_loss.unwrap() - loss;
-        assert!(apart.abs() < 1e-6, "both had the same batch");
+        // Both had the same batch.
+        assert_near(first.base_loss, loss, 1e-6);
         // The mean loss of two equal batches falls at half of ‖Δθ‖².
         let slope = first.update_norm.unwrap().powi(2) / 2.0;
         assert_near(first.slope, slope, 1e-4);
@@ -73,11 +71,9 @@ fn updates_of_several_workers_are_measured_once_on_the_batches_of_all() {
 #[test]
 fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     let train = |config: MlpConfig| {
-        let folder = tempfile::tempdir().unwrap();
-        let probe = in_folder(1, folder.path());
-        Training::new(folder.path()).fit(config.start(), sgd(), 0.1, Some(&probe));
-        let measured = measurements(folder.path());
-        let sources = measured.iter().map(|m| m.base_loss_source.unwrap());
+        let ran = Ran::every(1, (config.start(), sgd(), 0.1), |_| {});
+        let sources = ran.measured.iter();
+        let sources = sources.map(|m| m.base_loss_source.unwrap());
         sources.collect::<Vec<_>>()
     };
     let is_evaluated = |source: &BaseLossSource| *source == BaseLossSource::Evaluated;
@@ -89,6 +85,18 @@ fn the_training_loss_serves_as_base_loss_where_it_agrees() {
     // With dropout, the training step computes another loss.
     let dropout = train(MlpConfig::for_data().with_dropout(0.5));
     assert!(dropout.iter().all(is_evaluated));
+}
+
+#[test]
+fn an_output_layer_that_starts_at_zero_does_not_hide_dropout() {
+    let network = MlpConfig::for_data().with_dropout(0.4).with_zero_head();
+    let measured = Ran::every(1, (network.start(), adam(), 0.01), |_| {}).measured;
+    assert_eq!(measured.len(), 14);
+    for measurement in measured {
+        let source = measurement.base_loss_source;
+        assert_eq!(source, Some(BaseLossSource::Evaluated));
+        assert_eq!(measurement.slope_source, Some(SlopeSource::Hint));
+    }
 }
 
 #[test]
@@ -139,8 +147,7 @@ fn the_last_partial_update_of_an_epoch_reaches_the_charts() {
     let (ticks, values): (Vec<usize>, Vec<f64>) = points.into_iter().unzip();
     assert_eq!(values, sharpness);
     assert_eq!(ticks, [2, 4, 5, 6, 8, 9]);
-    let chart = recorder.curve("λ_c (Train), 2/η (Test), log10", TRAIN_SERIES);
-    let values: Vec<f64> = chart.into_iter().map(|(_, value)| value).collect();
+    let values = recorder.values("λ_c (Train), 2/η (Test), log10", TRAIN_SERIES);
     let expected: Vec<f64> = sharpness.iter().map(|value| value.log10()).collect();
     assert_eq!(values, expected);
     let mut ends = recorder.ticks("Critical Sharpness");
@@ -166,8 +173,9 @@ fn the_metric_files_of_burn_hold_the_measured_points_only() {
 
 #[test]
 fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
-    let scheduler = LinearLrSchedulerConfig::new(1e-10, 1e-1, 10).init();
-    let (recorder, measured) = Ran::at(scheduler.unwrap(), 1, |_| {}).parts();
+    let warmup = LinearLrSchedulerConfig::new(1e-10, 1e-1, 10).init();
+    let start = (model(), sgd(), warmup.unwrap());
+    let (recorder, measured) = Ran::every(1, start, |_| {}).parts();
     let far = |m: &&Measurement| m.edge_ratio().is_some_and(|ratio| ratio < 1e-3);
     let far_above = measured.iter().filter(far).count();
     assert!((1..=3).contains(&far_above), "{measured:?}");
@@ -180,14 +188,9 @@ fn a_warmup_from_almost_nothing_does_not_flatten_the_chart_of_the_threshold() {
 
 #[test]
 fn a_warmup_that_starts_at_zero_is_measured() {
-    let folder = tempfile::tempdir().unwrap();
-    let probe = in_folder(1, folder.path());
     // burn's linear schedule cannot start at 0, but it can end there.
     let scheduler = LinearLrSchedulerConfig::new(1e-3, 0.0, 1).init().unwrap();
-    let optim = AdamWConfig::new().init();
-    Training::new(folder.path()).fit(model(), optim, scheduler, Some(&probe));
-
-    let measured = measurements(folder.path());
+    let measured = Ran::every(1, (model(), adamw(), scheduler), |_| {}).measured;
     let zero = measured.iter().find(|m| m.learning_rate == Some(0.0));
     let zero = zero.unwrap();
     assert_eq!(zero.outcome, Bracketed, "{zero:?}");

@@ -217,22 +217,16 @@ fn weights_that_are_loaded_after_attaching_are_those_that_are_trained() {
 
 #[test]
 fn a_strategy_that_passes_no_learning_rate_is_named() {
-    use burn::data::dataloader::Progress;
-    use burn::train::metric::{Metric, MetricMetadata};
+    use burn::train::metric::Metric;
 
     let probe = every(1);
     let mut metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
     let mut model = probe.attach(model());
-    let metadata = MetricMetadata {
-        progress: Progress::new(1, 1, None),
-        iteration: Some(1),
-        lr: None,
-    };
     let mut text = String::new();
     for _ in 0..16 {
         let grads = TrainStep::step(&model, batch_of(16)).grads;
         model = TrainStep::optimize(model, &mut adam(), 1e-2.into(), grads);
-        text = metric.update(&(), &metadata).unwrap().formatted;
+        text = metric.update(&(), &metadata(None)).unwrap().formatted;
     }
     assert_says(&text, "no learning rate");
     assert_says(&probe.summary().to_string(), "no learning rate");

@@ -39,22 +39,17 @@ fn the_points_lie_on_the_line_in_closed_form() {
 #[test]
 fn keeping_them_changes_nothing_else() {
     let trained = |lines: bool| {
-        let folder = tempfile::tempdir().unwrap();
-        let config = SharpnessConfig::new().with_every(2).with_lines(lines);
-        let probe = probe_of(config.with_directory(folder.path()));
-        let (model, _) = Training::new(folder.path()).fit(model(), sgd(), 0.1, Some(&probe));
-        let record = std::fs::read_to_string(folder.path().join(MEASUREMENTS_FILE)).unwrap();
-        (weights(&model), measurements(folder.path()), record)
+        let probe = |config: SharpnessConfig| probe_of(config.with_every(2).with_lines(lines));
+        let ran = Ran::of(probe, (model(), sgd(), 0.1), |_| {});
+        let record = std::fs::read_to_string(ran.folder.path().join(MEASUREMENTS_FILE));
+        (weights(&ran.model), ran.measured, record.unwrap())
     };
     let (bare, expected, record) = trained(false);
     let (kept, measured, _) = trained(true);
     assert_eq!(bare, kept);
     assert!(!record.contains("\"line\""), "{record}");
-    assert_eq!(measured.len(), expected.len());
-    for (mut measured, expected) in measured.into_iter().zip(expected) {
-        let line = measured.line.take().unwrap();
-        assert_eq!(line.len(), measured.evaluations);
-        measured.seconds = expected.seconds;
-        assert_eq!(measured, expected);
+    assert_same_records(&measured, &expected, &["line"]);
+    for measured in measured {
+        assert_eq!(measured.line.unwrap().len(), measured.evaluations);
     }
 }

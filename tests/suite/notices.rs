@@ -111,14 +111,10 @@ fn a_loss_that_does_not_use_the_model_it_is_given_says_so() {
 fn a_metric_of_validation_is_told_where_it_belongs() {
     let folder = tempfile::tempdir().unwrap();
     let probe = every(1);
-    let recorder = Recorder::default();
-    let valid = Data::new(5, 16, &device::plain());
-    let training = SupervisedTraining::new(folder.path(), data().loader(), valid.loader())
-        .metric_train_numeric(LossMetric::new())
-        .metric_valid_numeric(SharpnessMetric::new(&probe, Quantity::CriticalSharpness))
-        .num_epochs(3)
-        .with_application_logger(None)
-        .renderer(Box::new(recorder.clone()));
+    let training = Training::new(folder.path()).with(|run| run.epochs = 8);
+    let (training, recorder) = training.prepare(None);
+    let metric = SharpnessMetric::new(&probe, Quantity::CriticalSharpness);
+    let training = training.metric_valid_numeric(metric);
     training.launch(Learner::new(probe.attach(model()), sgd(), 0.1));
     let words = "registered for validation";
     let text = recorder.text(Quantity::CriticalSharpness.name(), "valid");

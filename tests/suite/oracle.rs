@@ -35,11 +35,10 @@ fn is_resolved(row: &Row) -> bool {
 
 fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     println!("{row:?} {measurement:?}");
-    let tolerance = device::tolerances().oracle;
-    assert_near(measurement.base_loss, row.loss, tolerance);
+    assert_near(measurement.base_loss, row.loss, device::ORACLE);
     let is_resolved = is_resolved(row);
     if is_resolved {
-        assert_near(measurement.slope, row.slope, tolerance);
+        assert_near(measurement.slope, row.slope, device::ORACLE);
         assert_eq!(measurement.outcome, Bracketed);
     }
     if measurement.outcome != Bracketed {
@@ -52,11 +51,11 @@ fn assert_agrees(measurement: &Measurement, row: &Row) -> bool {
     assert_eq!(measurement.critical_sharpness, Some(2.0 / critical_lr));
     let error = (critical_lr / row.critical_lr - 1.0).abs();
     let stated = measurement.critical_lr_error.unwrap();
-    let drift = device::tolerances().drift;
+    let drift = device::drift();
     let most = 3.0 * stated + drift;
     assert!(error <= most, "{error} where {stated} was stated");
     if is_resolved {
-        assert!(error <= tolerance, "{critical_lr} is {error} off");
+        assert!(error <= device::ORACLE, "{critical_lr} is {error} off");
         assert!((1.0 - drift) * lower <= row.critical_lr);
         assert!(row.critical_lr <= (1.0 + drift) * upper);
     }

@@ -1,7 +1,5 @@
 use sharpness_tests::prelude::*;
 
-const STEPS: usize = 200;
-
 fn probe(config: SharpnessConfig) -> SharpnessProbe {
     probe_of(config.with_panel(true))
 }
@@ -23,7 +21,6 @@ fn miss(measured: &Measurement, exact: f64, slack: f64) -> Option<f64> {
 
 #[test]
 fn the_panel_is_that_of_the_oracles() {
-    let tolerances = device::tolerances();
     let (mut rows, mut known) = (0, 0);
     for (path, fixture) in Fixture::all() {
         fixture.train(|_, row, at| {
@@ -43,7 +40,7 @@ fn the_panel_is_that_of_the_oracles() {
             let measured = &all[0];
             let text = format!("{} {row:?} {measured:?}", path.display());
             rows += 1;
-            let tolerance = tolerances.oracle;
+            let tolerance = device::ORACLE;
             let assert_close = |value, exact, tolerance| {
                 assert!(is_close(value, exact, tolerance), "{text}");
             };
@@ -58,7 +55,7 @@ fn the_panel_is_that_of_the_oracles() {
                 assert_close(measured.relative_update(), relative, tolerance);
             }
             let exact = row.agreement.unwrap();
-            let slack = 2.0 * tolerances.drift * (1.0 + exact.abs());
+            let slack = 2.0 * device::drift() * (1.0 + exact.abs());
             for miss in all.iter().filter_map(|m| miss(m, exact, slack)) {
                 known += 1;
                 assert!(miss <= 3.0, "{miss} {text}");
@@ -106,61 +103,6 @@ fn the_panel_of_a_parabola_is_its_closed_form() {
         pair = optim.step(rate, pair, grads);
         exact *= 1.0 - 6.0 * rate;
     }
-}
-
-/// Returns the distance of each agreement in stated errors.
-fn misses(optim: ModuleOptimizer, first_rate: f64) -> Vec<f64> {
-    let data = Data::new(20, 64, &device::autodiff());
-    let probe = probe(SharpnessConfig::new().with_every(1));
-    let mut misses = Vec::new();
-    let mut at = AtStep::new(model(), optim, first_rate, data.batch(0));
-    for step in 0..STEPS {
-        at.rate = first_rate * 1.02_f64.powi(step as i32);
-        let measured = at.measure_told(&probe);
-        let gradient = numbers(&at.model, &at.grads);
-        let before = values(&at.model).into_iter().map(f64::from);
-        let before: Vec<f64> = before.collect();
-        let before_loss = at.loss.clone().into_scalar::<f64>();
-        let (rate, batch) = (at.rate, at.batch.clone());
-        at = at.next(data.batch((step + 1) % 20));
-
-        let after = values(&at.model).into_iter().map(f64::from);
-        let pairs = before.iter().zip(after);
-        let delta: Vec<f64> = pairs
-            .map(|(before, after)| (before - after) / rate)
-            .collect();
-        let slope: f64 = gradient.iter().zip(&delta).map(|(g, d)| g * d).sum();
-        let gradient_norm = norm(gradient.iter().copied());
-        let weight_norm = norm(before);
-        assert!(is_close(measured.gradient_norm, gradient_norm, 1e-4));
-        assert!(is_close(measured.weight_norm, weight_norm, 1e-4));
-        let cosine = slope / (gradient_norm * norm(delta.iter().copied()));
-        let off = (measured.gradient_cosine.unwrap() - cosine).abs();
-        assert!(off < 1e-3, "{cosine} {measured:?}");
-        let relative = rate * norm(delta) / weight_norm;
-        assert!(is_close(measured.relative_update(), relative, 1e-3));
-        let after_loss = at.model.loss(&batch).into_scalar::<f64>();
-        let exact = (before_loss - after_loss) / (rate * slope);
-        let rounding = 4.0 * f64::from(f32::EPSILON) * before_loss / (rate * slope).abs();
-        misses.extend(miss(&measured, exact, rounding));
-    }
-    misses
-}
-
-#[test]
-fn an_agreement_is_that_of_the_step_that_is_made_to_its_stated_error() {
-    let mut all = Vec::new();
-    for (optim, first_rate) in [(sgd(), 0.05), (momentum(), 0.01), (adam(), 1e-3)] {
-        let misses = misses(optim, first_rate);
-        println!("{} of {STEPS}", misses.len());
-        all.extend(misses);
-    }
-    let beyond = |times: f64| all.iter().filter(|miss| **miss > times).count();
-    let (known, off) = (all.len(), beyond(1.0));
-    println!("{known}: {off} are off by more than is stated");
-    assert!(known > 0);
-    assert!(20 * off <= known);
-    assert!(100 * beyond(3.0) <= known);
 }
 
 #[test]
@@ -221,11 +163,11 @@ fn trained(config: SharpnessConfig, folder: &Path) -> (Weights, Vec<Measurement>
 fn the_panel_changes_neither_the_run_nor_what_else_is_measured() {
     let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let bare = accumulated(folders[2].path(), None);
-    let (without, mut expected) = trained(SharpnessConfig::new(), folders[0].path());
+    let (without, expected) = trained(SharpnessConfig::new(), folders[0].path());
     let config = SharpnessConfig::new()
         .with_panel(true)
         .with_thresholds(Thresholds::Adam { beta_1: 0.9 });
-    let (with, mut measured) = trained(config, folders[1].path());
+    let (with, measured) = trained(config, folders[1].path());
     assert!(with == bare && with == without);
 
     let record = std::fs::read_to_string(folders[0].path().join(MEASUREMENTS_FILE)).unwrap();
@@ -239,30 +181,15 @@ fn the_panel_changes_neither_the_run_nor_what_else_is_measured() {
     for name in panel {
         assert!(!record.contains(name), "{name}: {record}");
     }
-    for measured in &mut measured {
+    for measured in &measured {
         let is_training = measured.is_of_training();
         let has_panel = measured.gradient_norm.is_some() && measured.weight_norm.is_some();
         assert_eq!(has_panel, is_training, "{measured:?}");
         assert_eq!(measured.adam_threshold.is_some(), is_training);
         let has_noise = measured.gradient_variance.is_some();
         assert_eq!(has_noise, is_training && measured.step % 4 != 3);
-        measured.gradient_variance = None;
-        measured.gradient_signal = None;
-        measured.gradient_norm = None;
-        measured.weight_norm = None;
-        measured.gradient_cosine = None;
-        measured.agreement = None;
-        measured.agreement_error = None;
-        measured.adam_threshold = None;
     }
-    for of in measured.iter_mut().chain(&mut expected) {
-        of.seconds = 0.0;
-        if let Some(curvature) = &mut of.curvature {
-            curvature.directional_sharpness.seconds = 0.0;
-            curvature.hessian_sharpness.seconds = 0.0;
-        }
-    }
-    assert_eq!(format!("{measured:?}"), format!("{expected:?}"));
+    assert_same_records(&measured, &expected, &panel);
 }
 
 #[test]
@@ -292,8 +219,7 @@ fn accumulated_gradients_are_those_of_the_mean_loss_and_metrics_show_the_panel()
     assert_eq!(measured[0].noise_scale().is_some(), signal > 0.0);
     // If two measurements are close to each other, a chart may show only the later.
     for quantity in Quantity::PANEL {
-        let points = recorder.curve(quantity.name(), TRAIN_SERIES);
-        let points: Vec<f64> = points.into_iter().map(|(_, value)| value).collect();
+        let points = recorder.values(quantity.name(), TRAIN_SERIES);
         let expected: Vec<f64> = measured.iter().filter_map(|m| quantity.of(m)).collect();
         let mut rest = expected.iter();
         assert!(points.iter().all(|point| rest.any(|value| value == point)));

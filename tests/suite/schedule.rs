@@ -51,20 +51,6 @@ fn a_ceiling_on_the_share_of_time_leaves_measurements_out_and_counts_them() {
 }
 
 #[test]
-fn what_makes_no_schedule_is_refused() {
-    let refused = |config| SharpnessProbe::new(config).unwrap_err();
-    let every = SharpnessConfig::new().with_every(10);
-    for dense in [0, 3, 20] {
-        let error = refused(every.clone().with_dense_every(dense));
-        assert!(matches!(error, ConfigError::DenseEvery { .. }), "{error}");
-    }
-    for share in [0.0, -1.0, 1.5, f64::NAN] {
-        let error = refused(every.clone().with_max_time_share(share));
-        assert!(matches!(error, ConfigError::MaxTimeShare(_)), "{error}");
-    }
-}
-
-#[test]
 fn in_a_learner_the_dense_steps_are_whole_updates_and_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let fit = |probe: Option<&SharpnessProbe>| {

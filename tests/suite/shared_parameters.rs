@@ -1,5 +1,3 @@
-use burn::nn::loss::CrossEntropyLoss;
-use burn::nn::{Embedding, EmbeddingConfig};
 use sharpness_tests::prelude::*;
 
 const RATE: f64 = 0.1;
@@ -9,24 +7,6 @@ const RATE: f64 = 0.1;
 struct HeldTwice {
     first: Linear,
     second: Linear,
-}
-
-/// Embedding and output layer.
-#[derive(Module, Debug)]
-struct UsedTwice {
-    embedding: Embedding,
-    mix: Linear,
-}
-
-impl UsedTwice {
-    fn loss(&self, device: &Device) -> Tensor<1> {
-        let tokens = Tensor::<2, Int>::from_data([[1, 2, 3], [4, 5, 6]], device);
-        let next = Tensor::<1, Int>::from_data([4, 7], device);
-        let words = self.embedding.forward(tokens).mean_dim(1);
-        let x = self.mix.forward(words.squeeze_dim::<2>(1)).tanh();
-        let scores = x.matmul(self.embedding.weight.val().transpose());
-        CrossEntropyLoss::new(None, device).forward(scores, next)
-    }
 }
 
 fn matrix(rows: usize, columns: usize, device: &Device) -> Param<Tensor<2>> {
@@ -71,14 +51,4 @@ fn a_layer_that_is_held_twice_moves_as_it_does_in_the_step() {
         let hidden = model.first.forward(x.clone()).tanh();
         model.second.forward(hidden).square().mean()
     });
-}
-
-#[test]
-fn an_embedding_that_is_used_twice_moves_as_it_does_in_the_step() {
-    let device = device::autodiff();
-    let mut embedding = EmbeddingConfig::new(10, 6).init(&device);
-    embedding.weight = matrix(10, 6, &device);
-    let mix = layer(&device);
-    let model = UsedTwice { embedding, mix };
-    assert_on_the_line(&model, |model| model.loss(&device));
 }

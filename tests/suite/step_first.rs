@@ -90,19 +90,14 @@ fn assert_same(name: &str, optim: &ModuleOptimizer, rate: &ModuleLearningRate) {
 
 #[test]
 fn a_step_made_first_gives_the_same_weights_and_numbers() {
-    let grouped = |rate: f64, of_first_layer: f64| {
-        let first_layer = ParamGroup::from_predicate("layers.0");
-        let scheduler = ModuleLrScheduler::new(rate);
-        scheduler.with_group(first_layer, of_first_layer).step()
-    };
     let proximal = AdanConfig::new().with_weight_decay(0.5).init();
     for (name, optim, rate) in [
         ("sgd", sgd(), 0.1.into()),
         ("momentum", momentum(), 0.05.into()),
         ("adamw", adamw(), 1e-2.into()),
-        ("groups", adamw(), grouped(1e-2, 2e-3)),
+        ("groups", adamw(), rates(2e-3, 1e-2)),
         // Here the weights after the step do not show the direction.
-        ("a frozen default", adamw(), grouped(0.0, 1e-2)),
+        ("a frozen default", adamw(), rates(1e-2, 0.0)),
         ("no rate", adamw(), 0.0.into()),
         ("hardly a rate", adamw(), 1e-9.into()),
         ("a proximal decay", proximal, 1e-2.into()),

@@ -5,14 +5,10 @@ fn learned(
     scheduler: impl Into<ModuleLrScheduler>,
     step_first: bool,
 ) -> (Weights, Vec<Measurement>) {
-    let folder = tempfile::tempdir().unwrap();
-    let probe = SharpnessConfig::new()
-        .with_every(1)
-        .with_directory(folder.path())
-        .with_step_first(step_first);
-    let training = Training::new(folder.path());
-    let (model, _) = training.fit(config.start(), adamw(), scheduler, Some(&probe_of(probe)));
-    (weights(&model), measurements(folder.path()))
+    let probe =
+        |config: SharpnessConfig| probe_of(config.with_every(1).with_step_first(step_first));
+    let ran = Ran::of(probe, (config.start(), adamw(), scheduler), |_| {});
+    (weights(&ran.model), ran.measured)
 }
 
 #[test]

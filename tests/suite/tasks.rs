@@ -186,21 +186,19 @@ fn three_tasks_leave_the_run_bit_identical_and_have_an_order_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
     let (bare, _) = Training::new(folder.path()).fit(model(), adamw(), 0.05, None);
     let orders = [(); 2].map(|()| {
-        let folder = tempfile::tempdir().unwrap();
         let seen = Seen::default();
-        let config = SharpnessConfig::new().with_every(2);
         let fixed = vec![Data::new(9, 16, &device::plain()).batch(8)];
-        let probe = SharpnessProbe::builder(config.with_directory(folder.path()))
-            .with_task("fixed", fixed, task_loss)
-            .with_task("loader", data.clone().loader(), spied(&seen))
-            .with_training_task("same")
-            .build()
-            .unwrap();
-        let training = Training::new(folder.path());
-        let (probed, recorder) = training.fit(model(), adamw(), 0.05, Some(&probe));
-        assert_eq!(weights(&probed), weights(&bare));
-
-        let measured = measurements(folder.path());
+        let probe = |config: SharpnessConfig| {
+            SharpnessProbe::builder(config.with_every(2))
+                .with_task("fixed", fixed, task_loss)
+                .with_task("loader", data.clone().loader(), spied(&seen))
+                .with_training_task("same")
+                .build()
+                .unwrap()
+        };
+        let ran = Ran::of(probe, (model(), adamw(), 0.05), |_| {});
+        assert_eq!(weights(&ran.model), weights(&bare));
+        let (recorder, measured) = ran.parts();
         let tasks: Vec<&str> = measured.iter().map(|m| m.task.as_str()).collect();
         assert_eq!(tasks, ["train", "fixed", "loader", "same"].repeat(7));
         assert!(measured.iter().all(|m| m.limiting_task.is_some()));
@@ -243,24 +241,22 @@ fn a_resumed_loop_measures_on_the_batches_that_it_would_have_measured_on() {
 #[test]
 fn a_task_that_cannot_be_measured_is_said_so_once_and_stops_nothing() {
     let device = device::plain();
-    let folder = tempfile::tempdir().unwrap();
-    let config = SharpnessConfig::new().with_every(1);
     let panics = |_: &Mlp, _: Batch| -> f64 { panic!("on purpose") };
     let empty = Data::new(0, 8, &device).loader();
     let poisoned = Data::new(1, 8, &device).with_poisoned(0).loader();
     let of_another = |point: &Point, task: Quadratic| task.loss(point);
-    let probe = SharpnessProbe::builder(config.with_directory(folder.path()))
-        .with_task("empty loader", empty, task_loss)
-        .with_task("no batch", Vec::new(), task_loss)
-        .with_task("nan", poisoned, task_loss)
-        .with_task("panics", vec![plain_batch_of(8)], panics)
-        .with_task("other model", vec![OTHER], of_another)
-        .with_task("fine", vec![plain_batch_of(8)], task_loss)
-        .build()
-        .unwrap();
-    Training::new(folder.path()).fit(model(), sgd(), 0.1, Some(&probe));
-
-    let measured = measurements(folder.path());
+    let probe = |config: SharpnessConfig| {
+        SharpnessProbe::builder(config.with_every(1))
+            .with_task("empty loader", empty, task_loss)
+            .with_task("no batch", Vec::new(), task_loss)
+            .with_task("nan", poisoned, task_loss)
+            .with_task("panics", vec![plain_batch_of(8)], panics)
+            .with_task("other model", vec![OTHER], of_another)
+            .with_task("fine", vec![plain_batch_of(8)], task_loss)
+            .build()
+            .unwrap()
+    };
+    let measured = Ran::of(probe, (model(), sgd(), 0.1), |_| {}).measured;
     let of =
         |task: &str| -> Vec<&Measurement> { measured.iter().filter(|m| m.task == task).collect() };
     for (task, reason) in [
@@ -306,5 +302,4 @@ fn names_that_cannot_be_used_are_refused() {
     }
     let twice = named(&["code", "code"]).err().unwrap();
     assert!(twice.to_string().contains("another task"));
-    assert!(SharpnessProbe::new(SharpnessConfig::new().with_task_batches(0)).is_err());
 }

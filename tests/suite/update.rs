@@ -21,14 +21,14 @@ fn distance(a: &Mlp, b: &Mlp) -> f32 {
 }
 
 /// θ − ηΔθ at the current rate must match the real step.
-fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate, linear: bool) {
+fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRate) {
     let mut model = model();
     for _ in 0..3 {
         let grads = grads(&model);
         model = optim.step(rate.clone(), model, grads);
     }
     let direction = along(&model, &optim, rate.clone());
-    assert_eq!(direction.is_linear(), linear, "{name}");
+    assert!(direction.is_linear(), "{name}");
     assert!(direction.slope() > 0.0 && direction.norm() > 0.0, "{name}");
 
     let predicted = direction.apply(model.valid(), direction.learning_rate());
@@ -36,8 +36,7 @@ fn assert_follows(name: &str, mut optim: ModuleOptimizer, rate: ModuleLearningRa
     let far = distance(&model, &moved);
     assert!(far > 1e-5, "{name}: the real step moves by {far}");
     let off = distance(&predicted, &moved);
-    let most = device::tolerances().step;
-    assert!(off < most, "{name}: {off} off the real step");
+    assert!(off < device::STEP, "{name}: {off} off the real step");
 }
 
 #[test]
@@ -62,56 +61,20 @@ fn the_line_passes_through_the_real_step_of_every_optimizer() {
         ("lion", LionConfig::new().init(), 1e-3),
     ];
     for (name, optim, rate) in cases {
-        assert_follows(name, optim, rate.into(), true);
+        assert_follows(name, optim, rate.into());
     }
 }
 
 #[test]
-fn an_optimizer_that_is_not_linear_in_the_learning_rate_is_stepped_afresh() {
-    // Adan's proximal decay divides by 1 + ηλ.
-    let optim = AdanConfig::new().with_weight_decay(0.5).init();
-    assert_follows("adan", optim.clone(), 1e-2.into(), false);
-
-    let at = AtStep::new(model(), optim, 1e-2, batch_of(32));
-    let measurement = at.measure(&every(1));
-    assert_eq!(measurement.outcome, Bracketed, "{measurement:?}");
-}
-
-fn grouped(base: f64, first_layer: f64) -> ModuleLearningRate {
-    ModuleLrScheduler::new(base)
-        .with_group(ParamGroup::from_predicate("layers.0"), first_layer)
-        .step()
-}
-
-#[test]
 fn parameter_groups_move_in_their_ratios() {
-    assert_follows("groups", sgd(), grouped(0.1, 0.02), true);
-    assert_follows("a frozen default", sgd(), grouped(0.0, 0.05), true);
+    assert_follows("groups", sgd(), rates(0.02, 0.1));
+    assert_follows("a frozen default", sgd(), rates(0.05, 0.0));
 
     // A group at rate 0 adds nothing.
     let model = model();
-    let both = along(&model, &sgd(), grouped(0.1, 0.1));
-    let last = along(&model, &sgd(), grouped(0.1, 0.0));
-    let first = along(&model, &sgd(), grouped(0.0, 0.1));
+    let both = along(&model, &sgd(), rates(0.1, 0.1));
+    let last = along(&model, &sgd(), rates(0.0, 0.1));
+    let first = along(&model, &sgd(), rates(0.1, 0.0));
     assert_near(both.slope(), last.slope() + first.slope(), 1e-5);
     assert_eq!(first.learning_rate(), 0.1);
-}
-
-#[test]
-fn for_gradient_descent_the_slope_is_the_squared_norm_of_the_gradient() {
-    let direction = along(&model(), &sgd(), 0.1);
-    assert_near(direction.slope(), direction.norm().powi(2), 1e-5);
-}
-
-#[test]
-fn the_virtual_step_leaves_optimizer_and_model_as_they_are() {
-    let (mut optim, model): (ModuleOptimizer, _) = (AdamWConfig::new().init(), model());
-    let stepped = optim.step(1e-3, model.clone(), grads(&model));
-    let step =
-        |optim: &mut ModuleOptimizer| weights(&optim.step(1e-3, stepped.clone(), grads(&stepped)));
-    let twin = step(&mut optim.clone());
-    let before = weights(&stepped);
-    let _ = along(&stepped, &optim, 1e-3);
-    assert_eq!(weights(&stepped), before);
-    assert_eq!(step(&mut optim), twin);
 }

@@ -54,11 +54,8 @@ fn launch<M: Trainable>(
     probe: Option<&SharpnessProbe>,
 ) -> M {
     let folder = tempfile::tempdir().unwrap();
-    let valid = Data::new(1, BATCH, &device::plain());
-    let training = SupervisedTraining::new(folder.path(), data.loader(), valid.loader());
-    let training = silent(training.num_epochs(1)).with_training_strategy(strategy);
-    let off = SharpnessProbe::disabled();
-    let training = training.metrics_sharpness(probe.unwrap_or(&off));
+    let training = Training::new(folder.path()).with(|run| (run.data, run.epochs) = (data, 1));
+    let training = training.prepare(probe).0.with_training_strategy(strategy);
     let momentum = MomentumConfig::new().with_dampening(0.0);
     let optim = SgdConfig::new().with_momentum(Some(momentum)).init();
     let result = training.launch(Learner::new(model, optim, rate));

@@ -9,9 +9,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::{Device, Distribution, Tensor};
 use burn_sharpness::ConfigError;
-// README: hand-written loop
+// ANCHOR: readme
 use burn_sharpness::{SharpnessConfig, SharpnessProbe};
-// README: end
+// ANCHOR_END: readme
 
 struct Batch {
     x: Tensor<2>,
@@ -37,7 +37,7 @@ fn main() -> Result<(), ConfigError> {
         y: normal([64, 4]),
     });
 
-    // README: hand-written loop
+    // ANCHOR: readme
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(10))?;
     for batch in batches {
         let grads = GradientsParams::from_grads(loss(&model, &batch).backward(), &model);
@@ -48,6 +48,6 @@ fn main() -> Result<(), ConfigError> {
         model = optim.step(lr, model, grads);
     }
     println!("{}", probe.summary());
-    // README: end
+    // ANCHOR_END: readme
     Ok(())
 }

@@ -17,9 +17,9 @@ use burn::train::{
     InferenceStep, Learner, RegressionOutput, SupervisedTraining, TrainOutput, TrainStep,
 };
 use burn_sharpness::ConfigError;
-// README: learner
+// ANCHOR: readme
 use burn_sharpness::{SharpnessConfig, SharpnessMetrics, SharpnessProbe};
-// README: end
+// ANCHOR_END: readme
 
 #[derive(Module, Debug)]
 struct Sine {
@@ -92,7 +92,7 @@ fn main() -> Result<(), ConfigError> {
     let optim = SgdConfig::new().init();
     let scheduler = 0.02;
 
-    // README: learner
+    // ANCHOR: readme
     let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(10).with_directory(&dir))?;
     let training = SupervisedTraining::new(&dir, train, valid)
         .metric_train_numeric(LossMetric::new())
@@ -104,7 +104,7 @@ fn main() -> Result<(), ConfigError> {
     let trained = result.model.into_inner();
     drop(result.renderer); // closes the dashboard
     println!("{}", probe.summary());
-    // README: end
+    // ANCHOR_END: readme
 
     println!("{} parameters were trained", trained.num_params());
     Ok(())

@@ -209,16 +209,9 @@ fn rounding_that_nothing_tells_of_is_seen() {
 }
 
 #[test]
-fn a_hint_of_a_rise_is_no_proof() {
+fn a_hint_of_a_rise_is_none() {
     for hint in [0.0, -3.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let line = LossLine::new(1.0).with_slope_hint(hint);
-        let result = run(&line, Guess::new(0.1), Method::Guided, |eta| {
-            1.0 - eta * (1.0 - eta / 0.3)
-        });
-        let bracket = result.outcome.bracket().unwrap();
-        let off = (bracket.critical_lr() / 0.3 - 1.0).abs();
-        assert!(off < 1e-3, "{hint}: {result:?}");
-        assert_eq!(line.slope(), None);
-        assert_eq!(line.slope_hint(), None);
+        assert_eq!((line.slope(), line.slope_hint()), (None, None));
     }
 }

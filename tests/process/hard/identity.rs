@@ -16,6 +16,8 @@ struct Case {
     gradient_checkpointing: bool,
     batch_statistics: bool,
     step_first: bool,
+    /// Whether the probe measures all that it can.
+    measures_all: bool,
     every: u64,
     is_told: bool,
 }
@@ -39,6 +41,7 @@ impl Case {
             gradient_checkpointing: false,
             batch_statistics: false,
             step_first: true,
+            measures_all: false,
             every: 3,
             is_told: false,
         }
@@ -81,7 +84,10 @@ impl Case {
             .with_directory(&of_probed)
             .with_batch_statistics(self.batch_statistics)
             .with_step_first(self.step_first);
-        let probe = probe_of(config);
+        let probe = match self.measures_all {
+            true => with_all(config),
+            false => probe_of(config),
+        };
         let probed = self.train(&of_probed, Some(&probe));
         let bare = match probed != bare && device::tries_kernels_out() {
             true => self.train(&of_bare, None),
@@ -105,9 +111,21 @@ impl Case {
         let says_something =
             |m: &Measurement| m.critical_sharpness.is_some() || m.outcome == NoIncrease;
         assert!(measured.iter().any(says_something), "{measured:#?}");
+        let has_batches = measured.iter().any(|m| m.batch_sharpness.is_some());
+        assert_eq!(has_batches, self.measures_all, "{measured:#?}");
         let told = says(&probe, "copying the running statistics");
         assert_eq!(told, self.is_told, "{}", probe.summary());
     }
+}
+
+fn with_all(config: SharpnessConfig) -> SharpnessProbe {
+    let batches = Data::new(2, 16, &device::autodiff()).loader();
+    let of_batches = BatchSharpnessConfig::new(4).with_batches(2);
+    SharpnessProbe::builder(config.with_curvature(CurvatureConfig::new(3)))
+        .with_batch_sharpness(of_batches, batches, task_loss)
+        .with_group("head", ParamGroup::from_predicate("layers.3"))
+        .build()
+        .unwrap()
 }
 
 type Change = fn(&mut Case);
@@ -176,6 +194,9 @@ fn clipping(config: GradientClippingConfig) -> ModuleOptimizer {
 
 alone! {
     plain => identical(&[]);
+    with_curvature_of_batches_and_of_a_group => identical(&[|case| {
+        (case.measures_all, case.every, case.network.dropout) = (true, 1, 0.5);
+    }]);
     with_momentum => identical(&[with::fixed_weights, |case| case.optim = momentum()]);
     with_momentum_and_accumulation => {
         identical(&[with::fixed_weights, |case| case.optim = momentum(), |case| case.accumulation = Some(3)]);

@@ -33,7 +33,6 @@ const HOW: &str = "`REDRAW=1 cargo test --workspace --test process burns_example
 /// `said.push(…)` stands for `println!("{}", probe.summary())`.
 type Said = Vec<SharpnessSummary>;
 type Outcome = Result<Weights, ConfigError>;
-type Loader = Arc<dyn DataLoader<Batch>>;
 
 enum Manner {
     Plain,
@@ -50,11 +49,6 @@ fn device() -> Device {
 
 fn batches(device: &Device) -> Vec<Batch> {
     Data::new(8, 16, device).all()
-}
-
-fn loaders() -> (Loader, Loader) {
-    let valid = Data::new(2, 16, &device::plain());
-    (Data::new(8, 16, &device()).loader(), valid.loader())
 }
 
 fn random() -> Tensor<2> {

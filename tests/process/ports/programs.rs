@@ -17,7 +17,7 @@ pub fn supervised<M>(
 where
     M: Trainable,
 {
-    let (train, valid) = loaders();
+    let [train, valid] = loaders();
     probed! {
         let probe = SharpnessProbe::new(SharpnessConfig::new().with_every(2).with_directory(dir))?;
         let model = probe.attach(model);
