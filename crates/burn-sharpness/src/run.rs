@@ -1,5 +1,5 @@
 use crate::config::SharpnessConfig;
-use crate::journal::{ClaimedFolder, Journal};
+use crate::journal::{ClaimedFolder, Journal, OfUpdate};
 use crate::schedule::{Place, Schedule};
 use crate::workers::{Replica, Workers};
 use sharpness_record::{CheckpointNote, Measurement};
@@ -133,7 +133,10 @@ impl Run {
     ) -> Option<OnEdge> {
         let all = measurements.iter().map(Arc::as_ref);
         self.schedule.note_measurements(all, config);
-        let warns = self.journal.publish(measurements, interval);
+        let warns = self.journal.publish(&OfUpdate {
+            measurements,
+            interval,
+        });
         self.on_edge.clone().filter(|_| warns)
     }
 

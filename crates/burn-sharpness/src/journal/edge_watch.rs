@@ -1,34 +1,58 @@
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Edge, Measurement};
-use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct EdgeWatch {
-    pub(super) warn_after: u64,
+    warn_after: u64,
     pub(crate) past_edge: u64,
+    warns: bool,
 }
 
 impl EdgeWatch {
-    /// Returns whether the warning is due.
-    pub(super) fn read(&mut self, measurements: &[Arc<Measurement>]) -> bool {
-        let mut all = measurements.iter();
-        let training = all.find(|of| of.is_of_training());
-        let training = training.filter(|training| self.note(training));
-        if let Some(training) = training {
-            warn(training, self.warn_after);
+    pub(super) fn new(warn_after: u64) -> Self {
+        Self {
+            warn_after,
+            ..Self::default()
         }
-        training.is_some()
+    }
+
+    pub(super) fn warns(&self) -> bool {
+        self.warns
     }
 
     fn note(&mut self, training: &Measurement) -> bool {
-        let (edge, is_capped) = (training.edge(), training.learning_rate_used.is_some());
-        // A cap lowered the learning rate of its step.
-        let is_past = edge == Some(Edge::Past) && !is_capped;
-        if is_past {
-            self.past_edge += 1;
-        } else if edge.is_some() || is_capped {
-            self.past_edge = 0;
+        match training.edge() {
+            // A cap lowered the learning rate of its step.
+            _ if training.learning_rate_used.is_some() => {
+                self.past_edge = 0;
+                false
+            }
+            Some(Edge::Past) => {
+                self.past_edge += 1;
+                self.past_edge == self.warn_after
+            }
+            Some(_) => {
+                self.past_edge = 0;
+                false
+            }
+            None => false,
         }
-        is_past && self.past_edge == self.warn_after
+    }
+}
+
+impl Reader for EdgeWatch {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        let mut all = update.measurements.iter();
+        let training = all.find(|of| of.is_of_training())?;
+        self.warns = self.note(training);
+        if self.warns {
+            warn(training, self.warn_after);
+        }
+        None
+    }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.warn_after);
     }
 }
 
@@ -50,13 +74,6 @@ mod tests {
     use super::*;
     use sharpness_record::{MeasurementOutcome, TRAIN_TASK};
 
-    fn watch(warn_after: u64) -> EdgeWatch {
-        EdgeWatch {
-            warn_after,
-            past_edge: 0,
-        }
-    }
-
     fn at_ratio(ratio: Option<f64>) -> Measurement {
         let mut measurement = Measurement::new(0, None, TRAIN_TASK, MeasurementOutcome::Bracketed);
         measurement.learning_rate = Some(1.0);
@@ -66,7 +83,7 @@ mod tests {
 
     #[test]
     fn it_warns_once_each_time_that_the_run_stays_past_the_edge() {
-        let mut watch = watch(3);
+        let mut watch = EdgeWatch::new(3);
         let ratios = [1.5, 1.5, 0.9, 1.5, 1.5, 1.5, 1.5, 0.5, 1.1, 1.1, 1.1].map(Some);
         let warned: Vec<bool> = ratios.map(|ratio| watch.note(&at_ratio(ratio))).to_vec();
         let at: Vec<usize> = (0..warned.len()).filter(|index| warned[*index]).collect();
@@ -75,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_measurement_without_a_number_changes_nothing() {
-        let mut watch = watch(2);
+        let mut watch = EdgeWatch::new(2);
         let ratios = [Some(1.5), None, Some(1.5)];
         let warned = ratios.map(|ratio| watch.note(&at_ratio(ratio)));
         assert_eq!(warned, [false, false, true]);

@@ -1,3 +1,4 @@
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::Measurement;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ impl Entry {
 }
 
 impl Feed {
-    pub(super) fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
+    fn push(&mut self, measurements: Vec<Arc<Measurement>>, interval: u64) {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
@@ -63,10 +64,19 @@ impl Feed {
         let oldest = self.made - self.entries.len() as u64;
         let known = reading.entries.saturating_sub(oldest) as usize;
         let new = self.entries.iter().skip(known);
-        let new = new.take_while(|entry| entry.item < reading.items);
-        let new: Vec<Entry> = new.cloned().collect();
+        let new: Vec<Entry> = new
+            .take_while(|entry| entry.item < reading.items)
+            .cloned()
+            .collect();
         reading.entries = reading.entries.max(oldest) + new.len() as u64;
         new
+    }
+}
+
+impl Reader for Feed {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        self.push(update.measurements.clone(), update.interval);
+        None
     }
 }
 

@@ -10,7 +10,7 @@ type Claim = (PathBuf, Weak<Mutex<Slot>>);
 /// Claims a run's folder for one probe at a time, since the lines of two runs would mix. Once the first probe has begun
 /// its run, a second takes the folder over: a program may resume a run while it still holds the first probe.
 pub(crate) struct ClaimedFolder {
-    pub(super) directory: PathBuf,
+    directory: PathBuf,
     slot: Arc<Mutex<Slot>>,
 }
 
@@ -48,6 +48,10 @@ impl ClaimedFolder {
         })
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub(crate) fn begin_at(&self, step: u64) -> Result<(), String> {
         let mut slot = lock(&self.slot);
         slot.has_begun = true;
@@ -64,8 +68,10 @@ impl Slot {
         &mut self,
         write: impl FnOnce(&mut MeasurementWriter) -> Result<(), WriteError>,
     ) -> Result<(), String> {
-        let writer = self.writer.as_mut();
-        let writer = writer.ok_or("another probe of this program has taken the folder over")?;
+        let writer = self
+            .writer
+            .as_mut()
+            .ok_or("another probe of this program has taken the folder over")?;
         let written = write(writer).map_err(|error| error.to_string());
         if written.is_err() {
             self.writer = None;

@@ -1,3 +1,4 @@
+use super::reader::{OfUpdate, Reader};
 use sharpness_record::{Measurement, MeasurementOutcome, SharpnessSummary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,15 +15,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Returns any message for the user.
-    pub(super) fn read(&mut self, measurements: &[Arc<Measurement>]) -> Option<String> {
-        for measurement in measurements {
-            self.numbers.push(measurement);
-            let task = measurement.task.clone();
-            self.latest.insert(task, measurement.clone());
-        }
-        self.numbers.tick(Instant::now());
-        let mut all = measurements.iter();
+    fn reason_to_tell(&mut self, update: &OfUpdate) -> Option<String> {
+        let mut all = update.measurements.iter();
         // If the training's own measurement failed, the tasks fail for its reason.
         let failed = all.find(|of| of.outcome == MeasurementOutcome::Failed)?;
         let reason = failed.reason.as_ref()?;
@@ -36,5 +30,21 @@ impl Summary {
         } else {
             format!("a measurement of {} failed: {reason}", failed.task)
         })
+    }
+}
+
+impl Reader for Summary {
+    fn read(&mut self, update: &OfUpdate) -> Option<String> {
+        for measurement in &update.measurements {
+            self.numbers.push(measurement);
+            let task = measurement.task.clone();
+            self.latest.insert(task, measurement.clone());
+        }
+        self.numbers.tick(Instant::now());
+        self.reason_to_tell(update)
+    }
+
+    fn restart(&mut self) {
+        *self = Self::default();
     }
 }
