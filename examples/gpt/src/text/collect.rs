@@ -39,9 +39,8 @@ pub(super) struct Collector<'a> {
     /// About the first file whose name did not tell its format.
     remark: Option<String>,
     has_pieces: bool,
-    records: Tally,
-    lines: Tally,
-    files: Tally,
+    /// By unit.
+    tallies: [Tally; 3],
     /// The file that reached the limit, if it holds more.
     cut_in: Option<PathBuf>,
 }
@@ -79,7 +78,9 @@ impl<'a> Collector<'a> {
     }
 
     pub(super) fn wants_no_file(&self) -> bool {
-        self.room() == 0 || (self.content.is_empty() && self.records.is_hopeless(ALL_HOPELESS))
+        self.room() == 0
+            || (self.content.is_empty()
+                && self.tallies[Unit::Record as usize].is_hopeless(ALL_HOPELESS))
     }
 
     /// Ends a file early: at the limit, or with an error if none of its records holds text.
@@ -92,15 +93,12 @@ impl<'a> Collector<'a> {
     }
 
     pub(super) fn push(&mut self, text: &str) {
-        let room = self.room();
-        if text.len() > room {
-            let end = text.floor_char_boundary(room);
-            self.content.push_str(&text[..end]);
+        let end = text.floor_char_boundary(self.room());
+        self.content.push_str(&text[..end]);
+        if end < text.len() {
             // The next character does not fit, so no later character may.
             self.limit = self.content.len();
             self.cut_in.get_or_insert_with(|| self.file.clone());
-        } else {
-            self.content.push_str(text);
         }
     }
 
@@ -109,8 +107,8 @@ impl<'a> Collector<'a> {
         self.content.push_str(&"\n\n"[..end]);
     }
 
-    pub(super) fn keep(&mut self, unit: Unit) {
-        self.tally(unit).seen += 1;
+    pub(super) fn count(&mut self, unit: Unit) {
+        self.tallies[unit as usize].seen += 1;
         if unit == Unit::Record {
             self.in_file.seen += 1;
         }
@@ -119,12 +117,11 @@ impl<'a> Collector<'a> {
     pub(super) fn leave_out(&mut self, unit: Unit, place: Option<(&str, u64)>, why: &str) {
         let place = place.map(|(name, number)| format!(", {name} {number}"));
         let place = format!("{}{}", shown::path(&self.file), place.unwrap_or_default());
+        self.count(unit);
         if unit == Unit::Record {
-            self.in_file.seen += 1;
             self.in_file.left_out += 1;
         }
-        let tally = self.tally(unit);
-        tally.seen += 1;
+        let tally = &mut self.tallies[unit as usize];
         tally.left_out += 1;
         tally.first.get_or_insert_with(|| format!("{place}: {why}"));
     }
@@ -135,17 +132,9 @@ impl<'a> Collector<'a> {
             Ok(text) => {
                 self.push(text);
                 self.end_document();
-                self.keep(Unit::Record);
+                self.count(Unit::Record);
             }
             Err(why) => self.leave_out(Unit::Record, Some(place), why),
-        }
-    }
-
-    fn tally(&mut self, unit: Unit) -> &mut Tally {
-        match unit {
-            Unit::Record => &mut self.records,
-            Unit::Line => &mut self.lines,
-            Unit::File => &mut self.files,
         }
     }
 
@@ -155,14 +144,9 @@ impl<'a> Collector<'a> {
             true => "lines of plain text, or pieces of long ones,",
             false => "lines of plain text",
         };
-        let tallies = [
-            (&self.records, "records"),
-            (&self.lines, lines),
-            (&self.files, files),
-        ];
-        let said = tallies.into_iter().filter_map(|(tally, units)| {
-            let first = tally.first.as_ref()?;
-            let Tally { seen, left_out, .. } = tally;
+        let tallies = self.tallies.iter().zip(["records", lines, files]);
+        let said = tallies.filter_map(|(tally, units)| {
+            let (seen, left_out, first) = (tally.seen, tally.left_out, tally.first.as_ref()?);
             Some(format!(
                 "{left_out} of {seen} {units} {verb}, the first in {first}"
             ))

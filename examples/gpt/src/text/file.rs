@@ -3,6 +3,7 @@ use super::open::{self, Content};
 use super::{columns, json, plain};
 use crate::guard;
 use anyhow::{Result, bail};
+use std::io::BufRead;
 use std::path::Path;
 
 /// Includes formats that cannot be unpacked, so that their files count as left out.
@@ -34,7 +35,7 @@ pub(super) fn format_of(path: &Path) -> Option<Format> {
 pub(super) fn read_file(path: &Path, format: Option<Format>, out: &mut Collector) {
     out.begin(path);
     match read_content(path, format, out) {
-        Ok(()) => out.keep(Unit::File),
+        Ok(()) => out.count(Unit::File),
         Err(error) => out.leave_out(Unit::File, None, &format!("{error:#}")),
     }
 }
@@ -48,20 +49,17 @@ fn read_content(path: &Path, format: Option<Format>, out: &mut Collector) -> Res
     let holds_records = json::is_record(reader.peek());
     match format {
         Some(Format::Parquet) => bail!("it is not a parquet file"),
-        Some(Format::Records) => json::read(&mut reader, out),
-        None if holds_records => {
-            out.remark("holds records, so its lines are read as JSON");
-            json::read(&mut reader, out)
-        }
-        Some(Format::Plain) => {
-            if holds_records {
-                out.remark("looks like JSON, but is read as plain text for its ending: rename it to .jsonl to read a field of its records");
-            }
-            plain::read(&mut reader, out)
-        }
-        None => {
-            out.remark("has no ending of text, and is read as plain text, line by line");
-            plain::read(&mut reader, out)
-        }
+        Some(Format::Plain) if holds_records => out.remark("looks like JSON, but is read as plain text for its ending: rename it to .jsonl to read a field of its records"),
+        None if holds_records => out.remark("holds records, so its lines are read as JSON"),
+        None => out.remark("has no ending of text, and is read as plain text, line by line"),
+        _ => {}
     }
+    match format.map_or(holds_records, |format| format == Format::Records) {
+        true => json::read(&mut reader, out)?,
+        false => plain::read(&mut reader, out)?,
+    }
+    if out.is_done() && !reader.fill_buf()?.is_empty() {
+        out.cut()?;
+    }
+    Ok(())
 }

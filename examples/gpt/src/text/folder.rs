@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 /// Reads the files to train on in the order of their names, and notes the other files.
 pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
+    let mut count = |kind: &str| *others.entry(kind.to_string()).or_default() += 1;
     let mut files = Vec::new();
     let mut seen_folders = HashSet::new();
     let mut entries = WalkDir::new(folder)
@@ -20,7 +21,7 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.loop_ancestor().is_some() => {
-                count(&mut others, "links to folders that are read already");
+                count("links to folders that are read already");
                 continue;
             }
             Err(error) => {
@@ -33,30 +34,30 @@ pub(super) fn read(folder: &Path, out: &mut Collector) -> Result<Vec<String>> {
         let path = entry.path();
         let is_folder = entry.file_type().is_dir();
         if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
-            count(&mut others, "hidden");
+            count("hidden");
             if is_folder {
                 entries.skip_current_dir();
             }
         } else if is_folder {
             let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
             if !seen_folders.insert(real) {
-                count(&mut others, "links to folders that are read already");
+                count("links to folders that are read already");
                 entries.skip_current_dir();
             }
         } else if !entry.file_type().is_file() {
-            count(&mut others, "pipes, sockets or devices");
+            count("pipes, sockets or devices");
         } else if let Some(format) = format_of(path) {
             let is_link = entry.path_is_symlink();
             let path = entry.into_path();
             files.push((is_link, Found { path, format }));
         } else {
-            count(&mut others, &kind_of(path));
+            count(&kind_of(path));
         }
     }
     let is_empty = files.is_empty();
     let (files, links) = each_once(files);
     for _ in 0..links {
-        count(&mut others, "links to files that are read already");
+        count("links to files that are read already");
     }
     let (files, mut notes) = to_train_on(folder, files);
     let mut unread = 0_u64;
@@ -113,8 +114,4 @@ fn kind_of(path: &Path) -> String {
         }
         None => "without ending".to_string(),
     }
-}
-
-fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
-    *kinds.entry(kind.to_string()).or_default() += 1;
 }

@@ -1,5 +1,5 @@
 use super::collect::Collector;
-use super::open::{TextReader, UNDECODABLE, UNDECODED};
+use super::open::{TextReader, UNDECODED};
 use super::values::{Found, LONGEST_RECORD, Values};
 use anyhow::Result;
 use serde_json::Value;
@@ -12,14 +12,10 @@ const LISTED_CHARACTERS: usize = 60;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
-    let is_read = match layout(reader) {
-        Layout::Lines => read_lines(reader, out),
-        Layout::Values => read_values(reader, out),
-    };
-    if is_read.is_ok() && out.is_done() && !reader.fill_buf()?.is_empty() {
-        return out.cut();
+    match has_a_record_per_line(reader) {
+        true => read_lines(reader, out),
+        false => read_values(reader, out),
     }
-    is_read
 }
 
 pub(super) fn is_record(beginning: &[u8]) -> bool {
@@ -28,26 +24,17 @@ pub(super) fn is_record(beginning: &[u8]) -> bool {
     beginning.starts_with(b"{") && line.is_some_and(|line| parse(line).is_ok())
 }
 
-enum Layout {
-    /// A damaged record ends with its line.
-    Lines,
-    /// Elements of an array, or records of several lines.
-    Values,
-}
-
-/// Lines, unless the file begins with an array, or with a record that goes on in a second line.
-fn layout(reader: &mut TextReader) -> Layout {
+/// Returns false if the file begins with an array, or with a record that goes on in a second line.
+fn has_a_record_per_line(reader: &mut TextReader) -> bool {
     let head = reader.peek().trim_ascii_start();
     let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.next().unwrap_or_default();
     let goes_on = lines.next().is_some_and(|second| !second.starts_with(b"{"));
     let is_open = parse(first).is_err_and(|error| error.is_eof());
-    match head.starts_with(b"[") || (goes_on && is_open) {
-        true => Layout::Values,
-        false => Layout::Lines,
-    }
+    !(head.starts_with(b"[") || (goes_on && is_open))
 }
 
+/// A damaged record ends with its line.
 fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     let mut line = Vec::new();
     let mut number = 0;
@@ -62,12 +49,13 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
             reader.skip_until(b'\n')?;
             out.take(TOO_LONG, ("line", number));
         } else if !line.trim_ascii().is_empty() {
-            take(&line, reader.is_transcoded, ("line", number), out);
+            take(&line, reader, ("line", number), out);
         }
     }
     Ok(())
 }
 
+/// Reads the elements of an array, or records of several lines.
 fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     let mut values = Values::default();
     let mut number = 0;
@@ -77,7 +65,7 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         match values.next(reader, &mut value)? {
             Found::Nothing => break,
             Found::Value => {
-                let is_json = take(&value, reader.is_transcoded, ("record", number), out);
+                let is_json = take(&value, reader, ("record", number), out);
                 if let Some(rest) = values.rest_after_damage(is_json, &mut value) {
                     reader.put_back(rest);
                 }
@@ -89,7 +77,7 @@ fn read_values(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
 }
 
 /// Returns whether the record is JSON.
-fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collector) -> bool {
+fn take(bytes: &[u8], reader: &TextReader, place: (&str, u64), out: &mut Collector) -> bool {
     let bytes = bytes.trim_ascii_end();
     // A mark in the middle shows a joint of two files.
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -100,10 +88,10 @@ fn take(bytes: &[u8], is_transcoded: bool, place: (&str, u64), out: &mut Collect
         Err(error) if error.is_eof() => Err("it is JSON that is cut short".to_string()),
         Err(error) => Err(format!("it is not JSON ({error} of the record)")),
     };
-    let text = text.and_then(|text| match is_transcoded && text.contains(UNDECODABLE) {
-        true => Err(UNDECODED.to_string()),
-        false => Ok(text),
-    });
+    let text = match text {
+        Ok(text) if reader.has_undecodable(&text) => Err(UNDECODED.to_string()),
+        text => text,
+    };
     out.take(text.as_deref().map_err(String::as_str), place);
     is_json
 }

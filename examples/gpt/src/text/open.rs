@@ -6,10 +6,12 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 /// Stands for undecodable bytes of UTF-16.
-pub(super) const UNDECODABLE: char = '\u{fffd}';
+const UNDECODABLE: char = '\u{fffd}';
 pub(super) const UNDECODED: &str = "it holds bytes that are not valid in its encoding";
 const HEAD: u64 = 4096;
 const PEEK: u64 = 1 << 16;
+const GZIP: &str = "gzip";
+const ZSTD: &str = "zstd";
 const PARQUET: &[u8] = b"PAR1";
 /// The place and the mark of a tape archive.
 const TAR: (usize, &[u8]) = (257, b"ustar");
@@ -47,14 +49,14 @@ pub(super) enum Content {
 pub(super) struct TextReader {
     unread: Cursor<Vec<u8>>,
     inner: Box<dyn BufRead>,
-    pub(super) is_transcoded: bool,
+    is_transcoded: bool,
 }
 
 impl TextReader {
-    fn new(inner: impl BufRead + 'static) -> Self {
+    fn new(inner: impl Read + 'static) -> Self {
         Self {
             unread: Cursor::default(),
-            inner: Box::new(inner),
+            inner: Box::new(BufReader::with_capacity(PEEK as usize, inner)),
             is_transcoded: false,
         }
     }
@@ -65,7 +67,7 @@ impl TextReader {
     }
 
     fn peek_at(&mut self, most: u64) -> &[u8] {
-        if !self.has_unread() {
+        if self.unread().is_empty() {
             let mut beginning = Vec::new();
             // Keep the text before an error.
             if let Err(error) = self.inner.by_ref().take(most).read_to_end(&mut beginning) {
@@ -73,25 +75,28 @@ impl TextReader {
             }
             self.put_back(beginning);
         }
+        self.unread()
+    }
+
+    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.extend_from_slice(self.unread());
+        self.unread = Cursor::new(bytes);
+    }
+
+    fn unread(&self) -> &[u8] {
         let place = self.unread.position() as usize;
         self.unread.get_ref().get(place..).unwrap_or_default()
     }
 
-    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>) {
-        let place = self.unread.position() as usize;
-        bytes.extend_from_slice(self.unread.get_ref().get(place..).unwrap_or_default());
-        self.unread = Cursor::new(bytes);
-    }
-
-    fn has_unread(&self) -> bool {
-        (self.unread.position() as usize) < self.unread.get_ref().len()
-    }
-
     fn rest(&mut self) -> &mut dyn BufRead {
-        match self.has_unread() {
-            true => &mut self.unread,
-            false => &mut self.inner,
+        match self.unread().is_empty() {
+            true => &mut self.inner,
+            false => &mut self.unread,
         }
+    }
+
+    pub(super) fn has_undecodable(&self, text: &str) -> bool {
+        self.is_transcoded && text.contains(UNDECODABLE)
     }
 }
 
@@ -113,21 +118,21 @@ impl BufRead for TextReader {
 
 /// Unpacks a file, and decodes its text to UTF-8 without byte-order mark.
 pub(super) fn open(path: &Path) -> Result<Content> {
-    let mut reader = TextReader::new(BufReader::new(File::open(path)?));
+    let mut reader = TextReader::new(File::open(path)?);
     let head = reader.peek_at(HEAD);
     if head.starts_with(PARQUET) {
         return Ok(Content::Parquet(File::open(path)?));
     }
-    let mut reader = match Compression::of(head) {
+    let mut reader = match compression(head) {
         None => return text(reader).map(Content::Text),
-        Some(Compression::Gzip) => TextReader::new(BufReader::new(MultiGzDecoder::new(reader))),
-        Some(Compression::Zstd) => {
+        Some(GZIP) => TextReader::new(MultiGzDecoder::new(reader)),
+        Some(ZSTD) => {
             let mut decoder = zstd::Decoder::with_buffer(reader)?;
             decoder.window_log_max(ZSTD_WINDOW)?;
-            TextReader::new(BufReader::new(decoder))
+            TextReader::new(decoder)
         }
-        Some(Compression::Other(name)) => {
-            bail!("it is compressed by {name}, which is not read here: unpack it first")
+        Some(other) => {
+            bail!("it is compressed by {other}, which is not read here: unpack it first")
         }
     };
     let head = reader.peek_at(HEAD);
@@ -136,30 +141,22 @@ pub(super) fn open(path: &Path) -> Result<Content> {
         "it is a parquet file in a compressed one: unpack it first"
     );
     ensure!(
-        Compression::of(head).is_none(),
+        compression(head).is_none(),
         "it is compressed twice: unpack it once first"
     );
     text(reader).map(Content::Text)
 }
 
-enum Compression {
-    Gzip,
-    Zstd,
-    Other(&'static str),
-}
-
-impl Compression {
-    fn of(head: &[u8]) -> Option<Self> {
-        match head {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            // A frame of data, or a skippable frame (parallel compressors begin with one).
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Other("xz")),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some(Self::Other("bzip2")),
-            [b'P', b'K', 3, 4, ..] => Some(Self::Other("zip")),
-            [0x04, 0x22, 0x4d, 0x18, ..] => Some(Self::Other("lz4")),
-            _ => None,
-        }
+fn compression(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x8b, ..] => Some(GZIP),
+        // A frame of data, or a skippable frame (parallel compressors begin with one).
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(ZSTD),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Some("bzip2"),
+        [b'P', b'K', 3, 4, ..] => Some("zip"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some("lz4"),
+        _ => None,
     }
 }
 
@@ -204,5 +201,5 @@ pub(super) fn text_reader(reader: impl Read + 'static) -> TextReader {
         .strip_bom(true)
         .utf8_passthru(true)
         .build(reader);
-    TextReader::new(BufReader::with_capacity(1 << 16, decoder))
+    TextReader::new(decoder)
 }

@@ -109,27 +109,24 @@ fn extract(source: &str, domain: Domain, content: &mut String) {
     for line in source.lines() {
         let trimmed = line.trim_start();
         let comment = trimmed.strip_prefix("///").or(trimmed.strip_prefix("//!"));
-        let line = match (domain, comment) {
+        let kept = match (domain, comment) {
             (Domain::Prose, Some(comment)) => {
                 let comment = comment.strip_prefix(' ').unwrap_or(comment);
-                if comment.trim_start().starts_with("```") {
-                    quoting = !quoting;
-                    continue;
-                }
-                if quoting {
-                    continue;
-                }
-                comment
+                let is_fence = comment.trim_start().starts_with("```");
+                quoting ^= is_fence;
+                (!is_fence && !quoting).then_some(comment)
             }
-            (Domain::Code, None) => line,
             (Domain::Prose, None) => {
                 quoting = false;
-                continue;
+                None
             }
-            (Domain::Code, Some(_)) => continue,
+            (Domain::Code, None) => Some(line),
+            (Domain::Code, Some(_)) => None,
         };
-        content.push_str(line);
-        content.push('\n');
+        if let Some(line) = kept {
+            content.push_str(line);
+            content.push('\n');
+        }
     }
     if content.len() > start {
         content.push('\n');

@@ -39,21 +39,16 @@ impl Place {
         let path = path.to_lowercase();
         let mut before = String::new();
         for name in path.split_inclusive('/') {
-            let mut said = None;
-            let mut start = 0;
-            for word in name.split_inclusive(|letter: char| !letter.is_alphanumeric()) {
-                let bare = word.trim_end_matches(|letter: char| !letter.is_alphanumeric());
-                match (Part::named(bare), said) {
-                    (Some(part), None) => said = Some((part, start)),
-                    (Some(part), Some((other, _))) if part != other => {
-                        said = None;
-                        break;
-                    }
-                    _ => {}
-                }
-                start += word.len();
-            }
-            if let Some((part, start)) = said {
+            let mut end = 0;
+            let is_between = |letter: char| !letter.is_alphanumeric();
+            let mut parts = name.split_inclusive(is_between).filter_map(|word| {
+                let start = end;
+                end += word.len();
+                Some((Part::named(word.trim_end_matches(is_between))?, start))
+            });
+            if let Some((part, start)) = parts.next()
+                && parts.all(|(other, _)| other == part)
+            {
                 before.push_str(&name[..start]);
                 before.retain(|letter| !letter.is_ascii_digit());
                 return Some(Self { part, before });
@@ -97,7 +92,7 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
     let has_records = files.iter().any(|file| file.format != Format::Plain);
 
     let (mut read, mut notes) = (Vec::new(), Vec::new());
-    let (mut of_parts, mut others) = ([0; 2], 0);
+    let [mut validation, mut testing, mut others] = [0; 3];
     let mut cards = Vec::new();
     let count = files.len();
     for ((file, place), name) in files.into_iter().zip(&places).zip(&names) {
@@ -110,14 +105,13 @@ pub(super) fn to_train_on(folder: &Path, files: Vec<Found>) -> (Vec<Found>, Vec<
             _ if is_card => cards.push(one_line(name).into_owned()),
             Some(place) if in_parts.contains(&*place.before) => match place.part {
                 Part::Training => read.push(file),
-                Part::Validation => of_parts[0] += 1,
-                Part::Testing => of_parts[1] += 1,
+                Part::Validation => validation += 1,
+                Part::Testing => testing += 1,
             },
             None if is_beside() => others += 1,
             _ => read.push(file),
         }
     }
-    let [validation, testing] = of_parts;
     let kinds = [
         (validation, "for validation"),
         (testing, "for testing"),

@@ -1,5 +1,5 @@
 use super::collect::{Collector, Unit};
-use super::open::{TextReader, UNDECODABLE, UNDECODED};
+use super::open::{TextReader, UNDECODED};
 use anyhow::Result;
 use std::io::{BufRead, Read};
 
@@ -12,9 +12,6 @@ pub(super) fn read(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
     let is_read = read_lines(reader, out);
     if out.content.len() > start {
         out.end_document();
-    }
-    if is_read.is_ok() && out.is_done() && !reader.fill_buf()?.is_empty() {
-        return out.cut();
     }
     is_read
 }
@@ -49,9 +46,9 @@ fn read_lines(reader: &mut TextReader, out: &mut Collector) -> Result<()> {
         match std::str::from_utf8(&line) {
             // A partial character.
             Ok("") => {}
-            Ok(text) if !(reader.is_transcoded && text.contains(UNDECODABLE)) => {
+            Ok(text) if !reader.has_undecodable(text) => {
                 out.push(text);
-                out.keep(Unit::Line);
+                out.count(Unit::Line);
             }
             _ => out.leave_out(Unit::Line, place, UNDECODED),
         }
