@@ -96,7 +96,11 @@ impl Audit {
                 .or_else(|| self.rate_in_use(trace, bracket))
                 .or_else(|| earlier(trace, bracket)),
             Outcome::NoIncrease { .. } => {
-                near(trace).or_else(|| gap(trace).filter(|_| self.is_far_due))
+                let limit = match self.is_far_due {
+                    true => Some(f64::INFINITY),
+                    false => last_recovered(trace),
+                };
+                near(trace).or_else(|| gap(trace, limit?))
             }
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             Outcome::BelowResolution if trace.line.has_found_rounding() => {
@@ -202,10 +206,25 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-fn gap(trace: &Trace) -> Option<f64> {
+/// The last rate at which the loss has regained half of its fall: a rise may lie next to it.
+fn last_recovered(trace: &Trace) -> Option<f64> {
+    let (mut deepest, mut last) = (0.0_f64, None);
+    for seen in by_rate(trace) {
+        if trace.rounding.falls(seen) {
+            deepest = deepest.min(seen.rise);
+        }
+        if seen.rise > 0.5 * deepest {
+            last = Some(seen.learning_rate);
+        }
+    }
+    last
+}
+
+/// The first unseen doubling that starts at this rate or below.
+fn gap(trace: &Trace, limit: f64) -> Option<f64> {
     let rates = sorted(trace.rates());
-    let mut gaps = rates.windows(2);
-    let gap = gaps.find(|pair| pair[1] > VERIFICATION * (1.0 + ROUNDED) * pair[0])?;
+    let mut gaps = rates.windows(2).filter(|pair| pair[0] <= limit);
+    let gap = gaps.find(|pair| is_unseen(pair[0], pair[1]))?;
     Some(VERIFICATION * gap[0])
 }
 
@@ -231,20 +250,36 @@ fn floor(trace: &Trace, bracket: &Bracket) -> f64 {
         .max(trace.config.min_learning_rate)
 }
 
+fn by_rate(trace: &Trace) -> Vec<&Evaluation> {
+    let mut seen: Vec<&Evaluation> = trace.evaluations().iter().collect();
+    seen.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
+    seen
+}
+
+/// A rise ends the verified range, even if rounding may have made it.
 fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
-    let rates = sorted(trace.rates().filter(|rate| *rate < bracket.lower()));
     let mut from = bracket.lower();
-    for rate in rates.into_iter().rev() {
-        if from > rate * VERIFICATION * (1.0 + ROUNDED) {
+    let seen = by_rate(trace).into_iter().rev();
+    for seen in seen.filter(|seen| seen.learning_rate < bracket.lower()) {
+        if seen.is_rise() || is_unseen(seen.learning_rate, from) {
             break;
         }
-        from = rate;
+        from = seen.learning_rate;
     }
     from
 }
 
+fn is_unseen(from: f64, to: f64) -> bool {
+    to > from * VERIFICATION * (1.0 + ROUNDED)
+}
+
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
-    let next = looked_down_to(trace, bracket) / VERIFICATION;
-    let is_wanted = trace.config.verification > 0;
+    let from = looked_down_to(trace, bracket);
+    let next = from / VERIFICATION;
+    let ends = |seen: &Evaluation| {
+        seen.is_rise() && seen.learning_rate < from && !is_unseen(seen.learning_rate, from)
+    };
+    let is_ended = trace.evaluations().iter().any(ends);
+    let is_wanted = trace.config.verification > 0 && !is_ended;
     (is_wanted && next >= floor(trace, bracket) * (1.0 - ROUNDED)).then_some(next)
 }
