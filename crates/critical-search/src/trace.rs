@@ -11,7 +11,7 @@ const OVERLOOKED: f64 = 0.001;
 const QUANTA: f64 = 4.0;
 /// A first measurement of this many evaluations accepts an error larger by `LENIENCY`.
 const LONG: usize = 7;
-const LENIENCY: f64 = 2.5;
+const LENIENCY: f64 = 6.0;
 
 pub(crate) struct Trace {
     pub(crate) config: SearchConfig,
