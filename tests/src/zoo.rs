@@ -1,6 +1,7 @@
 mod kind;
 mod layers;
 mod learner;
+mod more;
 mod network;
 mod objective;
 mod sample;

@@ -42,6 +42,12 @@ pub enum Network {
     /// All weights in this type, and the loss in 32 bits.
     Half(FloatDType),
     HalfLoss(FloatDType),
+    /// Hidden values of −1 and 1; gradients pass through.
+    Binary,
+    /// Hidden values rounded to 1/7 of the largest in the batch; gradients pass through.
+    FourBits,
+    /// Scores of length 1 times a learned scale.
+    LogitScale,
 }
 
 impl Network {
@@ -103,6 +109,14 @@ pub enum Objective {
     Ripples,
     /// A generator and a critic in turns.
     Adversarial,
+    /// The farthest example of the same class against the nearest of another class.
+    Triplet,
+    /// One view of an example towards another, with a stopped gradient.
+    Distilled,
+    /// Cross entropy without the examples of a large loss.
+    Trimmed,
+    /// The overlap of probabilities and classes, over the whole batch.
+    Dice,
 }
 
 impl Objective {
@@ -112,7 +126,7 @@ impl Objective {
             Self::Poisson => 2,
             Self::LogDensity => 4,
             Self::Adversarial => 6,
-            Self::Contrastive => 8,
+            Self::Contrastive | Self::Triplet | Self::Distilled => 8,
             _ => 3,
         }
     }

@@ -119,3 +119,8 @@ pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2>
     let largest = left.transpose().matmul(weight.clone().matmul(right));
     weight / largest
 }
+
+pub(super) fn unit(rows: Tensor<2>) -> Tensor<2> {
+    let lengths = (rows.clone().square().sum_dim(1) + 1e-12).sqrt();
+    rows / lengths
+}

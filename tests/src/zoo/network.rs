@@ -1,5 +1,8 @@
 use super::kind::{Kind, Network, Objective};
-use super::layers::{Layer, filled, linear, relative_to_largest_singular_value, rounded, zeros_of};
+use super::layers::{
+    Layer, filled, linear, relative_to_largest_singular_value, rounded, unit, zeros_of,
+};
+use super::more::{binary, four_bits};
 use super::sample::{PIXELS, Sample, TOKENS};
 use crate::data::Data;
 use crate::random::Random;
@@ -128,6 +131,10 @@ impl Kind {
                 let sizes = [Tensor::zeros([0], device), Tensor::ones([1], device)];
                 zoo.odd = sizes.map(Param::from_tensor).to_vec();
             }
+            Network::LogitScale => {
+                let scale = Tensor::full([1], 2.0, device);
+                zoo.odd = vec![Param::from_tensor(scale)];
+            }
             Network::HalfHead(dtype) => zoo.head = cast(zoo.head, dtype),
             Network::Half(dtype) | Network::HalfLoss(dtype) => zoo = cast(zoo, dtype),
             _ => {}
@@ -225,6 +232,9 @@ impl Zoo {
             added = Some(distance);
         }
         let mut scores = self.apply(&self.head, x);
+        if let [scale] = self.odd.as_slice() {
+            scores = unit(scores) * scale.val().exp().unsqueeze::<2>();
+        }
         if let [none, factor] = self.odd.as_slice() {
             scores = scores * factor.val().unsqueeze::<2>();
             added = Some(none.val().sum());
@@ -275,6 +285,8 @@ impl Zoo {
     fn act(&self, x: Tensor<2>) -> Tensor<2> {
         match self.kind.network {
             Network::Relu | Network::Convolution => relu(x),
+            Network::Binary => binary(x),
+            Network::FourBits => four_bits(x),
             _ => x.tanh(),
         }
     }

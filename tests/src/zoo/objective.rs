@@ -1,4 +1,6 @@
 use super::kind::{Network, Objective};
+use super::layers::unit;
+use super::more::{dice, trimmed, triplet};
 use super::network::Zoo;
 use super::sample::Sample;
 use burn::nn::loss::{CrossEntropyLossConfig, HuberLossConfig, Reduction};
@@ -124,6 +126,14 @@ impl Zoo {
                     _ => -made,
                 }
             }
+            Objective::Triplet => triplet(scores, sample),
+            Objective::Trimmed => trimmed(-logarithms(scores)),
+            Objective::Dice => dice(softmax(scores.clone(), 1), one_hot(&scores, sample)),
+            Objective::Distilled => {
+                let (view, _) = self.scores(sample.view.clone());
+                let alike = unit(scores) * unit(view).detach();
+                -alike.sum_dim(1).mean() + 1.0
+            }
         }
     }
 }
@@ -143,9 +153,4 @@ fn one_hot(scores: &Tensor<2>, sample: &Sample) -> Tensor<2> {
     let [_, classes] = scores.dims();
     let targets = sample.classes.clone().one_hot::<2>(classes).float();
     targets.cast(FloatDType::from(scores.dtype()))
-}
-
-fn unit(rows: Tensor<2>) -> Tensor<2> {
-    let lengths = (rows.clone().square().sum_dim(1) + 1e-12).sqrt();
-    rows / lengths
 }

@@ -23,6 +23,15 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
     ("batch of one", &[(Fault::Rounding, 0.0012)]),
     ("interpolating squared", &[(Fault::Rounding, 0.0011)]),
     ("learner", &[(Fault::NotDescent, 0.0026)]),
+    ("binary", &[(Fault::Off5, 0.006)]),
+    (
+        "four bits",
+        &[(Fault::Off5, 0.0114), (Fault::Verified, 0.0006)],
+    ),
+    ("logit scale", &[(Fault::NoIncrease, 0.0028)]),
+    ("distilled", &[(Fault::NoIncrease, 0.0028)]),
+    ("trimmed", &[(Fault::NoIncrease, 0.0028)]),
+    ("dice", &[(Fault::Off3, 0.0069)]),
     (
         "tasks, overflow",
         &[(Fault::Off5, 0.5), (Fault::NotDescent, 0.3)],

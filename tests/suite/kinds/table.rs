@@ -68,6 +68,13 @@ fn kinds() -> Vec<(&'static str, Kind)> {
         ("poisson", plain(O::Poisson)),
         ("barrier", plain(O::Barrier)),
         ("ripples", plain(O::Ripples)),
+        ("binary", N::Binary.kind()),
+        ("four bits", N::FourBits.kind()),
+        ("logit scale", N::LogitScale.kind()),
+        ("triplet", plain(O::Triplet)),
+        ("distilled", plain(O::Distilled)),
+        ("trimmed", plain(O::Trimmed)),
+        ("dice", plain(O::Dice)),
     ]
 }
 
