@@ -14,23 +14,21 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
     ("bf16", &[(Fault::NotDescent, 0.0028)]),
     (
         "advantage",
-        &[
-            (Fault::Off5, 0.0079),
-            (Fault::Verified, 0.0006),
-            (Fault::NoIncrease, 0.0017),
-        ],
+        &[(Fault::Off5, 0.0079), (Fault::NoIncrease, 0.0017)],
     ),
     ("batch of one", &[(Fault::Rounding, 0.0012)]),
     ("interpolating squared", &[(Fault::Rounding, 0.0011)]),
     ("learner", &[(Fault::NotDescent, 0.0026)]),
     ("binary", &[(Fault::Off5, 0.006)]),
+    ("four bits", &[(Fault::Off5, 0.0114)]),
     (
-        "four bits",
-        &[(Fault::Off5, 0.0114), (Fault::Verified, 0.0006)],
+        "trimmed",
+        &[
+            (Fault::Off3, 0.0088),
+            (Fault::Off5, 0.0141),
+            (Fault::NoIncrease, 0.0012),
+        ],
     ),
-    ("logit scale", &[(Fault::NoIncrease, 0.0028)]),
-    ("distilled", &[(Fault::NoIncrease, 0.0028)]),
-    ("trimmed", &[(Fault::NoIncrease, 0.0028)]),
     ("dice", &[(Fault::Off3, 0.0069)]),
     (
         "tasks, overflow",
