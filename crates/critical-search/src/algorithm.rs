@@ -52,8 +52,9 @@
 //! - *The [rate in use](crate::LossLine::with_rate_in_use)* below the bracket: on the first lines of a run, and on
 //!   every line while the calibration factor is above 3.
 //! - *Below the bracket*, as often as [`verification`](crate::SearchConfig::verification) asks: at a half of `lower`, a
-//!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c.
-//! - *Everywhere*, before an outcome without a rise: at the rate in use, and at ratios of 2 up to the limit.
+//!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c, or down to a rise within rounding.
+//! - *Everywhere*, before an outcome without a rise: at the rate in use, and now and then at ratios of 2 up to the limit;
+//!   always if the loss regains half of its fall, up to the rate at which it does.
 //!
 //! # The next learning rate
 //!
