@@ -38,7 +38,6 @@ const KNOWN: &[(&str, &[(Fault, f64)])] = &[
         "all",
         &[
             (Fault::Rounding, 0.0001),
-            (Fault::Verified, 0.0001),
             (Fault::NotDescent, 0.0022),
             (Fault::NoIncrease, 0.0001),
         ],
