@@ -93,13 +93,27 @@ impl Layer {
 
 /// Rounds to multiples of a step, or of 1/127 of the largest weight; gradients pass through.
 pub(super) fn rounded(weight: Tensor<2>, step: Option<f32>) -> Tensor<2> {
-    let fixed = weight.clone().detach();
-    let step = match step {
-        Some(step) => fixed.zeros_like().narrow(0, 0, 1).narrow(1, 0, 1) + step,
-        None => fixed.clone().abs().max().unsqueeze::<2>() / 127.0,
+    let Some(step) = step else {
+        return rounded_to_levels(weight, 127.0);
     };
-    let rounded = (fixed / step.clone()).round() * step;
-    weight.clone() + (rounded - weight).detach()
+    let none = weight.clone().detach().zeros_like();
+    rounded_to(weight, none.narrow(0, 0, 1).narrow(1, 0, 1) + step)
+}
+
+/// Rounds to this share of the largest value; gradients pass through.
+pub(super) fn rounded_to_levels(values: Tensor<2>, levels: f64) -> Tensor<2> {
+    let largest = values.clone().detach().abs().max();
+    rounded_to(values, largest.unsqueeze::<2>() / levels)
+}
+
+fn rounded_to(values: Tensor<2>, step: Tensor<2>) -> Tensor<2> {
+    let rounded = (values.clone().detach() / step.clone()).round() * step;
+    straight_through(values, rounded)
+}
+
+/// The values of `hard` with the gradients of `soft`.
+pub(super) fn straight_through(soft: Tensor<2>, hard: Tensor<2>) -> Tensor<2> {
+    soft.clone() + (hard - soft).detach()
 }
 
 pub(super) fn relative_to_largest_singular_value(weight: Tensor<2>) -> Tensor<2> {

@@ -1,4 +1,4 @@
-use super::layers::unit;
+use super::layers::{rounded_to_levels, straight_through, unit};
 use super::sample::Sample;
 use burn::tensor::activation::relu;
 use burn::tensor::{FloatDType, Tensor};
@@ -11,19 +11,12 @@ const OUT_OF_REACH: f64 = 5.0;
 /// Just above the logarithm of three classes.
 const OUTLIER: f64 = 1.1;
 
-fn straight_through(soft: Tensor<2>, hard: Tensor<2>) -> Tensor<2> {
-    soft.clone() + (hard - soft).detach()
-}
-
 pub(super) fn binary(x: Tensor<2>) -> Tensor<2> {
     straight_through(x.clone().tanh(), x.sign())
 }
 
 pub(super) fn four_bits(x: Tensor<2>) -> Tensor<2> {
-    let x = x.tanh();
-    let step = x.clone().detach().abs().max().unsqueeze::<2>() / FOUR_BITS;
-    let rounded = (x.clone() / step.clone()).round() * step;
-    straight_through(x, rounded)
+    rounded_to_levels(x.tanh(), FOUR_BITS)
 }
 
 pub(super) fn triplet(scores: Tensor<2>, sample: &Sample) -> Tensor<1> {

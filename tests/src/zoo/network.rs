@@ -1,6 +1,7 @@
 use super::kind::{Kind, Network, Objective};
 use super::layers::{
-    Layer, filled, linear, relative_to_largest_singular_value, rounded, unit, zeros_of,
+    Layer, filled, linear, relative_to_largest_singular_value, rounded, straight_through, unit,
+    zeros_of,
 };
 use super::more::{binary, four_bits};
 use super::sample::{PIXELS, Sample, TOKENS};
@@ -232,12 +233,13 @@ impl Zoo {
             added = Some(distance);
         }
         let mut scores = self.apply(&self.head, x);
-        if let [scale] = self.odd.as_slice() {
-            scores = unit(scores) * scale.val().exp().unsqueeze::<2>();
-        }
-        if let [none, factor] = self.odd.as_slice() {
-            scores = scores * factor.val().unsqueeze::<2>();
-            added = Some(none.val().sum());
+        match self.odd.as_slice() {
+            [scale] => scores = unit(scores) * scale.val().exp().unsqueeze::<2>(),
+            [none, factor] => {
+                scores = scores * factor.val().unsqueeze::<2>();
+                added = Some(none.val().sum());
+            }
+            _ => {}
         }
         (scores, added)
     }
@@ -326,5 +328,5 @@ fn nearest(values: Tensor<2>, codes: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let apart = |a: Tensor<2>, b: Tensor<2>| (a - b.detach()).square().mean();
     let distance =
         apart(nearest.clone(), values.clone()) + apart(values.clone(), nearest.clone()) * 0.25;
-    (values.clone() + (nearest - values).detach(), distance)
+    (straight_through(values, nearest), distance)
 }
