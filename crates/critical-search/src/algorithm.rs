@@ -54,7 +54,7 @@
 //! - *Below the bracket*, as often as [`verification`](crate::SearchConfig::verification) asks: at a half of `lower`, a
 //!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c, or down to a rise within rounding.
 //! - *Everywhere*, before an outcome without a rise: at the rate in use, and now and then at ratios of 2 up to the limit;
-//!   always if the loss regains half of its fall, up to the rate at which it does.
+//!   always up to the last rate with less than half of the fall before it.
 //!
 //! # The next learning rate
 //!

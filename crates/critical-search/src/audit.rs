@@ -95,13 +95,10 @@ impl Audit {
                 .or_else(|| self.root(trace, bracket))
                 .or_else(|| self.rate_in_use(trace, bracket))
                 .or_else(|| earlier(trace, bracket)),
-            Outcome::NoIncrease { .. } => {
-                let limit = match self.is_far_due {
-                    true => Some(f64::INFINITY),
-                    false => last_recovered(trace),
-                };
-                near(trace).or_else(|| gap(trace, limit?))
-            }
+            Outcome::NoIncrease { .. } => near(trace).or_else(|| match self.is_far_due {
+                true => gap(trace, f64::INFINITY),
+                false => gap(trace, last_recovered(trace)),
+            }),
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             Outcome::BelowResolution if trace.line.has_found_rounding() => {
                 if !std::mem::replace(&mut self.has_doubted, true)
@@ -125,9 +122,8 @@ impl Audit {
         let near = NEAR_START * bracket.critical_lr();
         let off = |seen: &Evaluation| (-seen.point().h / slope - 1.0).abs();
         let rounding = |rate: f64| trace.line.resolution() / (slope * rate);
-        let mut seen: Vec<&Evaluation> = trace.evaluations().iter().collect();
+        let mut seen = by_rate(trace);
         seen.retain(|seen| seen.learning_rate <= 2.0 * near);
-        seen.sort_by(|a, b| a.learning_rate.total_cmp(&b.learning_rate));
         let verdict = match seen.as_slice() {
             [nearest, ..] if off(nearest) <= SLOPE_TOLERANCE => Some(true),
             [a, b, ..] if off(a) >= STRAIGHT * off(b) - rounding(a.learning_rate) => Some(false),
@@ -187,7 +183,7 @@ impl Audit {
 
     pub(crate) fn verified_from(trace: &Trace, bracket: &Bracket) -> Option<f64> {
         let is_verified = trace.config.verification > 0 && earlier(trace, bracket).is_none();
-        is_verified.then(|| looked_down_to(trace, bracket))
+        is_verified.then(|| looked_down_to(trace, bracket).0)
     }
 }
 
@@ -206,15 +202,15 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-/// The last rate at which the loss has regained half of its fall: a rise may lie next to it.
-fn last_recovered(trace: &Trace) -> Option<f64> {
-    let (mut deepest, mut last) = (0.0_f64, None);
+/// Returns the last rate with less than half of the fall before it, next to which a rise may lie, or 0.
+fn last_recovered(trace: &Trace) -> f64 {
+    let (mut deepest, mut last) = (0.0_f64, 0.0);
     for seen in by_rate(trace) {
         if trace.rounding.falls(seen) {
             deepest = deepest.min(seen.rise);
         }
         if seen.rise > 0.5 * deepest {
-            last = Some(seen.learning_rate);
+            last = seen.learning_rate;
         }
     }
     last
@@ -256,17 +252,20 @@ fn by_rate(trace: &Trace) -> Vec<&Evaluation> {
     seen
 }
 
-/// A rise ends the verified range, even if rounding may have made it.
-fn looked_down_to(trace: &Trace, bracket: &Bracket) -> f64 {
+/// Returns the end of the verified range, and whether a rise ends it, even if rounding may have made the rise.
+fn looked_down_to(trace: &Trace, bracket: &Bracket) -> (f64, bool) {
     let mut from = bracket.lower();
     let seen = by_rate(trace).into_iter().rev();
     for seen in seen.filter(|seen| seen.learning_rate < bracket.lower()) {
-        if seen.is_rise() || is_unseen(seen.learning_rate, from) {
+        if is_unseen(seen.learning_rate, from) {
             break;
+        }
+        if seen.is_rise() {
+            return (from, true);
         }
         from = seen.learning_rate;
     }
-    from
+    (from, false)
 }
 
 fn is_unseen(from: f64, to: f64) -> bool {
@@ -274,12 +273,8 @@ fn is_unseen(from: f64, to: f64) -> bool {
 }
 
 fn earlier(trace: &Trace, bracket: &Bracket) -> Option<f64> {
-    let from = looked_down_to(trace, bracket);
+    let (from, is_ended) = looked_down_to(trace, bracket);
     let next = from / VERIFICATION;
-    let ends = |seen: &Evaluation| {
-        seen.is_rise() && seen.learning_rate < from && !is_unseen(seen.learning_rate, from)
-    };
-    let is_ended = trace.evaluations().iter().any(ends);
     let is_wanted = trace.config.verification > 0 && !is_ended;
     (is_wanted && next >= floor(trace, bracket) * (1.0 - ROUNDED)).then_some(next)
 }
