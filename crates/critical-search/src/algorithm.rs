@@ -20,7 +20,7 @@
 //!   between two quadratics; plus 0.2 (η_c − lower)(upper − η_c)/η_c² (0.4 without h(0)) for unseen bends.
 //! - *Surprise*: 0.15 of the distance by which the last evaluation moved the root.
 //! - *Explosion*: up to a quarter of the distance to the farther end, if the loss rises 12 to 60 times as high, or as
-//!   fast, as it fell. The search then halves the bracket.
+//!   fast, as it fell, or 2 to 6 times as fast between the ends as beside them. The search then halves the bracket.
 //! - *Reserve*: half of the sum so far, 0.6 (1.3 without h(0)) of the product under *Interpolation*, and with three
 //!   points up to 0.25%.
 //! - *Rounding*: the resolution of the loss over f′(η_c), plus 0.1% if rounding is not known.
@@ -31,7 +31,9 @@
 //! **Calibration.** On the first six lines and every sixteenth (every 32nd while errors are small), the search
 //! evaluates the loss *at the root* before it reports the root. A factor of 1 to 50 then multiplies every part but
 //! rounding: twice the recent root mean square of actual over expected errors, or 0.6 of the largest ratio. If the
-//! factor is above 3, as on a loss that jumps, the whole stated error must be within the accuracy.
+//! factor is above 3, as on a loss that jumps, the whole stated error must be within the accuracy. The stated error is
+//! at least a twentieth of the distance to the farther end until six roots are checked, and a tenth while the largest
+//! recent ratio is above 1.5.
 //!
 //! Results on the recorded lines of this crate's tests, at the defaults and after the first lines:
 //!
@@ -54,7 +56,8 @@
 //! - *Below the bracket*, as often as [`verification`](crate::SearchConfig::verification) asks: at a half of `lower`, a
 //!   quarter and so on, until rounding would hide a rise as steep as the rise at η_c, or down to a rise within rounding.
 //! - *Everywhere*, before an outcome without a rise: at the rate in use, and now and then at ratios of 2 up to the limit;
-//!   always up to the last rate with less than half of the fall before it.
+//!   always up to the last rate with less than half of the fall before it, and from the rate in use to the first
+//!   evaluation.
 //!
 //! # The next learning rate
 //!
@@ -91,7 +94,11 @@
 //! - If it finds no fall, it extrapolates the two smallest clear rises to h(0). If h(0) is positive (without a slope:
 //!   not negative), the outcome is [`NotDescent`](crate::Outcome::NotDescent), unless the slope says that the loss
 //!   falls and looks at rounding have raised the resolution.
-//! - Everything else is [`BelowResolution`](crate::Outcome::BelowResolution).
+//! - If looks have found rounding, it may hide a fall. Then a known slope says that the loss rises only if an evaluation
+//!   rises at most twice as steeply, if necessary one at the rate where the slope predicts a rise of eight resolutions.
+//!   No fall beyond the rounding of the loss itself is called `NotDescent`.
+//! - Everything else is [`BelowResolution`](crate::Outcome::BelowResolution), and so is a bracket whose η_c rounding
+//!   leaves uncertain by a quarter, or in found rounding a fall of at most three resolutions.
 //!
 //! # Unknown rounding
 //!
@@ -100,7 +107,8 @@
 //! On a line [with unknown rounding](crate::LossLine::with_unknown_rounding), the search fits a quartic to six
 //! evaluations within 12% of the crossing. The residual is the [scatter](crate::Scatter). The resolution is twice its
 //! standard deviation, times 1 + 4/n for n evaluations beyond the coefficients, or the step height if all rises are
-//! multiples of it. If this resolution matters to η_c, the search adds seven evaluations.
+//! multiples of it. If this resolution matters to η_c, the search adds seven evaluations. If it leaves η_c uncertain by
+//! more than 1%, the bracket must be narrower than 6%, within 24 evaluations.
 //!
 //! If rounding is [likely known](crate::LossLine::with_likely_rounding), the six evaluations lie within 1.5% of the
 //! crossing, since the bends of a real loss would pass for rounding within 12%. A single jump does not count as

@@ -97,7 +97,7 @@ impl Audit {
                 .or_else(|| earlier(trace, bracket)),
             Outcome::NoIncrease { .. } => near(trace).or_else(|| match self.is_far_due {
                 true => gap(trace, f64::INFINITY),
-                false => gap(trace, last_recovered(trace)),
+                false => gap(trace, last_recovered(trace).max(before_first(trace))),
             }),
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             Outcome::BelowResolution if trace.line.has_found_rounding() => {
@@ -214,6 +214,15 @@ fn last_recovered(trace: &Trace) -> f64 {
         }
     }
     last
+}
+
+/// Returns the last rate below the first evaluation, which a prediction may have put far above the rate in use.
+fn before_first(trace: &Trace) -> f64 {
+    let first = trace.rates().next().unwrap_or(0.0);
+    trace
+        .rates()
+        .filter(|rate| *rate < first)
+        .fold(0.0, f64::max)
 }
 
 /// The first unseen doubling that starts at this rate or below.

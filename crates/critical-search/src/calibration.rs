@@ -17,6 +17,10 @@ const UNPROVEN: f64 = 2.0;
 /// The least factor to ask for once errors are proven and the largest ratio is below `CALM`.
 const SMALL: f64 = 0.9;
 const CALM: f64 = 1.5;
+/// The least stated error, as a share of the distance to the farther end: until errors are proven, and after that while
+/// roots have been off.
+const LEAST_UNPROVEN: f64 = 0.05;
+const LEAST_ROUGH: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -52,9 +56,21 @@ impl Calibration {
 
     /// Returns the factor to compare with the accuracy: a single large error widens the stated error only.
     pub(crate) fn usual_factor(&self) -> f64 {
-        let is_calm = self.is_proven() && self.largest < CALM;
+        let is_calm = self.is_proven() && self.is_smooth();
         let least = if is_calm { SMALL } else { 1.0 };
         (DEVIATIONS * self.square.sqrt()).clamp(least, WIDEST)
+    }
+
+    pub(crate) fn least_share(&self) -> f64 {
+        match (self.is_proven(), self.is_smooth()) {
+            (false, _) => LEAST_UNPROVEN,
+            (true, false) => LEAST_ROUGH,
+            (true, true) => 0.0,
+        }
+    }
+
+    fn is_smooth(&self) -> bool {
+        self.largest < CALM
     }
 
     fn is_proven(&self) -> bool {

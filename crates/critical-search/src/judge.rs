@@ -5,7 +5,15 @@ use crate::trace::Trace;
 use crate::verdict::Verdict;
 use crate::{Bracket, Evaluation, Method, Outcome};
 
-const UNRESOLVED: f64 = 0.5;
+/// The relative error by rounding that is no measurement.
+const UNRESOLVED: f64 = 0.25;
+/// The deepest fall, in resolutions found by looks, that may be rounding.
+const SHALLOW: f64 = 3.0;
+/// If looks have found rounding, and it leaves this relative error, a bracket closes to this width, within this number
+/// of evaluations.
+const ROUNDED: f64 = 0.01;
+const WIDE: f64 = 0.06;
+const LONG: usize = 24;
 
 /// The root that a search would report with a calibration factor of 1.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +77,10 @@ fn by_bracket(trace: &Trace, fall: &Evaluation, rise: &Evaluation) -> Verdict {
     if !is_good_enough(trace, fall, rise, &crossing) {
         return Verdict::Open;
     }
-    if crossing.rounding_error >= UNRESOLVED {
+    if crossing.rounding_error >= UNRESOLVED || is_shallow(trace) {
         return Verdict::Ended(Outcome::BelowResolution);
     }
-    let error = crossing.error(&trace.calibration);
+    let error = crossing.stated_error(&trace.calibration);
     let (lower, upper) = (fall.learning_rate, rise.learning_rate);
     let mut bracket = Bracket::new(lower, upper, &crossing, error);
     bracket.explodes = !rise.rise.is_finite();
@@ -86,17 +94,27 @@ fn is_good_enough(
     crossing: &Crossing,
 ) -> bool {
     let width = 1.0 - fall.learning_rate / rise.learning_rate;
-    // Once rounding has made an end, no further evaluation helps.
-    let is_hidden = trace.rounding.hides(fall) || trace.rounding.hides(rise);
+    let is_rounded = trace.line.has_found_rounding() && crossing.rounding_error > ROUNDED;
+    let is_long = is_shallow(trace) || trace.evaluations().len() >= LONG;
+    if is_rounded && width > WIDE && !is_long {
+        return false;
+    }
+    // Once rounding has made an end of a narrow bracket, no further evaluation helps.
+    let is_hidden = trace.is_hidden(fall, rise);
     let of_rounding = if is_hidden {
         crossing.rounding_error
     } else {
         0.0
     };
-    let wanted = trace.wanted_accuracy().max(of_rounding);
+    let wanted = trace.wanted_accuracy(fall, rise).max(of_rounding);
     let is_accurate =
         trace.method == Method::Published || crossing.asked_error(&trace.calibration) <= wanted;
     width <= trace.tolerance() && is_accurate
+}
+
+/// Whether the loss falls by little more than rounding that looks have found, and may have underestimated.
+fn is_shallow(trace: &Trace) -> bool {
+    trace.line.has_found_rounding() && trace.deepest_fall() <= SHALLOW * trace.line.resolution()
 }
 
 /// Returns the root to report if the loss is smooth; later evaluations show its error.

@@ -131,7 +131,12 @@ impl LossLine {
     }
 
     pub(crate) fn has_found_rounding(&self) -> bool {
-        self.resolution > Self::ROUNDING_UNITS * self.grain * (1.0 + f64::EPSILON)
+        self.resolution > self.told_resolution() * (1.0 + f64::EPSILON)
+    }
+
+    /// Returns the resolution without rounding found by looks.
+    pub(crate) fn told_resolution(&self) -> f64 {
+        Self::ROUNDING_UNITS * self.grain
     }
 
     /// Returns the loss L(θ) at the start of the line.

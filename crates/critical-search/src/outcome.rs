@@ -151,7 +151,7 @@ pub enum Outcome {
     /// The loss does not fall along this direction: it rises from the first rate that rounding leaves visible, or at
     /// the smallest allowed learning rate, whatever the slope says.
     NotDescent,
-    /// The loss changes too little to show a crossing: no fall exceeded rounding, or η_c is uncertain by half of it
+    /// The loss changes too little to show a crossing: no fall exceeded rounding, or η_c is uncertain by a quarter of it
     /// from rounding, or by all of it from the spread over the examples.
     BelowResolution,
     /// The loss L(θ) itself is NaN or infinite.

@@ -11,12 +11,20 @@ const HINT_OF_A_FALL: f64 = 0.5;
 /// The ratio of learning rates within which no fall fits between a hidden change and a clear rise.
 const HIDDEN_WITHIN: f64 = 4.0;
 const EXTRAPOLATED_WITHIN: f64 = 4.0;
+/// The rise, in resolutions, that the search looks for if a slope says that the loss rises.
+const SHOWN: f64 = 8.0;
+/// How much steeper than h(0) such a rise may be.
+const STEEPER: f64 = 2.0;
+/// The factor within which two rates show the same.
+const SAME: f64 = 1.5;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
+    told_resolution: f64,
     is_found: bool,
-    says_rise: bool,
+    /// h(0), if the slope says that the loss rises.
+    start: Option<f64>,
     says_fall: bool,
 }
 
@@ -24,8 +32,9 @@ impl Rounding {
     pub(crate) fn of(line: &LossLine) -> Self {
         Self {
             resolution: line.resolution(),
+            told_resolution: line.told_resolution(),
             is_found: line.has_found_rounding(),
-            says_rise: line.slope().is_some_and(|slope| slope < 0.0),
+            start: line.slope().map(|slope| -slope).filter(|h| *h > 0.0),
             says_fall: line
                 .slope()
                 .or(line.slope_hint())
@@ -67,8 +76,8 @@ impl Rounding {
                 Verdict::Hidden(Hidden::All(last))
             });
         };
-        if self.says_rise {
-            return Some(Verdict::Ended(Outcome::NotDescent));
+        if let Some(start) = self.start {
+            return Some(self.by_start(start, seen, rise, config));
         }
         let hidden = rates(false).filter(|rate| *rate < rise);
         let Some(hidden) = hidden.max_by(f64::total_cmp) else {
@@ -90,7 +99,8 @@ impl Rounding {
         }
         match self.clear_rises(seen).as_slice() {
             [a, b, ..] if b.eta <= EXTRAPOLATED_WITHIN * a.eta => {
-                Some(Verdict::Ended(if self.rises_at_once(*a, *b, seen) {
+                let rises_at_once = self.rises_at_once(*a, *b, seen) && !self.may_fall(seen, rise);
+                Some(Verdict::Ended(if rises_at_once {
                     Outcome::NotDescent
                 } else {
                     Outcome::BelowResolution
@@ -101,6 +111,34 @@ impl Rounding {
             }
             _ => Some(Verdict::Ended(Outcome::BelowResolution)),
         }
+    }
+
+    /// If looks have found rounding, the loss may fall in it: it has to rise about as steeply as h(0) says.
+    fn by_start(
+        &self,
+        start: f64,
+        seen: &[Evaluation],
+        rise: f64,
+        config: &SearchConfig,
+    ) -> Verdict {
+        let first = seen.iter().find(|seen| seen.learning_rate == rise);
+        let is_as_told = first.is_some_and(|first| first.point().h <= STEEPER * start);
+        let near = SHOWN * self.resolution / start;
+        let is_new = |seen: &Evaluation| (seen.learning_rate / near).ln().abs() > SAME.ln();
+        let is_nearer = near >= config.min_learning_rate && near * SAME < rise;
+        if !self.is_found || (is_as_told && !self.may_fall(seen, rise)) {
+            Verdict::Ended(Outcome::NotDescent)
+        } else if !is_as_told && is_nearer && seen.iter().all(is_new) {
+            Verdict::Hidden(Hidden::Slope(near))
+        } else {
+            Verdict::Ended(Outcome::BelowResolution)
+        }
+    }
+
+    /// Whether the loss falls below a rise by more than its own rounding, so that only looks hide the fall.
+    fn may_fall(&self, seen: &[Evaluation], rise: f64) -> bool {
+        let mut before = seen.iter().filter(|seen| seen.learning_rate < rise);
+        before.any(|seen| seen.rise < -CLEAR * self.told_resolution)
     }
 
     /// Returns the slope of h between the nearest ends that exceed rounding, or of the bracket if less steep.

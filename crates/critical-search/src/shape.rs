@@ -20,6 +20,8 @@ const SURPRISE: f64 = 0.15;
 
 /// The ratios of rise to fall between which polynomials lose their value.
 const STEEP: std::ops::RangeInclusive<f64> = 12.0..=60.0;
+/// The ratios of the steepness between the ends to that beside them between which a bend becomes a jump.
+const JUMPING: std::ops::RangeInclusive<f64> = 2.0..=6.0;
 /// The share of the deepest fall at the lower end, above which the loss has not begun to rise there.
 const DEEP: f64 = 0.5;
 /// The error of a root in an explosion, as a share of the distance to the farther end.
@@ -155,18 +157,44 @@ impl Crossing {
         let interpolation = (1.0 + UNASKED) * self.interpolation_error + self.bend_error;
         (calibration.factor() * interpolation).min(self.farthest) + self.rounding_error
     }
+
+    pub(crate) fn stated_error(&self, calibration: &Calibration) -> f64 {
+        self.error(calibration)
+            .max(calibration.least_share() * self.farthest)
+    }
 }
 
 /// Is large if the loss rises from near its lowest very much higher than it fell, or very much faster.
 pub(crate) fn explosiveness(lower: Point, upper: Point, depth: f64, slope: Option<f64>) -> f64 {
     let (fall, rise) = (-lower.h * lower.eta, upper.h * upper.eta);
-    let steep = |ratio: f64| {
-        let steep = (ratio / STEEP.start()).ln() / (STEEP.end() / STEEP.start()).ln();
-        steep.clamp(0.0, 1.0)
-    };
+    let steep = |ratio: f64| share_of(&STEEP, ratio);
     let deep = fall / (DEEP * depth.max(fall));
     let by_slope = slope.map_or(0.0, |slope| steep(rise / (slope * (upper.eta - lower.eta))));
     (steep(rise / fall) * deep.clamp(0.0, 1.0)).max(by_slope)
+}
+
+/// Is large if the loss rises much faster between the ends than beside them, by more than rounding.
+pub(crate) fn jumpiness([below, lower, upper, above]: [Point; 4], resolution: f64) -> f64 {
+    let rise = |a: Point, b: Point| b.h * b.eta - a.h * a.eta;
+    let steepness = |a: Point, b: Point| rise(a, b) / (b.eta - a.eta);
+    let across = (rise(lower, upper) - 2.0 * resolution) / (upper.eta - lower.eta);
+    let beside = steepness(below, lower).max(steepness(upper, above));
+    let ratio = if beside > 0.0 {
+        across / beside
+    } else {
+        f64::INFINITY
+    };
+    if across > 0.0 {
+        share_of(&JUMPING, ratio)
+    } else {
+        0.0
+    }
+}
+
+/// Returns how far a ratio lies in a range, from 0 to 1, in logarithms.
+fn share_of(range: &std::ops::RangeInclusive<f64>, ratio: f64) -> f64 {
+    let share = (ratio / range.start()).ln() / (range.end() / range.start()).ln();
+    share.clamp(0.0, 1.0)
 }
 
 /// The weight of h at a node in the polynomial through the nodes (Lagrange).
@@ -253,4 +281,28 @@ pub(crate) fn learn_bend(
     let bend = sum / weights;
     bend.is_finite()
         .then(|| bend.clamp(*BENDS.start(), *BENDS.end()) / root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jumpiness_of(f: impl Fn(f64) -> f64) -> f64 {
+        let at = |eta: f64| Point {
+            eta,
+            h: f(eta) / eta,
+        };
+        jumpiness([0.7, 0.9, 1.1, 1.4].map(at), 0.01)
+    }
+
+    #[test]
+    fn a_jump_between_the_ends_shows_and_a_bend_or_rounding_does_not() {
+        let bend = |eta: f64| eta * (eta.powi(6) - 1.0);
+        assert_eq!(jumpiness_of(bend), 0.0);
+        let step = |height: f64| move |eta: f64| 0.1 * (eta - 1.0) + height * f64::from(eta > 1.0);
+        assert_eq!(jumpiness_of(step(0.5)), 1.0);
+        assert_eq!(jumpiness_of(step(0.02)), 0.0);
+        let falls = |eta: f64| step(0.5)(eta) - 0.3 * eta;
+        assert_eq!(jumpiness_of(falls), 1.0);
+    }
 }

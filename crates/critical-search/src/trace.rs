@@ -2,7 +2,7 @@ use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
-use crate::shape::{Crossing, Point, explosiveness};
+use crate::shape::{Crossing, Point, explosiveness, jumpiness};
 use crate::{Evaluation, Guess, LossLine, Method, Rise, SearchConfig};
 
 /// The relative error by rounding that a look may miss.
@@ -10,8 +10,16 @@ const OVERLOOKED: f64 = 0.001;
 /// The error of rounding, in quanta of the loss.
 const QUANTA: f64 = 4.0;
 /// A first measurement of this many evaluations accepts an error larger by `LENIENCY`.
-const LONG: usize = 7;
+const LONG: std::ops::RangeInclusive<usize> = 7..=8;
 const LENIENCY: f64 = 6.0;
+/// The width and the explosiveness beyond which no bracket is accepted with such an error.
+const WIDE: f64 = 0.1;
+const EXPLOSIVE: f64 = 0.5;
+/// The factor within which neighbours of a bracket show whether the loss jumps inside.
+const NEIGHBOURHOOD: f64 = 2.0;
+
+/// Evaluations between these shares of the lower end show how deep the loss falls.
+const MIDDLE: std::ops::RangeInclusive<f64> = 0.25..=0.75;
 
 pub(crate) struct Trace {
     pub(crate) config: SearchConfig,
@@ -102,12 +110,25 @@ impl Trace {
         self.config.accuracy
     }
 
-    pub(crate) fn wanted_accuracy(&self) -> f64 {
-        if self.is_first && self.evaluations.len() >= LONG {
+    pub(crate) fn wanted_accuracy(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
+        let is_long = self.is_first && LONG.contains(&self.evaluations.len());
+        if is_long && !self.is_rough(fall, rise) {
             LENIENCY * self.accuracy()
         } else {
             self.accuracy()
         }
+    }
+
+    /// Whether the bracket is wide and its ends tell little of the root.
+    fn is_rough(&self, fall: &Evaluation, rise: &Evaluation) -> bool {
+        let is_wide = fall.learning_rate < (1.0 - WIDE) * rise.learning_rate;
+        let is_rounded = self.line.has_found_rounding() && self.is_hidden(fall, rise);
+        let explodes = !rise.rise.is_finite() || self.explosiveness(fall, rise) > EXPLOSIVE;
+        is_wide && (is_rounded || explodes)
+    }
+
+    pub(crate) fn is_hidden(&self, fall: &Evaluation, rise: &Evaluation) -> bool {
+        self.rounding.hides(fall) || self.rounding.hides(rise)
     }
 
     pub(crate) fn sure_width(&self) -> f64 {
@@ -217,17 +238,44 @@ impl Trace {
 
     pub(crate) fn explosiveness(&self, fall: &Evaluation, rise: &Evaluation) -> f64 {
         let slope = self.line.slope().filter(|slope| *slope > 0.0);
-        explosiveness(fall.point(), rise.point(), self.depth(), slope)
+        let by_ends = explosiveness(fall.point(), rise.point(), self.depth(), slope);
+        let neighbours = self.neighbours(fall, rise);
+        let by_neighbours =
+            neighbours.map_or(0.0, |points| jumpiness(points, self.line.resolution()));
+        by_ends.max(by_neighbours)
     }
 
-    /// Returns the deepest fall before a rise, seen or by a parabola with the slope of the line.
+    /// Returns the ends of a bracket between the nearest evaluations beside them.
+    fn neighbours(&self, fall: &Evaluation, rise: &Evaluation) -> Option<[Point; 4]> {
+        let (lower, upper) = (fall.point(), rise.point());
+        let points = || {
+            let seen = self.evaluations.iter().map(Evaluation::point);
+            seen.filter(|point| point.h.is_finite())
+        };
+        let by_rate = |a: &Point, b: &Point| a.eta.total_cmp(&b.eta);
+        let below = points().filter(|point| point.eta < lower.eta);
+        let below = below.max_by(by_rate)?;
+        let above = points().filter(|point| point.eta > upper.eta);
+        let above = above.min_by(by_rate)?;
+        let are_near =
+            NEIGHBOURHOOD * below.eta > lower.eta && above.eta < NEIGHBOURHOOD * upper.eta;
+        are_near.then_some([below, lower, upper, above])
+    }
+
+    /// Returns the deepest fall before a rise, by a parabola with the slope of the line if no evaluation shows it.
     pub(crate) fn depth(&self) -> f64 {
+        let lower = self.lower().unwrap_or(0.0);
+        let is_seen = self.rates().any(|rate| MIDDLE.contains(&(rate / lower)));
+        let slope = self.line.slope().filter(|_| !is_seen);
+        let of_slope = slope.map_or(0.0, |slope| 0.25 * slope * lower);
+        self.deepest_fall().max(of_slope)
+    }
+
+    pub(crate) fn deepest_fall(&self) -> f64 {
         let upper = self.upper().unwrap_or(f64::INFINITY);
         let seen = self.evaluations.iter();
         let falls = seen.filter(|seen| seen.learning_rate < upper);
-        let seen = falls.fold(0.0, |deepest: f64, seen| deepest.max(-seen.rise));
-        let of_slope = self.line.slope().zip(self.lower());
-        seen.max(of_slope.map_or(0.0, |(slope, lower)| 0.25 * slope * lower))
+        falls.fold(0.0, |deepest: f64, seen| deepest.max(-seen.rise))
     }
 
     fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {

@@ -19,6 +19,8 @@ pub(crate) enum Hidden {
     Between { hidden: f64, rise: f64 },
     /// A change that may lie at the root, so that the fall is below it.
     Root(f64),
+    /// Nothing as near to 0 as the rate at which the slope predicts a clear rise.
+    Slope(f64),
     /// A clear rise without another near it.
     Start(f64),
 }
@@ -29,6 +31,7 @@ impl Hidden {
             Self::All(last) if evaluations > 1 => ADVANCE * last,
             Self::All(last) => FIRST_ADVANCE * last,
             Self::Between { hidden, rise } => (rise * hidden).sqrt(),
+            Self::Slope(rate) => rate,
             Self::Root(hidden) => 0.5 * hidden,
             Self::Start(rise) => 2.0 * rise,
         }

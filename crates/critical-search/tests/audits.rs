@@ -176,6 +176,28 @@ fn a_loss_that_only_falls_far_out_is_not_looked_at_there_next_time() {
 }
 
 #[test]
+fn no_rise_is_missed_between_the_rate_in_use_and_a_prediction_far_above_it() {
+    let told = LossLine::new(1.0).with_rate_in_use(0.05);
+    let falls = |eta: f64| 1.0 - eta.min(0.9);
+    let mut guess = Guess::new(400.0);
+    for _ in 0..5 {
+        let result = search().run(&told, guess, falls);
+        assert!(
+            matches!(result.outcome, Outcome::NoIncrease { .. }),
+            "{result:?}"
+        );
+        guess = guess.learn(&told, &result);
+    }
+    let bump = |eta: f64| falls(eta) + if (0.2..1.0).contains(&eta) { 2.0 } else { 0.0 };
+    let result = search().run(&told, guess, bump);
+    let bracket = result.outcome.bracket().copied();
+    assert!(
+        bracket.is_some_and(|found| found.lower() < 0.2 && 0.2 <= found.upper()),
+        "{result:?}"
+    );
+}
+
+#[test]
 fn rounding_inside_of_a_loss_is_seen_when_the_loss_goes_to_0_and_forgotten_when_it_does_not_matter()
 {
     // A mean of differences of logits: multiples of a quantum, however small the loss is.

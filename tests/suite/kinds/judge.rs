@@ -29,7 +29,7 @@ pub fn judge(
             }
         }
         (Failed | NonFiniteBaseLoss | NonFiniteSlope, _) => {}
-        _ => judge_name(measured, scan, &mut verdict),
+        _ => judge_name(measured, scan, wide, &mut verdict),
     }
     judge_agreement(measured, scan, &mut verdict);
     verdict
@@ -175,7 +175,12 @@ fn has_lasting_rise(scan: &mut Scan<'_>, from: f64, to: f64) -> bool {
     false
 }
 
-fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict) {
+fn judge_name(
+    measured: &Measurement,
+    scan: &mut Scan<'_>,
+    wide: Option<&dyn Fn(f64) -> f64>,
+    verdict: &mut Verdict,
+) {
     let rate = measured.learning_rate.filter(|rate| *rate > 0.0);
     let rate = rate.unwrap_or(1e-3);
     let line = scan.over(rate / REACH, (rate * REACH).min(LARGEST));
@@ -209,6 +214,8 @@ fn judge_name(measured: &Measurement, scan: &mut Scan<'_>, verdict: &mut Verdict
         (NotDescent, Some((fall, _)), Some((rise, _))) if stairs(scan, fall, rise) <= STAIRS => {
             verdict.add(Fault::Missed, note);
         }
+        // A stair of 16 bits is no fall if the loss rises there in 64 bits.
+        (NotDescent, Some((fall, _)), _) if wide.is_some_and(|wide| wide(fall) > 0.0) => {}
         (NotDescent, Some(_), _) => verdict.add(Fault::NotDescent, note),
         (NotDescent, None, _) => {}
         (NoIncrease, _, Some((first, _))) if first < limit => {
