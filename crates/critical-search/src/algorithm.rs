@@ -40,11 +40,11 @@
 //! | training | evaluations | rms error | largest | published at 1/16 |
 //! |---|---|---|---|---|
 //! | GPT, AdamW | 2.36 | 0.15% | 0.8% | 6.03, 1.5% rms |
-//! | full-batch gradient descent | 2.07 | 0.04% | 0.2% | 5.63, 1.8% rms |
+//! | full-batch gradient descent | 2.08 | 0.04% | 0.2% | 5.63, 1.8% rms |
 //! | mini-batch momentum SGD | 2.33 | 0.20% | 1.7% | 5.92, 1.4% rms |
 //!
-//! No error exceeds three times its stated error. On 4,800 lines with jumps, 0.2% of the errors do, and 0.1% are above
-//! 5%, at 3.6 evaluations a line (`cargo test -p critical-search --test accuracy --test audits -- --nocapture`).
+//! No error exceeds three times its stated error. On 4,800 lines with jumps, 0.1% of the errors do, and 0.1% are above
+//! 5%, at 3.5 evaluations a line (`cargo test -p critical-search --test accuracy --test audits -- --nocapture`).
 //!
 //! # Checks before a report
 //!
