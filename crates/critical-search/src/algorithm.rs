@@ -18,7 +18,7 @@
 //!
 //! - *Interpolation*: half the disagreement with the root of the straight h, or with four points the whole disagreement
 //!   between two quadratics; plus 0.2 (η_c − lower)(upper − η_c)/η_c² (0.4 without h(0)) for unseen bends.
-//! - *Surprise*: 0.15 of the distance by which the last evaluation moved the root.
+//! - *Surprise*: 0.15 of the root's move by the last evaluation.
 //! - *Explosion*: up to a quarter of the distance to the farther end, if the loss rises 12 to 60 times as high, or as
 //!   fast, as it fell, or 2 to 6 times as fast between the ends as beside them. The search then halves the bracket.
 //! - *Reserve*: half of the sum so far, 0.6 (1.3 without h(0)) of the product under *Interpolation*, and with three
@@ -94,9 +94,9 @@
 //! - If it finds no fall, it extrapolates the two smallest clear rises to h(0). If h(0) is positive (without a slope:
 //!   not negative), the outcome is [`NotDescent`](crate::Outcome::NotDescent), unless the slope says that the loss
 //!   falls and looks at rounding have raised the resolution.
-//! - If looks have found rounding, it may hide a fall. Then a known slope says that the loss rises only if an evaluation
-//!   rises at most twice as steeply, if necessary one at the rate where the slope predicts a rise of eight resolutions.
-//!   No fall beyond the rounding of the loss itself is called `NotDescent`.
+//! - If looks have found rounding, it may hide a fall. Then a slope that says rise needs an evaluation that rises at most
+//!   twice as steeply. Without one, the search evaluates nearer to 0, as far as the slope predicts a rise of eight
+//!   resolutions. A fall beyond the rounding of the loss itself rules out `NotDescent`.
 //! - Everything else is [`BelowResolution`](crate::Outcome::BelowResolution), and so is a bracket whose η_c rounding
 //!   leaves uncertain by a quarter, or in found rounding a fall of at most three resolutions.
 //!

@@ -95,9 +95,13 @@ impl Audit {
                 .or_else(|| self.root(trace, bracket))
                 .or_else(|| self.rate_in_use(trace, bracket))
                 .or_else(|| earlier(trace, bracket)),
-            Outcome::NoIncrease { .. } => near(trace).or_else(|| match self.is_far_due {
-                true => gap(trace, f64::INFINITY),
-                false => gap(trace, last_recovered(trace).max(before_first(trace))),
+            Outcome::NoIncrease { .. } => near(trace).or_else(|| {
+                let limit = if self.is_far_due {
+                    f64::INFINITY
+                } else {
+                    last_recovered(trace).max(before_first(trace))
+                };
+                gap(trace, limit)
             }),
             Outcome::NotDescent => self.choose(trace, first_rise(trace)?),
             Outcome::BelowResolution if trace.line.has_found_rounding() => {
@@ -202,7 +206,7 @@ fn near(trace: &Trace) -> Option<f64> {
     (rate < smallest).then_some(rate)
 }
 
-/// Returns the last rate with less than half of the fall before it, next to which a rise may lie, or 0.
+/// Returns the last rate with less than half of the fall before it, or 0: a rise may lie beside such a rate.
 fn last_recovered(trace: &Trace) -> f64 {
     let (mut deepest, mut last) = (0.0_f64, 0.0);
     for seen in by_rate(trace) {
@@ -219,10 +223,8 @@ fn last_recovered(trace: &Trace) -> f64 {
 /// Returns the last rate below the first evaluation, which a prediction may have put far above the rate in use.
 fn before_first(trace: &Trace) -> f64 {
     let first = trace.rates().next().unwrap_or(0.0);
-    trace
-        .rates()
-        .filter(|rate| *rate < first)
-        .fold(0.0, f64::max)
+    let below = trace.rates().filter(|rate| *rate < first);
+    below.fold(0.0, f64::max)
 }
 
 /// The first unseen doubling that starts at this rate or below.

@@ -131,11 +131,11 @@ impl LossLine {
     }
 
     pub(crate) fn has_found_rounding(&self) -> bool {
-        self.resolution > self.told_resolution() * (1.0 + f64::EPSILON)
+        self.resolution > self.own_resolution() * (1.0 + f64::EPSILON)
     }
 
     /// Returns the resolution without rounding found by looks.
-    pub(crate) fn told_resolution(&self) -> f64 {
+    pub(crate) fn own_resolution(&self) -> f64 {
         Self::ROUNDING_UNITS * self.grain
     }
 

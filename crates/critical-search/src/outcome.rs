@@ -211,8 +211,7 @@ pub struct SearchResult {
 
 impl SearchResult {
     pub(crate) fn deepest_fall(&self) -> f64 {
-        let falls = self.trace.iter().map(|seen| -seen.rise);
-        falls.fold(0.0, f64::max)
+        deepest_fall(self.trace.iter())
     }
 
     /// Whether the line falls from η = 0 by another slope than its [known](crate::LossLine::with_slope) slope, which
@@ -220,4 +219,8 @@ impl SearchResult {
     pub fn is_slope_refuted(&self) -> bool {
         self.slope_holds == Some(false)
     }
+}
+
+pub(crate) fn deepest_fall<'a>(seen: impl Iterator<Item = &'a Evaluation>) -> f64 {
+    seen.map(|seen| -seen.rise).fold(0.0, f64::max)
 }

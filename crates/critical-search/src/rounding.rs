@@ -21,7 +21,7 @@ const SAME: f64 = 1.5;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounding {
     resolution: f64,
-    told_resolution: f64,
+    own_resolution: f64,
     is_found: bool,
     /// h(0), if the slope says that the loss rises.
     start: Option<f64>,
@@ -32,7 +32,7 @@ impl Rounding {
     pub(crate) fn of(line: &LossLine) -> Self {
         Self {
             resolution: line.resolution(),
-            told_resolution: line.told_resolution(),
+            own_resolution: line.own_resolution(),
             is_found: line.has_found_rounding(),
             start: line.slope().map(|slope| -slope).filter(|h| *h > 0.0),
             says_fall: line
@@ -138,7 +138,7 @@ impl Rounding {
     /// Whether the loss falls below a rise by more than its own rounding, so that only looks hide the fall.
     fn may_fall(&self, seen: &[Evaluation], rise: f64) -> bool {
         let mut before = seen.iter().filter(|seen| seen.learning_rate < rise);
-        before.any(|seen| seen.rise < -CLEAR * self.told_resolution)
+        before.any(|seen| seen.rise < -CLEAR * self.own_resolution)
     }
 
     /// Returns the slope of h between the nearest ends that exceed rounding, or of the bracket if less steep.

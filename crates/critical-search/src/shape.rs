@@ -179,16 +179,7 @@ pub(crate) fn jumpiness([below, lower, upper, above]: [Point; 4], resolution: f6
     let steepness = |a: Point, b: Point| rise(a, b) / (b.eta - a.eta);
     let across = (rise(lower, upper) - 2.0 * resolution) / (upper.eta - lower.eta);
     let beside = steepness(below, lower).max(steepness(upper, above));
-    let ratio = if beside > 0.0 {
-        across / beside
-    } else {
-        f64::INFINITY
-    };
-    if across > 0.0 {
-        share_of(&JUMPING, ratio)
-    } else {
-        0.0
-    }
+    share_of(&JUMPING, across.max(0.0) / beside.max(f64::MIN_POSITIVE))
 }
 
 /// Returns how far a ratio lies in a range, from 0 to 1, in logarithms.

@@ -1,5 +1,6 @@
 use crate::calibration::Calibration;
 use crate::line::{Slope, Trust};
+use crate::outcome::deepest_fall;
 use crate::rounding::Rounding;
 use crate::scatter::quantum;
 use crate::shape::{Crossing, Point, explosiveness, jumpiness};
@@ -274,8 +275,7 @@ impl Trace {
     pub(crate) fn deepest_fall(&self) -> f64 {
         let upper = self.upper().unwrap_or(f64::INFINITY);
         let seen = self.evaluations.iter();
-        let falls = seen.filter(|seen| seen.learning_rate < upper);
-        falls.fold(0.0, |deepest: f64, seen| deepest.max(-seen.rise))
+        deepest_fall(seen.filter(|seen| seen.learning_rate < upper))
     }
 
     fn expected_before(&self, fall: &Evaluation, rise: &Evaluation) -> Option<f64> {

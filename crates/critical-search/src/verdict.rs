@@ -19,7 +19,7 @@ pub(crate) enum Hidden {
     Between { hidden: f64, rise: f64 },
     /// A change that may lie at the root, so that the fall is below it.
     Root(f64),
-    /// Nothing as near to 0 as the rate at which the slope predicts a clear rise.
+    /// No evaluation near this rate: there the slope predicts a clear rise.
     Slope(f64),
     /// A clear rise without another near it.
     Start(f64),
